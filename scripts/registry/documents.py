@@ -1,0 +1,195 @@
+"""Reading and writing YAML and JSON in one form; what is hostile or ambiguous is refused before it is built.
+
+YAML is read with 1.2's core rules: `no`, `on` and `2024-01-01` are texts, as in DVC. Refused: duplicate keys, anchors and aliases
+(a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than 32, files over 1 MiB.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import yaml
+
+from registry.errors import InvalidDocument
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+Location = tuple[str | int, ...]  # the keys and indices that lead to a value
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: its data, and the line (from 1) on which each value's key or item stands."""
+
+    path: str
+    data: Any
+    lines: Mapping[Location, int]
+
+    def line(self, location: Location) -> int:
+        """The line of a value, or of the nearest one that holds it."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+
+class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """PyYAML's loader with the YAML 1.2 core schema in place of 1.1's surprises."""
+
+
+_CoreLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
+
+
+def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = node.value
+    if text.startswith("0x"):
+        return int(text, 16)
+    return int(text, 8 if text.startswith("0o") else 10) if len(text) <= 40 else _refuse_number(text)
+
+
+def _float(_: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"the number {text[:20]}… is too long")
+
+
+_CoreLoader.add_constructor("tag:yaml.org,2002:int", _int)
+_CoreLoader.add_constructor("tag:yaml.org,2002:float", _float)
+
+
+def read_yaml(data: bytes, path: str) -> Document:
+    """Parse one YAML document. Raises InvalidDocument with the line of the fault."""
+    text = _decode(data, path)
+    try:
+        _refuse_hostile(text, path)
+        loader = _CoreLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                raise InvalidDocument(path, "the file is empty")
+            lines = {(): 1, **dict(_lines(node, (), path))}
+            return Document(path, loader.construct_document(node), lines)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise InvalidDocument(path, f"not valid YAML: {error.problem}", line=mark.line + 1 if mark else None) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise InvalidDocument(path, f"not valid YAML: {error}") from error
+
+
+def _decode(data: bytes, path: str) -> str:
+    if len(data) > MAX_BYTES:
+        raise InvalidDocument(
+            path,
+            f"{len(data):,} bytes are too many for a file that people read",
+            fix="keep it under 1 MiB; data belongs in DVC",
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InvalidDocument(path, "not UTF-8 text", line=line, fix="save the file as UTF-8") from error
+
+
+def _refuse_hostile(text: str, path: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_CoreLoader):
+        line = event.start_mark.line + 1
+        if getattr(event, "anchor", None) or isinstance(event, yaml.AliasEvent):
+            raise InvalidDocument(path, "anchors and aliases are not allowed", line=line, fix="write the value out")
+        if getattr(event, "tag", None):
+            raise InvalidDocument(path, f"the tag {event.tag} is not allowed", line=line, fix="write a plain value")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH}", line=line)
+
+
+def _lines(node: yaml.Node, location: Location, path: str) -> Iterator[tuple[Location, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
+                fault = (
+                    f"the key {key.value!r} stands twice"
+                    if isinstance(key, yaml.ScalarNode)
+                    else "a key must be a text"
+                )
+                raise InvalidDocument(path, fault, line=line, fix="keep one")
+            seen.add(key.value)
+            if key.tag != "tag:yaml.org,2002:str":
+                key.tag = "tag:yaml.org,2002:str"  # every key is a text: a class may be called 1 or true
+            yield (*location, key.value), line
+            yield from _lines(value, (*location, key.value), path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*location, index), value.start_mark.line + 1
+            yield from _lines(value, (*location, index), path)
+
+
+def read_json(data: bytes, path: str) -> Any:
+    """Parse JSON; duplicate keys, NaN and infinities are refused. Raises InvalidDocument."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(items)
+        if len(made) != len(items):
+            raise ValueError("a key stands twice")
+        return made
+
+    def constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        return json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant)
+    except json.JSONDecodeError as error:
+        raise InvalidDocument(path, f"not valid JSON: {error.msg}", line=error.lineno) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDocument(path, f"not valid JSON: {error}") from error
+
+
+def write_yaml(data: Mapping[str, Any]) -> bytes:
+    """YAML in the form that DVC writes: block style, keys in the given order, no line folding."""
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=10_000).encode()
+
+
+def write_json(data: Any) -> bytes:
+    """JSON in one form: two spaces, keys in the given order, a newline at the end; NaN is an error."""
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
+    """Set values in a YAML file that a person wrote, keeping comments and order. Missing mappings on the way are made."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 10_000
+    document = editor.load(data)
+    for (*parents, key), value in changes.items():
+        place = document
+        for parent in parents:
+            if place.get(parent) is None:
+                place[parent] = {}
+            place = place[parent]
+        place[key] = value
+    out = io.BytesIO()
+    editor.dump(document, out)
+    return out.getvalue()

@@ -1,0 +1,265 @@
+"""Questions to Git, each over one plumbing command; nobody else spells git."""
+
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from registry.errors import NotFound, Refused, ToolFailed
+from registry.proc import run
+from registry.tree import Entry, under
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git hash-object -t tree /dev/null
+NO_COMMIT = "0" * 40  # what hooks are given for "nothing was there"
+
+
+def ask(root: Path, *args: str, stdin: bytes | None = None) -> str:
+    """One quiet plumbing command's standard output, as text; file names that are not UTF-8 survive as surrogates."""
+    return run(["git", "-C", str(root), *args], quiet=True, stdin=stdin).decode(errors="surrogateescape")
+
+
+def tell(root: Path, *args: str) -> str:
+    """One command that changes something; printed as it is run."""
+    return run(["git", "-C", str(root), *args]).decode(errors="surrogateescape")
+
+
+def find_root(start: Path) -> Path:
+    """The top of the work tree around `start`."""
+    try:
+        return Path(ask(start, "rev-parse", "--show-toplevel").rstrip("\n"))
+    except ToolFailed as error:
+        raise NotFound(f"{start} is not in a Git repository", fix="cd into your registry, or `git clone` it") from error
+
+
+def resolve(root: Path, revision: str) -> str:
+    """The commit that a revision or tag names."""
+    try:
+        return ask(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+    except ToolFailed as error:
+        fix = "git fetch --tags origin" if not is_shallow(root) else "git fetch --unshallow --tags origin"
+        raise NotFound(f"{revision!r} is not a revision of this repository", fix=fix) from error
+
+
+def has_commit(root: Path) -> bool:
+    """Whether HEAD is born yet."""
+    try:
+        ask(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    except ToolFailed:
+        return False
+    return True
+
+
+def is_shallow(root: Path) -> bool:
+    """Whether history was cut off by a shallow clone."""
+    return ask(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+
+
+def merge_base(root: Path, one: str, other: str) -> str:
+    """The best common ancestor of two revisions."""
+    try:
+        return ask(root, "merge-base", one, other).strip()
+    except ToolFailed as error:
+        raise NotFound(f"{one} and {other} have no common history", fix="git fetch --unshallow origin") from error
+
+
+def current_branch(root: Path) -> str:
+    """The checked-out branch, or an empty text when HEAD is detached."""
+    return ask(root, "branch", "--show-current").strip()
+
+
+def tag_names(root: Path) -> tuple[str, ...]:
+    """Every *annotated* tag; lightweight ones are ignored by GTO and DVC, so by us."""
+    lines = ask(root, "for-each-ref", "--format=%(objecttype) %(refname:strip=2)", "refs/tags").splitlines()
+    return tuple(name for kind, _, name in (line.partition(" ") for line in lines) if kind == "tag")
+
+
+def staged_paths(root: Path) -> tuple[str, ...]:
+    """The paths that the next commit would change, deletions included."""
+    return _split(ask(root, "diff", "--cached", "--name-only", "--no-renames", "-z"))
+
+
+def changed_paths(root: Path, old: str, new: str | None = None) -> tuple[str, ...]:
+    """The paths that differ between two revisions, or between one and the working tree (untracked files included)."""
+    changed = _split(ask(root, "diff", "--name-only", "--no-renames", "-z", old, *([new] if new else [])))
+    untracked = () if new else _split(ask(root, "ls-files", "--others", "--exclude-standard", "-z"))
+    return tuple(sorted({*changed, *untracked}))
+
+
+def commits_between(root: Path, tip: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The commits reachable from `tip` and from none of `known`, oldest first."""
+    return tuple(ask(root, "rev-list", "--reverse", tip, "--not", *known).split())
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split("\0") if name)
+
+
+class _Objects:
+    """Blobs by name from one long-running `git cat-file --batch`."""
+
+    def __init__(self, root: Path) -> None:
+        command = ["git", "-C", str(root), "cat-file", "--batch"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def read(self, object_id: str) -> bytes:
+        self._process.stdin.write(f"{object_id}\n".encode())
+        self._process.stdin.flush()
+        header = self._process.stdout.readline().split()
+        if len(header) != 3:
+            raise NotFound(f"Git object {object_id} is missing", fix="git fsck")
+        data = self._process.stdout.read(int(header[2]))
+        self._process.stdout.read(1)
+        return data
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+class _GitTree(ABC):
+    """A `Tree` over entries that Git listed; blobs are read when asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    @abstractmethod
+    def _entries(self) -> dict[str, tuple[Entry, str]]:
+        """Path → its entry and the id of its blob, sorted by path."""
+
+    @cached_property
+    def _objects(self) -> _Objects:
+        return _Objects(self.root)
+
+    def list(self, prefix: str = "") -> tuple[Entry, ...]:
+        """See `Tree.list`."""
+        return tuple(entry for path, (entry, _) in self._entries.items() if under(path, prefix))
+
+    def has(self, path: str) -> bool:
+        """See `Tree.has`."""
+        return path in self._entries
+
+    def read(self, path: str) -> bytes:
+        """See `Tree.read`."""
+        if path not in self._entries:
+            raise NotFound(f"{path} does not exist in {self}")
+        return self._objects.read(self._entries[path][1])
+
+    def close(self) -> None:
+        """End the process that reads blobs."""
+        if "_objects" in self.__dict__:
+            self.__dict__.pop("_objects").close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Revision(_GitTree):
+    """The tree of a commit."""
+
+    def __init__(self, root: Path, revision: str) -> None:
+        super().__init__(root)
+        self.commit = revision if revision == EMPTY_TREE else resolve(root, revision)
+
+    def __str__(self) -> str:
+        return self.commit[:12]
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[Entry, str]]:
+        listed = _split(ask(self.root, "ls-tree", "-r", "-l", "-z", "--full-tree", self.commit))
+        rows = ((*meta.split(), path) for meta, _, path in (line.partition("\t") for line in listed))
+        return {
+            path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
+            for mode, _, object_id, size, path in rows
+        }
+
+
+class Index(_GitTree):
+    """The tree that the next commit would have."""
+
+    def __str__(self) -> str:
+        return "the index"
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[Entry, str]]:
+        listed = _split(ask(self.root, "ls-files", "--stage", "-z"))
+        rows = [(*meta.split(), path) for meta, _, path in (line.partition("\t") for line in listed)]
+        if conflicted := sorted({path for _, _, stage, path in rows if stage != "0"}):
+            raise Refused(f"{conflicted[0]} has unresolved conflicts", fix="resolve them and `git add` the file")
+        ids = "\n".join(object_id for _, object_id, _, _ in rows)
+        sizes = (
+            ask(self.root, "cat-file", "--batch-check=%(objectsize)", stdin=ids.encode()).splitlines() if rows else []
+        )
+        return {
+            path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
+            for (mode, object_id, _, path), size in zip(rows, sizes, strict=True)
+        }
+
+
+class WorkTree:
+    """The files on disk that Git tracks or would track; what it ignores (the data) is not listed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __str__(self) -> str:
+        return "the working tree"
+
+    @cached_property
+    def _entries(self) -> tuple[Entry, ...]:
+        names = _split(ask(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z"))
+        return tuple(self._entry(name) for name in sorted(set(names)) if _is_file(self.root / name))
+
+    def _entry(self, name: str) -> Entry:
+        stat = (self.root / name).lstat()
+        return Entry(name, stat.st_size, (self.root / name).is_symlink())
+
+    def list(self, prefix: str = "") -> tuple[Entry, ...]:
+        """See `Tree.list`."""
+        return tuple(entry for entry in self._entries if under(entry.path, prefix))
+
+    def has(self, path: str) -> bool:
+        """See `Tree.has`."""
+        return _is_file(self.root / path)
+
+    def read(self, path: str) -> bytes:
+        """See `Tree.read`. A symbolic link reads as its target's name, as in Git: it never leads out of the registry."""
+        file = self.root / path
+        if not _is_file(file):
+            raise NotFound(f"{path} does not exist in {self}")
+        return str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
+
+
+# --- publishing -------------------------------------------------------------------------------------------------------
+
+
+def remote_tags(root: Path, remote: str = "origin") -> dict[str, str]:
+    """Tag name → commit that it leads to, for the annotated tags of a remote."""
+    lines = ask(root, "ls-remote", "--tags", remote).splitlines()
+    peeled = (line.split("\t") for line in lines if line.endswith("^{}"))
+    return {name.removeprefix("refs/tags/").removesuffix("^{}"): commit for commit, name in peeled}
+
+
+def has_remote(root: Path, remote: str = "origin") -> bool:
+    """Whether a remote of that name is configured."""
+    return remote in ask(root, "remote").split()
+
+
+def make_tag(root: Path, name: str, commit: str, message: str) -> None:
+    """An annotated tag, never forced."""
+    tell(root, "tag", "--annotate", "--no-sign", "--message", message, "--", name, commit)
+
+
+def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:
+    """Push tags all or none, never forced."""
+    tell(root, "push", "--quiet", "--atomic", "--no-verify", remote, *(f"refs/tags/{name}" for name in names))

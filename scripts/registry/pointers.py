@@ -1,0 +1,122 @@
+"""What DVC's tools write: `.dvc` files, `dvc.lock` and `.dir` objects, read and written byte for byte as DVC does.
+
+A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by relpath, and its id is its own MD5 with `.dir` behind it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from posixpath import dirname, join, normpath
+from typing import TYPE_CHECKING, Any
+
+from registry import documents, schema
+from registry.errors import InvalidDocument, Refused
+from registry.values import Output
+
+if TYPE_CHECKING:
+    import polars
+
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+def object_key(md5: str) -> str:
+    """Where an object lies in a cache or remote of DVC 3: `files/md5/<2 hex>/<30 hex>[.dir]`."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def object_md5(key: str) -> str | None:
+    """The md5 whose object a key is; None for any other key."""
+    *_, folder, rest = ["", "", *key.split("/")]
+    name = folder + rest
+    return name if key == object_key(name) and MD5.fullmatch(name) else None
+
+
+def read_pointer(data: bytes, path: str) -> Output:
+    """The one output of a `.dvc` file, its path made relative to the root. Raises InvalidDocument."""
+    document = documents.read_yaml(data, path)
+    schema.demand(document, "pointer")
+    out = document.data["outs"][0]
+    return Output(join(dirname(path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
+
+
+def read_meta(data: bytes, path: str) -> Mapping[str, Any]:
+    """The facts under a `.dvc` file's `meta:`."""
+    return documents.read_yaml(data, path).data.get("meta", {})
+
+
+def write_pointer(output: Output, meta: Mapping[str, Any]) -> bytes:
+    """A `.dvc` file in DVC's own key order: md5, size, nfiles, hash, path."""
+    out = {"md5": output.md5, "size": output.size}
+    if output.nfiles is not None:
+        out["nfiles"] = output.nfiles
+    return documents.write_yaml(
+        {
+            "outs": [{**out, "hash": "md5", "path": output.path.rsplit("/", 1)[-1]}],
+            **({"meta": dict(meta)} if meta else {}),
+        }
+    )
+
+
+def read_lock(data: bytes, path: str) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
+    """The outputs and the dependencies that a `dvc.lock` names, paths made relative to the root. Raises InvalidDocument."""
+    document = documents.read_yaml(data, path)
+    outs, deps = [], []
+    try:
+        for stage in document.data["stages"].values():
+            outs += [_locked(item, path) for item in stage.get("outs", [])]
+            deps += [_locked(item, path) for item in stage.get("deps", [])]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidDocument(path, "not a dvc.lock", fix="run `dvc repro`") from error
+    return tuple(outs), tuple(deps)
+
+
+def _locked(item: Mapping[str, Any], path: str) -> Output:
+    place = normpath(join(dirname(path), item["path"]))
+    if place.startswith(("../", "/")) or not MD5.fullmatch(item.get("md5", "")) or item.get("hash") != "md5":
+        raise InvalidDocument(
+            path, f"the entry {item['path']} is not inside the registry or has no DVC 3 hash", fix="run `dvc repro`"
+        )
+    return Output(place, item["md5"], item["size"], item.get("nfiles"))
+
+
+def write_dir(files: "polars.DataFrame") -> bytes:
+    """The `.dir` object of a frame with the columns md5 and relpath (any order)."""
+    import polars as pl
+
+    if files["relpath"].str.contains(r'[^\x20-\x7e]|["\\]').any():
+        raise Refused(
+            "the names of a folder's files must be plain ASCII, without quotes and backslashes", fix="rename the class"
+        )
+    item = pl.concat_str(pl.lit('{"md5": "'), "md5", pl.lit('", "relpath": "'), "relpath", pl.lit('"}'))
+    return f"[{files.sort('relpath').select(item.str.join(', ')).item() or ''}]".encode()
+
+
+def read_dir(data: bytes, md5: str) -> "polars.DataFrame":
+    """The files of a `.dir` object: columns md5 and relpath, sorted by relpath.
+
+    Raises Refused when the bytes are not those that the id names, or when a file would land outside its folder.
+    """
+    import polars as pl
+
+    if dir_md5(data) != md5:
+        raise Refused(f"the object {md5} holds other bytes than its name says", fix="registry fsck")
+    schema = {"md5": pl.String, "relpath": pl.String}
+    try:
+        files = pl.read_json(data, schema=schema) if data.strip() != b"[]" else pl.DataFrame(schema=schema)
+    except pl.exceptions.PolarsError as error:
+        raise Refused(f"the object {md5} is not a list of files", fix="build the folder again") from error
+    unsafe = pl.col("relpath").str.contains(r"^/|(^|/)\.{1,2}(/|$)|//|[\x00-\x1f\\]") | ~pl.col("md5").str.contains(
+        r"^[0-9a-f]{32}$"
+    )
+    if bad := files.filter(unsafe.fill_null(value=True)).rows():
+        raise Refused(
+            f"the object {md5} lists {bad[0][1]!r}, which is no file of its folder", fix="build the folder again"
+        )
+    if files["relpath"].is_duplicated().any():
+        raise Refused(f"the object {md5} lists a file twice", fix="build the folder again")
+    return files.sort("relpath")
+
+
+def dir_md5(data: bytes) -> str:
+    """The id of a `.dir` object."""
+    return f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}.dir"

@@ -1,0 +1,48 @@
+"""Running other programs: each command is printed on stderr as it is run, and fails with its own words."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from registry.errors import NotFound, ToolFailed
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    quiet: bool = False,
+    capture: bool = True,
+) -> bytes:
+    """Run `command` and return its standard output; `env` is added to ours.
+
+    A command that only asks a question is `quiet`: not printed. Without `capture` its output goes straight to the terminal.
+    Raises ToolFailed when it exits non-zero, NotFound when it is not installed.
+    """
+    if not quiet:
+        print(f"$ {shlex.join(command)}", file=sys.stderr, flush=True)  # noqa: T201 - commands are shown as they are run
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            stdout=subprocess.PIPE if capture else None,
+            stderr=subprocess.PIPE if capture else None,
+            check=False,
+            **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),
+        )
+    except FileNotFoundError as error:
+        raise NotFound(f"{command[0]} is not installed", fix=f"install {command[0]} and put it on PATH") from error
+    if done.returncode:
+        raise ToolFailed(command, done.returncode, (done.stderr or b"").decode(errors="replace"))
+    return done.stdout or b""
+
+
+def tool_path() -> str:
+    """PATH with this interpreter's own folder first, so that `python`, `dvc` and `registry` are found with no venv active."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

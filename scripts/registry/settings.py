@@ -1,0 +1,71 @@
+"""The registry's own settings: `registry.yaml`, and the remotes that `.dvc/config` names."""
+
+import configparser
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from posixpath import normpath
+
+from registry import documents, schema
+from registry.errors import InvalidDocument
+from registry.tree import Tree
+
+PATH = "registry.yaml"
+DVC_CONFIG = ".dvc/config"
+REMOTES = ("staging", "production")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A place for objects. `url` has a scheme, or is a folder (absolute, or relative to the registry's root).
+
+    `options` are DVC's own for that remote (`endpointurl`, `region`, `profile` …).
+    """
+
+    url: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Who answers for the registry, and where its bytes are. `public` is the read-only face of production, if there is one."""
+
+    owners: tuple[str, ...]
+    lake: Remote
+    staging: Remote
+    production: Remote
+    public: Remote | None = None
+
+
+def load(tree: Tree) -> Settings:
+    """The settings of a tree. Raises NotFound and InvalidDocument."""
+    document = documents.read_yaml(tree.read(PATH), PATH)
+    schema.demand(document, "registry")
+    remotes = read_remotes(tree.read(DVC_CONFIG))
+    for name in REMOTES:
+        if name not in remotes:
+            raise InvalidDocument(DVC_CONFIG, f"there is no remote {name}", fix=f"dvc remote add {name} URL")
+    return Settings(
+        tuple(document.data["owners"]),
+        Remote(document.data["lake"]),
+        *(remotes[name] for name in REMOTES),
+        remotes.get("public"),
+    )
+
+
+def read_remotes(config: bytes) -> dict[str, Remote]:
+    """The remotes of a `.dvc/config` by name. A folder there is relative to `.dvc/`; here it becomes relative to the root."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(config.decode())
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise InvalidDocument(DVC_CONFIG, f"not a DVC config: {error}") from error
+    remotes = {}
+    for section in parser.sections():
+        if section.startswith("'remote \"") and section.endswith("\"'"):
+            options = dict(parser[section])
+            remotes[section[9:-2]] = Remote(_from_root(options.pop("url", "")), options)
+    return remotes
+
+
+def _from_root(url: str) -> str:
+    return url if "://" in url or url.startswith("/") else normpath(f".dvc/{url}")

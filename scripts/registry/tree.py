@@ -1,0 +1,60 @@
+"""Where files are read from, whatever it is: the working tree, the index, a revision (all three in `git`), or a dict in tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """One file of a tree: POSIX path from the root, size in bytes, and whether it is a symbolic link."""
+
+    path: str
+    size: int
+    is_link: bool = False
+
+
+class Tree(Protocol):
+    """A set of files that Git would version; ignored files (the data itself) are not in it."""
+
+    def list(self, prefix: str = "") -> tuple[Entry, ...]:
+        """The entries whose path starts with the folder `prefix` (no slash at its end), sorted by path."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """A file's bytes; `NotFound` where there is none."""
+        ...
+
+    def has(self, path: str) -> bool:
+        """Whether the file exists."""
+        ...
+
+
+def under(path: str, prefix: str) -> bool:
+    """Whether `path` is the file `prefix` or lies in that folder; everything lies under the empty prefix."""
+    return not prefix or path == prefix or path.startswith(f"{prefix}/")
+
+
+class DictTree:
+    """A tree in memory: path → bytes."""
+
+    def __init__(self, files: Mapping[str, bytes], links: frozenset[str] = frozenset()) -> None:
+        self._files = dict(files)
+        self._links = links
+
+    def list(self, prefix: str = "") -> tuple[Entry, ...]:
+        """See `Tree.list`."""
+        names = sorted(name for name in self._files if under(name, prefix))
+        return tuple(Entry(name, len(self._files[name]), name in self._links) for name in names)
+
+    def read(self, path: str) -> bytes:
+        """See `Tree.read`."""
+        if path not in self._files:
+            raise NotFound(f"{path} does not exist")
+        return self._files[path]
+
+    def has(self, path: str) -> bool:
+        """See `Tree.has`."""
+        return path in self._files

@@ -1,0 +1,246 @@
+"""The frozen values that cross from one stage to the next; nothing here opens a file or starts a tool."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from fractions import Fraction
+
+
+class Kind(StrEnum):
+    """What an artifact is; `folder` is the top-level folder that it lives in."""
+
+    DATASET = "dataset"
+    MODEL = "model"
+
+    @property
+    def folder(self) -> str:
+        """`datasets` or `models`."""
+        return f"{self.value}s"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ArtifactId:
+    """An artifact's id, which is its path: `datasets/cats_dogs`. `tags.parse_id` makes one from text."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.folder}/{self.name}"
+
+
+class Bump(IntEnum):
+    """How far a version has to move, smallest first."""
+
+    NONE = 0
+    PATCH = 1
+    MINOR = 2
+    MAJOR = 3
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Version:
+    """A release, `MAJOR.MINOR.PATCH`. `tags.parse_version` makes one from text."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+    def bumped(self, bump: Bump) -> "Version":
+        """The lowest version that is `bump` away from this one."""
+        match bump:
+            case Bump.MAJOR:
+                return Version(self.major + 1, 0, 0)
+            case Bump.MINOR:
+                return Version(self.major, self.minor + 1, 0)
+            case Bump.PATCH:
+                return Version(self.major, self.minor, self.patch + 1)
+        return self
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """A published version of an artifact: `datasets/cats_dogs@v1.2.0`."""
+
+    artifact: ArtifactId
+    version: Version
+
+    def __str__(self) -> str:
+        return f"{self.artifact}@v{self.version}"
+
+
+# --- manifests: what people write -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a selection: its name here, its name at the source, its type (see `tables`)."""
+
+    name: str
+    source: str
+    type: str
+    nullable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookerQuery:
+    """An inline Looker query; its fields are the sources of the manifest's columns."""
+
+    model: str
+    view: str
+    filters: Mapping[str, str]
+    filter_expression: str | None
+    sorts: tuple[str, ...]
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A query that is saved in Looker under this id."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Files that people export by hand; the text says from where."""
+
+    description: str
+
+
+Source = LookerQuery | Look | Export
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRule:
+    """Who goes where: ratios sum to one, in the order train, val, test. `group_by` is a column whose groups stay whole."""
+
+    salt: str
+    ratios: Mapping[str, Fraction]
+    group_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What must hold of a dataset's rows; None means: not asked."""
+
+    min_images: int | None = None
+    max_images: int | None = None
+    min_per_class: int | None = None
+    max_class_share: float | None = None
+    max_null_share: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What every artifact's manifest holds. `withdrawn` maps a bad version to the reason."""
+
+    id: ArtifactId
+    version: Version
+    title: str
+    description: str
+    owners: tuple[str, ...]
+    license: str
+    withdrawn: Mapping[Version, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetManifest(Manifest):
+    """`dataset.yaml`. `image` is a lake key with `{uuid}` in it; `exclude` maps a UUID that is left out to the reason."""
+
+    source: Source
+    image: str
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...]
+    split: SplitRule
+    expectations: Expectations
+    exclude: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A rule that a metric must keep: an absolute bound, or `no_worse_than` the base model with this confidence."""
+
+    metric: str
+    min: float | None = None
+    max: float | None = None
+    no_worse_than: str | None = None
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest(Manifest):
+    """`model.yaml`. `tolerance` bounds each metric's absolute difference when the model is reproduced."""
+
+    trained_on: ArtifactId
+    intended_use: str
+    gates: tuple[Gate, ...]
+    slices: tuple[str, ...]
+    tolerance: Mapping[str, float]
+
+
+# --- pointers: what tools write ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of a pointer: a file (`nfiles` None) or a folder (md5 ends in `.dir`); `size` in bytes.
+
+    `path` is relative to the registry's root.
+    """
+
+    path: str
+    md5: str
+    size: int
+    nfiles: int | None = None
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether the md5 names a `.dir` object."""
+        return self.md5.endswith(".dir")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Where a selection came from, kept under `meta.selection` in `raw.dvc`; never holds a secret.
+
+    `rows_hash` is the SHA-256 of the rows as CSV, `query_hash` of the question (source and columns), `sql_hash` of the SQL that
+    Looker ran: with them a reviewer can be told whether the question changed or only the answer.
+    """
+
+    rows: int
+    rows_hash: str
+    query_hash: str
+    origin: str  # "looker", or the name of the exported file
+    selected_at: datetime
+    share_url: str | None = None
+    looker_release: str | None = None
+    sql_hash: str | None = None
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+class Verdict(StrEnum):
+    """What a check says of its subject, best first."""
+
+    OK = "ok"
+    NEEDS_OWNER = "needs an owner"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: the message names the fault, `fix` the next step; `line` counts from 1."""
+
+    check: str
+    artifact: ArtifactId | None
+    verdict: Verdict
+    message: str
+    path: str = ""
+    line: int | None = None
+    fix: str = ""

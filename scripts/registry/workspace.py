@@ -1,0 +1,35 @@
+"""The registry that a command works in: its root, its working tree, its settings."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from registry import git, settings
+from registry.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The checkout around the current folder."""
+
+    root: Path
+
+    @cached_property
+    def tree(self) -> git.WorkTree:
+        """Its files, listed once: ask again (`Workspace(root)`) after writing."""
+        return git.WorkTree(self.root)
+
+    @cached_property
+    def settings(self) -> settings.Settings:
+        """What `registry.yaml` and `.dvc/config` say."""
+        return settings.load(self.tree)
+
+
+def here() -> Workspace:
+    """The workspace around the current folder. Raises NotFound outside a registry."""
+    root = git.find_root(Path.cwd())
+    if not (root / settings.PATH).is_file():
+        raise NotFound(
+            f"{root} is not a registry: it has no {settings.PATH}", fix="cd into your registry, or `registry init`"
+        )
+    return Workspace(root)
