@@ -1,4 +1,4 @@
-"""Where an artifact's files are, which artifacts a tree has, and their manifests as values: parsed once, at this door."""
+"""Where an artifact's files are, which artifacts a tree has, and their manifests as values, parsed once at this door."""
 
 import hashlib
 import json
@@ -216,15 +216,12 @@ def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
 
 def build_rule(manifest: DatasetManifest) -> str:
     """The SHA-256 of the manifest's parts that decide what `build` makes: a pointer whose `meta` holds another one is stale."""
+    split = manifest.split
     parts = {
         "image": manifest.image,
         "columns": [[column.name, column.type] for column in manifest.columns],
         "classes": sorted(manifest.classes),
-        "split": [
-            manifest.split.salt,
-            {name: str(ratio) for name, ratio in manifest.split.ratios.items()},
-            manifest.split.group_by,
-        ],
+        "split": [split.salt, {name: str(ratio) for name, ratio in split.ratios.items()}, split.group_by],
         "exclude": sorted(manifest.exclude),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The command `registry`: finds the sub-command, and turns errors into words and exit codes (1 expected, 3 a bug, 130 Ctrl-C)."""
+"""The command `registry`: finds the sub-command, turns errors into words and exit codes (1 expected, 3 a bug, 130 Ctrl-C)."""
 
 import sys
 import traceback
@@ -8,7 +8,7 @@ import click
 
 from registry.errors import RegistryError
 
-# Name, and what it does: the whole of `registry --help`. Each is `registry.commands.NAME:command`, imported when it is called.
+# The whole of `registry --help`; each is `registry.commands.NAME:command`, imported when it is called.
 COMMANDS = (
     ("new", "Make a dataset or a model: its folder, manifest and card."),
     ("select", "Ask Looker (or read an export) which images a dataset has."),
@@ -25,15 +25,15 @@ COMMANDS = (
 class Commands(click.Group):
     """Sub-commands that are imported when they are called, so that `registry check` starts fast."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """The names, in the order of the way of the data."""
         return [name for name, _ in COMMANDS]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
         return import_module(f"registry.commands.{cmd_name}").command if cmd_name in dict(COMMANDS) else None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table above, without importing a command."""
         with formatter.section("Commands"):
             formatter.write_dl(COMMANDS)
@@ -49,8 +49,8 @@ class Commands(click.Group):
 def cli() -> None:
     """Own datasets and models the way you own code.
 
-    An artifact is named by its path: datasets/cats_dogs, models/cats_dogs. Bytes live in object storage; Git holds manifests and
-    pointers; every change is a pull request; a merge publishes.
+    An artifact is named by its path: datasets/cats_dogs, models/cats_dogs. Bytes live in object storage; Git holds
+    manifests and pointers; every change is a pull request; a merge publishes.
     """
 
 

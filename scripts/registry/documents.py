@@ -1,7 +1,8 @@
 """Reading and writing YAML and JSON in one form; what is hostile or ambiguous is refused before it is built.
 
-YAML is read with 1.2's core rules: `no`, `on` and `2024-01-01` are texts, as in DVC. Refused: duplicate keys, anchors and aliases
-(a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than 32, files over 1 MiB.
+YAML is read with 1.2's core rules: `no`, `on` and `2024-01-01` are texts, as in DVC. Refused: duplicate keys, anchors
+and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than 32, files over
+1 MiB.
 """
 
 import json
@@ -174,7 +175,7 @@ def write_json(data: Any) -> bytes:
 
 
 def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
-    """Set values in a YAML file that a person wrote, keeping comments and order. Missing mappings on the way are made."""
+    """Set values in a YAML file that a person wrote, keeping comments and order; missing mappings on the way are made."""
     import io
 
     from ruamel.yaml import YAML

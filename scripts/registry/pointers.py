@@ -1,6 +1,6 @@
 """What DVC's tools write: `.dvc` files, `dvc.lock` and `.dir` objects, read and written byte for byte as DVC does.
 
-A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by relpath, and its id is its own MD5 with `.dir` behind it.
+A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by relpath; its id is its MD5 with `.dir` behind it.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def write_pointer(output: Output, meta: Mapping[str, Any]) -> bytes:
 
 
 def read_lock(data: bytes, path: str) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
-    """The outputs and the dependencies that a `dvc.lock` names, paths made relative to the root. Raises InvalidDocument."""
+    """The outputs and dependencies that a `dvc.lock` names, paths made relative to the root. Raises InvalidDocument."""
     document = documents.read_yaml(data, path)
     outs, deps = [], []
     try:

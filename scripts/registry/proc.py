@@ -21,7 +21,7 @@ def run(
 ) -> bytes:
     """Run `command` and return its standard output; `env` is added to ours.
 
-    A command that only asks a question is `quiet`: not printed. Without `capture` its output goes straight to the terminal.
+    A command that only asks a question is `quiet`: not printed. Without `capture` its output goes to the terminal.
     Raises ToolFailed when it exits non-zero, NotFound when it is not installed.
     """
     if not quiet:
@@ -44,5 +44,5 @@ def run(
 
 
 def tool_path() -> str:
-    """PATH with this interpreter's own folder first, so that `python`, `dvc` and `registry` are found with no venv active."""
+    """PATH with this interpreter's folder first: `python`, `dvc` and `registry` are found with no environment active."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

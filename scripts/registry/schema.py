@@ -63,7 +63,7 @@ _Validator = extend(Draft202012Validator, {"pattern": _pattern})
 
 @cache
 def _registry() -> Registry:
-    # Without `$schema`, or jsonschema goes back to its own validator (and its `pattern`) at every $ref into another file.
+    # Without `$schema`, or jsonschema goes back to its own `pattern` at every $ref into another file.
     files = ((file.name, json.loads(file.read_bytes())) for file in folder().glob("*.schema.json"))
     return Registry().with_resources(
         (name, Resource.from_contents({key: part for key, part in contents.items() if key != "$schema"}, DRAFT202012))

@@ -27,7 +27,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Who answers for the registry, and where its bytes are. `public` is the read-only face of production, if there is one."""
+    """Who answers for the registry, and where its bytes are; `public` is the read-only face of production."""
 
     owners: tuple[str, ...]
     lake: Remote
@@ -53,7 +53,7 @@ def load(tree: Tree) -> Settings:
 
 
 def read_remotes(config: bytes) -> dict[str, Remote]:
-    """The remotes of a `.dvc/config` by name. A folder there is relative to `.dvc/`; here it becomes relative to the root."""
+    """The remotes of a `.dvc/config` by name; a folder there is relative to `.dvc/`, here to the root."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(config.decode())

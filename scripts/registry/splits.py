@@ -1,7 +1,8 @@
 """Who is in train, val and test: a pure function of the manifest's rule and a row, so that no row ever moves.
 
-The rule: the first 8 bytes of SHA-256 over `salt`, a zero byte, and the group (or the uuid where there is none), as a fraction of 2^64, against the
-cumulative ratios. Adding or removing rows moves nobody; a group shares one text, so it is never divided.
+The rule: the first 8 bytes of SHA-256 over `salt`, a zero byte, and the group (or the uuid where there is none), as a
+fraction of 2^64, against the cumulative ratios. Adding or removing rows moves nobody; a group shares one text, so it is
+never divided.
 """
 
 from collections.abc import Iterable, Iterator

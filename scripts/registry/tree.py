@@ -1,4 +1,4 @@
-"""Where files are read from, whatever it is: the working tree, the index, a revision (all three in `git`), or a dict in tests."""
+"""Where files are read from: the working tree, the index, a revision (all three in `git`), or a dict in tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

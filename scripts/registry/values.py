@@ -117,7 +117,7 @@ Source = LookerQuery | Look | Export
 
 @dataclass(frozen=True, slots=True)
 class SplitRule:
-    """Who goes where: ratios sum to one, in the order train, val, test. `group_by` is a column whose groups stay whole."""
+    """Who goes where: ratios sum to one, in the order train, val, test; a group of `group_by` stays whole."""
 
     salt: str
     ratios: Mapping[str, Fraction]
@@ -150,7 +150,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class DatasetManifest(Manifest):
-    """`dataset.yaml`. `image` is a lake key with `{uuid}` in it; `exclude` maps a UUID that is left out to the reason."""
+    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps a UUID that is left out to the reason."""
 
     source: Source
     image: str
@@ -208,8 +208,8 @@ class Output:
 class Selection:
     """Where a selection came from, kept under `meta.selection` in `raw.dvc`; never holds a secret.
 
-    `rows_hash` is the SHA-256 of the rows as CSV, `query_hash` of the question (source and columns), `sql_hash` of the SQL that
-    Looker ran: with them a reviewer can be told whether the question changed or only the answer.
+    `rows_hash` is the SHA-256 of the rows as CSV, `query_hash` of the question (source and columns), `sql_hash` of the
+    SQL that Looker ran: with them a reviewer can be told whether the question changed or only the answer.
     """
 
     rows: int
