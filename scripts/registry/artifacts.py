@@ -1,4 +1,4 @@
-"""Where an artifact's files are, which artifacts a tree has, and their manifests as values, parsed once at this door."""
+"""Where an artifact's files are, which artifacts a tree has, and manifests as values, parsed once at this door."""
 
 import hashlib
 import json

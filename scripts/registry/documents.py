@@ -175,7 +175,7 @@ def write_json(data: Any) -> bytes:
 
 
 def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
-    """Set values in a YAML file that a person wrote, keeping comments and order; missing mappings on the way are made."""
+    """Set values in a YAML file that a person wrote, keeping comments and order; missing mappings are made."""
     import io
 
     from ruamel.yaml import YAML

@@ -229,7 +229,7 @@ class WorkTree:
         return _is_file(self.root / path)
 
     def read(self, path: str) -> bytes:
-        """See `Tree.read`. A symbolic link reads as its target's name, as in Git, so it never leads out of the registry."""
+        """See `Tree.read`. A symbolic link reads as its target's name, as in Git: it never leads out."""
         file = self.root / path
         if not _is_file(file):
             raise NotFound(f"{path} does not exist in {self}")

@@ -1,6 +1,6 @@
 """What DVC's tools write: `.dvc` files, `dvc.lock` and `.dir` objects, read and written byte for byte as DVC does.
 
-A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by relpath; its id is its MD5 with `.dir` behind it.
+A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by relpath; its id is its MD5 and `.dir`.
 """
 
 import hashlib

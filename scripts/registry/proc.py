@@ -44,5 +44,5 @@ def run(
 
 
 def tool_path() -> str:
-    """PATH with this interpreter's folder first: `python`, `dvc` and `registry` are found with no environment active."""
+    """PATH with this interpreter's folder first: `python`, `dvc` and `registry` are found with none active."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

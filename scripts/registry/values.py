@@ -150,7 +150,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class DatasetManifest(Manifest):
-    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps a UUID that is left out to the reason."""
+    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps a left-out UUID to the reason."""
 
     source: Source
     image: str
