@@ -215,7 +215,7 @@ def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
 
 
 def build_rule(manifest: DatasetManifest) -> str:
-    """The SHA-256 of the manifest's parts that decide what `build` makes: a pointer whose `meta` holds another one is stale."""
+    """The SHA-256 of the manifest's parts that decide what `build` makes; a pointer with another one is stale."""
     split = manifest.split
     parts = {
         "image": manifest.image,

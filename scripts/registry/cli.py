@@ -1,4 +1,4 @@
-"""The command `registry`: finds the sub-command; errors become words and exit codes (1 expected, 3 a bug, 130 Ctrl-C)."""
+"""The command `registry`: finds the sub-command; errors become words and exit codes (1 expected, 3 a bug)."""
 
 import sys
 import traceback

@@ -17,6 +17,7 @@ from registry.errors import InvalidDocument
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_FLOW = 100  # characters of a list or mapping that `edit_yaml` writes on one line
 
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
 
@@ -190,7 +191,18 @@ def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
             if place.get(parent) is None:
                 place[parent] = {}
             place = place[parent]
-        place[key] = value
+        place[key] = _in_flow(value)
     out = io.BytesIO()
     editor.dump(document, out)
     return out.getvalue()
+
+
+def _in_flow(value: Any) -> Any:
+    """A short list or mapping, written on one line as a person would."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if not isinstance(value, dict | list) or len(str(value)) > MAX_FLOW:
+        return value
+    made = CommentedMap(value) if isinstance(value, dict) else CommentedSeq(value)
+    made.fa.set_flow_style()
+    return made

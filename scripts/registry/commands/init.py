@@ -1,0 +1,48 @@
+"""`registry init`."""
+
+import sys
+
+import click
+
+from registry import derived, init
+from registry.files import write_atomically
+from registry.workspace import Workspace, here
+
+
+@click.command()
+@click.option("--name", help="The registry's name: acme-data.")
+@click.option("--owner", "owners", multiple=True, help="Who answers for it: @user or @org/team; may be repeated.")
+@click.option("--bucket", help="Where staging/ and production/ are to live: s3://acme-data, or a folder.")
+@click.option("--lake", help="Where the images are: s3://acme-images, or a folder.")
+@click.option("--again", is_flag=True, help="Change a registry that was set up before.")
+@click.option("--dry-run", is_flag=True, help="Show what would change.")
+def command(
+    name: str | None, owners: tuple[str, ...], bucket: str | None, lake: str | None, *, again: bool, dry_run: bool
+) -> None:
+    """Make a fresh copy of the template your registry.
+
+    What is not given is asked for at a terminal, and is an error elsewhere. Without `registry init` everything works
+    too: the lake, staging and production are then folders under .registry/.
+    """
+    space = here()
+    answers = init.Answers(
+        name=name or _ask("--name", "The registry's name"),
+        owners=owners or tuple(_ask("--owner", "Who answers for it (@user or @org/team)").split()),
+        bucket=bucket or _ask("--bucket", "Where staging/ and production/ are to live (a URL or a folder)"),
+        lake=lake or _ask("--lake", "Where the images are (a URL or a folder)"),
+    )
+    plan = init.plan(space.tree, answers, again=again)
+    click.echo(str(plan))
+    if dry_run:
+        return
+    init.apply(plan, space.root)
+    for path, data in derived.expected(Workspace(space.root).tree).items():
+        write_atomically(space.root / path, data)
+    click.echo("next: look at `git diff`, commit, then `registry new dataset NAME`")
+    click.echo("the worked example goes with: git rm -r datasets/cats_dogs models/cats_dogs && registry check --fix")
+
+
+def _ask(option: str, question: str) -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{option} is missing")
+    return click.prompt(question, err=True)

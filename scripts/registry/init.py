@@ -1,0 +1,76 @@
+"""Turning a fresh copy of the template into somebody's registry: its name, its owners, where its bytes live."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry import documents, schema, settings
+from registry.errors import Refused
+from registry.files import write_atomically
+from registry.tree import Tree
+
+TEMPLATE_NAME = "registry-template"  # the name in registry.yaml before anybody has run `registry init`
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What `init` needs to know. `bucket` holds the folders staging and production; `lake` is where the images are."""
+
+    name: str
+    owners: tuple[str, ...]
+    bucket: str
+    lake: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The files to write, by path from the root, and what each change is in words."""
+
+    files: Mapping[str, bytes]
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.changes)
+
+
+def plan(tree: Tree, answers: Answers, *, again: bool = False) -> Plan:
+    """What has to change. Raises Refused when it was done before (unless `again`), or for a URL that holds a secret."""
+    now = settings.load(tree)
+    if now.name != TEMPLATE_NAME and not again:
+        raise Refused(
+            f"this is the registry {now.name} already: staging is {now.staging.url}, production {now.production.url}",
+            fix="pass --again if you mean to change it (published objects stay where they are)",
+        )
+    bucket = answers.bucket.rstrip("/")
+    urls = {"staging": f"{bucket}/staging", "production": f"{bucket}/production"}
+    for url in (*urls.values(), answers.lake):
+        _refuse_secrets(url)
+    changes = {("name",): answers.name, ("owners",): list(answers.owners), ("lake",): answers.lake}
+    files = {
+        settings.PATH: documents.edit_yaml(tree.read(settings.PATH), changes),
+        settings.DVC_CONFIG: settings.write_remotes(tree.read(settings.DVC_CONFIG), urls),
+    }
+    schema.demand(documents.read_yaml(files[settings.PATH], settings.PATH), "registry")
+    words = {
+        f"{settings.PATH}: name {now.name} → {answers.name}": now.name != answers.name,
+        f"{settings.PATH}: owners {', '.join(now.owners)} → {', '.join(answers.owners)}": now.owners != answers.owners,
+        f"{settings.PATH}: lake {now.lake.url} → {answers.lake}": now.lake.url != answers.lake,
+        f"{settings.DVC_CONFIG}: staging {now.staging.url} → {urls['staging']}": now.staging.url != urls["staging"],
+        f"{settings.DVC_CONFIG}: production {now.production.url} → {urls['production']}": now.production.url
+        != urls["production"],
+    }
+    return Plan(files, tuple(text for text, changed in words.items() if changed) or ("nothing changes",))
+
+
+def _refuse_secrets(url: str) -> None:
+    if re.search(r"://[^/]*@", url):
+        shown = re.sub(r"://[^/]*@", "://…@", url)
+        fix = "leave user and password out: credentials come from the environment (AWS_PROFILE, …)"
+        raise Refused(f"{shown} holds credentials, and this file is committed", fix=fix)
+
+
+def apply(plan: Plan, root: Path) -> None:
+    """Write the files."""
+    for path, data in plan.files.items():
+        write_atomically(root / path, data)
