@@ -67,7 +67,7 @@ def run(args: list[str]) -> int:
         return done.exit_code
     except click.ClickException as error:
         error.show()
-        return error.exit_code
+        return 1
     except RegistryError as error:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
         return 1

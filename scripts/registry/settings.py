@@ -73,9 +73,9 @@ def write_remotes(config: bytes, urls: Mapping[str, str]) -> bytes:
     """A `.dvc/config` with the remotes' URLs set, all else as it was (written as DVC itself does, with configobj)."""
     from configobj import ConfigObj
 
-    parsed = ConfigObj(config.decode().splitlines(), list_values=False)
+    parsed = ConfigObj(config.decode().splitlines(), interpolation=False)
     for name, url in urls.items():
-        parsed.setdefault(f"'remote \"{name}\"'", {})["url"] = (
+        parsed.setdefault(f'remote "{name}"', {})["url"] = (
             url if "://" in url or url.startswith("/") else f"../{url}"
         )
     return ("\n".join(parsed.write()) + "\n").encode()

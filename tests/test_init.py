@@ -1,0 +1,59 @@
+import pytest
+
+from registry import init, settings
+from registry.errors import InvalidDocument, Refused
+from registry.tree import DictTree
+
+FRESH = {
+    "registry.yaml": b"schema: 1\nname: registry-template\nowners: ['@acme/data'] # who\nlake: .registry/lake\n",
+    ".dvc/config": b"""['remote "staging"']
+    url = ../.registry/staging
+['remote "production"']
+    url = ../.registry/production
+""",
+}
+ANSWERS = init.Answers("birds", ("@birds/data",), "s3://birds/", "s3://birds-lake")
+
+
+def test_a_fresh_copy_becomes_somebodys() -> None:
+    plan = init.plan(DictTree(FRESH), ANSWERS)
+    assert str(plan).splitlines() == [
+        "registry.yaml: name registry-template → birds",
+        "registry.yaml: owners @acme/data → @birds/data",
+        "registry.yaml: lake .registry/lake → s3://birds-lake",
+        ".dvc/config: staging .registry/staging → s3://birds/staging",
+        ".dvc/config: production .registry/production → s3://birds/production",
+    ]
+    loaded = settings.load(DictTree(plan.files))
+    assert (loaded.name, loaded.lake.url, loaded.production.url) == (
+        "birds",
+        "s3://birds-lake",
+        "s3://birds/production",
+    )
+    assert b"# who" in plan.files["registry.yaml"]
+
+
+def test_a_second_run_is_refused_unless_it_is_meant() -> None:
+    done = DictTree(init.plan(DictTree(FRESH), ANSWERS).files)
+    with pytest.raises(Refused, match="registry birds already") as error:
+        init.plan(done, ANSWERS)
+    assert "--again" in error.value.fix
+    assert str(init.plan(done, ANSWERS, again=True)) == "nothing changes"
+
+
+@pytest.mark.parametrize("url", ["s3://key:hush@bucket", "https://user:hush@host/x"])
+def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(Refused, match="holds credentials") as error:
+        init.plan(DictTree(FRESH), init.Answers("birds", ("@a",), url, "lake"))
+    assert "hush" not in str(error.value)
+
+
+def test_an_answer_that_the_schema_refuses_is_not_written() -> None:
+    with pytest.raises(InvalidDocument, match="owners"):
+        init.plan(DictTree(FRESH), init.Answers("birds", ("nobody",), "b", "l"))
+
+
+def test_apply_writes_the_plan(tmp_path) -> None:
+    plan = init.plan(DictTree(FRESH), ANSWERS)
+    init.apply(plan, tmp_path)
+    assert {path: (tmp_path / path).read_bytes() for path in plan.files} == plan.files
