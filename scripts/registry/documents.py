@@ -30,6 +30,13 @@ class Document:
     data: Any
     lines: Mapping[Location, int]
 
+    def value(self, location: Location) -> Any:
+        """The value at a location that `lines` has."""
+        value = self.data
+        for key in location:
+            value = value[key]
+        return value
+
     def line(self, location: Location) -> int:
         """The line of a value, or of the nearest one that holds it."""
         while location and location not in self.lines:

@@ -3,6 +3,7 @@
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -20,9 +21,9 @@ def ask(root: Path, *args: str, stdin: bytes | None = None) -> str:
     return run(["git", "-C", str(root), *args], quiet=True, stdin=stdin).decode(errors="surrogateescape")
 
 
-def tell(root: Path, *args: str) -> str:
+def tell(root: Path, *args: str, stdin: bytes | None = None) -> str:
     """One command that changes something; printed as it is run."""
-    return run(["git", "-C", str(root), *args]).decode(errors="surrogateescape")
+    return run(["git", *args], cwd=root, stdin=stdin).decode(errors="surrogateescape")
 
 
 def find_root(start: Path) -> Path:
@@ -92,6 +93,20 @@ def commits_between(root: Path, tip: str, known: Sequence[str]) -> tuple[str, ..
     return tuple(ask(root, "rev-list", "--reverse", tip, "--not", *known).split())
 
 
+def changing_commits(
+    root: Path, tips: Sequence[str], known: Sequence[str], patterns: Sequence[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The commits reachable from `tips`, not from `known`, that change such files; oldest first, each with these paths.
+
+    A merge is compared with its first parent. Arguments of rev-list (`--remotes=origin`) are allowed in both.
+    """
+    form = ("--format=%x01%H", "--name-only", "--no-renames", "-z")
+    merges = ("--full-history", "--root", "--diff-merges=first-parent", "--reverse")
+    listed = ask(root, "log", *merges, *form, *tips, "--not", *known, "--", *patterns)
+    rows = (commit.split("\0") for commit in listed.split("\x01")[1:])
+    return tuple((commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
+
+
 def _split(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split("\0") if name)
 
@@ -106,11 +121,11 @@ class _Objects:
     def read(self, object_id: str) -> bytes:
         self._process.stdin.write(f"{object_id}\n".encode())
         self._process.stdin.flush()
-        header = self._process.stdout.readline().split()
-        if len(header) != 3:
+        # "<id> blob <size>", or "<what was asked> missing"
+        kind, size = self._process.stdout.readline().decode(errors="replace").rstrip("\n").split(" ")[-2:]
+        data = self._process.stdout.read(int(size) + 1)[:-1] if size.isdigit() else b""
+        if kind != "blob" or not size.isdigit():
             raise NotFound(f"Git object {object_id} is missing", fix="git fsck")
-        data = self._process.stdout.read(int(header[2]))
-        self._process.stdout.read(1)
         return data
 
     def close(self) -> None:
@@ -119,20 +134,35 @@ class _Objects:
         self._process.wait()
 
 
-class _GitTree(ABC):
-    """A `Tree` over entries that Git listed; blobs are read when asked for."""
+class _Reader:
+    """Something that reads blobs, from a process that it starts when it is first asked."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @cached_property
+    def _objects(self) -> _Objects:
+        return _Objects(self.root)
+
+    def close(self) -> None:
+        """End the process that reads blobs."""
+        if "_objects" in self.__dict__:
+            self.__dict__.pop("_objects").close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _GitTree(_Reader, ABC):
+    """A `Tree` over entries that Git listed; blobs are read when asked for."""
 
     @property
     @abstractmethod
     def _entries(self) -> dict[str, tuple[Entry, str]]:
         """Path → its entry and the id of its blob, sorted by path."""
-
-    @cached_property
-    def _objects(self) -> _Objects:
-        return _Objects(self.root)
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""
@@ -147,17 +177,6 @@ class _GitTree(ABC):
         if path not in self._entries:
             raise NotFound(f"{path} does not exist in {self}")
         return self._objects.read(self._entries[path][1])
-
-    def close(self) -> None:
-        """End the process that reads blobs."""
-        if "_objects" in self.__dict__:
-            self.__dict__.pop("_objects").close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Revision(_GitTree):
@@ -178,6 +197,27 @@ class Revision(_GitTree):
             path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
             for mode, _, object_id, size, path in rows
         }
+
+
+class History(_Reader):
+    """Files of commits and tags by name, without listing a tree."""
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """Every annotated tag."""
+        return tag_names(self.root)
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether all history is here; in a shallow clone tags may be missing too."""
+        return not is_shallow(self.root)
+
+    def read(self, revision: str, path: str) -> bytes | None:
+        """A file of a revision; None where either does not exist."""
+        try:
+            return self._objects.read(f"{revision}:{path}")
+        except NotFound:
+            return None
 
 
 class Index(_GitTree):
@@ -243,6 +283,14 @@ def _is_file(path: Path) -> bool:
 # --- publishing -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class TagRef:
+    """A tag: the commit that it leads to, and whether it is annotated (GTO and DVC ignore those that are not)."""
+
+    commit: str
+    annotated: bool
+
+
 def remote_tags(root: Path, remote: str = "origin") -> dict[str, str]:
     """Tag name → commit that it leads to, for the annotated tags of a remote."""
     lines = ask(root, "ls-remote", "--tags", remote).splitlines()
@@ -255,9 +303,65 @@ def has_remote(root: Path, remote: str = "origin") -> bool:
     return remote in ask(root, "remote").split()
 
 
+def tag_refs(root: Path, remote: str = ".") -> dict[str, "TagRef"]:
+    """Every tag of a remote, or of this repository (`.`), by name."""
+    lines = (line.split(None, 1) for line in ask(root, "ls-remote", "--tags", remote).splitlines())
+    ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}
+    return {
+        name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids)
+        for name, object_id in ids.items()
+        if not name.endswith("^{}")
+    }
+
+
+def main_branch(root: Path, remote: str | None) -> str:
+    """The branch that merges go to: what the remote's HEAD names; without a remote `main`, or an older `master`."""
+    if not remote:
+        local = ask(root, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads/main", "refs/heads/master").split()
+        return local[0] if local else "main"
+    head = ask(root, "ls-remote", "--symref", remote, "HEAD").split()
+    return head[1].removeprefix("refs/heads/") if head[:1] == ["ref:"] else "main"
+
+
+def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
+    """Bring refs of a remote here, with the tags that lead into their history; no local tag is ever moved."""
+    tell(root, "fetch", "--quiet", remote, *refs)
+
+
+def is_ancestor(root: Path, commit: str, tip: str) -> bool:
+    """Whether `commit` is `tip` or lies in its history."""
+    return not ask(root, "rev-list", "--max-count=1", commit, "--not", tip)
+
+
+def has_object(root: Path, object_id: str) -> bool:
+    """Whether a commit or other object is here."""
+    return ask(root, "cat-file", "--batch-check", stdin=f"{object_id}\n".encode()).split()[-1] != "missing"
+
+
+def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
+    """The paths below a folder that differ from HEAD, untracked files included."""
+    listed = _split(ask(root, "status", "--porcelain", "--no-renames", "-z", "--untracked-files=all", "--", folder))
+    return tuple(line[3:] for line in listed)
+
+
+def demand_identity(root: Path) -> None:
+    """Raise Refused when Git does not know in whose name to make a tag."""
+    try:
+        ask(root, "var", "GIT_COMMITTER_IDENT")
+    except ToolFailed as error:
+        fix = "git config user.name YOU && git config user.email YOU@EXAMPLE.COM"
+        raise Refused("Git does not know who you are", fix=fix) from error
+
+
+def worktrees(root: Path) -> tuple[Path, ...]:
+    """Every checkout that shares this repository, the main one first."""
+    lines = ask(root, "worktree", "list", "--porcelain").splitlines()
+    return tuple(Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))
+
+
 def make_tag(root: Path, name: str, commit: str, message: str) -> None:
     """An annotated tag, never forced."""
-    tell(root, "tag", "--annotate", "--no-sign", "--message", message, "--", name, commit)
+    tell(root, "tag", "--annotate", "--no-sign", "--file=-", "--", name, commit, stdin=message.encode())
 
 
 def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:

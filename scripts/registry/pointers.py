@@ -10,8 +10,9 @@ from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any
 
 from registry import documents, schema
+from registry.documents import Document
 from registry.errors import InvalidDocument, Refused
-from registry.values import Output
+from registry.values import Build, Output
 
 if TYPE_CHECKING:
     import polars
@@ -35,13 +36,38 @@ def read_pointer(data: bytes, path: str) -> Output:
     """The one output of a `.dvc` file, its path made relative to the root. Raises InvalidDocument."""
     document = documents.read_yaml(data, path)
     schema.demand(document, "pointer")
+    return parse_pointer(document)
+
+
+def parse_pointer(document: Document) -> Output:
+    """The one output of a document that keeps the schema of pointers."""
     out = document.data["outs"][0]
-    return Output(join(dirname(path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
+    return Output(join(dirname(document.path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
 
 
 def read_meta(data: bytes, path: str) -> Mapping[str, Any]:
     """The facts under a `.dvc` file's `meta:`."""
     return documents.read_yaml(data, path).data.get("meta", {})
+
+
+def parse_build(document: Document) -> Build | None:
+    """How the output of a document that keeps the schema of pointers was built, None where it does not say.
+
+    Raises InvalidDocument for a `meta.build` in another form than `registry build` writes.
+    """
+    build = document.data.get("meta", {}).get("build")
+    if build is None:
+        return None
+    try:
+        counts = {
+            str(split): {str(label): int(number) for label, number in classes.items()}
+            for split, classes in build["counts"].items()
+        }
+        return Build(str(build["selection"]), str(build["rule"]), int(build["images"]), counts)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        line = document.line(("meta", "build"))
+        fault = "meta.build is not what `registry build` writes"
+        raise InvalidDocument(document.path, fault, line=line, fix="registry build") from error
 
 
 def write_pointer(output: Output, meta: Mapping[str, Any]) -> bytes:
@@ -59,8 +85,12 @@ def write_pointer(output: Output, meta: Mapping[str, Any]) -> bytes:
 
 def read_lock(data: bytes, path: str) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
     """The outputs and dependencies that a `dvc.lock` names, paths made relative to the root. Raises InvalidDocument."""
-    document = documents.read_yaml(data, path)
-    outs, deps = [], []
+    return parse_lock(documents.read_yaml(data, path))
+
+
+def parse_lock(document: Document) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
+    """The outputs and dependencies of a document. Raises InvalidDocument where it is no `dvc.lock`."""
+    path, outs, deps = document.path, [], []
     try:
         for stage in document.data["stages"].values():
             outs += [_locked(item, path) for item in stage.get("outs", [])]

@@ -20,7 +20,7 @@ from referencing.jsonschema import DRAFT202012
 from registry.documents import Document, Location
 from registry.errors import InvalidDocument
 
-FORMS = ("dataset", "model", "pointer", "registry")
+FORMS = ("dataset", "model", "pointer", "pipeline", "lock", "registry")
 
 
 @dataclass(frozen=True, slots=True)

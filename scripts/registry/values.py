@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars
 
 
 class Kind(StrEnum):
@@ -220,6 +224,67 @@ class Selection:
     share_url: str | None = None
     looker_release: str | None = None
     sql_hash: str | None = None
+    query: Mapping[str, object] | None = None  # what Looker was asked
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How `prepared.dvc` was made, kept under its `meta.build`: from which selection, by which rule, and what came out.
+
+    `selection` is the md5 of raw's `.dir`, `rule` what `artifacts.build_rule` said then.
+    """
+
+    selection: str
+    rule: str
+    images: int
+    counts: "Counts"
+
+
+# --- what changed -----------------------------------------------------------------------------------------------------
+
+Counts = Mapping[str, Mapping[str, int]]  # split → class → number of items
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a version of an artifact is, as far as Git knows: its manifest, and the md5s of what its pointers name.
+
+    A dataset's objects are `raw` and `prepared`, a model's those of its `dvc.lock` by path. `recipe` is a digest of the
+    parameters in the lock. An object that is not there yet is missing from the mapping.
+    """
+
+    manifest: Manifest
+    objects: Mapping[str, str]
+    recipe: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diff:
+    """How the items of two dataset versions differ; one item may be relabelled, moved and changed at once.
+
+    Removed items are counted where they were, all others where they are now. `rows` has one row per item that differs:
+    uuid, then split, label and md5, each with `_old` and `_new` behind it (null where the version lacks the item).
+    `tables` says whether a split's `metadata.csv` differs.
+    """
+
+    before: Counts
+    after: Counts
+    added: Counts
+    removed: Counts
+    relabelled: Counts
+    moved: Counts
+    changed: Counts
+    rows: "polars.DataFrame"
+    tables: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a change asks of the version: `what` happened, and `why` that is this bump."""
+
+    bump: Bump
+    what: str
+    why: str
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------
@@ -244,3 +309,19 @@ class Finding:
     path: str = ""
     line: int | None = None
     fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One check of one artifact (or of the registry, None): what it found, or why it could not run."""
+
+    check: str
+    artifact: ArtifactId | None
+    findings: tuple[Finding, ...] = ()
+    not_run: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of its findings."""
+        found = {finding.verdict for finding in self.findings}
+        return next((one for one in (Verdict.WRONG, Verdict.NEEDS_OWNER) if one in found), Verdict.OK)

@@ -1,0 +1,220 @@
+"""Stores that are not folders, through obstore: S3, Google, Azure, and plain HTTP to read from; nobody else spells it.
+
+What obstore says of a failure may hold signatures and tokens, so its words are never shown: only its kind is.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from registry.errors import NotFound, StorageFailed
+from registry.settings import Remote
+from registry.stores import CHUNK, Draft, Object, Store, table
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+    from polars import DataFrame
+
+AT_ONCE = 64 << 20  # bytes up to which an object is sent in one request, and kept in memory until then
+ASKED = 1000  # keys up to which each is asked for alone: a listing gives 1,000 a request, but of everything
+LISTED = 1000  # objects in a chunk of a listing
+
+# DVC's options (dvc.config_schema) in obstore's words; what is not here concerns DVC alone.
+OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "s3": {
+        "region": "region",
+        "endpointurl": "endpoint",
+        "access_key_id": "access_key_id",
+        "secret_access_key": "secret_access_key",
+        "session_token": "session_token",
+        "allow_anonymous_login": "skip_signature",
+    },
+    "gs": {"credentialpath": "service_account", "allow_anonymous_login": "skip_signature"},
+    "az": {
+        "account_name": "account_name",
+        "account_key": "account_key",
+        "sas_token": "sas_token",
+        "tenant_id": "tenant_id",
+        "client_id": "client_id",
+        "client_secret": "client_secret",
+        "allow_anonymous_login": "skip_signature",
+    },
+    "http": {},
+    "https": {},
+}
+ALIASES = {"azure": "az", "gcs": "gs"}
+
+
+def open_bucket(remote: Remote) -> "Bucket":
+    """The store behind a URL. Raises StorageFailed for one that names no store."""
+    from obstore.store import from_url
+
+    parts = urlsplit(remote.url)
+    scheme = ALIASES.get(parts.scheme, parts.scheme)
+    shown = f"{scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    if scheme not in OPTIONS or not parts.hostname:
+        fix = "use a folder, or s3://, gs://, az://, https:// and the bucket's name"
+        raise StorageFailed(f"{shown} is not a place that objects can be in", fix=fix)
+    config = {ours: remote.options[name] for name, ours in OPTIONS[scheme].items() if name in remote.options}
+    client = {
+        "timeout": timedelta(hours=1),  # of a whole request: obstore's 30 s cut large objects off
+        "read_timeout": timedelta(seconds=60),
+        "allow_http": config.get("endpoint", remote.url).startswith("http:"),
+    }
+    with _explained(shown):
+        plain = scheme.startswith("http")
+        store = from_url(remote.url.replace(parts.scheme, scheme, 1), client_options=client, **_config(plain, config))
+    return Bucket(shown, store, can_list=not plain)
+
+
+def _config(plain: bool, config: Mapping[str, str]) -> dict[str, Any]:
+    return {} if plain else {"config": dict(config)}
+
+
+class Bucket(Store):
+    """A bucket, or a prefix in one."""
+
+    lanes = 32
+
+    def __init__(self, url: str, store: "ObjectStore", *, can_list: bool) -> None:
+        self.url = url
+        self._store = store
+        self._can_list = can_list
+
+    def demand(self) -> None:
+        """See `Store.demand`."""
+        if self._can_list:
+            next(self.scan(), None)
+
+    def scan(self, prefix: str = "") -> Iterator[list[Object]]:
+        """See `Store.scan`."""
+        import obstore
+
+        if not self._can_list:
+            fix = "name the bucket itself (s3://, gs://, az://)"
+            raise StorageFailed(f"{self.url} cannot be listed: plain HTTP only reads", fix=fix)
+        with _explained(self.url):
+            for chunk in obstore.list(self._store, prefix or None, chunk_size=LISTED):
+                yield [_object(one) for one in chunk]
+
+    def look(self, keys: Sequence[str]) -> "DataFrame":
+        """See `Store.look`."""
+        if self._can_list and len(keys) > ASKED:
+            import polars as pl
+
+            return self.list().join(pl.DataFrame({"key": keys}).unique(), on="key", how="semi")
+        with ThreadPoolExecutor(self.lanes) as pool:
+            return table(one for one in pool.map(self._find, keys) if one)
+
+    def _find(self, key: str) -> Object | None:
+        try:
+            return self.head(key)
+        except NotFound:
+            return None
+
+    def head(self, key: str) -> Object:
+        """See `Store.head`."""
+        import obstore
+
+        with _explained(f"{self.url}/{key}"):
+            return _object(obstore.head(self._store, key))
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """See `Store.read`."""
+        import obstore
+
+        with _explained(f"{self.url}/{key}"):
+            answer = obstore.get(self._store, key)
+            if answer.meta["size"] <= CHUNK:
+                yield answer.bytes().to_bytes()
+            else:
+                yield from map(bytes, answer.stream(min_chunk_size=CHUNK))
+
+    def draft(self, key: str) -> Draft:
+        """See `Store.draft`."""
+        return _Upload(self.url, self._store, key)
+
+
+class _Upload(Draft):
+    """An object that waits here until it is whole; it is sent when it is committed."""
+
+    def __init__(self, url: str, store: "ObjectStore", key: str) -> None:
+        self._url, self._store, self._key = f"{url}/{key}", store, key
+        self._waiting = SpooledTemporaryFile(max_size=AT_ONCE)  # noqa: SIM115 - `discard` closes it
+
+    def write(self, chunk: bytes) -> None:
+        """See `Draft.write`."""
+        self._waiting.write(chunk)
+
+    def commit(self) -> bool:
+        """See `Draft.commit`."""
+        import obstore
+
+        size = self._waiting.tell()
+        self._waiting.seek(0)
+        with _explained(self._url):
+            try:
+                if size <= AT_ONCE:
+                    obstore.put(self._store, self._key, self._waiting.read(), mode="create", use_multipart=False)
+                else:
+                    # A multipart upload cannot be create-only in obstore 0.12.
+                    if self._is_there():
+                        return False
+                    obstore.put(self._store, self._key, self._waiting)
+            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
+                return False
+        return True
+
+    def _is_there(self) -> bool:
+        import obstore
+
+        try:
+            obstore.head(self._store, self._key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def discard(self) -> None:
+        """See `Draft.discard`."""
+        self._waiting.close()
+
+
+def _object(meta: Mapping[str, Any]) -> Object:
+    modified: datetime = meta["last_modified"]
+    return Object(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), int(modified.timestamp() * 1_000_000))
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    from obstore.exceptions import BaseError, NotFoundError
+
+    try:
+        yield
+    except (FileNotFoundError, NotFoundError) as error:
+        raise NotFound(f"{place} does not exist") from error
+    except (OSError, ValueError, BaseError) as error:
+        fault, fix = _in_words(error)
+        # Without the cause: its text may carry what was signed.
+        raise StorageFailed(f"{place}: {fault}", fix=fix) from None
+
+
+def _in_words(error: Exception) -> tuple[str, str]:
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError
+
+    if isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError)):
+        return "access denied", "see that your credentials are current and may do this"
+    if isinstance(error, UnknownConfigurationKeyError):
+        return "an option is not known", "look at this remote's options in .dvc/config"
+    if isinstance(error, ValueError):
+        return "not a name for an object", "keys are names joined by single slashes"
+    text = str(error).split("\n", 1)[0]
+    if status := re.search(r"status code: (\d{3})", text):
+        return f"the server answered {status[1]}", "try again; if it stays, ask who runs the server"
+    if "token request" in text or "credential" in text.lower():
+        return "there are no credentials for it", "log in to that cloud, or set its environment variables"
+    return "the server could not be reached", "look at the address and the network, then run the same command again"

@@ -1,0 +1,118 @@
+"""What a cell's text means as a value of a column's type; what it cannot mean becomes null.
+
+Space around a value is dropped and an empty text is no value; a string keeps its spaces.
+
+| type     | what is read                                                 | what is kept                     |
+|----------|--------------------------------------------------------------|----------------------------------|
+| uuid     | 8-4-4-4-12 hex digits in either case                         | text in lower case               |
+| string   | any text                                                     | the text                         |
+| integer  | `-12`, `12.0`; no leading zeros, no thousands separators     | 64 bits                          |
+| number   | `-1.5`, `2e-3`; no NaN, no infinities, no separators         | 64-bit float                     |
+| boolean  | true, false, yes, no in any case                             | boolean                          |
+| date     | `2024-01-31`                                                 | date                             |
+| datetime | `2024-01-31 12:00[:00[.123456]]`, with `T`, `Z` or `+01:00`  | UTC, microseconds, rest cut off  |
+"""
+
+from collections.abc import Callable, Mapping
+
+import polars as pl
+
+WANTED: Mapping[str, str] = {
+    "uuid": "a UUID (8-4-4-4-12 hex digits)",
+    "string": "a text",
+    "integer": "an integer (digits only, no separators, no leading zeros)",
+    "number": "a number (a decimal point, no thousands separators)",
+    "boolean": "true, false, yes or no",
+    "date": "a date (2024-01-31)",
+    "datetime": "a date and time (2024-01-31T12:00:00Z; an hour that clocks skip or repeat only with its offset)",
+}
+
+_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_INTEGER = r"^[+-]?(0|[1-9][0-9]*)(\.0+)?$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_WORDS = {"true": True, "yes": True, "false": False, "no": False}
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_DATETIME = (
+    r"^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?<hour>[0-9]{2}:[0-9]{2})(?<second>:[0-5][0-9])?(?<part>\.[0-9]{1,9})?"
+    r" ?(?<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?$"
+)
+
+
+def text(head: str, kind: str) -> pl.Expr:
+    """The text under a head that is read as `kind`; null where there is no value."""
+    value = pl.col(head) if kind == "string" else pl.col(head).str.strip_chars()
+    return pl.when(value != "").then(value)
+
+
+def typed(value: pl.Expr, kind: str, timezone: str) -> pl.Expr:
+    """A text as a value of type `kind`, null where it is none; `timezone` is that of times which name none."""
+    return _datetime(value, timezone) if kind == "datetime" else _TYPES[kind](value)
+
+
+def as_text(head: str, dtype: pl.DataType) -> pl.Expr:
+    """A column of any Polars type as texts that `typed` reads back as the same values."""
+    value = pl.col(head)
+    if isinstance(dtype, pl.Datetime):
+        value = value.dt.convert_time_zone("UTC") if dtype.time_zone else value
+        return value.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.6f{'Z' if dtype.time_zone else ''}")
+    if dtype.is_nested() or dtype == pl.Binary:
+        return pl.when(value.is_not_null()).then(pl.lit(f"a value of type {dtype}")).alias(head)
+    return value.cast(pl.String)
+
+
+def _string(value: pl.Expr) -> pl.Expr:
+    return value
+
+
+def _uuid(value: pl.Expr) -> pl.Expr:
+    return _matching(value.str.to_lowercase(), _UUID)
+
+
+def _integer(value: pl.Expr) -> pl.Expr:
+    return _matching(value, _INTEGER).str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
+
+
+def _number(value: pl.Expr) -> pl.Expr:
+    number = _matching(value, _NUMBER).cast(pl.Float64, strict=False)
+    return pl.when(number.is_finite()).then(number)
+
+
+def _boolean(value: pl.Expr) -> pl.Expr:
+    return value.str.to_lowercase().replace_strict(_WORDS, default=None, return_dtype=pl.Boolean)
+
+
+def _date(value: pl.Expr) -> pl.Expr:
+    return _matching(value, _DATE).str.to_date("%Y-%m-%d", strict=False)
+
+
+_TYPES: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
+    "uuid": _uuid,
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "date": _date,
+}
+
+
+def _datetime(value: pl.Expr, timezone: str) -> pl.Expr:
+    parts = value.str.extract_groups(_DATETIME)
+    day, hour, second, part, zone = (parts.struct.field(name) for name in ("day", "hour", "second", "part", "zone"))
+    clock = pl.concat_str(day, pl.lit(" "), hour, second.fill_null(":00"), part.fill_null("").str.head(7))
+    moment = clock.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
+    # A local time that a change of clocks skips or repeats is no moment.
+    local = moment.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
+    stated = (moment - _ahead(zone)).dt.replace_time_zone("UTC")
+    return pl.when(zone.is_null()).then(local).otherwise(stated)
+
+
+def _ahead(zone: pl.Expr) -> pl.Expr:
+    """How far a zone (`Z`, `UTC`, `+01:00`, `-0530`) is ahead of UTC."""
+    digits = zone.str.replace(":", "")
+    sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
+    hours, minutes = (digits.str.slice(start, 2).cast(pl.Int64, strict=False).fill_null(0) for start in (1, 3))
+    return pl.duration(minutes=sign * (hours * 60 + minutes))
+
+
+def _matching(value: pl.Expr, pattern: str) -> pl.Expr:
+    return pl.when(value.str.contains(pattern)).then(value)

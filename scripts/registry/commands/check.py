@@ -1,0 +1,93 @@
+"""`registry check`."""
+
+from functools import cache
+
+import click
+
+from registry import check, derived, facts, formats
+from registry.errors import RegistryError
+from registry.git import History
+from registry.values import Verdict
+from registry.workspace import Workspace, here
+
+
+@click.command()
+@click.option("--staged", is_flag=True, help="What the next commit would change.")
+@click.option("--base", metavar="REVISION", help="What changed since the working tree left REVISION: origin/main.")
+@click.option("--all", "everything", is_flag=True, help="Everything in the working tree; so too when nothing is said.")
+@click.option("--fix", is_flag=True, help="First write the files that follow from the manifests.")
+@click.option("--format", "form", type=click.Choice(["text", "github", "json"]), default="text", show_default=True)
+@click.option("--verbose", is_flag=True, help="Also say what comes next where nothing is wrong.")
+@click.option(
+    "--explain", metavar="NAME", help="Say what a check demands and why: the name in [brackets] of a finding."
+)
+def command(
+    base: str | None, explain: str | None, form: str, *, staged: bool, everything: bool, fix: bool, verbose: bool
+) -> None:
+    """Say what is wrong with a change, and what to do about it.
+
+    The exit code is 1 when something is wrong. What needs an owner's eye is told, and passes. Objects are looked for in
+    DVC's caches, then in staging and production.
+    """
+    if explain:
+        click.echo(check.explain(explain))
+        return
+    if staged + bool(base) + everything > 1:
+        raise click.UsageError("choose one of --staged, --base and --all")
+    space = here()
+    if fix:
+        _write_derived(space)
+    change = facts.staged(space.root) if staged else _changed(space, base)
+    with History(space.root) as history:
+        outcomes = check.run(facts.gather(change, history, _reader(space)))
+    shown = {
+        "text": lambda: formats.as_text(outcomes, notes=verbose),
+        "github": lambda: formats.as_github(outcomes),
+        "json": lambda: formats.as_json(outcomes, change.scope),
+    }
+    click.echo(shown[form](), nl=False)
+    if formats.worst(outcomes) is Verdict.WRONG:
+        raise click.exceptions.Exit(1)
+
+
+def _changed(space: Workspace, base: str | None) -> facts.Change:
+    return facts.since(space.root, base) if base else facts.everything(space.root)
+
+
+def _write_derived(space: Workspace) -> None:
+    from registry.files import write_atomically
+
+    tree = space.tree
+    for path, data in derived.expected(tree).items():
+        if not tree.has(path) or tree.read(path) != data:
+            write_atomically(space.root / path, data)
+            click.echo(f"wrote {path}", err=True)
+
+
+def _reader(space: Workspace) -> facts.Reader:
+    """Objects by md5 from the first store that has them; what cannot be asked has nothing."""
+
+    @cache
+    def stores() -> tuple:
+        from registry import dvc
+        from registry.storage import open_store
+        from registry.stores import Folder
+
+        try:
+            caches = tuple(Folder(path) for path in dvc.cache_dirs(space.root))
+            remotes = (space.settings.staging, space.settings.production)
+            return (*caches, *(open_store(remote, space.root) for remote in remotes))
+        except RegistryError:
+            return ()  # the settings are broken, which has a check of its own
+
+    def read(md5: str) -> bytes | None:
+        from registry.pointers import object_key
+
+        for store in stores():
+            try:
+                return store.get(object_key(md5))
+            except RegistryError:
+                continue
+        return None
+
+    return read

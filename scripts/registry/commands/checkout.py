@@ -1,0 +1,41 @@
+"""`registry checkout`."""
+
+import os
+
+import click
+
+from registry.errors import RegistryError
+from registry.workspace import Workspace, here
+
+
+@click.command()
+@click.argument("told", nargs=-1, metavar="", type=click.UNPROCESSED)
+@click.option("--hook", is_flag=True, help="Only what Git tells the hook post-checkout has changed; never an error.")
+def command(told: tuple[str, ...], *, hook: bool) -> None:
+    """Link the data of the checked-out commit, as far as it is in DVC's cache, and say what is missing.
+
+    Data that you changed and DVC does not hold is left as it is.
+    """
+    from registry import git, hooks
+
+    if not hook:
+        _link(here(), None)
+    elif change := hooks.checked_out(os.environ, told):
+        try:
+            space = here()
+            before, after = (git.EMPTY_TREE if commit == git.NO_COMMIT else commit for commit in change)
+            _link(space, git.changed_paths(space.root, before, after))
+        except RegistryError as error:
+            click.echo(f"the data was not linked: {error}", err=True)
+
+
+def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
+    from registry import dvc, objects
+
+    paths = [entry.path for entry in space.tree.list() if changed is None or entry.path in changed]
+    pointers = [path for path in paths if objects.is_pointer(path)]
+    dvc.checkout(space.root, pointers)
+    outputs = (out for path in pointers for out in objects.read_outputs(space.tree, path))
+    if missing := [out.path for out in outputs if not (space.root / out.path).exists()]:
+        fetch = "; ".join(f"dvc fetch -r {remote} {' '.join(missing)}" for remote in ("production", "staging"))
+        click.echo(f"not in the cache: {', '.join(missing)}\n  next: {fetch}; registry checkout")

@@ -1,0 +1,139 @@
+"""What is known about a change when it is judged: values that `facts` gathers and the rules in `checks` read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from registry.documents import Document
+from registry.schema import Fault
+from registry.values import ArtifactId, Build, Content, Diff, Manifest, Output, Tag
+
+if TYPE_CHECKING:
+    from registry.items import Items
+
+T = TypeVar("T")
+
+LARGEST = 500_000  # bytes that a file in Git may have
+
+
+class Scope(StrEnum):
+    """How much is judged: what the next commit holds, what a branch changed, or everything."""
+
+    STAGED = "staged"
+    BASE = "base"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """One file: its value, or the faults that keep it from having one."""
+
+    path: str
+    value: T | None = None
+    faults: tuple[Fault, ...] = ()
+    document: Document | None = None
+
+    def line(self, *location: str | int) -> int | None:
+        """The line on which a value's key stands."""
+        return self.document.line(location) if self.document else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A `.dvc` file of a dataset."""
+
+    output: Output
+    build: Build | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A model's `dvc.lock`, with what the tree has today in the place of what was locked.
+
+    `now` has the md5s of those dependencies and outputs that Git or a dataset's pointer knows. `recipe` is the locked
+    parameters as canonical JSON, `recipe_now` the same parameters as their files have them.
+    """
+
+    outs: tuple[Output, ...]
+    deps: tuple[Output, ...]
+    now: Mapping[str, str]
+    recipe: str
+    recipe_now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A published version; `content` is None where today's program cannot read it."""
+
+    tag: Tag
+    content: Content | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One artifact. `touched` is False where only something that it depends on changed.
+
+    `pointers` has every `.dvc` file of the folder by its path there. `releases` are all of its tags, `latest` the
+    highest of them, `own` the release of the very version that the manifest has now. `items`, `diff` (against the
+    latest release) and `nulls` (share of rows without a value, by column) are None where nothing asked for them;
+    `unread` says why what was asked for could not be had.
+    """
+
+    id: ArtifactId
+    touched: bool
+    manifest: Part[Manifest]
+    pointers: Mapping[str, Part[Pointer]] = field(default_factory=dict)
+    lock: Part[Lock] | None = None
+    pipeline: Part[Mapping[str, Any]] | None = None
+    metrics: Part[Mapping[str, object]] | None = None
+    content: Content | None = None
+    releases: tuple[Tag, ...] = ()
+    latest: Release | None = None
+    own: Release | None = None
+    items: "Items | None" = None
+    diff: Diff | None = None
+    nulls: Mapping[str, float] | None = None
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that the change holds; a symbolic link is no text."""
+
+    path: str
+    size: int
+    is_link: bool
+    is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A derived file that is not what the manifests say; `line` is the first that differs."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about a change.
+
+    `artifacts` are all that the tree has, `removed` those that the change deletes, `strangers` the folders beside them
+    that are none. `broken` are the settings and derived files that cannot be read. `configs` has the lines of
+    `.dvc/config` and `registry.yaml` where they changed, `moved` the places that point elsewhere than before, with the
+    file that says so.
+    `complete` is False in a shallow clone.
+    """
+
+    scope: Scope
+    complete: bool = True
+    artifacts: frozenset[ArtifactId] = frozenset()
+    subjects: tuple[Subject, ...] = ()
+    removed: tuple[ArtifactId, ...] = ()
+    strangers: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+    stale: tuple[Stale, ...] = ()
+    broken: tuple[Part[None], ...] = ()

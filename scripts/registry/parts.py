@@ -1,0 +1,182 @@
+"""Reads an artifact's files as parts: each a value, or the faults that keep it from one; no fault stops the rest."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from posixpath import dirname, join
+from typing import Any, TypeVar
+
+from registry import artifacts, documents, pointers, schema
+from registry.documents import Document
+from registry.errors import InvalidDocument
+from registry.evidence import Lock, Part, Pointer
+from registry.schema import Fault
+from registry.tree import Entry, Tree
+from registry.values import ArtifactId, Content, Kind, Manifest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A tree with its entries by path."""
+
+    tree: Tree
+    entries: Mapping[str, Entry]
+
+    def inside(self, artifact: ArtifactId) -> tuple[str, ...]:
+        """The paths of an artifact's files, relative to its folder."""
+        start = f"{artifact}/"
+        return tuple(path.removeprefix(start) for path in self.entries if path.startswith(start))
+
+    def read(self, path: str) -> bytes:
+        """A file that is short enough for a person; InvalidDocument for one that is not, which stays unread."""
+        if self.entries[path].size > documents.MAX_BYTES:
+            raise InvalidDocument(path, "too large for a file that people read", fix="keep it under 1 MiB")
+        return self.tree.read(path)
+
+
+def files(tree: Tree) -> Files:
+    """A tree, listed once."""
+    return Files(tree, {entry.path: entry for entry in tree.list()})
+
+
+def broken(error: InvalidDocument) -> Part[Any]:
+    """A file that could not be read at all."""
+    return Part(error.path, faults=(Fault(error.fault, error.line or 1, error.fix),))
+
+
+def _judged(files: Files, path: str, form: str) -> Part[Any]:
+    try:
+        document = documents.read_yaml(files.read(path), path)
+    except InvalidDocument as error:
+        return broken(error)
+    faults = tuple(schema.judge(document, form))
+    return Part(path, None if faults else document.data, faults, document)
+
+
+def manifest(files: Files, artifact: ArtifactId) -> Part[Manifest]:
+    """An artifact's manifest, which must exist; places of the template that nobody filled are faults."""
+    part = _judged(files, artifacts.manifest_path(artifact), artifact.kind.value)
+    if part.document is None:
+        return part
+    if blanks := tuple(_blanks(part.document)):
+        # The schema says little that helps about a place that nobody filled.
+        lines = {blank.line for blank in blanks}
+        return replace(part, value=None, faults=(*blanks, *(fault for fault in part.faults if fault.line not in lines)))
+    return _parsed(part, lambda document: artifacts.parse(document, artifact))
+
+
+def _blanks(document: Document) -> Iterator[Fault]:
+    for location, line in document.lines.items():
+        value = document.value(location)
+        if isinstance(value, str) and re.fullmatch(r"<.+>", value, re.DOTALL):
+            where = ".".join(map(str, location))
+            yield Fault(f"{where} is still {value}", line, "write what it asks for")
+
+
+def pointer(files: Files, path: str) -> Part[Pointer]:
+    """A `.dvc` file."""
+    part = _judged(files, path, "pointer")
+    return _parsed(part, lambda document: Pointer(pointers.parse_pointer(document), pointers.parse_build(document)))
+
+
+def pipeline(files: Files, path: str) -> Part[Mapping[str, Any]]:
+    """A model's `dvc.yaml`, in the form of its schema."""
+    return _judged(files, path, "pipeline")
+
+
+def lock(files: Files, path: str) -> Part[Lock]:
+    """A model's `dvc.lock`, beside what the tree has now."""
+    return _parsed(_judged(files, path, "lock"), lambda document: _lock(files, document))
+
+
+def _lock(files: Files, document: Document) -> Lock:
+    outs, deps = pointers.parse_lock(document)
+    now = {output.path: md5 for output in (*deps, *outs) if (md5 := _md5_now(files, output.path))}
+    locked: dict[str, dict[str, Any]] = {}
+    for stage in document.data["stages"].values():
+        for name, params in stage.get("params", {}).items():
+            locked.setdefault(name, {}).update(params)
+    current = {name: _params_now(files, join(dirname(document.path), name), locked[name]) for name in locked}
+    return Lock(outs, deps, now, json.dumps(locked, sort_keys=True), json.dumps(current, sort_keys=True))
+
+
+def _params_now(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[str, Any]:
+    if path in files.entries and not path.endswith((".yaml", ".json")):
+        return locked  # a form that only DVC reads
+    try:
+        data = files.read(path)
+        values = documents.read_json(data, path) if path.endswith(".json") else documents.read_yaml(data, path).data
+    except (InvalidDocument, KeyError):
+        return dict.fromkeys(locked)
+    return {name: _look_up(values, name) for name in locked}
+
+
+def _look_up(values: Any, name: str) -> Any:
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
+
+
+def _md5_now(files: Files, path: str) -> str | None:
+    entry = files.entries.get(path)
+    if entry and not entry.is_link and entry.size <= documents.MAX_BYTES:
+        return hashlib.md5(files.tree.read(path), usedforsecurity=False).hexdigest()
+    if f"{path}.dvc" not in files.entries:
+        return None
+    found = pointer(files, f"{path}.dvc").value
+    return found.output.md5 if found else None
+
+
+def metrics(files: Files, path: str) -> Part[Mapping[str, object]]:
+    """A model's `metrics.json`: nested names joined by dots."""
+    try:
+        data = documents.read_json(files.read(path), path)
+        if not isinstance(data, dict):
+            raise InvalidDocument(path, "not a mapping of names to numbers", fix="dvc repro")
+        return Part(path, dict(_flat(data, path)))
+    except InvalidDocument as error:
+        return broken(error)
+
+
+def _flat(data: Mapping[str, Any], path: str, start: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
+    if len(start) > documents.MAX_DEPTH:
+        raise InvalidDocument(path, f"nested deeper than {documents.MAX_DEPTH}", fix="dvc repro")
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, path, (*start, name))
+        else:
+            yield ".".join((*start, name)), value
+
+
+def content(manifest: Manifest, found: Mapping[str, Part[Pointer]], lock: Part[Lock] | None) -> Content:
+    """What the version is: for a dataset by its pointers (file name → part), for a model by its lock."""
+    if manifest.id.kind is Kind.DATASET:
+        values = {name.removesuffix(".dvc"): part.value for name, part in found.items()}
+        return Content(manifest, {name: value.output.md5 for name, value in values.items() if value})
+    if lock is None or lock.value is None:
+        return Content(manifest, {})
+    outputs, start = (*lock.value.deps, *lock.value.outs), f"{manifest.id}/"
+    return Content(manifest, {output.path.removeprefix(start): output.md5 for output in outputs}, lock.value.recipe)
+
+
+def _judged(files: Files, path: str, form: str) -> Part[Any]:
+    try:
+        document = documents.read_yaml(files.read(path), path)
+    except InvalidDocument as error:
+        return broken(error)
+    faults = tuple(schema.judge(document, form))
+    return Part(path, None if faults else document.data, faults, document)
+
+
+def _parsed(part: Part[Any], parse: Callable[[Document], T]) -> Part[T]:
+    """The part with what `parse` makes of its document in the place of the data."""
+    if part.faults:
+        return part
+    try:
+        return replace(part, value=parse(part.document))
+    except InvalidDocument as error:
+        return replace(part, value=None, faults=broken(error).faults)

@@ -1,0 +1,270 @@
+"""What a place of objects is (lake, staging, production, a cache), and the one that is a folder.
+
+Nothing here ever overwrites or deletes an object: what is there stays. A folder is written with the system's own calls,
+because object_store's create-only write of a local file costs 2.5 times as much (a link and an unlink for each), and
+because DVC's objects are read-only files; buckets are in `buckets`.
+"""
+
+import os
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from registry.errors import NotFound, StorageFailed
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+CHUNK = 8 << 20  # bytes that are read at once: an image is one chunk, a model's weights are many
+INCOMING = ".incoming-"  # how the name of a file starts that is not whole yet; no object's name does
+OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What a store knows of an object without reading it: size in bytes, modified in microseconds since 1970.
+
+    `etag` changes whenever the bytes do; a bucket's plain ones are their MD5, a folder's never are.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: int
+
+
+class Draft(ABC):
+    """An object in the making: `write` it, then `commit` it; left without a commit it leaves nothing behind."""
+
+    @abstractmethod
+    def write(self, chunk: bytes) -> None:
+        """Add bytes."""
+
+    @abstractmethod
+    def commit(self) -> bool:
+        """Show the object under its key, whole; False when one was there already, which stays."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Forget what was written, unless it was committed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+
+class Store(ABC):
+    """Objects by key. `url` is fit to be shown; `lanes` is how many threads keep the place busy. Can be pickled."""
+
+    url: str
+    lanes: int
+
+    @abstractmethod
+    def demand(self) -> None:
+        """Raises StorageFailed when the place is not there or cannot be read."""
+
+    @abstractmethod
+    def scan(self, prefix: str = "") -> Iterator[list[Object]]:
+        """Every object below the folder `prefix`, in chunks, in any order; none where there is no such place yet."""
+
+    @abstractmethod
+    def look(self, keys: Sequence[str]) -> "DataFrame":
+        """Those of `keys` that exist, as `list` gives them; listed or asked for, whichever is cheaper."""
+
+    @abstractmethod
+    def head(self, key: str) -> Object:
+        """What is known of one object. Raises NotFound."""
+
+    @abstractmethod
+    def read(self, key: str) -> Iterator[bytes]:
+        """An object's bytes, in chunks. Raises NotFound."""
+
+    @abstractmethod
+    def draft(self, key: str) -> Draft:
+        """A new object for `key`."""
+
+    def list(self, prefix: str = "") -> "DataFrame":
+        """Every object below the folder `prefix`: columns key, size (bytes), etag, modified (UTC), sorted by key."""
+        import polars as pl
+
+        return pl.concat([table([]), *map(table, self.scan(prefix))]).sort("key")
+
+    def has(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        try:
+            self.head(key)
+        except NotFound:
+            return False
+        return True
+
+    def get(self, key: str) -> bytes:
+        """An object's bytes. Raises NotFound."""
+        return b"".join(self.read(key))
+
+    def put(self, key: str, data: bytes) -> bool:
+        """Store `data` under `key`; False when an object was there already, which stays."""
+        with self.draft(key) as draft:
+            draft.write(data)
+            return draft.commit()
+
+
+def table(objects: Iterable[Object]) -> "DataFrame":
+    """Objects as a frame: columns key, size (bytes), etag, modified (UTC)."""
+    import polars as pl
+
+    schema = {"key": pl.String, "size": pl.Int64, "etag": pl.String, "modified": pl.Datetime("us", "UTC")}
+    return pl.DataFrame([(one.key, one.size, one.etag, one.modified) for one in objects], schema, orient="row")
+
+
+def refuse_key(key: str) -> NoReturn:
+    """Raises StorageFailed: the key would lead out of its store."""
+    raise StorageFailed(f"{key!r} is no name for an object", fix="keys are names joined by single slashes")
+
+
+class Folder(Store):
+    """A folder of files."""
+
+    lanes = 4  # measured with 2 cores, read + MD5 + decode + write: as fast as 8 threads, faster than 2 or 4 processes
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = str(path)
+
+    def demand(self) -> None:
+        """See `Store.demand`."""
+        with _explained(self.url), os.scandir(self.path):
+            pass
+
+    def scan(self, prefix: str = "") -> Iterator[list[Object]]:
+        """See `Store.scan`; one chunk for each folder."""
+
+        def fail(error: OSError) -> NoReturn:
+            raise error
+
+        top = self._file(prefix) if prefix else str(self.path)
+        if not Path(top).is_dir():
+            return
+        with _explained(top):
+            for folder, _, names in os.walk(top, onerror=fail, followlinks=True):
+                start = len(os.fspath(self.path)) + 1
+                keys = (f"{folder}/{name}"[start:] for name in names if not name.startswith(INCOMING))
+                yield self._stat(keys)
+
+    def look(self, keys: Sequence[str]) -> "DataFrame":
+        """See `Store.look`."""
+        return table(self._stat(keys))
+
+    def head(self, key: str) -> Object:
+        """See `Store.head`."""
+        if found := self._stat([key]):
+            return found[0]
+        raise NotFound(f"{self.url}/{key} does not exist")
+
+    def read(self, key: str) -> Iterator[bytes]:
+        """See `Store.read`."""
+        path = self._file(key)
+        with _explained(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - four times as fast as Path.open
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def draft(self, key: str) -> Draft:
+        """See `Store.draft`."""
+        return _FileDraft(self._file(key))
+
+    def _file(self, key: str) -> str:
+        if not key or "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+            refuse_key(key)
+        return f"{self.path}/{key}"
+
+    def _stat(self, keys: Iterable[str]) -> list[Object]:
+        found = []
+        for key in keys:
+            path = self._file(key)
+            try:
+                stat = os.stat(path)  # noqa: PTH116 - one call for each of a million files
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                _explain(path, error)
+            # The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime.
+            etag = f"{stat.st_ino:x}-{stat.st_ctime_ns:x}"
+            found.append(Object(key, stat.st_size, etag, stat.st_mtime_ns // 1000))
+        return found
+
+
+class _FileDraft(Draft):
+    """A file that is written aside and moved to its name when it is whole."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # Beside its name: one folder for all drafts makes four threads wait for each other (measured: 4 times as slow).
+        self._aside = f"{path.rpartition('/')[0]}/{INCOMING}{secrets.token_hex(8)}"
+        with _explained(path):
+            self._file = _open_new(self._aside)
+
+    def write(self, chunk: bytes) -> None:
+        """See `Draft.write`."""
+        with _explained(self._path):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._file, view) :]
+
+    def commit(self) -> bool:
+        """See `Draft.commit`."""
+        with _explained(self._path):
+            os.close(self._file)
+            self._file = -1
+            if os.path.lexists(self._path):
+                return False
+            # Between the question and the rename another writer may bring the object: it brings the same bytes.
+            os.rename(self._aside, self._path)  # noqa: PTH104 - as above
+            self._aside = ""
+            return True
+
+    def discard(self) -> None:
+        """See `Draft.discard`."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        if self._aside:
+            Path(self._aside).unlink(missing_ok=True)
+            self._aside = ""
+
+
+def _open_new(path: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags, OBJECT_MODE)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, OBJECT_MODE)
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _explain(path, error)
+
+
+def _explain(path: str, error: OSError) -> NoReturn:
+    if isinstance(error, FileNotFoundError):
+        raise NotFound(f"{path} does not exist") from error
+    raise StorageFailed(f"{path}: {(error.strerror or str(error)).lower()}", fix=_next_step(error)) from error
+
+
+def _next_step(error: OSError) -> str:
+    import errno
+
+    if isinstance(error, PermissionError):
+        return "ask for the right to read and write there"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "free space, then run the same command again: what was stored stays"
+    return "look at that place, then run the same command again"

@@ -1,0 +1,123 @@
+"""A dataset's images as tensors: decoded once, kept on the device, handed out in batches."""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import torch
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
+from tqdm import tqdm
+
+MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may fill; a larger one is copied batch by batch
+TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """N images sorted by path: pixels (N, S, S, 3) uint8, and each label's place in `classes`, -1 if it has none."""
+
+    paths: list[Path]
+    images: Tensor
+    targets: Tensor
+
+
+def image_paths(split: Path) -> list[Path]:
+    """The images <label>/<uuid>.jpg of a split, sorted; none if there is no such split."""
+    return sorted(path for path in split.glob("*/*") if not path.name.startswith("."))
+
+
+def find_classes(data: Path) -> list[str]:
+    """The labels of the training split, sorted."""
+    classes = sorted({path.parent.name for path in image_paths(data / "train")})
+    if not classes:
+        raise SystemExit(f"{data / 'train'}: no images here. Fetch the dataset with `dvc pull`, or build it.")
+    if len(classes) == 1:
+        raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, and a classifier needs at least two.")
+    return classes
+
+
+def load_split(split: Path, classes: list[str], size: int, device: torch.device) -> Split:
+    """Decode all images of a split, in threads (Pillow lets go of Python's lock while it decodes)."""
+    paths = image_paths(split)
+    images = torch.empty(len(paths), size, size, 3, dtype=torch.uint8)
+    with ThreadPoolExecutor() as pool:
+        decoded = pool.map(lambda path: decode(path, size), paths)
+        for row, pixels in zip(images.numpy(), tqdm(decoded, f"read {split.name}", len(paths), delay=2), strict=True):
+            row[:] = pixels
+    places = {label: place for place, label in enumerate(classes)}
+    targets = torch.tensor([places.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
+    home = device if fits(images, device) else "cpu"
+    return Split(paths, images.to(home), targets.to(home))
+
+
+def fits(images: Tensor, device: torch.device) -> bool:
+    """Whether a split may stay on the device for the whole training."""
+    return device.type == "cpu" or images.nbytes <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def decode(path: Path, size: int) -> numpy.ndarray:
+    """One image of any size and mode as (size, size, 3) uint8: upright, in RGB, its middle square scaled.
+
+    The middle square, not the whole squashed: shapes stay true, and what a picture is of is seldom at its rim.
+    """
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * size, 2 * size))  # lets a JPEG skip detail that scaling would throw away
+            # Not ImageOps.exif_transpose, which writes the EXIF anew and so fails on a photo whose EXIF is broken.
+            turn = TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+            upright = to_rgb(image).transpose(turn) if turn else to_rgb(image)
+            return numpy.asarray(ImageOps.fit(upright, (size, size)))
+    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise SystemExit(f"{path}: not a readable image ({error}). Take it out of the selection.") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode to RGB; 16 bits keep their upper eight (Pillow would clip), and what is transparent becomes white."""
+    if image.mode.startswith("I"):
+        image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def batches(split: Split, order: Tensor, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and targets on the device, in this order, in batches of nearly equal length, at most `size`."""
+    home = split.images.device
+    stream = None if home.type == device.type else torch.cuda.Stream(device)
+    for rows in order.to(home).tensor_split(math.ceil(len(order) / size)):
+        batch = split.images[rows], split.targets[rows]
+        yield batch if stream is None else copy_beside(stream, batch)
+
+
+def copy_beside(stream: torch.cuda.Stream, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Copy a batch from pinned memory while the GPU still computes with the one before."""
+    with torch.cuda.stream(stream):
+        images, targets = (part.pin_memory().to(stream.device, non_blocking=True) for part in batch)
+    computing = torch.cuda.current_stream(stream.device)
+    computing.wait_stream(stream)
+    images.record_stream(computing)
+    targets.record_stream(computing)
+    return images, targets
+
+
+def augment(images: Tensor, flip: bool) -> Tensor:
+    """Move each image by up to an eighth of its side (its rim is repeated), and mirror every second one if `flip`."""
+    count, size, device = len(images), images.shape[1], images.device
+    reach = size // 8
+    shift = torch.randint(-reach, reach + 1, (2, count, 1), device=device)
+    rows, columns = (torch.arange(size, device=device) + shift).clamp(0, size - 1)
+    if flip:
+        columns = torch.where(torch.rand(count, 1, device=device) < 0.5, columns, columns.flip(1))
+    return images[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]

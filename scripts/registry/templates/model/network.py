@@ -1,0 +1,107 @@
+"""The networks this model can be, two families of any width, and the file that holds a trained one."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """A convolution that keeps height and width (but for its stride), normalised over the batch."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+def vgg(width: int) -> list[nn.Module]:
+    """VGG (Simonyan & Zisserman 2014, arxiv.org/abs/1409.1556): pairs of 3x3 convolutions with pooling between."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for outputs in (width, 2 * width, 4 * width, 8 * width):
+        layers += [convolution(inputs, outputs), nn.ReLU(), convolution(outputs, outputs), nn.ReLU(), nn.MaxPool2d(2)]
+        inputs = outputs
+    return layers[:-1]  # what is left is averaged, not pooled
+
+
+class Residual(nn.Module):
+    """ResNet's basic block (He et al. 2015, arxiv.org/abs/1512.03385): two convolutions learn what to add."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else convolution(inputs, outputs, kernel=1, stride=stride)
+        self.addition = nn.Sequential(
+            convolution(inputs, outputs, stride=stride), nn.ReLU(), convolution(outputs, outputs)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        return torch.relu(self.shortcut(x) + self.addition(x))
+
+
+def resnet(width: int) -> list[nn.Module]:
+    """ResNet-10, with the 3x3 stem of He et al.'s networks for small images."""
+    return [
+        convolution(3, width),
+        nn.ReLU(),
+        Residual(width, width, stride=1),
+        Residual(width, 2 * width, stride=2),
+        Residual(2 * width, 4 * width, stride=2),
+        Residual(4 * width, 8 * width, stride=2),
+    ]
+
+
+ARCHITECTURES = {"vgg": vgg, "resnet": resnet}
+
+
+class Pixels(nn.Module):
+    """The first layer of every network, so that training and use prepare images alike."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, S, S, 3) uint8, as data.py keeps images, to (N, 3, S, S) between -1 and 1."""
+        return images.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def build(architecture: str, classes: int, width: int) -> nn.Sequential:
+    """An untrained network, from images (N, S, S, 3) uint8 with S >= 16 to logits (N, classes)."""
+    layers = ARCHITECTURES[architecture](width)
+    return nn.Sequential(Pixels(), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, classes))
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The logits of every image (N, classes), on the CPU."""
+    network.eval()
+    return torch.cat([network(images).float() for images, _ in batches]).cpu()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What one must know besides the weights to use a network."""
+
+    architecture: str
+    width: int
+    image_size: int
+    classes: list[str]
+
+
+def save(path: Path, network: nn.Module, description: Description) -> None:
+    """Write weights and description to one file; the same network makes the same bytes."""
+    weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # All under one key: safetensors writes several keys in random order.
+    save_file(weights, path, metadata={"network": json.dumps(asdict(description))})
+
+
+def load(path: Path) -> tuple[nn.Module, Description]:
+    """The network that `save` wrote and its description."""
+    with safe_open(path, framework="pt") as file:
+        description = Description(**json.loads(file.metadata()["network"]))
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    network = build(description.architecture, len(description.classes), description.width)
+    network.load_state_dict(weights)
+    return network, description
