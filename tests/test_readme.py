@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from PIL import Image
 
 from fakes.looker import LookerServer
 from registry import cli
-from registry.demo.story import copy_template
+from registry.git import WorkTree
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -91,7 +92,10 @@ def reader(looker: LookerServer, tmp_path_factory: pytest.TempPathFactory) -> Re
         **looker.env(),
     }
     somebody = Reader(top, env)
-    copy_template(ROOT, somebody.clone)
+    for entry in WorkTree(ROOT).list():
+        (somebody.clone / entry.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / entry.path, somebody.clone / entry.path)
+    (somebody.clone / ".venv").symlink_to(Path(sys.prefix))
     for command in (
         "git init -b main",
         f"git init --bare -b main {somebody.origin}",

@@ -105,7 +105,7 @@ def tell(scene: Scene) -> None:
 
 def found_registry(scene: Scene) -> None:
     """A team makes a repository from the template and says where its bytes live."""
-    copy_template(scene.template, scene.clone)
+    copy_template(scene)
     pictures.fill_lake(scene.album, scene.top / "storage" / "lake")
     say(f"the lake holds {len(scene.album.pictures):,} images, each under its UUID: {scene.top / 'storage' / 'lake'}")
     scene.run(f"git init --quiet --bare --initial-branch=main {shlex.quote(str(scene.origin))}", cwd=scene.top)
@@ -120,13 +120,11 @@ def found_registry(scene: Scene) -> None:
     scene.run("git push --quiet --set-upstream origin main")
 
 
-def copy_template(template: Path, target: Path) -> None:
-    """The files that Git tracks or would track, as «Use this template» copies them; this .venv is linked in."""
-    for entry in git.WorkTree(template).list():
-        copy = target / entry.path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(template / entry.path, copy, follow_symlinks=False)
-    (target / ".venv").symlink_to(Path(sys.prefix))
+def copy_template(scene: Scene) -> None:
+    """What «Use this template» does: the last commit's files with a history of their own. This .venv is linked in."""
+    scene.run(f"git clone --quiet --depth 1 --no-tags {scene.template.as_uri()} {scene.clone.name}", cwd=scene.top)
+    shutil.rmtree(scene.clone / ".git")
+    (scene.clone / ".venv").symlink_to(Path(sys.prefix))
 
 
 def first_dataset(scene: Scene) -> None:
