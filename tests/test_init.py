@@ -53,6 +53,18 @@ def test_an_answer_that_the_schema_refuses_is_not_written() -> None:
         init.plan(DictTree(FRESH), init.Answers("birds", ("nobody",), "b", "l"))
 
 
+def test_the_worked_example_goes_unless_it_is_to_stay(tmp_path) -> None:
+    tree = DictTree(FRESH | {"datasets/cats_dogs/dataset.yaml": b"", "datasets/mine/dataset.yaml": b""})
+    for path in ("datasets/cats_dogs/dataset.yaml", "datasets/mine/dataset.yaml"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    assert not init.plan(tree, ANSWERS, keep_example=True).removed
+    plan = init.plan(tree, ANSWERS)
+    assert str(plan).endswith("datasets/cats_dogs: the worked example is removed (--keep-example keeps it)")
+    init.apply(plan, tmp_path)
+    assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["mine"]
+
+
 def test_apply_writes_the_plan(tmp_path) -> None:
     plan = init.plan(DictTree(FRESH), ANSWERS)
     init.apply(plan, tmp_path)

@@ -10,6 +10,7 @@ from registry.errors import Refused
 from registry.files import write_atomically
 from registry.tree import Tree
 
+EXAMPLE = ("datasets/cats_dogs", "models/cats_dogs")
 TEMPLATE_NAME = "registry-template"  # the name in registry.yaml before anybody has run `registry init`
 
 
@@ -25,17 +26,21 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to write, by path from the root, and what each change is in words."""
+    """The files to write and to remove, by path from the root, and what each change is in words."""
 
     files: Mapping[str, bytes]
+    removed: tuple[str, ...]
     changes: tuple[str, ...]
 
     def __str__(self) -> str:
         return "\n".join(self.changes)
 
 
-def plan(tree: Tree, answers: Answers, *, again: bool = False) -> Plan:
-    """What has to change. Raises Refused when it was done before (unless `again`), or for a URL that holds a secret."""
+def plan(tree: Tree, answers: Answers, *, again: bool = False, keep_example: bool = False) -> Plan:
+    """What has to change; the worked example goes the first time, unless it is to stay.
+
+    Raises Refused when it was done before (unless `again`), and for a URL that holds a secret.
+    """
     now = settings.load(tree)
     if now.name != TEMPLATE_NAME and not again:
         raise Refused(
@@ -60,7 +65,10 @@ def plan(tree: Tree, answers: Answers, *, again: bool = False) -> Plan:
         f"{settings.DVC_CONFIG}: production {now.production.url} → {urls['production']}": now.production.url
         != urls["production"],
     }
-    return Plan(files, tuple(text for text, changed in words.items() if changed) or ("nothing changes",))
+    leaving = () if again or keep_example else tuple(folder for folder in EXAMPLE if tree.list(folder))
+    words |= {f"{folder}: the worked example is removed (--keep-example keeps it)": True for folder in leaving}
+    removed = tuple(entry.path for folder in leaving for entry in tree.list(folder))
+    return Plan(files, removed, tuple(text for text, changed in words.items() if changed) or ("nothing changes",))
 
 
 def _refuse_secrets(url: str) -> None:
@@ -71,6 +79,11 @@ def _refuse_secrets(url: str) -> None:
 
 
 def apply(plan: Plan, root: Path) -> None:
-    """Write the files."""
+    """Write the files, and remove those of the worked example."""
     for path, data in plan.files.items():
         write_atomically(root / path, data)
+    for path in plan.removed:
+        (root / path).unlink(missing_ok=True)
+    for folder in EXAMPLE:
+        if plan.removed and (root / folder).is_dir() and not any((root / folder).iterdir()):
+            (root / folder).rmdir()

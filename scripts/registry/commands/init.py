@@ -15,9 +15,17 @@ from registry.workspace import Workspace, here
 @click.option("--bucket", help="Where staging/ and production/ are to live: s3://acme-data, or a folder.")
 @click.option("--lake", help="Where the images are: s3://acme-images, or a folder.")
 @click.option("--again", is_flag=True, help="Change a registry that was set up before.")
+@click.option("--keep-example", is_flag=True, help="Keep datasets/cats_dogs and models/cats_dogs.")
 @click.option("--dry-run", is_flag=True, help="Show what would change.")
 def command(
-    name: str | None, owners: tuple[str, ...], bucket: str | None, lake: str | None, *, again: bool, dry_run: bool
+    name: str | None,
+    owners: tuple[str, ...],
+    bucket: str | None,
+    lake: str | None,
+    *,
+    again: bool,
+    keep_example: bool,
+    dry_run: bool,
 ) -> None:
     """Make a fresh copy of the template your registry.
 
@@ -31,7 +39,7 @@ def command(
         bucket=bucket or _ask("--bucket", "Where staging/ and production/ are to live (a URL or a folder)"),
         lake=lake or _ask("--lake", "Where the images are (a URL or a folder)"),
     )
-    plan = init.plan(space.tree, answers, again=again)
+    plan = init.plan(space.tree, answers, again=again, keep_example=keep_example)
     click.echo(str(plan))
     if dry_run:
         return
@@ -39,7 +47,6 @@ def command(
     for path, data in derived.expected(Workspace(space.root).tree).items():
         write_atomically(space.root / path, data)
     click.echo("next: look at `git diff`, commit, then `registry new dataset NAME`")
-    click.echo("the worked example goes with: git rm -r datasets/cats_dogs models/cats_dogs && registry check --fix")
 
 
 def _ask(option: str, question: str) -> str:

@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ class Album:
     title: str
     description: str
     license: str
+    params: Mapping[tuple[str], object]  # what to set in the model's params.yaml
     pictures: tuple[Picture, ...]
 
     @property
@@ -56,6 +57,7 @@ def handwriting(package: Path) -> Album:
         title="Handwritten digits",
         description="Digits written by high-school students and census workers, 28 × 28 pixels each, from MNIST.",
         license="CC-BY-SA-3.0",
+        params={("image_size",): 32},
         pictures=_shuffled(_read_mnist(table)),
     )
 
@@ -89,6 +91,7 @@ def folder(path: Path) -> Album:
         title=" and ".join(counts).capitalize() if len(classes) <= 3 else f"Pictures of {len(classes)} classes",
         description=f"Pictures from {path.name}, one folder per class.",
         license="LicenseRef-unknown",
+        params={("image_size",): 64, ("flip",): True},
         pictures=_shuffled(_read(classes, path)),
     )
 

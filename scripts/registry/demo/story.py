@@ -56,7 +56,7 @@ class Scene:
 
     def run(self, command: str, *, cwd: Path | None = None, fails: bool = False) -> None:
         """Type a command: show it, let it print, and stop the story when it fails (or, if it must fail, does not)."""
-        print(click.style(f"\n$ {command}", bold=True), flush=True)  # noqa: T201 - the story is told on stdout
+        say(click.style(f"\n$ {command}", bold=True))
         env = {**os.environ, "PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
         code = subprocess.run(
             shlex.split(command), cwd=cwd or self.clone, env=env, stdin=subprocess.DEVNULL, check=False
@@ -88,7 +88,7 @@ class Scene:
 
 def say(text: str) -> None:
     """A line of the story."""
-    print(text, flush=True)  # noqa: T201 - the story is told on stdout
+    click.echo(text)
 
 
 def chapter(number: int, title: str) -> None:
@@ -185,7 +185,7 @@ def first_model(scene: Scene) -> None:
         ("gates",): [{"metric": "accuracy", "min": chance}],
     }
     scene.edit(manifest_path(scene.model), words)
-    scene.edit(f"{scene.model}/params.yaml", {("architecture",): "vgg"})
+    scene.edit(f"{scene.model}/params.yaml", {("architecture",): "vgg", **scene.album.params})
     scene.run(f"dvc repro {scene.model}/dvc.yaml")
     scene.run(f"dvc metrics show {scene.model}/metrics.json")
     scene.run("registry check --fix")
@@ -228,7 +228,7 @@ def second_release(scene: Scene) -> None:
     scene.edit(manifest_path(scene.model), {("version",): "2.0.0"})
     scene.edit(f"{scene.model}/params.yaml", {("architecture",): "resnet"})
     scene.run(f"dvc repro {scene.model}/dvc.yaml")
-    scene.run(f"dvc metrics diff {scene.model}@v1.0.0 --md")
+    scene.run(f"dvc metrics diff {scene.model}@v1.0.0 --md --targets {scene.model}/metrics.json")
     scene.run(f"dvc params diff {scene.model}@v1.0.0 --md")
     scene.run("registry check --fix")
     scene.commit("Twice the images, without the mislabelled ones; ResNet")
