@@ -18,7 +18,7 @@ check: .venv/ready ## Run every linter and the registry's own checks.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all
 
 setup: .venv/ready ## Make .venv and install the Git hooks.
-	@$(BIN)/pre-commit install
+	@$(BIN)/pre-commit install --allow-missing-config
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" or 0)'

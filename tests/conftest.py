@@ -1,5 +1,6 @@
 """The states that tests start from, each named for what it holds."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import making
+from making import Run
+from registry import cli
 
 PROJECT = Path(__file__).parents[1]
 
@@ -32,8 +35,16 @@ def _nobodys_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
+# Each state is made once from the one before it; a test gets a copy of the folder that it lies in.
+
+
+def copy(state: Path, folder: Path) -> Path:
+    shutil.copytree(state.parent, folder, symlinks=True, dirs_exist_ok=True)
+    return folder / state.name
+
+
 @pytest.fixture(scope="session")
-def _empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("empty") / "registry"
     (root / ".dvc").mkdir(parents=True)
     for name in ("registry.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
@@ -43,25 +54,71 @@ def _empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def _dataset(_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_registry, tmp_path_factory.mktemp("dataset"))
+    making.dataset(root, "pets", making.PETS, "1.0.0")
+    making.stage(root)
+    making.commit(root, "datasets/pets 1.0.0")
+    return root
+
+
+@pytest.fixture(scope="session")
+def _model(_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_dataset, tmp_path_factory.mktemp("model"))
+    making.model(root, "pets", b"weights of 1.0.0", "1.0.0")
+    making.stage(root)
+    making.commit(root, "models/pets 1.0.0")
+    return root
+
+
+@pytest.fixture(scope="session")
+def _merged(_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_model, tmp_path_factory.mktemp("merged"))
+    making.add_origin(root)
+    making.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
+    return root
+
+
 @pytest.fixture
-def registry_repo(_empty_registry: Path, tmp_path: Path) -> Path:
+def registry_repo(_registry: Path, tmp_path: Path) -> Path:
     """A fresh registry on `main` with the settings that this project ships, no artifact, no remote, no hooks."""
-    return Path(shutil.copytree(_empty_registry, tmp_path / "registry", symlinks=True))
+    return copy(_registry, tmp_path)
 
 
 @pytest.fixture
-def built_dataset(registry_repo: Path) -> Path:
+def built_dataset(_dataset: Path, tmp_path: Path) -> Path:
     """A registry whose `datasets/pets` 1.0.0 is built and committed: objects in DVC's cache and in staging."""
-    making.dataset(registry_repo, "pets", making.PETS, "1.0.0")
-    making.stage(registry_repo)
-    making.commit(registry_repo, "datasets/pets 1.0.0")
-    return registry_repo
+    return copy(_dataset, tmp_path)
 
 
 @pytest.fixture
-def built_model(built_dataset: Path) -> Path:
+def built_model(_model: Path, tmp_path: Path) -> Path:
     """`built_dataset`, and `models/pets` 1.0.0 trained on it and committed, its objects in cache and staging too."""
-    making.model(built_dataset, "pets", b"weights of 1.0.0", "1.0.0")
-    making.stage(built_dataset)
-    making.commit(built_dataset, "models/pets 1.0.0")
-    return built_dataset
+    return copy(_model, tmp_path)
+
+
+@pytest.fixture
+def merged_model(_merged: Path, tmp_path: Path) -> Path:
+    """`built_model`, whose main is pushed to the bare repository `origin.git` beside it."""
+    return copy(_merged, tmp_path)
+
+
+@pytest.fixture
+def released_model(merged_model: Path, run_registry: Run) -> Path:
+    """`merged_model`, published: `datasets/pets@v1.0.0` and `models/pets@v1.0.0` exist at the origin."""
+    assert run_registry(merged_model, "publish").code == 0
+    return merged_model
+
+
+@pytest.fixture
+def run_registry(capfd: pytest.CaptureFixture[str]) -> Run:
+    """The `registry` command in this process: fast, because nothing is imported anew."""
+
+    def run(root: Path, *args: str) -> making.Outcome:
+        capfd.readouterr()
+        with contextlib.chdir(root):
+            code = cli.run(list(args))
+        return making.Outcome(code, *capfd.readouterr())
+
+    return run

@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
 from registry import artifacts, check, derived, facts, tags
 from registry.evidence import Facts, Scope
 from registry.facts import Change
@@ -47,7 +48,9 @@ class Registry:
         """Write the derived files."""
         self.files |= derived.expected(DictTree(self.files))
 
-    def gather(self, scope: Scope = Scope.BASE, paths: set[str] | None = None, links: frozenset[str] = frozenset()) -> Facts:
+    def gather(
+        self, scope: Scope = Scope.BASE, paths: set[str] | None = None, links: frozenset[str] = frozenset()
+    ) -> Facts:
         """The facts about a change of these paths; of everything when left out."""
         tree = DictTree(self.files, links)
         return facts.gather(Change(scope, tree, frozenset(paths or self.files), "before"), self, self.objects.get)
@@ -86,7 +89,9 @@ def images(cats: int = 10, dogs: int = 10, start: int = 0) -> dict[str, bytes]:
     return made
 
 
-def put_dataset(registry: Registry, name: str = "pets", pictures: Mapping[str, bytes] | None = None, **changes: Any) -> None:
+def put_dataset(
+    registry: Registry, name: str = "pets", pictures: Mapping[str, bytes] | None = None, **changes: Any
+) -> None:
     """`datasets/NAME`, selected and built; `changes` are keys of its manifest."""
     manifest = {
         "schema": 1, "name": name, "version": "1.0.0", "title": "Pets at home", "description": "Cats and dogs.",
@@ -124,7 +129,9 @@ def put_folder(registry: Registry, folder: str, name: str, files: Mapping[str, b
     return md5
 
 
-def put_model(registry: Registry, name: str = "pets", weights: bytes = b"weights", accuracy: float = 0.9, **changes: Any) -> None:
+def put_model(
+    registry: Registry, name: str = "pets", weights: bytes = b"weights", accuracy: float = 0.9, **changes: Any
+) -> None:
     """`models/NAME`, trained on `datasets/NAME`."""
     folder = f"models/{name}"
     manifest = {
@@ -143,7 +150,9 @@ def put_model(registry: Registry, name: str = "pets", weights: bytes = b"weights
 def train(registry: Registry, name: str, weights: bytes, accuracy: float) -> None:
     """What `dvc repro` writes."""
     folder = f"models/{name}"
-    registry.files[f"{folder}/metrics.json"] = json.dumps({"accuracy": accuracy, "per_class": {"cat": {"f1": 0.8}}}).encode()
+    registry.files[f"{folder}/metrics.json"] = json.dumps(
+        {"accuracy": accuracy, "per_class": {"cat": {"f1": 0.8}}}
+    ).encode()
     command = f"python train.py --data ../../datasets/{name}/prepared"
     stage = {
         "cmd": "python train.py --data ../../${trained_on}/prepared",

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import torch
-from data import Split, batches, load_split
+from data import Split, batches, choose_device, load_split
 from network import load, predict
 from polars import DataFrame
 from torch import Tensor
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, default="plots", help="folder for confusion.csv")
     args = parser.parse_args()
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     network, description = load(args.model)
     split = load_split(args.data / args.split, description.classes, description.image_size, device)
     if not split.paths:

@@ -109,20 +109,17 @@ class Bucket(Store):
 
             return self.list().join(pl.DataFrame({"key": keys}).unique(), on="key", how="semi")
         with ThreadPoolExecutor(self.lanes) as pool:
-            return table(one for one in pool.map(self._find, keys) if one)
+            return table(one for one in pool.map(self.find, keys) if one)
 
-    def _find(self, key: str) -> Object | None:
-        try:
-            return self.head(key)
-        except NotFound:
-            return None
-
-    def head(self, key: str) -> Object:
-        """See `Store.head`."""
+    def find(self, key: str) -> Object | None:
+        """See `Store.find`."""
         import obstore
 
-        with _explained(f"{self.url}/{key}"):
-            return _object(obstore.head(self._store, key))
+        try:
+            with _explained(f"{self.url}/{key}"):
+                return _object(obstore.head(self._store, key))
+        except NotFound:
+            return None
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
@@ -206,14 +203,18 @@ def _explained(place: str) -> Iterator[None]:
 def _in_words(error: Exception) -> tuple[str, str]:
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError
 
-    if isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError)):
+    text = str(error).split("\n", 1)[0]
+    status = re.search(r"status code: (\d{3})", text)
+    refused = isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError))
+    if refused or (status and status[1] in {"401", "403"}):
         return "access denied", "see that your credentials are current and may do this"
+    if status and status[1] == "404":
+        return "it does not exist", "look at its address"
     if isinstance(error, UnknownConfigurationKeyError):
         return "an option is not known", "look at this remote's options in .dvc/config"
     if isinstance(error, ValueError):
         return "not a name for an object", "keys are names joined by single slashes"
-    text = str(error).split("\n", 1)[0]
-    if status := re.search(r"status code: (\d{3})", text):
+    if status:
         return f"the server answered {status[1]}", "try again; if it stays, ask who runs the server"
     if "token request" in text or "credential" in text.lower():
         return "there are no credentials for it", "log in to that cloud, or set its environment variables"

@@ -54,6 +54,7 @@ CHECKS = (
     Check("splits", DATASETS, datasets.splits_are_stable, ("manifest", "pointers")),
     Check("classes", DATASETS, datasets.classes_match, ("manifest", "pointers", "build")),
     Check("expectations", DATASETS, datasets.expectations_hold, ("manifest", "pointers", "items")),
+    Check("images", DATASETS, datasets.images_are_sound),
     Check("trained-on", MODELS, models.dataset_exists, ("manifest",)),
     Check("training", MODELS, models.training_is_current, ("manifest", "pipeline", "trained-on")),
     Check("outputs", MODELS, models.outputs_are_the_trainings, ("pipeline",)),

@@ -35,7 +35,7 @@ _HUB_LICENSES = """
     gpl-3.0 isc lgpl-2.1 lgpl-3.0 lgpl-lr lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 osl-3.0 pddl
     postgresql unlicense wtfpl zlib
 """
-_SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B")
+_SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,12 @@ def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str
     InvalidDocument for settings or a card's head that cannot be read.
     """
     owners = settings.load(tree).owners
-    found = set(artifacts.find(tree))
-    made = _manifests(tree, found if only is None else found & set(only))
+    found = {str(artifact): artifact for artifact in artifacts.find(tree)}
+    made = _manifests(tree, [artifact for artifact in found.values() if only is None or artifact in only])
     files = {}
     for listing in _LISTINGS:
         text = tree.read(listing.path).decode(errors="surrogateescape") if tree.has(listing.path) else ""
-        rows = {tags.parse_id(row["id"]): row[0] for row in listing.pattern.finditer(text)}
-        rows = {artifact: row for artifact, row in rows.items() if artifact in found}
+        rows = {found[row["id"]]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
         rows |= {artifact: listing.row(manifest) for artifact, manifest in made.items()}
         wanted = listing.around(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
         if wanted:
@@ -143,7 +142,7 @@ def _card(tree: Tree, manifest: Manifest) -> bytes:
     text = tree.read(path).decode(errors="surrogateescape") if tree.has(path) else f"# {_escape(manifest.title)}\n"
     head = _HEAD.match(text)
     theirs = _read_head(head[1], path) if head else {}
-    ours = _dataset_head(tree, manifest) if isinstance(manifest, DatasetManifest) else _model_head(manifest)
+    ours = _dataset_head(tree, manifest, theirs) if isinstance(manifest, DatasetManifest) else _model_head(manifest)
     data = {**ours, **{key: value for key, value in theirs.items() if key not in _KEYS}}
     body = text[head.end() :] if head else f"\n{text}"
     return f"---\n{documents.write_yaml(data).decode()}---\n{body}".encode(errors="surrogateescape")
@@ -159,13 +158,13 @@ def _read_head(text: str, path: str) -> Mapping[str, Any]:
     return document.data
 
 
-def _dataset_head(tree: Tree, manifest: Manifest) -> dict[str, Any]:
-    images = _images(tree, manifest.id)
+def _dataset_head(tree: Tree, manifest: Manifest, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = _sizes(tree, manifest.id, theirs)
     return {
         **_license(manifest.license),
         "pretty_name": manifest.title,
         "task_categories": ["image-classification"],
-        **({} if images is None else {"size_categories": [_size(images)]}),
+        **({"size_categories": sizes} if sizes else {}),
     }
 
 
@@ -185,17 +184,18 @@ def _license(spdx: str) -> dict[str, str]:
     return {"license": name} if name in _HUB_LICENSES.split() else {"license": "other", "license_name": spdx}
 
 
-def _images(tree: Tree, artifact: ArtifactId) -> int | None:
-    """How many images the dataset has; None before the first build, and where the pointer cannot be read."""
+def _sizes(tree: Tree, artifact: ArtifactId, theirs: Mapping[str, Any]) -> Any:
+    """The size that the pointer tells; nothing before the first build, and what is there where it cannot be read."""
     path = artifacts.prepared_pointer(artifact)
     try:
         document = documents.read_yaml(tree.read(path), path) if tree.has(path) else None
-        if document is None or any(schema.judge(document, "pointer")):
+        if document is None:
             return None
+        schema.demand(document, "pointer")
         build = pointers.parse_build(document)
     except InvalidDocument:
-        return None
-    return build.images if build else None
+        return theirs.get("size_categories")
+    return [_size(build.images)] if build else None
 
 
 def _size(images: int) -> str:

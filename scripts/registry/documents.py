@@ -1,8 +1,8 @@
 """Reading and writing YAML and JSON in one form; what is hostile or ambiguous is refused before it is built.
 
 YAML is read with 1.2's core rules: `no`, `on` and `2024-01-01` are texts, as in DVC. Refused: duplicate keys, anchors
-and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than 32, files over
-1 MiB.
+and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than 32, NaN, files
+over 1 MiB.
 """
 
 import json
@@ -30,13 +30,6 @@ class Document:
     data: Any
     lines: Mapping[Location, int]
 
-    def value(self, location: Location) -> Any:
-        """The value at a location that `lines` has."""
-        value = self.data
-        for key in location:
-            value = value[key]
-        return value
-
     def line(self, location: Location) -> int:
         """The line of a value, or of the nearest one that holds it."""
         while location and location not in self.lines:
@@ -48,6 +41,17 @@ class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """PyYAML's loader with the YAML 1.2 core schema in place of 1.1's surprises."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's dumper, which also quotes texts that YAML 1.2 alone reads as numbers, such as the hash `12e45`."""
+
+
+def _quote_breaks(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """A text; PyYAML folds these three breaks away unless they stand escaped between double quotes."""
+    style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _quote_breaks)
 _CoreLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -59,22 +63,28 @@ for _tag, _pattern, _first in (
         list("-+.0123456789"),
     ),
 ):
-    _CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
+    for _class in (_CoreLoader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
 def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = node.value
+    if len(text) > 40:
+        _refuse(node, f"the number {text[:20]}… is too long")
     if text.startswith("0x"):
         return int(text, 16)
-    return int(text, 8 if text.startswith("0o") else 10) if len(text) <= 40 else _refuse_number(text)
+    return int(text, 8 if text.startswith("0o") else 10)
 
 
 def _float(_: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    number = float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    if number != number:  # a NaN keeps and breaks every rule at once
+        _refuse(node, f"{node.value} is not a number that can be compared")
+    return number
 
 
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"the number {text[:20]}… is too long")
+def _refuse(node: yaml.Node, problem: str) -> NoReturn:
+    raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 _CoreLoader.add_constructor("tag:yaml.org,2002:int", _int)
@@ -97,7 +107,12 @@ def read_yaml(data: bytes, path: str) -> Document:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise InvalidDocument(path, f"not valid YAML: {error.problem}", line=mark.line + 1 if mark else None) from error
+        line = min(mark.line + 1, text.rstrip("\n").count("\n") + 1) if mark else None  # not behind the last one
+        raise InvalidDocument(path, f"not valid YAML: {error.problem}", line=line) from error
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        fault = f"not valid YAML: the character U+{error.character:04X} is not allowed"
+        raise InvalidDocument(path, fault, line=line, fix="remove it") from error
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidDocument(path, f"not valid YAML: {error}") from error
 
@@ -174,7 +189,7 @@ def read_json(data: bytes, path: str) -> Any:
 
 def write_yaml(data: Mapping[str, Any]) -> bytes:
     """YAML in the form that DVC writes: block style, keys in the given order, no line folding."""
-    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=10_000).encode()
+    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000).encode()
 
 
 def write_json(data: Any) -> bytes:

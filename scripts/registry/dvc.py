@@ -45,4 +45,4 @@ def checkout(root: Path, pointers: Iterable[str]) -> None:
     """
     targets = [path.replace("dvc.lock", "dvc.yaml") if path.endswith("/dvc.lock") else path for path in pointers]
     if targets:
-        dvc(root, "checkout", "--quiet", "--allow-missing", *targets, quiet=True)
+        dvc(root, "checkout", "--allow-missing", *targets, quiet=True)

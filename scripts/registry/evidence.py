@@ -1,6 +1,6 @@
 """What is known about a change when it is judged: values that `facts` gathers and the rules in `checks` read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from registry.items import Items
 
 T = TypeVar("T")
+Reader = Callable[[str], bytes | None]  # md5 → the object's bytes, None where no store has it
 
 LARGEST = 500_000  # bytes that a file in Git may have
 
@@ -77,7 +78,7 @@ class Subject:
     `pointers` has every `.dvc` file of the folder by its path there. `releases` are all of its tags, `latest` the
     highest of them, `own` the release of the very version that the manifest has now. `items`, `diff` (against the
     latest release) and `nulls` (share of rows without a value, by column) are None where nothing asked for them;
-    `unread` says why what was asked for could not be had.
+    `unread` says why what was asked for could not be had. `unsound` are images that are none, each with its fault.
     """
 
     id: ArtifactId
@@ -95,6 +96,7 @@ class Subject:
     diff: Diff | None = None
     nulls: Mapping[str, float] | None = None
     unread: str = ""
+    unsound: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """Gathers everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from registry import artifacts, derived, documents, git, parts, pointers, settings, tags
 from registry.errors import InvalidDocument, NotFound, Refused
-from registry.evidence import LARGEST, Facts, File, Part, Release, Scope, Stale, Subject
+from registry.evidence import LARGEST, Facts, File, Part, Reader, Release, Scope, Stale, Subject
 from registry.parts import Files
 from registry.schema import Fault
 from registry.tree import DictTree, Entry, Tree
@@ -16,8 +17,6 @@ from registry.values import ArtifactId, DatasetManifest, Kind, Manifest, Tag
 
 if TYPE_CHECKING:
     from registry.items import Items
-
-Reader = Callable[[str], bytes | None]  # md5 → the object's bytes, None where no store has it
 
 CONFIGS = (settings.DVC_CONFIG, settings.PATH)
 SNIFFED = 8000  # bytes in which Git, too, looks for a NUL before it calls a file binary
@@ -132,8 +131,10 @@ def _derived(change: Change, touched: frozenset[ArtifactId]) -> tuple[tuple[Stal
 
 
 def _first_difference(old: bytes, new: bytes) -> int:
-    pairs = enumerate(zip(old.splitlines(), new.splitlines(), strict=False))
-    return 1 + next((place for place, (one, other) in pairs if one != other), old.count(b"\n"))
+    """The line of `old`, from 1, that is not `new`'s."""
+    before, after = old.splitlines(), new.splitlines()
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
+    return max(1, min(len(before), 1 + sum(1 for _ in same)))
 
 
 def _moved(change: Change, history: History, kept: Collection[str]) -> Mapping[str, str]:
@@ -143,7 +144,7 @@ def _moved(change: Change, history: History, kept: Collection[str]) -> Mapping[s
         if change.before and path in change.paths:
             old = _places(history.read(change.before, path), path)
             new = _places(change.tree.read(path) if path in kept else None, path)
-            found |= {name: path for name in sorted(old.keys() | new) if old and old.get(name) != new.get(name)}
+            found |= {name: path for name in sorted(old.keys() | new) if old and new and old.get(name) != new.get(name)}
     return found
 
 
@@ -152,7 +153,8 @@ def _places(data: bytes | None, path: str) -> Mapping[str, object]:
         if data is None:
             return {}
         if path == settings.DVC_CONFIG:
-            return {f"the remote {name}": remote for name, remote in settings.read_remotes(data).items()}
+            remotes = settings.read_remotes(data).items()
+            return {f"the remote {name}": (remote.url, remote.options.get("endpointurl")) for name, remote in remotes}
         return {"the lake": documents.read_yaml(data, path).data.get("lake")}
     except (InvalidDocument, AttributeError):
         return {}  # said by the check of that file

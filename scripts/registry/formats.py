@@ -43,8 +43,10 @@ def tally(outcomes: Sequence[Outcome]) -> str:
     found = [finding.verdict for finding in findings(outcomes)]
     not_run = sum(bool(outcome.not_run) for outcome in outcomes)
     passed = sum(outcome.verdict is Verdict.OK for outcome in outcomes) - not_run
-    parts = [f"{found.count(verdict)} {verdict}" for verdict in _WORST_FIRST if verdict in found]
-    rest = f"{passed} checks passed" + (f", {not_run} could not run" if not_run else "")
+    wrong, ask = found.count(Verdict.WRONG), found.count(Verdict.NEEDS_OWNER)
+    parts = [f"{wrong} wrong"] if wrong else []
+    parts += [f"{ask} {'needs' if ask == 1 else 'need'} an owner"] if ask else []
+    rest = f"{passed} check{'s' * (passed != 1)} passed" + (f", {not_run} could not run" if not_run else "")
     return f"{', '.join(parts)}; {rest}" if parts else rest
 
 

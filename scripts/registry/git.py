@@ -1,5 +1,6 @@
 """Questions to Git, each over one plumbing command; nobody else spells git."""
 
+import os
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -247,6 +248,7 @@ class WorkTree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._folders = {"": True}  # folder → whether it lies in the registry itself
 
     def __str__(self) -> str:
         return "the working tree"
@@ -254,7 +256,7 @@ class WorkTree:
     @cached_property
     def _entries(self) -> tuple[Entry, ...]:
         names = _split(ask(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z"))
-        return tuple(self._entry(name) for name in sorted(set(names)) if _is_file(self.root / name))
+        return tuple(self._entry(name) for name in sorted(set(names)) if self.has(name))
 
     def _entry(self, name: str) -> Entry:
         stat = (self.root / name).lstat()
@@ -266,18 +268,23 @@ class WorkTree:
 
     def has(self, path: str) -> bool:
         """See `Tree.has`."""
-        return _is_file(self.root / path)
+        file = self.root / path
+        inside = not path.startswith("/") and self._is_inside(path.rpartition("/")[0])
+        return inside and (file.is_symlink() or file.is_file())
+
+    def _is_inside(self, folder: str) -> bool:
+        """Whether no `..` and no symbolic link stands on the way to a folder."""
+        if folder not in self._folders:
+            above, _, name = folder.rpartition("/")
+            self._folders[folder] = self._is_inside(above) and name != ".." and not (self.root / folder).is_symlink()
+        return self._folders[folder]
 
     def read(self, path: str) -> bytes:
         """See `Tree.read`. A symbolic link reads as its target's name, as in Git: it never leads out."""
-        file = self.root / path
-        if not _is_file(file):
+        if not self.has(path):
             raise NotFound(f"{path} does not exist in {self}")
-        return str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
-
-
-def _is_file(path: Path) -> bool:
-    return path.is_symlink() or path.is_file()
+        file = self.root / path
+        return os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
 
 
 # --- publishing -------------------------------------------------------------------------------------------------------
@@ -291,19 +298,12 @@ class TagRef:
     annotated: bool
 
 
-def remote_tags(root: Path, remote: str = "origin") -> dict[str, str]:
-    """Tag name → commit that it leads to, for the annotated tags of a remote."""
-    lines = ask(root, "ls-remote", "--tags", remote).splitlines()
-    peeled = (line.split("\t") for line in lines if line.endswith("^{}"))
-    return {name.removeprefix("refs/tags/").removesuffix("^{}"): commit for commit, name in peeled}
-
-
 def has_remote(root: Path, remote: str = "origin") -> bool:
     """Whether a remote of that name is configured."""
     return remote in ask(root, "remote").split()
 
 
-def tag_refs(root: Path, remote: str = ".") -> dict[str, "TagRef"]:
+def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
     """Every tag of a remote, or of this repository (`.`), by name."""
     lines = (line.split(None, 1) for line in ask(root, "ls-remote", "--tags", remote).splitlines())
     ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}

@@ -20,10 +20,9 @@ def pushed(environ: Mapping[str, str], arguments: Sequence[str], lines: Iterable
     Git gives the remote's name and URL as arguments and, for each ref, a line "ref commit remote-ref remote-commit".
     """
     if "PRE_COMMIT" in environ:
-        known = [f"--remotes={environ['PRE_COMMIT_REMOTE_NAME']}"]
-        if "PRE_COMMIT_TO_REF" not in environ:  # the first push of all: from the first commit on
-            return Pushed((environ["PRE_COMMIT_LOCAL_BRANCH"],), tuple(known))
-        return Pushed((environ["PRE_COMMIT_TO_REF"],), (*known, environ["PRE_COMMIT_FROM_REF"]))
+        remote, before = environ.get("PRE_COMMIT_REMOTE_NAME"), environ.get("PRE_COMMIT_FROM_REF")
+        tip = environ.get("PRE_COMMIT_TO_REF") or environ.get("PRE_COMMIT_LOCAL_BRANCH") or "HEAD"
+        return Pushed((tip,), (f"--remotes={remote}" if remote else "--remotes", *([before] if before else [])))
     refs = [line.split() for line in lines if line.strip()]
     tips = [commit for _, commit, _, _ in refs if commit != NO_COMMIT]
     there = [commit for _, _, _, commit in refs if commit != NO_COMMIT]
@@ -34,7 +33,7 @@ def checked_out(environ: Mapping[str, str], arguments: Sequence[str]) -> tuple[s
     """The commits that the hook post-checkout is told, before and after; None when only files were checked out."""
     if "PRE_COMMIT" in environ:
         names = ("PRE_COMMIT_FROM_REF", "PRE_COMMIT_TO_REF", "PRE_COMMIT_CHECKOUT_TYPE")
-        before, after, is_branch = (environ[name] for name in names)
+        before, after, is_branch = (environ.get(name, "") for name in names)
     else:
         before, after, is_branch = arguments
     return (before, after) if is_branch == "1" else None

@@ -50,14 +50,18 @@ def _type(data: bytes) -> str | None:
 def _decode(kind: str, data: bytes) -> str | None:
     try:
         image = _open(kind, data)
-        if (pixels := image.width * image.height) > MAX_PIXELS:
+        if image.width * image.height > MAX_PIXELS:
             return f"too large: {image.width:,} × {image.height:,} pixels, more than {MAX_PIXELS:,}"
         if kind == "JPEG":
             image.draft("L", (1, 1))
         image.load()
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError) as error:
-        return f"unreadable: {error}"
-    return None if pixels and _ends(kind, data) else "truncated"
+        return f"unreadable: {_one_line(str(error))}" if _ends(kind, data) else "truncated"
+    return None if _ends(kind, data) else "truncated"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)[:100] or "it cannot be decoded"
 
 
 def _open(kind: str, data: bytes) -> "ImageFile":
@@ -73,7 +77,9 @@ def _ends(kind: str, data: bytes) -> bool:
     """Whether the format's own end is there: decoders are content with less."""
     if kind == "JPEG":
         return data.find(b"\xff\xd9", _scan_start(data)) >= 0
-    return kind != "PNG" or b"IEND\xaeB`\x82" in data[-65_536:]
+    if kind == "PNG":
+        return b"IEND\xaeB`\x82" in data[-65_536:]
+    return len(data) >= 8 + int.from_bytes(data[4:8], "little")
 
 
 def _scan_start(data: bytes) -> int:

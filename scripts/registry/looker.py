@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import requests
 from cattrs import BaseValidationError
@@ -139,8 +139,10 @@ def _run(sdk: Looker40SDK, query: WriteQuery) -> Path:
 def _count(sdk: Looker40SDK, asked: Mapping[str, object], field: str) -> int:
     measure = {"measure": COUNT, "based_on": field, "type": "count_distinct", "label": "Images", "expression": ""}
     hints = {"_kind_hint": "measure", "_type_hint": "number"}
-    dynamic = [*json.loads(str(asked.get("dynamic_fields", "[]"))), measure | hints]
-    counting = {**asked, "fields": [COUNT], "sorts": [], "dynamic_fields": json.dumps(dynamic)}
+    # Filters may use the query's other custom fields; its table calculations need columns that are not asked for here.
+    custom = [one for one in json.loads(str(asked.get("dynamic_fields", "[]"))) if "table_calculation" not in one]
+    dynamic = json.dumps([*custom, measure | hints])
+    counting = {**asked, "fields": [COUNT], "sorts": [], "dynamic_fields": dynamic}
     rows = json.loads(_run(sdk, WriteQuery(**counting)).read_bytes())
     try:
         return int(rows[0][COUNT]) if rows else 0
@@ -306,7 +308,7 @@ class _Transport(requests_transport.RequestsTransport):
             details = [f"{fault.get('field')}: {fault.get('message')}" for fault in body.get("errors") or ()]
             return self.clean("; ".join([body["message"], *details]))
         except (ValueError, KeyError, TypeError, AttributeError):
-            return self.clean(response.text[:200] or response.reason)
+            return self.clean(response.text or response.reason)[:200]  # cut last, or half a secret would be left
 
     def _gave_up(self, fault: str) -> ServiceFailed:
         return ServiceFailed(
@@ -316,7 +318,8 @@ class _Transport(requests_transport.RequestsTransport):
     def clean(self, text: str) -> str:
         """A text from outside without our secrets and without what could steer a terminal."""
         for secret in filter(None, self._secrets):
-            text = text.replace(secret, "***")
+            for form in (secret, quote_plus(secret)):  # as it is, and as the login's form sends it
+                text = text.replace(form, "***")
         return "".join(sign if sign.isprintable() else " " for sign in text)[:2000]
 
     @staticmethod

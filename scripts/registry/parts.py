@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from posixpath import dirname, join
@@ -58,23 +57,9 @@ def _judged(files: Files, path: str, form: str) -> Part[Any]:
 
 
 def manifest(files: Files, artifact: ArtifactId) -> Part[Manifest]:
-    """An artifact's manifest, which must exist; places of the template that nobody filled are faults."""
+    """An artifact's manifest, which must exist."""
     part = _judged(files, artifacts.manifest_path(artifact), artifact.kind.value)
-    if part.document is None:
-        return part
-    if blanks := tuple(_blanks(part.document)):
-        # The schema says little that helps about a place that nobody filled.
-        lines = {blank.line for blank in blanks}
-        return replace(part, value=None, faults=(*blanks, *(fault for fault in part.faults if fault.line not in lines)))
     return _parsed(part, lambda document: artifacts.parse(document, artifact))
-
-
-def _blanks(document: Document) -> Iterator[Fault]:
-    for location, line in document.lines.items():
-        value = document.value(location)
-        if isinstance(value, str) and re.fullmatch(r"<.+>", value, re.DOTALL):
-            where = ".".join(map(str, location))
-            yield Fault(f"{where} is still {value}", line, "write what it asks for")
 
 
 def pointer(files: Files, path: str) -> Part[Pointer]:

@@ -5,7 +5,7 @@ A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by re
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import polars
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_PART = 4 << 20  # bytes
+_NO_FILE = r"^$|^/|/$|//|(^|/)\.{1,2}(/|$)|[\x00-\x1f\\]"  # in Rust's syntax; as the path of a file in its folder
 
 
 def object_key(md5: str) -> str:
@@ -132,19 +134,29 @@ def read_dir(data: bytes, md5: str) -> "polars.DataFrame":
         raise Refused(f"the object {md5} holds other bytes than its name says", fix="registry fsck")
     schema = {"md5": pl.String, "relpath": pl.String}
     try:
-        files = pl.read_json(data, schema=schema) if data.strip() != b"[]" else pl.DataFrame(schema=schema)
+        frames = [pl.read_json(part, schema=schema) for part in _lists(data) if part.strip() != b"[]"]
     except pl.exceptions.PolarsError as error:
         raise Refused(f"the object {md5} is not a list of files", fix="build the folder again") from error
-    unsafe = pl.col("relpath").str.contains(r"^/|(^|/)\.{1,2}(/|$)|//|[\x00-\x1f\\]") | ~pl.col("md5").str.contains(
-        r"^[0-9a-f]{32}$"
-    )
-    if bad := files.filter(unsafe.fill_null(value=True)).rows():
+    files = pl.concat([pl.DataFrame(schema=schema), *frames])
+    path, hashed = pl.col("relpath").str.contains(_NO_FILE), pl.col("md5").str.contains(r"^[0-9a-f]{32}$")
+    if bad := files.filter((path | ~hashed).fill_null(value=True)).rows():
         raise Refused(
             f"the object {md5} lists {bad[0][1]!r}, which is no file of its folder", fix="build the folder again"
         )
-    if files["relpath"].is_duplicated().any():
+    files = files.sort("relpath")
+    if (files["relpath"] == files["relpath"].shift()).any():
         raise Refused(f"the object {md5} lists a file twice", fix="build the folder again")
-    return files.sort("relpath")
+    return files
+
+
+def _lists(data: bytes) -> Iterator[bytes]:
+    """The JSON list in parts that are lists of their own: a million files at once take 700 MB to parse, so 150 MB."""
+    start, opening = 0, b""
+    # In a text these quotes would be escaped, so that this stands between two files only.
+    while (end := data.find(b'"}, {"md5": "', start + _PART)) >= 0:
+        yield opening + data[start : end + 2] + b"]"
+        start, opening = end + 4, b"["
+    yield opening + data[start:]
 
 
 def dir_md5(data: bytes) -> str:

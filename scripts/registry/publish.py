@@ -94,7 +94,6 @@ def survey(root: Path, remote: str = "origin") -> Ground:
         raise Refused(f"this is the branch {branch}; only {main} is published", fix=f"merge it, then git switch {main}")
     if git.is_shallow(root):
         raise Refused("this clone is shallow, so what was published before is unknown", fix="git fetch --unshallow")
-    git.demand_identity(root)
     tip = f"refs/remotes/{known}/{main}" if known else f"refs/heads/{main}"
     if known:
         git.fetch(root, [f"+refs/heads/{main}:{tip}"], known)
@@ -118,43 +117,56 @@ def releases(
 
 
 def _decide(ground: Ground, tree: Tree, artifact: ArtifactId) -> Release | str:
-    manifest = artifacts.load(tree, artifact)
-    version = manifest.version
-    if not tree.has(
-        artifacts.prepared_pointer(artifact) if artifact.kind is Kind.DATASET else artifacts.lock_path(artifact)
-    ):
+    if not _is_built(tree, artifact):
+        artifacts.read(tree, artifact)  # NotFound where there is no such artifact at all
         return "is not built yet"
-    if reason := manifest.withdrawn.get(version):
-        return f"{version} is withdrawn: {reason}"
-    tag, content = Tag(artifact, version), (objects.outputs(tree, artifact), objects.inputs(tree, artifact))
+    manifest = artifacts.load(tree, artifact)
+    if reason := manifest.withdrawn.get(manifest.version):
+        return f"{manifest.version} is withdrawn: {reason}"
+    tag, content = Tag(artifact, manifest.version), _content(tree, artifact)
     there, here = ground.published.get(str(tag)), ground.local.get(str(tag))
     if there:
         _demand_same(ground, tag, there, content, fix=f"set a higher version in {artifacts.manifest_path(artifact)}")
     else:
         _demand_ready(ground, tag)
-    if here and not there:
-        if not git.is_ancestor(ground.root, here.commit, ground.main):
-            raise Refused(f"the tag {tag} here was never pushed and is not on main", fix=f"git tag -d {tag}")
-        _demand_same(ground, tag, here, content, fix=f"it was never pushed: git tag -d {tag}")
+        if here:
+            _demand_on_main(ground, tag, here)
+            _demand_same(ground, tag, here, content, fix=f"it was never pushed: git tag -d {tag}")
     message = _message(tree, manifest, *content)
     return Release(tag, *content, message, make=not (there or here), push=bool(ground.remote and not there))
+
+
+def _is_built(tree: Tree, artifact: ArtifactId) -> bool:
+    is_dataset = artifact.kind is Kind.DATASET
+    return tree.has(artifacts.prepared_pointer(artifact) if is_dataset else artifacts.lock_path(artifact))
+
+
+def _content(tree: Tree, artifact: ArtifactId) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
+    return objects.outputs(tree, artifact), objects.inputs(tree, artifact)
+
+
+def _demand_on_main(ground: Ground, tag: Tag, ref: git.TagRef) -> None:
+    if not git.is_ancestor(ground.root, ref.commit, ground.main):
+        raise Refused(f"the tag {tag} here was never pushed, and leads to no commit of main", fix=f"git tag -d {tag}")
 
 
 def _demand_same(
     ground: Ground, tag: Tag, ref: git.TagRef, content: tuple[tuple[Output, ...], ...], *, fix: str
 ) -> None:
     if not ref.annotated:
-        raise Refused(
-            f"{tag} is a lightweight tag, which DVC and GTO ignore: it publishes nothing",
-            fix=f"delete it: git tag -d {tag}"
-            + (f"; git push {ground.remote} :refs/tags/{tag}" if ground.remote else ""),
-        )
-    if not git.has_object(ground.root, ref.commit):
-        git.fetch(ground.root, [f"refs/tags/{tag}"], ground.remote or ".")
-    with git.Revision(ground.root, ref.commit) as tree:
-        theirs = (objects.outputs(tree, tag.artifact), objects.inputs(tree, tag.artifact))
+        away = f"; git push {ground.remote} :refs/tags/{tag}" if ground.remote else ""
+        fault = f"{tag} is a lightweight tag, which DVC and GTO ignore: it publishes nothing"
+        raise Refused(fault, fix=f"delete it: git tag -d {tag}{away}")
+    with _tagged(ground, tag, ref) as tree:
+        theirs = _content(tree, tag.artifact)
     if theirs != content:
         raise Refused(f"{tag} exists, at {ref.commit[:10]}, with other data than HEAD has", fix=fix)
+
+
+def _tagged(ground: Ground, tag: Tag, ref: git.TagRef) -> git.Revision:
+    if not git.has_object(ground.root, ref.commit):
+        git.fetch(ground.root, [f"refs/tags/{tag}"], ground.remote or ".")
+    return git.Revision(ground.root, ref.commit)
 
 
 def _demand_ready(ground: Ground, tag: Tag) -> None:
@@ -178,10 +190,11 @@ def _message(tree: Tree, manifest: Manifest, outputs: tuple[Output, ...], inputs
     for out in outputs:
         if out.path == artifacts.product_path(manifest.id):
             facts |= {"md5": out.md5, "size": out.size} | ({"files": out.nfiles} if out.nfiles is not None else {})
-    facts |= {f"data {one.path}": one.md5 for one in inputs}
+    facts |= {"data": " ".join(one.md5 for one in inputs)} if inputs else {}
     path = artifacts.prepared_pointer(manifest.id)
     if manifest.id.kind is Kind.DATASET and (build := parse_build(read_yaml(tree.read(path), path))):
-        facts |= {"images": build.images, **{split: sum(classes.values()) for split, classes in build.counts.items()}}
+        facts |= {"images": build.images}
+        facts |= {split: sum(build.counts.get(split, {}).values()) for split in artifacts.SPLITS}
     lines = "\n".join(f"{key}: {value}" for key, value in facts.items())
     return f"{manifest.id} {manifest.version}: {manifest.title}\n\n{lines}\n"
 
@@ -194,14 +207,28 @@ def plan(ground: Ground, tree: Tree, wanted: Iterable[ArtifactId], staging: Stor
     import polars as pl
 
     made, skipped = releases(ground, tree, wanted)
-    found = objects.expand(_reached(made), [production, staging])
+    waiting = _waiting(made, production)
+    found = objects.expand(_reached(waiting), [production, staging])
     held = objects.held(production, found["md5"])
-    own = [out.md5 for release in made for out in release.outputs]
-    absent = found.join(held, on="md5", how="anti").unique("md5", maintain_order=True)
-    copy = absent.filter(pl.col("root").is_in(own))
+    absent = found.join(held, on="md5", how="anti")
+    own = [out.md5 for release in waiting for out in release.outputs]
+    copy = absent.filter(pl.col("root").is_in(own)).unique("md5", maintain_order=True)
     _demand_published(absent.join(copy, on="md5", how="anti"))
     _demand_staged(copy, staging)
-    return Plan(ground, made, skipped, found, copy, _unproven(ground, made, found, held, production))
+    return Plan(ground, made, skipped, found, copy, _unproven(ground, waiting, found, held, production))
+
+
+def _waiting(made: Sequence[Release], production: Store) -> list[Release]:
+    """Those that are not tagged, or were by a hand that moved no objects: a `.dir` comes last, so it tells."""
+    import polars as pl
+
+    roots = pl.Series([out.md5 for release in made for out in release.outputs], dtype=pl.String)
+    there = set(objects.held(production, roots)["md5"])
+    return [
+        release
+        for release in made
+        if release.make or release.push or not there.issuperset(out.md5 for out in release.outputs)
+    ]
 
 
 def _reached(made: Iterable[Release]) -> Iterator[Reached]:
@@ -233,24 +260,20 @@ def _demand_staged(copy: "polars.DataFrame", staging: Store) -> None:
 
 
 def _unproven(
-    ground: Ground, made: Sequence[Release], found: "polars.DataFrame", held: "polars.DataFrame", production: Store
+    ground: Ground, waiting: Sequence[Release], found: "polars.DataFrame", held: "polars.DataFrame", production: Store
 ) -> "polars.DataFrame":
     import polars as pl
 
-    new = [release for release in made if release.make or release.push]
-    roots = [one.output.md5 for one in _reached(new)]
-    plain = held.filter(pl.col("etag") != pl.col("md5")).select("md5")  # such an ETag is the MD5 of the bytes
-    rows = (
-        found.filter(pl.col("root").is_in(roots)).join(plain, on="md5", how="semi").unique("md5", maintain_order=True)
-    )
-    owners = {artifacts.owner_of(one.output.path) for one in _reached(new)} if rows.height else set()
+    unsure = held.filter(pl.col("etag") != pl.col("md5"))  # where they are equal, the store has hashed the bytes
+    rows = found.join(unsure, on="md5", how="semi").unique("md5", maintain_order=True)
+    owners = {artifacts.owner_of(one.output.path) for one in _reached(waiting)} if rows.height else set()
     earlier = [tag for owner in sorted(owners) if (tag := _latest(ground, owner))]
     return rows.join(objects.expand(_released(ground, earlier), [production]), on="md5", how="anti")
 
 
 def _released(ground: Ground, tags: Iterable[Tag]) -> Iterator[Reached]:
     for tag in tags:
-        with git.Revision(ground.root, ground.published[str(tag)].commit) as tree:
+        with _tagged(ground, tag, ground.published[str(tag)]) as tree:
             yield from objects.reached(tree, tag.artifact)
 
 
@@ -264,6 +287,8 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     """
     import polars as pl
 
+    if any(release.make for release in plan.releases):
+        git.demand_identity(plan.ground.root)
     moved = 0
     for release in plan.releases:
         rows = plan.copy.filter(pl.col("root").is_in([out.md5 for out in release.outputs]))
@@ -283,22 +308,20 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
 def _demand_sound(rows: "polars.DataFrame", done: "polars.DataFrame", store: Store, fault: str) -> None:
     import polars as pl
 
-    bad = rows.join(done.filter(pl.col("state").is_in(["missing", "corrupt"])).select("md5", "state"), on="md5").rows(
-        named=True
-    )
-    if bad:
-        words = {"missing": "is gone", "corrupt": "holds other bytes than its name says"}
-        problems = [f"{one['path']}: {store.url}/{object_key(one['md5'])} {words[one['state']]}" for one in bad]
-        raise InvalidData(fault, problems, fix=objects.repair(bad[0]["md5"], store) + "; then publish again")
+    words = {"missing": "is gone", "corrupt": "holds other bytes than its name says"}
+    bad = done.filter(pl.col("state").is_in(list(words))).select("md5", "state")
+    if failed := rows.select("path", "md5").join(bad, on="md5").rows():
+        problems = [f"{path}: {store.url}/{object_key(md5)} {words[state]}" for path, md5, state in failed]
+        raise InvalidData(fault, problems, fix=f"{objects.repair(failed[0][1], store)}; then publish again")
 
 
 def _demand_there(found: "polars.DataFrame", production: Store) -> None:
     held = objects.held(production, found["md5"])
-    lost = tuple(found.join(held, on="md5", how="anti")["path"])
-    if faults := lost or tuple(objects.misfits(found, held, [production])):
-        raise InvalidData(
-            f"production ({production.url}) is not whole, so nothing was tagged", faults, fix="registry publish"
-        )
+    fault = f"production ({production.url}) is not whole, so nothing was tagged"
+    if lost := found.join(held, on="md5", how="anti")["path"].to_list():
+        raise InvalidData(fault, [f"{path} is gone" for path in lost], fix="ask who deletes there; then publish again")
+    if wrong := tuple(objects.misfits(found, held, [production])):
+        raise InvalidData(fault, wrong, fix="have the right bytes put there by hand; then publish again")
 
 
 def _make_tag(ground: Ground, release: Release) -> None:

@@ -119,7 +119,7 @@ def _demand_all(nowhere: "polars.DataFrame", needed: Sequence[Needed]) -> None:
     raise InvalidData(
         "objects are nowhere: not in a cache of this machine, not in staging, not in production",
         problems,
-        fix="make them again (registry build, dvc repro), or push from the machine that has them",
+        fix="make them again (registry build, dvc repro; git add what is not DVC's), or push where they are",
     )
 
 
@@ -142,9 +142,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> int:
 
 
 def _demand_copied(failed: "polars.DataFrame", cache: Store) -> None:
-    if failed.height:
-        problems = [
-            f"{path}: {object_key(md5)} is {state}" for path, md5, state in failed["path", "md5", "state"].rows()
-        ]
-        fix = "delete what is corrupt there, make it again (registry build, dvc repro), then push again"
-        raise InvalidData(f"{failed.height:,} objects of {cache.url} could not be pushed", problems, fix=fix)
+    rows = failed.select("path", "md5", "state").rows()
+    if problems := [f"{path}: {cache.url}/{object_key(md5)} is {state}" for path, md5, state in rows]:
+        fix = "delete a corrupt object where it is; bring it back (registry build, dvc repro), then push again"
+        raise InvalidData("objects could not be pushed", problems, fix=fix)

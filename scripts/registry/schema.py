@@ -1,6 +1,6 @@
 """Judging documents against the closed JSON Schemas in `schemas/`, in words that say what to write instead.
 
-A schema's own `x-fix` is the next step for whatever fails at or below it.
+A schema's own `x-fix` is the next step for what fails at it.
 """
 
 import json
@@ -84,7 +84,8 @@ def _fault(error: ValidationError, document: Document) -> Fault:
     if error.validator == "additionalProperties":
         location = (*location, _unknown(error)[0])
     where = ".".join(map(str, error.absolute_path))
-    return Fault(f"{where}: {_words(error)}" if where else _words(error), document.line(location), _fix(error) or fix)
+    next_step = _fix(error) or fix or _nearest(error)
+    return Fault(f"{where}: {_words(error)}" if where else _words(error), document.line(location), next_step)
 
 
 def _words(error: ValidationError) -> str:
@@ -96,10 +97,20 @@ def _words(error: ValidationError) -> str:
             return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
         case "type":
             return f"{_short(error.instance)} is not {_article(error.validator_value)}"
-        case "enum" | "const" | "pattern":
+        case "enum" | "const" | "pattern" | "not":
             return f"{_short(error.instance)} is not allowed here"
-        case "minItems" | "minProperties":
+        case "minItems" | "minProperties" | "minLength":
             return "is empty" if not error.instance else "too little is said"
+        case "maxItems" | "maxProperties":
+            return f"more than {error.validator_value:,} {'is' if error.validator_value == 1 else 'are'} given"
+        case "maxLength":
+            return f"is longer than {error.validator_value:,} characters"
+        case "uniqueItems":
+            return "says the same twice"
+        case "exclusiveMinimum" | "exclusiveMaximum":
+            return (
+                f"{error.instance} must be {'above' if 'Min' in error.validator else 'below'} {error.validator_value}"
+            )
     return error.message if len(error.message) < 300 else f"{error.message[:300]}…"
 
 
@@ -108,8 +119,18 @@ def _unknown(error: ValidationError) -> list[str]:
     return [key for key in error.instance if key not in known]
 
 
+def _nearest(error: ValidationError) -> str:
+    if error.validator != "additionalProperties":
+        return ""
+    from difflib import get_close_matches
+
+    known = list(error.schema.get("properties", {}))
+    near = get_close_matches(_unknown(error)[0], known, 1)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+
+
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, default=str)  # in ASCII, so that a letter that only looks right is seen
     return text if len(text) < 80 else f"{text[:80]}…"
 
 

@@ -56,7 +56,9 @@ def read_remotes(config: bytes) -> dict[str, Remote]:
     try:
         parser.read_string(config.decode())
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise InvalidDocument(DVC_CONFIG, f"not a DVC config: {error}") from error
+        errors = getattr(error, "errors", None)
+        line = errors[0][0] if errors else getattr(error, "lineno", None)
+        raise InvalidDocument(DVC_CONFIG, "not a DVC config", line=line, fix="dvc config --list") from error
     remotes = {}
     for section in parser.sections():
         if section.startswith("'remote \"") and section.endswith("\"'"):
@@ -75,7 +77,5 @@ def write_remotes(config: bytes, urls: Mapping[str, str]) -> bytes:
 
     parsed = ConfigObj(config.decode().splitlines(), interpolation=False)
     for name, url in urls.items():
-        parsed.setdefault(f'remote "{name}"', {})["url"] = (
-            url if "://" in url or url.startswith("/") else f"../{url}"
-        )
+        parsed.setdefault(f'remote "{name}"', {})["url"] = url if "://" in url or url.startswith("/") else f"../{url}"
     return ("\n".join(parsed.write()) + "\n").encode()

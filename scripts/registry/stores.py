@@ -6,11 +6,14 @@ because DVC's objects are read-only files; buckets are in `buckets`.
 """
 
 import os
+import re
 import secrets
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 CHUNK = 8 << 20  # bytes that are read at once: an image is one chunk, a model's weights are many
+_UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")  # parts that are empty, . or ..
+AT_ONCE = 65_536  # objects that wait to be put into a frame
 INCOMING = ".incoming-"  # how the name of a file starts that is not whole yet; no object's name does
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # no file of that name
 OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
 
 
@@ -78,8 +84,8 @@ class Store(ABC):
         """Those of `keys` that exist, as `list` gives them; listed or asked for, whichever is cheaper."""
 
     @abstractmethod
-    def head(self, key: str) -> Object:
-        """What is known of one object. Raises NotFound."""
+    def find(self, key: str) -> Object | None:
+        """What is known of one object; None where there is none."""
 
     @abstractmethod
     def read(self, key: str) -> Iterator[bytes]:
@@ -95,13 +101,15 @@ class Store(ABC):
 
         return pl.concat([table([]), *map(table, self.scan(prefix))]).sort("key")
 
+    def head(self, key: str) -> Object:
+        """What is known of one object. Raises NotFound."""
+        if found := self.find(key):
+            return found
+        raise NotFound(f"{self.url}/{key} does not exist")
+
     def has(self, key: str) -> bool:
         """Whether there is an object under `key`."""
-        try:
-            self.head(key)
-        except NotFound:
-            return False
-        return True
+        return self.find(key) is not None
 
     def get(self, key: str) -> bytes:
         """An object's bytes. Raises NotFound."""
@@ -118,8 +126,11 @@ def table(objects: Iterable[Object]) -> "DataFrame":
     """Objects as a frame: columns key, size (bytes), etag, modified (UTC)."""
     import polars as pl
 
-    schema = {"key": pl.String, "size": pl.Int64, "etag": pl.String, "modified": pl.Datetime("us", "UTC")}
-    return pl.DataFrame([(one.key, one.size, one.etag, one.modified) for one in objects], schema, orient="row")
+    form = {"key": pl.String, "size": pl.Int64, "etag": pl.String, "modified": pl.Datetime("us", "UTC")}
+    rows, parts = ((one.key, one.size, one.etag, one.modified) for one in objects), [pl.DataFrame(schema=form)]
+    while part := list(islice(rows, AT_ONCE)):  # Python's objects take ten times as much memory as a frame's
+        parts.append(pl.DataFrame(part, form, orient="row"))
+    return pl.concat(parts)
 
 
 def refuse_key(key: str) -> NoReturn:
@@ -130,11 +141,12 @@ def refuse_key(key: str) -> NoReturn:
 class Folder(Store):
     """A folder of files."""
 
-    lanes = 4  # measured with 2 cores, read + MD5 + decode + write: as fast as 8 threads, faster than 2 or 4 processes
+    lanes = 4  # measured with 2 cores: reading, hashing and writing as fast as with 8 threads or with 2 processes
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.url = str(path)
+        self._start = f"{path}/"
 
     def demand(self) -> None:
         """See `Store.demand`."""
@@ -154,48 +166,45 @@ class Folder(Store):
             for folder, _, names in os.walk(top, onerror=fail, followlinks=True):
                 start = len(os.fspath(self.path)) + 1
                 keys = (f"{folder}/{name}"[start:] for name in names if not name.startswith(INCOMING))
-                yield self._stat(keys)
+                yield [found for key in keys if (found := self.find(key))]
 
     def look(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.look`."""
-        return table(self._stat(keys))
+        return table(found for key in keys if (found := self.find(key)))
 
-    def head(self, key: str) -> Object:
-        """See `Store.head`."""
-        if found := self._stat([key]):
-            return found[0]
-        raise NotFound(f"{self.url}/{key} does not exist")
+    def find(self, key: str) -> Object | None:
+        """See `Store.find`."""
+        path = self._file(key)
+        try:
+            file = os.stat(path)  # noqa: PTH116 - one call for each of a million files
+        except _ABSENT:
+            return None
+        except OSError as error:
+            _explain(path, error)
+        # The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime.
+        etag = f"{file.st_ino:x}-{file.st_ctime_ns:x}"
+        return Object(key, file.st_size, etag, file.st_mtime_ns // 1000) if stat.S_ISREG(file.st_mode) else None
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
         path = self._file(key)
-        with _explained(path), open(path, "rb", buffering=0) as file:  # noqa: PTH123 - four times as fast as Path.open
-            while chunk := file.read(CHUNK):
-                yield chunk
+        with _explained(path):
+            try:
+                file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - four times as fast as Path.open
+            except _ABSENT as error:
+                raise NotFound(f"{path} does not exist") from error
+            with file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
 
     def draft(self, key: str) -> Draft:
         """See `Store.draft`."""
         return _FileDraft(self._file(key))
 
     def _file(self, key: str) -> str:
-        if not key or "\0" in key or any(part in {"", ".", ".."} for part in key.split("/")):
+        if _UNSAFE.search(key):
             refuse_key(key)
-        return f"{self.path}/{key}"
-
-    def _stat(self, keys: Iterable[str]) -> list[Object]:
-        found = []
-        for key in keys:
-            path = self._file(key)
-            try:
-                stat = os.stat(path)  # noqa: PTH116 - one call for each of a million files
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                _explain(path, error)
-            # The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime.
-            etag = f"{stat.st_ino:x}-{stat.st_ctime_ns:x}"
-            found.append(Object(key, stat.st_size, etag, stat.st_mtime_ns // 1000))
-        return found
+        return f"{self._start}{key}"
 
 
 class _FileDraft(Draft):
@@ -255,8 +264,6 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _explain(path: str, error: OSError) -> NoReturn:
-    if isinstance(error, FileNotFoundError):
-        raise NotFound(f"{path} does not exist") from error
     raise StorageFailed(f"{path}: {(error.strerror or str(error)).lower()}", fix=_next_step(error)) from error
 
 

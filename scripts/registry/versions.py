@@ -5,7 +5,7 @@ Added items, and a model that was trained again, are minor; words are a patch. O
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields
 
 from registry.values import Bump, Content, Counts, DatasetManifest, Demand, Diff, Manifest, Version
 
@@ -73,14 +73,18 @@ def _names(one: str, many: str, old: set[str], new: set[str]) -> Iterator[Demand
 
 
 def _list(one: str, many: str, names: list[str]) -> str:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-    return f"the {one if len(names) == 1 else many} {shown} {'was' if len(names) == 1 else 'were'}"
+    return f"the {one if len(names) == 1 else many} {_enumerate(names)} {'was' if len(names) == 1 else 'were'}"
+
+
+def _enumerate(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def _pointers(old: Content, new: Content, diff: Diff | None) -> Iterator[Demand]:
+    if diff and not diff.rows.is_empty():
+        return  # the items say it better
     for name, what in (("raw", "the selection changed"), ("prepared", "the images or their metadata changed")):
-        told = name == "prepared" and diff is not None and not diff.tables and not diff.rows.is_empty()
-        if old.objects.get(name) != new.objects.get(name) and not told:
+        if name in new.objects and old.objects.get(name) != new.objects[name]:
             yield Demand(Bump.MINOR, what, "Other content is minor at least")
 
 
@@ -89,12 +93,11 @@ def _training(old: Content, new: Content) -> Iterator[Demand]:
         yield Demand(Bump.MINOR, "the parameters changed", "Another training is minor at least")
     before, after = old.objects, new.objects
     if changed := sorted(path for path in before.keys() | after if before.get(path) != after.get(path)):
-        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3:,} more" if len(changed) > 3 else "")
-        yield Demand(Bump.MINOR, f"{shown} changed", "Another training is minor at least")
+        yield Demand(Bump.MINOR, f"{_enumerate(changed)} changed", "Another training is minor at least")
 
 
 def _words(old: Manifest, new: Manifest) -> Iterator[Demand]:
     # Who owns it and what was withdrawn is said of the artifact, not of one version.
-    same = {"version": old.version, "owners": old.owners, "withdrawn": old.withdrawn}
-    if old != replace(new, **same):
-        yield Demand(Bump.PATCH, "the manifest changed", "Words are a patch")
+    names = (field.name for field in fields(new) if field.name not in {"version", "owners", "withdrawn"})
+    if changed := [name for name in names if getattr(old, name) != getattr(new, name)]:
+        yield Demand(Bump.PATCH, f"{_enumerate(changed)} changed", "Words are a patch")

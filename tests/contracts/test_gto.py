@@ -29,8 +29,8 @@ def test_annotated_tags_are_versions_and_lightweight_ones_are_not(
     registry_repo: Path, show: Callable[[], dict[str, str]]
 ) -> None:
     git.make_tag(registry_repo, "datasets/pets@v1.0.0", "HEAD", "Pets")
-    making.git(registry_repo, "tag", "datasets/pets@v2.0.0")
-    making.git(registry_repo, "tag", "models/pets@v1.0.0")
+    making.git_in(registry_repo, "tag", "datasets/pets@v2.0.0")
+    making.git_in(registry_repo, "tag", "models/pets@v1.0.0")
     assert show() == {"datasets/pets": "v1.0.0"}
     assert git.tag_names(registry_repo) == ("datasets/pets@v1.0.0",)
     assert git.tag_refs(registry_repo)["datasets/pets@v2.0.0"].annotated is False

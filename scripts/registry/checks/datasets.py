@@ -66,21 +66,24 @@ def items_are_what_the_pointer_says(subject: Subject, facts: Facts) -> Iterator[
     if build.images != _total(build.counts) or prepared.value.output.nfiles != build.images + len(splits):
         yield wrong("images, counts and nfiles do not agree", path, prepared.line("meta", "build", "images"), fix)
     if subject.items is not None:
-        from registry import items
-
-        if strays := subject.items.strays:
-            yield wrong(
-                f"prepared holds {number(len(strays), 'file')} that are neither image nor table: {some(strays)}",
-                path,
-                fix=fix,
-            )
-        if items.count(subject.items.frame) != _without_zeros(build.counts):
-            yield wrong("counts are not those of the images", path, prepared.line("meta", "build", "counts"), fix)
-        if set(subject.items.tables) != splits:
-            yield wrong("not every split has its metadata.csv", path, fix=fix)
+        yield from _listed(subject, build, splits)
     if subject.unread and facts.scope is not Scope.STAGED:
         fix = f"dvc fetch --remote staging {path} (or --remote production), and check again"
         yield ask(f"not everything could be judged: {subject.unread}", path, fix=fix)
+
+
+def _listed(subject: Subject, build: Build, splits: set[str]) -> Iterator[Finding]:
+    from registry import items
+
+    part, fix = subject.pointers[PREPARED], f"registry build {subject.id}"
+    if strays := subject.items.strays:
+        what = "a file that is" if len(strays) == 1 else f"{len(strays):,} files that are"
+        yield wrong(f"prepared has {what} neither an image of a class nor a table: {some(strays)}", part.path, fix=fix)
+    if items.count(subject.items.frame) != _without_zeros(build.counts):
+        message = f"counts do not agree with the list of images, which has {subject.items.frame.height:,}"
+        yield wrong(message, part.path, part.line("meta", "build", "counts"), fix)
+    if set(subject.items.tables) != splits:
+        yield wrong("not every split has its metadata.csv", part.path, fix=fix)
 
 
 def classes_match(subject: Subject, _: Facts) -> Iterator[Finding]:
@@ -160,6 +163,18 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
     if moved := _total(subject.diff.moved):
         fix = "give them their old group, exclude them, or deal all items anew with another split.salt (major)"
         yield wrong(f"{number(moved, 'image')} moved to another split although the rule is the same", path, fix=fix)
+
+
+def images_are_sound(subject: Subject, _: Facts) -> Iterator[Finding]:
+    """Every image can be decoded whole, is of the type that its name says, and of a sane size.
+
+    Only `--images` looks at them, and only at those that nobody on this machine looked at before: a build proves what
+    it reads, but it need not read what a store could copy.
+    """
+    if faults := subject.unsound:
+        fix = f"registry build {subject.id} --exclude-faulty, or put them right in the lake and build again"
+        what = "an image is" if len(faults) == 1 else f"{len(faults):,} images are"
+        yield wrong(f"{what} not sound: {'; '.join(faults[:3])}", prepared_pointer(subject.id), fix=fix)
 
 
 def _build(subject: Subject) -> Build | None:

@@ -33,8 +33,8 @@ def files_are_small_text(facts: Facts) -> Iterator[Finding]:
 
 def _is_binary(file: File) -> bool:
     name = file.path.lower()
-    if file.path.startswith(_MAY_HOLD_IMAGES):
-        return not file.is_text and not name.endswith(_BINARY)
+    if name.endswith(_IMAGES) and file.path.startswith(_MAY_HOLD_IMAGES):
+        return False
     return not file.is_text or name.endswith(_BINARY)
 
 
@@ -70,10 +70,11 @@ def names_are_plain(facts: Facts) -> Iterator[Finding]:
 
     Other names look like their twins, break lines in what prints them, or cannot be checked out everywhere.
     """
+    strangers = tuple(f"{folder}/" for folder in facts.strangers)
     for file in facts.files:
         inside = file.path.startswith(tuple(f"{kind.folder}/" for kind in Kind))
         allowed = r"[A-Za-z0-9_./+@=,~ -]+" if inside else r"[^\x00-\x1f\x7f\ud800-\udfff]+"
-        if not re.fullmatch(allowed, file.path):
+        if not file.path.startswith(strangers) and not re.fullmatch(allowed, file.path):
             yield wrong(f"{file.path!a} is not a plain name", file.path, fix="rename it: ASCII letters, digits, _ . -")
 
 

@@ -6,7 +6,7 @@ from posixpath import join, normpath
 
 from registry.checks.verdicts import ask, note, some, wrong
 from registry.evidence import Facts, Scope, Subject
-from registry.values import Finding, Gate, Output
+from registry.values import Finding, Gate
 
 REPRO = "dvc repro {}/dvc.yaml"
 
@@ -103,13 +103,11 @@ def outputs_are_the_trainings(subject: Subject, _: Facts) -> Iterator[Finding]:
         yield wrong("metrics.json is missing", subject.lock.path, fix=REPRO.format(subject.id))
     for fault in subject.metrics.faults if subject.metrics else ():
         yield wrong(fault.message, subject.metrics.path, fault.line, fault.fix or REPRO.format(subject.id))
+        return
     for output in lock.outs:
         if (now := lock.now.get(output.path)) and now != output.md5:
-            yield wrong("is not what the training wrote", output.path, fix=_redo(subject, output))
-
-
-def _redo(subject: Subject, output: Output) -> str:
-    return f"git restore {output.path}, or {REPRO.format(subject.id)}"
+            fix = f"git restore {output.path}, or {REPRO.format(subject.id)}"
+            yield wrong("is not what the training wrote", output.path, fix=fix)
 
 
 def gates_hold(subject: Subject, facts: Facts) -> Iterator[Finding]:

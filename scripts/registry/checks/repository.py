@@ -43,7 +43,7 @@ def folders_are_artifacts(facts: Facts) -> Iterator[Finding]:
         artifact = owner_of(f"{folder}/x")
         if artifact is None:
             fix = f"rename it: lower-case ASCII letters and digits in words joined by _ or -, at most {tags.MAX_NAME}"
-            yield wrong(f"{folder.partition('/')[2]!r} is not an artifact's name", folder, fix=fix)
+            yield wrong(f"{folder.partition('/')[2]!a} is not an artifact's name", folder, fix=fix)
         else:
             fix = f"registry new {artifact.kind} {artifact.name} in its place, or remove what is left of it"
             yield wrong(f"has no {manifest_path(artifact).rpartition('/')[2]}", folder, fix=fix)

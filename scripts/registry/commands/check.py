@@ -6,6 +6,7 @@ import click
 
 from registry import check, derived, facts, formats
 from registry.errors import RegistryError
+from registry.evidence import Facts, Reader
 from registry.git import History
 from registry.values import Verdict
 from registry.workspace import Workspace, here
@@ -16,13 +17,22 @@ from registry.workspace import Workspace, here
 @click.option("--base", metavar="REVISION", help="What changed since the working tree left REVISION: origin/main.")
 @click.option("--all", "everything", is_flag=True, help="Everything in the working tree; so too when nothing is said.")
 @click.option("--fix", is_flag=True, help="First write the files that follow from the manifests.")
+@click.option("--images", is_flag=True, help="Also look at every image that nobody here has looked at before.")
 @click.option("--format", "form", type=click.Choice(["text", "github", "json"]), default="text", show_default=True)
 @click.option("--verbose", is_flag=True, help="Also say what comes next where nothing is wrong.")
 @click.option(
     "--explain", metavar="NAME", help="Say what a check demands and why: the name in [brackets] of a finding."
 )
 def command(
-    base: str | None, explain: str | None, form: str, *, staged: bool, everything: bool, fix: bool, verbose: bool
+    base: str | None,
+    explain: str | None,
+    form: str,
+    *,
+    staged: bool,
+    everything: bool,
+    fix: bool,
+    images: bool,
+    verbose: bool,
 ) -> None:
     """Say what is wrong with a change, and what to do about it.
 
@@ -39,7 +49,8 @@ def command(
         _write_derived(space)
     change = facts.staged(space.root) if staged else _changed(space, base)
     with History(space.root) as history:
-        outcomes = check.run(facts.gather(change, history, _reader(space)))
+        known = facts.gather(change, history, _reader(space))
+    outcomes = check.run(_with_images(space, known) if images else known)
     shown = {
         "text": lambda: formats.as_text(outcomes, notes=verbose),
         "github": lambda: formats.as_github(outcomes),
@@ -64,7 +75,19 @@ def _write_derived(space: Workspace) -> None:
             click.echo(f"wrote {path}", err=True)
 
 
-def _reader(space: Workspace) -> facts.Reader:
+def _with_images(space: Workspace, known: Facts) -> Facts:
+    from registry import memory, soundness
+    from registry.progress import bar
+
+    notes, read = space.root / memory.PATH, _reader(space)
+    unseen = soundness.list_unseen(known, read, memory.proven(notes))
+    with bar("looking at images", unseen.images.height) as progress:
+        looked, sound = soundness.look(unseen, read, progress)
+    memory.note_objects(notes, sound)
+    return looked
+
+
+def _reader(space: Workspace) -> Reader:
     """Objects by md5 from the first store that has them; what cannot be asked has nothing."""
 
     @cache

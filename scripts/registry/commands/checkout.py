@@ -4,7 +4,7 @@ import os
 
 import click
 
-from registry.errors import RegistryError
+from registry.errors import SHOWN, RegistryError
 from registry.workspace import Workspace, here
 
 
@@ -32,10 +32,13 @@ def command(told: tuple[str, ...], *, hook: bool) -> None:
 def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
     from registry import dvc, objects
 
-    paths = [entry.path for entry in space.tree.list() if changed is None or entry.path in changed]
-    pointers = [path for path in paths if objects.is_pointer(path)]
+    paths = {entry.path for entry in space.tree.list()}
+    pointers = sorted(path for path in (paths if changed is None else paths & set(changed)) if objects.is_pointer(path))
     dvc.checkout(space.root, pointers)
     outputs = (out for path in pointers for out in objects.read_outputs(space.tree, path))
     if missing := [out.path for out in outputs if not (space.root / out.path).exists()]:
-        fetch = "; ".join(f"dvc fetch -r {remote} {' '.join(missing)}" for remote in ("production", "staging"))
-        click.echo(f"not in the cache: {', '.join(missing)}\n  next: {fetch}; registry checkout")
+        rest = len(missing) - SHOWN
+        named = missing if rest <= 0 else ["PATH"]
+        fetch = "; ".join(f"dvc fetch -r {remote} {' '.join(named)}" for remote in ("production", "staging"))
+        click.echo(f"not in the cache: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
+        click.echo(f"  next: {fetch}; registry checkout")

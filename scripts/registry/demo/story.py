@@ -114,7 +114,7 @@ def found_registry(scene: Scene) -> None:
         git.ask(scene.clone, "config", key, value)
     storage = shlex.quote(str(scene.top / "storage"))
     scene.run(f"registry init --name acme-data --owner @acme/data --bucket {storage} --lake {storage}/lake")
-    scene.run("pre-commit install")
+    scene.run("pre-commit install --allow-missing-config")
     scene.commit("Our registry, from the template")
     scene.run(f"git remote add origin {shlex.quote(str(scene.origin))}")
     scene.run("git push --quiet --set-upstream origin main")

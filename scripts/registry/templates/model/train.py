@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from data import Split, augment, batches, find_classes, load_split
+from data import Split, augment, batches, choose_device, find_classes, load_split
 from dvclive import Live
 from network import ARCHITECTURES, Description, build, predict, save
 from ruamel.yaml import YAML
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train/<label>/ and val/<label>/")
     data = parser.parse_args().data
     params = read_params(Path("params.yaml"))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device()
     torch.manual_seed(params.seed)
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.backends.cudnn.benchmark = True

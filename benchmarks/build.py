@@ -1,0 +1,223 @@
+"""What a version costs: `registry build` against the floor and against the usual way, and again after growing by 1%.
+
+The floor reads the same images, takes their MD5 and writes them elsewhere, in two processes. The usual way copies them
+into class folders, then `dvc add`, then `dvc push` to a folder. All on one disk, in one run, in turns.
+
+python benchmarks/build.py [--images 10000] [--rounds 3] [--usual-rounds 1]
+"""
+
+import argparse
+import hashlib
+import io
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from uuid import UUID
+
+from tqdm import tqdm
+
+BIN = Path(sys.executable).parent
+CLASSES = ("cat", "dog")
+ENV = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}", "DVC_NO_ANALYTICS": "1"}
+MANIFEST = """\
+schema: 1
+name: pets
+version: 1.0.0
+title: Pets
+description: Made up.
+owners: ["@acme/vision"]
+license: CC0-1.0
+source: {export: made up}
+image: "{uuid}.jpg"
+columns:
+  uuid: {type: uuid}
+  label: {type: string}
+  camera: {type: string}
+classes: [cat, dog]
+split: {salt: pets, ratios: {train: 0.8, val: 0.1, test: 0.1}}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--usual-rounds", type=int, default=1)
+    parser.add_argument("--undecoded", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.undecoded:
+        build_undecoded()
+        return
+    with tempfile.TemporaryDirectory(prefix="registry-benchmark-") as folder:
+        measure(Path(folder), args.images, args.rounds, args.usual_rounds)
+
+
+def measure(top: Path, images: int, rounds: int, usual_rounds: int) -> None:
+    uuids = [str(UUID(int=random.Random(number).getrandbits(128))) for number in range(images + images // 100)]
+    make_lake(top / "lake", uuids)
+    first, added = uuids[:images], uuids[images:]
+    seconds: dict[str, list[float]] = {}
+
+    def clock(row: str, work: Callable[[], None]) -> None:
+        os.sync()
+        begun = time.perf_counter()
+        work()
+        seconds.setdefault(row, []).append(time.perf_counter() - begun)
+        print(f"{row}: {seconds[row][-1]:.2f} s", file=sys.stderr)
+
+    for _ in range(rounds):
+        with scratch(top / "copy") as copy:
+            clock("floor", lambda: floor(top / "lake", copy, first))
+            clock("floor, the 1%", lambda: floor(top / "lake", copy, added))
+        for row, command in (("build", BUILD), ("build, not decoding", UNDECODED)):
+            with scratch(top / "registry") as root:
+                make_registry(root, top / "lake", first)
+                clock(row, partial(run, root, *command))
+                select(root, uuids)
+                clock(f"{row}, 1% more", partial(run, root, *command))
+    for _ in range(usual_rounds):
+        with scratch(top / "usual") as root:
+            make_usual(root)
+            clock("usual way", lambda: usual(root, top / "lake", first))
+            clock("usual way, 1% more", lambda: usual(root, top / "lake", added))
+    report(images, {row: statistics.median(times) for row, times in seconds.items()})
+
+
+def report(images: int, seconds: dict[str, float]) -> None:
+    print(f"\n{images:,} images of about 10 kB, {os.cpu_count()} cores\n")
+    print("| what | seconds | to the floor | to the usual way |\n|---|---|---|---|")
+    for row, time_ in seconds.items():
+        whole = "usual way, 1% more" if "1%" in row else "usual way"
+        usual_ = f"{seconds[whole] / time_:.1f} times faster" if whole in seconds and row != whole else ""
+        print(f"| {row} | {time_:.2f} | {time_ / seconds['floor']:.2f} | {usual_} |")
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+BUILD = (str(BIN / "registry"), "build", "datasets/pets")
+UNDECODED = (sys.executable, str(Path(__file__).resolve()), "--undecoded")
+
+
+def floor(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
+    """Read + MD5 + write, two processes, nothing else."""
+    parts = [uuids[start : start + 1000] for start in range(0, len(uuids), 1000)]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        list(pool.map(copy_hashed, [lake] * len(parts), [copy] * len(parts), parts))
+
+
+def copy_hashed(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
+    for uuid in uuids:
+        with open(f"{lake}/{uuid}.jpg", "rb") as file:  # noqa: PTH123 - pathlib would not be the floor
+            data = file.read()
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        with open(f"{copy}/{md5[:2]}/{md5[2:]}", "wb") as file:  # noqa: PTH123 - as above
+            file.write(data)
+
+
+def build_undecoded() -> None:
+    """`registry build` that believes every image."""
+    from registry import cli, images
+
+    images.judge = believe
+    sys.exit(cli.run(["build", "datasets/pets"]))
+
+
+def believe(_key: str, _data: bytes) -> None:
+    return None
+
+
+def usual(root: Path, lake: Path, uuids: Sequence[str]) -> None:
+    """Copy into class folders, `dvc add`, `dvc push`."""
+    for uuid in uuids:
+        shutil.copyfile(lake / f"{uuid}.jpg", root / "prepared" / label(uuid) / f"{uuid}.jpg")
+    run(root, "dvc", "add", "--quiet", "prepared")
+    run(root, "dvc", "push", "--quiet")
+
+
+# --- what it is measured on -------------------------------------------------------------------------------------------
+
+
+def make_lake(lake: Path, uuids: Sequence[str]) -> None:
+    """JPEGs of 224 × 224 pixels and about 10 kB, each with bytes of its own."""
+    lake.mkdir()
+    pictures = [picture(number) for number in range(50)]
+    for number, uuid in enumerate(tqdm(uuids, desc="filling the lake", delay=2, leave=False)):
+        start, rest = pictures[number % 50][:2], pictures[number % 50][2:]
+        comment = b"\xff\xfe\x00\x12" + uuid.replace("-", "")[:16].encode()
+        (lake / f"{uuid}.jpg").write_bytes(start + comment + rest)
+    old = time.time() - 60  # as in a lake that nobody just wrote
+    for uuid in uuids:
+        os.utime(lake / f"{uuid}.jpg", (old, old))
+
+
+def picture(seed: int) -> bytes:
+    import numpy
+    from PIL import Image
+
+    numbers, out = numpy.random.default_rng(seed), io.BytesIO()
+    shapes = Image.fromarray(numbers.integers(0, 256, (20, 20, 3), dtype=numpy.uint8)).resize((224, 224))
+    grain = numbers.integers(-10, 11, (224, 224, 3))
+    Image.fromarray((numpy.asarray(shapes) + grain).clip(0, 255).astype(numpy.uint8)).save(out, "JPEG", quality=75)
+    return out.getvalue()
+
+
+def make_registry(root: Path, lake: Path, uuids: Sequence[str]) -> None:
+    project = Path(__file__).parents[1]
+    for name in ("registry.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(project / name, root / name)
+    settings = (root / "registry.yaml").read_text()
+    (root / "registry.yaml").write_text(settings.replace("lake: .registry/lake", f"lake: {lake}"))
+    run(root, "git", "init", "--quiet")
+    (root / "datasets" / "pets").mkdir(parents=True)
+    (root / "datasets" / "pets" / "dataset.yaml").write_text(MANIFEST)
+    select(root, uuids)
+
+
+def select(root: Path, uuids: Sequence[str]) -> None:
+    rows = (f"{uuid},{label(uuid)},camera-{number % 60}\n" for number, uuid in enumerate(uuids))
+    (root / "export.csv").write_text("uuid,label,camera\n" + "".join(rows))
+    run(root, str(BIN / "registry"), "select", "datasets/pets", "--from", "export.csv")
+
+
+def make_usual(root: Path) -> None:
+    run(root, "git", "init", "--quiet")
+    run(root, "dvc", "init", "--quiet")
+    run(root, "dvc", "remote", "add", "--quiet", "--default", "staging", str(root / "staging"))
+    for name in CLASSES:
+        (root / "prepared" / name).mkdir(parents=True)
+
+
+def label(uuid: str) -> str:
+    return CLASSES[int(uuid[0], 16) % 2]
+
+
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A folder for one measurement; that of the floor has the 256 folders of an object store."""
+    folder.mkdir()
+    for number in range(256) if folder.name == "copy" else ():
+        (folder / f"{number:02x}").mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def run(root: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=root, env=ENV, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+if __name__ == "__main__":
+    main()

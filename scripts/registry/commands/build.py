@@ -1,0 +1,71 @@
+"""`registry build`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from registry import artifacts, tags
+from registry.workspace import Workspace, here
+
+if TYPE_CHECKING:
+    from registry.build import Built, Places
+    from registry.values import ArtifactId
+
+
+@click.command()
+@click.argument("dataset", metavar="datasets/NAME")
+@click.option("--dry-run", is_flag=True, help="Show what there is to do, and do nothing.")
+@click.option("--exclude-faulty", is_flag=True, help="Name images that cannot be used under exclude: in dataset.yaml.")
+def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
+    """Turn a selection into a version: prove every image, put it into staging, assign splits, write prepared.dvc.
+
+    Images that are missing, empty, unreadable, of another type than their name says, or byte-identical to another are
+    refused by name. What was read once is remembered, so a dataset that grows costs only the new part.
+    """
+    from registry import build  # Polars
+    from registry.files import write_atomically
+
+    space, artifact = here(), tags.parse_id(dataset)
+    if dry_run:
+        click.echo(str(build.plan(artifacts.load_dataset(space.tree, artifact), _places(space))))
+        click.echo("nothing was written (--dry-run)", err=True)
+        return
+    try:
+        built = _build(space, artifact)
+    except build.FaultyImages as error:
+        if not exclude_faulty:
+            raise
+        path = artifacts.manifest_path(artifact)
+        manifest = artifacts.load_dataset(space.tree, artifact)
+        write_atomically(space.root / path, build.exclude(manifest, space.tree.read(path), error.faults))
+        click.echo(f"{len(error.faults):,} images are excluded now, each with its reason: see {path}")
+        built = _build(Workspace(space.root), artifact)
+    click.echo(str(built))
+    click.echo(f"next: {_next_step(artifact)}")
+
+
+def _build(space: Workspace, artifact: "ArtifactId") -> "Built":
+    from registry import build
+    from registry.progress import bar
+
+    places = _places(space)
+    plan = build.plan(artifacts.load_dataset(space.tree, artifact), places)
+    with bar("reading images", len(plan.unread)) as progress:
+        return build.apply(plan, places, progress)
+
+
+def _places(space: Workspace) -> "Places":
+    from registry import dvc
+    from registry.build import Places
+    from registry.storage import open_store
+    from registry.stores import Folder
+
+    remotes = (space.settings.lake, space.settings.staging, space.settings.production)
+    return Places(
+        space.root, *(open_store(remote, space.root) for remote in remotes), Folder(dvc.cache_dir(space.root))
+    )
+
+
+def _next_step(artifact: "ArtifactId") -> str:
+    pointer = artifacts.prepared_pointer(artifact)
+    return f"dvc pull --remote staging {pointer}, to have the images here; then git add {artifact} and commit"

@@ -1,0 +1,80 @@
+"""Looks at the images of prepared versions that nobody has looked at yet, by the md5 of their bytes."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import polars as pl
+from polars import DataFrame, col
+
+from registry import images, pointers
+from registry.evidence import Facts, Reader, Subject
+from registry.values import Kind
+
+LANES = 8  # threads: decoding releases the interpreter's lock, and a bucket answers several at once
+SLICE = 256  # images that are under way at a time
+
+FORM = {"artifact": pl.String, "path": pl.String, "md5": pl.String}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unseen:
+    """Facts whose datasets' images were listed, and those images (columns of FORM) that nobody has looked at."""
+
+    facts: Facts
+    images: DataFrame
+
+
+def list_unseen(facts: Facts, read_object: Reader, known: pl.Series) -> Unseen:
+    """The images of the facts' datasets whose md5 is not `known` to be sound; each md5 once.
+
+    A dataset whose list of files no store has says so in `unread`.
+    """
+    subjects, frames = [], [DataFrame(schema=FORM)]
+    for subject in facts.subjects:
+        md5 = _prepared(subject)
+        data = read_object(md5) if md5 else None
+        if data is not None:
+            listed = pointers.read_dir(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
+            frames.append(listed.select(pl.lit(str(subject.id)).alias("artifact"), path="relpath", md5="md5"))
+        missing = f"the object {md5} is in no store at hand" if md5 and data is None else subject.unread
+        subjects.append(replace(subject, unread=missing))
+    unseen = pl.concat(frames).filter(~col("md5").is_in(known.implode()))
+    return Unseen(replace(facts, subjects=tuple(subjects)), unseen.unique("md5", keep="first", maintain_order=True))
+
+
+def _prepared(subject: Subject) -> str | None:
+    return subject.content.objects.get("prepared") if subject.content and subject.id.kind is Kind.DATASET else None
+
+
+def look(unseen: Unseen, read_object: Reader, progress: Callable[[int, int], None]) -> tuple[Facts, list[str]]:
+    """The facts with every image that is not sound, and the md5s of those that are."""
+    faults: dict[str, list[str]] = {}
+    sound = []
+    for artifact, path, md5, fault in _judged(unseen.images, read_object, progress):
+        if fault:
+            faults.setdefault(artifact, []).append(f"{path}: {fault}")
+        else:
+            sound.append(md5)
+    subjects = (replace(one, unsound=tuple(faults.get(str(one.id), ()))) for one in unseen.facts.subjects)
+    return replace(unseen.facts, subjects=tuple(subjects)), sound
+
+
+def _judged(
+    rows: DataFrame, read_object: Reader, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, str, str, str | None]]:
+    def judge(path: str, md5: str) -> tuple[int, str | None]:
+        data = read_object(md5)
+        if data is None:
+            return 0, "is in no store at hand"
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
+            return len(data), "the stored object holds other bytes than its name says"
+        return len(data), images.judge(path, data)
+
+    with ThreadPoolExecutor(LANES) as pool:
+        for part in rows.iter_slices(SLICE):
+            done = pool.map(judge, part["path"], part["md5"])
+            for (artifact, path, md5), (size, fault) in zip(part.rows(), done, strict=True):
+                progress(1, size)
+                yield artifact, path, md5, fault

@@ -1,0 +1,42 @@
+"""The whole story on a handful of pictures: two releases, back in time, a consumer."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from registry.demo import pictures, story
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> pictures.Album:
+    """Two classes of 40 pictures; one is empty and one is there twice."""
+    top = tmp_path / "pets"
+    for label, colour in (("cat", 40), ("dog", 200)):
+        (top / label).mkdir(parents=True)
+        for number in range(40):
+            Image.new("RGB", (30 + number, 40), (colour, number * 5, 90)).save(top / label / f"{number}.jpg")
+    (top / "cat" / "empty.jpg").touch()
+    (top / "dog" / "again.jpg").write_bytes((top / "dog" / "7.jpg").read_bytes())
+    found = pictures.folder(top)
+    params = {("epochs",): 1, ("width",): 4, ("image_size",): 16}
+    return pictures.Album(found.name, found.title, found.description, found.license, params, found.pictures)
+
+
+def test_the_story_holds(album: pictures.Album, tmp_path: Path, capfd) -> None:
+    scene = story.Scene(PROJECT, tmp_path / "demo", album)
+    scene.top.mkdir()
+    story.tell(scene)
+    told, _ = capfd.readouterr()
+    assert "cannot be used" in told or "--exclude-faulty" in told
+    assert "version is still 1.0.0 but 6 images were removed. A removal is major" in told
+    assert "have exactly the bytes of v1.0.0" in told
+    assert f"trained again, v1.0.0 gives the same metrics: accuracy {scene.metrics['accuracy']}" in told
+    tags = subprocess.run(["git", "-C", scene.origin, "tag"], capture_output=True, text=True, check=True).stdout.split()
+    assert tags == [f"{kind}/cat_dog@v{version}.0.0" for kind in ("datasets", "models") for version in (1, 2)]
+    status = subprocess.run(["git", "-C", scene.clone, "status", "--porcelain"], capture_output=True, check=True)
+    assert status.stdout == b""
+    assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.csv").is_file()

@@ -1,0 +1,66 @@
+"""An independent reader of promise 1: it knows Git's tags, pointers' YAML and files by their MD5, nothing of ours."""
+
+import hashlib
+import json
+import posixpath
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+TAG = re.compile(r"((?:datasets|models)/[a-z0-9_-]+)@v[0-9]+\.[0-9]+\.[0-9]+")
+
+
+def broken_promises(repository: Path, production: Path) -> list[str]:
+    """Objects that a release tag reaches and that are not in production with the bytes that their name says."""
+    return [f"{tag}: {fault}" for tag in releases(repository) for fault in _faults(repository, tag, production)]
+
+
+def releases(repository: Path) -> dict[str, str]:
+    """Annotated release tags, each with the commit that it leads to."""
+    form = "--format=%(objecttype) %(refname:strip=2) %(*objectname)"
+    rows = [line.split() for line in _git(repository, "for-each-ref", form, "refs/tags").decode().splitlines()]
+    return {row[1]: row[2] for row in rows if row[0] == "tag" and TAG.fullmatch(row[1])}
+
+
+def _faults(repository: Path, tag: str, production: Path) -> Iterator[str]:
+    for md5 in _pointed(repository, tag):
+        data = _object(production, md5)
+        if data is None:
+            yield f"{md5} is missing"
+        elif hashlib.md5(data).hexdigest() != md5.removesuffix(".dir"):
+            yield f"{md5} holds other bytes"
+        elif md5.endswith(".dir"):
+            for entry in json.loads(data):
+                inner = _object(production, entry["md5"])
+                if inner is None or hashlib.md5(inner).hexdigest() != entry["md5"]:
+                    yield f"{entry['relpath']} of {md5} is missing or holds other bytes"
+
+
+def _pointed(repository: Path, tag: str) -> Iterator[str]:
+    folder = tag.split("@")[0]
+    names = _git(repository, "ls-tree", "-r", "--name-only", tag).decode().splitlines()
+    for name in names:
+        if name.startswith(f"{folder}/") and name.endswith(".dvc"):
+            yield from (out["md5"] for out in _yaml(repository, tag, name)["outs"])
+        elif name == f"{folder}/dvc.lock":
+            for stage in _yaml(repository, tag, name)["stages"].values():
+                for entry in (*stage.get("outs", []), *stage.get("deps", [])):
+                    path = posixpath.normpath(posixpath.join(folder, entry["path"]))
+                    if not any(other == path or other.startswith(f"{path}/") for other in names):
+                        yield entry["md5"]
+
+
+def _object(store: Path, md5: str) -> bytes | None:
+    path = store / "files" / "md5" / md5[:2] / md5[2:]
+    return path.read_bytes() if path.is_file() else None
+
+
+def _yaml(repository: Path, tag: str, name: str) -> dict:
+    return yaml.safe_load(_git(repository, "show", f"{tag}:{name}"))
+
+
+def _git(repository: Path, *args: str) -> bytes:
+    return subprocess.run(["git", "-C", str(repository), *args], check=True, capture_output=True).stdout
