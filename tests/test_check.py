@@ -179,6 +179,15 @@ def test_objects_are_looked_for_in_the_cache_then_in_staging_then_in_production(
     assert "is in no store at hand [items]\n  next: dvc fetch --remote staging datasets/pets/prepared.dvc" in done.out
 
 
+def test_a_list_that_is_corrupt_in_the_cache_is_taken_from_staging(grown: Path, run_registry: Run) -> None:
+    shutil.copytree(grown / ".dvc/cache/files", grown / ".registry/staging/files")
+    for path in (grown / ".dvc/cache/files").rglob("*.dir"):
+        path.write_bytes(b"[]")
+    assert "2 images were added" in run_registry(grown, "check").out
+    shutil.rmtree(grown / ".registry/staging")
+    assert "holds other bytes than its name says [items]" in run_registry(grown, "check").out
+
+
 def test_a_shallow_clone_without_tags_says_what_it_cannot_judge(grown: Path, run_registry: Run, tmp_path: Path) -> None:
     making.commit(grown, "grown")
     making.git_in(tmp_path, "clone", "--quiet", "--depth", "1", "--no-tags", f"file://{grown}", "shallow")

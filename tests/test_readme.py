@@ -35,10 +35,11 @@ path.write_bytes(documents.edit_yaml(path.read_bytes(), common | (dataset if pat
 """
 
 
-def commands(heading: str) -> list[str]:
-    """The lines of the shell block below a heading, comments cut off."""
-    block = re.search(rf"## {heading}\n.*?```sh\n(.*?)```", README, re.DOTALL)[1]
-    return [line.split("  #")[0].strip() for line in block.splitlines() if line.strip()]
+def commands(heading: str, block: int = 0) -> list[str]:
+    """The lines of a shell block below a heading, comments cut off."""
+    section = re.search(rf"## {heading}\n(.*?)(?=\n## |\Z)", README, re.DOTALL)[1]
+    lines = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[block].splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip()]
 
 
 class Reader:
@@ -84,7 +85,7 @@ def reader(looker: LookerServer, tmp_path_factory: pytest.TempPathFactory) -> Re
     (top / "lake").mkdir()
     for number, row in enumerate(looker.rows):
         shade = (250 - number, 120 + number, 40) if row["images.label"] == "tit" else (10 + number, 40, 200)
-        Image.new("RGB", (32, 24), shade).save(top / "lake" / f"{row['images.uuid']}.jpg")
+        Image.new("RGB", (32 + number, 24), shade).save(top / "lake" / f"{row['images.uuid']}.jpg")
     env = {
         "HOME": os.environ["HOME"],
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -113,16 +114,8 @@ def test_a_maintainer_a_contributor_a_reviewer_and_a_consumer_type_what_it_says(
     reader.type(setup)
     assert activate == ". .venv/bin/activate"
     reader.type(" && ".join([activate, *contributing]))
-    reader.type("dvc pull --quiet --remote staging datasets/birds")
-
-    model, rest = re.search(
-        r"For a model: `(registry new model \w+)`, fill `models/birds/model.yaml`, `(.+?)`", README
-    ).groups()
-    reader.type(
-        f"{model} && $EDITOR models/birds/model.yaml && sed -i 's/^epochs: .*/epochs: 1/' models/birds/params.yaml"
-    )
-    reader.type(rest)
-    reader.type("registry check --fix && git add --all && git commit -qm 'Add the model' && git push -q")
+    pull, new, fill, *training = commands("Quick start: contributor", block=1)
+    reader.type(" && ".join([pull, new, fill, "sed -i 's/^epochs: .*/epochs: 1/' models/birds/params.yaml", *training]))
     for line in commands("Quick start: reviewer"):
         reader.type(line)
 

@@ -16,7 +16,7 @@ import yaml
 import making
 import selecting
 from fakes.looker import CLIENT_ID, CLIENT_SECRET, TOKEN, Fault, LookerServer
-from making import md5, place, snapshot
+from making import md5, place
 from registry import cli, looker, select, tables
 from registry.errors import InvalidDocument, Refused
 from selecting import PHOTOS, Row, rows, write_csv
@@ -48,6 +48,11 @@ def pointer(root: Path) -> dict[str, object]:
     return yaml.safe_load((root / DATASET / "raw.dvc").read_text())
 
 
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, what killed writers left included."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def demand_whole(root: Path) -> list[str]:
     """The rows that Git's pointer reaches through the cache, by the formats alone; their UUIDs."""
     cache = root / ".dvc/cache"
@@ -56,6 +61,8 @@ def demand_whole(root: Path) -> list[str]:
     assert f"{md5(listing)}.dir" == out["md5"]
     ((entry),) = json.loads(listing)
     data = place(cache, entry["md5"]).read_bytes()
+    modes = {path.stat().st_mode & 0o777 for path in cache.rglob("*") if path.is_file()}
+    assert modes == {0o444}  # as DVC leaves them
     assert (entry["relpath"], entry["md5"], out["size"]) == ("selection.parquet", md5(data), len(data))
     return pl.read_parquet(data)["uuid"].to_list()
 
@@ -149,6 +156,14 @@ def test_rows_that_are_not_here_cannot_be_compared(photos: Path, capsys: pytest.
     capsys.readouterr()
     assert run_export(photos, rows(31)) == 0
     assert "those are not here to compare (dvc pull)" in capsys.readouterr().out
+
+
+def test_a_file_that_is_not_the_pointer_s_is_not_compared(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_export(photos, rows(30))
+    (photos / DATASET / "raw/selection.parquet").write_bytes(b"somebody's own")
+    capsys.readouterr()
+    assert run_export(photos, rows(31)) == 0
+    assert "those are not here to compare" in capsys.readouterr().out
 
 
 def test_another_release_of_polars_does_not_make_another_selection(

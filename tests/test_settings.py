@@ -35,7 +35,7 @@ def test_missing_remote_names_the_command_that_adds_it() -> None:
 
 
 def test_unreadable_config_is_an_error_of_that_file() -> None:
-    with pytest.raises(InvalidDocument, match=r"^\.dvc/config: not a DVC config"):
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config:1: not a DVC config"):
         settings.load(tree(config=b"\x00[["))
 
 

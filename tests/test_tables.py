@@ -84,6 +84,17 @@ def test_an_export_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
     ]
 
 
+def test_json_with_a_byte_order_mark_and_rows_of_other_keys_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.json_rows.BATCH", 2)
+    some = [{name: value for name, value in row.items() if value is not None} for row in rows(9)]
+    (tmp_path / "export.json").write_text("\ufeff\n" + json.dumps(some, indent=2) + "\n\n")
+    assert tables.rows_hash(tables.read(tmp_path / "export.json", PHOTOS)) == tables.rows_hash(
+        tables.read(write_csv(tmp_path / "export.csv", rows(9)), PHOTOS)
+    )
+
+
 def test_the_field_s_own_head_goes_before_the_column_s_name(tmp_path: Path) -> None:
     some = [{"label": "?", "Images UUID": "?", **row} for row in rows(3)]
     assert tables.read(write_csv(tmp_path / "export.csv", some), PHOTOS)["label"].is_in(["cat", "dog"]).all()

@@ -76,7 +76,8 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
     touched = _owners(change.paths)
     kept = sorted(change.paths & files.entries.keys())
     stale, broken = _derived(change, touched)
-    found = _subjects(change, files, history, there, touched)
+    past = _Past(history, tags.find_tags(history.tags))
+    found = _subjects(change, files, past, there, touched)
     return Facts(
         scope=change.scope,
         complete=history.is_complete,
@@ -163,26 +164,34 @@ def _places(data: bytes | None, path: str) -> Mapping[str, object]:
 # --- artifacts --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What was released: all release tags, sorted, and where to read them."""
+
+    history: History
+    releases: tuple[Tag, ...]
+
+
 def _subjects(
-    change: Change, files: Files, history: History, there: frozenset[ArtifactId], touched: frozenset[ArtifactId]
+    change: Change, files: Files, past: _Past, there: frozenset[ArtifactId], touched: frozenset[ArtifactId]
 ) -> Iterator[Subject]:
     for artifact in sorted(there & touched):
-        yield _subject(files, history, parts.manifest(files, artifact), artifact)
+        yield _subject(files, past, parts.manifest(files, artifact), artifact)
     # A commit does not look at the models that a dataset's change leaves behind: that would read every manifest.
     for artifact in sorted(there - touched) if change.scope is Scope.BASE else ():
         if artifact.kind is Kind.MODEL:
             manifest = parts.manifest(files, artifact)
             if manifest.value and manifest.value.trained_on in touched:
-                yield replace(_subject(files, history, manifest, artifact), touched=False)
+                yield replace(_subject(files, past, manifest, artifact), touched=False)
 
 
-def _subject(files: Files, history: History, manifest: Part[Manifest], artifact: ArtifactId) -> Subject:
+def _subject(files: Files, past: _Past, manifest: Part[Manifest], artifact: ArtifactId) -> Subject:
     paths = {name: f"{artifact}/{name}" for name in files.inside(artifact)}
     found = {name: parts.pointer(files, path) for name, path in paths.items() if name.endswith(".dvc")}
     has = paths.keys() if artifact.kind is Kind.MODEL else ()
     lock = parts.lock(files, paths["dvc.lock"]) if "dvc.lock" in has else None
-    releases = tuple(tag for tag in tags.find_tags(history.tags) if tag.artifact == artifact)
-    latest = _release(history, releases[-1]) if releases else None
+    releases = tuple(tag for tag in past.releases if tag.artifact == artifact)
+    latest = _release(past.history, releases[-1]) if releases else None
     own = next((tag for tag in releases if manifest.value and tag.version == manifest.value.version), None)
     return Subject(
         artifact,
@@ -195,7 +204,7 @@ def _subject(files: Files, history: History, manifest: Part[Manifest], artifact:
         content=parts.content(manifest.value, found, lock) if manifest.value else None,
         releases=releases,
         latest=latest,
-        own=latest if latest and own == latest.tag else own and _release(history, own),
+        own=latest if latest and own == latest.tag else own and _release(past.history, own),
     )
 
 

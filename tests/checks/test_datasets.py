@@ -188,8 +188,8 @@ def test_a_class_without_an_image_needs_an_owner() -> None:
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        ({"min_images": 21}, "min_images is 21 but there are 20 images"),
-        ({"max_images": 19}, "max_images is 19 but there are 20 images"),
+        ({"min_images": 21}, "min_images is 21 but the dataset has 20 images"),
+        ({"max_images": 19}, "max_images is 19 but the dataset has 20 images"),
         ({"min_per_class": 11}, "min_per_class is 11 but cat has 10, dog has 10"),
         ({"max_class_share": 0.49}, "max_class_share is 0.49 but cat has 50.0% of the images"),
         ({"min_images": 20, "max_images": 20, "min_per_class": 10, "max_class_share": 0.5}, None),
@@ -204,6 +204,20 @@ def test_expectations(expected: dict[str, float], message: str | None) -> None:
     )
 
 
+def test_a_class_without_an_image_has_too_few() -> None:
+    found = check(changed(images(), classes=["cat", "dog", "fox"], expectations={"min_per_class": 1}))
+    assert [finding.message for finding in found if finding.check == "expectations"] == [
+        "min_per_class is 1 but fox has 0"
+    ]
+
+
+def test_expectations_of_a_dataset_without_images() -> None:
+    found = check(changed({}, expectations={"max_class_share": 0.5, "min_images": 1}))
+    assert [finding.message for finding in found if finding.check == "expectations"] == [
+        "min_images is 1 but the dataset has 0 images"
+    ]
+
+
 def test_too_many_rows_without_a_value(tmp_path) -> None:
     import polars as pl
 
@@ -212,7 +226,7 @@ def test_too_many_rows_without_a_value(tmp_path) -> None:
     pl.DataFrame({"camera": ["a", None, None]}).write_parquet(tmp_path / "x")
     registries.put_folder(registry, PETS, "raw", {"selection.parquet": (tmp_path / "x").read_bytes()}, {})
     messages = [finding.message for finding in check(registry) if finding.check == "expectations"]
-    assert messages == ["66.7% of the rows have no camera; max_null_share is 0.5"]
+    assert messages == ["max_null_share is 0.5 but 66.7% of the rows have no camera"]
 
 
 # --- splits -----------------------------------------------------------------------------------------------------------

@@ -68,7 +68,7 @@ class LookerServer:
 
     def answer(self, call: Call) -> tuple[int, object]:
         """What Looker says to a request."""
-        _, _, path = call.path.partition("/api")
+        path = call.path.removeprefix("/api")
         if path == "/4.0/login":
             good = (call.body.get("client_id"), call.body.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)
             return (200, {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}) if good else _NOT_FOUND

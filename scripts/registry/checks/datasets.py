@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from registry.artifacts import build_rule, prepared_pointer
 from registry.checks.verdicts import ask, note, number, some, wrong
 from registry.evidence import Facts, Scope, Subject
-from registry.values import Build, Counts, Expectations, Finding
+from registry.values import Build, Counts, DatasetManifest, Finding
+from registry.versions import total
 
 RAW, PREPARED = "raw.dvc", "prepared.dvc"
 
@@ -16,8 +17,10 @@ def pointers_are_closed(subject: Subject, _: Facts) -> Iterator[Finding]:
     A pointer holds one output beside itself with `hash: md5`, and nothing that makes DVC fetch from elsewhere (`deps`,
     `repo`, `wdir`, `remote`).
     """
-    for name in subject.pointers.keys() & {RAW, PREPARED}:
-        part = subject.pointers[name]
+    for name in (RAW, PREPARED):
+        part = subject.pointers.get(name)
+        if part is None:
+            continue
         for fault in part.faults:
             yield wrong(fault.message, part.path, fault.line, fault.fix)
         output, folder = part.value and part.value.output, f"{subject.id}/{name.removesuffix('.dvc')}"
@@ -63,7 +66,7 @@ def items_are_what_the_pointer_says(subject: Subject, facts: Facts) -> Iterator[
         return
     path, fix = prepared.path, f"registry build {subject.id}"
     splits = {split for split, classes in build.counts.items() if sum(classes.values())}
-    if build.images != _total(build.counts) or prepared.value.output.nfiles != build.images + len(splits):
+    if build.images != total(build.counts) or prepared.value.output.nfiles != build.images + len(splits):
         yield wrong("images, counts and nfiles do not agree", path, prepared.line("meta", "build", "images"), fix)
     if subject.items is not None:
         yield from _listed(subject, build, splits)
@@ -106,38 +109,31 @@ def expectations_hold(subject: Subject, _: Facts) -> Iterator[Finding]:
 
     Numbers come from `prepared.dvc`; shares of empty values from the selection, where it can be read.
     """
-    build, expected = _build(subject), subject.manifest.value.expectations
+    build, manifest = _build(subject), subject.manifest.value
     path, fix = subject.manifest.path, "select other images, or change what is expected"
-    for key, message in _broken(expected, build.counts) if build else ():
+    for key, message in _broken(manifest, build.counts) if build else ():
         yield wrong(message, path, subject.manifest.line("expectations", key), fix)
     for name, share in (subject.nulls or {}).items():
-        if share > expected.max_null_share[name]:
+        if share > (limit := manifest.expectations.max_null_share[name]):
             line = subject.manifest.line("expectations", "max_null_share", name)
-            yield wrong(
-                f"{share:.1%} of the rows have no {name}; max_null_share is {expected.max_null_share[name]:g}",
-                path,
-                line,
-                fix,
-            )
+            yield wrong(f"max_null_share is {limit:g} but {share:.1%} of the rows have no {name}", path, line, fix)
 
 
-def _broken(expected: Expectations, counts: Counts) -> Iterator[tuple[str, str]]:
-    total, classes = _total(counts), _per_class(counts)
-    if expected.min_images is not None and total < expected.min_images:
-        yield (
-            "min_images",
-            f"min_images is {expected.min_images:,} but there {'is' if total == 1 else 'are'} {number(total, 'image')}",
-        )
-    if expected.max_images is not None and total > expected.max_images:
-        yield "max_images", f"max_images is {expected.max_images:,} but there are {number(total, 'image')}"
-    if few := [f"{name} has {count:,}" for name, count in classes.items() if count < (expected.min_per_class or 0)]:
+def _broken(manifest: DatasetManifest, counts: Counts) -> Iterator[tuple[str, str]]:
+    """The key of each expectation that does not hold, and why."""
+    expected, images, there = manifest.expectations, total(counts), _per_class(counts)
+    has = f"but the dataset has {number(images, 'image')}"
+    if expected.min_images is not None and images < expected.min_images:
+        yield "min_images", f"min_images is {expected.min_images:,} {has}"
+    if expected.max_images is not None and images > expected.max_images:
+        yield "max_images", f"max_images is {expected.max_images:,} {has}"
+    per_class = {name: there.get(name, 0) for name in manifest.classes}
+    if few := [f"{name} has {count:,}" for name, count in per_class.items() if count < (expected.min_per_class or 0)]:
         yield "min_per_class", f"min_per_class is {expected.min_per_class:,} but {some(few)}"
-    name, most = max(classes.items(), key=lambda pair: pair[1], default=("", 0))
-    if expected.max_class_share is not None and total and most / total > expected.max_class_share:
-        yield (
-            "max_class_share",
-            f"max_class_share is {expected.max_class_share:g} but {name} has {most / total:.1%} of the images",
-        )
+    name, most = max(there.items(), key=lambda pair: pair[1], default=("", 0))
+    if expected.max_class_share is not None and most > expected.max_class_share * images:
+        share = f"but {name} has {most / images:.1%} of the images"
+        yield "max_class_share", f"max_class_share is {expected.max_class_share:g} {share}"
 
 
 def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
@@ -160,7 +156,7 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
         yield wrong(f"{count} in two places: {uuid} is in {places}", path, fix=f"registry build {subject.id}")
     if subject.diff is None or subject.manifest.value.split != subject.latest.content.manifest.split:
         return
-    if moved := _total(subject.diff.moved):
+    if moved := total(subject.diff.moved):
         fix = "give them their old group, exclude them, or deal all items anew with another split.salt (major)"
         yield wrong(f"{number(moved, 'image')} moved to another split although the rule is the same", path, fix=fix)
 
@@ -180,10 +176,6 @@ def images_are_sound(subject: Subject, _: Facts) -> Iterator[Finding]:
 def _build(subject: Subject) -> Build | None:
     part = subject.pointers.get(PREPARED)
     return part.value.build if part and part.value else None
-
-
-def _total(counts: Counts) -> int:
-    return sum(sum(classes.values()) for classes in counts.values())
 
 
 def _without_zeros(counts: Counts) -> Counts:

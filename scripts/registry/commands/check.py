@@ -1,6 +1,8 @@
 """`registry check`."""
 
+import hashlib
 from functools import cache
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from registry.evidence import Facts, Reader
 from registry.git import History
 from registry.values import Verdict
 from registry.workspace import Workspace, here
+
+if TYPE_CHECKING:
+    from registry.stores import Store
 
 
 @click.command()
@@ -88,10 +93,10 @@ def _with_images(space: Workspace, known: Facts) -> Facts:
 
 
 def _reader(space: Workspace) -> Reader:
-    """Objects by md5 from the first store that has them; what cannot be asked has nothing."""
+    """Objects by md5, from the first store that has them whole; what cannot be asked has nothing."""
 
     @cache
-    def stores() -> tuple:
+    def stores() -> "tuple[Store, ...]":
         from registry import dvc
         from registry.storage import open_store
         from registry.stores import Folder
@@ -104,13 +109,21 @@ def _reader(space: Workspace) -> Reader:
             return ()  # the settings are broken, which has a check of its own
 
     def read(md5: str) -> bytes | None:
-        from registry.pointers import object_key
-
+        corrupt = None
         for store in stores():
-            try:
-                return store.get(object_key(md5))
-            except RegistryError:
-                continue
-        return None
+            data = _get(store, md5)
+            if data is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir"):
+                return data
+            corrupt = corrupt or data
+        return corrupt
 
     return read
+
+
+def _get(store: "Store", md5: str) -> bytes | None:
+    from registry.pointers import object_key
+
+    try:
+        return store.get(object_key(md5))
+    except RegistryError:
+        return None
