@@ -352,8 +352,7 @@ def test_whatever_is_put_anywhere_into_a_file_is_checked_without_a_crash(path: s
         place = place[parent]
     place[last] = data.draw(values)
     registry.files[path] = registries.dump(document)
-    for scope in Scope:
-        assert isinstance(registry.check(scope, {path}), list)
+    assert isinstance(registry.check(data.draw(st.sampled_from(Scope)), {path}), list)
 
 
 @given(

@@ -80,6 +80,12 @@ def test_all_rows_are_asked_for_past_the_cache_and_the_session_is_closed(server:
     assert server.calls[-1].method == "DELETE"
 
 
+def test_a_session_that_cannot_be_closed_spoils_nothing(server: LookerServer, tmp_path: Path) -> None:
+    server.faults = [Fault("/logout", 500, times=9)]
+    assert ask(tmp_path).images == 20
+    assert len(server.paths("/logout")) == 1
+
+
 def test_filters_joined_by_or_go_along(server: LookerServer, tmp_path: Path) -> None:
     expression = '${images.label} = "cat" OR ${images.camera} = "XT-3"'
     ask(

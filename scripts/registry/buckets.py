@@ -3,6 +3,7 @@
 What obstore says of a failure may hold signatures and tokens, so its words are never shown: only its kind is.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,14 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
     "https": {},
 }
 ALIASES = {"azure": "az", "gcs": "gs"}
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # botocore's, and so DVC's; the first that is set holds
+
+# A place that cannot be reached is told of after some 10 seconds; obstore's own 10 tries can take three minutes.
+PATIENCE: Mapping[str, Any] = {
+    "max_retries": 10,
+    "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=2), "base": 2},
+    "retry_timeout": timedelta(seconds=8),  # after which no further try begins; the last takes 5 s to connect at most
+}
 
 
 def open_bucket(remote: Remote) -> "Bucket":
@@ -61,15 +70,22 @@ def open_bucket(remote: Remote) -> "Bucket":
         fix = "use a folder, or s3://, gs://, az://, https:// and the bucket's name"
         raise StorageFailed(f"{shown} is not a place that objects can be in", fix=fix)
     config = {ours: remote.options[name] for name, ours in OPTIONS[scheme].items() if name in remote.options}
+    if scheme == "s3":
+        config = _endpoint() | config
     client = {
         "timeout": timedelta(hours=1),  # of a whole request: obstore's 30 s cut large objects off
         "read_timeout": timedelta(seconds=60),
         "allow_http": config.get("endpoint", remote.url).startswith("http:"),
     }
+    options = {"client_options": client, "retry_config": PATIENCE}
     with _explained(shown):
         plain = scheme.startswith("http")
-        store = from_url(remote.url.replace(parts.scheme, scheme, 1), client_options=client, **_config(plain, config))
+        store = from_url(remote.url.replace(parts.scheme, scheme, 1), **options, **_config(plain, config))
     return Bucket(shown, store, can_list=not plain)
+
+
+def _endpoint() -> dict[str, str]:
+    return next(({"endpoint": os.environ[name]} for name in ENDPOINTS if os.environ.get(name)), {})
 
 
 def _config(plain: bool, config: Mapping[str, str]) -> dict[str, Any]:

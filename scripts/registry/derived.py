@@ -40,14 +40,15 @@ _SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """A file with one row per artifact: how a row is made, how to find one, and what stands around them."""
+    """A file with one row per artifact: how a row is made, how to find one, and what stands around them.
+
+    `around` takes the file as it is, all rows, and the registry's owners, and gives the file as it should be.
+    """
 
     path: str
     row: Callable[[Manifest], str]
     pattern: re.Pattern[str]
-    around: Callable[
-        [str, str, tuple[str, ...]], str
-    ]  # (text as it is, rows, the registry's owners) → text as it should be
+    around: Callable[[str, str, tuple[str, ...]], str]
 
 
 def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str, bytes]:

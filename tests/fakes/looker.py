@@ -68,6 +68,8 @@ class LookerServer:
 
     def answer(self, call: Call) -> tuple[int, object]:
         """What Looker says to a request."""
+        if not call.path.startswith("/api/"):
+            return _NOT_FOUND
         path = call.path.removeprefix("/api")
         if path == "/4.0/login":
             good = (call.body.get("client_id"), call.body.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)
@@ -159,7 +161,7 @@ def _handler(looker: LookerServer) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1  # head and body in one packet, or every answer waits 40 ms for an acknowledgement
 
         def _serve(self) -> None:
-            url = urlsplit(self.path)
+            url = urlsplit(self.requestline.split()[1])  # self.path has lost a second slash
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             is_form = "form" in (self.headers.get("Content-Type") or "")
             body = {key: values[0] for key, values in parse_qs(text).items()} if is_form else json.loads(text or "{}")
