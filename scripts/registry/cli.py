@@ -15,6 +15,7 @@ COMMANDS = (
     ("build", "Turn a selection into a version: splits, pointers, objects in staging."),
     ("check", "Say what is wrong with a change, and what to do about it."),
     ("push", "Put every object that commits refer to into staging."),
+    ("pull", "Bring data from staging and production, and link it."),
     ("checkout", "Link the data of the checked-out commit; say what is missing."),
     ("publish", "Release what has no tag yet: objects to production, then tags."),
     ("list", "Show the artifacts, their versions and where they are used."),

@@ -1,0 +1,39 @@
+"""`registry pull`."""
+
+from contextlib import nullcontext
+
+import click
+
+from registry.workspace import here
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="[ARTIFACT[/PATH]]...")
+@click.option("--rev", metavar="TAG", help="Fetch what this tag or commit refers to, and leave the working tree alone.")
+@click.option("--dry-run", is_flag=True, help="Show what would be fetched.")
+def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None:
+    """Bring data from staging and production into DVC's cache, and link it.
+
+    All artifacts when none is named; datasets/NAME/prepared/train is a part of one. Only what is missing is fetched,
+    each object proven on its way. Run it again after any failure: it goes on where it stopped.
+    """
+    from registry import dvc, git, pull
+    from registry.progress import bar
+
+    space = here()
+    with git.Revision(space.root, rev) if rev else nullcontext(space.tree) as tree:
+        wants, skipped = pull.wanted(tree, targets)
+    for words in skipped:
+        click.echo(words)
+    if not wants:
+        return
+    plan = pull.plan(wants, pull.stores(space.root, space.settings, dvc.cache_dir(space.root)))
+    click.echo(str(plan))
+    if dry_run:
+        return
+    with bar("pulling", plan.fetch.height) as progress:
+        fetched = pull.apply(plan, progress)
+    if not rev:
+        dvc.checkout(space.root, sorted({want.path for want in wants}))
+    pull.demand_all(plan, fetched)
+    click.echo(f"pulled {fetched.count:,} objects, {fetched.size:,} bytes")
