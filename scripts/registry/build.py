@@ -249,7 +249,8 @@ def _take(made: Plan, places: Places, progress: Progress | None) -> pl.DataFrame
     for part in made.unread.iter_slices(SLICE):
         begun = datetime.now(UTC)
         parts.append(ingest(job, part, progress=progress))
-        as_listed = part.select(memory.IDENTITY).join(parts[-1].filter(col("fault").is_null()), on=["key", "size"])
+        sound = parts[-1].filter(col("fault").is_null() & col("inspected"))
+        as_listed = part.select(memory.IDENTITY).join(sound, on=["key", "size"])
         memory.note(places.notes, places.lake.url, as_listed, begun)
     return pl.concat([ingest(job, made.unread.clear()), *parts])
 

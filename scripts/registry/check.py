@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from inspect import getdoc
 
 from registry.artifacts import owner_of
-from registry.checks import datasets, files, manifests, models, repository
+from registry.checks import datasets, files, manifests, models, objects, repository
 from registry.errors import NotFound
 from registry.evidence import Facts, Subject
 from registry.values import Finding, Kind, Outcome, Verdict
@@ -18,13 +18,15 @@ DATASETS, MODELS, BOTH = (Kind.DATASET,), (Kind.MODEL,), (Kind.DATASET, Kind.MOD
 class Check:
     """A rule under its name; it runs for each artifact of a kind in `of`, or once for the registry.
 
-    It does not run for an artifact in which one of `requires` found something wrong, or could not run.
+    It does not run for an artifact in which one of `requires` found something wrong, or could not run; and it is not
+    spoken of at all where its facts were not `asked` for.
     """
 
     name: str
     of: tuple[Kind, ...]
     rule: Callable[..., Iterator[Finding]]
     requires: tuple[str, ...] = ()
+    asked: Callable[[Facts], bool] = lambda _: True
 
     @property
     def explanation(self) -> str:
@@ -43,6 +45,7 @@ CHECKS = (
     Check("data", REGISTRY, files.data_is_not_in_git),
     Check("size", REGISTRY, files.files_are_small_text),
     Check("dvc-files", REGISTRY, files.dvc_obeys_known_files_only),
+    Check("objects", REGISTRY, objects.objects_are_stored, asked=lambda facts: facts.stored is not None),
     Check("derived", REGISTRY, repository.derived_files_are_current, ("settings",)),
     Check("manifest", BOTH, manifests.manifest_keeps_its_schema),
     Check("pointers", DATASETS, datasets.pointers_are_closed),
@@ -65,7 +68,7 @@ CHECKS = (
 def run(facts: Facts) -> tuple[Outcome, ...]:
     """The outcome of every check, in the table's order."""
     done: dict[tuple[str, object], Outcome] = {}
-    for check in CHECKS:
+    for check in (check for check in CHECKS if check.asked(facts)):
         for subject in [subject for subject in facts.subjects if subject.id.kind in check.of] if check.of else [None]:
             key = subject.id if subject else None
             done[check.name, key] = _run(check, facts, subject, [done.get((name, key)) for name in check.requires])

@@ -118,6 +118,29 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """Objects of one artifact that neither staging nor production has as they should be.
+
+    `path` is a pointer that needs them, in `commit` (empty: in the working tree). `missing` are their files, out of
+    `total` objects; `faults` say of others what is wrong with them.
+    """
+
+    path: str
+    commit: str
+    total: int
+    missing: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What staging and production have of a change's objects: what they lack, and what could not be judged, and why."""
+
+    absent: tuple[Absent, ...] = ()
+    unknown: tuple[Part[None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known about a change.
 
@@ -125,7 +148,7 @@ class Facts:
     that are none. `broken` are the settings and derived files that cannot be read. `configs` has the lines of
     `.dvc/config` and `registry.yaml` where they changed, `moved` the places that point elsewhere than before, with the
     file that says so.
-    `complete` is False in a shallow clone.
+    `complete` is False in a shallow clone. `stored` is None where nobody asked staging and production.
     """
 
     scope: Scope
@@ -139,3 +162,4 @@ class Facts:
     moved: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[Stale, ...] = ()
     broken: tuple[Part[None], ...] = ()
+    stored: Stored | None = None

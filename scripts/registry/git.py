@@ -1,6 +1,7 @@
 """Questions to Git, each over one plumbing command; nobody else spells git."""
 
 import os
+import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -367,3 +368,32 @@ def make_tag(root: Path, name: str, commit: str, message: str) -> None:
 def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:
     """Push tags all or none, never forced."""
     tell(root, "push", "--quiet", "--atomic", "--no-verify", remote, *(f"refs/tags/{name}" for name in names))
+
+
+# --- a second checkout ------------------------------------------------------------------------------------------------
+
+
+def add_worktree(root: Path, folder: Path, commit: str) -> None:
+    """Check a commit out into a new folder, on no branch and past the hooks."""
+    tell(root, "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach", str(folder), commit)
+
+
+def remove_worktree(root: Path, folder: Path) -> None:
+    """Remove a linked worktree with everything in it, and what Git remembers of those whose folder is gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    tell(root, "worktree", "prune")
+
+
+def remotes(root: Path) -> tuple[str, ...]:
+    """The names of all remotes."""
+    return tuple(ask(root, "remote").split())
+
+
+def refs(root: Path, remote: str = ".") -> dict[str, str]:
+    """Every ref of a remote, or of this repository (`.`), by its full name: the id of what it names."""
+    return dict(line.split("\t")[::-1] for line in ask(root, "ls-remote", "--refs", remote).splitlines())
+
+
+def tips(root: Path, chosen: Sequence[str]) -> tuple[str, ...]:
+    """The commits that refs name, chosen by arguments of rev-list."""
+    return tuple(ask(root, "rev-list", "--no-walk", *chosen).split())

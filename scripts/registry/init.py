@@ -16,12 +16,14 @@ TEMPLATE_NAME = "registry-template"  # the name in registry.yaml before anybody 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What `init` needs to know. `bucket` holds the folders staging and production; `lake` is where the images are."""
+    """What `init` needs to know; `lake` is where the images are, `public` production's HTTP face, if it has one."""
 
     name: str
     owners: tuple[str, ...]
-    bucket: str
+    staging: str
+    production: str
     lake: str
+    public: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,16 @@ class Plan:
         return "\n".join(self.changes)
 
 
+def places_in(bucket: str) -> tuple[str, str]:
+    """Staging and production as folders of one bucket."""
+    return f"{bucket.rstrip('/')}/staging", f"{bucket.rstrip('/')}/production"
+
+
 def plan(tree: Tree, answers: Answers, *, again: bool = False, keep_example: bool = False) -> Plan:
     """What has to change; the worked example goes the first time, unless it is to stay.
 
-    Raises Refused when it was done before (unless `again`), and for a URL that holds a secret.
+    Raises Refused when it was done before (unless `again`), for a URL that holds a secret, and for a public one that a
+    stranger cannot read.
     """
     now = settings.load(tree)
     if now.name != TEMPLATE_NAME and not again:
@@ -47,10 +55,9 @@ def plan(tree: Tree, answers: Answers, *, again: bool = False, keep_example: boo
             f"this is the registry {now.name} already: staging is {now.staging.url}, production {now.production.url}",
             fix="pass --again if you mean to change it (published objects stay where they are)",
         )
-    bucket = answers.bucket.rstrip("/")
-    urls = {"staging": f"{bucket}/staging", "production": f"{bucket}/production"}
-    for url in (*urls.values(), answers.lake):
-        _refuse_secrets(url)
+    _refuse_places(answers)
+    old = {name: remote.url for name, remote in settings.read_remotes(tree.read(settings.DVC_CONFIG)).items()}
+    urls = {name: url.rstrip("/") for name, url in _remotes(answers) if url}
     changes = {("name",): answers.name, ("owners",): list(answers.owners), ("lake",): answers.lake}
     files = {
         settings.PATH: documents.edit_yaml(tree.read(settings.PATH), changes),
@@ -61,14 +68,30 @@ def plan(tree: Tree, answers: Answers, *, again: bool = False, keep_example: boo
         f"{settings.PATH}: name {now.name} → {answers.name}": now.name != answers.name,
         f"{settings.PATH}: owners {', '.join(now.owners)} → {', '.join(answers.owners)}": now.owners != answers.owners,
         f"{settings.PATH}: lake {now.lake.url} → {answers.lake}": now.lake.url != answers.lake,
-        f"{settings.DVC_CONFIG}: staging {now.staging.url} → {urls['staging']}": now.staging.url != urls["staging"],
-        f"{settings.DVC_CONFIG}: production {now.production.url} → {urls['production']}": now.production.url
-        != urls["production"],
+    }
+    words |= {
+        f"{settings.DVC_CONFIG}: {name} {old.get(name, 'none')} → {url}": old.get(name) != url
+        for name, url in urls.items()
     }
     leaving = () if again or keep_example else tuple(folder for folder in EXAMPLE if tree.list(folder))
     words |= {f"{folder}: the worked example is removed (--keep-example keeps it)": True for folder in leaving}
     removed = tuple(entry.path for folder in leaving for entry in tree.list(folder))
     return Plan(files, removed, tuple(text for text, changed in words.items() if changed) or ("nothing changes",))
+
+
+def _remotes(answers: Answers) -> tuple[tuple[str, str], ...]:
+    return ("staging", answers.staging), ("production", answers.production), ("public", answers.public)
+
+
+def _refuse_places(answers: Answers) -> None:
+    for url in (answers.staging, answers.production, answers.lake, answers.public):
+        _refuse_secrets(url)
+    if answers.staging.rstrip("/") == answers.production.rstrip("/"):
+        fix = "give them two buckets, or two folders of one (--bucket)"
+        raise Refused(f"staging and production are both {answers.staging}: nothing would ever be published", fix=fix)
+    if answers.public and not re.match(r"https?://[^/?#]+(/[^?#]*)?$", answers.public):
+        fix = "give the https:// address under which everybody can read production's files/md5/…"
+        raise Refused(f"{answers.public.partition('?')[0]} cannot be the public face of production", fix=fix)
 
 
 def _refuse_secrets(url: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # A row for each file that an output (`root`, its md5) reaches, and one for the output itself. `size` is the object's,
 # where DVC's formats tell it; `total` is, in the output's own row, what its pointer says of all files. Both in bytes.
 FORM = {"artifact": str, "root": str, "path": str, "md5": str, "is_dir": bool, "size": int, "total": int}
+POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may know, in Git's words
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from registry.errors import NotFound, ToolFailed
 
+STDERR = 2
+
 
 def run(
     command: Sequence[str],
@@ -21,7 +23,7 @@ def run(
 ) -> bytes:
     """Run `command` and return its standard output; `env` is added to ours.
 
-    A command that only asks a question is `quiet`: not printed. Without `capture` its output goes to the terminal.
+    A command that only asks a question is `quiet`: not printed. Without `capture` all its output goes to stderr.
     Raises ToolFailed when it exits non-zero, NotFound when it is not installed.
     """
     if not quiet:
@@ -31,7 +33,7 @@ def run(
             command,
             cwd=cwd,
             env={**os.environ, **env} if env else None,
-            stdout=subprocess.PIPE if capture else None,
+            stdout=subprocess.PIPE if capture else STDERR,
             stderr=subprocess.PIPE if capture else None,
             check=False,
             **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),

@@ -62,7 +62,7 @@ class Plan:
         if not self.fetch.height:
             has = f"the cache has all {count:,} objects" if not self.missing.height else "no remote has what is missing"
             return f"nothing to fetch: {has}"
-        size = f"{self.fetch['size'].sum() / 1e6:,.1f} MB"
+        size = f"{self.fetch['size'].sum():,} bytes"
         lines = (f"  {number:,} of {artifact}" for artifact, number in _per_artifact(self.fetch))
         return "\n".join([f"{self.fetch.height:,} of {count:,} objects, {size} → {self.stores.cache.url}", *lines])
 
@@ -129,7 +129,7 @@ def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     import polars as pl
 
     frames = [_expand(want, [stores.cache, *stores.remotes]) for want in wants]
-    found = pl.concat([pl.DataFrame(schema=objects.FORM), *frames])
+    found = pl.concat([pl.DataFrame(schema=objects.FORM), *frames]).unique(["root", "path"], maintain_order=True)
     once = found.unique("md5", maintain_order=True)
     left = once.join(objects.held(stores.cache, once["md5"]), on="md5", how="anti", maintain_order="left")
     there = pl.concat([pl.DataFrame(schema=_LOCATED), *_locate(left["md5"], stores.remotes)])
@@ -188,10 +188,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> Fetched:
 
 
 def _fetch(rows: "polars.DataFrame", stores: Stores, progress: Progress | None) -> "polars.DataFrame":
-    """The results of `transfer`, one for each attempt: what one remote did not give rightly, the next ones are asked.
-
-    Only what arrives, or fails at the last, counts as progress twice: hardly ever, and then it is right to be slower.
-    """
+    """The results of `transfer`, one for each attempt: the next remotes are asked for what one did not give rightly."""
     import polars as pl
 
     results = [pl.DataFrame(schema={"md5": pl.String, "size": pl.Int64, "state": pl.String})]
@@ -232,16 +229,19 @@ def _demand_sound(plan: Plan, lost: "polars.DataFrame") -> None:
 
 def demand_all(plan: Plan, fetched: Fetched) -> None:
     """Raises InvalidData when objects did not come: names the first, and counts them by output."""
-    if not fetched.lost.height:
+    if not (count := fetched.lost.height):
         return
     groups = fetched.lost.group_by("root", "state", maintain_order=True).agg("artifact", "path", "md5").rows()
+    problems = [
+        f"{owners[0]}: {len(paths):,} {state}, such as {paths[0]} ({object_key(md5s[0])})"
+        for _, state, owners, paths, md5s in groups
+    ]
+    first = ", once what is corrupt in staging is deleted" if "corrupt" in fetched.lost["state"] else ""
+    places = " or ".join(store.url for store in plan.stores.remotes)
     raise InvalidData(
-        f"{fetched.lost.height:,} objects could not be had from {' or '.join(store.url for store in plan.stores.remotes)}",
-        [
-            f"{owners[0]}: {len(paths):,} {state}, such as {paths[0]} ({object_key(md5s[0])})"
-            for _, state, owners, paths, md5s in groups
-        ],
-        fix="`registry push` where the data is; `registry fsck` says what published versions lack",
+        f"{count:,} object{'s' * (count != 1)} could not be had from {places}",
+        problems,
+        fix=f"`registry push` where the data is{first}; `registry fsck` for what was published",
     )
 
 

@@ -19,8 +19,6 @@ from registry.stores import Store
 if TYPE_CHECKING:
     import polars
 
-POINTERS = ("*.dvc", "*/dvc.lock")
-
 
 @dataclass(frozen=True, slots=True)
 class Needed:
@@ -64,7 +62,7 @@ def needed_by(root: Path, revisions: Iterable[str]) -> tuple[Needed, ...]:
 def needed_by_push(root: Path, pushed: Pushed) -> tuple[Needed, ...]:
     """What the artifacts reach whose pointers a push changes, in each of its commits. Raises Refused."""
     known = [revision for revision in pushed.known if revision.startswith("--") or git.has_object(root, revision)]
-    changes = git.changing_commits(root, pushed.tips, known, POINTERS) if pushed.tips else ()
+    changes = git.changing_commits(root, pushed.tips, known, objects.POINTERS) if pushed.tips else ()
     return tuple(_needed(root, commit, paths) for commit, paths in changes)
 
 

@@ -158,7 +158,7 @@ def plan(artifact: ArtifactId, rows: Rows, known: Before) -> Plan:
     if known.origin and _identity(known.origin) == _identity(rows.origin):
         pointer = known.pointer
         if known.output.md5 != output.md5:  # another release of Polars wrote the same rows
-            return Plan((*summary, "to have them here: dvc pull"), {}, {})
+            return Plan((*summary, "to have them here: registry pull"), {}, {})
     files = {
         f"{artifact}/.gitignore": _ignoring(known.ignore),
         selection_path(artifact): data,
@@ -207,7 +207,7 @@ def _changes(rows: Rows, known: Before) -> tuple[str, ...]:
     if same_rows:
         return (f"{question}, the rows are the same {since}",)
     if known.rows is None:
-        return (f"{question}, the rows changed {since}; those are not here to compare (dvc pull)",)
+        return (f"{question}, the rows changed {since}; those are not here to compare (registry pull)",)
     return (f"{question}, the rows changed {since}: {_compared(rows.frame, known.rows)}",)
 
 

@@ -72,10 +72,16 @@ def _from_root(url: str) -> str:
 
 
 def write_remotes(config: bytes, urls: Mapping[str, str]) -> bytes:
-    """A `.dvc/config` with the remotes' URLs set, all else as it was (written as DVC itself does, with configobj)."""
+    """A `.dvc/config` with the remotes' URLs set, all else as it was (written as DVC itself does, with configobj).
+
+    What comes over HTTP is to be verified: without `verify`, `dvc pull` (3.67) takes other bytes than a name says.
+    """
     from configobj import ConfigObj
 
     parsed = ConfigObj(config.decode().splitlines(), interpolation=False)
     for name, url in urls.items():
-        parsed.setdefault(f'remote "{name}"', {})["url"] = url if "://" in url or url.startswith("/") else f"../{url}"
+        remote = parsed.setdefault(f'remote "{name}"', {})
+        remote["url"] = url if "://" in url or url.startswith("/") else f"../{url}"
+        if url.startswith(("http://", "https://")):
+            remote["verify"] = "true"
     return ("\n".join(parsed.write()) + "\n").encode()

@@ -1,8 +1,8 @@
 """What a place of objects is (lake, staging, production, a cache), and the one that is a folder.
 
-Nothing here ever overwrites or deletes an object: what is there stays. A folder is written with the system's own calls,
-because object_store's create-only write of a local file costs 2.5 times as much (a link and an unlink for each), and
-because DVC's objects are read-only files; buckets are in `buckets`.
+Nothing here ever overwrites an object; only `gc` deletes any, from staging. A folder is written with the system's own
+calls, because object_store's create-only write of a local file costs 2.5 times as much (a link and an unlink for each),
+and because DVC's objects are read-only files; buckets are in `buckets`.
 """
 
 import os
@@ -11,11 +11,10 @@ import secrets
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from registry.errors import NotFound, StorageFailed
 
@@ -30,8 +29,7 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # no file 
 OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(NamedTuple):
     """What a store knows of an object without reading it: size in bytes, modified in microseconds since 1970.
 
     `etag` changes whenever the bytes do; a bucket's plain ones are their MD5, a folder's never are.
@@ -127,8 +125,8 @@ def table(objects: Iterable[Object]) -> "DataFrame":
     import polars as pl
 
     form = {"key": pl.String, "size": pl.Int64, "etag": pl.String, "modified": pl.Datetime("us", "UTC")}
-    rows, parts = ((one.key, one.size, one.etag, one.modified) for one in objects), [pl.DataFrame(schema=form)]
-    while part := list(islice(rows, AT_ONCE)):  # Python's objects take ten times as much memory as a frame's
+    left, parts = iter(objects), [pl.DataFrame(schema=form)]
+    while part := list(islice(left, AT_ONCE)):  # Python's objects take ten times as much memory as a frame's
         parts.append(pl.DataFrame(part, form, orient="row"))
     return pl.concat(parts)
 
@@ -201,6 +199,13 @@ class Folder(Store):
         """See `Store.draft`."""
         return _FileDraft(self._file(key))
 
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        for key in keys:
+            path = self._file(key)
+            with _explained(path):
+                Path(path).unlink(missing_ok=True)
+
     def _file(self, key: str) -> str:
         if _UNSAFE.search(key):
             refuse_key(key)
@@ -216,6 +221,8 @@ class _FileDraft(Draft):
         self._aside = f"{path.rpartition('/')[0]}/{INCOMING}{secrets.token_hex(8)}"
         with _explained(path):
             self._file = _open_new(self._aside)
+        with suppress(OSError):  # whatever the umask; DVC hashes objects of another mode again, and so allows it
+            os.chmod(self._aside, OBJECT_MODE)  # noqa: PTH101 - one call for each of a million files
 
     def write(self, chunk: bytes) -> None:
         """See `Draft.write`."""

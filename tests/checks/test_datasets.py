@@ -164,7 +164,7 @@ def test_a_list_that_no_store_has_needs_an_owner_but_does_not_stop_a_commit() ->
     finding = next(finding for finding in check(registry, Scope.BASE) if finding.check == "items")
     assert finding.verdict is Verdict.NEEDS_OWNER
     assert "is in no store at hand" in finding.message
-    assert finding.fix.startswith(f"dvc fetch --remote staging {PREPARED}")
+    assert finding.fix.startswith("registry pull datasets/pets")
 
 
 # --- classes and expectations -----------------------------------------------------------------------------------------

@@ -13,21 +13,21 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture
 def album(tmp_path: Path) -> pictures.Album:
-    """Two classes of 40 pictures; one is empty and one is there twice."""
+    """Two classes of 100 pictures; one is empty and one is there twice."""
     top = tmp_path / "pets"
     for label, colour in (("cat", 40), ("dog", 200)):
         (top / label).mkdir(parents=True)
-        for number in range(40):
-            Image.new("RGB", (30 + number, 40), (colour, number * 5, 90)).save(top / label / f"{number}.jpg")
+        for number in range(100):
+            Image.new("RGB", (30 + number, 40), (colour, number * 2, 90)).save(top / label / f"{number}.jpg")
     (top / "cat" / "empty.jpg").touch()
     (top / "dog" / "again.jpg").write_bytes((top / "dog" / "7.jpg").read_bytes())
     found = pictures.folder(top)
-    params = {("epochs",): 1, ("width",): 4, ("image_size",): 16}
+    params = {("epochs",): 6, ("width",): 8, ("image_size",): 16}
     return pictures.Album(found.name, found.title, found.description, found.license, params, found.pictures)
 
 
 def test_the_story_holds(album: pictures.Album, tmp_path: Path, capfd) -> None:
-    scene = story.Scene(PROJECT, tmp_path / "demo", album)
+    scene = story.Scene(PROJECT, tmp_path / "demo", album, str(tmp_path / "bucket"), str(tmp_path / "lake"))
     scene.top.mkdir()
     story.tell(scene)
     told, _ = capfd.readouterr()

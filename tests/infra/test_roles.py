@@ -21,8 +21,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from infra.stack import ACCOUNT, JOB_ROLES, LAKE, PEOPLE, PRODUCTION, REQUIRED, STAGING, Stack
+from registry.demo.seaweedfs import Credentials, S3Server
 from servers.issuer import Issuer, make_certificate
-from servers.s3 import Credentials, S3Server
 
 BODY = b"an object"
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
-from servers.s3 import Certificate
+from registry.demo.seaweedfs import Certificate
 
 GITHUB = "https://token.actions.githubusercontent.com"
 

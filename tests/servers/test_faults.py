@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from registry.demo.seaweedfs import S3Server
 from servers.faults import (
     COPY_FAILED,
     EXPIRED_TOKEN,
@@ -31,7 +32,6 @@ from servers.faults import (
     Wait,
     only,
 )
-from servers.s3 import S3Server
 
 BODY = bytes(range(256)) * 40
 

@@ -13,9 +13,9 @@ from obstore.exceptions import PermissionDeniedError
 from obstore.store import from_url
 
 from registry import proc
+from registry.demo import seaweedfs as s3
+from registry.demo.seaweedfs import BUCKETS, Credentials, S3Server
 from registry.errors import NotFound, ToolFailed
-from servers import s3
-from servers.s3 import BUCKETS, Credentials, S3Server
 
 READ_LAKE = {
     "Version": "2012-10-17",

@@ -71,7 +71,7 @@ def items_are_what_the_pointer_says(subject: Subject, facts: Facts) -> Iterator[
     if subject.items is not None:
         yield from _listed(subject, build, splits)
     if subject.unread and facts.scope is not Scope.STAGED:
-        fix = f"dvc fetch --remote staging {path} (or --remote production), and check again"
+        fix = f"registry pull {subject.id}, and check again"
         yield ask(f"not everything could be judged: {subject.unread}", path, fix=fix)
 
 

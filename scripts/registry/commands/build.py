@@ -8,7 +8,7 @@ from registry import artifacts, tags
 from registry.workspace import Workspace, here
 
 if TYPE_CHECKING:
-    from registry.build import Built, Places
+    from registry.build import Built, Places, Plan
     from registry.values import ArtifactId
 
 
@@ -27,7 +27,7 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
 
     space, artifact = here(), tags.parse_id(dataset)
     if dry_run:
-        click.echo(str(build.plan(artifacts.load_dataset(space.tree, artifact), _places(space))))
+        click.echo(str(_plan(space, artifact, _places(space))))
         click.echo("nothing was written (--dry-run)", err=True)
         return
     try:
@@ -49,9 +49,17 @@ def _build(space: Workspace, artifact: "ArtifactId") -> "Built":
     from registry.progress import bar
 
     places = _places(space)
-    plan = build.plan(artifacts.load_dataset(space.tree, artifact), places)
+    plan = _plan(space, artifact, places)
     with bar("reading images", len(plan.unread)) as progress:
         return build.apply(plan, places, progress)
+
+
+def _plan(space: Workspace, artifact: "ArtifactId", places: "Places") -> "Plan":
+    from registry import build
+
+    manifest = artifacts.load_dataset(space.tree, artifact)
+    click.echo(f"looking up the images of {artifact}", err=True)
+    return build.plan(manifest, places)
 
 
 def _places(space: Workspace) -> "Places":
@@ -67,5 +75,4 @@ def _places(space: Workspace) -> "Places":
 
 
 def _next_step(artifact: "ArtifactId") -> str:
-    pointer = artifacts.prepared_pointer(artifact)
-    return f"dvc pull --remote staging {pointer}, to have the images here; then git add {artifact} and commit"
+    return f"registry pull {artifact}, to have the images here; then git add {artifact} and commit"

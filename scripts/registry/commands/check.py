@@ -1,6 +1,7 @@
 """`registry check`."""
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Everything in the working tree; so too when nothing is said.")
 @click.option("--fix", is_flag=True, help="First write the files that follow from the manifests.")
 @click.option("--images", is_flag=True, help="Also look at every image that nobody here has looked at before.")
+@click.option("--remote", is_flag=True, help="Also see that every object is in staging or production, whole.")
 @click.option("--format", "form", type=click.Choice(["text", "github", "json"]), default="text", show_default=True)
 @click.option("--verbose", is_flag=True, help="Also say what comes next where nothing is wrong.")
 @click.option(
@@ -37,6 +39,7 @@ def command(
     everything: bool,
     fix: bool,
     images: bool,
+    remote: bool,
     verbose: bool,
 ) -> None:
     """Say what is wrong with a change, and what to do about it.
@@ -49,12 +52,15 @@ def command(
         return
     if staged + bool(base) + everything > 1:
         raise click.UsageError("choose one of --staged, --base and --all")
+    if staged and remote:
+        raise click.UsageError("--remote looks for what was pushed, and a commit is not: choose --base or --all")
     space = here()
     if fix:
         _write_derived(space)
     change = facts.staged(space.root) if staged else _changed(space, base)
     with History(space.root) as history:
         known = facts.gather(change, history, _reader(space))
+    known = _with_stored(space, known, change) if remote else known
     outcomes = check.run(_with_images(space, known) if images else known)
     shown = {
         "text": lambda: formats.as_text(outcomes, notes=verbose),
@@ -90,6 +96,23 @@ def _with_images(space: Workspace, known: Facts) -> Facts:
         looked, sound = soundness.look(unseen, read, progress)
     memory.note_objects(notes, sound)
     return looked
+
+
+def _with_stored(space: Workspace, known: Facts, change: facts.Change) -> Facts:
+    from registry import dvc, presence
+    from registry.progress import bar
+    from registry.storage import open_store
+    from registry.stores import Folder
+
+    wanted = presence.wanted(space.root, change.tree, change.paths, change.before)
+    try:
+        caches = tuple(Folder(path) for path in dvc.cache_dirs(space.root))
+        places = (space.settings.production, space.settings.staging)
+        remotes = tuple(open_store(place, space.root) for place in places)
+    except RegistryError as error:
+        return replace(known, stored=presence.unknown(error))
+    with bar("looking into staging and production", len(wanted.needed)) as progress:
+        return replace(known, stored=presence.judge(wanted, remotes, caches, progress))
 
 
 def _reader(space: Workspace) -> Reader:

@@ -38,7 +38,6 @@ def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
     outputs = (out for path in pointers for out in objects.read_outputs(space.tree, path))
     if missing := [out.path for out in outputs if not (space.root / out.path).exists()]:
         rest = len(missing) - SHOWN
-        named = missing if rest <= 0 else ["PATH"]
-        fetch = "; ".join(f"dvc fetch -r {remote} {' '.join(named)}" for remote in ("production", "staging"))
+        named = missing if rest <= 0 else []
         click.echo(f"not in the cache: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
-        click.echo(f"  next: {fetch}; registry checkout")
+        click.echo(f"  next: registry pull{''.join(f' {name}' for name in named)}")

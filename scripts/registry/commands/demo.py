@@ -1,7 +1,10 @@
 """`registry demo`."""
 
+import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,7 +20,10 @@ from registry.workspace import here
     type=click.Path(path_type=Path),
     help="Where to put the scratch copy; a new temporary folder when left out.",
 )
-def command(images: Path | None, directory: Path | None) -> None:
+@click.option(
+    "--s3", is_flag=True, help="Keep the bytes in an S3 server (SeaweedFS) that is started for it, not in folders."
+)
+def command(images: Path | None, directory: Path | None, *, s3: bool) -> None:
     """Tell the whole story on a scratch copy: two releases, back in time, a consumer.
 
     Your checkout is not touched, and nothing leaves this machine.
@@ -30,4 +36,19 @@ def command(images: Path | None, directory: Path | None) -> None:
         raise Refused(f"{top} is not empty", fix="give a new folder, or none")
     album = pictures.folder(images) if images else pictures.handwriting(Path(sys.prefix) / "handwriting")
     top.mkdir(parents=True, exist_ok=True)
-    story.tell(story.Scene(space.root, top, album))
+    with _stores(top, is_s3=s3) as (bucket, lake):
+        story.tell(story.Scene(space.root, top, album, bucket, lake))
+
+
+@contextmanager
+def _stores(top: Path, *, is_s3: bool) -> Iterator[tuple[str, str]]:
+    """Where the story's bytes live: folders, or buckets of a SeaweedFS that is stopped at the end."""
+    if not is_s3:
+        yield str(top / "storage"), str(top / "storage" / "lake")
+        return
+    from registry.demo.seaweedfs import S3Server
+
+    with S3Server(top / "storage", buckets=("data", "lake")) as server:
+        os.environ.update(server.env())
+        click.echo(f"SeaweedFS answers at {server.url}; it stops when the story ends")
+        yield "s3://data", "s3://lake"

@@ -36,4 +36,5 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
     if not rev:
         dvc.checkout(space.root, sorted({want.path for want in wants}))
     pull.demand_all(plan, fetched)
-    click.echo(f"pulled {fetched.count:,} objects, {fetched.size:,} bytes")
+    if fetched.count:
+        click.echo(f"pulled {fetched.count:,} objects, {fetched.size:,} bytes")

@@ -5,12 +5,14 @@ import gzip
 import io
 import random
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from registry.errors import NotFound, Refused
+from registry.stores import Store
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 HANDWRITING = 2_000  # how many of MNIST's 5,000 the demo takes
@@ -148,13 +150,14 @@ def _shuffled(found: Iterator[tuple[str, str, bytes]]) -> tuple[Picture, ...]:
     return tuple(made)
 
 
-def fill_lake(album: Album, lake: Path) -> None:
+def fill_lake(album: Album, lake: Store) -> None:
     """Put every picture under its UUID, as the photo desk would have."""
     from tqdm import tqdm
 
-    lake.mkdir(parents=True, exist_ok=True)
-    for picture in tqdm(album.pictures, desc="filling the lake", unit="image", delay=2):
-        (lake / f"{picture.uuid}.jpg").write_bytes(picture.data)
+    with ThreadPoolExecutor(lake.lanes) as lanes:
+        put = lanes.map(lambda picture: lake.put(f"{picture.uuid}.jpg", picture.data), album.pictures)
+        for _ in tqdm(put, "filling the lake", len(album.pictures), unit=" images", delay=2):
+            pass
 
 
 def export(pictures: tuple[Picture, ...], relabel: dict[str, str], path: Path) -> None:

@@ -129,7 +129,7 @@ class S3Server:
         self._process = None
         for port in self._ports.values():
             for number in (port, port + GRPC):  # it leaves sockets of these names behind
-                for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108 - its own choice
                     path.unlink(missing_ok=True)
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:

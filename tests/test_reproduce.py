@@ -1,0 +1,168 @@
+"""Reproducing: a tag's model is trained again aside, on the tag's data, and its metrics are judged."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import making
+from making import Run
+from registry import proc, reproduce
+from registry.errors import ToolFailed
+
+TAG = "models/pets@v1.0.0"
+NAN = float("nan")
+TRAIN = """
+import json, pathlib
+images = list(pathlib.Path("../../datasets/pets/prepared").rglob("*.jpg"))
+pathlib.Path("model.safetensors").write_bytes(b"weights of another day")
+print("learning from", len(images))
+json.dump({"accuracy": 0.9, "loss": {"test": 0.5}, "images": len(images)}, open("metrics.json", "w"))
+"""
+
+
+def release(root: Path, script: str = TRAIN, **tolerance: float) -> None:
+    """Tag `models/pets` 1.0.0 as a model that this script trains; then the main branch goes on."""
+    folder = root / "models/pets"
+    (folder / "train.py").write_text(script)
+    (folder / "metrics.json").write_text('{"accuracy": 0.91, "loss": {"test": 0.7}, "images": 5}\n')
+    manifest = yaml.safe_load((folder / "model.yaml").read_text())
+    making.write(folder / "model.yaml", {**manifest, "reproduce": {"tolerance": tolerance}} if tolerance else manifest)
+    making.commit(root, "a model that can be trained")
+    making.git_in(root, "tag", "--annotate", "--message", "first", TAG)
+    making.dataset(root, "pets", making.MORE_PETS, "1.1.0")
+    making.commit(root, "more pets")
+
+
+def traces(root: Path) -> tuple[str, str, list[Path]]:
+    """What a run could leave behind: worktrees, changes, files aside."""
+    worktrees = making.git_in(root, "worktree", "list", "--porcelain")
+    return worktrees, making.git_in(root, "status", "--short"), list((root / reproduce.FOLDER).glob("*"))
+
+
+@pytest.fixture
+def bare_cache(built_model: Path) -> Path:
+    """`built_model`, its data in staging alone."""
+    (built_model / ".dvc/cache").rename(built_model.parent / "aside")
+    return built_model
+
+
+def test_what_comes_back_is_reproduced_on_the_data_of_its_tag(bare_cache: Path, run_registry: Run) -> None:
+    release(bare_cache, accuracy=0.02, images=0)
+    before = traces(bare_cache)[:2], making.snapshot(bare_cache / "datasets"), making.snapshot(bare_cache / "models")
+    done = run_registry(bare_cache, "reproduce", TAG)
+    commit = making.git_in(bare_cache, "rev-parse", "--short=10", f"{TAG}^{{commit}}")
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        [
+            f"{TAG} ({commit}): train again on datasets/pets/prepared",
+            "metric     then  now  difference  tolerance",
+            "accuracy   0.91  0.9  -0.01       0.02       kept",
+            "images     5     5    +0          0          kept",
+            "loss.test  0.7   0.5  -0.2        -          not judged",
+            f"{TAG}: reproduced",
+        ],
+    )
+    assert "learning from 5" in done.err
+    assert traces(bare_cache) == (*before[0], [])
+    assert making.snapshot(bare_cache / "datasets") == before[1]
+    assert making.snapshot(bare_cache / "models") == before[2]
+    assert not making.place(bare_cache / ".dvc/cache", making.md5(b"weights of another day")).exists()
+
+
+def test_what_does_not_come_back_is_shown(built_model: Path, run_registry: Run) -> None:
+    release(built_model, accuracy=0.001)
+    done = run_registry(built_model, "reproduce", TAG)
+    assert done.refused(f"{TAG} was not reproduced")
+    assert "accuracy   0.91  0.9  -0.01       0.001      DIFFERS" in done.out
+    assert traces(built_model)[2] == []
+
+
+def test_a_failure_leaves_nothing_behind(built_model: Path) -> None:
+    before = traces(built_model)[:2]
+    with pytest.raises(ToolFailed), reproduce.worktree(built_model, "HEAD") as folder:
+        proc.run(["false"], cwd=folder)
+    assert traces(built_model) == (*before, [])
+
+
+def test_ctrl_c_leaves_nothing_behind(built_model: Path) -> None:
+    release(built_model, "import time; open('begun', 'w'); time.sleep(60)", accuracy=0.02)
+    before = traces(built_model)[:2]
+    command = [sys.executable, "-m", "registry", "reproduce", TAG]
+    process = subprocess.Popen(command, cwd=built_model, stderr=subprocess.PIPE, start_new_session=True)
+    while process.poll() is None and not list((built_model / reproduce.FOLDER).glob("*/models/pets/begun")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    assert "stopped; run the same command again" in process.communicate()[1].decode()
+    assert process.returncode == 130
+    assert traces(built_model) == (*before, [])
+
+
+MISTAKES = {
+    "models/pets": ["'models/pets' is not a tag"],
+    "datasets/pets@v1.0.0": ["is a dataset: nothing was trained", "models/NAME@v1.0.0"],
+    "models/pets@v7.0.0": ["models/pets@v7.0.0' is not a revision", "git fetch --tags origin"],
+}
+
+
+def test_what_cannot_be_repeated_is_named(built_model: Path, run_registry: Run) -> None:
+    for tag, words in MISTAKES.items():
+        assert run_registry(built_model, "reproduce", tag).refused(*words), tag
+
+
+def test_data_that_is_gone_is_named_before_training(bare_cache: Path, run_registry: Run) -> None:
+    release(bare_cache, accuracy=0.02)
+    for store in (making.staging(bare_cache), bare_cache / ".dvc/cache"):
+        making.place(store, making.md5(b"one cat")).unlink()
+    done = run_registry(bare_cache, "reproduce", TAG)
+    assert done.refused("1 object could not be had", "models/pets: 1 missing, such as datasets/pets/prepared/train/cat")
+    assert "dvc repro" not in done.err
+
+
+def test_a_model_that_was_trained_on_other_data_than_its_tag_has(built_model: Path, run_registry: Run) -> None:
+    making.dataset(built_model, "pets", making.MORE_PETS, "1.1.0")
+    release(built_model, accuracy=0.02)
+    assert run_registry(built_model, "reproduce", TAG).refused(
+        "trained on another datasets/pets/prepared than its commit"
+    )
+
+
+# --- the verdict ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "tolerance", "kept"),
+    [
+        (0.9, 0.92, 0.02, True),  # in binary a hair more than 0.02 apart
+        (0.9, 0.88, 0.02, True),
+        (0.9, 0.9201, 0.02, False),
+        (0.9, 0.9, 0.0, True),
+        (0.9, 0.9 + 1e-12, 0.0, False),
+        (0.9, NAN, 0.02, False),
+        (NAN, NAN, 0.02, False),
+        (0.9, None, 0.02, False),
+        (None, 0.9, 0.02, False),
+        (None, None, 0.02, False),
+        ("adam", "adam", 0.02, True),
+        ("adam", "sgd", 0.02, False),
+        (0.9, 0.1, None, True),
+    ],
+)
+def test_within_tolerance(then: object, now: object, tolerance: float | None, kept: bool) -> None:
+    assert reproduce.Row("accuracy", then, now, tolerance).is_kept is kept
+
+
+def test_without_a_tolerance_every_metric_must_be_the_same() -> None:
+    rows = reproduce.compare({"a": 1, "b": 2}, {"a": 1, "b": 3}, {})
+    assert [row.is_kept for row in rows] == [True, False]
+
+
+def test_with_one_the_others_are_shown_and_not_judged() -> None:
+    rows = reproduce.compare({"a": 1, "b": 2}, {"a": 1, "c": 3}, {"a": 0.5})
+    assert [(row.metric, row.tolerance) for row in rows] == [("a", 0.5), ("b", None), ("c", None)]
+    assert reproduce.verdict(rows)
