@@ -177,7 +177,7 @@ def test_objects_are_looked_for_in_the_cache_then_in_staging_then_in_production(
         (grown / ".registry" / store / "files").rename(grown / ".dvc/cache/files")
     shutil.rmtree(grown / ".dvc/cache/files")
     done = run_registry(grown, "check")
-    assert "is in no store at hand [items]\n  next: dvc fetch --remote staging datasets/pets/prepared.dvc" in done.out
+    assert "is in no store at hand [items]\n  next: registry pull datasets/pets" in done.out
 
 
 def test_a_list_that_is_corrupt_in_the_cache_is_taken_from_staging(grown: Path, run_registry: Run) -> None:
