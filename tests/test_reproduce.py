@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,15 @@ def test_ctrl_c_leaves_nothing_behind(built_model: Path) -> None:
     release(built_model, "import time; open('begun', 'w'); time.sleep(60)", accuracy=0.02)
     before = traces(built_model)[:2]
     command = [sys.executable, "-m", "registry", "reproduce", TAG]
-    process = subprocess.Popen(command, cwd=built_model, stderr=subprocess.PIPE, start_new_session=True)
+    # Whoever started the tests in the background had them ignore Ctrl-C, and a child inherits that.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(
+        command,
+        cwd=built_model,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=heed,  # noqa: PLW1509
+    )
     while process.poll() is None and not list((built_model / reproduce.FOLDER).glob("*/models/pets/begun")):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
