@@ -1,4 +1,4 @@
-"""What a reviewer is told of a change: values that `diff` and `evaluate` work out and `report` shows, nothing rendered."""
+"""What a reviewer is told of a change: values that `diff` and `evaluate` work out and `report` shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
