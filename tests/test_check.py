@@ -273,3 +273,15 @@ def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> No
     for path in set(pictures) - {bad, lost, swapped}:
         stored[path].unlink()  # they are known now, and not read again
     assert "3 images are not sound" in run_registry(registry_repo, "check", "--images").out
+
+
+def test_what_nobody_asked_for_is_not_said_to_have_passed(registry_repo: Path, run_registry: Run) -> None:
+    registry = registries.Registry()
+    registries.put_dataset(registry, pictures={path: picture(number) for number, path in enumerate(images(3, 3))})
+    registry.derive()
+    registries.put_on_disk(registry, registry_repo)
+    unasked, asked = (
+        run_registry(registry_repo, "check", "--format", "json", *more).out for more in ((), ("--images",))
+    )
+    assert '"check": "images"' not in unasked
+    assert '"check": "images"' in asked

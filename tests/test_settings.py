@@ -48,3 +48,17 @@ def test_unknown_key_in_registry_yaml_has_its_line() -> None:
 def test_written_remotes_read_back_and_the_rest_stays(url: str) -> None:
     remotes = settings.read_remotes(settings.write_remotes(CONFIG, {"staging": url}))
     assert remotes == settings.read_remotes(CONFIG) | {"staging": settings.Remote(url)}
+
+
+def test_what_config_local_says_goes_before() -> None:
+    local = b"""['remote "production"']
+    profile = publisher
+['remote "staging"']
+    url = s3://acme-scratch/staging
+"""
+    loaded = settings.load(tree(), local)
+    options = {"endpointurl": "http://127.0.0.1:8333", "profile": "publisher"}
+    assert loaded.production == settings.Remote("s3://acme-data/production", options)
+    assert loaded.staging == settings.Remote("s3://acme-scratch/staging")
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config\.local:1: not a DVC config"):
+        settings.load(tree(), b"\x00[[")

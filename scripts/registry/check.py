@@ -34,6 +34,10 @@ class Check:
         return getdoc(self.rule) or ""
 
 
+def _looked(facts: Facts) -> bool:
+    return any(subject.unsound is not None for subject in facts.subjects)
+
+
 CHECKS = (
     Check("settings", REGISTRY, repository.settings_can_be_read),
     Check("secrets", REGISTRY, repository.no_secrets),
@@ -57,7 +61,7 @@ CHECKS = (
     Check("splits", DATASETS, datasets.splits_are_stable, ("manifest", "pointers")),
     Check("classes", DATASETS, datasets.classes_match, ("manifest", "pointers", "build")),
     Check("expectations", DATASETS, datasets.expectations_hold, ("manifest", "pointers", "items")),
-    Check("images", DATASETS, datasets.images_are_sound),
+    Check("images", DATASETS, datasets.images_are_sound, asked=_looked),
     Check("trained-on", MODELS, models.dataset_exists, ("manifest",)),
     Check("training", MODELS, models.training_is_current, ("manifest", "pipeline", "trained-on")),
     Check("outputs", MODELS, models.outputs_are_the_trainings, ("pipeline",)),

@@ -78,7 +78,8 @@ class Subject:
     `pointers` has every `.dvc` file of the folder by its path there. `releases` are all of its tags, `latest` the
     highest of them, `own` the release of the very version that the manifest has now. `items`, `diff` (against the
     latest release) and `nulls` (share of rows without a value, by column) are None where nothing asked for them;
-    `unread` says why what was asked for could not be had. `unsound` are images that are none, each with its fault.
+    `unread` says why what was asked for could not be had. `unsound` are images that are none, each with its fault
+    (None: nobody looked).
     """
 
     id: ArtifactId
@@ -96,7 +97,7 @@ class Subject:
     diff: Diff | None = None
     nulls: Mapping[str, float] | None = None
     unread: str = ""
-    unsound: tuple[str, ...] = ()
+    unsound: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

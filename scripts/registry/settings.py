@@ -11,6 +11,7 @@ from registry.tree import Tree
 
 PATH = "registry.yaml"
 DVC_CONFIG = ".dvc/config"
+LOCAL_CONFIG = ".dvc/config.local"  # what `dvc remote modify --local` writes, such as a profile; never in Git
 REMOTES = ("staging", "production")
 
 
@@ -37,11 +38,14 @@ class Settings:
     public: Remote | None = None
 
 
-def load(tree: Tree) -> Settings:
-    """The settings of a tree. Raises NotFound and InvalidDocument."""
+def load(tree: Tree, local: bytes = b"") -> Settings:
+    """The settings of a tree; `local` (a `.dvc/config.local`) goes before. Raises NotFound and InvalidDocument."""
     document = documents.read_yaml(tree.read(PATH), PATH)
     schema.demand(document, "registry")
     remotes = read_remotes(tree.read(DVC_CONFIG))
+    for name, own in read_remotes(local, LOCAL_CONFIG).items():
+        old = remotes.get(name, own)
+        remotes[name] = Remote(own.url or old.url, {**old.options, **own.options})
     for name in REMOTES:
         if name not in remotes:
             raise InvalidDocument(DVC_CONFIG, f"there is no remote {name}", fix=f"dvc remote add {name} URL")
@@ -50,7 +54,7 @@ def load(tree: Tree) -> Settings:
     return Settings(data["name"], tuple(data["owners"]), Remote(data["lake"]), *places, remotes.get("public"))
 
 
-def read_remotes(config: bytes) -> dict[str, Remote]:
+def read_remotes(config: bytes, path: str = DVC_CONFIG) -> dict[str, Remote]:
     """The remotes of a `.dvc/config` by name; a folder there is relative to `.dvc/`, here to the root."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -58,12 +62,12 @@ def read_remotes(config: bytes) -> dict[str, Remote]:
     except (configparser.Error, UnicodeDecodeError) as error:
         errors = getattr(error, "errors", None)
         line = errors[0][0] if errors else getattr(error, "lineno", None)
-        raise InvalidDocument(DVC_CONFIG, "not a DVC config", line=line, fix="dvc config --list") from error
+        raise InvalidDocument(path, "not a DVC config", line=line, fix="dvc config --list") from error
     remotes = {}
     for section in parser.sections():
         if section.startswith("'remote \"") and section.endswith("\"'"):
             options = dict(parser[section])
-            remotes[section[9:-2]] = Remote(_from_root(options.pop("url", "")), options)
+            remotes[section[9:-2]] = Remote(_from_root(url) if (url := options.pop("url", "")) else "", options)
     return remotes
 
 

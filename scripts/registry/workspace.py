@@ -21,8 +21,9 @@ class Workspace:
 
     @cached_property
     def settings(self) -> settings.Settings:
-        """What `registry.yaml` and `.dvc/config` say."""
-        return settings.load(self.tree)
+        """What `registry.yaml`, `.dvc/config` and `.dvc/config.local` say."""
+        local = self.root / settings.LOCAL_CONFIG
+        return settings.load(self.tree, local.read_bytes() if local.is_file() else b"")
 
 
 def here() -> Workspace:
