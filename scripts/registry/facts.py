@@ -12,7 +12,7 @@ from registry.errors import InvalidDocument, NotFound, Refused
 from registry.evidence import LARGEST, Facts, File, Part, Reader, Release, Scope, Stale, Subject
 from registry.parts import Files
 from registry.schema import Fault
-from registry.tree import DictTree, Entry, Tree
+from registry.tree import Entry, Tree
 from registry.values import ArtifactId, DatasetManifest, Kind, Manifest, Tag
 
 if TYPE_CHECKING:
@@ -210,22 +210,7 @@ def _subject(files: Files, past: _Past, manifest: Part[Manifest], artifact: Arti
 
 def _release(history: History, tag: Tag) -> Release:
     """A release as its tag has it; nothing is known of one that today's schemas refuse."""
-    names = (
-        ("dataset.yaml", "raw.dvc", "prepared.dvc") if tag.artifact.kind is Kind.DATASET else ("model.yaml", "dvc.lock")
-    )
-    read = {f"{tag.artifact}/{name}": history.read(f"refs/tags/{tag}", f"{tag.artifact}/{name}") for name in names}
-    files = parts.files(DictTree({path: data for path, data in read.items() if data is not None}))
-    if artifacts.manifest_path(tag.artifact) not in files.entries:
-        return Release(tag, None)
-    manifest = parts.manifest(files, tag.artifact).value
-    found = {
-        name: parts.pointer(files, f"{tag.artifact}/{name}")
-        for name in files.inside(tag.artifact)
-        if name.endswith(".dvc")
-    }
-    lock_path = artifacts.lock_path(tag.artifact)
-    lock = parts.lock(files, lock_path) if lock_path in files.entries else None
-    return Release(tag, parts.content(manifest, found, lock) if manifest else None)
+    return Release(tag, parts.released(tag.artifact, lambda path: history.read(f"refs/tags/{tag}", path)))
 
 
 # --- items ------------------------------------------------------------------------------------------------------------

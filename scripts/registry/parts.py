@@ -12,7 +12,7 @@ from registry.documents import Document
 from registry.errors import InvalidDocument
 from registry.evidence import Lock, Part, Pointer
 from registry.schema import Fault
-from registry.tree import Entry, Tree
+from registry.tree import DictTree, Entry, Tree
 from registry.values import ArtifactId, Content, Kind, Manifest
 
 T = TypeVar("T")
@@ -165,3 +165,19 @@ def _parsed(part: Part[Any], parse: Callable[[Document], T]) -> Part[T]:
         return replace(part, value=parse(part.document))
     except InvalidDocument as error:
         return replace(part, value=None, faults=broken(error).faults)
+
+
+def released(artifact: ArtifactId, read: Callable[[str], bytes | None]) -> Content | None:
+    """What a version is, from the files that `read` has of it; None where today's schemas refuse it."""
+    is_dataset = artifact.kind is Kind.DATASET
+    names = ("dataset.yaml", "raw.dvc", "prepared.dvc") if is_dataset else ("model.yaml", "dvc.lock")
+    paths = {name: f"{artifact}/{name}" for name in names}
+    there = files(DictTree({path: data for path in paths.values() if (data := read(path)) is not None}))
+    known = manifest(there, artifact).value if paths[names[0]] in there.entries else None
+    if known is None:
+        return None
+    found = {
+        name: pointer(there, path) for name, path in paths.items() if path in there.entries and name.endswith(".dvc")
+    }
+    locked = paths.get("dvc.lock", "")
+    return content(known, found, lock(there, locked) if locked in there.entries else None)

@@ -82,7 +82,9 @@ class GitHub:
     def add_pull(self, head: str, title: str = "A change", **more: Any) -> Row:
         """A pull request from the branch `head`."""
         ends = {"head": {"ref": head, "sha": more.pop("sha", "0" * 40)}, "base": {"ref": more.pop("base", "main")}}
-        return self.keep(self.issues, {**self._issue(title, "", ()), **ends, "draft": False, **more})
+        return self.keep(
+            self.issues, {**self._issue(title, "", ()), **ends, "draft": False, "pull_request": {}, **more}
+        )
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
