@@ -43,7 +43,7 @@ TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
     8: Image.Transpose.ROTATE_90,
 }
 # What Pillow raises for broken bytes (see `images`), and the fault of an image that is none.
-_FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError)
+FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def tile(read: Reader, md5: str, side: int = SIDE) -> Image.Image:
         return _broken("not an image" if data else "empty", side)
     except Image.DecompressionBombError:
         return _broken("too many pixels", side)
-    except _FAULTS as error:
+    except FAULTS as error:
         return _broken(str(error) if isinstance(error, OSError | ValueError) else "cannot be decoded", side)
 
 
@@ -137,7 +137,7 @@ def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF is broken."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _FAULTS:
+    except FAULTS:
         return 1
 
 
