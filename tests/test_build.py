@@ -588,7 +588,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(desk: Desk) -> None
     megabytes = sum(len(picture(number)) for number in range(1, 40)) / 1e6
     assert done.out.startswith(
         "datasets/pets: 40 rows selected, 0 of them excluded\n"
-        f"39 of 40 images to read, {megabytes:.1f} MB\n"
+        f"39 of 40 images to take, {megabytes:.1f} MB\n"
         "missing in the lake: 1\nclass  train  val  test  all\ncat"
     )
     assert snapshot(desk.root) == before

@@ -91,14 +91,14 @@ class Plan:
 
     @property
     def unread(self) -> pl.DataFrame:
-        """The rows whose images have to be read."""
-        return self.rows.filter(~col("stored") & (col("size") <= images.MAX_BYTES))
+        """The rows whose images have to be taken from the lake."""
+        return self.rows.filter(~col("stored") & col("size").is_between(1, images.MAX_BYTES))
 
     def __str__(self) -> str:
         excluded, absent = len(self.selected.rows) - len(self.rows), self.rows["size"].null_count()
         lines = [
             f"{self.manifest.id}: {len(self.selected.rows):,} rows selected, {excluded:,} of them excluded",
-            f"{len(self.unread):,} of {len(self.rows):,} images to read, {self.unread['size'].sum() / 1e6:,.1f} MB",
+            f"{len(self.unread):,} of {len(self.rows):,} images to take, {self.unread['size'].sum() / 1e6:,.1f} MB",
             *([f"missing in the lake: {absent:,}"] if absent else []),
         ]
         return "\n".join([*lines, *_counted(items.count(self.rows))])
@@ -106,19 +106,26 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A version: its pointer and facts, how many images were read for it and stored in staging, and their bytes."""
+    """A version: its pointer and facts, how many images were read for it and stored in staging, and their bytes.
+
+    `unseen` are those that nobody has looked at here yet: the stores copied them, or had them.
+    """
 
     output: Output
     build: Build
     read: int
+    unseen: int
     stored: int
     stored_bytes: int
 
     def __str__(self) -> str:
-        known = self.build.images - self.read
+        known = self.build.images - self.read - self.unseen
         what = f"{self.build.images:,} images: {known:,} known, {self.read:,} read"
-        stored = f"{self.stored:,} of them new in staging ({self.stored_bytes / 1e6:,.1f} MB)"
-        return "\n".join([f"{what}, {stored}", *_counted(self.build.counts)])
+        what += f", {self.unseen:,} unseen" if self.unseen else ""
+        lines = [f"{what}, {self.stored:,} of them new in staging ({self.stored_bytes / 1e6:,.1f} MB)"]
+        if self.unseen:
+            lines.append("the unseen did not come through here; whether they are sound says: registry check --images")
+        return "\n".join([*lines, *_counted(self.build.counts)])
 
 
 # --- the selection ----------------------------------------------------------------------------------------------------
@@ -227,7 +234,7 @@ def _with_stored(known: pl.DataFrame, places: Places) -> pl.DataFrame:
 
 
 def apply(made: Plan, places: Places, progress: Progress | None = None) -> Built:
-    """Read and store the images, then write the version.
+    """Have the images stored, reading those that have to be, then write the version.
 
     Raises FaultyImages and StorageFailed; prepared.dvc is as it was then.
     """
@@ -238,12 +245,13 @@ def apply(made: Plan, places: Places, progress: Progress | None = None) -> Built
     if faults := _faults(rows):
         raise FaultyImages(made.manifest, faults, len(rows))
     output, build = write(made, rows, places)
-    new = results.filter("copied")
-    return Built(output, build, len(results), len(new), new["size"].sum())
+    new, proven = results.filter("copied"), memory.proven(places.notes)
+    unseen = results.filter(~col("inspected") & ~col("md5").is_in(proven.implode()))
+    return Built(output, build, int(results["inspected"].sum()), len(unseen), len(new), new["size"].sum())
 
 
 def _take(made: Plan, places: Places, progress: Progress | None) -> pl.DataFrame:
-    """What `ingest` says of the unread images; each slice of them is remembered as it is done."""
+    """What `ingest` says of the unread images; of each slice, what was seen is remembered as it is done."""
     job = Ingest(places.lake, places.staging, places.production, images.judge)
     parts = []
     for part in made.unread.iter_slices(SLICE):
@@ -259,7 +267,8 @@ def _faults(rows: pl.DataFrame) -> tuple[Fault, ...]:
     """What is wrong with each image that cannot be used, sorted by uuid."""
     large = pl.format("too large: {} bytes, more than {}", "size", pl.lit(images.MAX_BYTES))
     unread = pl.when("missing").then(pl.lit("missing")).when(col("size") > images.MAX_BYTES).then(large)
-    judged = rows.with_columns(reason=unread.otherwise("fault"))
+    empty = pl.when(col("size") == 0).then(pl.lit("empty"))
+    judged = rows.with_columns(reason=unread.otherwise(pl.coalesce("fault", empty)))
     alone = judged.filter(col("reason").is_not_null()).select("uuid", "key", "reason")
     return tuple(sorted((Fault(*row) for row in [*alone.rows(), *_twins(judged)]), key=lambda one: one.uuid))
 

@@ -1,6 +1,6 @@
 """Releasing what has no tag yet, so that a tag exists only when every object that it reaches is in production.
 
-First the objects, each hashed on its way from staging; then a look at production itself; then annotated tags; then
+First the objects, each proven on its way from staging; then a look at production itself; then annotated tags; then
 their push. Nothing is overwritten or forced, so a run that was killed anywhere is finished by the next one.
 """
 
@@ -281,7 +281,7 @@ def _released(ground: Ground, tags: Iterable[Tag]) -> Iterator[Reached]:
 
 
 def apply(plan: Plan, staging: Store, production: Store, progress: Progress | None = None) -> int:
-    """Copy, prove, look, tag, push; returns the bytes copied.
+    """Copy, prove, look, tag, push; returns the bytes that were read here for it.
 
     Raises InvalidData when an object is not what its name says: then no tag is made, here or elsewhere.
     """
@@ -292,7 +292,7 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     moved = 0
     for release in plan.releases:
         rows = plan.copy.filter(pl.col("root").is_in([out.md5 for out in release.outputs]))
-        done = transfer(staging, production, rows["md5"], progress=progress)
+        done = transfer(staging, production, rows["md5"], asked=True, progress=progress)
         _demand_sound(rows, done, staging, f"{release.tag} cannot be published from staging")
         moved += int(done["size"].sum())
     proven = audit(production, plan.prove["md5"], progress=progress)

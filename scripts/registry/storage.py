@@ -1,8 +1,9 @@
 """Opening stores, and moving many objects: `ingest` from a lake, `transfer` between stores, `audit` where they are.
 
 All three are one map over partitions behind Python's Executor interface: threads by default, any other on demand. An
-object comes to its name only after its bytes were hashed on the way and are what the name says, so that a wrong body
-under a right name never spreads.
+object comes to its name only when its bytes are what the name says, so that a wrong body under a right name never
+spreads: they were hashed on their way through here; or, where two stores copy between themselves, the store hashed them
+(a plain ETag is the MD5), copied them only while that held, and the copy has that ETag too.
 """
 
 import hashlib
@@ -13,15 +14,16 @@ from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, Th
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from heapq import nsmallest
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
 from registry.settings import Remote
-from registry.stores import Folder, Store
+from registry.stores import Copier, Folder, Store
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -32,7 +34,10 @@ Progress = Callable[[int, int], None]  # told how many more objects and bytes ar
 Inspect = Callable[[str, bytes], str | None]  # a key and its bytes: what is wrong with them, or None
 
 PART = 64  # objects in one task of an executor
+ROUNDS = 8  # tasks for each lane, at least: with few of them most lanes wait for the last one
 MANY = 4096  # objects from which on `inspect` is worth processes: they take 0.3 s to start, and a quarter off the time
+SAMPLE = 8  # images of a lot that are read although their ETag looks like an MD5; which, their keys alone decide
+PLAIN = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: one of an upload in parts has a dash
 STATES = ("copied", "present", "missing", "corrupt", "held")
 
 
@@ -56,20 +61,28 @@ def transfer(
     destination: Store,
     md5s: Iterable[str],
     *,
+    asked: bool = False,
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> "DataFrame":
     """Copy objects that `destination` lacks; the `.dir` objects last, and only when everything else arrived.
+
+    It is asked what it has, unless the caller `asked` it just now; what is there is never overwritten.
 
     Returns the columns md5, size (bytes; 0 where nothing was read) and state, sorted by md5. States: `copied`;
     `present` (was there already; not read); `missing` at the source; `corrupt` (other bytes than the name says: not
     copied); `held` (a `.dir`, because another object is missing or corrupt). Raises StorageFailed.
     """
     names = sorted(set(md5s))
-    work = partial(_copy_part, source, destination)
+    there = set() if asked else set(destination.look([object_key(md5) for md5 in names])["key"])
+    rows: list[tuple[str, int, str]] = [(md5, 0, "present") for md5 in names if object_key(md5) in there]
+    if rows and progress:
+        progress(len(rows), 0)
+    left = [md5 for md5 in names if object_key(md5) not in there]
+    work = partial(_copy_part, source, destination, destination.copier_from(source))
     run = partial(_spread, work, lanes=max(source.lanes, destination.lanes), progress=progress, executor=executor)
-    rows = run([md5 for md5 in names if not md5.endswith(".dir")])
-    dirs = [md5 for md5 in names if md5.endswith(".dir")]
+    rows += run([md5 for md5 in left if not md5.endswith(".dir")])
+    dirs = [md5 for md5 in left if md5.endswith(".dir")]
     complete = all(state in {"copied", "present"} for _, _, state in rows)
     rows += run(dirs) if complete else [(md5, 0, "held") for md5 in dirs]
     return _states(rows)
@@ -90,20 +103,49 @@ def _states(rows: Sequence[tuple[str, int, str]]) -> "DataFrame":
     return pl.DataFrame(rows, schema, orient="row").sort("md5")
 
 
-def _copy_part(source: Store, destination: Store, md5s: Sequence[str]) -> list[tuple[str, int, str]]:
-    there = set(destination.look([object_key(md5) for md5 in md5s])["key"])
-    return [
-        (md5, 0, "present") if object_key(md5) in there else (md5, *_copy(source, destination, md5)) for md5 in md5s
-    ]
+def _copy_part(
+    source: Store, destination: Store, copier: Copier | None, md5s: Sequence[str]
+) -> list[tuple[str, int, str]]:
+    return [(md5, *_copy(source, destination, copier, md5)) for md5 in md5s]
 
 
-def _copy(source: Store, destination: Store, md5: str) -> tuple[int, str]:
-    key = object_key(md5)
-    with destination.draft(key) as draft:
+def _copy(source: Store, destination: Store, copier: Copier | None, md5: str) -> tuple[int, str]:
+    if copier and (done := _copy_inside(copier, destination, md5)):
+        return done
+    with destination.draft(object_key(md5)) as draft:
         size, state = _read_through(source, md5, draft.write)
         if state != "present":
             return size, state
         return size, "copied" if draft.commit() else "present"
+
+
+def _copy_inside(copier: Copier, destination: Store, md5: str) -> tuple[int, str] | None:
+    """The bytes that had to be read, and the state; None where the source's ETag is not the MD5 that it should be.
+
+    Then the object came in parts or under a KMS key, or holds other bytes: reading it tells.
+    """
+    key, right = object_key(md5), md5.removesuffix(".dir")
+    try:
+        etag = copier.copy(key, key, right)
+    except NotFound:
+        return 0, "missing"
+    if etag == right:
+        return 0, "copied"
+    size, state = _prove(destination, md5)
+    if state == "missing":
+        return None
+    if state == "corrupt":
+        fault = f"{destination.url}/{key} holds other bytes than its name says"
+        raise StorageFailed(fault, fix="ask who writes there; delete that object, then run the same command again")
+    return size, "copied" if etag else "present"  # another writer was quicker, or an answer was lost
+
+
+def _prove(store: Store, md5: str) -> tuple[int, str]:
+    """The bytes that had to be read to tell, and the state of an object: as in `audit`, but an ETag may prove it."""
+    there = store.find(object_key(md5))
+    if there and there.etag == md5.removesuffix(".dir"):
+        return 0, "present"
+    return _read_through(store, md5, lambda _: None) if there else (0, "missing")
 
 
 def _audit_part(store: Store, md5s: Sequence[str]) -> list[tuple[str, int, str]]:
@@ -140,33 +182,92 @@ def ingest(
 ) -> "DataFrame":
     """Learn the MD5 of lake objects (rows of `lake.look`), and have each in the destination under its object key.
 
-    Returns in the same order: key, md5, size (bytes), fault (`missing` or `job.inspect`'s words, and nothing was
+    Where lake and destination copy between themselves, images whose ETag is their MD5 are neither read nor inspected:
+    a sample is, and what the copies' ETags say has to agree. So are those that a store has already.
+
+    Returns in the same order: key, size (bytes), md5, fault (`missing` or `job.inspect`'s words, and nothing was
     stored; else null), inspected (whether `job.inspect` saw the bytes), copied. Raises StorageFailed.
     """
     import polars as pl
 
-    keys, lanes = objects["key"].to_list(), max(job.lake.lanes, job.destination.lanes)
-    decodes_here = isinstance(job.lake, Folder) and isinstance(job.destination, Folder) and len(keys) >= MANY
+    lanes = max(job.lake.lanes, job.destination.lanes)
+    decodes_here = isinstance(job.lake, Folder) and isinstance(job.destination, Folder) and len(objects) >= MANY
     pool = nullcontext(executor) if executor else _processes() if decodes_here else ThreadPoolExecutor(lanes)
     with pool as chosen:
-        rows = _spread(partial(_ingest_part, job), keys, lanes=lanes, progress=progress, executor=chosen)
+        run = partial(_spread, lanes=lanes, progress=progress, executor=chosen)
+        copier = job.destination.copier_from(job.lake)
+        rows = _ingest_unseen(job, copier, objects, run) if copier else []
+        seen = {row[0] for row in rows}
+        rows += run(partial(_ingest_part, job), [key for key in objects["key"] if key not in seen])
     form = {"key": str, "size": int, "md5": str, "fault": str, "inspected": bool, "copied": bool}
-    return pl.DataFrame(rows, form, orient="row")
+    return objects.select("key").join(pl.DataFrame(rows, form, orient="row"), on="key", maintain_order="left")
 
 
-def _ingest_part(job: Ingest, keys: Sequence[str]) -> list[tuple[str, int, str | None, str | None, bool, bool]]:
-    return [(key, *_ingest_one(job, key)) for key in keys]
+Row = tuple[str, int, str | None, str | None, bool, bool]  # as `ingest` returns them
 
 
-def _ingest_one(job: Ingest, key: str) -> tuple[int, str | None, str | None, bool, bool]:
+def _ingest_unseen(job: Ingest, copier: Copier, objects: "DataFrame", run: Callable[..., list[Row]]) -> list[Row]:
+    """The rows of objects that need not be read, and of the sample that was."""
+    import polars as pl
+
+    plain = objects.filter(pl.col("etag").str.contains(PLAIN) & (pl.col("size") > 0))
+    sample = nsmallest(SAMPLE, plain["key"], key=_lot)
+    rows = run(partial(_ingest_part, job), sample)
+    told = dict(plain.filter(pl.col("key").is_in(sample))["key", "etag"].rows())
+    if any(md5 != told[key] for key, _, md5, *_ in rows):
+        return rows  # under SSE-KMS an ETag looks like an MD5 and is none
+    rest = plain.filter(~pl.col("key").is_in(sample)).select("key", "size", "etag")
+    there = {key for store in (job.destination, job.elsewhere) for key in _sound(store, rest)}
+    items = [(key, size, md5, object_key(md5) in there) for key, size, md5 in rest.rows()]
+    return rows + run(partial(_copy_unseen_part, job, copier), items)
+
+
+def _lot(key: str) -> str:
+    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+
+
+def _sound(store: Store, wanted: "DataFrame") -> list[str]:
+    """The keys of those objects that a store has. Raises StorageFailed for one of another size."""
+    sizes = {object_key(md5): size for _, size, md5 in wanted.rows()}
+    found = store.look(list(sizes))["key", "size"].rows()
+    for key, size in found:
+        demand_size(store, key, size, sizes[key])
+    return [key for key, _ in found]
+
+
+def _copy_unseen_part(job: Ingest, copier: Copier, items: Sequence[tuple[str, int, str, bool]]) -> list[Row]:
+    return [
+        (key, size, md5, None, False, False) if is_there else _copy_unseen(job, copier, key, size, md5)
+        for key, size, md5, is_there in items
+    ]
+
+
+def _copy_unseen(job: Ingest, copier: Copier, key: str, size: int, md5: str) -> Row:
+    """An object as the store copies it; it is read where its ETag proves to be no MD5, or it is another by now."""
+    try:
+        etag = copier.copy(key, object_key(md5), md5)
+    except NotFound:
+        return key, 0, None, "missing", False, False
+    if etag == md5:
+        return key, size, md5, None, False, True
+    if _prove(job.destination, md5)[1] == "present":
+        return key, size, md5, None, False, etag is not None
+    return _ingest_one(job, key)
+
+
+def _ingest_part(job: Ingest, keys: Sequence[str]) -> list[Row]:
+    return [_ingest_one(job, key) for key in keys]
+
+
+def _ingest_one(job: Ingest, key: str) -> Row:
     try:
         data = job.lake.get(key)
     except NotFound:
-        return 0, None, "missing", False, False
+        return key, 0, None, "missing", False, False
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     fault = job.inspect(key, data)
     copied = not fault and not _stored(job, md5, len(data)) and job.destination.put(object_key(md5), data)
-    return len(data), md5, fault, True, copied
+    return key, len(data), md5, fault, True, copied
 
 
 def _stored(job: Ingest, md5: str, size: int) -> bool:
@@ -188,15 +289,15 @@ def demand_size(store: Store, key: str, found: int, right: int) -> None:
 
 
 def _spread(
-    work: Callable[[Sequence[str]], list[tuple]],
-    items: Sequence[str],
+    work: Callable[[Sequence[Any]], list[tuple]],
+    items: Sequence[Any],
     *,
     lanes: int,
     progress: Progress | None,
     executor: Executor | None,
 ) -> list[tuple]:
     """`work` over partitions of `items`; each row's second field is the bytes that it moved. Keeps the items' order."""
-    step = max(1, min(PART, len(items) // lanes))
+    step = max(1, min(PART, len(items) // (lanes * ROUNDS)))
     parts = [items[start : start + step] for start in range(0, len(items), step)]
     done: dict[int, list[tuple]] = {}
     with nullcontext(executor) if executor else ThreadPoolExecutor(lanes) as pool:

@@ -63,6 +63,17 @@ class Draft(ABC):
         self.discard()
 
 
+class Copier(ABC):
+    """Copies objects inside the service that two stores share: no byte of them comes here. Can be pickled."""
+
+    @abstractmethod
+    def copy(self, source: str, key: str, etag: str) -> str | None:
+        """Copy the object `source`, as long as it has this etag, to `key`, unless an object is there.
+
+        Returns the copy's etag; None when one of both does not hold. Raises NotFound (no source) and StorageFailed.
+        """
+
+
 class Store(ABC):
     """Objects by key. `url` is fit to be shown; `lanes` is how many threads keep the place busy. Can be pickled."""
 
@@ -92,6 +103,10 @@ class Store(ABC):
     @abstractmethod
     def draft(self, key: str) -> Draft:
         """A new object for `key`."""
+
+    def copier_from(self, source: "Store") -> Copier | None:  # noqa: ARG002 - for those that can
+        """What copies objects of `source` to this store without reading them; None where nothing does."""
+        return None
 
     def list(self, prefix: str = "") -> "DataFrame":
         """Every object below the folder `prefix`: columns key, size (bytes), etag, modified (UTC), sorted by key."""

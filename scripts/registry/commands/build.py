@@ -20,7 +20,8 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
     """Turn a selection into a version: prove every image, put it into staging, assign splits, write prepared.dvc.
 
     Images that are missing, empty, unreadable, of another type than their name says, or byte-identical to another are
-    refused by name. What was read once is remembered, so a dataset that grows costs only the new part.
+    refused by name. What was read once is remembered, so a dataset that grows costs only the new part. Where lake and
+    staging are S3 at one endpoint, images are copied there without coming here: `registry check --images` reads them.
     """
     from registry import build  # Polars
     from registry.files import write_atomically
@@ -50,7 +51,7 @@ def _build(space: Workspace, artifact: "ArtifactId") -> "Built":
 
     places = _places(space)
     plan = _plan(space, artifact, places)
-    with bar("reading images", len(plan.unread)) as progress:
+    with bar("taking images", len(plan.unread)) as progress:
         return build.apply(plan, places, progress)
 
 

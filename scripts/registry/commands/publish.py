@@ -32,4 +32,4 @@ def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
         return
     with bar("publishing", plan.copy.height + plan.prove.height) as progress:
         moved = publish.apply(plan, staging, production, progress)
-    click.echo(f"published: {plan.copy.height:,} objects copied, {moved:,} bytes")
+    click.echo(f"published: {plan.copy.height:,} objects copied, {moved:,} bytes of them through here")
