@@ -1,21 +1,55 @@
-"""An independent reader of promise 1: it knows Git's tags, pointers' YAML and files by their MD5, nothing of ours."""
+"""An independent reader of promise 1: it knows Git's tags, pointers' YAML, and objects by their MD5, nothing of ours.
+
+Objects are files in a folder, or in a bucket of S3.
+"""
 
 import hashlib
 import json
 import posixpath
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+Read = Callable[[str], bytes | None]  # an object by its MD5; None where there is none
 
 TAG = re.compile(r"((?:datasets|models)/[a-z0-9_-]+)@v[0-9]+\.[0-9]+\.[0-9]+")
 
 
-def broken_promises(repository: Path, production: Path) -> list[str]:
+def broken_promises(repository: Path, production: Path | Read) -> list[str]:
     """Objects that a release tag reaches and that are not in production with the bytes that their name says."""
-    return [f"{tag}: {fault}" for tag in releases(repository) for fault in _faults(repository, tag, production)]
+    read = in_folder(production) if isinstance(production, Path) else production
+    return [f"{tag}: {fault}" for tag in releases(repository) for fault in _faults(repository, tag, read)]
+
+
+def in_folder(store: Path) -> Read:
+    """The objects of a folder in DVC's layout."""
+
+    def read(md5: str) -> bytes | None:
+        path = store / "files" / "md5" / md5[:2] / md5[2:]
+        return path.read_bytes() if path.is_file() else None
+
+    return read
+
+
+def in_bucket(client: "BaseClient", bucket: str, prefix: str = "") -> Read:
+    """The objects of a bucket in DVC's layout, each read once."""
+
+    @cache
+    def read(md5: str) -> bytes | None:
+        try:
+            return client.get_object(Bucket=bucket, Key=f"{prefix}files/md5/{md5[:2]}/{md5[2:]}")["Body"].read()
+        except client.exceptions.NoSuchKey:
+            return None
+
+    return read
 
 
 def releases(repository: Path) -> dict[str, str]:
@@ -25,16 +59,16 @@ def releases(repository: Path) -> dict[str, str]:
     return {row[1]: row[2] for row in rows if row[0] == "tag" and TAG.fullmatch(row[1])}
 
 
-def _faults(repository: Path, tag: str, production: Path) -> Iterator[str]:
+def _faults(repository: Path, tag: str, read: Read) -> Iterator[str]:
     for md5 in _pointed(repository, tag):
-        data = _object(production, md5)
+        data = read(md5)
         if data is None:
             yield f"{md5} is missing"
         elif hashlib.md5(data).hexdigest() != md5.removesuffix(".dir"):
             yield f"{md5} holds other bytes"
         elif md5.endswith(".dir"):
             for entry in json.loads(data):
-                inner = _object(production, entry["md5"])
+                inner = read(entry["md5"])
                 if inner is None or hashlib.md5(inner).hexdigest() != entry["md5"]:
                     yield f"{entry['relpath']} of {md5} is missing or holds other bytes"
 
@@ -51,11 +85,6 @@ def _pointed(repository: Path, tag: str) -> Iterator[str]:
                     path = posixpath.normpath(posixpath.join(folder, entry["path"]))
                     if not any(other == path or other.startswith(f"{path}/") for other in names):
                         yield entry["md5"]
-
-
-def _object(store: Path, md5: str) -> bytes | None:
-    path = store / "files" / "md5" / md5[:2] / md5[2:]
-    return path.read_bytes() if path.is_file() else None
 
 
 def _yaml(repository: Path, tag: str, name: str) -> dict:

@@ -1,0 +1,29 @@
+"""SIGKILL at random moments, a few of them: `make soak` plays the same rounds for as long as one likes."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from faults import killing
+from faults.world import Scene, World
+
+
+@pytest.mark.parametrize("seed", [20261122, 20261123])
+@pytest.mark.parametrize("command", killing.KILLED)
+def test_nothing_is_lost(world: World, played: Mapping[str, Scene], command: str, seed: int) -> None:
+    this = killing.deal(seed, played, command)
+    assert killing.play(world, played[command], this) == [], str(this)
+
+
+def test_a_round_is_told_by_its_seed(played: Mapping[str, Scene]) -> None:
+    dealt = [killing.deal(seed, played) for seed in range(200)]
+    assert dealt == [killing.deal(seed, played) for seed in range(200)]
+    assert {one.command for one in dealt} == set(killing.KILLED)
+    assert {len(one.moments) for one in dealt} == {1, 2}
+
+
+def test_what_is_lost_is_told(world: World, played: Mapping[str, Scene]) -> None:
+    scene = played["publish"]
+    wrong = Scene("publish", ("list",), scene.begin, scene.end, 0)  # a command that does not finish the work
+    (*_, tags) = killing.play(world, wrong, killing.Round(0, "publish", ()))
+    assert tags.startswith("run again, tags differs: ")
