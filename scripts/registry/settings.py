@@ -28,7 +28,10 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Who answers for the registry, and where its bytes are; `public` is the read-only face of production."""
+    """Who answers for the registry, and where its bytes are; `public` is the read-only face of production.
+
+    `pictures` says whether reports may show images of the data.
+    """
 
     name: str
     owners: tuple[str, ...]
@@ -36,6 +39,7 @@ class Settings:
     staging: Remote
     production: Remote
     public: Remote | None = None
+    pictures: bool = True
 
 
 def load(tree: Tree, local: bytes = b"") -> Settings:
@@ -51,7 +55,8 @@ def load(tree: Tree, local: bytes = b"") -> Settings:
             raise InvalidDocument(DVC_CONFIG, f"there is no remote {name}", fix=f"dvc remote add {name} URL")
     data = document.data
     places = (remotes[name] for name in REMOTES)
-    return Settings(data["name"], tuple(data["owners"]), Remote(data["lake"]), *places, remotes.get("public"))
+    pictures = data.get("report", {}).get("images") != "none"
+    return Settings(data["name"], tuple(data["owners"]), Remote(data["lake"]), *places, remotes.get("public"), pictures)
 
 
 def read_remotes(config: bytes, path: str = DVC_CONFIG) -> dict[str, Remote]:
