@@ -67,6 +67,13 @@ class Plan:
         """Whether everything is published."""
         return not self.copy.height and not any(release.make or release.push for release in self.releases)
 
+    @property
+    def tags(self) -> Mapping[str, git.TagRef]:
+        """Every tag that is published when this is done."""
+        known, head = self.ground.local, git.TagRef(self.ground.commit, annotated=True)
+        ours = {str(release.tag): known.get(str(release.tag), head) for release in self.releases}
+        return {**ours, **self.ground.published}
+
     def __str__(self) -> str:
         lines = [f"{artifact}: {why}" for artifact, why in self.skipped]
         lines += [f"{release.tag}: {self._words(release)}" for release in self.releases]

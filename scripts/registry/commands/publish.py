@@ -1,19 +1,29 @@
 """`registry publish`."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from registry.errors import ServiceFailed
 from registry.workspace import here
+
+if TYPE_CHECKING:
+    from registry import publish
+    from registry.values import ArtifactId
 
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--dry-run", is_flag=True, help="Show what would be published.")
 def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
-    """Release every version that has no tag yet: objects to production, then tags.
+    """Release every version that has no tag yet: objects to production, then tags, then GitHub's releases.
 
     On the main branch only. Objects go from staging to production, each proven on the way; annotated tags are made and
     pushed when all of them are there. What is published is never changed. Run it again after any failure: it goes on
-    where it stopped. ID is datasets/NAME or models/NAME; all artifacts when left out.
+    where it stopped. Where origin is on GitHub and gh has a token, each tag gets a release there, which says so when
+    its version is withdrawn. ID is datasets/NAME or models/NAME; all artifacts when left out.
     """
     from registry import artifacts, git, publish, tags
     from registry.progress import bar
@@ -28,8 +38,26 @@ def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
         wanted = [tags.parse_id(text) for text in ids] or artifacts.find(tree)
         plan = publish.plan(ground, tree, wanted, staging, production)
     click.echo(str(plan))
-    if dry_run or plan.is_empty:
+    if not dry_run and not plan.is_empty:
+        with bar("publishing", plan.copy.height + plan.prove.height) as progress:
+            moved = publish.apply(plan, staging, production, progress)
+        click.echo(f"published: {plan.copy.height:,} objects copied, {moved:,} bytes of them through here")
+    _tell_github(space.root, plan, wanted, dry_run=dry_run)
+
+
+def _tell_github(root: Path, plan: "publish.Plan", wanted: "Sequence[ArtifactId]", *, dry_run: bool) -> None:
+    from registry import github, releases
+
+    try:
+        repository = github.connect(root)
+    except github.Unreachable as error:
+        click.echo(f"no releases on GitHub: {error.message} ({error.fix})", err=True)
         return
-    with bar("publishing", plan.copy.height + plan.prove.height) as progress:
-        moved = publish.apply(plan, staging, production, progress)
-    click.echo(f"published: {plan.copy.height:,} objects copied, {moved:,} bytes of them through here")
+    try:
+        news = releases.plan(root, repository, plan.tags, plan.ground.commit, wanted)
+        click.echo(str(news))
+        if not dry_run:
+            releases.apply(news)
+    except ServiceFailed as error:
+        done = "" if dry_run else "all tags are published, but releases on GitHub are missing: "
+        raise ServiceFailed(f"{done}{error.message}", fix=error.fix) from error
