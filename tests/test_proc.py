@@ -26,3 +26,9 @@ def test_a_failure_carries_command_code_and_words() -> None:
 def test_a_missing_program_is_named() -> None:
     with pytest.raises(NotFound, match="no-such-program is not installed"):
         run(["no-such-program"])
+
+
+def test_what_takes_too_long_is_killed() -> None:
+    with pytest.raises(ToolFailed) as error:
+        run([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.2)
+    assert (error.value.code, error.value.stderr) == (124, "killed after 0.2 seconds")

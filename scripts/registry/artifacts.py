@@ -208,10 +208,15 @@ def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
         **head,
         trained_on=tags.parse_id(data["trained_on"]),
         intended_use=data["intended_use"],
-        gates=tuple(Gate(**gate) for gate in data.get("gates", ())),
+        gates=tuple(_gate(gate) for gate in data.get("gates", ())),
         slices=tuple(data.get("slices", ())),
         tolerance=data.get("reproduce", {}).get("tolerance", {}),
     )
+
+
+def _gate(data: Mapping[str, Any]) -> Gate:
+    rest = {key: value for key, value in data.items() if key not in {"class", "slice"}}
+    return Gate(**rest, label=data.get("class"), slice=next(iter(data.get("slice", {}).items()), None))
 
 
 def build_rule(manifest: DatasetManifest) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from registry.errors import NotFound, ToolFailed
 
 STDERR = 2
+TOO_LONG = 124  # the exit code of timeout(1)
 
 
 def run(
@@ -20,11 +21,13 @@ def run(
     stdin: bytes | None = None,
     quiet: bool = False,
     capture: bool = True,
+    timeout: float | None = None,
 ) -> bytes:
     """Run `command` and return its standard output; `env` is added to ours.
 
     A command that only asks a question is `quiet`: not printed. Without `capture` all its output goes to stderr.
-    Raises ToolFailed when it exits non-zero, NotFound when it is not installed.
+    Raises ToolFailed when it exits non-zero or runs for more than `timeout` seconds (it is killed then), NotFound when
+    it is not installed.
     """
     if not quiet:
         print(f"$ {shlex.join(command)}", file=sys.stderr, flush=True)  # noqa: T201 - commands are shown as they are run
@@ -36,10 +39,13 @@ def run(
             stdout=subprocess.PIPE if capture else STDERR,
             stderr=subprocess.PIPE if capture else None,
             check=False,
+            timeout=timeout,
             **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),
         )
     except FileNotFoundError as error:
         raise NotFound(f"{command[0]} is not installed", fix=f"install {command[0]} and put it on PATH") from error
+    except subprocess.TimeoutExpired as error:
+        raise ToolFailed(command, TOO_LONG, f"killed after {timeout:,} seconds") from error
     if done.returncode:
         raise ToolFailed(command, done.returncode, (done.stderr or b"").decode(errors="replace"))
     return done.stdout or b""

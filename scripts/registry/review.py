@@ -181,7 +181,9 @@ class ModelChange:
     Frames: `flips` has uuid, split, label, base, new (predicted), base_score, new_score (of the predicted class), kind
     (`broke` or `fixed`); `confusion` which (`base` or `new`), actual, predicted, images; `calibration` which, bin (its
     middle, 0 to 1), confidence, accuracy, images; `curves` which, series (such as `val/loss`), step, value. All are on
-    the items common to both test sets but for the curves. `unknown` says why what is missing could not be had.
+    the items common to both test sets (all of the test set of a first version, which has no flips) but for the curves.
+    Both models are judged by the new label; `relabelled` common items had another. `unknown` says why what is missing
+    could not be had.
     """
 
     id: ArtifactId
@@ -201,6 +203,7 @@ class ModelChange:
     curves: "DataFrame | None" = None
     sheets: tuple[Sheet, ...] = ()
     words: tuple[str, ...] = ()
+    relabelled: int = 0
     unknown: str = ""
 
 

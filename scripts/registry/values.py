@@ -167,13 +167,19 @@ class DatasetManifest(Manifest):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A rule that a metric must keep: an absolute bound, or `no_worse_than` the base model with this confidence."""
+    """A rule that a metric must keep: absolute bounds, or `no_worse_than` the base model (see `gates` for how).
+
+    It is about the images of one class (`label`), of one slice (a column and its value), or about all.
+    """
 
     metric: str
     min: float | None = None
     max: float | None = None
     no_worse_than: str | None = None
     confidence: float = 0.95
+    margin: float | None = None
+    label: str | None = None
+    slice: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import yaml
 
 import registries
 from registries import Registry, images
+from registry.check import run
 from registry.evidence import Scope
 from registry.values import Finding, Verdict
 
@@ -212,9 +213,9 @@ def test_a_training_without_metrics() -> None:
         ({"metric": "per_class.cat.f1", "min": 0.85}, "per_class.cat.f1 is 0.8, below the gate's min of 0.85"),
         ({"metric": "recall", "min": 0.1}, "recall is not in metrics.json, which has accuracy, per_class.cat.f1"),
         ({"metric": "accuracy", "min": 0.9, "max": 0.9}, None),
-        ({"metric": "accuracy", "no_worse_than": "base"}, None),
+        ({"metric": "f1", "class": "cat", "min": 0.85}, "per_class.cat.f1 is 0.8, below the gate's min of 0.85"),
     ],
-    ids=["min", "max", "class", "missing", "met", "base"],
+    ids=["min", "max", "name", "missing", "met", "class"],
 )
 def test_gates(gate: dict[str, Any], message: str | None) -> None:
     found = check(changed(gates=[{"metric": "accuracy", "min": 0}, gate]))
@@ -223,6 +224,21 @@ def test_gates(gate: dict[str, Any], message: str | None) -> None:
     )
     at_commit = check(changed(gates=[gate]), Scope.STAGED)
     assert [finding.verdict for finding in at_commit] == ([Verdict.NEEDS_OWNER] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("gate", "what"),
+    [
+        ({"metric": "accuracy", "no_worse_than": "base"}, "accuracy against the base"),
+        ({"metric": "accuracy", "slice": {"camera": "X"}, "min": 0.5}, "accuracy where camera is X"),
+    ],
+)
+def test_what_needs_predictions_is_not_judged_here(gate: dict[str, Any], what: str) -> None:
+    outcomes = run(changed(gates=[gate]).gather(Scope.BASE, CHANGED))
+    (finding,) = (finding for outcome in outcomes if outcome.check == "gates" for finding in outcome.findings)
+    assert finding.verdict is Verdict.OK
+    assert finding.message == f"the gate on {what} is not judged here"
+    assert "registry report" in finding.fix
 
 
 @pytest.mark.parametrize("value", ["null", "1e999", "-1e999", "true", '"0.99"', "[0.99]"])

@@ -1,14 +1,15 @@
 """Rules on a model's pipeline, its training, its metrics and its gates."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from posixpath import join, normpath
 
+from registry import gates
 from registry.checks.verdicts import ask, note, some, wrong
 from registry.evidence import Facts, Scope, Subject
-from registry.values import Finding, Gate
+from registry.values import Finding
 
 REPRO = "dvc repro {}/dvc.yaml"
+REPORT = "registry report --base main judges it"
 
 
 def pipeline_is_closed(subject: Subject, _: Facts) -> Iterator[Finding]:
@@ -114,24 +115,18 @@ def gates_hold(subject: Subject, facts: Facts) -> Iterator[Finding]:
     """Each metric keeps the manifest's `min` and `max`; one that is missing or not a number keeps nothing.
 
     At a commit a broken gate is told and lets the commit pass: it is the merge that it blocks.
+
+    `no_worse_than: base` and the slices need both models' predictions, which `registry report` has; here they are not
+    judged. The new model breaks it when it is proven worse on the test images that both versions have: when the whole
+    interval of the difference in accuracy (paired bootstrap, at the gate's `confidence`) lies below zero. With a
+    `margin` it must be proven to lose no more than that: the whole interval lies above -margin.
     """
     say = ask if facts.scope is Scope.STAGED else wrong
     for place, gate in enumerate(subject.manifest.value.gates if subject.metrics else ()):
-        if message := _broken(gate, subject.metrics.value):
-            line = subject.manifest.line("gates", place)
-            yield say(message, subject.manifest.path, line, "train a better model, or talk about the gate")
-
-
-def _broken(gate: Gate, metrics: Mapping[str, object]) -> str:
-    if gate.min is None and gate.max is None:
-        return ""
-    value = metrics.get(gate.metric)
-    if gate.metric not in metrics:
-        return f"{gate.metric} is not in metrics.json, which has {some(sorted(metrics), 8)}"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return f"{gate.metric} is {value}, which is not a number"
-    if gate.min is not None and not value >= gate.min:
-        return f"{gate.metric} is {value:g}, below the gate's min of {gate.min:g}"
-    if gate.max is not None and not value <= gate.max:
-        return f"{gate.metric} is {value:g}, above the gate's max of {gate.max:g}"
-    return ""
+        line, path = subject.manifest.line("gates", place), subject.manifest.path
+        judged = gates.by_bounds(gate, subject.metrics.value)
+        if judged and judged.held is False:
+            yield say(judged.message, path, line, "train a better model, or talk about the gate")
+        if gate.no_worse_than or (judged and judged.held is None):
+            against = " against the base" if gate.no_worse_than else ""
+            yield note(f"the gate on {gates.name(gate)}{against} is not judged here", path, REPORT)

@@ -59,7 +59,7 @@ def command(
         _write_derived(space)
     change = facts.staged(space.root) if staged else _changed(space, base)
     with History(space.root) as history:
-        known = facts.gather(change, history, _reader(space))
+        known = facts.gather(change, history, reader(space))
     known = _with_stored(space, known, change) if remote else known
     outcomes = check.run(_with_images(space, known) if images else known)
     shown = {
@@ -90,7 +90,7 @@ def _with_images(space: Workspace, known: Facts) -> Facts:
     from registry import memory, soundness
     from registry.progress import bar
 
-    notes, read = space.root / memory.PATH, _reader(space)
+    notes, read = space.root / memory.PATH, reader(space)
     unseen = soundness.list_unseen(known, read, memory.proven(notes))
     with bar("looking at images", unseen.images.height) as progress:
         looked, sound = soundness.look(unseen, read, progress)
@@ -115,7 +115,7 @@ def _with_stored(space: Workspace, known: Facts, change: facts.Change) -> Facts:
         return replace(known, stored=presence.judge(wanted, remotes, caches, progress))
 
 
-def _reader(space: Workspace) -> Reader:
+def reader(space: Workspace) -> Reader:
     """Objects by md5, from the first store that has them whole; what cannot be asked has nothing."""
 
     @cache
