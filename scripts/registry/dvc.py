@@ -58,6 +58,15 @@ def configure_guest(root: Path, cache: Path) -> None:
     (root / ".dvc" / "config.local").write_bytes(("\n".join(config.write()) + "\n").encode())
 
 
+def repro(root: Path, target: str) -> None:
+    """Run the stages of a `dvc.yaml` whose inputs changed; talks to stderr.
+
+    The run cache answers from this machine alone: DVC 3.67 pushes no object of a metric with `cache: false`, and
+    without them a stage cannot be restored elsewhere.
+    """
+    run(["dvc", "repro", target], cwd=root, env={"PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}, capture=False)
+
+
 def retrain(root: Path, target: str) -> None:
     """Run every stage of a `dvc.yaml` as if for the first time, keeping no output in the cache; talks to stderr."""
     env = {"PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}

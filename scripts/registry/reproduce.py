@@ -1,7 +1,7 @@
 """Training a published model again from its tag, in a worktree of its own, and judging the metrics that come out."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,18 @@ class Row:
             return self.now is not None and self.now == self.then
         # Decimal numbers are off by their rounding: 0.92 is within 0.02 of 0.9.
         return abs(self.difference) <= self.tolerance or math.isclose(abs(self.difference), self.tolerance)
+
+
+def latest(tree: Tree, tags: Iterable[Tag]) -> tuple[str, ...]:
+    """The tag of the latest version of each model of a tree; what the tree says is withdrawn is not asked for."""
+    found = {
+        tag.artifact: str(tag)
+        for tag in sorted(tags)
+        if tag.artifact.kind is Kind.MODEL
+        and tree.has(artifacts.manifest_path(tag.artifact))
+        and tag.version not in artifacts.load(tree, tag.artifact).withdrawn
+    }
+    return tuple(found.values())
 
 
 def plan(root: Path, text: str) -> Plan:

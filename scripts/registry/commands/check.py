@@ -60,7 +60,7 @@ def command(
     change = facts.staged(space.root) if staged else _changed(space, base)
     with History(space.root) as history:
         known = facts.gather(change, history, reader(space))
-    known = _with_stored(space, known, change) if remote else known
+    known = with_stored(space, known, change) if remote else known
     outcomes = check.run(_with_images(space, known) if images else known)
     shown = {
         "text": lambda: formats.as_text(outcomes, notes=verbose),
@@ -98,7 +98,8 @@ def _with_images(space: Workspace, known: Facts) -> Facts:
     return looked
 
 
-def _with_stored(space: Workspace, known: Facts, change: facts.Change) -> Facts:
+def with_stored(space: Workspace, known: Facts, change: facts.Change) -> Facts:
+    """The facts, with what staging and production have of the change's objects."""
     from registry import dvc, presence
     from registry.progress import bar
     from registry.storage import open_store

@@ -1,0 +1,76 @@
+"""`registry ci`: what the workflows type, each a step that takes what an earlier job wrote as a stranger's."""
+
+from pathlib import Path
+
+import click
+
+from registry.workspace import here
+
+
+@click.group()
+def command() -> None:
+    """What the workflows in .github type; every command of it can be typed by hand, too."""
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--head", metavar="COMMIT", required=True, help="What the report was made for.")
+@click.option("--branch", required=True, help="The pull request's branch at origin.")
+@click.option("--report", type=click.Path(path_type=Path), help="The report.md that is marked when it is stale.")
+def accept(folder: Path, head: str, branch: str, report: Path | None) -> None:
+    """Put the lock, metrics and plots that a training handed over onto the branch.
+
+    Only what the model's dvc.yaml names is taken, and only while the branch is where the report was made; else the
+    report is marked as stale. Prints commit=ID, the commit that the report speaks of, and stale=true or false.
+    """
+    from registry import handover
+
+    done = handover.accept(here().root, folder, head, branch)
+    if done.stale and report:
+        words = f"> **Stale**: this report was made for {head[:10]}, and the branch has moved on since.\n\n"
+        report.write_text(words + report.read_text())
+    click.echo(f"commit={done.commit}\nstale={str(done.stale).lower()}")
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def pictures(folder: Path) -> None:
+    """Push the pictures of a report's folder to the branch `reports`, and have its report.md show them from there."""
+    from registry.report import pictures
+
+    click.echo(f"pictures: {pictures.publish(here().root, folder) or 'there are none'}")
+
+
+@command.command()
+@click.argument("report", metavar="REPORT.JSON", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--commit", required=True, help="The commit that gets the status.")
+@click.option("--url", default="", help="Where the details are.")
+def gate(report: Path, commit: str, url: str) -> None:
+    """Set the commit status registry/gate to what a report says: blocked is a failure, everything else passes."""
+    from registry import github, handover
+
+    state, words = handover.read_status(report.read_bytes())
+    github.set_status(github.connect(here().root), commit, "registry/gate", state, words, url)
+    click.echo(f"registry/gate: {state} ({words})")
+
+
+@command.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--url", required=True, help="The run that found it.")
+def drift(folder: Path, url: str) -> None:
+    """Open the issue on what the nightly checks found, or put the new findings into the one that is open."""
+    from registry import drift, github
+
+    click.echo(github.upsert_issue(github.connect(here().root), drift.TITLE, drift.words(folder, url), drift.LABEL))
+
+
+@command.command()
+@click.argument("dataset", required=False)
+def questions(dataset: str | None) -> None:
+    """Print datasets=[...], as JSON: those with a Looker query, or the one that is named."""
+    import json
+
+    from registry import refresh, tags
+
+    found = (tags.parse_id(dataset),) if dataset else refresh.questions(here().tree)
+    click.echo(f"datasets={json.dumps([str(artifact) for artifact in found])}")

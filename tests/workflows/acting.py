@@ -1,0 +1,172 @@
+"""Workflows run by act in a world of their own: a bare Git remote, stores, and a GitHub on loopback."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import making
+from servers.github import TOKEN, GitHub, serve
+from workflows.documents import ROOT
+
+STUBS = Path(__file__).parent
+VENV = Path(sys.executable).parents[1]
+PINS = re.compile(r"uses: (?P<name>[\w-]+/(?P<stub>[\w-]+))@(?P<sha>[0-9a-f]{40})")
+# What a registry's repository holds besides its artifacts; its program is the one that is tested, in `.venv`.
+FILES = (
+    ".dvcignore", ".gitignore", ".pre-commit-config.yaml", "Makefile", "pyproject.toml", "requirements.lock",
+    "registry.yaml", "README.md", "CODEOWNERS", "dvc.yaml", "scripts/hook", ".dvc/config", ".dvc/.gitignore",
+)  # fmt: skip
+
+
+@dataclass
+class Ran:
+    """What act did: its exit code, job → result (`success`, `failure`), and per job the steps with their results."""
+
+    code: int
+    log: str
+    jobs: dict[str, str] = field(default_factory=dict)
+    steps: dict[str, dict[str, str]] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+
+    def step(self, job: str, name: str) -> str:
+        """The result of a step; `not run` for one that was skipped."""
+        return self.steps.get(job, {}).get(name, "not run")
+
+
+@dataclass
+class World:
+    """A contributor's clone `root`, its remote `origin.git`, its stores and its GitHub."""
+
+    top: Path
+    github: GitHub
+    cml: bool = True
+
+    @property
+    def root(self) -> Path:
+        return self.top / "registry"
+
+    @property
+    def origin(self) -> Path:
+        return self.top / "origin.git"
+
+    def push_branch(self, name: str, *, number: int = 1) -> str:
+        """Push HEAD as a branch and, as GitHub does, what merging it into main would make; the head commit."""
+        head = making.git_in(self.root, "rev-parse", "HEAD")
+        making.git_in(self.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{name}")
+        making.git_in(self.root, "checkout", "--quiet", "--detach", "origin/main")
+        making.git_in(self.root, "merge", "--quiet", "--no-ff", "--no-verify", "-m", "merge", head)
+        making.git_in(self.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/merge")
+        making.git_in(self.root, "checkout", "--quiet", "-B", name, head)
+        return head
+
+    def pull_request(self, branch: str, head: str, *, fork: bool = False) -> Ran:
+        """Run `pull-request.yml` as GitHub would for a pull request from `branch`."""
+        name = self.github.repository
+        if not self.github.pulls:
+            self.github.add_pull(branch, sha=head)
+        event = {
+            "action": "synchronize", "number": 1, "repository": self._repository(),
+            "pull_request": {
+                "number": 1, "base": {"ref": "main", "repo": {"full_name": name}},
+                "head": {"ref": branch, "sha": head, "repo": {"full_name": "stranger/data" if fork else name}},
+            },
+        }  # fmt: skip
+        return self.act("pull_request", "pull-request.yml", event, "refs/pull/1/merge")
+
+    def push_to_main(self, workflow: str = "publish.yml") -> Ran:
+        """Run a workflow as GitHub would after a merge."""
+        return self.act("push", workflow, {"ref": "refs/heads/main", "repository": self._repository()}, "main")
+
+    def _repository(self) -> dict[str, Any]:
+        return {
+            "full_name": self.github.repository, "name": self.github.repository.split("/")[1],
+            "default_branch": "main", "is_template": False, "fork": False,
+        }  # fmt: skip
+
+    def act(self, event: str, workflow: str, payload: Mapping[str, Any], ref: str) -> Ran:
+        """Run one workflow of the remote's commit `ref`."""
+        (self.top / "event.json").write_text(json.dumps(payload))
+        env = {
+            **self.github.env(), "GITHUB_REPOSITORY": self.github.repository, "GIT_CONFIG_NOSYSTEM": "1",
+            "ACT_ORIGIN": str(self.origin), "ACT_REF": ref, "ACT_STUBS": str(STUBS), "ACT_VENV": str(VENV),
+            "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_CML": str(STUBS / "cml") if self.cml else "",
+        }  # fmt: skip
+        options = [
+            "-W", f".github/workflows/{workflow}", "-e", str(self.top / "event.json"), "--json", "--no-skip-checkout",
+            "--action-offline-mode", "--no-cache-server", "-s", f"GITHUB_TOKEN={TOKEN}",
+            "-P", "ubuntu-latest=-self-hosted", "-P", "self-hosted=-self-hosted",
+        ]  # fmt: skip
+        options += [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+        options += [word for stub in _stubs() for word in ("--local-repository", stub)]
+        home = {"HOME": str(self.top / "home"), "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        shutil.rmtree(self.top / "artifacts", ignore_errors=True)
+        done = subprocess.run(
+            [VENV / "bin/act", event, *options],
+            cwd=self.root, env={**os.environ, **home, "XDG_CACHE_HOME": str(self.top / "home/.cache")},
+            capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return _read(done)
+
+
+def _stubs() -> Iterator[str]:
+    for path in ROOT.glob(".github/**/*.yml"):
+        for found in PINS.finditer(path.read_text()):
+            yield f"{found['name']}@{found['sha']}={STUBS / 'actions' / found['stub']}"
+
+
+def _read(done: subprocess.CompletedProcess[str]) -> Ran:
+    """act's log (`--json`): a row for each line that a step wrote, for each end of a step and of a job.
+
+    What comes before and after a step is reported under its name too, even where it is skipped.
+    """
+    ran = Ran(done.returncode, done.stdout + done.stderr)
+    for line in done.stdout.splitlines():
+        row = json.loads(line) if line.startswith("{") else {}
+        job = row.get("jobID", "")
+        if "jobResult" in row:
+            ran.jobs[job] = row["jobResult"]
+        elif row.get("stage") == "Main" and "stepResult" in row:
+            ran.steps.setdefault(job, {})[row["step"]] = row["stepResult"]
+        elif row.get("raw_output"):
+            ran.said[job] = ran.said.get(job, "") + row["msg"]
+    return ran
+
+
+# --- its beginning ----------------------------------------------------------------------------------------------------
+
+
+def found(top: Path, fill: Any) -> None:
+    """A registry with this project's .github, whose main is pushed; `fill` puts the artifacts into it."""
+    root = top / "registry"
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    shutil.copytree(ROOT / ".github", root / ".github")
+    for path in root.glob(".github/workflows/*.yml"):  # act 0.2.89 does not know `$/`, the action of the same commit
+        path.write_text(path.read_text().replace("uses: $/", "uses: ./"))
+    stores = "".join(f"['remote \"{name}\"']\n    url = {top / name}\n" for name in ("staging", "production"))
+    head, _, _ = (root / ".dvc/config").read_text().partition("['remote")
+    (root / ".dvc/config").write_text(head + stores)
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", root], check=True)
+    (top / "home").mkdir()
+    shutil.copy(Path(os.environ["HOME"]) / ".gitconfig", top / "home")
+    fill(root)
+    making.registry(root, "check", "--fix")
+    making.commit(root, "a registry")
+    making.add_origin(root)
+    making.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
+
+
+@contextmanager
+def world(top: Path) -> Iterator[World]:
+    """The world in a folder that `found` made, with a GitHub that listens."""
+    with serve(GitHub(origin=top / "origin.git")) as github:
+        yield World(top, github)

@@ -1,0 +1,231 @@
+"""What keeps the workflows safe, asserted on their YAML: act proves that steps work and ignores every rule of these."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from registry.cli import COMMANDS, cli
+from workflows.documents import GITHUB, ROOT, SAME_REPOSITORY, WORKFLOWS, jobs, of_strangers, steps, triggers
+
+BIN = Path(sys.executable).parent
+JOBS = dict(jobs())
+STEPS = dict(steps())
+RUNS = {place: step["run"] for place, step in STEPS.items() if "run" in step}
+# Whoever wants more for a job says so here too.
+PERMISSIONS = {
+    "assign/assign": {"contents": "write"},
+    "code/code": {"contents": "read"},
+    "nightly/models": {"contents": "read", "id-token": "write"},
+    "nightly/stores": {"contents": "read", "id-token": "write"},
+    "nightly/tell": {"contents": "read", "issues": "write"},
+    "publish/publish": {"contents": "write", "id-token": "write"},
+    "pull-request/comment": {"contents": "write", "pull-requests": "write", "statuses": "write"},
+    "pull-request/gate": {},
+    "pull-request/queue": {"statuses": "write"},
+    "pull-request/train": {"contents": "read", "id-token": "write"},
+    "pull-request/validate": {"contents": "read"},
+    "refresh/list": {"contents": "read"},
+    "refresh/refresh": {"contents": "write", "id-token": "write", "pull-requests": "write"},
+    "template/configure": {"actions": "write", "contents": "write"},
+}
+ENVIRONMENTS = {
+    "assign/assign": "production",
+    "nightly/models": "refresh",
+    "nightly/stores": "refresh",
+    "publish/publish": "production",
+    "pull-request/train": "gpu",
+    "refresh/refresh": "refresh",
+}
+
+
+def each(values: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", list(values))
+
+
+# --- what a job may do ------------------------------------------------------------------------------------------------
+
+
+@each(WORKFLOWS)
+def test_a_workflow_gives_nothing_to_all_its_jobs(name: str) -> None:
+    assert WORKFLOWS[name]["permissions"] == {}
+
+
+def test_each_job_may_do_what_the_table_says() -> None:
+    assert {name: job["permissions"] for name, job in JOBS.items()} == PERMISSIONS
+
+
+def test_each_job_is_in_the_environment_that_its_role_asks_for() -> None:
+    assert {name: job["environment"] for name, job in JOBS.items() if "environment" in job} == ENVIRONMENTS
+    assert all(name in ENVIRONMENTS for name, job in JOBS.items() if "id-token" in job["permissions"])
+
+
+@each(sorted({step["with"]["role-to-assume"] for step in STEPS.values() if "role-to-assume" in step.get("with", {})}))
+def test_the_roles_are_those_that_infra_puts_out(name: str) -> None:
+    variable = re.fullmatch(r"\$\{\{ vars\.(\w+) \}\}", name)[1]
+    assert f"gh variable set {variable} --body" in (ROOT / "infra/aws.yaml").read_text()
+
+
+def test_only_the_job_that_asks_looker_sees_a_secret() -> None:
+    text = {path.stem: path.read_text() for path in GITHUB.rglob("*.yml")}
+    assert [name for name, words in text.items() if "secrets." in words] == ["refresh"]
+    assert "pull_request" not in triggers(WORKFLOWS["refresh"])
+
+
+# --- strangers --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_fork_starts() -> None:
+    assert dict(of_strangers()).keys() == {"code/code", "pull-request/validate", "pull-request/gate"}
+
+
+@each(dict(of_strangers()))
+def test_a_fork_reaches_no_credential_and_no_machine_of_ours(name: str) -> None:
+    job = JOBS[name]
+    assert job["runs-on"] == "ubuntu-latest"
+    assert job["permissions"] in ({"contents": "read"}, {})
+    assert "environment" not in job
+    assert not re.search(r"secrets\.|github\.token|vars\.|GITHUB_TOKEN", str(job))
+
+
+@each(WORKFLOWS)
+def test_no_trigger_gives_a_strangers_code_our_rights(name: str) -> None:
+    assert not {"pull_request_target", "workflow_run", "issue_comment", "issues"} & triggers(WORKFLOWS[name]).keys()
+
+
+def test_the_gpu_runner_is_for_this_repository_and_main_alone() -> None:
+    own = {name for name, job in JOBS.items() if "self-hosted" in job["runs-on"]}
+    assert own == {"pull-request/train", "nightly/models"}
+    assert SAME_REPOSITORY in JOBS["pull-request/train"]["if"]
+    for name in own:
+        assert JOBS[name]["steps"][-1] == {
+            "name": "Leave a clean workspace", "if": "always()", "run": "git clean -ffdxq"
+        }  # fmt: skip
+
+
+def test_trust_levels_share_no_cache() -> None:
+    caches = {place.partition(":")[0]: run for place, run in RUNS.items() if "dvc cache dir" in run}
+    assert caches.keys() == {"pull-request/train", "nightly/models"}
+    assert len(set(caches.values())) == 2
+    site = "${{ github.workspace }}/.dvc/tmp/site"
+    uses_dvc = {"pull-request", "publish", "nightly", "refresh"}
+    assert {name for name, workflow in WORKFLOWS.items() if "env" in workflow} == uses_dvc
+    assert {WORKFLOWS[name]["env"]["DVC_SITE_CACHE_DIR"] for name in uses_dvc} == {site}
+
+
+def test_the_job_that_comments_runs_the_code_of_the_base_branch() -> None:
+    first = JOBS["pull-request/comment"]["steps"][0]
+    assert "checkout@" in first["uses"]
+    assert first["with"]["ref"] == "${{ github.base_ref }}"
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+@each([place for place, step in STEPS.items() if "uses" in step])
+def test_actions_are_pinned_by_commit(name: str) -> None:
+    uses = STEPS[name]["uses"]
+    assert uses.startswith("$/.github/actions/") or re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", uses)
+
+
+def test_every_pin_says_its_version_and_is_the_same_everywhere() -> None:
+    lines = [line for path in GITHUB.rglob("*.yml") for line in path.read_text().splitlines() if " uses: " in line]
+    pins = [line.split("uses: ")[1] for line in lines if "$/" not in line]
+    assert [pin for pin in pins if not re.search(r" # v\d+\.\d+\.\d+$", pin)] == []
+    assert len({pin.partition("@")[0] for pin in pins}) == len(set(pins))
+
+
+@each([place for place, step in STEPS.items() if "checkout@" in step.get("uses", "")])
+def test_no_checkout_leaves_a_token_behind(name: str) -> None:
+    assert STEPS[name]["with"]["persist-credentials"] is False
+
+
+@each(RUNS)
+def test_a_step_is_one_command_that_a_person_can_type(name: str) -> None:
+    run = RUNS[name]
+    assert "${{" not in run
+    assert "\n" not in run
+    assert re.sub(r"\| tee (-a )?[\w.\"$]+$", "", run).count("|") == 0
+    assert not re.search(r"&&|;|\$\(|`", run)
+
+
+@each([place for place, run in RUNS.items() if run.startswith(".venv/bin/registry ")])
+def test_the_command_of_a_step_exists(name: str) -> None:
+    words = RUNS[name].split()[1:]
+    command: click.Command = cli
+    while isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+    known = {option for param in command.params for option in param.opts}
+    assert [word for word in words if word.startswith("--") and word not in known] == []
+
+
+def test_commands_for_workflows_are_listed() -> None:
+    assert {"ci", "train", "refresh"} <= dict(COMMANDS).keys()
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+@each(JOBS)
+def test_a_job_ends(name: str) -> None:
+    assert 0 < JOBS[name]["timeout-minutes"] <= 720
+
+
+@each(WORKFLOWS)
+def test_runs_do_not_race(name: str) -> None:
+    reads_only = {"pull-request", "code"}
+    assert WORKFLOWS[name]["concurrency"]["cancel-in-progress"] is (name in reads_only)
+    assert "${{" in WORKFLOWS[name]["concurrency"]["group"] or name not in reads_only
+
+
+def test_the_gate_waits_for_every_job() -> None:
+    content = WORKFLOWS["pull-request"]["jobs"]
+    assert set(content["gate"]["needs"]) == content.keys() - {"gate"}
+    assert content["gate"]["if"] == "always()"
+    assert "merge_group" in triggers(WORKFLOWS["pull-request"])
+
+
+@each([place for place, step in STEPS.items() if "uses" in step and "checkout@" in step["uses"]])
+def test_jobs_that_look_at_versions_have_history(name: str) -> None:
+    needs_none = {"nightly/tell", "refresh/list"}
+    assert (STEPS[name]["with"].get("fetch-depth") == 0) is (name.partition(":")[0] not in needs_none)
+
+
+# --- linters ----------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "vendor.github-workflows": sorted(GITHUB.glob("workflows/*.yml")),
+    "custom.github-workflows-require-timeout": sorted(GITHUB.glob("workflows/*.yml")),
+    "vendor.github-actions": sorted(GITHUB.glob("actions/*/action.yml")),
+    "vendor.github-issue-forms": [GITHUB / "ISSUE_TEMPLATE/new-dataset.yml"],
+    "vendor.github-issue-config": [GITHUB / "ISSUE_TEMPLATE/config.yml"],
+}
+
+
+def lint(*command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([BIN / str(command[0]), *map(str, command[1:])], cwd=ROOT, capture_output=True, text=True)
+
+
+@each(FILES)
+def test_files_keep_githubs_schemas(name: str) -> None:
+    done = lint("check-jsonschema", "--builtin-schema", name, *FILES[name])
+    assert done.returncode == 0, done.stdout
+
+
+def test_actionlint_has_nothing_to_say() -> None:
+    done = lint("actionlint", "-no-color")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_zizmor_has_nothing_to_say_and_nothing_is_ignored() -> None:
+    done = lint("zizmor", "--offline", "--persona", "pedantic", "--no-ignores", "--color", "never", ".github")
+    assert done.returncode == 0, done.stdout
+    assert "No findings to report" in done.stdout
+    assert not list(ROOT.glob("**/zizmor.y*ml"))
+
+
+def test_the_pull_request_template_is_five_lines() -> None:
+    assert len((GITHUB / "pull_request_template.md").read_text().splitlines()) == 5
