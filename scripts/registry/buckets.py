@@ -5,6 +5,7 @@ What obstore says of a failure may hold signatures and tokens, so its words are 
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -55,12 +56,14 @@ LOGIN = {
 ALIASES = {"azure": "az", "gcs": "gs"}
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # botocore's, and so DVC's; the first that is set holds
 
-# A place that cannot be reached is told of after some 10 seconds; obstore's own 10 tries can take three minutes.
+# A place that refuses is told of after some 10 seconds; obstore's own 10 tries can take three minutes.
 PATIENCE: Mapping[str, Any] = {
-    "max_retries": 10,
+    "max_retries": 7,
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=2), "base": 2},
-    "retry_timeout": timedelta(seconds=8),  # after which no further try begins; the last takes 5 s to connect at most
+    "retry_timeout": timedelta(seconds=35),  # after which no further try begins: one that meets SILENCE has a second
 }
+SILENCE = timedelta(seconds=30)  # after which an answer that does not go on is given up
+SENDING = timedelta(minutes=5)  # the same for what is sent: reqwest takes all the time that it is under way for silence
 
 
 def open_bucket(remote: Remote) -> "Bucket":
@@ -76,14 +79,16 @@ def open_bucket(remote: Remote) -> "Bucket":
     place = _s3_place(parts.hostname, parts.path, remote.options) if scheme == "s3" else None
     client = {
         "timeout": timedelta(hours=1),  # of a whole request: obstore's 30 s cut large objects off
-        "read_timeout": timedelta(seconds=60),
         "allow_http": (place.endpoint if place else remote.url).startswith("http:"),
     }
     options = _options(scheme, place, remote.options)
     with _explained(shown):
         url = remote.url.replace(parts.scheme, scheme, 1)
-        store = from_url(url, client_options=client, retry_config=PATIENCE, **options)
-    return Bucket(shown, store, can_list=not scheme.startswith("http"), place=place)
+        store, sender = (
+            from_url(url, client_options={**client, "read_timeout": silence}, retry_config=PATIENCE, **options)
+            for silence in (SILENCE, SENDING)
+        )
+    return Bucket(shown, store, sender, can_list=not scheme.startswith("http"), place=place)
 
 
 def _options(scheme: str, place: s3.Place | None, options: Mapping[str, str]) -> dict[str, Any]:
@@ -112,10 +117,12 @@ class Bucket(Store):
 
     lanes = 64  # at 20 ms to the server, a lane makes some 50 requests a second
 
-    def __init__(self, url: str, store: "ObjectStore", *, can_list: bool, place: s3.Place | None = None) -> None:
+    def __init__(
+        self, url: str, store: "ObjectStore", sender: "ObjectStore", *, can_list: bool, place: s3.Place | None = None
+    ) -> None:
         self.url = url
         self.place = place
-        self._store = store
+        self._store, self._sender = store, sender
         self._can_list = can_list
 
     def demand(self) -> None:
@@ -188,7 +195,7 @@ class Bucket(Store):
         """See `Store.draft`."""
         if not self._can_list:
             self._refuse("written to")
-        return _Upload(self.url, self._store, key)
+        return _Upload(self.url, self._sender, key)
 
     def copier_from(self, source: Store) -> Copier | None:
         """See `Store.copier_from`: S3 copies between buckets that one identity asks at one endpoint."""
@@ -227,22 +234,37 @@ class _Upload(Draft):
         self._waiting.write(chunk)
 
     def commit(self) -> bool:
-        """See `Draft.commit`."""
+        """See `Draft.commit`. A connection that broke is no reason to stop, though the first try may have arrived."""
+        from obstore.exceptions import GenericError
+
+        broken = GenericError()
+        with _explained(self._url):
+            for wait in s3.waits():
+                time.sleep(wait)
+                try:
+                    return self._send()
+                except GenericError as error:
+                    # obstore repeats only what does no harm twice, and does not know that this does none.
+                    if "kind: Interrupted" not in str(error):
+                        raise
+                    broken = error
+            raise broken
+
+    def _send(self) -> bool:
         import obstore
 
-        size = self._waiting.tell()
+        size = self._waiting.seek(0, os.SEEK_END)
         self._waiting.seek(0)
-        with _explained(self._url):
-            try:
-                if size <= AT_ONCE:
-                    obstore.put(self._store, self._key, self._waiting.read(), mode="create", use_multipart=False)
-                else:
-                    # A multipart upload cannot be create-only in obstore 0.12.
-                    if self._is_there():
-                        return False
-                    obstore.put(self._store, self._key, self._waiting)
-            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
-                return False
+        try:
+            if size <= AT_ONCE:
+                obstore.put(self._store, self._key, self._waiting.read(), mode="create", use_multipart=False)
+            else:
+                # A multipart upload cannot be create-only in obstore 0.12.
+                if self._is_there():
+                    return False
+                obstore.put(self._store, self._key, self._waiting)
+        except (FileExistsError, obstore.exceptions.AlreadyExistsError):
+            return False
         return True
 
     def _is_there(self) -> bool:
@@ -278,24 +300,34 @@ def _explained(place: str) -> Iterator[None]:
         raise StorageFailed(f"{place}: {fault}", fix=fix) from None
 
 
+_STATUSES = {
+    # A HEAD's answer has no body to say more.
+    "400": ("the server refused the request (400)", "see that your credentials have not expired, and the region"),
+    "401": s3.DENIED,
+    "403": s3.DENIED,
+    "404": ("it does not exist", "look at its address"),
+}
+
+
 def _in_words(error: Exception) -> tuple[str, str]:
     from obstore.exceptions import PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError
 
-    text = str(error).split("\n", 1)[0]
+    text, code = str(error).split("\n", 1)[0], re.search(r"<Code>(\w+)</Code>", str(error))
+    if code and code[1] in s3.WORDS:
+        return s3.WORDS[code[1]]
     if "credential provider" in text:
         return "there are no current credentials for it", s3.LOG_IN
-    status = re.search(r"status code: (\d{3})", text)
-    refused = isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError))
-    if refused or (status and status[1] in {"401", "403"}):
-        return "access denied", "see that your credentials are current and may do this"
-    if status and status[1] == "404":
-        return "it does not exist", "look at its address"
+    if isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError)):
+        return s3.DENIED
+    if status := re.search(r"status code: (\d{3})", text):
+        again = f"the server answered {status[1]}", "try again; if it stays, ask who runs the server"
+        return _STATUSES.get(status[1], again)
     if isinstance(error, UnknownConfigurationKeyError):
         return "an option is not known", "look at this remote's options in .dvc/config"
     if isinstance(error, ValueError):
         return "not a name for an object", "keys are names joined by single slashes"
-    if status:
-        return f"the server answered {status[1]}", "try again; if it stays, ask who runs the server"
     if "token request" in text or "credential" in text.lower():
         return "there are no credentials for it", "log in to that cloud, or set its environment variables"
+    if "kind: Timeout" in str(error):
+        return "the server fell silent", "look at the network, then run the same command again: what was stored stays"
     return "the server could not be reached", "look at the address and the network, then run the same command again"

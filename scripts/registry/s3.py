@@ -54,8 +54,12 @@ CAREFUL = {"if-none-match": "*", "x-amz-tagging-directive": "REPLACE"}
 LOG_IN = "log in to that cloud, or set its environment variables"
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
+DENIED = (
+    "access denied",
+    "see that your credentials are current and may do this, and that this machine's clock is right",
+)
 _EXPIRED = ("your credentials have expired", "log in again, then run the same command again: what was stored stays")
-_WORDS = {
+WORDS = {
     "ExpiredToken": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,
     "RequestTimeTooSkewed": ("this machine's clock is off", "set it, then run the same command again"),
@@ -243,7 +247,7 @@ class Inside(Copier):
     def _ask(self, key: str, headers: Mapping[str, str]) -> Answer:
         """PUT without a body, again while that helps."""
         answer = LOST
-        for wait in _waits():
+        for wait in waits():
             time.sleep(wait)
             try:
                 answer = self._send(key, headers)
@@ -309,7 +313,7 @@ def _hmac(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-def _waits() -> Iterator[float]:
+def waits() -> Iterator[float]:
     """Seconds before each try, drawn from a growing range, so that many who wait do not come back together."""
     start, longest = time.monotonic(), FIRST_WAIT
     yield 0
@@ -328,10 +332,10 @@ def _parse(status: int, body: bytes) -> Answer:
 
 def _in_words(answer: Answer) -> tuple[str, str]:
     """The fault and the next step."""
-    if answer.code in _WORDS:
-        return _WORDS[answer.code]
+    if answer.code in WORDS:
+        return WORDS[answer.code]
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return "access denied", "see that your credentials are current and may do this"
+        return DENIED
     if answer == LOST:
         return "the server could not be reached", "look at the address and the network, then run the same command again"
     return (

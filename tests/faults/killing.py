@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,10 +123,8 @@ def _wait(process: "subprocess.Popen[str]", event: threading.Event | None, secon
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    try:
+    with suppress(ProcessLookupError):  # it was quicker, and left nobody behind
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it was quicker, and left nobody behind
     process.communicate()
 
 
@@ -139,8 +137,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, help="play the round of this seed alone")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soak-") as folder, _a_home_of_its_own(Path(folder) / "home"):
-        with open_world(Path(folder) / "world") as world:
+    with tempfile.TemporaryDirectory(prefix="soak-") as name:
+        folder = Path(name)
+        with _a_home_of_its_own(folder / "home"), open_world(folder / "world") as world:
             sys.exit(_soak(world, asked.minutes, asked.seed))
 
 
