@@ -335,6 +335,7 @@ def relay(url: str, seconds: float) -> Iterator[str]:
     parts = urlsplit(url)
     process = get_context("spawn").Process(target=serve, args=(parts.hostname, parts.port, seconds / 2, theirs))
     process.start()
+    theirs.close()  # or the end of a relay that could not start would not be heard
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
     finally:

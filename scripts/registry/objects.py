@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry import artifacts, pointers
 from registry.errors import NotFound, Refused
+from registry.links import Placement
 from registry.pointers import object_key
 from registry.storage import audit
-from registry.stores import Store
+from registry.stores import Folder, Store
 from registry.tree import Tree
 from registry.values import ArtifactId, Kind, Output
 
@@ -120,6 +122,28 @@ def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
         fault = f"{one.artifact}: the list of files of {one.output.path} holds other bytes than its name says"
         raise Refused(f"{fault}, in {corrupt.url}", fix=repair(one.output.md5, corrupt))
     return None
+
+
+def placement(output: Output, path: str, found: "polars.DataFrame") -> Placement:
+    """What belongs at `path`, an output or a part of it: rows of `expand` say which files, unless they lack."""
+    import polars as pl
+
+    if not output.is_dir:
+        return Placement(output.path, path, {path: output.md5})
+    rows = found.filter(pl.col("root") == output.md5)
+    if not rows.filter("is_dir")["size"].count():
+        return Placement(output.path, path, None)
+    inside = (pl.col("path") == path) | pl.col("path").str.starts_with(f"{path}/")
+    return Placement(output.path, path, dict(rows.filter(~pl.col("is_dir") & inside).select("path", "md5").rows()))
+
+
+def placements(tree: Tree, paths: Iterable[str], cache: Path) -> tuple[Placement, ...]:
+    """What belongs at the outputs of these pointers, as far as `cache` knows. Raises InvalidDocument, Refused."""
+    stores, found = [Folder(cache)], []
+    for path in paths:
+        owner = artifacts.owner_of(path)
+        found += [Reached(owner, out) for out in read_outputs(tree, path)] if owner else []
+    return tuple(placement(one.output, one.output.path, expand([one], stores)) for one in found)
 
 
 def repair(md5: str, store: Store) -> str:

@@ -9,17 +9,22 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def bar(what: str, total: int) -> "Iterator[Progress]":
-    """Gives the function to call with how many more objects and bytes are done; silent where stderr is no terminal."""
+def bar(what: str, total: int, size: int = 0) -> "Iterator[Progress]":
+    """Gives the function to call with how many more objects and bytes are done; silent where stderr is no terminal.
+
+    The bar counts objects; where `size`, all bytes together, is known, it counts bytes, and names the objects beside.
+    """
     from tqdm import tqdm
 
-    with tqdm(desc=what, total=total, unit="object", unit_scale=True, delay=2, disable=None, leave=False) as shown:
-        moved = 0
+    units = {"total": size, "unit": "B"} if size else {"total": total, "unit": "object"}
+    with tqdm(desc=what, **units, unit_scale=True, delay=2, disable=None, leave=False) as shown:
+        done = moved = 0
 
-        def advance(objects: int, size: int) -> None:
-            nonlocal moved
-            moved += size
-            shown.set_postfix_str(f"{moved / 1e6:,.1f} MB", refresh=False)
-            shown.update(objects)
+        def advance(objects: int, more: int) -> None:
+            nonlocal done, moved
+            done, moved = done + objects, moved + more
+            beside = f"{done:,} of {total:,} objects" if size else f"{moved / 1e6:,.1f} MB"
+            shown.set_postfix_str(beside, refresh=False)
+            shown.update(more if size else objects)
 
         yield advance

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from registry import artifacts, objects, tags
 from registry.errors import SHOWN, InvalidData, NotFound, StorageFailed
+from registry.links import Placement
 from registry.objects import Reached
 from registry.pointers import object_key
 from registry.settings import Settings
@@ -194,7 +195,7 @@ def _fetch(rows: "polars.DataFrame", stores: Stores, progress: Progress | None) 
     results = [pl.DataFrame(schema={"md5": pl.String, "size": pl.Int64, "state": pl.String})]
     for number, remote in enumerate(stores.remotes):
         mine = rows.filter(pl.col("remote") <= number)
-        done = transfer(remote, stores.cache, mine["md5"], progress=progress).cast({"state": pl.String})
+        done = transfer(remote, stores.cache, mine["md5"], asked=True, progress=progress).cast({"state": pl.String})
         results.append(done)
         rows = rows.join(done.filter(_is_here()), on="md5", how="anti", maintain_order="left")
     return pl.concat(results)
@@ -225,6 +226,13 @@ def _demand_sound(plan: Plan, lost: "polars.DataFrame") -> None:
     if faults := tuple(objects.misfits(found, sizes, [plan.stores.cache])):
         fix = "delete the corrupt objects where they are, then run the same command again"
         raise InvalidData("objects in DVC's cache are damaged", faults, fix=fix)
+
+
+def placements(plan: Plan) -> tuple[Placement, ...]:
+    """What was wanted, for `links.place`. A part of what is wanted as a whole is not named again."""
+    whole = {want.path for want in plan.wants if want.is_whole}
+    wants = [want for want in plan.wants if want.is_whole or want.reached.output.path not in whole]
+    return tuple(objects.placement(want.reached.output, want.path, plan.found) for want in wants)
 
 
 def demand_all(plan: Plan, fetched: Fetched) -> None:

@@ -39,11 +39,16 @@ class Stores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Which objects go to staging: rows of `objects.expand`, and `cache`, the number of the one that has it."""
+    """Which objects go to staging: rows of `objects.expand` with `size`, and `cache`, the number of who has it."""
 
     stores: Stores
     reached: int
     objects: "polars.DataFrame"
+
+    @property
+    def size(self) -> int:
+        """All of them together, in bytes."""
+        return int(self.objects["size"].sum())
 
     def __str__(self) -> str:
         if not self.objects.height:
@@ -91,9 +96,8 @@ def plan(needed: Sequence[Needed], stores: Stores) -> Plan:
     if faults := tuple(objects.misfits(found, sizes, [stores.staging, *stores.caches])):
         fix = "delete a corrupt object where it is; bring it back (registry build, dvc repro), then push again"
         raise InvalidData("objects that this push refers to are not whole", faults, fix=fix)
-    return Plan(
-        stores, found["md5"].n_unique(), left.join(cached.select("md5", "cache"), on="md5", maintain_order="left")
-    )
+    rows = left.drop("size").join(cached.select("md5", "size", "cache"), on="md5", maintain_order="left")
+    return Plan(stores, found["md5"].n_unique(), rows)
 
 
 def _cached(left: "polars.DataFrame", caches: Sequence[Store]) -> "polars.DataFrame":
@@ -132,7 +136,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> int:
     for is_dir in (False, True):
         for number, cache in enumerate(plan.stores.caches):
             rows = plan.objects.filter(pl.col("is_dir") == is_dir, pl.col("cache") == number)
-            done = transfer(cache, plan.stores.staging, rows["md5"], progress=progress)
+            done = transfer(cache, plan.stores.staging, rows["md5"], asked=True, progress=progress)
             failed = done.filter(pl.col("state").is_in(["missing", "corrupt"])).select("md5", "state")
             _demand_copied(rows.join(failed, on="md5"), cache)
             moved += int(done["size"].sum())

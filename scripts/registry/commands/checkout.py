@@ -30,14 +30,19 @@ def command(told: tuple[str, ...], *, hook: bool) -> None:
 
 
 def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
-    from registry import dvc, objects
+    from registry import dvc, links, objects
+    from registry.progress import bar
 
     paths = {entry.path for entry in space.tree.list()}
     pointers = sorted(path for path in (paths if changed is None else paths & set(changed)) if objects.is_pointer(path))
-    dvc.checkout(space.root, pointers)
-    outputs = (out for path in pointers for out in objects.read_outputs(space.tree, path))
-    if missing := [out.path for out in outputs if not (space.root / out.path).exists()]:
+    if not pointers:
+        return
+    cache = dvc.cache_dir(space.root)
+    places = objects.placements(space.tree, pointers, cache)
+    with bar("linking", sum(len(one.files or ()) for one in places)) as progress:
+        missing = links.place(space.root, cache, places, progress)
+    if missing:
         rest = len(missing) - SHOWN
-        named = missing if rest <= 0 else []
+        named = missing if rest <= 0 else ()
         click.echo(f"not in the cache: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
         click.echo(f"  next: registry pull{''.join(f' {name}' for name in named)}")

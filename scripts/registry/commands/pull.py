@@ -17,7 +17,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
     All artifacts when none is named; datasets/NAME/prepared/train is a part of one. Only what is missing is fetched,
     each object proven on its way. Run it again after any failure: it goes on where it stopped.
     """
-    from registry import dvc, git, pull
+    from registry import dvc, git, links, pull
     from registry.progress import bar
 
     space = here()
@@ -27,14 +27,17 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
         click.echo(words)
     if not wants:
         return
-    plan = pull.plan(wants, pull.stores(space.root, space.settings, dvc.cache_dir(space.root)))
+    cache = dvc.cache_dir(space.root)
+    plan = pull.plan(wants, pull.stores(space.root, space.settings, cache))
     click.echo(str(plan))
     if dry_run:
         return
-    with bar("pulling", plan.fetch.height) as progress:
+    with bar("pulling", plan.fetch.height, plan.fetch["size"].sum()) as progress:
         fetched = pull.apply(plan, progress)
     if not rev:
-        dvc.checkout(space.root, sorted({want.path for want in wants}))
+        places = pull.placements(plan)
+        with bar("linking", sum(len(one.files or ()) for one in places)) as progress:
+            links.place(space.root, cache, places, progress)
     pull.demand_all(plan, fetched)
     if fetched.count:
         click.echo(f"pulled {fetched.count:,} objects, {fetched.size:,} bytes")

@@ -35,7 +35,7 @@ def command(revisions: tuple[str, ...], *, hook: bool, dry_run: bool) -> None:
     plan = push.plan(needed, _stores(space))
     click.echo(str(plan))
     if plan.objects.height and not dry_run:
-        with bar("pushing", plan.objects.height) as progress:
+        with bar("pushing", plan.objects.height, plan.size) as progress:
             moved = push.apply(plan, progress)
         click.echo(f"pushed {plan.objects.height:,} objects, {moved:,} bytes")
 
