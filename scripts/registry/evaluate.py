@@ -86,7 +86,7 @@ def _runs(base: Side, new: Side) -> Iterator[Run]:
         return
     for model in (base, new):
         for data in (base, new):
-            if model.answers is None or (model is not data and model.test.lacks(data.test)):
+            if model.answers is None if model is data else model.test.lacks(data.test):
                 yield _run(model, data)
 
 
@@ -117,7 +117,7 @@ class _Found:
 def apply(plan: Plan, root: Path, cache: Path, read: Reader, progress: Progress = lambda *_: None) -> ModelChange:
     """Run what has to be run, with objects that the cache has, and compare. Code that fails is said, nothing raised."""
     sides = [side for side in (plan.base, plan.new) if side]
-    found = _Found({}, {}, [*plan.unknown, *(side.unknown for side in sides if side.unknown)])
+    found = _Found({}, {}, list(plan.unknown))
     for side in sides:
         if side.answers is not None:
             found.answers[side.which, side.which] = side.answers
@@ -125,6 +125,8 @@ def apply(plan: Plan, root: Path, cache: Path, read: Reader, progress: Progress 
     for run in plan.runs:
         _carry_out(run, {side.which: side for side in sides}[run.data].test, found, root, cache)
         progress(1, 0)
+    # Lost predictions are no gap where the model could be run in their place.
+    found.unknown[:0] = [one.unknown for one in sides if one.unknown and (one.which, one.which) not in found.answers]
     return _compared(plan, found, read)
 
 

@@ -100,8 +100,8 @@ def _against(gate: Gate, found: Paired) -> tuple[bool, str]:
 
 def _numbers(found: Paired) -> str:
     images = f"{found.images:,} common image{'s' * (found.images != 1)}"
-    between = f"{found.low:+.4f} to {found.high:+.4f}"
-    return f"{found.new:.4f} against {found.base:.4f} on {images}, a difference of {between} ({found.confidence:.4g} sure)"
+    difference = f"a difference of {found.low:+.4f} to {found.high:+.4f} ({found.confidence:.4g} sure)"
+    return f"{found.new:.4f} against {found.base:.4f} on {images}, {difference}"
 
 
 def together(results: Iterable[GateResult | None]) -> GateResult:

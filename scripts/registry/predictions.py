@@ -91,8 +91,8 @@ def slices(common: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slic
     """Both models on each class, then on the most frequent values of each column (what `column` made of it)."""
     for name, values in {LABEL: common.select("uuid", value="label"), **columns}.items():
         counted = values.join(common, on="uuid", how="semi").drop_nulls()["value"].value_counts()
-        order = counted.sort("value") if name == LABEL else counted.sort("count", "value", descending=[True, False]).head(VALUES)
-        for value in order["value"]:
+        frequent = counted.sort("count", "value", descending=[True, False]).head(VALUES)
+        for value in (counted.sort("value") if name == LABEL else frequent)["value"]:
             if found := compare(choose(common, values, value)):
                 yield Slice(name, value, found)
 
