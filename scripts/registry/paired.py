@@ -3,6 +3,7 @@
 import math
 from bisect import bisect
 from collections.abc import Callable
+from functools import cache
 from itertools import accumulate
 from random import Random
 
@@ -34,6 +35,7 @@ def with_confidence(paired: Paired, confidence: float) -> Paired:
     return compare(both, paired.broke, paired.fixed, neither, confidence)
 
 
+@cache  # of a thousand classes many have the same three numbers
 def interval(images: int, broke: int, fixed: int, confidence: float) -> tuple[float, float]:
     """The bootstrap interval of the difference in accuracy (new minus base): percentiles over 2,000 seeded resamples.
 

@@ -83,18 +83,23 @@ def _named(which: str) -> pl.Expr:
 
 def compare(common: DataFrame) -> Paired | None:
     """Both models on the images of `meet`; None where there is none."""
-    base, new = common["base"] == common["label"], common["new"] == common["label"]
-    return paired.compare((base & new).sum(), (base & ~new).sum(), (~base & new).sum(), (~base & ~new).sum())
+    return paired.compare(*common.select(*_tally()).row(0))
+
+
+def _tally() -> tuple[pl.Expr, ...]:
+    """How many images both models have right, the base alone, the new one alone, and neither."""
+    base, new = col("base") == col("label"), col("new") == col("label")
+    cases = {"both": base & new, "broke": base & ~new, "fixed": ~base & new, "neither": ~base & ~new}
+    return tuple(case.sum().alias(name) for name, case in cases.items())
 
 
 def slices(common: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slice]:
     """Both models on each class, then on the most frequent values of each column (what `column` made of it)."""
     for name, values in {LABEL: common.select("uuid", value="label"), **columns}.items():
-        counted = values.join(common, on="uuid", how="semi").drop_nulls()["value"].value_counts()
-        frequent = counted.sort("count", "value", descending=[True, False]).head(VALUES)
-        for value in (counted.sort("value") if name == LABEL else frequent)["value"]:
-            if found := compare(choose(common, values, value)):
-                yield Slice(name, value, found)
+        counted = values.join(common, on="uuid").drop_nulls("value").group_by("value").agg(pl.len(), *_tally())
+        frequent = counted.sort("len", "value", descending=[True, False]).head(VALUES)
+        for value, _, *counts in (counted.sort("value") if name == LABEL else frequent).iter_rows():
+            yield Slice(name, value, paired.compare(*counts))
 
 
 def choose(rows: DataFrame, values: DataFrame, value: str) -> DataFrame:

@@ -8,6 +8,7 @@ import click
 
 from registry import git, tags
 from registry.errors import RegistryError
+from registry.formats import plain
 from registry.workspace import Workspace, here
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def command(models: Sequence[str], base: str, form: str) -> None:
     if form == "json":
         click.echo(json.dumps([_as_json(change) for change in found], indent=2))
     else:
-        click.echo("\n\n".join(map(_as_text, found)) or f"no model changed since {start[:12]}")
+        click.echo(
+            "\n\n".join("\n".join(map(plain, _lines(change))) for change in found)
+            or f"no model changed since {start[:12]}"
+        )
     if any(gate.held is False for change in found for gate in change.gates):
         raise click.exceptions.Exit(1)
 
@@ -85,7 +89,7 @@ def _fetch(space: Workspace, cache: "Path", needs: "Sequence[tuple[Reached, str]
 # --- shown ------------------------------------------------------------------------------------------------------------
 
 
-def _as_text(change: "ModelChange") -> str:
+def _lines(change: "ModelChange") -> list[str]:
     versions = " → ".join(str(version) for version in (change.old, change.new) if version)
     lines = [f"{change.id} {versions}"]
     for cell in change.cells:
@@ -97,7 +101,7 @@ def _as_text(change: "ModelChange") -> str:
     lines += [f"  gate {STATES[gate.held]}: {gate.message}" for gate in change.gates]
     lines += [f"  {change.relabelled:,} of these have another label now"] * bool(change.relabelled)
     lines += [f"  not known: {change.unknown}"] * bool(change.unknown)
-    return "\n".join(lines)
+    return lines
 
 
 def _row(name: str, paired: "Paired") -> tuple[str, ...]:
