@@ -18,7 +18,7 @@ from heapq import nsmallest
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
@@ -112,11 +112,21 @@ def _copy_part(
 def _copy(source: Store, destination: Store, copier: Copier | None, md5: str) -> tuple[int, str]:
     if copier and (done := _copy_inside(copier, destination, md5)):
         return done
+    return _twice(lambda: _copy_through(source, destination, md5))
+
+
+def _copy_through(source: Store, destination: Store, md5: str) -> tuple[int, str]:
     with destination.draft(object_key(md5)) as draft:
         size, state = _read_through(source, md5, draft.write)
         if state != "present":
             return size, state
         return size, "copied" if draft.commit() else "present"
+
+
+def _twice(read: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    """What is corrupt is read once more: a bit may have changed on its way here, and somebody is told to delete it."""
+    done = read()
+    return read() if done[1] == "corrupt" else done
 
 
 def _copy_inside(copier: Copier, destination: Store, md5: str) -> tuple[int, str] | None:
@@ -135,9 +145,13 @@ def _copy_inside(copier: Copier, destination: Store, md5: str) -> tuple[int, str
     if state == "missing":
         return None
     if state == "corrupt":
-        fault = f"{destination.url}/{key} holds other bytes than its name says"
-        raise StorageFailed(fault, fix="ask who writes there; delete that object, then run the same command again")
+        _refuse_damaged(destination, key)
     return size, "copied" if etag else "present"  # another writer was quicker, or an answer was lost
+
+
+def _refuse_damaged(store: Store, key: str) -> NoReturn:
+    fault = f"{store.url}/{key} holds other bytes than its name says"
+    raise StorageFailed(fault, fix="ask who writes there; delete that object, then run the same command again")
 
 
 def _prove(store: Store, md5: str) -> tuple[int, str]:
@@ -145,11 +159,15 @@ def _prove(store: Store, md5: str) -> tuple[int, str]:
     there = store.find(object_key(md5))
     if there and there.etag == md5.removesuffix(".dir"):
         return 0, "present"
-    return _read_through(store, md5, lambda _: None) if there else (0, "missing")
+    return _audit(store, md5) if there else (0, "missing")
 
 
 def _audit_part(store: Store, md5s: Sequence[str]) -> list[tuple[str, int, str]]:
-    return [(md5, *_read_through(store, md5, lambda _: None)) for md5 in md5s]
+    return [(md5, *_audit(store, md5)) for md5 in md5s]
+
+
+def _audit(store: Store, md5: str) -> tuple[int, str]:
+    return _twice(lambda: _read_through(store, md5, lambda _: None))
 
 
 def _read_through(store: Store, md5: str, take: Callable[[bytes], None]) -> tuple[int, str]:
@@ -250,9 +268,13 @@ def _copy_unseen(job: Ingest, copier: Copier, key: str, size: int, md5: str) -> 
         return key, 0, None, "missing", False, False
     if etag == md5:
         return key, size, md5, None, False, True
-    if _prove(job.destination, md5)[1] == "present":
+    _, state = _prove(job.destination, md5)
+    if state == "present":
         return key, size, md5, None, False, etag is not None
-    return _ingest_one(job, key)
+    row = _ingest_one(job, key)
+    if state == "corrupt" and row[2] == md5:
+        _refuse_damaged(job.destination, object_key(md5))
+    return row
 
 
 def _ingest_part(job: Ingest, keys: Sequence[str]) -> list[Row]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BufferedReader
-from threading import Event, Lock, Thread
+from threading import Event, RLock, Thread
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -60,7 +60,14 @@ class Stale:
     """The first answer is given again to all who ask the same: a listing from before the last writes."""
 
 
-Deed = Answer | Reset | Wait | Truncate | Corrupt | Stale
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """The answer's head and body are others, as long as before: what `change` makes of the bytes of each."""
+
+    change: Callable[[bytes], bytes]
+
+
+Deed = Answer | Reset | Wait | Truncate | Corrupt | Stale | Rewrite
 
 INTERNAL_ERROR = Answer(500, "InternalError", "We encountered an internal error. Please try again.")
 SLOW_DOWN = Answer(503, "SlowDown", "Please reduce your request rate.")
@@ -127,7 +134,7 @@ class FaultProxy:
         self.upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.url = ""
         self.closing = Event()
-        self._lock = Lock()
+        self._lock = RLock()  # what a fault waits for may ask what came so far
         self._faults: list[Fault] = []
         self._exchanges: list[Exchange] = []
         self._answers: dict[str, tuple[int, bytes, bytes]] = {}
@@ -259,6 +266,9 @@ class _Connection(socketserver.BaseRequestHandler):
                 status, answer, body = self._ask(request, head)
                 self._say(status, answer, _spoilt(deed, body))
                 self.is_last = self.is_last or isinstance(deed, Truncate)
+            case Rewrite():
+                status, answer, body = self._ask(request, head)
+                self._say(status, deed.change(answer), deed.change(body))
             case Stale():
                 if kept := self.proxy.recall(request):
                     self._take(head)
