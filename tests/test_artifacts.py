@@ -116,10 +116,14 @@ def test_sources(source: object, value: object) -> None:
 def test_a_model_s_manifest_as_a_value() -> None:
     registry = registries.Registry()
     registries.put_dataset(registry)
-    gates = [{"metric": "accuracy", "min": 0.8}, {"metric": "f1", "no_worse_than": "base", "confidence": 0.9}]
+    gates = [
+        {"metric": "f1", "min": 0.8, "class": "cat"},
+        {"metric": "accuracy", "no_worse_than": "base", "confidence": 0.9, "margin": 0.02, "slice": {"camera": "XT-3"}},
+    ]
     registries.put_model(registry, gates=gates, reproduce={"tolerance": {"accuracy": 0.01}}, slices=["camera"])
     manifest = artifacts.load_model(DictTree(registry.files), MODEL)
-    assert manifest.gates == (Gate("accuracy", min=0.8), Gate("f1", no_worse_than="base", confidence=0.9))
+    against = {"no_worse_than": "base", "confidence": 0.9, "margin": 0.02, "slice": ("camera", "XT-3")}
+    assert manifest.gates == (Gate("f1", min=0.8, label="cat"), Gate("accuracy", **against))
     assert (manifest.trained_on, manifest.slices, manifest.tolerance) == (PETS, ("camera",), {"accuracy": 0.01})
 
 
