@@ -144,6 +144,15 @@ def test_one_pull_request_is_opened_and_then_updated(hub: GitHub, repository: Re
     ]
 
 
+def test_what_a_refusal_says_of_single_values_is_shown(hub: GitHub, repository: Repository) -> None:
+    hub.refs[f"refs/tags/{TAG}"] = "1" * 40
+    github.create_release(repository, TAG, "Pets 1.0.0", "")
+    with pytest.raises(ServiceFailed, match=r"Validation Failed \(HTTP 422\); tag_name already_exists"):
+        github.create_release(repository, TAG, "Pets 1.0.0", "")
+    with pytest.raises(ServiceFailed, match=r"Validation Failed \(HTTP 422\); head invalid"):
+        github.open_pull_request(repository, "nowhere", "No branch", "")
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -164,8 +173,8 @@ def test_a_refusal_is_one_line_and_the_next_step(
 ) -> None:
     hub.faults.append(Fault("/statuses/", status, message))
     with pytest.raises(ServiceFailed) as caught:
-        github.set_status(repository, "1" * 40, "registry/gate", "success", "fine")
-    assert caught.value.message == f"{hub.host} refused (acme/registry): {message} (HTTP {status})"
+        github.set_status(repository, "1", "registry/gate", "success", "fine")
+    assert caught.value.message == f"{hub.host} refused POST repos/acme/registry/statuses/1: {message} (HTTP {status})"
     assert step in caught.value.fix
     assert hub.statuses == []
 

@@ -60,10 +60,11 @@ class Refused(RegistryError):
 class ToolFailed(RegistryError):
     """A command exited non-zero."""
 
-    def __init__(self, command: Sequence[str], code: int, stderr: str, *, fix: str = "") -> None:
+    def __init__(self, command: Sequence[str], code: int, stderr: str, *, stdout: str = "", fix: str = "") -> None:
         self.command = tuple(command)
         self.code = code
         self.stderr = stderr
+        self.stdout = stdout
         super().__init__(f"`{' '.join(command)}` exited {code}\n{stderr.strip()}".strip(), fix=fix)
 
 

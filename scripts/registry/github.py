@@ -6,7 +6,7 @@ Only REST: `gh release` and `gh pr` ask in GraphQL, and `gh release create` with
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from registry.errors import NotFound, RegistryError, ServiceFailed, ToolFailed
 from registry.proc import run, tool_path
 
 PAGE = 100  # rows a page, the most that GitHub gives
+TIMEOUT = 120  # seconds for one call, all pages of a list included
 LONGEST_STATUS = 140  # characters of a status' description
 _SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
 _NAME = re.compile(r"(?:(?P<host>[^/\s]+)/)?(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)")
@@ -114,42 +115,58 @@ def connect(root: Path) -> Repository:
 
 def ask(repository: Repository, path: str) -> Any:
     """What GitHub says at a path of its API. Raises ServiceFailed."""
-    return json.loads(_call(repository, "--method", "GET", path, quiet=True))
+    return json.loads(_call(repository, "GET", path))
 
 
 def ask_all(repository: Repository, path: str, key: str = "") -> list[Any]:
     """All rows of a list, page after page; `key` where each page is a mapping that holds them."""
     more = "&" if "?" in path else "?"
-    told = _call(repository, "--method", "GET", "--paginate", "--slurp", f"{path}{more}per_page={PAGE}", quiet=True)
+    told = _call(repository, "GET", f"{path}{more}per_page={PAGE}", "--paginate", "--slurp")
     return [row for page in json.loads(told) for row in (page[key] if key else page)]
 
 
-def tell(repository: Repository, method: str, path: str, body: Mapping[str, Any]) -> Any:
+def tell(repository: Repository, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """Change something; printed as it is run, but for the body. Raises ServiceFailed."""
-    told = _call(repository, "--method", method, path, "--input", "-", stdin=json.dumps(body).encode())
+    if body is None:
+        told = _call(repository, method, path)
+    else:
+        told = _call(repository, method, path, "--input", "-", stdin=json.dumps(body).encode())
     return json.loads(told) if told else None
 
 
-def _call(repository: Repository, *args: str, quiet: bool = False, stdin: bytes | None = None) -> bytes:
+def _call(repository: Repository, method: str, path: str, *more: str, stdin: bytes | None = None) -> bytes:
+    quiet = method == "GET"
     try:
-        return _gh("api", *args, host=repository.host, quiet=quiet, stdin=stdin)
+        return _gh("api", "--method", method, path, *more, host=repository.host, quiet=quiet, stdin=stdin)
     except ToolFailed as error:
-        raise _explained(repository, error.stderr) from error
+        raise _explained(f"{repository.host} refused {method} {path}", error) from error
 
 
 def _gh(*args: str, host: str, quiet: bool, stdin: bytes | None = None) -> bytes:
     # `gh api` (2.102) takes no host from GH_REPO, and no port in `--hostname`.
     settings = {"GH_HOST": host, "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "GH_DEBUG": ""}
-    return run(["gh", *args], env={**settings, "PATH": tool_path()}, quiet=quiet, stdin=stdin)
+    return run(["gh", *args], env={**settings, "PATH": tool_path()}, quiet=quiet, stdin=stdin, timeout=TIMEOUT)
 
 
-def _explained(repository: Repository, stderr: str) -> ServiceFailed:
-    words = "; ".join(line.strip().removeprefix("gh: ") for line in stderr.splitlines() if line.strip())
+def _explained(fault: str, failed: ToolFailed) -> ServiceFailed:
+    lines = [line.strip().removeprefix("gh: ") for line in failed.stderr.splitlines() if line.strip()]
+    words = "; ".join([*lines, *_details(failed.stdout)])
     status = match[1] if (match := re.search(r"HTTP (\d{3})", words)) else ""
     fix = _FIXES.get(status, f"{_AGAIN}; https://www.githubstatus.com says how GitHub is")
     if status == "429" or "rate limit" in words:
         fix = f"wait until `gh api rate_limit` says that there is more, then {_AGAIN}"
-    return ServiceFailed(f"{repository.host} refused ({repository}): {words}", fix=fix)
+    return ServiceFailed(f"{fault}: {words}", fix=fix)
+
+
+def _details(answer: str) -> Iterator[str]:
+    """What a refusal says of single values: texts, or mappings with a message or a code; gh (2.102) shows none."""
+    try:
+        errors = json.loads(answer)["errors"]
+    except (ValueError, LookupError, TypeError):
+        return
+    for error in errors:
+        named = error if isinstance(error, dict) else {"message": error}
+        yield str(named.get("message") or f"{named.get('field')} {named.get('code')}")
 
 
 # --- releases ---------------------------------------------------------------------------------------------------------

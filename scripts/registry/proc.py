@@ -47,7 +47,8 @@ def run(
     except subprocess.TimeoutExpired as error:
         raise ToolFailed(command, TOO_LONG, f"killed after {timeout:,} seconds") from error
     if done.returncode:
-        raise ToolFailed(command, done.returncode, (done.stderr or b"").decode(errors="replace"))
+        said, error = ((stream or b"").decode(errors="replace") for stream in (done.stdout, done.stderr))
+        raise ToolFailed(command, done.returncode, error, stdout=said)
     return done.stdout or b""
 
 

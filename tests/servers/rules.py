@@ -23,6 +23,8 @@ def _change_label(github: "GitHub", call: Call) -> Answer:
     return (200, updated(row, call.body)) if row else not_found()
 
 
+ACTIONS = 15368  # the app that a job's own token speaks for
+
 # What GitHub adds to a rule that does not say it.
 _RULE_DEFAULTS = {
     "pull_request": {"allowed_merge_methods": ["merge", "squash", "rebase"], "required_reviewers": []},
@@ -44,18 +46,24 @@ def _rulesets(github: "GitHub", call: Call) -> Answer:
     return paged(call, [{name: row[name] for name in brief} for row in github.rulesets])
 
 
+def _refused(body: Row) -> Answer | None:
+    if not any(actor.get("actor_id") == ACTIONS for actor in body.get("bypass_actors", ())):
+        return None
+    message = "Actor GitHub Actions integration must be part of the ruleset source or owner organization"
+    return 422, error("Validation Failed", 422, {"resource": "Ruleset", "code": "custom", "message": message})
+
+
 def _make_ruleset(github: "GitHub", call: Call) -> Answer:
-    if any(actor.get("actor_id") == 15368 for actor in call.body.get("bypass_actors", ())):
-        message = "Actor GitHub Actions integration must be part of the ruleset source or owner organization"
-        return 422, error("Validation Failed", 422) | {"errors": [message]}
     if any(row["name"] == call.body["name"] for row in github.rulesets):
-        return 422, error("Validation Failed", 422) | {"errors": ["Name must be unique"]}
-    return 201, github.keep(github.rulesets, _ruleset(github, call.body))
+        return invalid("Ruleset", "name")
+    return _refused(call.body) or (201, github.keep(github.rulesets, _ruleset(github, call.body)))
 
 
 def _change_ruleset(github: "GitHub", call: Call) -> Answer:
     status, row = found(github.rulesets, "id", call.values["ruleset_id"])
-    return (status, row) if status != 200 else (200, updated(row, _ruleset(github, call.body)))
+    if status != 200:
+        return status, row
+    return _refused(call.body) or (200, updated(row, _ruleset(github, call.body)))
 
 
 def _environments(github: "GitHub", call: Call) -> Answer:
