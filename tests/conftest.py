@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,25 @@ from registry import cli
 PROJECT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write tests/golden anew; look at the difference")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Demands that a text is what the file of that name in tests/golden holds."""
+
+    def demand(name: str, text: str) -> None:
+        file = PROJECT / "tests/golden" / name
+        if request.config.getoption("--update-goldens"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        assert file.is_file(), f"there is no {file}: pytest --update-goldens"
+        assert text == file.read_text(), "pytest --update-goldens, and look at the difference"
+
+    return demand
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _nobodys_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test sees the settings of the person who runs it, or leaves something in their home."""
@@ -24,7 +43,7 @@ def _nobodys_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         "[user]\nname = Tess Ter\nemail = tess@example.com\n[init]\ndefaultBranch = main\n[gc]\nauto = 0\n"
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("GIT_", "DVC_", "PRE_COMMIT"))]:
+        for name in [name for name in os.environ if name.startswith(("GIT_", "GH_", "GITHUB_", "DVC_", "PRE_COMMIT"))]:
             patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))

@@ -1,5 +1,6 @@
 """What GitHub is to keep of the promises, told to it through the real gh."""
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from making import Run
-from registry import github, protect
+from registry import drift, github, protect
 from servers.github import Fault, GitHub, serve
 
+PROJECT = Path(__file__).parents[1]
 DONE = "acme/registry is protected: nothing to do\n"
 OTHER = {"ref_name": {"include": ["refs/heads/next"], "exclude": []}}
 
@@ -180,3 +182,16 @@ def test_without_github_it_says_what_is_missing(
     monkeypatch.delenv("GH_REPO")
     assert run_registry(registry_repo, "protect", "--plan").refused("origin is not on GitHub", "GH_REPO=OWNER/NAME")
     assert hub.calls == []
+
+
+# --- what the workflows count on --------------------------------------------------------------------------------------
+
+
+def test_the_tables_name_what_the_workflows_use() -> None:
+    texts = [path.read_text() for path in (PROJECT / ".github").rglob("*.yml")]
+    used = {name for text in texts for name in re.findall(r"^    environment: (\w+)$", text, re.MULTILINE)}
+    assert used == {environment.name for environment in protect.ENVIRONMENTS}
+    listed = (names for text in texts for names in re.findall(r"^labels: \[(.+)\]$", text, re.MULTILINE))
+    labels = {name for names in listed for name in names.split(", ")}
+    assert labels | {drift.LABEL} == {label.name for label in protect.LABELS}
+    assert any(f"context={protect.GATE}" in text for text in texts)

@@ -33,7 +33,7 @@ PERMISSIONS = {
     "template/configure": {"actions": "write", "contents": "write"},
 }
 ENVIRONMENTS = {
-    "assign/assign": "production",
+    "assign/assign": "assign",
     "nightly/models": "refresh",
     "nightly/stores": "refresh",
     "publish/publish": "production",
