@@ -351,6 +351,15 @@ def test_gates_by_class_and_slice(base: Path) -> None:
     assert all(lines[gate.line - 1].startswith("- metric") for gate in change.gates)
 
 
+def test_what_is_not_a_number_breaks_a_gate(base: Path) -> None:
+    put_model(base, 75, gates=[{"metric": "accuracy", "min": 0.1}, {"metric": "accuracy", "no_worse_than": "base"}])
+    (base / FOLDER / "metrics.json").write_text('{"accuracy": NaN}')
+    change = compare(base)
+    assert [gate.held for gate in change.gates] == [False, True]  # the predictions are there
+    assert change.gates[0].message == "accuracy is not in metrics.json, which has no numbers"
+    assert change.metrics[0] == MetricChange("accuracy", 1, None, None)
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 

@@ -118,6 +118,13 @@ def test_an_object_that_is_lost(tmp_path: Path, trial: Trial) -> None:
         run(tmp_path, trial)
 
 
+def test_outputs_that_lie_in_each_other(tmp_path: Path, trial: Trial) -> None:
+    inside = Output("models/pets/model.safetensors/x", trial.made[0].md5, 7)
+    with pytest.raises(Refused, match="cannot be put beside the model's other files"):
+        run(tmp_path, replace(trial, made=(trial.made[0], inside)))
+    assert making.place(tmp_path / ".dvc/cache", inside.md5).read_bytes() == b"weights"
+
+
 def test_it_may_not_run_for_ever(tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "LONGEST", 0.3)
     with pytest.raises(ToolFailed) as error:

@@ -58,7 +58,9 @@ def by_bounds(gate: Gate, metrics: Mapping[str, object]) -> GateResult | None:
     if key(gate) not in metrics:
         if gate.slice:
             return GateResult(gate, None, f"{what} was not measured")
-        return GateResult(gate, False, f"{what} is not in metrics.json, which has {_some(sorted(metrics))}")
+        return GateResult(
+            gate, False, f"{what} is not in metrics.json, which has {_some(sorted(metrics)) or 'no numbers'}"
+        )
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return GateResult(gate, False, f"{what} is {value}, which is not a number")
     if gate.min is not None and not value >= gate.min:

@@ -154,5 +154,8 @@ def _link(cache: Path, md5: str, place: Path, name: str) -> None:
     target = (cache / pointers.object_key(md5)).absolute()
     if not target.is_file():
         raise NotFound(f"{name} ({md5}) is in no store at hand")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(target)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    except OSError as error:
+        raise Refused(f"{name} cannot be put beside the model's other files: {error.strerror}") from error

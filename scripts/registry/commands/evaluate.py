@@ -132,4 +132,7 @@ def _as_json(change: "ModelChange") -> dict[str, object]:
 
 
 def _gate_as_json(result: "GateResult") -> dict[str, object]:
-    return {"metric": result.gate.metric, "held": result.held, "message": result.message, "line": result.line}
+    from registry import gates
+
+    name = gates.name(result.gate)
+    return {"metric": name, "held": result.held, "message": result.message, "line": result.line}
