@@ -11,7 +11,9 @@ from itertools import pairwise
 import polars as pl
 from polars import DataFrame, Series, col
 
+from registry.errors import Refused
 from registry.review import Concentration, Shift
+from registry.values import Column
 
 UUID = "uuid"
 NONE = "(none)"  # what stands for no value
@@ -28,7 +30,9 @@ MOST_SHIFTS = 4
 SMALLEST_SHIFT = 0.01
 CROWD = 10  # items per text, on average, below which a column of texts is names rather than groups
 
-_SPANS = ((5 * 365, "%Y"), (90, "%Y-%m"), (3, "%Y-%m-%d"))  # days from which on times are told so; else by hour
+# Days from which on times are told so: Polars' name of the step, and the form. What spans less is told by the hour.
+_SPANS = ((5 * 365, "1y", "%Y"), (90, "1mo", "%Y-%m"), (3, "1d", "%Y-%m-%d"))
+_HOURS = (0, "1h", "%Y-%m-%d %H h")
 
 
 def sentence(found: Concentration) -> str:
@@ -36,6 +40,38 @@ def sentence(found: Concentration) -> str:
     share = "over 99%" if 0.995 <= found.share < 1 else f"{found.share:.0%}"
     times = f"{found.times:.1f} times their share" if math.isfinite(found.times) else "which none was before"
     return f"{share} of the {found.kind} images are {found.column}={found.value}, {times}"
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def read_table(data: bytes, columns: Sequence[Column]) -> DataFrame:
+    """A split's `metadata.csv`: uuid, label and, typed, the other columns that it has. Raises Refused."""
+    forms = {one.name: one.type for one in columns if one.name not in {UUID, "label"} and one.type != "uuid"}
+    try:
+        heads = pl.read_csv(data, infer_schema=False, n_rows=0).columns
+        there = [name for name in forms if name in heads]
+        names = [UUID if UUID in heads else "file_name", "label"]
+        texts = pl.read_csv(data, infer_schema=False, columns=[*names, *there])
+        uuid = col(UUID) if UUID in heads else col("file_name").str.extract(r"([^/]+)\.[a-z]+$").alias(UUID)
+        return texts.select(uuid, "label", *(_typed(name, forms[name]) for name in there))
+    except pl.exceptions.PolarsError as error:
+        raise Refused("a metadata.csv cannot be read", fix="build the dataset again") from error
+
+
+def _typed(name: str, form: str) -> pl.Expr:
+    """As `build` wrote it (`cells.as_text`); what is no such value is none."""
+    text = col(name)
+    match form:
+        case "integer":
+            return text.cast(pl.Int64, strict=False)
+        case "number":
+            return text.cast(pl.Float64, strict=False)
+        case "date":
+            return text.str.to_date("%Y-%m-%d", strict=False)
+        case "datetime":
+            return text.str.strip_suffix("Z").str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+    return text
 
 
 # --- columns as values ------------------------------------------------------------------------------------------------
@@ -56,24 +92,22 @@ def _as_values(before: Series, after: Series) -> tuple[Series, Series]:
     if before.dtype != after.dtype:
         return before.cast(pl.String).fill_null(NONE), after.cast(pl.String).fill_null(NONE)
     if before.dtype.is_temporal():
-        return _named(before, after, _times(before, after))
+        return _by_time(before, after)
     if before.dtype.is_numeric():
         return _binned(before, after)
     return before.cast(pl.String).fill_null(NONE), after.cast(pl.String).fill_null(NONE)
 
 
-def _times(before: Series, after: Series) -> str:
+def _by_time(before: Series, after: Series) -> tuple[Series, Series]:
     moments = [moment for side in (before, after) for moment in (side.min(), side.max()) if moment is not None]
     days = (max(moments) - min(moments)).total_seconds() / 86_400 if moments else 0
-    hours = "%Y-%m-%d %H h" if before.dtype == pl.Datetime else "%Y-%m-%d"
-    return next((form for least, form in _SPANS if days >= least), hours)
-
-
-def _named(before: Series, after: Series, form: str) -> tuple[Series, Series]:
-    texts = [side.dt.to_string(form) for side in (before, after)]
-    names = pl.concat([texts[0].unique(), texts[1].unique()]).drop_nulls().unique().sort()
-    order = pl.Enum([*names, NONE])
-    return texts[0].fill_null(NONE).cast(order), texts[1].fill_null(NONE).cast(order)
+    hours = _HOURS if before.dtype == pl.Datetime else _SPANS[-1]
+    _, step, form = next((one for one in _SPANS if days >= one[0]), hours)
+    starts = [side.dt.truncate(step) for side in (before, after)]
+    distinct = pl.concat([side.unique() for side in starts]).drop_nulls().unique().sort()
+    texts = distinct.dt.to_string(form)
+    order = pl.Enum([*texts, NONE])
+    return tuple(side.replace_strict(distinct, texts, default=NONE, return_dtype=order) for side in starts)
 
 
 def _binned(before: Series, after: Series) -> tuple[Series, Series]:
@@ -95,8 +129,10 @@ def _places(numbers: Series, edges: Sequence[float]) -> Series:
 
 def _edges(numbers: Series) -> list[float]:
     """The deciles, to three digits: easy to read, and they only have to be near."""
-    places = (numbers.quantile(place / BINS, "linear") for place in range(1, BINS))
-    return sorted({float(f"{place:.3g}") for place in places if place is not None})
+    ordered = numbers.drop_nulls().sort()
+    if ordered.is_empty():
+        return []
+    return sorted({float(f"{ordered[place * len(ordered) // BINS]:.3g}") for place in range(1, BINS)})
 
 
 def _labels(edges: Sequence[float]) -> list[str]:

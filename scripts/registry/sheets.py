@@ -69,8 +69,7 @@ def draw(name: str, title: str, pictures: Sequence[Picture], total: int, read: R
 
     An image that cannot be read or decoded is a grey tile that says why.
     """
-    # Pillow warns of broken EXIF and of bombs, and would do so in the middle of a report.
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(LANES) as pool:
+    with quiet(), ThreadPoolExecutor(LANES) as pool:
         tiles = list(pool.map(lambda picture: tile(read, picture.md5), pictures))
     columns = max(1, min(COLUMNS, len(pictures)))
     rows = -(-len(pictures) // columns)
@@ -82,6 +81,11 @@ def draw(name: str, title: str, pictures: Sequence[Picture], total: int, read: R
     shown = len(pictures)
     alt = _alt(title, pictures, total)
     return Sheet(name, title, total, shown, page.width, page.height, alt, _encode(page))
+
+
+def quiet() -> warnings.catch_warnings:
+    """Within it Pillow warns of no broken EXIF and no bomb: such an image is a tile that says so, or is passed over."""
+    return warnings.catch_warnings(action="ignore")
 
 
 def _alt(title: str, pictures: Sequence[Picture], total: int) -> str:

@@ -1,0 +1,110 @@
+"""`registry diff`."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from registry.workspace import Workspace, here
+
+if TYPE_CHECKING:
+    from registry.diff import Objects
+    from registry.evidence import Reader
+    from registry.tree import Tree
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[OLD] [NEW] [DATASET]")
+@click.option("--staged", is_flag=True, help="Compare with what the next commit would hold, not with the working tree.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "md"]), default="text", show_default=True)
+@click.option(
+    "--sheets",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also look at the images: put contact sheets of them here, and say which look like others.",
+)
+def command(names: tuple[str, ...], form: str, sheets: Path | None, *, staged: bool) -> None:
+    """Say how datasets differ between two revisions.
+
+    OLD and NEW are revisions or tags: HEAD~1, origin/main, datasets/pets@v1.0.0. OLD is HEAD and NEW the working tree
+    when left out. DATASET is datasets/NAME; all that differ when left out. Only lists of files are read, unless
+    --sheets asks for pictures. The exit code is 0 also when something differs.
+    """
+    from contextlib import ExitStack
+
+    from registry import diff, differences, git
+
+    space = here()
+    revisions, only = _sort(names)
+    if len(revisions) + staged > 2:
+        raise click.UsageError("two trees at most: [OLD] [NEW], or [OLD] --staged")
+    with ExitStack() as trees:
+        old: Tree = trees.enter_context(git.Revision(space.root, revisions[0] if revisions else "HEAD"))
+        new: Tree = space.tree
+        if staged:
+            new = trees.enter_context(git.Index(space.root))
+        elif len(revisions) == 2:
+            new = trees.enter_context(git.Revision(space.root, revisions[1]))
+        changes = diff.compare(old, new, objects(space), only, pictures=sheets is not None)
+    for change in changes if sheets else ():
+        _write(change.id.name, change.sheets, sheets)
+    shown = {"text": differences.as_text, "json": differences.as_json, "md": differences.as_markdown}
+    click.echo(shown[form](changes), nl=False)
+
+
+def _sort(names: tuple[str, ...]) -> tuple[list[str], object]:
+    """The revisions, and the dataset: whatever is in the grammar of ids is one."""
+    from registry import artifacts, tags
+
+    revisions, found = [], []
+    for name in names:
+        try:
+            found.append(tags.parse_id(name))
+        except tags.InvalidName:
+            revisions.append(name)
+    if len(found) > 1:
+        raise click.UsageError("name one dataset, or none for all of them")
+    for artifact in found:
+        if artifact.kind is not artifacts.Kind.DATASET:
+            raise click.UsageError(f"{artifact} is a model: `registry evaluate` compares those")
+    return revisions, found[0] if found else None
+
+
+def _write(name: str, drawn: tuple, folder: Path) -> None:
+    from registry.files import write_atomically
+
+    for sheet in drawn:
+        path = folder / f"{name}-{sheet.name}.webp"
+        write_atomically(path, sheet.image)
+        click.echo(f"wrote {path}", err=True)
+
+
+def objects(space: Workspace) -> "Objects":
+    """Where objects of this registry are read: DVC's caches, then staging and production."""
+    from registry import dvc, likeness
+    from registry.diff import Objects
+    from registry.storage import open_store
+    from registry.stores import Folder
+
+    caches = [Folder(path) for path in dvc.cache_dirs(space.root)]
+    remotes = [open_store(remote, space.root) for remote in (space.settings.staging, space.settings.production)]
+    return Objects(_reader([*caches, *remotes]), _reader(caches), space.root / likeness.PATH)
+
+
+def _reader(stores: list) -> "Reader":
+    """Objects by md5, from the first store that has them whole; what cannot be asked has nothing."""
+    from registry.errors import RegistryError
+    from registry.pointers import object_key
+
+    def read(md5: str) -> bytes | None:
+        for store in stores:
+            try:
+                data = store.get(object_key(md5))
+            except RegistryError:
+                continue
+            if hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir"):
+                return data
+        return None
+
+    return read

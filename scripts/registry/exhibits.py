@@ -1,0 +1,124 @@
+"""The pictures of a change: contact sheets of its items, and the images that are or look the same as others."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+from polars import DataFrame, Series, col
+
+from registry import likeness, sheets
+from registry.evidence import Reader
+from registry.items import Items
+from registry.review import Sheet, Twins
+from registry.sheets import Picture
+from registry.values import Diff
+
+AT_ONCE = 2000  # images that one run decodes to learn what they look like: a few seconds
+MOST_TWINS = 50
+LANES = 4  # threads: the images come from a folder, and decoding keeps the processors busy
+
+
+# --- contact sheets ---------------------------------------------------------------------------------------------------
+
+
+def draw(diff: Diff, read: Reader) -> tuple[Sheet, ...]:
+    """A sheet each of what was added, removed and relabelled, where anything was; `read` is asked for what is shown."""
+    there, gone = col("md5_new").is_not_null(), col("md5_old").is_not_null()
+    kinds = (
+        ("added", "Added", "new", there & ~gone),
+        ("removed", "Removed", "old", gone & ~there),
+        ("relabelled", "Relabelled", "new", gone & there & (col("label_old") != col("label_new"))),
+    )
+    drawn = (_sheet(diff.rows.filter(chosen), name, title, side, read) for name, title, side, chosen in kinds)
+    return tuple(sheet for sheet in drawn if sheet)
+
+
+def _sheet(rows: DataFrame, name: str, title: str, side: str, read: Reader) -> Sheet | None:
+    if rows.is_empty():
+        return None
+    # A class of a relabelled image is where it was and where it is: each of these ways is to be seen.
+    way = pl.concat_str("label_old", "label_new", separator="\n", ignore_nulls=True)
+    chosen = sheets.choose(rows.select("uuid", pl.exclude("uuid"), way.alias("way"), md5=f"md5_{side}"), "way")
+    pictures = [_picture(row) for row in chosen.iter_rows(named=True)]
+    return sheets.draw(name, title, pictures, rows.height, read)
+
+
+def _picture(row: dict[str, str | None]) -> Picture:
+    labels, splits = (dict.fromkeys(row[f"{what}_{side}"] for side in ("old", "new")) for what in ("label", "split"))
+    places = " to ".join(split for split in splits if split)
+    return Picture(row["md5"], tuple(label for label in labels if label), f"{row['uuid'][:8]} · {places}")
+
+
+# --- twins ------------------------------------------------------------------------------------------------------------
+
+
+def same(new: Items) -> tuple[Twins, ...]:
+    """The items whose bytes another item of this version has too: each with the first of them, by uuid."""
+    if new.frame["md5"].n_unique() == new.frame.height:
+        return ()  # nearly always, and much faster to say
+    alike = new.frame.filter(col("md5").is_duplicated()).sort("md5", "uuid")
+    firsts = alike.unique("md5", keep="first", maintain_order=True)
+    both = alike.join(firsts, on="md5", suffix="_first").filter(col("uuid") != col("uuid_first"))
+    return tuple(_twins(row, 0, exact=True) for row in both.sort("uuid_first", "uuid").iter_rows(named=True))
+
+
+def _twins(row: dict[str, str], distance: int, *, exact: bool) -> Twins:
+    sides = (row[f"{what}{end}"] for what in ("uuid", "split", "label") for end in ("_first", ""))
+    return Twins(*sides, distance=distance, exact=exact)
+
+
+def alike(diff: Diff, new: Items, local: Reader, notes: Path) -> tuple[tuple[Twins, ...], str]:
+    """Items that the change added or gave other bytes and that look like another item; and what is not known of it.
+
+    Only what `local` has is decoded, AT_ONCE images at most; what was decoded once is remembered in `notes`.
+    """
+    fresh = diff.rows.filter(col("md5_new").is_not_null(), col("md5_old").ne_missing(col("md5_new")))["md5_new"]
+    if fresh.is_empty():
+        return (), ""
+    frame = new.frame.sort("uuid").unique("md5", keep="first", maintain_order=True)
+    wanted = frame.select("md5", is_fresh=col("md5").is_in(fresh.implode())).sort(~col("is_fresh"), "md5")
+    known = _look(wanted["md5"], local, notes)
+    parts = known.join(wanted, on="md5").partition_by("is_fresh", as_dict=True, include_key=False)
+    some, others = (parts.get((is_fresh,), known.clear()) for is_fresh in (True, False))
+    found = likeness.pairs(some, others)
+    unseen = wanted.join(known, on="md5", how="anti")["is_fresh"]
+    return tuple(_named(found, frame)), _missed(int(unseen.sum()), int((~unseen).sum()), wanted)
+
+
+def _look(md5s: Series, local: Reader, notes: Path) -> DataFrame:
+    known = likeness.recall(notes, md5s)
+    unknown = md5s.filter(~md5s.is_in(known["md5"].implode())).head(AT_ONCE).to_list()
+
+    def look(md5: str) -> tuple[bool, likeness.Look | None]:
+        data = local(md5)
+        return data is not None, likeness.look(data) if data is not None else None
+
+    with sheets.quiet(), ThreadPoolExecutor(LANES) as pool:
+        looked = dict(zip(unknown, pool.map(look, unknown), strict=True))
+    fresh = likeness.table({md5: found for md5, (was_there, found) in looked.items() if was_there})
+    if fresh.height:
+        likeness.note(notes, fresh)
+    return pl.concat([known, fresh])
+
+
+def _named(found: DataFrame, frame: DataFrame) -> Iterator[Twins]:
+    both = found.join(frame, left_on="first", right_on="md5", maintain_order="left").join(
+        frame, left_on="second", right_on="md5", suffix="_first", maintain_order="left"
+    )
+    for row in both.iter_rows(named=True):
+        yield _twins(row, row["distance"], exact=False)
+
+
+def _missed(fresh: int, others: int, wanted: DataFrame) -> str:
+    """What was not looked at, in words; empty where all was."""
+    news, olds = int(wanted["is_fresh"].sum()), int((~wanted["is_fresh"]).sum())
+    parts = [f"{fresh:,} of the {news:,} new images"] if fresh else []
+    parts += [f"{others:,} of the {olds:,} others"] if others else []
+    return f"whether new images look like others: not looked at are {' and '.join(parts)}" if parts else ""
+
+
+def order(twins: Iterator[Twins]) -> tuple[tuple[Twins, ...], int]:
+    """The MOST_TWINS pairs that matter most (same bytes, then in two splits, then nearest), and how many more."""
+    ranked = sorted(twins, key=lambda one: (not one.exact, one.first_split == one.second_split, one.distance))
+    return tuple(ranked[:MOST_TWINS]), max(0, len(ranked) - MOST_TWINS)
