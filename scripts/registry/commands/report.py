@@ -1,0 +1,100 @@
+"""`registry report`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from registry import git
+from registry.errors import RegistryError
+from registry.workspace import Workspace, here
+
+if TYPE_CHECKING:
+    from registry.report.assemble import Report
+    from registry.review import DatasetChange, ModelChange
+    from registry.values import Outcome
+
+OUT = ".registry/report"
+
+
+@click.command()
+@click.option("--base", metavar="REVISION", default="main", show_default=True, help="Compare with where we left this.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"The folder to write.  [default: {OUT}]")
+@click.option(
+    "--images",
+    type=click.Choice(["none", "local", "branch"]),
+    default="local",
+    show_default=True,
+    help="Where report.md finds its pictures: nowhere, in the folder, or on GitHub, on the branch `reports`.",
+)
+@click.option("--open", "opened", is_flag=True, help="Show report.html in the browser.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when the change is blocked.")
+def command(base: str, out: Path | None, images: str, *, opened: bool, exit_code: bool) -> None:
+    """Tell a reviewer what a change does: checks, data, pictures, models and gates.
+
+    Writes report.md (what CI posts to the pull request), report.html (the same and more, in one file), report.json, and
+    the pictures. Datasets are compared from pointers and lists of files; models are judged on the same images, and what
+    is missing for that is pulled and run. `report: {images: none}` in registry.yaml keeps images of the data out of it.
+    """
+    from registry.report import pictures
+
+    space = here()
+    folder = space.root / OUT if out is None else out
+    report = _report(space, base, time.monotonic())
+    allowed = _allows_pictures(space)
+    report = report if allowed else pictures.without_sheets(report)
+    pictures.write(report, folder, shown=allowed and images != "none")
+    if images == "branch" and allowed:
+        pictures.publish(space.root, folder)
+    click.echo(f"{report.state.value}: {report.sentence}")
+    for name in ("report.md", "report.html", "report.json"):
+        click.echo(str(folder / name))
+    if opened:
+        click.launch(str((folder / "report.html").resolve()))
+    if exit_code and report.state.value == "blocked":
+        raise click.exceptions.Exit(1)
+
+
+def _report(space: Workspace, base: str, started: float) -> "Report":
+    from registry import hardware
+    from registry.report.assemble import assemble
+    from registry.review import Repeat
+
+    start = git.merge_base(space.root, git.resolve(space.root, base), "HEAD")
+    outcomes = _checked(space, base)
+    datasets, models = _compared(space, start)
+    head = git.resolve(space.root, "HEAD")
+    commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}")
+    repeat = Repeat(commands, start, head, hardware.measure(started, 0))
+    return assemble(outcomes, datasets, models, repeat)
+
+
+def _checked(space: Workspace, base: str) -> "tuple[Outcome, ...]":
+    from registry import check, facts
+    from registry.commands.check import reader, with_stored
+
+    change = facts.since(space.root, base)
+    with git.History(space.root) as history:
+        known = facts.gather(change, history, reader(space))
+    return check.run(with_stored(space, known, change))
+
+
+def _compared(space: Workspace, start: str) -> "tuple[tuple[DatasetChange, ...], tuple[ModelChange, ...]]":
+    from registry import diff, evaluate
+    from registry.commands.check import reader
+    from registry.commands.diff import objects
+    from registry.commands.evaluate import compare
+
+    with git.Revision(space.root, start) as old:
+        datasets = diff.compare(old, space.tree, objects(space), pictures=_allows_pictures(space))
+        models = compare(space, old, space.tree, evaluate.changed(old, space.tree), reader(space))
+    return datasets, models
+
+
+def _allows_pictures(space: Workspace) -> bool:
+    """Whether images of the data may be shown; not where nobody can read what the settings say."""
+    try:
+        return space.settings.pictures
+    except RegistryError:
+        return False

@@ -1,0 +1,117 @@
+"""Puts a report together: the verdict, the tally of checks, every finding worst first, and its sections."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from registry import formats
+from registry.report import datasets as dataset_sections
+from registry.report import models as model_sections
+from registry.report import wording
+from registry.report.blocks import Section
+from registry.report.sentence import sentence
+from registry.review import DatasetChange, ModelChange, Repeat
+from registry.values import Finding, Kind, Outcome, Verdict
+
+
+class State(StrEnum):
+    """What may become of the pull request."""
+
+    READY = "ready"
+    NEEDS_OWNER = "needs an owner"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many checks passed, asked for an owner, failed or could not run; the last are never among the first."""
+
+    passed: int
+    needs_owner: int
+    failed: int
+    not_run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that a reviewer is told; `sections` are the datasets, then the models."""
+
+    state: State
+    sentence: str
+    tally: Tally
+    findings: tuple[Finding, ...]
+    not_run: tuple[Outcome, ...]
+    datasets: tuple[DatasetChange, ...]
+    models: tuple[ModelChange, ...]
+    sections: tuple[Section, ...]
+    repeat: Repeat
+
+
+def assemble(
+    outcomes: Sequence[Outcome], datasets: Sequence[DatasetChange], models: Sequence[ModelChange], repeat: Repeat
+) -> Report:
+    """The report of a change: what `check`, `diff` and `evaluate` found, joined and sorted by name."""
+    datasets = tuple(sorted(datasets, key=lambda one: one.id))
+    models = tuple(sorted(models, key=lambda one: one.id))
+    outcomes = (*_without_judged(outcomes, models), *_of_change(datasets, models))
+    findings = formats.findings(outcomes)
+    not_run = tuple(one for one in outcomes if one.not_run)
+    sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
+    said = sentence(datasets, models)
+    return Report(
+        _state(findings, not_run), said, tally(outcomes), findings, not_run, datasets, models, sections, repeat
+    )
+
+
+def _state(findings: Sequence[Finding], not_run: Sequence[Outcome]) -> State:
+    if any(one.verdict is Verdict.WRONG for one in findings):
+        return State.BLOCKED
+    return State.NEEDS_OWNER if findings or not_run else State.READY
+
+
+def tally(outcomes: Sequence[Outcome]) -> Tally:
+    """The checks by what became of them."""
+    ran = [one.verdict for one in outcomes if not one.not_run]
+    counts = (ran.count(verdict) for verdict in (Verdict.OK, Verdict.NEEDS_OWNER, Verdict.WRONG))
+    return Tally(*counts, len(outcomes) - len(ran))
+
+
+def _without_judged(outcomes: Sequence[Outcome], models: Sequence[ModelChange]) -> Iterator[Outcome]:
+    """What `check` says of a model's gates, unless they were judged again here, with the base model at hand."""
+    judged = {one.id for one in models if one.gates}
+    yield from (one for one in outcomes if one.check != "gates" or one.artifact not in judged or one.not_run)
+
+
+def _of_change(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> Iterator[Outcome]:
+    for dataset in (one for one in datasets if one.new is not None):
+        yield Outcome("twins", dataset.id, tuple(_twins(dataset)), dataset.unknown)
+    for model in models:
+        if model.gates:
+            yield Outcome("gates", model.id, tuple(_gates(model)))
+        if model.unknown or (model.trained and model.old is not None and model.new is not None):
+            yield Outcome("compared", model.id, not_run=model.unknown)
+
+
+def _twins(change: DatasetChange) -> Iterator[Finding]:
+    path = f"{change.id}/prepared.dvc"
+    leaks = [one for one in change.twins if one.first_split != one.second_split]
+    for found, what in (
+        ([one for one in leaks if one.exact], "with the same bytes lie in different splits"),
+        ([one for one in leaks if not one.exact], "that look the same lie in different splits"),
+        ([one for one in change.twins if one not in leaks], "are or look the same"),
+    ):
+        if found:
+            fix = "look at the pairs in the report; set split.group_by, or exclude one of each"
+            said = f"{wording.many(len(found), 'pair')} of images {what}"
+            yield Finding("twins", change.id, Verdict.NEEDS_OWNER, said, path, fix=fix)
+
+
+def _gates(change: ModelChange) -> Iterator[Finding]:
+    path = f"{change.id}/{Kind.MODEL}.yaml"
+    for one in change.gates:
+        if one.held is False:
+            fix = "train a better model, or talk about the gate"
+            yield Finding("gates", change.id, Verdict.WRONG, one.message, path, one.line, fix)
+        elif one.held is None:
+            fix = "an owner decides whether the model may pass without it"
+            yield Finding("gates", change.id, Verdict.NEEDS_OWNER, one.message, path, one.line, fix)

@@ -1,0 +1,87 @@
+"""What a report is made of: blocks that hold plain text, which `markdown` and `page` escape and lay out."""
+
+from dataclasses import dataclass
+
+from registry.report.charts import Chart
+from registry.review import Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A piece of a line that is a name, a path or a command."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Strong:
+    """A piece of a line that catches the eye."""
+
+    text: str
+
+
+Line = tuple[str | Code | Strong, ...]  # every piece may hold text from a manifest: no renderer trusts any
+
+
+@dataclass(frozen=True, slots=True)
+class Para:
+    """A paragraph."""
+
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Bullets:
+    """A list."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; `sides` has one letter for each column, `l` or `r` (numbers)."""
+
+    head: tuple[str, ...]
+    sides: str
+    rows: tuple[tuple[Line, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Commands to type, one on each line."""
+
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A chart (drawn for light and for dark) or a contact sheet; `name` is fit for a file, without its ending."""
+
+    name: str
+    alt: str
+    source: Chart | Sheet
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """Something folded away; `kind` says when a comment that is too long leaves it out (`markdown.LEFT_OUT`)."""
+
+    kind: str
+    title: str
+    blocks: tuple["Block", ...]
+    is_open: bool = False
+
+
+Block = Para | Bullets | Table | Commands | Picture | Detail
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One artifact (or the gates, or how to repeat it): a title, one sentence, and what stands below it.
+
+    The `headline` is what is left of a section when nothing else of it fits.
+    """
+
+    title: str
+    headline: Line
+    blocks: tuple[Block, ...] = ()

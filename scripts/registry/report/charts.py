@@ -1,0 +1,218 @@
+"""The charts of a report: what each shows, and drawing it for GitHub's light and dark themes as SVG or PNG.
+
+Drawn by Vega inside vl-convert, in a font that it brings along: no browser, no network, the same bytes everywhere.
+"""
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import polars as pl
+from polars import DataFrame, col
+
+from registry.report.escape import one_line
+from registry.values import Counts
+
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
+
+WIDTH = 420  # of the plot, without its axes, in CSS pixels
+CLASSES = 20  # bars of a chart
+CONFUSED = 30  # classes of a confusion matrix that can still be read
+SCALE = 2  # pixels of a PNG for each CSS pixel
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+THEMES = ("light", "dark")
+_BEFORE_AFTER = ["before", "after"]
+_BASE_NEW = ["base", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours of GitHub's own themes, so that a chart looks like part of the page."""
+
+    ground: str
+    ink: str
+    muted: str
+    grid: str
+    series: tuple[str, str]  # before, after
+    ramp: tuple[str, str]  # few, many
+
+
+_COLOURS = {
+    "light": Theme("#ffffff", "#1f2328", "#59636e", "#d8dee4", ("#9aa4ae", "#0969da"), ("#f3f6f9", "#54a0ef")),
+    "dark": Theme("#0d1117", "#f0f6fc", "#9198a1", "#30363d", ("#8b949e", "#4493f8"), ("#161b22", "#1f6feb")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A Vega-Lite specification without colours, as JSON."""
+
+    spec: str
+
+
+def labels(before: Counts, after: Counts) -> Chart:
+    """How many items each class has, over all splits; of many classes those that changed most."""
+    old, new = _by_class(before), _by_class(after)
+    names = sorted(old.keys() | new.keys(), key=lambda name: (-abs(new.get(name, 0) - old.get(name, 0)), name))
+    rows = [
+        (one_line(name), which, counts.get(name, 0))
+        for name in names[:CLASSES]
+        for which, counts in zip(_BEFORE_AFTER, (old, new), strict=True)
+    ]
+    frame = DataFrame(rows, schema=["label", "which", "items"], orient="row")
+    return _chart(_bars(frame, "label", "items", "items", sorted(frame["label"].unique())))
+
+
+def _by_class(counts: Counts) -> Mapping[str, int]:
+    totals: dict[str, int] = {}
+    for classes in counts.values():
+        for label, items in classes.items():
+            totals[label] = totals.get(label, 0) + items
+    return totals
+
+
+def shift(table: DataFrame) -> Chart:
+    """How the shares of a column's values moved (the table of `review.Shift`)."""
+    named = _clean(table, "value")
+    long = named.unpivot(["before", "after"], index="value", variable_name="which", value_name="share")
+    return _chart(_bars(long, "value", "share", "share of the items", named["value"].to_list(), percent=True))
+
+
+def _bars(
+    frame: DataFrame, name: str, size: str, title: str, order: list[str], *, percent: bool = False
+) -> "alt.Chart":
+    axis = alt.Axis(format="%" if percent else "~s", tickCount=5, tickMinStep=0 if percent else 1)
+    return (
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X(f"{size}:Q", title=title, axis=axis),
+            y=alt.Y(f"{name}:N", title=None, sort=order),
+            yOffset=alt.YOffset("which:N", sort=_BEFORE_AFTER),
+            color=_colour(_BEFORE_AFTER),
+        )
+        .properties(width=WIDTH, height=alt.Step(11))
+    )
+
+
+def curves(frame: DataFrame) -> Chart:
+    """Training curves of both models, one plot for each series (columns which, series, step, value)."""
+    series = sorted(frame["series"].unique())[:6]
+    plots = [
+        alt.Chart(frame.filter(col("series") == name), title=one_line(name))
+        .mark_line(point=alt.OverlayMarkDef(size=16))
+        .encode(
+            x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, tickCount=6, format="~s")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
+            color=_colour(_BASE_NEW),
+        )
+        .properties(width=190, height=120)
+        for name in series
+    ]
+    return _chart(alt.concat(*plots, columns=2))
+
+
+def confusion(frame: DataFrame) -> Chart:
+    """Confusion matrices side by side, with the counts (columns which, actual, predicted, images)."""
+    frame = _clean(frame, "actual", "predicted")
+    frame = frame.with_columns(share=col("images") / col("images").sum().over("which", "actual")).fill_nan(0)
+    classes = sorted({*frame["actual"], *frame["predicted"]})
+    side = max(26, min(44, 200 // max(1, len(classes))))
+    sort = {"sort": classes}
+    plots = []
+    for name in [name for name in _BASE_NEW if name in set(frame["which"])]:
+        cells = alt.Chart(frame.filter(col("which") == name), title=name).encode(
+            x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-40, orient="bottom"), **sort),
+            y=alt.Y("actual:N", title="actual", **sort),
+        )
+        ramp = alt.Scale(domain=[0, 1], range="heatmap")
+        squares = cells.mark_rect().encode(color=alt.Color("share:Q", scale=ramp, legend=None))
+        counts = cells.mark_text(fontSize=11).encode(text=alt.Text("images:Q", format=",d"))
+        plots.append((squares + counts).properties(width=alt.Step(side), height=alt.Step(side)))
+    return _chart(alt.hconcat(*plots))
+
+
+def calibration(frame: DataFrame) -> Chart:
+    """How often a model is right, against how sure it says it is (columns which, confidence, accuracy, images)."""
+    line = alt.Chart(DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})).mark_line(strokeDash=[2, 3])
+    unit = alt.Scale(domain=[0, 1])
+    points = (
+        alt.Chart(frame)
+        .mark_line(point=alt.OverlayMarkDef(size=30))
+        .encode(
+            x=alt.X("confidence:Q", title="says that it is sure", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
+            y=alt.Y("accuracy:Q", title="is right", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
+            color=_colour(_BASE_NEW),
+        )
+    )
+    ideal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8b949e"))
+    return _chart((ideal + points).properties(width=240, height=200))
+
+
+def _colour(domain: list[str]) -> "alt.Color":
+    return alt.Color(
+        "which:N",
+        title=None,
+        scale=alt.Scale(domain=domain, range="category"),
+        legend=alt.Legend(orient="top", symbolType="square"),
+    )
+
+
+def _chart(made: "TopLevelMixin") -> Chart:
+    return Chart(json.dumps(made.to_dict(), sort_keys=True))
+
+
+def _clean(frame: DataFrame, *names: str) -> DataFrame:
+    """Texts from data, without what would break the drawing; long ones are clipped by the axis (`labelLimit`)."""
+    texts = (col(name).cast(pl.String).fill_null("(none)") for name in names)
+    return frame.with_columns(text.map_elements(one_line, return_dtype=pl.String) for text in texts)
+
+
+def svg(chart: Chart, theme: str) -> bytes:
+    """The chart as SVG for `light` or `dark`."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(json.loads(chart.spec), config=_config(theme)).encode()
+
+
+def png(chart: Chart, theme: str) -> bytes:
+    """The chart as PNG, SCALE pixels for each CSS pixel; 64 colours are enough, and make it a fifth of the size."""
+    import vl_convert
+    from PIL import Image
+
+    drawn = vl_convert.vegalite_to_png(json.loads(chart.spec), scale=SCALE, config=_config(theme))
+    buffer = BytesIO()
+    few = Image.open(BytesIO(drawn)).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    few.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def png_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a PNG's chart in CSS pixels."""
+    width, height = struct.unpack(">II", data[16:24])  # the first chunk is always IHDR
+    return width // SCALE, height // SCALE
+
+
+def _config(theme: str) -> dict[str, Any]:
+    of = _COLOURS[theme]
+    axis = {
+        "labelColor": of.muted, "titleColor": of.muted, "gridColor": of.grid, "domainColor": of.grid,
+        "tickColor": of.grid, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
+        "labelLimit": 180,
+    }  # fmt: skip
+    return {
+        "background": of.ground,
+        "font": FONT,
+        "padding": 8,
+        "axis": axis,
+        "legend": {"labelColor": of.ink, "labelFontSize": 12, "symbolSize": 90},
+        "title": {"color": of.ink, "fontSize": 12, "fontWeight": "bold"},
+        "text": {"color": of.ink},
+        "view": {"stroke": of.grid, "continuousWidth": 300},
+        "range": {"category": list(of.series), "heatmap": list(of.ramp)},
+    }

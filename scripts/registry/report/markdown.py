@@ -1,0 +1,172 @@
+"""A report as Markdown for a pull request's comment: folded, and short enough for GitHub.
+
+What does not fit is left out in a stated order: whole parts first (LEFT_OUT), then all but the headlines, then findings
+and headlines beyond a number. Nothing is ever cut in the middle, and `report.html` has all.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from registry.report import wording
+from registry.report.assemble import Report, State
+from registry.report.blocks import Block, Bullets, Code, Commands, Detail, Line, Para, Picture, Section, Strong, Table
+from registry.report.closing import finding_line, not_run_table, repeat_blocks
+from registry.report.escape import markdown, markdown_attribute, markdown_code, markdown_html, markdown_lines
+
+LIMIT = 64_000  # GitHub takes 65,536 characters; what posts the comment adds a line or two
+LEFT_OUT = (
+    "words", "params", "calibration", "curves", "columns", "metrics", "flips", "findings", "counts", "twins",
+    "transitions", "confusion", "labels", "slices", "checks", "pictures",
+)  # fmt: skip
+ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
+ROWS = 25  # of a table
+MOST_FINDINGS = 100  # more are told in the other two
+OPEN = 3  # sections that stand open; more are folded
+MARKS = {State.READY: "✅ Ready", State.NEEDS_OWNER: "⚠️ Needs an owner", State.BLOCKED: "⛔ Blocked"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a picture can be seen; `dark` is for GitHub's dark theme, `width` in CSS pixels."""
+
+    light: str
+    dark: str
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """How much of a report is shown: kinds of details left out, headlines alone, at most so many of each."""
+
+    without: tuple[str, ...] = ()
+    headlines: bool = False
+    findings: int = 20
+    sections: int = 1000
+
+
+def render(report: Report, links: Mapping[str, Link], limit: int = LIMIT) -> str:
+    """The report in at most `limit` characters (as UTF-16 units). A picture without a link is not shown."""
+    for fit in _fits():
+        text = _render(report, links, fit)
+        if _length(text) <= limit:
+            break
+    return text
+
+
+def _length(text: str) -> int:
+    # Room for the addresses that pictures get at GitHub, so that a report is the same here and there.
+    return len(text.encode("utf-16-le")) // 2 + ADDRESS * (text.count(' src="') + text.count(' srcset="'))
+
+
+def _fits() -> Iterator[_Fit]:
+    yield from (_Fit(LEFT_OUT[:count]) for count in range(len(LEFT_OUT) + 1))
+    yield _Fit(LEFT_OUT, headlines=True)
+    yield from (_Fit(LEFT_OUT, True, number, number) for number in (20, 10, 3, 0))
+
+
+def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
+    parts = [f"## {MARKS[report.state]}", _piece(Strong(report.sentence)), _tally(report)]
+    parts += _findings(report, fit)
+    parts += _sections(report, links, fit)
+    closing = [Detail("repeat", "How to repeat this", repeat_blocks(report.repeat))]
+    if report.not_run:
+        closing.insert(0, Detail("checks", "Checks that could not run", (not_run_table(report.not_run),)))
+    parts += [text for block in closing if (text := _block(block, links, fit))]
+    if fit.without:
+        kinds = "everything but the headlines" if fit.headlines else ", ".join(fit.without)
+        parts.append(f"Left out, because a comment has 65,536 characters: {kinds}. `report.html` has all.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _tally(report: Report) -> str:
+    tally = report.tally
+    parts = [f"✅ {wording.many(tally.passed, 'check')} passed"]
+    asking = "asks" if tally.needs_owner == 1 else "ask"
+    parts += [f"⚠️ {tally.needs_owner} {asking} for an owner"] * bool(tally.needs_owner)
+    parts += [f"⛔ {tally.failed} failed"] * bool(tally.failed)
+    parts += [f"⚪ {tally.not_run} could not run"] * bool(tally.not_run)
+    return " · ".join(parts)
+
+
+def _findings(report: Report, fit: _Fit) -> list[str]:
+    lines = [f"- {_line(finding_line(one))}" for one in report.findings[:MOST_FINDINGS]]
+    shown, folded = lines[: fit.findings], [] if "findings" in fit.without else lines[fit.findings :]
+    rest = len(report.findings) - len(shown) - len(folded)
+    last = [f"- and {wording.many(rest, 'more finding' if shown else 'finding')} in `report.html`"] * bool(rest)
+    if folded:
+        return ["### Findings", "\n".join(shown), _fold("More findings", ["\n".join([*folded, *last])])]
+    return ["### Findings", "\n".join([*shown, *last])] if report.findings else []
+
+
+def _sections(report: Report, links: Mapping[str, Link], fit: _Fit) -> list[str]:
+    shown = report.sections[: fit.sections]
+    rest = len(report.sections) - len(shown)
+    more = f"- and {wording.many(rest, 'more artifact' if shown else 'artifact')} in `report.html`"
+    if fit.headlines:
+        lines = [f"- {_line(one.headline)}" for one in shown] + [more] * bool(rest)
+        return ["\n".join(lines)]
+    folded = len(shown) > OPEN
+    return [text for one in shown for text in _section(one, links, fit, folded=folded)]
+
+
+def _section(section: Section, links: Mapping[str, Link], fit: _Fit, *, folded: bool) -> Iterator[str]:
+    blocks = [text for block in section.blocks if (text := _block(block, links, fit))]
+    if folded:
+        yield _fold(section.title, [_line(section.headline), *blocks])
+    else:
+        yield from (f"### {markdown(section.title)}", *blocks)
+
+
+def _fold(title: str, body: list[str], *, is_open: bool = False) -> str:
+    start = f"<details{' open' if is_open else ''}><summary>{markdown_html(title)}</summary>"
+    return "\n\n".join([start, *body, "</details>"])
+
+
+def _block(block: Block, links: Mapping[str, Link], fit: _Fit) -> str:
+    match block:
+        case Para(line):
+            return _line(line)
+        case Bullets(lines):
+            return "\n".join(f"- {_line(line)}" for line in lines)
+        case Table():
+            return _table(block)
+        case Commands(lines):
+            return markdown_lines(lines)
+        case Picture():
+            return _picture(block, links)
+        case Detail(kind):
+            body = [] if kind in fit.without else [text for part in block.blocks if (text := _block(part, links, fit))]
+            return _fold(block.title, body, is_open=block.is_open) if body else ""
+
+
+def _line(line: Line) -> str:
+    return "".join(map(_piece, line)).strip()
+
+
+def _piece(piece: str | Code | Strong) -> str:
+    match piece:
+        case Code(text):
+            return markdown_code(text)
+        case Strong(text):
+            return f"**{markdown(text.strip())}**" if text.strip() else ""
+    return markdown(piece)
+
+
+def _table(table: Table) -> str:
+    rule = {"l": ":--", "r": "--:"}
+    rows = [[markdown(name) for name in table.head], [rule[side] for side in table.sides]]
+    rows += [[_line(cell) for cell in row] for row in table.rows[:ROWS]]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    if rest := len(table.rows) - ROWS:
+        lines += ["", f"and {wording.many(rest, 'more row')} in `report.html`"] * (rest > 0)
+    return "\n".join(lines)
+
+
+def _picture(picture: Picture, links: Mapping[str, Link]) -> str:
+    link = links.get(picture.name)
+    if link is None:
+        return ""
+    image = f'<img alt="{markdown_attribute(picture.alt)}" src="{link.light}" width="{link.width}">'
+    if link.light == link.dark:
+        return image
+    return f'<picture><source media="(prefers-color-scheme: dark)" srcset="{link.dark}">{image}</picture>'

@@ -1,0 +1,107 @@
+"""Whole reports for eight situations; `pytest --update-goldens tests/report` writes them anew."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+import situations
+from registry.report import markdown, page, pictures, record
+from registry.report.assemble import Report
+from registry.report.blocks import Detail
+
+Demand = Callable[[str, str], None]
+ADDRESS = "https://github.com/acme/data/raw/0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Report:
+    """Forty artifacts."""
+    return situations.many(40)
+
+
+@pytest.fixture(params=situations.EIGHT, scope="module")
+def situation(request: pytest.FixtureRequest) -> tuple[str, Report]:
+    return request.param, situations.EIGHT[request.param]()
+
+
+def linked(report: Report) -> dict[str, markdown.Link]:
+    """Links as `pictures` makes them, without drawing anything."""
+    found = pictures._pictures(block for section in report.sections for block in section.blocks)
+    return {
+        one.name: markdown.Link(f"{ADDRESS}/{one.name}-light.png", f"{ADDRESS}/{one.name}-dark.png", 400)
+        for one in found
+    }
+
+
+def test_markdown(situation: tuple[str, Report], golden: Demand) -> None:
+    name, report = situation
+    golden(f"{name}.md", markdown.render(report, linked(report)))
+
+
+def test_markdown_of_much_in_little_room(golden: Demand) -> None:
+    report = situations.many()
+    golden("many_in_20000.md", markdown.render(report, linked(report), 20_000))
+
+
+def test_page(situation: tuple[str, Report], golden: Demand) -> None:
+    name, report = situation
+    html = page.render(report)
+    golden(f"{name}.html", re.sub(r"base64,[A-Za-z0-9+/=]+", "base64,…", html))
+
+
+def test_json(situation: tuple[str, Report], golden: Demand) -> None:
+    name, report = situation
+    golden(f"{name}.json", record.render(report))
+
+
+# --- what fits --------------------------------------------------------------------------------------------------------
+
+
+def utf16(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+@pytest.mark.parametrize("limit", [60_000, 30_000, 15_000, 8_000, 4_000, 2_000])
+def test_a_comment_keeps_its_limit_and_no_table_is_cut(limit: int, crowd: Report) -> None:
+    text = markdown.render(crowd, linked(crowd), limit)
+    assert utf16(text) <= limit
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({line.replace("\\|", "").count("|") for line in table.splitlines()}) == 1
+    assert text.count("<details") == text.count("</details>")
+    assert "`report.html` has all." in text
+
+
+def test_what_is_left_out_goes_in_the_stated_order() -> None:
+    report = situations.trained()
+    everything = markdown.render(report, {})
+    shorter = markdown.render(report, {}, len(everything) - 1)
+    assert "Left out" not in everything
+    assert "Left out, because a comment has 65,536 characters: words, params" in shorter
+    assert "Parameters that changed" in everything
+    assert "Parameters that changed" not in shorter
+
+
+def test_beyond_a_number_findings_are_folded_and_then_counted(crowd: Report) -> None:
+    text = markdown.render(crowd, {}, 10**9)
+    shown, _, folded = text.partition("<summary>More findings</summary>")
+    assert shown.count("\n- ⚠️") == 20
+    assert folded.count("\n- ⚠️") == 80
+    assert "- and 640 more findings in `report.html`" in folded
+
+
+def test_every_detail_has_its_place_in_that_order() -> None:
+    kinds = {
+        block.kind
+        for make in situations.EIGHT.values()
+        for section in make().sections
+        for block in section.blocks
+        if isinstance(block, Detail)
+    }
+    assert kinds <= set(markdown.LEFT_OUT)
+
+
+def test_astral_characters_count_twice_as_github_may_count_them(crowd: Report) -> None:
+    loud = replace(crowd, findings=tuple(replace(one, message="🦊" * 600) for one in crowd.findings))
+    assert utf16(markdown.render(loud, {})) <= markdown.LIMIT
