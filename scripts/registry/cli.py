@@ -25,6 +25,7 @@ COMMANDS = (
     ("withdraw", "Say of a published version that nobody should use it, and why."),
     ("gc", "Delete from staging what no branch, tag or pull request refers to."),
     ("evaluate", "Compare models with those of a base revision, and judge their gates."),
+    ("report", "Tell a reviewer what a change does: for the pull request, the browser and programs."),
     ("reproduce", "Train a published model again from its tag, and compare the metrics."),
     ("list", "Show the artifacts, their versions and where they are used."),
     ("init", "Make a fresh copy of the template your registry: names, owners, storage."),
