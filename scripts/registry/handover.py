@@ -134,15 +134,18 @@ def _message(files: Mapping[str, bytes | None]) -> str:
 STATES = {"ready": "success", "needs an owner": "success", "blocked": "failure"}
 
 
-def read_status(data: bytes) -> tuple[str, str]:
-    """A report.json as a commit status: its state, and the words, one line. Raises InvalidDocument.
+def read_status(data: bytes, jobs: Mapping[str, str]) -> tuple[str, str]:
+    """A report.json and the results of the jobs before as a commit status: its state, and one line of words.
 
-    A change that needs an owner's eye passes: the owner's review is what branch protection asks for besides.
+    A change that needs an owner's eye passes: the owner's review is what branch protection asks for besides. Raises
+    InvalidDocument where it is no report.
     """
     try:
         told = json.loads(data)
-        verdict, sentence = told["verdict"], told["sentence"]
-        state = STATES[verdict]
+        state, words = STATES[told["verdict"]], f"{told['verdict']}: {told['sentence']}"
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidDocument("report.json", "is no report of `registry report`", fix=FIX) from error
-    return state, " ".join(f"{verdict}: {sentence}".split())
+    failed = [f"{job}: {result}" for job, result in jobs.items() if result != "success"]
+    if failed and state == "success":
+        state, words = "failure", f"{', '.join(failed)} ({words})"
+    return state, " ".join(words.split())

@@ -1,4 +1,7 @@
-"""Workflows run by act in a world of their own: a bare Git remote, stores, and a GitHub on loopback."""
+"""Workflows run by act in a world of their own: a bare Git remote, and S3 and GitHub on loopback.
+
+A job has the rights of the role that it takes, and none before: the roles' policies are those of infra/aws.yaml.
+"""
 
 import json
 import os
@@ -6,13 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import making
+from infra.stack import PRODUCTION, REQUIRED, STAGING, Stack
+from registry.demo.seaweedfs import REGION, S3Server
 from servers.github import TOKEN, GitHub, serve
 from workflows.documents import ROOT
 
@@ -26,15 +31,35 @@ FILES = (
 )  # fmt: skip
 
 
+# What the workflows call the roles, and what the template calls their policies.
+ROLES = {
+    "AWS_PULL_REQUEST_ROLE": "PullRequestPolicy", "AWS_PUBLISH_ROLE": "PublishPolicy",
+    "AWS_REFRESH_ROLE": "ContributorPolicy",
+}  # fmt: skip
+
+
+def roles() -> dict[str, Any]:
+    """Each role's policy, for a server that has an identity for each."""
+    policies = Stack(**REQUIRED).of_type("AWS::IAM::ManagedPolicy")
+    return {role: policies[policy]["PolicyDocument"] for role, policy in ROLES.items()}
+
+
 @dataclass
 class Ran:
     """What act did: its exit code, job → result (`success`, `failure`), and per job the steps with their results."""
 
     code: int
-    log: str
+    errors: str
     jobs: dict[str, str] = field(default_factory=dict)
     steps: dict[str, dict[str, str]] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def log(self) -> str:
+        """What all jobs said, for a person who looks for a fault."""
+        return "\n".join(
+            [self.errors, *(f"--- {job}: {self.jobs.get(job)}\n{text}" for job, text in self.said.items())]
+        )
 
     def step(self, job: str, name: str) -> str:
         """The result of a step; `not run` for one that was skipped."""
@@ -43,9 +68,10 @@ class Ran:
 
 @dataclass
 class World:
-    """A contributor's clone `root`, its remote `origin.git`, its stores and its GitHub."""
+    """A contributor's clone `root`, its remote `origin.git`, its buckets and its GitHub."""
 
     top: Path
+    server: S3Server
     github: GitHub
     cml: bool = True
 
@@ -56,6 +82,15 @@ class World:
     @property
     def origin(self) -> Path:
         return self.top / "origin.git"
+
+    def keys(self, prefix: str, bucket: str = PRODUCTION) -> set[str]:
+        """The keys of a bucket."""
+        told = self.server.client().list_objects_v2(Bucket=bucket, Prefix=prefix)
+        return {row["Key"] for row in told.get("Contents", ())}
+
+    def run(self, *args: str) -> str:
+        """The `registry` command as a contributor types it."""
+        return command(self.root, self.server, *args)
 
     def push_branch(self, name: str, *, number: int = 1) -> str:
         """Push HEAD as a branch and, as GitHub does, what merging it into main would make; the head commit."""
@@ -97,7 +132,8 @@ class World:
         env = {
             **self.github.env(), "GITHUB_REPOSITORY": self.github.repository, "GIT_CONFIG_NOSYSTEM": "1",
             "ACT_ORIGIN": str(self.origin), "ACT_REF": ref, "ACT_STUBS": str(STUBS), "ACT_VENV": str(VENV),
-            "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_CML": str(STUBS / "cml") if self.cml else "",
+            "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_ROLES": str(self.top / "roles"),
+            "ACT_CML": str(STUBS / "cml") if self.cml else "",
         }  # fmt: skip
         options = [
             "-W", f".github/workflows/{workflow}", "-e", str(self.top / "event.json"), "--json", "--no-skip-checkout",
@@ -105,12 +141,14 @@ class World:
             "-P", "ubuntu-latest=-self-hosted", "-P", "self-hosted=-self-hosted",
         ]  # fmt: skip
         options += [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
+        options += [word for role in ROLES for word in ("--var", f"{role}={role}")] + ["--var", f"AWS_REGION={REGION}"]
         options += [word for stub in _stubs() for word in ("--local-repository", stub)]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))}
         home = {"HOME": str(self.top / "home"), "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
         shutil.rmtree(self.top / "artifacts", ignore_errors=True)
         done = subprocess.run(
             [VENV / "bin/act", event, *options],
-            cwd=self.root, env={**os.environ, **home, "XDG_CACHE_HOME": str(self.top / "home/.cache")},
+            cwd=self.root, env={**clean, **home, "XDG_CACHE_HOME": str(self.top / "home/.cache")},
             capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return _read(done)
@@ -127,7 +165,7 @@ def _read(done: subprocess.CompletedProcess[str]) -> Ran:
 
     What comes before and after a step is reported under its name too, even where it is skipped.
     """
-    ran = Ran(done.returncode, done.stdout + done.stderr)
+    ran = Ran(done.returncode, done.stderr)
     for line in done.stdout.splitlines():
         row = json.loads(line) if line.startswith("{") else {}
         job = row.get("jobID", "")
@@ -143,7 +181,7 @@ def _read(done: subprocess.CompletedProcess[str]) -> Ran:
 # --- its beginning ----------------------------------------------------------------------------------------------------
 
 
-def found(top: Path, fill: Any) -> None:
+def found(top: Path, server: S3Server, fill: Callable[[Path], None]) -> None:
     """A registry with this project's .github, whose main is pushed; `fill` puts the artifacts into it."""
     root = top / "registry"
     for name in FILES:
@@ -152,21 +190,41 @@ def found(top: Path, fill: Any) -> None:
     shutil.copytree(ROOT / ".github", root / ".github")
     for path in root.glob(".github/workflows/*.yml"):  # act 0.2.89 does not know `$/`, the action of the same commit
         path.write_text(path.read_text().replace("uses: $/", "uses: ./"))
-    stores = "".join(f"['remote \"{name}\"']\n    url = {top / name}\n" for name in ("staging", "production"))
-    head, _, _ = (root / ".dvc/config").read_text().partition("['remote")
-    (root / ".dvc/config").write_text(head + stores)
+    _configure(root / ".dvc/config", server)
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", root], check=True)
     (top / "home").mkdir()
     shutil.copy(Path(os.environ["HOME"]) / ".gitconfig", top / "home")
+    (top / "roles").mkdir()
+    for role in ROLES:
+        lines = (f"{name}={value}\n" for name, value in server.env(role).items())
+        (top / "roles" / role).write_text("".join(lines))
     fill(root)
-    making.registry(root, "check", "--fix")
-    making.commit(root, "a registry")
     making.add_origin(root)
+    command(root, server, "check", "--fix")
+    making.commit(root, "a registry")
+    command(root, server, "push")
     making.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
 
 
+def command(root: Path, server: S3Server, *args: str, role: str = "AWS_REFRESH_ROLE") -> str:
+    """What the `registry` command says to somebody in a role."""
+    done = making.registry(root, *args, env={**os.environ, **server.env(role)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _configure(config: Path, server: S3Server) -> None:
+    """Staging and production on a server, in the words of `.dvc/config`."""
+    head, _, _ = config.read_text().partition("['remote")
+    places = {"staging": STAGING, "production": PRODUCTION}
+    options = f"    endpointurl = {server.url}\n    region = {REGION}\n"
+    config.write_text(
+        head + "".join(f"['remote \"{name}\"']\n    url = s3://{bucket}\n{options}" for name, bucket in places.items())
+    )
+
+
 @contextmanager
-def world(top: Path) -> Iterator[World]:
+def world(top: Path, server: S3Server) -> Iterator[World]:
     """The world in a folder that `found` made, with a GitHub that listens."""
     with serve(GitHub(origin=top / "origin.git")) as github:
-        yield World(top, github)
+        yield World(top, server, github)

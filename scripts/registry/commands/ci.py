@@ -45,13 +45,18 @@ def pictures(folder: Path) -> None:
 @click.argument("report", metavar="REPORT.JSON", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--commit", required=True, help="The commit that gets the status.")
 @click.option("--url", default="", help="Where the details are.")
-def gate(report: Path, commit: str, url: str) -> None:
-    """Set the commit status registry/gate to what a report says: blocked is a failure, everything else passes."""
+@click.option("--job", "jobs", multiple=True, metavar="NAME=RESULT", help="A job before, of which success is demanded.")
+def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
+    """Set the commit status registry/gate to what a report says: blocked is a failure, everything else passes.
+
+    Prints state=success or state=failure.
+    """
     from registry import github, handover
 
-    state, words = handover.read_status(report.read_bytes())
+    state, words = handover.read_status(report.read_bytes(), dict(job.split("=", 1) for job in jobs))
     github.set_status(github.connect(here().root), commit, "registry/gate", state, words, url)
-    click.echo(f"registry/gate: {state} ({words})")
+    click.echo(f"registry/gate of {commit[:10]}: {words}", err=True)
+    click.echo(f"state={state}")
 
 
 @command.command()

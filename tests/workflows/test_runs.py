@@ -1,0 +1,160 @@
+"""The workflows run by act: pull requests good, bad and from a stranger, and a merge.
+
+That a job is skipped is no failure to act, so every job that is expected is asserted to have succeeded.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import making
+from infra.stack import PRODUCTION, STAGING
+from registry.demo.seaweedfs import S3Server
+from workflows import acting, pets
+from workflows.acting import World
+
+ALL_GOOD = dict.fromkeys(("validate", "train", "comment", "gate"), "success")
+WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3"), buckets=(STAGING, PRODUCTION), policies=acting.roles()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def _merged(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("merged") / "world"
+    acting.found(top, server, pets.found)
+    return top
+
+
+@pytest.fixture
+def merged(_merged: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
+    """A world whose main has datasets/pets and models/pets 1.0.0, not published yet."""
+    shutil.copytree(_merged, tmp_path / "world", symlinks=True)
+    with acting.world(tmp_path / "world", server) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def _released(_merged: Path, server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("released") / "world"
+    shutil.copytree(_merged, top, symlinks=True)
+    acting.command(top / "registry", server, "publish", role="AWS_PUBLISH_ROLE")
+    return top
+
+
+@pytest.fixture
+def released(_released: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
+    """`merged`, published."""
+    shutil.copytree(_released, tmp_path / "world", symlinks=True)
+    with acting.world(tmp_path / "world", server) as world:
+        yield world
+
+
+def propose(world: World, change: Callable[[Path], None], branch: str = "change") -> str:
+    """Commit a change, push its objects and then itself, as the hooks would; the head."""
+    change(world.root)
+    making.registry(world.root, "check", "--fix")
+    making.commit(world.root, branch)
+    world.run("push")
+    return world.push_branch(branch)
+
+
+def grow(root: Path) -> None:
+    pets.dataset(root, "1.1.0", train=9, test=9)
+    manifest = root / "models/pets/model.yaml"
+    manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0"))
+
+
+def test_a_merge_publishes(merged: World) -> None:
+    ran = merged.push_to_main()
+    assert (ran.code, ran.jobs) == (0, {"publish": "success"}), ran.log
+    tags = ["datasets/pets@v1.0.0", "models/pets@v1.0.0"]
+    assert making.git_in(merged.origin, "tag", "--list").splitlines() == tags
+    assert sorted(row["tag_name"] for row in merged.github.releases) == tags
+    pointer = (merged.root / "datasets/pets/prepared.dvc").read_text()
+    md5 = pointer.split("md5: ")[1].split(".dir")[0]
+    assert merged.keys(f"files/md5/{md5[:2]}/{md5[2:]}") == {f"files/md5/{md5[:2]}/{md5[2:]}.dir"}
+
+
+def test_a_data_pull_request_is_trained_told_and_not_trained_again(released: World) -> None:
+    head = propose(released, grow)
+    ran = released.pull_request("change", head)
+    assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
+    new = making.git_in(released.origin, "rev-parse", "change")
+    assert making.git_in(released.origin, "rev-parse", "change^") == head
+    written = making.git_in(released.origin, "diff", "--name-only", head, new).splitlines()
+    assert written == ["models/pets/dvc.lock", "models/pets/metrics.json"]
+    assert json.loads(making.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
+    assert released.github.status_of(new) == {"registry/gate": "success"}
+    assert released.github.status_of(head) == {}
+    [comment] = released.github.comments
+    assert WATERMARK in comment["body"]
+    assert "12 images" in comment["body"] or "8 images" in comment["body"]
+    assert f"https://{released.github.host}/acme/registry/raw/" in comment["body"]
+    assert "reports" in making.git_in(released.origin, "branch", "--list")
+
+    making.git_in(released.root, "pull", "--quiet", "origin", "change")
+    ran = released.pull_request("change", released.push_branch("change"))
+    assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
+    assert "nothing to train" in ran.said["train"]
+    assert making.git_in(released.origin, "rev-parse", "change") == new
+    assert len(released.github.comments) == 1
+
+
+def test_a_model_pull_request_trained_at_home_is_told_even_without_cml(released: World) -> None:
+    def change(root: Path) -> None:
+        pets.model(root, "1.1.0", shade=120)
+        pets.train(root)
+
+    head = propose(released, change)
+    released.cml = False
+    ran = released.pull_request("change", head)
+    assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
+    assert ran.step("comment", "Comment with CML") == "not run"
+    assert released.github.status_of(head) == {"registry/gate": "success"}
+    [comment] = released.github.comments
+    assert "shade" in comment["body"]
+    assert WATERMARK not in comment["body"]
+
+
+def test_a_bad_pull_request_is_blocked_with_the_right_words(released: World) -> None:
+    head = propose(released, lambda root: pets.dataset(root, "1.0.1", train=5))
+    ran = released.pull_request("change", head)
+    assert ran.jobs == ALL_GOOD | {"validate": "failure", "gate": "failure"}, ran.log
+    assert ran.step("train", "Train what the change made stale") == "not run"
+    assert released.github.status_of(head) == {"registry/gate": "failure"}
+    [status] = released.github.statuses
+    assert status["description"].startswith("blocked: ")
+    [comment] = released.github.comments
+    assert "2 images were removed. A removal is major" in comment["body"]
+    assert "set version: 2.0.0" in comment["body"]
+
+
+def test_a_training_that_fails_is_told(released: World) -> None:
+    def change(root: Path) -> None:
+        pets.model(root, "1.1.0", shade=120)
+        (root / "models/pets/train.py").write_text('"""Fails."""\n\nraise SystemExit("out of memory")\n')
+
+    head = propose(released, change)
+    ran = released.pull_request("change", head)
+    assert ran.jobs == ALL_GOOD | {"train": "failure", "gate": "failure"}, ran.log
+    assert "out of memory" in ran.said["train"]
+    [status] = released.github.statuses
+    assert (status["sha"], status["state"]) == (head, "failure")
+    assert status["description"].startswith(("blocked: ", "train: failure ("))
+    assert len(released.github.comments) == 1
+
+
+def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World) -> None:
+    head = propose(released, grow)
+    ran = released.pull_request("change", head, fork=True)
+    assert (ran.code, ran.jobs) == (0, {"validate": "success", "gate": "success"}), ran.log
+    assert released.github.made() == []
+    assert making.git_in(released.origin, "rev-parse", "change") == head
