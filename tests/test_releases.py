@@ -8,9 +8,11 @@ import pytest
 
 import making
 import reader
-from making import Run, origin
-from registry import releases
+from making import SPLITS, Run, origin
+from registry import notes, releases
 from registry.github import Release
+from registry.tags import parse_tag
+from registry.values import Build, Content, Manifest
 from servers.github import TOKEN, Fault, GitHub, serve
 
 DATASET, MODEL = "datasets/pets@v1.0.0", "models/pets@v1.0.0"
@@ -83,6 +85,16 @@ def test_the_next_release_says_what_changed(hub: GitHub, merged_model: Path, run
     model = bodies(hub)["models/pets@v1.1.0"]
     assert "| metric | before | now |\n|---|--:|--:|\n| accuracy | 0.9 | 0.9 |\n" in model
     assert f"Trained on [`{SECOND}`]" in model
+
+
+def test_many_classes_still_fit() -> None:
+    counts = {split: {f"class_{number:04}": 2 for number in range(10_000)} for split in SPLITS}
+    tag = parse_tag(DATASET)
+    manifest = Manifest(tag.artifact, tag.version, "Pets", "Many.", ("@acme/vision",), "CC-BY-4.0", {})
+    told = notes.Told(tag, Content(manifest, {}), build=Build("", "", 60_000, counts))
+    text = notes.write(told, None, None, "https://github.com/acme/registry")
+    assert "| class\\_0039 | 2 | 2 | 2 | 6 |\n| … and 9,960 more | 19,920 | 19,920 | 19,920 | 59,760 |\n" in text
+    assert len(text) < 4_000
 
 
 # --- again and again --------------------------------------------------------------------------------------------------

@@ -181,11 +181,15 @@ def releases(repository: Repository) -> tuple[Release, ...]:
 
 
 def create_release(repository: Repository, tag: str, title: str, notes: str) -> None:
-    """A release of a tag that exists, and not the repository's «latest»: it is the latest of one artifact only."""
+    """A release of a tag that exists, unless it has one, and not the repository's «latest»: that is of one artifact only."""
     # GitHub makes a tag that does not exist, of main and lightweight; so look first.
     ask(repository, f"repos/{repository}/git/ref/tags/{quote(tag, safe='/@')}")
     body = {"tag_name": tag, "name": title, "body": notes, "make_latest": "false"}
-    tell(repository, "POST", f"repos/{repository}/releases", body)
+    try:
+        tell(repository, "POST", f"repos/{repository}/releases", body)
+    except ServiceFailed as error:
+        if "tag_name already_exists" not in error.message:
+            raise  # not another publish that was quicker
 
 
 def change_release(repository: Repository, release: Release) -> None:

@@ -11,6 +11,7 @@ from registry.tree import DictTree
 from registry.values import ArtifactId, Build, Content, Kind, ModelManifest, Tag
 
 Read = Callable[[str], bytes | None]  # a file of a revision; None where it has none
+SHOWN = 40  # rows of a table; GitHub takes 125,000 characters
 JOINER = "\u2060"  # no width; GitHub finds no mention behind it
 
 
@@ -94,14 +95,16 @@ def _link(tag: Tag, url: str) -> str:
 
 
 def _counts(build: Build, before: Build | None) -> str:
-    classes = sorted({label for counts in build.counts.values() for label in counts})
     old = before.counts if before else build.counts
+    classes = sorted({label for counts in (*build.counts.values(), *old.values()) for label in counts})
+    rows = {words(label): [label] for label in classes[:SHOWN]}
+    rows |= {f"… and {len(classes) - SHOWN:,} more": classes[SHOWN:]} if len(classes) > SHOWN else {}
+    rows |= {"**all**": classes} if len(classes) > 1 else {}
     lines = [f"| images | {' | '.join(artifacts.SPLITS)} | all |", f"|---|{'--:|' * 4}"]
-    for label in [*classes, *([""] if len(classes) > 1 else [])]:
-        chosen = [label] if label else classes
+    for head, chosen in rows.items():
         now, then = ([_number(counts, split, chosen) for split in artifacts.SPLITS] for counts in (build.counts, old))
         cells = [_moved(new, was) for new, was in zip([*now, sum(now)], [*then, sum(then)], strict=True)]
-        lines.append(f"| {words(label) or '**all**'} | {' | '.join(cells)} |")
+        lines.append(f"| {head} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -117,7 +120,7 @@ def _scores(metrics: Mapping[str, object], before: Mapping[str, object]) -> str:
     """Numbers side by side, not compared: two versions may have had two test sets."""
     heads = ["metric", *(["before"] if before else []), "now"]
     lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
-    for name, value in metrics.items():
+    for name, value in list(metrics.items())[:SHOWN]:
         cells = [*([_score(before.get(name))] if before else []), _score(value)]
         lines.append(f"| {words(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -97,8 +97,7 @@ class GitHub:
                 return fault.status, error(fault.message, fault.status)
         if call.template.startswith("/repos") and f"{call.values['owner']}/{call.values['repo']}" != self.repository:
             return not_found()
-        handlers = {**_PEOPLE, **_CODE, **_TALK, **RULES}
-        return handlers[call.method, call.template.removeprefix(REPO)](self, call)
+        return ANSWERS[call.method, call.template](self, call)
 
     def keep(self, rows: list[Row], row: Row) -> Row:
         self._last_id += 1
@@ -143,7 +142,7 @@ _PEOPLE = {
     ("GET", "/user"): lambda _, __: (200, ACTIONS),
     ("GET", "/users/{username}"): _user,
     ("GET", "/orgs/{org}/teams/{team_slug}"): _team,
-    ("GET", ""): lambda github, _: (
+    ("GET", REPO): lambda github, _: (
         200, {"id": 2002, "full_name": github.repository, "name": github.repository.split("/")[1],
               "default_branch": "main", "owner": {"id": 1001, "login": github.repository.split("/")[0]}},
     ),
@@ -191,7 +190,16 @@ def _latest(github: GitHub, _: Call) -> Answer:
     return (200, marked[-1]) if marked else not_found()
 
 
+def _combined(github: GitHub, call: Call) -> Answer:
+    rows = _statuses(github, call)[1]
+    latest = list({row["context"]: row for row in reversed(rows)}.values())
+    states = {row["state"] for row in latest}
+    state = "failure" if states & {"failure", "error"} else "success" if states == {"success"} else "pending"
+    return 200, {"state": state, "statuses": latest, "sha": call.values["ref"], "total_count": len(latest)}
+
+
 _CODE = {
+    ("GET", "/commits/{ref}/status"): _combined,
     ("GET", "/git/ref/{ref}"): _ref,
     ("POST", "/statuses/{sha}"): _set_status,
     ("GET", "/commits/{ref}/statuses"): _statuses,
@@ -286,4 +294,10 @@ _TALK = {
     ("POST", "/pulls"): _open_pull,
     ("GET", "/pulls/{pull_number}"): lambda github, call: found(github.pulls, "number", call.values["pull_number"]),
     ("PATCH", "/pulls/{pull_number}"): partial(_change_issue, number="pull_number"),
+}
+
+# (method, template of the description) → what is answered
+ANSWERS = {
+    **_PEOPLE,
+    **{(method, REPO + path): answer for part in (_CODE, _TALK, RULES) for (method, path), answer in part.items()},
 }
