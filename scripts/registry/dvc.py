@@ -1,6 +1,7 @@
 """DVC in our words: where its caches are, and linking data out of them. Nothing of ours runs `dvc gc`."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from registry import git
@@ -19,13 +20,35 @@ def cache_dir(root: Path) -> Path:
 
     A store over this folder has the layout of `pointers.object_key`.
     """
-    from dvc.config import Config, ConfigError  # dvc.config alone: `dvc cache dir` takes ten times as long
+    found = Path(".dvc", "cache")
+    for config in _configs(root):
+        if value := _configured_cache(config):
+            found = config.parent / Path(value).expanduser()
+    return Path(os.path.normpath(root / found))
+
+
+def _configs(root: Path) -> Iterator[Path]:
+    """DVC's four, as `dvc.dirs` (3.67) has them, the last one first obeyed: to import dvc.config takes 0.2 s."""
+    import platformdirs
+
+    yield Path(os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative"), "config")
+    yield Path(os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative"), "config")
+    yield root.absolute() / ".dvc" / "config"
+    yield root.absolute() / ".dvc" / "config.local"
+
+
+def _configured_cache(config: Path) -> str | None:
+    from configobj import ConfigObj, ConfigObjError
 
     try:
-        configured = Config(str(root / ".dvc"))["cache"].get("dir")
-    except ConfigError as error:
-        raise InvalidDocument(".dvc/config", f"DVC cannot read it: {error}", fix="dvc config --list") from error
-    return Path(configured) if configured else root / ".dvc" / "cache"
+        sections = ConfigObj(config.read_text(encoding="utf-8").splitlines()).dict()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, ConfigObjError) as error:
+        where = ".dvc/config" if config.parent.name == ".dvc" else str(config)
+        raise InvalidDocument(where, f"DVC cannot read it: {error}", fix="dvc config --list") from error
+    cache = sections.get("cache")
+    return cache.get("dir") if isinstance(cache, dict) else None
 
 
 def cache_dirs(root: Path) -> tuple[Path, ...]:
