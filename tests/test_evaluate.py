@@ -295,6 +295,14 @@ def test_images_that_are_lost(base: Path) -> None:
     assert "is in no store at hand" in compare(base).unknown
 
 
+def test_an_image_under_two_labels(base: Path) -> None:
+    put_data(base, {**CATS, **DOGS, image_path("cat", 11): DOGS[image_path("dog", 11)]})
+    put_model(base, 105)
+    change = compare(base)
+    assert change.unknown == f"the new version: datasets/pets/prepared/test has images twice, such as {uuid(11)}"
+    assert [(cell.model, cell.data) for cell in change.cells] == [("base", "base")]
+
+
 def test_a_model_that_was_never_trained(base: Path) -> None:
     (base / FOLDER / "dvc.lock").unlink()
     change = compare(base)

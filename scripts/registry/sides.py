@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from polars import DataFrame, col
 
 from registry import artifacts, items, objects, parts, pointers, predictions, trials
-from registry.errors import NotFound, RegistryError
+from registry.errors import NotFound, Refused, RegistryError
 from registry.evidence import Lock, Reader
 from registry.tree import Tree
 from registry.values import ArtifactId, ModelManifest, Output
+
+_PLACE, _PARTS = r"([^/]+)/([^/]+)\.[^./]+$", ("label", "uuid")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,12 +86,14 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     if output is None:
         raise NotFound(f"its dvc.lock does not name {path}")
     listed = pointers.read_dir(_demand(read, output.md5, path), output.md5)
+    listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.read(listed)
-    frame = found.frame.filter(col("split") == "test").join(
-        listed.select("relpath", uuid=col("relpath").str.extract(r"^test/[^/]+/([^/]+)\.[^./]+$", 1)), on="uuid"
-    )
+    named = (col("relpath").str.extract(rf"^test/{_PLACE}", part).alias(name) for part, name in enumerate(_PARTS, 1))
+    frame = found.frame.join(listed.select("relpath", *named), on=_PARTS)
     if frame.is_empty():
         raise NotFound(f"{path}/test has no images")
+    if twice := items.repeated(found)["uuid"].to_list():
+        raise Refused(f"{path}/test has images twice, such as {twice[0]}", fix="registry check")
     return TestSet(output, frame.select("uuid", "label", "md5", "relpath").sort("uuid"), found.tables.get("test"))
 
 
