@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 import making
 import registries
 from making import Run
-from registries import Registry, dump, uuid
+from registries import Registry, uuid
 from registry import artifacts, diff, provenance, tags
 from registry.concentration import sentence
 from registry.diff import Objects
@@ -319,24 +319,3 @@ def test_the_command_says_what_it_cannot_compare(
 ) -> None:
     done = run_registry(built_dataset, "diff", *args)
     assert (done.code, words in done.err) == (code, True)
-
-
-def test_markup_from_a_manifest_stay_text() -> None:
-    from registry import differences
-
-    found = change(items(20), items(20), title="~~~~ @acme <b>", version="1.0.1")
-    assert differences.as_text([found]).startswith("datasets/pets 1.0.0 → 1.0.1: ~~~~ @acme <b>\n")
-    lines = differences.as_markdown([found]).splitlines()
-    assert [line for line in lines if line.startswith("~~~~")] == [lines[0], lines[-1]]
-
-
-def test_the_json_has_no_number_that_is_none() -> None:
-    from registry import differences
-
-    rows = items()
-    found = change(rows, {row: item for row, item in rows.items() if row % 6}, version="2.0.0")
-    text = differences.as_json([found])
-    data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))["datasets"][0]
-    assert (data["id"], data["old"], data["question"], data["declared"]) == (PETS, "1.0.0", "answer", "major")
-    assert len(data["diff"]["rows"]) == 20
-    assert dump(data)  # plain values all the way down

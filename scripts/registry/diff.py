@@ -1,6 +1,7 @@
 """How the datasets of two trees differ: the question, the items, the metadata, the version, and pictures of it all."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -252,7 +253,8 @@ def _with_items(
     """The change with what the lists of files tell; these are read only where the images differ."""
     if (old.prepared if old else "") == (new.prepared if new else ""):
         return replace(change, **_demand(old, new, None))
-    before, after = (_items(side, objects.read) for side in (old, new))
+    with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
+        before, after = pool.map(lambda side: _items(side, objects.read), (old, new))
     diff = items.compare(before, after)
     change = replace(change, diff=diff, transitions=_transitions(diff), **_demand(old, new, diff))
     if old and new:

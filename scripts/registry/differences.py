@@ -123,16 +123,12 @@ def _details(change: DatasetChange) -> Iterator[str]:
 
 
 def _twins(one: Twins) -> str:
-    alike = "has the same bytes as" if one.exact else f"looks like ({_many(one.distance, 'bit')} apart)"
-    leak = "" if one.first_split == one.second_split else " (in another split)"
-    first, second = (
-        f"{split}/{label}/{uuid}"
-        for uuid, split, label in (
-            (one.second, one.second_split, one.second_label),
-            (one.first, one.first_split, one.first_label),
-        )
-    )
-    return f"{first} {alike} {second}{leak}"
+    first = f"{one.first_split}/{one.first_label}/{one.first}"
+    second = f"{one.second_split}/{one.second_label}/{one.second}"
+    alike = "has the same bytes as" if one.exact else "looks like"
+    notes = ["in another split"] * (one.first_split != one.second_split)
+    notes += [f"{_many(one.distance, 'bit')} apart"] * (not one.exact)
+    return f"{second} {alike} {first}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _more(number: int, noun: str) -> list[str]:
