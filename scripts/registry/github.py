@@ -98,7 +98,8 @@ def connect(root: Path) -> Repository:
     """The repository that a clone belongs to, when gh is here and has a token for it. Raises Unreachable."""
     found = find(root)
     if not found:
-        raise Unreachable("this clone's origin is not on GitHub", fix="or is it? Then set GH_REPO=OWNER/NAME")
+        fix = "if it is there under another address, set GH_REPO=OWNER/NAME"
+        raise Unreachable("this clone's origin is not on GitHub", fix=fix)
     try:
         _gh("auth", "token", "--hostname", found.host, host=found.host, quiet=True)
     except NotFound as error:
@@ -181,7 +182,7 @@ def releases(repository: Repository) -> tuple[Release, ...]:
 
 
 def create_release(repository: Repository, tag: str, title: str, notes: str) -> None:
-    """A release of a tag that exists, unless it has one, and not the repository's «latest»: that is of one artifact only."""
+    """A release of a tag that exists, unless it has one; never as «latest», which knows no artifacts."""
     # GitHub makes a tag that does not exist, of main and lightweight; so look first.
     ask(repository, f"repos/{repository}/git/ref/tags/{quote(tag, safe='/@')}")
     body = {"tag_name": tag, "name": title, "body": notes, "make_latest": "false"}
