@@ -271,7 +271,7 @@ def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
     (again,) = compare(registry, before, pictures=True, notes=tmp_path / "likeness.parquet")
     assert again.twins == found.twins  # remembered
     (blind,) = compare(registry, before, pictures=True, notes=tmp_path / "other.parquet")
-    assert "not looked at are 1 of the 1 new images and 18 of the 18 others" in blind.unknown
+    assert ": 1 of the 1 new ones and 18 of the 18 others were not looked at" in blind.unknown
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -78,7 +78,17 @@ def test_a_run_decodes_so_many_and_the_next_goes_on(notes: Path, monkeypatch: py
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(50))})
     told = [exhibits.alike(items.compare(old, new), new, objects.get, notes)[1] for _ in range(2)]
-    assert told == ["whether new images look like others: not looked at are 5 of the 10 others", ""]
+    assert told == ["whether new images look like others: 5 of the 10 others were not looked at", ""]
+
+
+def test_what_is_not_here_does_not_keep_it_from_what_is(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exhibits, "AT_ONCE", 3)
+    old, _ = version(OLD)
+    new, objects = version({**OLD, 20: ("val", "dog", photo(5, (320, 240)))})
+    here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
+    found, unknown = exhibits.alike(items.compare(old, new), new, here.get, notes)
+    assert [{one.first, one.second} for one in found] == [{uuid(5), uuid(20)}]
+    assert unknown.endswith("9 of the 10 others were not looked at")
 
 
 def test_every_copy_stands_beside_the_first_of_its_kind() -> None:

@@ -15,6 +15,8 @@ from registry.sheets import Picture
 from registry.values import Diff
 
 AT_ONCE = 2000  # images that one run decodes to learn what they look like: a few seconds
+TRIED = 50_000  # images that it looks for at most: of a dataset that was never pulled it finds none
+SLICE = 250  # that are under way at a time
 MOST_TWINS = 50
 LANES = 4  # threads: the images come from a folder, and decoding keeps the processors busy
 
@@ -87,19 +89,25 @@ def alike(diff: Diff, new: Items, local: Reader, notes: Path) -> tuple[tuple[Twi
 
 
 def _look(md5s: Series, local: Reader, notes: Path) -> DataFrame:
+    """What is known of these images, the first AT_ONCE of the others that `local` has decoded for it."""
     known = likeness.recall(notes, md5s)
-    unknown = md5s.filter(~md5s.is_in(known["md5"].implode())).head(AT_ONCE).to_list()
+    unknown = md5s.filter(~md5s.is_in(known["md5"].implode())).head(TRIED)
+    looked: dict[str, likeness.Look | None] = {}
 
-    def look(md5: str) -> tuple[bool, likeness.Look | None]:
+    def look(md5: str) -> None:
         data = local(md5)
-        return data is not None, likeness.look(data) if data is not None else None
+        if data is not None:
+            looked[md5] = likeness.look(data)
 
     with sheets.quiet(), ThreadPoolExecutor(LANES) as pool:
-        looked = dict(zip(unknown, pool.map(look, unknown), strict=True))
-    fresh = likeness.table({md5: found for md5, (was_there, found) in looked.items() if was_there})
-    if fresh.height:
-        likeness.note(notes, fresh)
-    return pl.concat([known, fresh])
+        start = 0
+        while start < len(unknown) and len(looked) < AT_ONCE:
+            part = unknown.slice(start, min(SLICE, AT_ONCE - len(looked)))
+            list(pool.map(look, part))
+            start += len(part)
+    if looked:
+        likeness.note(notes, likeness.table(looked))
+    return pl.concat([known, likeness.table(looked)])
 
 
 def _named(found: DataFrame, frame: DataFrame) -> Iterator[Twins]:
@@ -113,9 +121,9 @@ def _named(found: DataFrame, frame: DataFrame) -> Iterator[Twins]:
 def _missed(fresh: int, others: int, wanted: DataFrame) -> str:
     """What was not looked at, in words; empty where all was."""
     news, olds = int(wanted["is_fresh"].sum()), int((~wanted["is_fresh"]).sum())
-    parts = [f"{fresh:,} of the {news:,} new images"] if fresh else []
+    parts = [f"{fresh:,} of the {news:,} new ones"] if fresh else []
     parts += [f"{others:,} of the {olds:,} others"] if others else []
-    return f"whether new images look like others: not looked at are {' and '.join(parts)}" if parts else ""
+    return f"whether new images look like others: {' and '.join(parts)} were not looked at" if parts else ""
 
 
 def order(twins: Iterator[Twins]) -> tuple[tuple[Twins, ...], int]:
