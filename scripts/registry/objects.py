@@ -111,13 +111,15 @@ def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator["polars.DataF
 def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
     corrupt = None
     for store in stores:
-        try:
-            data = store.get(object_key(one.output.md5))
-        except NotFound:
-            continue
-        if pointers.dir_md5(data) == one.output.md5:
-            return data
-        corrupt = corrupt or store
+        for _ in range(2):  # a bit may have changed on its way here, and somebody is told to delete it
+            try:
+                data = store.get(object_key(one.output.md5))
+            except NotFound:
+                break
+            if pointers.dir_md5(data) == one.output.md5:
+                return data
+        else:
+            corrupt = corrupt or store
     if corrupt:
         fault = f"{one.artifact}: the list of files of {one.output.path} holds other bytes than its name says"
         raise Refused(f"{fault}, in {corrupt.url}", fix=repair(one.output.md5, corrupt))

@@ -85,12 +85,16 @@ class World:
         self.proxy.clear()
         shutil.rmtree(self.folder / "now", ignore_errors=True)
         shutil.copytree(state.folder, self.folder / "now", symlinks=True)
+        self.fill(state.buckets)
+
+    def fill(self, buckets: Buckets) -> None:
+        """These objects, and no others."""
         with ThreadPoolExecutor(8) as pool:
             for bucket in BUCKETS:
-                there, right = self.contents(bucket), state.buckets.get(bucket, {})
+                there, right = self.listed(bucket), buckets[bucket]
                 list(pool.map(lambda key, bucket=bucket: self.lose(bucket, key), there.keys() - right.keys()))
-                missing = [key for key in right if there.get(key) != right[key]]
-                list(pool.map(lambda key, bucket=bucket: self.put(bucket, key, state.buckets[bucket][key]), missing))
+                missing = [key for key in right if there.get(key) != making.md5(right[key])]
+                list(pool.map(lambda key, bucket=bucket: self.put(bucket, key, buckets[bucket][key]), missing))
 
     def keep(self, name: str) -> State:
         """The state that is now, to be entered again."""
@@ -101,8 +105,12 @@ class World:
 
     def contents(self, bucket: str) -> dict[str, bytes]:
         """Every object, by key."""
-        listed = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
-        return {one["Key"]: self.get(bucket, one["Key"]) or b"" for one in listed}
+        return {key: self.get(bucket, key) or b"" for key in self.listed(bucket)}
+
+    def listed(self, bucket: str) -> dict[str, str]:
+        """The MD5 of every object's bytes, by key: its ETag, as none is larger than a part."""
+        found = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {one["Key"]: one["ETag"].strip('"') for one in found}
 
     def get(self, bucket: str, key: str) -> bytes | None:
         with contextlib.suppress(self.client.exceptions.NoSuchKey):
@@ -152,7 +160,7 @@ class World:
     def trace(self) -> dict[str, object]:
         """All that a command may leave, without times: equal traces are equal states."""
         return {
-            **{bucket: _hashes(self.contents(bucket)) for bucket in BUCKETS},
+            **{bucket: self.listed(bucket) for bucket in BUCKETS},
             "cache": making.snapshot(self.root / ".dvc/cache"),
             "files": making.git_in(self.root, "status", "--porcelain", "--untracked-files=all"),
             "pointers": {str(path): path.read_text() for path in sorted(self.root.glob("*/*/*.dvc"))},
@@ -162,7 +170,7 @@ class World:
 
     def wrong_objects(self) -> list[str]:
         """Objects in staging, production and DVC's cache that hold other bytes than their name says."""
-        stores = {bucket: _hashes(self.contents(bucket)) for bucket in ("staging", "production")}
+        stores = {bucket: self.listed(bucket) for bucket in ("staging", "production")}
         stores["cache"] = making.snapshot(self.root / ".dvc/cache")
         return [
             f"{store}: {key}"
@@ -170,10 +178,6 @@ class World:
             for key, md5 in found.items()
             if "".join(Path(key).parts[-2:]).removesuffix(".dir") != md5
         ]
-
-
-def _hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
-    return {key: making.md5(data) for key, data in sorted(contents.items())}
 
 
 # --- how it came about ------------------------------------------------------------------------------------------------
