@@ -158,6 +158,20 @@ def test_a_list_that_is_nowhere_is_said(gone: str) -> None:
     assert (found.diff, found.new, found.demand.bump) == (None, Version(1, 1, 0), Bump.MINOR)
 
 
+def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
+    rows = items(20)
+    registry = Registry()
+    put(registry, rows)
+    before = dict(registry.files)
+    put(registry, {row: item for row, item in rows.items() if row % 6}, version="2.0.0")
+    table = next(md5 for md5, data in registry.objects.items() if data.startswith(b"file_name"))
+    for data, words in ((None, "is in no store at hand"), (b"file_name,\xff\n", "a metadata.csv cannot be read")):
+        registry.objects |= {table: data}
+        (found,) = compare(registry, before)
+        assert words in found.unknown
+        assert (found.diff.removed["train"], found.demand.bump, found.shifts) == ({"dog": 3}, Bump.MAJOR, ())
+
+
 def test_a_manifest_that_nobody_can_read_is_said_with_its_line() -> None:
     registry = Registry()
     put(registry, items(20))

@@ -1,6 +1,6 @@
 """How the datasets of two trees differ: the question, the items, the metadata, the version, and pictures of it all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,11 +130,7 @@ def _compare(before: Files, after: Files, artifact: ArtifactId, objects: Objects
         if side and side.manifest.faults:
             fault = side.manifest.faults[0]
             return replace(change, unknown=f"{side.manifest.path}:{fault.line}: {fault.message}")
-    change = _told(change, old, new)
-    try:
-        return _with_items(change, old, new, objects, pictures)
-    except RegistryError as error:
-        return replace(change, **_demand(old, new, None), unknown=_joined(change.unknown, error.message))
+    return _with_items(_told(change, old, new), old, new, objects, pictures)
 
 
 def _side(files: Files, artifact: ArtifactId) -> _Side | None:
@@ -253,16 +249,32 @@ def _with_items(
     """The change with what the lists of files tell; these are read only where the images differ."""
     if (old.prepared if old else "") == (new.prepared if new else ""):
         return replace(change, **_demand(old, new, None))
-    with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
-        before, after = pool.map(lambda side: _items(side, objects.read), (old, new))
+    try:
+        with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
+            before, after = pool.map(lambda side: _items(side, objects.read), (old, new))
+    except RegistryError as error:
+        return replace(change, **_demand(old, new, None), unknown=_joined(change.unknown, error.message))
     diff = items.compare(before, after)
     change = replace(change, diff=diff, transitions=_transitions(diff), **_demand(old, new, diff))
     if old and new:
-        change = _with_metadata(change, (old.manifest.value, before), (new.manifest.value, after), objects.read)
+        sides = ((old.manifest.value, before), (new.manifest.value, after))
+        change = _tried(change, lambda: _with_metadata(change, *sides, objects.read))
+    return _tried(change, lambda: _with_exhibits(change, after, objects, pictures))
+
+
+def _tried(change: DatasetChange, step: Callable[[], DatasetChange]) -> DatasetChange:
+    """The change after a step; as it was, and saying why, where the step could not be taken."""
+    try:
+        return step()
+    except RegistryError as error:
+        return replace(change, unknown=_joined(change.unknown, error.message))
+
+
+def _with_exhibits(change: DatasetChange, after: Items, objects: Objects, pictures: bool) -> DatasetChange:
     twins, unknown, sheets = [*exhibits.same(after)], "", ()
     if pictures:
-        sheets = exhibits.draw(diff, objects.read)
-        near, unknown = exhibits.alike(diff, after, objects.local, objects.notes)
+        sheets = exhibits.draw(change.diff, objects.read)
+        near, unknown = exhibits.alike(change.diff, after, objects.local, objects.notes)
         twins += near
     shown, more = exhibits.order(twins)
     rest = f"{more:,} more pairs of images that are or look the same" if more else ""

@@ -1,6 +1,6 @@
 """The pictures of a change: contact sheets of its items, and the images that are or look the same as others."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def _missed(fresh: int, others: int, wanted: DataFrame) -> str:
     return f"whether new images look like others: {' and '.join(parts)} were not looked at" if parts else ""
 
 
-def order(twins: Iterator[Twins]) -> tuple[tuple[Twins, ...], int]:
+def order(twins: Iterable[Twins]) -> tuple[tuple[Twins, ...], int]:
     """The MOST_TWINS pairs that matter most (same bytes, then in two splits, then nearest), and how many more."""
     ranked = sorted(twins, key=lambda one: (not one.exact, one.first_split == one.second_split, one.distance))
     return tuple(ranked[:MOST_TWINS]), max(0, len(ranked) - MOST_TWINS)
