@@ -61,10 +61,15 @@ def test_the_plan_says_all_and_does_nothing(hub: GitHub, registry_repo: Path, ru
     ]
 
 
-def test_applied_there_is_nothing_more_to_do(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
+def test_applied_there_is_nothing_more_to_do_and_your_own_rules_stay(
+    protected: GitHub, registry_repo: Path, run_registry: Run
+) -> None:
+    own = {"id": 50, "name": "ours", "target": "branch", "enforcement": "active", "rules": [], "conditions": OTHER}
+    protected.rulesets.append({**own, "source": "acme/registry", "source_type": "Repository"})
+    protected.labels["drift"]["color"] = "ffffff"
     done = run_registry(registry_repo, "protect", "--apply")
     assert (done.code, done.out, protected.made()) == (0, DONE, [])
-    main, tags = protected.rulesets
+    main, tags, _ = protected.rulesets
     assert (main["enforcement"], main["conditions"]["ref_name"]["include"]) == ("active", ["~DEFAULT_BRANCH"])
     rules = {rule["type"]: rule.get("parameters", {}) for rule in main["rules"]}
     assert rules.keys() == {"deletion", "non_fast_forward", "pull_request", "required_status_checks"}
@@ -135,13 +140,6 @@ def changed(*path: object, to: object) -> dict[str, object]:
 )
 def test_a_ruleset_says_what_is_wanted(actual: dict[str, object], same: bool) -> None:
     assert protect.covers(actual, WANTED) is same
-
-
-def test_rules_of_your_own_stay(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
-    own = {"id": 50, "name": "ours", "target": "branch", "enforcement": "active", "rules": [], "conditions": OTHER}
-    protected.rulesets.append({**own, "source": "acme/registry", "source_type": "Repository"})
-    protected.labels["drift"]["color"] = "ffffff"
-    assert run_registry(registry_repo, "protect", "--plan").out == DONE
 
 
 def test_only_the_publishers_app_may_make_tags(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
