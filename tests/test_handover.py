@@ -122,9 +122,7 @@ HOSTILE = {
     ),
     "a lock of another folder": put(
         LOCK,
-        b"schema: '2.0'\nstages:\n  train:\n    cmd: x\n    outs:\n    - {path: ../x, hash: md5, md5: "
-        + b"a" * 32
-        + b", size: 1}\n",
+        f"schema: '2.0'\nstages: {{train: {{cmd: x, outs: [{{path: ../x, hash: md5, md5: {'a' * 32}}}]}}}}".encode(),
     ),
     "no JSON": put("models/pets/metrics.json", b"<script>"),
 }

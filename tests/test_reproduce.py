@@ -13,8 +13,9 @@ import yaml
 
 import making
 from making import Run
-from registry import proc, reproduce
+from registry import git, proc, reproduce
 from registry.errors import ToolFailed
+from registry.tags import parse_tag
 
 TAG = "models/pets@v1.0.0"
 NAN = float("nan")
@@ -175,3 +176,32 @@ def test_with_one_the_others_are_shown_and_not_judged() -> None:
     rows = reproduce.compare({"a": 1, "b": 2}, {"a": 1, "c": 3}, {"a": 0.5})
     assert [(row.metric, row.tolerance) for row in rows] == [("a", 0.5), ("b", None), ("c", None)]
     assert reproduce.verdict(rows)
+
+
+# --- the latest of each model -----------------------------------------------------------------------------------------
+
+
+def test_the_latest_version_of_each_model_is_trained_again(bare_cache: Path, run_registry: Run) -> None:
+    release(bare_cache, accuracy=0.02, images=0)
+    done = run_registry(bare_cache, "reproduce", "--latest")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == f"{TAG}: reproduced"
+
+
+def test_latest_leaves_out_what_is_withdrawn_or_gone_and_datasets(built_model: Path) -> None:
+    tags = [parse_tag(f"{name}@v{version}") for name in ("datasets/pets", "models/pets", "models/gone")
+            for version in ("1.0.0", "1.9.0", "1.10.0")]  # fmt: skip
+    assert reproduce.latest(git.WorkTree(built_model), tags) == ("models/pets@v1.10.0",)
+    path = built_model / "models/pets/model.yaml"
+    making.write(path, {**yaml.safe_load(path.read_text()), "withdrawn": {"1.10.0": "It took wolves for dogs."}})
+    assert reproduce.latest(git.WorkTree(built_model), tags) == ("models/pets@v1.9.0",)
+
+
+def test_nothing_published_is_nothing_to_train_again(built_model: Path, run_registry: Run) -> None:
+    done = run_registry(built_model, "reproduce", "--latest")
+    assert (done.code, done.out) == (0, "no model is published yet, so there is nothing to train again\n")
+
+
+@pytest.mark.parametrize("args", [(), (TAG, "--latest")])
+def test_either_tags_or_the_latest(built_model: Path, run_registry: Run, args: tuple[str, ...]) -> None:
+    assert "--latest" in run_registry(built_model, "reproduce", *args).err

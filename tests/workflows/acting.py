@@ -120,6 +120,11 @@ class World:
         """Run a workflow as GitHub would after a merge."""
         return self.act("push", workflow, {"ref": "refs/heads/main", "repository": self._repository()}, "main")
 
+    def dispatch(self, workflow: str, **inputs: str) -> Ran:
+        """Run a workflow as GitHub would when somebody presses its button."""
+        event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self._repository()}
+        return self.act("workflow_dispatch", workflow, event, "main")
+
     def _repository(self) -> dict[str, Any]:
         return {
             "full_name": self.github.repository, "name": self.github.repository.split("/")[1],

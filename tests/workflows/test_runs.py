@@ -158,3 +158,34 @@ def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World)
     assert (ran.code, ran.jobs) == (0, {"validate": "success", "gate": "success"}), ran.log
     assert released.github.made() == []
     assert making.git_in(released.origin, "rev-parse", "change") == head
+
+
+# --- what nobody waits for --------------------------------------------------------------------------------------------
+
+
+def test_a_night_in_which_nothing_drifted(released: World) -> None:
+    ran = released.dispatch("nightly.yml")
+    assert (ran.code, ran.jobs) == (0, {"stores": "success", "models": "success"}), ran.log
+    assert "models/pets@v1.0.0: reproduced" in ran.said["models"]
+    assert released.github.made() == []
+
+
+def test_a_night_in_which_an_object_is_lost(released: World) -> None:
+    [lost, *_] = sorted(key for key in released.keys("files/") if not key.endswith(".dir"))
+    body = released.server.client().get_object(Bucket=PRODUCTION, Key=lost)["Body"].read()
+    released.server.client().delete_object(Bucket=PRODUCTION, Key=lost)
+    try:
+        ran = released.dispatch("nightly.yml")
+    finally:
+        released.server.client().put_object(Bucket=PRODUCTION, Key=lost, Body=body)
+    assert ran.jobs == {"stores": "failure", "models": "success", "tell": "success"}, ran.log
+    [issue] = released.github.issues
+    assert issue["labels"] == [{"name": "drift"}]
+    assert "missing" in issue["body"]
+
+
+def test_a_stage_is_assigned_to_a_published_version(released: World) -> None:
+    ran = released.dispatch("assign.yml", artifact="models/pets", version="1.0.0", stage="prod")
+    assert (ran.code, ran.jobs) == (0, {"assign": "success"}), ran.log
+    assert "models/pets#prod#1" in making.git_in(released.origin, "tag", "--list").splitlines()
+    assert released.dispatch("assign.yml", artifact="models/pets", version="9.0.0", stage="prod").code == 1
