@@ -144,6 +144,15 @@ def test_one_issue_is_opened_and_then_updated(hub: GitHub, repository: Repositor
     assert github.upsert_issue(repository, "Drift", "again", "drift") != first
 
 
+def test_gh_pr_comment_keeps_one_comment(hub: GitHub) -> None:
+    """What the workflow types when CML cannot be had; asked in GraphQL."""
+    number = str(hub.add_pull("topic")["number"])
+    for body in ("the first report", "the second report"):
+        ask = ("gh", "pr", "comment", number, "--edit-last", "--create-if-none", "--body", body)
+        assert making.sh(Path(), *ask, env={**os.environ, "PATH": github.tool_path()}).returncode == 0
+    assert [row["body"] for row in hub.comments] == ["the second report"]
+
+
 def test_one_pull_request_is_opened_and_then_updated(hub: GitHub, repository: Repository) -> None:
     hub.refs["refs/heads/refresh/pets"] = "3" * 40
     first = github.open_pull_request(repository, "refresh/pets", "Refresh pets", "10 rows came")
