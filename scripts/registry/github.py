@@ -1,6 +1,6 @@
 """Questions to GitHub and actions on it, in our words, each over `gh api`; nobody else in the package spells gh.
 
-Only REST: `gh release` and `gh pr` ask in GraphQL, and `gh release create` without a terminal would make a missing tag.
+Only REST, of which GitHub publishes a description that tests can judge by; `gh release` and `gh pr` ask in GraphQL too.
 """
 
 import json
