@@ -6,8 +6,10 @@ import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -273,7 +275,7 @@ class OldServer:
         lake, staging = (
             s3.Place(bucket, places.folder, self.url, "us-east-1", s3.Login()) for bucket in ("lake", "staging")
         )
-        return s3.Inside(lake, staging, places.staging.has)
+        return s3.Inside(lake, staging, places.lake.open, places.staging.has)
 
 
 @pytest.mark.parametrize("refusal", [501, 400])
@@ -318,6 +320,13 @@ def test_a_wrong_body_under_a_right_name_does_not_get_through(places: Places, cl
     assert places.production.list()["key"].to_list() == [object_key(right)]
 
 
+def test_copies_can_be_made_by_other_processes(places: Places, client: BaseClient) -> None:
+    names = [places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        done = transfer(places.staging, places.production, names, executor=pool)
+    assert done["state"].to_list() == ["copied"] * 3
+
+
 def test_a_body_that_is_swapped_between_the_check_and_the_copy_does_not_get_through(
     places: Places, client: BaseClient, proxy: FaultProxy
 ) -> None:
@@ -339,25 +348,42 @@ def test_a_body_that_is_swapped_after_it_was_read_does_not_get_through(
     body = bytes(2 * PART)
     name, key = md5(body), f"{places.folder}/{object_key(md5(body))}"
     put_in_parts(client, key, body)
-
     kinds: list[str] = []
 
     def swap(request: Request) -> bool:
-        if request.kind != "head" and "get" in kinds:
+        if request.kind == "copy" and "get" in kinds:
             places.stage(client, name, b"wrong")
         kinds.append(request.kind)
         return False
 
     proxy.add(Fault(faults.SLOW_DOWN, swap))
-    assert places.state(name) in (["copied"], ["corrupt"])
-    assert not places.production.has(object_key(name)) or places.production.get(object_key(name)) == body
+    assert places.state(name) == ["corrupt"]
+    assert kinds.count("copy") > 1
+    assert not places.production.has(object_key(name))
 
 
-def test_what_was_uploaded_in_parts_is_read_and_arrives(places: Places, client: BaseClient) -> None:
+def test_what_was_uploaded_in_parts_is_read_and_then_copied(
+    places: Places, client: BaseClient, proxy: FaultProxy
+) -> None:
     body = b"weights." * (PART // 4)
     name = md5(body)
     assert "-2" in put_in_parts(client, f"{places.folder}/{object_key(name)}", body)
+    proxy.clear()
     assert places.state(name) == ["copied"]
+    assert (proxy.moved("get"), proxy.moved("put", "part")) == ((0, len(body)), (0, 0))
+    assert places.production.get(object_key(name)) == body
+
+
+def test_what_is_too_large_to_be_copied_comes_through_here(
+    places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3.Inside, "largest", PART)
+    body = b"weights." * (PART // 4)
+    name = md5(body)
+    put_in_parts(client, f"{places.folder}/{object_key(name)}", body)
+    proxy.clear()
+    assert places.state(name) == ["copied"]
+    assert proxy.moved("put", "part") == (len(body), 0)
     assert places.production.get(object_key(name)) == body
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from posixpath import commonpath
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 AT_ONCE = 64 << 20  # bytes up to which an object is sent in one request, and kept in memory until then
 ASKED = 1000  # keys up to which each is asked for alone: a listing gives 1,000 a request, but of everything
 FEW = 2  # keys of one folder up to which they are asked for, also among many
+PAGE_COST = 20  # requests for a key that cost what a page of a listing costs (measured: 1 ms and 20 ms)
+RUN = 3  # pages that one lane lists
 LISTED = 1000  # objects in a chunk of a listing
 
 # DVC's options (dvc.config_schema) in obstore's words; what is not here concerns DVC alone.
@@ -113,16 +116,22 @@ def _s3_place(bucket: str, path: str, options: Mapping[str, str]) -> s3.Place:
 
 
 class Bucket(Store):
-    """A bucket, or a prefix in one."""
+    """A bucket, or a prefix in one; `sender`, if there is one, has the patience that uploads need."""
 
     lanes = 64  # at 20 ms to the server, a lane makes some 50 requests a second
 
     def __init__(
-        self, url: str, store: "ObjectStore", sender: "ObjectStore", *, can_list: bool, place: s3.Place | None = None
+        self,
+        url: str,
+        store: "ObjectStore",
+        sender: "ObjectStore | None" = None,
+        *,
+        can_list: bool,
+        place: s3.Place | None = None,
     ) -> None:
         self.url = url
         self.place = place
-        self._store, self._sender = store, sender
+        self._store, self._sender = store, sender or store
         self._can_list = can_list
 
     def demand(self) -> None:
@@ -132,12 +141,16 @@ class Bucket(Store):
 
     def scan(self, prefix: str = "") -> Iterator[list[Object]]:
         """See `Store.scan`."""
+        yield from self._pages(prefix)
+
+    def _pages(self, prefix: str, after: str = "") -> Iterator[list[Object]]:
+        """The same from a place on, in the listing's own order."""
         import obstore
 
         if not self._can_list:
             self._refuse("listed")
         with _explained(self.url):
-            for chunk in obstore.list(self._store, prefix or None, chunk_size=LISTED):
+            for chunk in obstore.list(self._store, prefix or None, offset=after or None, chunk_size=LISTED):
                 yield [_object(one) for one in chunk]
 
     def look(self, keys: Sequence[str]) -> "DataFrame":
@@ -148,10 +161,46 @@ class Bucket(Store):
         with ThreadPoolExecutor(self.lanes) as pool:
             if self._can_list and len(left) > ASKED:
                 folders, left = _by_folder(left), []
+                if len(folders) > 1 and (ranges := self._list_ranges(folders)) is not None:
+                    return ranges.unique("key", keep="first", maintain_order=True)
                 for found, unsure in pool.map(self._list_some, folders, folders.values()):
                     frames.append(found)
                     left += unsure
-            return pl.concat([*frames, table(one for one in pool.map(self.find, left) if one)])
+            frames.append(table(one for one in pool.map(self.find, left) if one))
+            return pl.concat(frames)
+
+    def _list_ranges(self, folders: dict[str, set[str]]) -> "DataFrame | None":
+        """Those keys that listings across folders have; None where asking for keys or folders is cheaper.
+
+        The first page tells how many there are: what 256 folders hold is often a few pages of 1,000.
+        """
+        import polars as pl
+
+        above, names = commonpath(folders), sorted(folders)
+        first = next(self._pages(above), [])
+        if len(first) < LISTED:
+            return table(one for one in first if one.key in folders.get(one.key.rpartition("/")[0], ()))
+        seen = sum(f"{name}0" <= first[-1].key for name in names)  # 0 comes after /
+        pages = len(names) / max(seen, 0.5)
+        if pages * PAGE_COST > sum(map(len, folders.values())):
+            return None
+        step = max(1, round(seen * RUN))
+        runs = [names[start : start + step] for start in range(0, len(names), step)]
+        with ThreadPoolExecutor(self.lanes) as pool:
+            found = list(pool.map(lambda run: self._list_run(above, run, folders), runs))
+        return None if None in found else pl.concat(map(table, found))
+
+    def _list_run(self, above: str, run: Sequence[str], folders: Mapping[str, set[str]]) -> list[Object] | None:
+        """The wanted objects of neighbouring folders; None where a listing has no order, as in S3 Express."""
+        found, last = [], run[0]
+        for page in self._pages(above, after=run[0]):
+            keys = [last, *(one.key for one in page)]
+            if keys != sorted(keys):
+                return None
+            found += [one for one in page if one.key in folders.get(one.key.rpartition("/")[0], ())]
+            if (last := keys[-1]) > f"{run[-1]}0":
+                break
+        return found
 
     def _list_some(self, folder: str, keys: set[str]) -> "tuple[DataFrame, list[str]]":
         """Those of a folder's keys that its listing has; and those that may stand further on, where asking is cheaper.
@@ -182,14 +231,22 @@ class Bucket(Store):
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
+        yield from self.open(key)[1]
+
+    def open(self, key: str) -> tuple[Object, Iterator[bytes]]:
+        """What one request says of an object, and its bytes in chunks. Raises NotFound."""
         import obstore
+
+        def chunks() -> Iterator[bytes]:
+            with _explained(f"{self.url}/{key}"):
+                if answer.meta["size"] <= CHUNK:
+                    yield answer.bytes().to_bytes()
+                else:
+                    yield from map(bytes, answer.stream(min_chunk_size=CHUNK))
 
         with _explained(f"{self.url}/{key}"):
             answer = obstore.get(self._store, key)
-            if answer.meta["size"] <= CHUNK:
-                yield answer.bytes().to_bytes()
-            else:
-                yield from map(bytes, answer.stream(min_chunk_size=CHUNK))
+        return _object(answer.meta), chunks()
 
     def draft(self, key: str) -> Draft:
         """See `Store.draft`."""
@@ -200,7 +257,7 @@ class Bucket(Store):
     def copier_from(self, source: Store) -> Copier | None:
         """See `Store.copier_from`: S3 copies between buckets that one identity asks at one endpoint."""
         if isinstance(source, Bucket) and self.place and source.place and s3.can_copy(source.place, self.place):
-            return s3.Inside(source.place, self.place, self.has)
+            return s3.Inside(source.place, self.place, source.open, self.has)
         return None
 
     def _refuse(self, what: str) -> NoReturn:

@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from registry.errors import NotFound, StorageFailed
-from registry.stores import Copier
+from registry.stores import Copier, Object
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -195,11 +195,17 @@ class Answer:
 LOST = Answer(0)  # no answer came, or half of one
 
 
-class Inside(Copier):
-    """CopyObject between two places of one service, up to 5 GB: no object with a plain ETag is larger."""
+Open = Callable[[str], tuple[Object, Iterator[bytes]]]
+Has = Callable[[str], bool]
 
-    def __init__(self, source: Place, destination: Place, has: Callable[[str], bool]) -> None:
-        self._source, self._destination, self._has = source, destination, has
+
+class Inside(Copier):
+    """CopyObject between two places of one service: `open_` reads at the source, `has` asks the destination."""
+
+    largest = 5 << 30  # S3's limit for CopyObject; no object with a plain ETag is larger
+
+    def __init__(self, source: Place, destination: Place, open_: Open, has: Has) -> None:
+        self._source, self._destination, self._read, self._has = source, destination, open_, has
         self._is_careful = True
         self._open()
 
@@ -208,12 +214,12 @@ class Inside(Copier):
         is_tls = self._destination.address.startswith("https:")
         self._tls = ssl.create_default_context() if is_tls else None
 
-    def __getstate__(self) -> tuple[Place, Place, Callable[[str], bool], bool]:
-        return self._source, self._destination, self._has, self._is_careful
+    def __reduce__(self) -> tuple[type["Inside"], tuple[Place, Place, Open, Has]]:
+        return Inside, (self._source, self._destination, self._read, self._has)
 
-    def __setstate__(self, state: tuple[Place, Place, Callable[[str], bool], bool]) -> None:
-        self._source, self._destination, self._has, self._is_careful = state
-        self._open()
+    def read(self, source: str) -> tuple[Object, Iterator[bytes]]:
+        """See `Copier.read`."""
+        return self._read(source)
 
     def copy(self, source: str, key: str, etag: str) -> str | None:
         """See `Copier.copy`."""

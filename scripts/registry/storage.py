@@ -9,7 +9,7 @@ spreads: they were hashed on their way through here; or, where two stores copy b
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def _copy_part(
 def _copy(source: Store, destination: Store, copier: Copier | None, md5: str) -> tuple[int, str]:
     if copier and (done := _copy_inside(copier, destination, md5)):
         return done
-    return _twice(lambda: _copy_through(source, destination, md5))
+    return _twice(lambda: (copier and _copy_read(copier, destination, md5)) or _copy_through(source, destination, md5))
 
 
 def _copy_through(source: Store, destination: Store, md5: str) -> tuple[int, str]:
@@ -141,12 +141,34 @@ def _copy_inside(copier: Copier, destination: Store, md5: str) -> tuple[int, str
         return 0, "missing"
     if etag == right:
         return 0, "copied"
-    size, state = _prove(destination, md5)
+    size, state = _find_proven(destination, md5)
     if state == "missing":
         return None
-    if state == "corrupt":
-        _refuse_damaged(destination, key)
     return size, "copied" if etag else "present"  # another writer was quicker, or an answer was lost
+
+
+def _copy_read(copier: Copier, destination: Store, md5: str) -> tuple[int, str] | None:
+    """Read an object, and have it copied as long as it is what was read; None where it is too large to be copied."""
+    key = object_key(md5)
+    try:
+        found, chunks = copier.read(key)
+        if found.size > copier.largest:
+            return None
+        size, state = _hash(chunks, md5, lambda _: None)
+        if state == "corrupt" or copier.copy(key, key, found.etag):
+            return size, "corrupt" if state == "corrupt" else "copied"
+    except NotFound:
+        return 0, "missing"
+    _, state = _find_proven(destination, md5)
+    return size, "present" if state == "present" else "corrupt"  # swapped since it was read
+
+
+def _find_proven(store: Store, md5: str) -> tuple[int, str]:
+    """As `_prove`. Raises StorageFailed for a corrupt object."""
+    done = _prove(store, md5)
+    if done[1] == "corrupt":
+        _refuse_damaged(store, object_key(md5))
+    return done
 
 
 def _refuse_damaged(store: Store, key: str) -> NoReturn:
@@ -171,14 +193,18 @@ def _audit(store: Store, md5: str) -> tuple[int, str]:
 
 
 def _read_through(store: Store, md5: str, take: Callable[[bytes], None]) -> tuple[int, str]:
-    digest, size = hashlib.md5(usedforsecurity=False), 0
     try:
-        for chunk in store.read(object_key(md5)):
-            digest.update(chunk)
-            size += len(chunk)
-            take(chunk)
+        return _hash(store.read(object_key(md5)), md5, take)
     except NotFound:
         return 0, "missing"
+
+
+def _hash(chunks: Iterable[bytes], md5: str, take: Callable[[bytes], None]) -> tuple[int, str]:
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        take(chunk)
     return size, "present" if digest.hexdigest() == md5.removesuffix(".dir") else "corrupt"
 
 
@@ -230,8 +256,8 @@ def _ingest_unseen(job: Ingest, copier: Copier, objects: "DataFrame", run: Calla
 
     plain = objects.filter(pl.col("etag").str.contains(PLAIN) & (pl.col("size") > 0))
     sample = nsmallest(SAMPLE, plain["key"], key=_lot)
-    rows = run(partial(_ingest_part, job), sample)
     told = dict(plain.filter(pl.col("key").is_in(sample))["key", "etag"].rows())
+    rows = run(partial(_ingest_sample, job, told), sample)
     if any(md5 != told[key] for key, _, md5, *_ in rows):
         return rows  # under SSE-KMS an ETag looks like an MD5 and is none
     rest = plain.filter(~pl.col("key").is_in(sample)).select("key", "size", "etag")
@@ -241,7 +267,11 @@ def _ingest_unseen(job: Ingest, copier: Copier, objects: "DataFrame", run: Calla
 
 
 def _lot(key: str) -> str:
-    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return _md5(key.encode())
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _sound(store: Store, wanted: "DataFrame") -> list[str]:
@@ -281,12 +311,19 @@ def _ingest_part(job: Ingest, keys: Sequence[str]) -> list[Row]:
     return [_ingest_one(job, key) for key in keys]
 
 
-def _ingest_one(job: Ingest, key: str) -> Row:
+def _ingest_sample(job: Ingest, told: Mapping[str, str], keys: Sequence[str]) -> list[Row]:
+    return [_ingest_one(job, key, told[key]) for key in keys]
+
+
+def _ingest_one(job: Ingest, key: str, told: str = "") -> Row:
+    """An object that is read; a second time where its MD5 is not what was `told`: a bit may have changed on its way."""
     try:
         data = job.lake.get(key)
+        if told and _md5(data) != told:
+            data = job.lake.get(key)
     except NotFound:
         return key, 0, None, "missing", False, False
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    md5 = _md5(data)
     fault = job.inspect(key, data)
     copied = not fault and not _stored(job, md5, len(data)) and job.destination.put(object_key(md5), data)
     return key, len(data), md5, fault, True, copied

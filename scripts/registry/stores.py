@@ -64,7 +64,12 @@ class Draft(ABC):
 
 
 class Copier(ABC):
-    """Copies objects inside the service that two stores share: no byte of them comes here. Can be pickled."""
+    """Copies objects inside the service that two stores share: no byte of them comes here. Can be pickled.
+
+    `largest` is the size of object (bytes) up to which it can.
+    """
+
+    largest: int
 
     @abstractmethod
     def copy(self, source: str, key: str, etag: str) -> str | None:
@@ -72,6 +77,10 @@ class Copier(ABC):
 
         Returns the copy's etag; None when one of both does not hold. Raises NotFound (no source) and StorageFailed.
         """
+
+    @abstractmethod
+    def read(self, source: str) -> tuple[Object, Iterator[bytes]]:
+        """An object of the source, and its bytes in chunks: those that an object of this etag has. Raises NotFound."""
 
 
 class Store(ABC):
