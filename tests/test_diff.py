@@ -181,6 +181,7 @@ def test_a_manifest_that_nobody_can_read_is_said_with_its_line() -> None:
     line = next(n for n, text in enumerate(registry.files[MANIFEST].splitlines(), 1) if text.startswith(b"classes"))
     assert found.unknown.startswith(f"{MANIFEST}:{line}: ")
     assert (found.old, found.new, found.diff) == (Version(1, 0, 0), Version(1, 0, 0), None)
+    assert found.title == "Pets at home"
 
 
 def test_the_same_bytes_in_two_splits_are_found() -> None:

@@ -86,6 +86,11 @@ def test_the_head_of_a_first_a_removed_and_an_unmoved_version(
     assert differences.as_text([DatasetChange(PETS, "Pets", old, new)]).splitlines()[0] == head
 
 
+def test_of_a_question_that_nobody_can_read_nothing_is_said() -> None:
+    broken = DatasetChange(PETS, "Pets", Version(1, 0, 0), Version(1, 0, 0), unknown="dataset.yaml:3: a tab")
+    assert differences.as_text([broken]) == "datasets/pets 1.0.0: Pets\n  not known: dataset.yaml:3: a tab\n"
+
+
 def test_nothing_from_a_manifest_is_markup_or_moves_a_cursor() -> None:
     hostile = DatasetChange(PETS, "~~~~ @acme <b>\x1b[31m\n~~~~", None, Version(1, 0, 0), unknown="\n~~~~\n\x1b")
     assert "\x1b" not in differences.as_text([hostile])

@@ -117,7 +117,7 @@ def _files(files: Files, artifact: ArtifactId) -> dict[str, bytes]:
 
 def _compare(before: Files, after: Files, artifact: ArtifactId, objects: Objects, pictures: bool) -> DatasetChange:
     old, new = (_side(files, artifact) for files in (before, after))
-    known = next(side.manifest.value for side in (new, old) if side) if new or old else None
+    known = next((side.manifest.value for side in (new, old) if side and side.manifest.value), None)
     change = DatasetChange(
         artifact,
         known.title if known else str(artifact),

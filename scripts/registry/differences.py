@@ -65,7 +65,8 @@ def _head(change: DatasetChange) -> str:
 def _about(change: DatasetChange) -> Iterator[str]:
     if change.unknown:
         yield f"not known: {change.unknown}"
-    if change.new:
+    is_readable = change.diff is not None or not change.unknown  # of a broken manifest nobody can tell
+    if change.new and is_readable:
         yield QUESTIONS[change.question]
     old, new = (text.splitlines() for text in change.queries)
     yield from (f"  - {line}" for line in old if line not in new)
