@@ -108,7 +108,7 @@ class World:
         if not self.github.pulls:
             self.github.add_pull(branch, sha=head)
         event = {
-            "action": "synchronize", "number": 1, "repository": self._repository(),
+            "action": "synchronize", "number": 1, "repository": self.repository(),
             "pull_request": {
                 "number": 1, "base": {"ref": "main", "repo": {"full_name": name}},
                 "head": {"ref": branch, "sha": head, "repo": {"full_name": "stranger/data" if fork else name}},
@@ -118,14 +118,15 @@ class World:
 
     def push_to_main(self, workflow: str = "publish.yml") -> Ran:
         """Run a workflow as GitHub would after a merge."""
-        return self.act("push", workflow, {"ref": "refs/heads/main", "repository": self._repository()}, "main")
+        return self.act("push", workflow, {"ref": "refs/heads/main", "repository": self.repository()}, "main")
 
     def dispatch(self, workflow: str, **inputs: str) -> Ran:
         """Run a workflow as GitHub would when somebody presses its button."""
-        event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self._repository()}
+        event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self.repository()}
         return self.act("workflow_dispatch", workflow, event, "main")
 
-    def _repository(self) -> dict[str, Any]:
+    def repository(self) -> dict[str, Any]:
+        """How events name it."""
         return {
             "full_name": self.github.repository, "name": self.github.repository.split("/")[1],
             "default_branch": "main", "is_template": False, "fork": False,

@@ -16,7 +16,7 @@ from registry.demo.seaweedfs import S3Server
 from workflows import acting, pets
 from workflows.acting import World
 
-ALL_GOOD = dict.fromkeys(("validate", "train", "comment", "gate"), "success")
+ALL_GOOD = dict.fromkeys(("scope", "validate", "train", "comment", "gate"), "success")
 WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
 
 
@@ -152,10 +152,42 @@ def test_a_training_that_fails_is_told(released: World) -> None:
     assert len(released.github.comments) == 1
 
 
+def test_objects_that_nobody_pushed_block_the_merge(released: World) -> None:
+    pets.dataset(released.root, "1.1.0", train=12)
+    making.registry(released.root, "check", "--fix")
+    making.commit(released.root, "images that are on one machine only")
+    head = released.push_branch("change")
+    ran = released.pull_request("change", head)
+    assert ran.jobs == ALL_GOOD | {"gate": "failure"}, ran.log
+    assert ran.step("train", "Train what the change made stale") == "not run"
+    assert released.github.status_of(head) == {"registry/gate": "failure"}
+    [comment] = released.github.comments
+    assert "registry push" in comment["body"]
+
+
+def test_a_change_of_words_needs_no_gpu(released: World) -> None:
+    def change(root: Path) -> None:
+        (root / "README.md").write_text((root / "README.md").read_text() + "\nMore words.\n")
+
+    head = propose(released, change)
+    ran = released.pull_request("change", head)
+    assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "pass", "gate"), "success")), ran.log
+    assert released.github.status_of(head) == {"registry/gate": "success"}
+
+
+def test_the_merge_queue_tries_a_merge(released: World) -> None:
+    base = making.git_in(released.root, "rev-parse", "main")
+    event = {"merge_group": {"base_sha": base, "base_ref": "refs/heads/main"}, "repository": released.repository()}
+    ran = released.act("merge_group", "pull-request.yml", event, "main")
+    assert (ran.code, ran.jobs) == (0, dict.fromkeys(("validate", "pass", "gate"), "success")), ran.log
+    [status] = released.github.statuses
+    assert (status["context"], status["state"]) == ("registry/gate", "success")
+
+
 def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World) -> None:
     head = propose(released, grow)
     ran = released.pull_request("change", head, fork=True)
-    assert (ran.code, ran.jobs) == (0, {"validate": "success", "gate": "success"}), ran.log
+    assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "gate"), "success")), ran.log
     assert released.github.made() == []
     assert making.git_in(released.origin, "rev-parse", "change") == head
 

@@ -25,7 +25,8 @@ PERMISSIONS = {
     "publish/publish": {"contents": "write", "id-token": "write"},
     "pull-request/comment": {"contents": "write", "pull-requests": "write", "statuses": "write"},
     "pull-request/gate": {},
-    "pull-request/queue": {"statuses": "write"},
+    "pull-request/pass": {"statuses": "write"},
+    "pull-request/scope": {"contents": "read"},
     "pull-request/train": {"contents": "read", "id-token": "write"},
     "pull-request/validate": {"contents": "read"},
     "refresh/list": {"contents": "read"},
@@ -79,7 +80,9 @@ def test_only_the_job_that_asks_looker_sees_a_secret() -> None:
 
 
 def test_what_a_fork_starts() -> None:
-    assert dict(of_strangers()).keys() == {"code/code", "pull-request/validate", "pull-request/gate"}
+    assert dict(of_strangers()).keys() == {
+        "code/code", "pull-request/scope", "pull-request/validate", "pull-request/gate"
+    }  # fmt: skip
 
 
 @each(dict(of_strangers()))
@@ -110,6 +113,9 @@ def test_trust_levels_share_no_cache() -> None:
     caches = {place.partition(":")[0]: run for place, run in RUNS.items() if "dvc cache dir" in run}
     assert caches.keys() == {"pull-request/train", "nightly/models"}
     assert len(set(caches.values())) == 2
+    assert len({JOBS[name]["env"]["PIP_CACHE_DIR"] for name in caches}) == 2
+    kept = [place for place, step in STEPS.items() if step.get("with", {}).get("cache") == "pip"]
+    assert kept == ["pull-request/validate: Set up"]  # jobs of one pull request share what is kept
     site = "${{ github.workspace }}/.dvc/tmp/site"
     uses_dvc = {"pull-request", "publish", "nightly", "refresh"}
     assert {name for name, workflow in WORKFLOWS.items() if "env" in workflow} == uses_dvc
