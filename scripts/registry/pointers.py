@@ -6,6 +6,7 @@ A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by re
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _PART = 4 << 20  # bytes
-_NO_FILE = r"^$|^/|/$|//|(^|/)\.{1,2}(/|$)|[\x00-\x1f\\]"  # in Rust's syntax; as the path of a file in its folder
+_QUOTES = 8  # in an entry of a `.dir` object
+# In Rust's syntax; as the path of a file in its folder. Git runs what lies in a folder .git.
+_NO_FILE = r"^$|^/|/$|//|(^|/)(\.{1,2}|(?i:\.git))(/|$)|[\x00-\x1f\\]"
 
 
 def object_key(md5: str) -> str:
@@ -143,10 +146,24 @@ def read_dir(data: bytes, md5: str) -> "polars.DataFrame":
         raise Refused(
             f"the object {md5} lists {bad[0][1]!r}, which is no file of its folder", fix="build the folder again"
         )
+    # Each entry has four texts and no more: another key might tell DVC to look elsewhere.
+    if not data.startswith(b"[") or data.count(b'"') - data.count(b'\\"') != _QUOTES * len(files):
+        raise Refused(f"the object {md5} is not a list of files as DVC writes it", fix="build the folder again")
     files = files.sort("relpath")
     if (files["relpath"] == files["relpath"].shift()).any():
         raise Refused(f"the object {md5} lists a file twice", fix="build the folder again")
+    if (both := files["relpath"].filter(files["relpath"].is_in(_folders(files)))).len():
+        fault = f"the object {md5} lists {both[0]!r} as a file and as a folder"
+        raise Refused(fault, fix="build the folder again")
     return files
+
+
+def _folders(files: "polars.DataFrame") -> list[str]:
+    """Every folder that these files are in."""
+    parents = files["relpath"].str.extract("^(.*)/").drop_nulls().unique()
+    return list(
+        {str(folder) for parent in parents for folder in (PurePosixPath(parent), *PurePosixPath(parent).parents)}
+    )
 
 
 def _lists(data: bytes) -> Iterator[bytes]:
