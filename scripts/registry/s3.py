@@ -206,11 +206,11 @@ class Inside(Copier):
 
     def __init__(self, source: Place, destination: Place, open_: Open, has: Has) -> None:
         self._source, self._destination, self._read, self._has = source, destination, open_, has
-        self._is_careful = True
+        self._is_heeded: bool | None = None  # None: not known yet
         self._open()
 
     def _open(self) -> None:
-        self._local, self._credentials = threading.local(), None
+        self._local, self._learning, self._credentials = threading.local(), threading.Lock(), None
         is_tls = self._destination.address.startswith("https:")
         self._tls = ssl.create_default_context() if is_tls else None
 
@@ -228,15 +228,25 @@ class Inside(Copier):
             "x-amz-copy-source-if-match": f'"{etag}"',
             "x-amz-metadata-directive": "REPLACE",
         }
-        if self._is_careful:
+        if self._is_heeded is not False:
             answer = self._ask(key, headers | CAREFUL)
             if answer.code not in UNKNOWN_HEADER:
+                if answer.etag and self._is_heeded is None:
+                    self._learn(key, headers)
                 return self._judge(answer, source, key)
-        if self._has(key):  # asked before, where a server knows no If-None-Match of copies
+        if self._has(key):  # asked before, where a server heeds no If-None-Match of copies
             return None
         answer = self._ask(key, headers)
-        self._is_careful = self._is_careful and not answer.etag
+        self._is_heeded = False if answer.etag else self._is_heeded
         return self._judge(answer, source, key)
+
+    def _learn(self, key: str, headers: Mapping[str, str]) -> None:
+        """See whether the condition is heeded, by repeating a copy just made: some servers do not know it, and copy."""
+        with self._learning:
+            if self._is_heeded is None:
+                again = self._ask(key, headers | CAREFUL)
+                known = again.etag or again.status == HTTPStatus.PRECONDITION_FAILED
+                self._is_heeded = not again.etag if known else None
 
     def _judge(self, answer: Answer, source: str, key: str) -> str | None:
         if answer.etag:
@@ -320,9 +330,13 @@ def _hmac(key: bytes, text: str) -> bytes:
 
 
 def waits() -> Iterator[float]:
-    """Seconds before each try, drawn from a growing range, so that many who wait do not come back together."""
+    """Seconds before each try, drawn from a growing range, so that many who wait do not come back together.
+
+    There is a second one however long the first took: it may have met with silence.
+    """
     start, longest = time.monotonic(), FIRST_WAIT
     yield 0
+    yield random.uniform(0, longest)  # noqa: S311 - no secret
     while time.monotonic() - start < PATIENCE:
         yield random.uniform(0, longest)  # noqa: S311 - no secret
         longest = min(2 * longest, LONGEST_WAIT)
