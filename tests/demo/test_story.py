@@ -1,5 +1,6 @@
 """The whole story on a handful of pictures: two releases, back in time, a consumer."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -39,4 +40,8 @@ def test_the_story_holds(album: pictures.Album, tmp_path: Path, capfd) -> None:
     assert tags == [f"{kind}/cat_dog@v{version}.0.0" for kind in ("datasets", "models") for version in (1, 2)]
     status = subprocess.run(["git", "-C", scene.clone, "status", "--porcelain"], capture_output=True, check=True)
     assert status.stdout == b""
+    report = json.loads((scene.report / "report.json").read_bytes())
+    assert report["verdict"] != "blocked", report["findings"]
+    assert report["sentence"] in told
+    assert [one["id"] for one in (*report["datasets"], *report["models"])] == ["datasets/cat_dog", "models/cat_dog"]
     assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.csv").is_file()

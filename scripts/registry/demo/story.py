@@ -49,6 +49,11 @@ class Scene:
         return self.top / "origin.git"
 
     @property
+    def report(self) -> Path:
+        """What a reviewer of the second release is told."""
+        return self.top / "report"
+
+    @property
     def dataset(self) -> ArtifactId:
         """The dataset of the story."""
         return ArtifactId(Kind.DATASET, self.album.name)
@@ -82,9 +87,12 @@ class Scene:
         for location, value in changes.items():
             say(f"  {path}: {'.'.join(map(str, location))} = {json.dumps(value, ensure_ascii=False)}")
 
+    def push(self, branch: str) -> None:
+        """Open a pull request, past the hook."""
+        self.run(f"git push --quiet --set-upstream origin {branch}")
+
     def merge(self, branch: str) -> None:
         """What the green button does."""
-        self.run(f"git push --quiet --set-upstream origin {branch}")
         self.run("git switch --quiet main")
         self.run(f"git merge --quiet --no-ff --message 'Merge {branch}' {branch}")
         self.run("git push --quiet origin main")
@@ -144,6 +152,7 @@ def first_dataset(scene: Scene) -> None:
     build(scene)
     scene.run("registry check --fix")
     scene.commit(f"Add {scene.dataset}")
+    scene.push(f"{scene.album.name}-dataset")
     scene.merge(f"{scene.album.name}-dataset")
 
 
@@ -195,6 +204,7 @@ def first_model(scene: Scene) -> None:
     scene.run(f"dvc metrics show {scene.model}/metrics.json")
     scene.run("registry check --fix")
     scene.commit(f"Add {scene.model}: VGG")
+    scene.push(f"{name}-model")
     scene.merge(f"{name}-model")
 
 
@@ -237,6 +247,10 @@ def second_release(scene: Scene) -> None:
     scene.run(f"dvc params diff {scene.model}@v1.0.0 --md")
     scene.run("registry check --fix")
     scene.commit("Twice the images, without the mislabelled ones; ResNet")
+    scene.push(f"{scene.album.name}-v2")
+    say("\nWhat the pull request's comment tells a reviewer, and what the gate is set to:")
+    scene.run(f"registry diff main HEAD {scene.dataset}")
+    scene.run(f"registry report --base main --out {shlex.quote(str(scene.report))}")
     scene.merge(f"{scene.album.name}-v2")
     scene.run("registry publish")
     scene.run("registry list")
@@ -295,6 +309,8 @@ staging and production    {scene.bucket}
 the lake                  {scene.lake}
 the consumer's folder     {scene.top / "consumer"}
 the card of the dataset   {scene.clone / card_path(scene.dataset)}
+the second release's report, which a reviewer reads in the pull request:
+  {scene.report / "report.html"}
 
 Try next, in the clone (after `. .venv/bin/activate`):
   registry list
