@@ -74,6 +74,7 @@ class World:
     server: S3Server
     github: GitHub
     cml: bool = True
+    secrets: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -88,9 +89,9 @@ class World:
         told = self.server.client().list_objects_v2(Bucket=bucket, Prefix=prefix)
         return {row["Key"] for row in told.get("Contents", ())}
 
-    def run(self, *args: str) -> str:
-        """The `registry` command as a contributor types it."""
-        return command(self.root, self.server, *args)
+    def run(self, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
+        """The `registry` command as somebody in a role (a contributor's) types it."""
+        return command(self.root, self.server, *args, role=role, **env)
 
     def push_branch(self, name: str, *, number: int = 1) -> str:
         """Push HEAD as a branch and, as GitHub does, what merging it into main would make; the head commit."""
@@ -148,6 +149,7 @@ class World:
         ]  # fmt: skip
         options += [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
         options += [word for role in ROLES for word in ("--var", f"{role}={role}")] + ["--var", f"AWS_REGION={REGION}"]
+        options += [word for name, value in self.secrets.items() for word in ("-s", f"{name}={value}")]
         options += [word for stub in _stubs() for word in ("--local-repository", stub)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))}
         home = {"HOME": str(self.top / "home"), "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
@@ -212,9 +214,9 @@ def found(top: Path, server: S3Server, fill: Callable[[Path], None]) -> None:
     making.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
 
 
-def command(root: Path, server: S3Server, *args: str, role: str = "AWS_REFRESH_ROLE") -> str:
+def command(root: Path, server: S3Server, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
     """What the `registry` command says to somebody in a role."""
-    done = making.registry(root, *args, env={**os.environ, **server.env(role)})
+    done = making.registry(root, *args, env={**os.environ, **server.env(role), **env})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

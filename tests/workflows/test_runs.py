@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import making
+import selecting
+from fakes.looker import LookerServer
 from infra.stack import PRODUCTION, STAGING
 from registry.demo.seaweedfs import S3Server
 from workflows import acting, pets
@@ -221,3 +224,37 @@ def test_a_stage_is_assigned_to_a_published_version(released: World) -> None:
     assert (ran.code, ran.jobs) == (0, {"assign": "success"}), ran.log
     assert "models/pets#prod#1" in making.git_in(released.origin, "tag", "--list").splitlines()
     assert released.dispatch("assign.yml", artifact="models/pets", version="9.0.0", stage="prod").code == 1
+
+
+@pytest.fixture
+def looker(released: World) -> Iterator[LookerServer]:
+    """The Looker that datasets/photos asks; its first answer is merged and published, its images are in the lake."""
+    with LookerServer(selecting.rows(20)).serve() as server:
+        secrets = {name: value for name, value in server.env().items() if name.startswith("LOOKERSDK_")}
+        folder = released.root / "datasets/photos"
+        folder.mkdir()
+        (folder / "dataset.yaml").write_bytes(selecting.text())
+        lake = released.top / "lake"
+        lake.mkdir()
+        for number, row in enumerate(selecting.rows(30)):
+            Image.new("RGB", (9 + number, 9), (number, 99, 9)).save(lake / f"{row['images.uuid']}.jpg")
+        settings = released.root / "registry.yaml"
+        settings.write_text(settings.read_text().replace("lake: .registry/lake", f"lake: {lake}"))
+        released.run("refresh", "datasets/photos", **secrets)
+        making.registry(released.root, "check", "--fix")
+        making.commit(released.root, "photos")
+        making.git_in(released.root, "push", "--quiet", "origin", "HEAD:main")
+        released.run("publish", role="AWS_PUBLISH_ROLE")
+        released.secrets = secrets
+        yield server
+
+
+def test_an_answer_that_changed_becomes_a_pull_request(released: World, looker: LookerServer) -> None:
+    looker.rows = selecting.rows(30)
+    ran = released.dispatch("refresh.yml")
+    assert (ran.code, ran.jobs) == (0, {"list": "success", "refresh": "success"}), ran.log
+    [pull] = released.github.pulls
+    assert pull["title"] == "Refresh datasets/photos: 1.1.0"
+    changed = making.git_in(released.origin, "diff", "--name-only", "main", "refresh/photos").splitlines()
+    assert {"datasets/photos/dataset.yaml", "datasets/photos/prepared.dvc", "datasets/photos/raw.dvc"} <= set(changed)
+    assert not any(secret in ran.log for name, secret in released.secrets.items() if name != "LOOKERSDK_BASE_URL")
