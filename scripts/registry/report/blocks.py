@@ -1,6 +1,7 @@
 """What a report is made of: blocks that hold plain text, which `markdown` and `page` escape and lay out."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from registry.report.charts import Chart
 from registry.review import Sheet
@@ -20,7 +21,24 @@ class Strong:
     text: str
 
 
-Line = tuple[str | Code | Strong, ...]  # every piece may hold text from a manifest: no renderer trusts any
+class Tone(StrEnum):
+    """What a word means for the reviewer."""
+
+    GOOD = "good"
+    ASK = "ask"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word with a colour and, where it is sure to be shown, a symbol: never a colour alone."""
+
+    tone: Tone
+    text: str
+
+
+Line = tuple[str | Code | Strong | Mark, ...]  # every piece may hold text from a manifest: no renderer trusts any
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,28 @@
 """What stands around the artifacts: findings, what could not run, and how to make the report again."""
 
+import re
 from collections.abc import Sequence
 
 from registry.report import wording
-from registry.report.blocks import Block, Code, Commands, Line, Para, Strong, Table
+from registry.report.blocks import Block, Code, Commands, Line, Mark, Para, Strong, Table, Tone
 from registry.review import Repeat
 from registry.values import Finding, Outcome, Verdict
 
-FOUND = {Verdict.WRONG: "⛔", Verdict.NEEDS_OWNER: "⚠️"}
+FOUND = {Verdict.WRONG: Mark(Tone.BAD, "wrong"), Verdict.NEEDS_OWNER: Mark(Tone.ASK, "needs an owner")}
+_QUOTED = re.compile(r"`([^`]+)`")
 
 
 def finding_line(finding: Finding) -> Line:
     """A finding: its place, what is wrong, and the next step."""
     place = (finding.path or "the registry") + (f":{finding.line}" if finding.line else "")
-    fix: Line = (" ", Strong("Next:"), f" {finding.fix}") if finding.fix else ()
-    return (f"{FOUND.get(finding.verdict, '')} ", Code(place), f" {finding.message} ({finding.check}).", *fix)
+    fix: Line = (" ", Strong("Next:"), " ", *_words(finding.fix)) if finding.fix else ()
+    return (FOUND[finding.verdict], " ", Code(place), " ", *_words(finding.message), f" ({finding.check}).", *fix)
+
+
+def _words(text: str) -> Line:
+    """A message, whose commands stand between backticks."""
+    parts = _QUOTED.split(text)
+    return tuple(Code(part) if place % 2 else part for place, part in enumerate(parts) if part)
 
 
 def not_run_table(outcomes: Sequence[Outcome]) -> Table:
@@ -31,6 +39,7 @@ def repeat_blocks(repeat: Repeat) -> tuple[Block, ...]:
     where = repeat.hardware
     machine = [where.processor, wording.many(where.cores, "core")]
     machine += [f"{where.gpu} (driver {where.driver})" if where.driver else where.gpu] if where.gpu else ["no GPU"]
-    spent = f"{where.seconds:.0f} s, {wording.size(where.pulled)} of data pulled, {wording.size(where.peak)} of memory"
+    pulled = f"{wording.size(where.pulled)} of data pulled, " if where.pulled else ""
+    spent = f"{where.seconds:.0f} s, {pulled}{wording.size(where.peak)} of memory"
     commits = ("Base ", Code(repeat.base), ", change ", Code(repeat.head), ".")
     return Commands(repeat.commands), Para(commits), Para((f"Made on: {', '.join(machine)}; {spent}.",))

@@ -9,7 +9,21 @@ from dataclasses import dataclass
 
 from registry.report import wording
 from registry.report.assemble import Report, State
-from registry.report.blocks import Block, Bullets, Code, Commands, Detail, Line, Para, Picture, Section, Strong, Table
+from registry.report.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Commands,
+    Detail,
+    Line,
+    Mark,
+    Para,
+    Picture,
+    Section,
+    Strong,
+    Table,
+    Tone,
+)
 from registry.report.closing import finding_line, not_run_table, repeat_blocks
 from registry.report.escape import markdown, markdown_attribute, markdown_code, markdown_html, markdown_lines
 
@@ -23,6 +37,9 @@ ROWS = 25  # of a table
 MOST_FINDINGS = 100  # more are told in the other two
 OPEN = 3  # sections that stand open; more are folded
 MARKS = {State.READY: "✅ Ready", State.NEEDS_OWNER: "⚠️ Needs an owner", State.BLOCKED: "⛔ Blocked"}
+
+
+SYMBOLS = {Tone.GOOD: "✅", Tone.ASK: "⚠️", Tone.BAD: "⛔", Tone.UNKNOWN: "⚪"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +160,12 @@ def _line(line: Line) -> str:
     return "".join(map(_piece, line)).strip()
 
 
-def _piece(piece: str | Code | Strong) -> str:
+def _piece(piece: str | Code | Strong | Mark) -> str:
     match piece:
         case Code(text):
             return markdown_code(text)
+        case Mark(tone, text):
+            return f"{SYMBOLS[tone]} {markdown(text)}"
         case Strong(text):
             return f"**{markdown(text.strip())}**" if text.strip() else ""
     return markdown(piece)

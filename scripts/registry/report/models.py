@@ -7,11 +7,11 @@ from polars import DataFrame, col
 
 from registry import gates
 from registry.report import charts, sentence, wording
-from registry.report.blocks import Block, Bullets, Code, Detail, Line, Para, Picture, Section, Strong, Table
+from registry.report.blocks import Block, Bullets, Code, Detail, Line, Mark, Para, Picture, Section, Strong, Table, Tone
 from registry.review import MetricChange, ModelChange, Paired, Sheet
 from registry.values import Gate
 
-HELD = {True: "✅ held", False: "⛔ broken", None: "⚪ not judged"}
+HELD = {True: Mark(Tone.GOOD, "held"), False: Mark(Tone.BAD, "broken"), None: Mark(Tone.UNKNOWN, "not judged")}
 
 
 def section(change: ModelChange) -> Section:

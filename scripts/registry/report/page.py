@@ -4,13 +4,27 @@ from base64 import b64encode
 
 from registry.report import charts, wording
 from registry.report.assemble import Report, State
-from registry.report.blocks import Block, Bullets, Code, Commands, Detail, Line, Para, Picture, Section, Strong, Table
+from registry.report.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Commands,
+    Detail,
+    Line,
+    Mark,
+    Para,
+    Picture,
+    Section,
+    Strong,
+    Table,
+)
 from registry.report.closing import finding_line, not_run_table, repeat_blocks
 from registry.report.escape import page as escaped
 from registry.report.style import STYLE
 from registry.review import Sheet
 
 TITLES = {State.READY: "Ready", State.NEEDS_OWNER: "Needs an owner", State.BLOCKED: "Blocked"}
+OPEN = 20  # findings that stand open; more are folded
 # Should an escape ever fail, this keeps the page from running or fetching anything.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -23,7 +37,7 @@ def render(report: Report) -> str:
         f'<header class="{kind}"><h1>{name}</h1><p>{escaped(report.sentence)}</p>{_tally(report)}</header>',
         *_contents(report),
         *_findings(report),
-        *(_section(place, section) for place, section in enumerate(report.sections, 1)),
+        *(_section(place, section, report) for place, section in enumerate(report.sections, 1)),
         *_closing(report),
     ]
     return "\n".join([*_head(f"{name}: registry report"), *body, "</main></body></html>"]) + "\n"
@@ -60,14 +74,17 @@ def _contents(report: Report) -> list[str]:
 
 
 def _findings(report: Report) -> list[str]:
-    items = "".join(f"<li>{_line(finding_line(one))}</li>" for one in report.findings)
-    return [f'<section><h2>Findings</h2><ul class="findings">{items}</ul></section>'] if items else []
+    items = [f"<li>{_line(finding_line(one))}</li>" for one in report.findings]
+    shown, folded = (f'<ul class="findings">{"".join(part)}</ul>' for part in (items[:OPEN], items[OPEN:]))
+    more = f"<details><summary>{wording.many(len(items) - OPEN, 'more finding')}</summary>{folded}</details>"
+    return [f"<section><h2>Findings</h2>{shown}{more if items[OPEN:] else ''}</section>"] if items else []
 
 
-def _section(place: int, section: Section) -> str:
+def _section(place: int, section: Section, report: Report) -> str:
     blocks = "\n".join(map(_block, section.blocks))
-    head = f"<h2>{escaped(section.title)}</h2><p>{_line(section.headline)}</p>"
-    return f'<section id="artifact-{place}">{head}\n{blocks}</section>'
+    # Of one artifact the top of the page has said it.
+    headline = f"<p>{_line(section.headline)}</p>" if len(report.sections) > 1 else ""
+    return f'<section id="artifact-{place}"><h2>{escaped(section.title)}</h2>{headline}\n{blocks}</section>'
 
 
 def _closing(report: Report) -> list[str]:
@@ -100,10 +117,12 @@ def _line(line: Line) -> str:
     return "".join(map(_piece, line)).strip()
 
 
-def _piece(piece: str | Code | Strong) -> str:
+def _piece(piece: str | Code | Strong | Mark) -> str:
     match piece:
         case Code(text):
             return f"<code>{escaped(text) or '(empty)'}</code>"
+        case Mark(tone, text):
+            return f'<strong class="{tone.value}">{escaped(text)}</strong>'
         case Strong(text):
             return f"<strong>{escaped(text)}</strong>"
     return escaped(piece)

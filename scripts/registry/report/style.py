@@ -36,11 +36,12 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; border: 1px solid var(--line); text-align: left; vertical-align: top;
   overflow-wrap: normal; }
 th { background: var(--card); font-weight: 600; }
+td code, td strong { white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
-details { border: 1px solid var(--line); border-radius: 6px; }
-summary { padding: .45rem .8rem; cursor: pointer; font-weight: 600; }
-details > :not(summary) { margin-left: .8rem; margin-right: .8rem; }
-img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
-details > img { max-width: calc(100% - 1.6rem); margin-bottom: .8rem; }
+details { padding: 0 .8rem; border: 1px solid var(--line); border-radius: 6px; }
+summary { margin: 0 -.8rem; padding: .45rem .8rem; cursor: pointer; font-weight: 600; }
+picture, img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
+details > img { margin-bottom: .8rem; }
+.good { color: var(--good); } .ask { color: var(--ask); } .bad { color: var(--bad); } .unknown { color: var(--muted); }
 @media print { details:not([open]) > * { display: block; } }
 """
