@@ -8,9 +8,12 @@ import pytest
 import yaml
 
 import making
-from registry import git, objects, tags
+from registry import buckets, git, objects, pointers, tags
+from registry.demo.seaweedfs import S3Server
 from registry.errors import Refused
 from registry.objects import Reached
+from registry.settings import Remote
+from registry.storage import open_store
 from registry.stores import Folder
 from registry.tree import DictTree
 
@@ -111,3 +114,28 @@ def test_a_pointer_of_one_file(registry_repo: Path) -> None:
     assert found.rows() == [
         ("models/pets", out["md5"], "models/base/start.bin", out["md5"], False, 22, 22),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cost", [0, 10**6])
+def test_a_bucket_tells_the_same_however_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: int
+) -> None:
+    """From listings across folders (`cost` 0), or a listing of each folder."""
+    there, lost = ([making.md5(f"{kind} {number}".encode()) for number in range(60)] for kind in ("there", "lost"))
+    for name, value in {"ASKED": 10, "FEW": 0, "LISTED": 7, "PAGE_COST": cost}.items():
+        monkeypatch.setattr(buckets, name, value)
+    with S3Server(tmp_path / "s3", buckets=("staging",)) as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        store = open_store(Remote("s3://staging/below"), tmp_path)
+        for md5 in there:
+            store.put(pointers.object_key(md5), md5.encode())
+        store.put("files/md5/other", b"no object")
+        store.put("aside/md5/00/1", b"no object")
+        found = objects.held(store, pl.Series([*there, *lost]))
+        assert sorted(found.select("md5", "size").rows()) == sorted((md5, 32) for md5 in there)
+        none = objects.held(open_store(Remote("s3://staging/empty"), tmp_path), pl.Series(lost))
+        assert none.height == 0
+        pages = buckets.Bucket._pages
+        monkeypatch.setattr(buckets.Bucket, "_pages", lambda *args: (page[::-1] for page in pages(*args)))
+        assert sorted(objects.held(store, pl.Series([*there, *lost]))["md5"]) == sorted(there), "listed in no order"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -205,3 +206,22 @@ def test_a_models_stale_dataset_is_still_its_business(unpushed: Path, run_regist
     making.commit(unpushed, "more pets; the model is not trained again")
     assert run_registry(unpushed, "push").code == 0
     assert making.place(staging(unpushed), trained_on).exists()
+
+
+def test_two_push_the_same_at_once(unpushed: Path, tmp_path: Path) -> None:
+    images = {f"train/cat/{number:08x}-0000-4000-8000-000000000000.jpg": os.urandom(1000) for number in range(300)}
+    making.dataset(unpushed, "pets", images, "2.0.0")
+    making.commit(unpushed, "2.0.0")
+    shutil.copytree(unpushed, tmp_path / "second", symlinks=True, ignore=shutil.ignore_patterns(".registry"))
+    (tmp_path / "second/.registry").symlink_to(unpushed / ".registry")
+    command = [sys.executable, "-m", "registry", "push"]
+    both = [
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for root in (unpushed, tmp_path / "second")
+    ]
+    assert [(push.communicate()[1], push.returncode) for push in both] == [("", 0)] * 2
+    have, left = (making.snapshot(folder / "files") for folder in (staging(unpushed), unpushed / ".dvc/cache"))
+    assert len(have) >= 304
+    assert have.items() <= left.items()
+    assert all(md5 == name.removesuffix(".dir").replace("/", "")[3:] for name, md5 in have.items())
+    assert not list(staging(unpushed).rglob(".incoming-*"))

@@ -185,20 +185,23 @@ class Bucket(Store):
         if pages * PAGE_COST > sum(map(len, folders.values())):
             return None
         step = max(1, round(seen * RUN))
-        runs = [names[start : start + step] for start in range(0, len(names), step)]
+        ends = ["", *(f"{name}0" for name in names[step - 1 : -1 : step]), f"{names[-1]}0"]
         with ThreadPoolExecutor(self.lanes) as pool:
-            found = list(pool.map(lambda run: self._list_run(above, run, folders), runs))
+            found = list(pool.map(lambda *run: self._list_run(above, *run, folders), ends[:-1], ends[1:]))
         return None if None in found else pl.concat(map(table, found))
 
-    def _list_run(self, above: str, run: Sequence[str], folders: Mapping[str, set[str]]) -> list[Object] | None:
-        """The wanted objects of neighbouring folders; None where a listing has no order, as in S3 Express."""
-        found, last = [], run[0]
-        for page in self._pages(above, after=run[0]):
+    def _list_run(self, above: str, after: str, end: str, folders: Mapping[str, set[str]]) -> list[Object] | None:
+        """The wanted objects between two keys; None where a listing has no order, as in S3 Express.
+
+        Neither key is the start of a folder's name: SeaweedFS 4.48 leaves out the folder that a listing starts at.
+        """
+        found, last = [], after
+        for page in self._pages(above, after):
             keys = [last, *(one.key for one in page)]
             if keys != sorted(keys):
                 return None
             found += [one for one in page if one.key in folders.get(one.key.rpartition("/")[0], ())]
-            if (last := keys[-1]) > f"{run[-1]}0":
+            if (last := keys[-1]) > end:
                 break
         return found
 
