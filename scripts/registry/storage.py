@@ -155,12 +155,17 @@ def _copy_read(copier: Copier, destination: Store, md5: str) -> tuple[int, str] 
         if found.size > copier.largest:
             return None
         size, state = _hash(chunks, md5, lambda _: None)
-        if state == "corrupt" or copier.copy(key, key, found.etag):
-            return size, "corrupt" if state == "corrupt" else "copied"
+        if state == "corrupt":
+            return size, state
+        etag = copier.copy(key, key, found.etag)
     except NotFound:
         return 0, "missing"
-    _, state = _find_proven(destination, md5)
-    return size, "present" if state == "present" else "corrupt"  # swapped since it was read
+    if etag in {found.etag, md5.removesuffix(".dir")}:
+        return size, "copied"
+    more, state = _find_proven(destination, md5)
+    if state == "missing":
+        return size, "corrupt"  # swapped since it was read
+    return size + more, "copied" if etag else "present"
 
 
 def _find_proven(store: Store, md5: str) -> tuple[int, str]:
