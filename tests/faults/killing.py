@@ -149,9 +149,9 @@ def _soak(world: World, minutes: float, seed: int | None) -> int:
     for number in range(first, first + 10**9):
         this, begun = deal(number, played), time.monotonic()
         wrong = play(world, played[this.command], this)
-        print(f"{this}: {'LOST' if wrong else 'nothing lost'} ({time.monotonic() - begun:.1f} s)", flush=True)  # noqa: T201
+        print(f"{this}: {'LOST' if wrong else 'nothing lost'} ({time.monotonic() - begun:.1f} s)", flush=True)
         if wrong:
-            print("\n".join(wrong), f"play it again: make soak SEED={number}", sep="\n")  # noqa: T201
+            print("\n".join(wrong), f"play it again: make soak SEED={number}", sep="\n")
             return 1
         if seed is not None or time.monotonic() - start > minutes * 60:
             return 0
