@@ -190,7 +190,7 @@ def test_data_that_a_person_changed_is_kept_and_told(two_versions: Path) -> None
     done = plain_git(two_versions, "checkout", "v1")
     assert done.code == 0
     assert "the data was not linked: " in done.err
-    assert "1 file would be lost: changed here, and not in DVC's cache" in done.err
+    assert "1 file would be lost: DVC's cache does not hold what is there" in done.err
     assert image.read_bytes() == b"mine"
 
 

@@ -134,7 +134,7 @@ def test_one_file_that_would_be_lost_stops_everything(clone: Path, run_registry:
     (clone / CAT).write_bytes(b"mine")
     (clone / "models/pets/model.safetensors").write_bytes(b"also mine")
     done = run_registry(clone, "checkout")
-    words = "2 files would be lost: changed here, and not in DVC's cache"
+    words = "2 files would be lost: DVC's cache does not hold what is there"
     assert done.refused(words, CAT, "models/pets/model.safetensors", "move or delete them, or keep them (`dvc commit`")
     assert making.snapshot(clone / PREPARED) == {CAT.removeprefix(f"{PREPARED}/"): making.md5(b"mine")}
 

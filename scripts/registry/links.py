@@ -82,7 +82,7 @@ def _demand_saved(paths: Sequence[str]) -> None:
     if paths:
         count = f"{len(paths):,} file{'s' * (len(paths) != 1)}"
         fix = "move or delete them, or keep them (`dvc commit`, `registry build`); then run the same command again"
-        raise InvalidData(f"{count} would be lost: changed here, and not in DVC's cache", paths, fix=fix)
+        raise InvalidData(f"{count} would be lost: DVC's cache does not hold what is there", paths, fix=fix)
 
 
 @contextmanager

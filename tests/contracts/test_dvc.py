@@ -13,6 +13,7 @@ from dvc.cli import main
 
 import making
 from registry import dvc, pointers
+from registry.errors import InvalidDocument
 from registry.values import Output
 
 Run = Callable[..., int]
@@ -142,3 +143,11 @@ def test_the_cache_is_where_dvc_says(
     finally:
         if level == "global":
             run("config", "--global", "--unset", "cache.dir")
+
+
+@pytest.mark.parametrize("text", ["[cache\n", "[core]\n[core]\n", "\xff"])
+def test_a_config_that_dvc_cannot_read_is_named(registry_repo: Path, run: Run, text: str) -> None:
+    (registry_repo / ".dvc/config").write_bytes(text.encode("latin-1"))
+    assert run("cache", "dir") != 0
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config: DVC cannot read it: "):
+        dvc.cache_dir(registry_repo)
