@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import situations
 from registry.report import escape, markdown, page
 from registry.report.assemble import Report
-from registry.report.blocks import Bullets, Code, Commands, Detail, Para, Picture, Section, Strong, Table
+from registry.report.blocks import Bullets, Code, Detail, Lines, Para, Picture, Section, Strong, Table
 from registry.values import Finding, Outcome, Verdict
 
 # What GitHub makes active in the text that Markdown has become.
@@ -114,10 +114,9 @@ def report(text: str) -> Report:
     """A report that says `text` wherever data can stand."""
     line = (text, " ", Code(text), " ", Strong(text))
     table = Table((text, "n"), "lr", ((line, (text,)), ((Code(text),), (Code("x"), text))))
-    blocks = (
-        Para(line), Bullets((line, line)), table,
-        Commands((text,)), Detail("words", text, (Para((text,)), Picture("p", text, situations.sheet("p", text, 1)))),
-    )  # fmt: skip
+    picture = Picture("p", text, situations.sheet("p", text, 1))
+    detail = Detail("words", text, (Para((text,)), picture))
+    blocks = (Para(line), Bullets((line, line)), table, Lines("sh", (text,)), detail)
     finding = Finding(text, None, Verdict.WRONG, text, text, 3, text)
     section = Section(text, line, blocks)
     return replace(

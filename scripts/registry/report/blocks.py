@@ -65,9 +65,10 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Commands:
-    """Commands to type, one on each line."""
+class Lines:
+    """Lines as they are: commands (`sh`), or what went and came (`diff`)."""
 
+    language: str
     lines: tuple[str, ...]
 
 
@@ -90,7 +91,7 @@ class Detail:
     is_open: bool = False
 
 
-Block = Para | Bullets | Table | Commands | Picture | Detail
+Block = Para | Bullets | Table | Lines | Picture | Detail
 
 
 @dataclass(frozen=True, slots=True)

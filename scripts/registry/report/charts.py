@@ -86,7 +86,7 @@ def shift(table: DataFrame) -> Chart:
 def _bars(
     frame: DataFrame, name: str, size: str, title: str, order: list[str], *, percent: bool = False
 ) -> "alt.Chart":
-    axis = alt.Axis(format="%" if percent else "~s", tickCount=5, tickMinStep=0 if percent else 1)
+    axis = alt.Axis(format="%" if percent else ",d", tickCount=5, tickMinStep=0 if percent else 1)
     return (
         alt.Chart(frame)
         .mark_bar()
@@ -107,7 +107,7 @@ def curves(frame: DataFrame) -> Chart:
         alt.Chart(frame.filter(col("series") == name), title=one_line(name))
         .mark_line(point=alt.OverlayMarkDef(size=16))
         .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, tickCount=6, format="~s")),
+            x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, tickCount=6, format=",d")),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
             color=_colour(_BASE_NEW),
         )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from registry.report import wording
-from registry.report.blocks import Block, Code, Commands, Line, Mark, Para, Strong, Table, Tone
+from registry.report.blocks import Block, Code, Line, Lines, Mark, Para, Strong, Table, Tone
 from registry.review import Repeat
 from registry.values import Finding, Outcome, Verdict
 
@@ -42,4 +42,4 @@ def repeat_blocks(repeat: Repeat) -> tuple[Block, ...]:
     pulled = f"{wording.size(where.pulled)} of data pulled, " if where.pulled else ""
     spent = f"{where.seconds:.0f} s, {pulled}{wording.size(where.peak)} of memory"
     commits = ("Base ", Code(repeat.base), ", change ", Code(repeat.head), ".")
-    return Commands(repeat.commands), Para(commits), Para((f"Made on: {', '.join(machine)}; {spent}.",))
+    return Lines("sh", repeat.commands), Para(commits), Para((f"Made on: {', '.join(machine)}; {spent}.",))

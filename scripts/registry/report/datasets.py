@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from registry.concentration import sentence as concentrated
 from registry.report import charts, sentence, wording
-from registry.report.blocks import Block, Bullets, Code, Detail, Line, Para, Picture, Section, Strong, Table
+from registry.report.blocks import Block, Bullets, Code, Detail, Line, Lines, Para, Picture, Section, Strong, Table
 from registry.review import DatasetChange, Question, Sheet, Twins
 from registry.values import Bump, Counts
 
@@ -59,10 +59,10 @@ def _version(change: DatasetChange) -> Line:
 
 def _queries(change: DatasetChange) -> Iterator[Block]:
     old, new = (text.splitlines() for text in change.queries)
-    gone = [(Strong("−"), " ", Code(line)) for line in old if line.strip() and line not in new]
-    come = [(Strong("+"), " ", Code(line)) for line in new if line.strip() and line not in old]
+    gone = [f"- {line.strip()}" for line in old if line not in new]
+    come = [f"+ {line.strip()}" for line in new if line not in old]
     if gone or come:
-        yield Bullets((*gone, *come))
+        yield Lines("diff", (*gone, *come))
 
 
 def _by_split(change: DatasetChange) -> Table:

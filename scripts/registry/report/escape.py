@@ -43,11 +43,11 @@ def markdown_code(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}"
 
 
-def markdown_lines(lines: Iterable[str]) -> str:
-    """Lines of text as a block of code."""
+def markdown_lines(language: str, lines: Iterable[str]) -> str:
+    """Lines of text as a block of code; `language` is ours."""
     shown = [one_line(line, LONGEST) for line in lines]
     fence = "`" * max(3, max((len(run) for line in shown for run in _RUN.findall(line)), default=0) + 1)
-    return "\n".join([f"{fence}sh", *shown, fence])
+    return "\n".join([f"{fence}{language}", *shown, fence])
 
 
 def markdown_html(text: str) -> str:

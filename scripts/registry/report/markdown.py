@@ -13,9 +13,9 @@ from registry.report.blocks import (
     Block,
     Bullets,
     Code,
-    Commands,
     Detail,
     Line,
+    Lines,
     Mark,
     Para,
     Picture,
@@ -147,8 +147,8 @@ def _block(block: Block, links: Mapping[str, Link], fit: _Fit) -> str:
             return "\n".join(f"- {_line(line)}" for line in lines)
         case Table():
             return _table(block)
-        case Commands(lines):
-            return markdown_lines(lines)
+        case Lines(language, lines):
+            return markdown_lines(language, lines)
         case Picture():
             return _picture(block, links)
         case Detail(kind):

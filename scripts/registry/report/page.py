@@ -8,9 +8,9 @@ from registry.report.blocks import (
     Block,
     Bullets,
     Code,
-    Commands,
     Detail,
     Line,
+    Lines,
     Mark,
     Para,
     Picture,
@@ -103,7 +103,7 @@ def _block(block: Block) -> str:
             return f"<ul>{''.join(f'<li>{_line(line)}</li>' for line in lines)}</ul>"
         case Table():
             return _table(block)
-        case Commands(lines):
+        case Lines(lines=lines):
             return f"<pre><code>{chr(10).join(map(escaped, lines))}</code></pre>"
         case Picture():
             return _picture(block)
