@@ -89,7 +89,7 @@ def decode(path: Path, size: int) -> numpy.ndarray:
             image.draft("RGB", (2 * size, 2 * size))  # lets a JPEG skip detail that scaling would throw away
             # Not ImageOps.exif_transpose, which writes the EXIF anew and so fails on a photo whose EXIF is broken.
             turn = TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
-            upright = to_rgb(image).transpose(turn) if turn else to_rgb(image)
+            upright = to_rgb(image).transpose(turn) if turn is not None else to_rgb(image)
             return numpy.asarray(ImageOps.fit(upright, (size, size)))
     except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SystemExit(f"{path}: not a readable image ({error}). Take it out of the selection.") from error
