@@ -1,10 +1,12 @@
 """One world for all faults of a process: each test enters the state that it needs."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
 import pytest
 
 from faults.world import Scene, World, open_world, scenes
+from registry import buckets, s3
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,17 @@ def world(_nobodys_machine: None, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="session")
 def played(world: World) -> Mapping[str, Scene]:
     return scenes(world)
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same tries in a hundredth of the time."""
+    backoff = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=50), "base": 2}
+    monkeypatch.setattr(
+        buckets, "PATIENCE", {**buckets.PATIENCE, "backoff": backoff, "retry_timeout": timedelta(seconds=1)}
+    )
+    monkeypatch.setattr(buckets, "SILENCE", timedelta(seconds=0.7))
+    monkeypatch.setattr(buckets, "SENDING", timedelta(seconds=0.7))
+    monkeypatch.setattr(s3, "READ", 0.7)
+    monkeypatch.setattr(s3, "PATIENCE", 1.0)
+    monkeypatch.setattr(s3, "LONGEST_WAIT", 0.05)

@@ -1,12 +1,11 @@
 """What networks and servers do wrong: each command heals it or says what it is, and never takes wrong bytes."""
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 
 import pytest
 
 from faults.world import Scene, World
-from registry import buckets, s3
+from registry import buckets
 from servers.faults import (
     EXPIRED_TOKEN,
     INTERNAL_ERROR,
@@ -23,6 +22,8 @@ from servers.faults import (
     only,
 )
 from servers.wire import Request
+
+pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 COMMANDS = ("build", "push", "check", "publish", "fsck", "fetch")
 STALL = Wait(3600)
@@ -48,20 +49,6 @@ LASTING: Mapping[str, tuple[Deed, tuple[str, ...]]] = {
     "expired": (EXPIRED_TOKEN, ("your credentials have expired", "see that your credentials have not expired")),
     "clock": (SKEWED, ("this machine's clock is off", "that this machine's clock is right")),
 }
-
-
-@pytest.fixture(autouse=True)
-def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same tries in a hundredth of the time."""
-    backoff = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=50), "base": 2}
-    monkeypatch.setattr(
-        buckets, "PATIENCE", {**buckets.PATIENCE, "backoff": backoff, "retry_timeout": timedelta(seconds=1)}
-    )
-    monkeypatch.setattr(buckets, "SILENCE", timedelta(seconds=0.7))
-    monkeypatch.setattr(buckets, "SENDING", timedelta(seconds=0.7))
-    monkeypatch.setattr(s3, "READ", 0.7)
-    monkeypatch.setattr(s3, "PATIENCE", 1.0)
-    monkeypatch.setattr(s3, "LONGEST_WAIT", 0.05)
 
 
 def is_read(request: Request) -> bool:
@@ -105,6 +92,7 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
     world.proxy.add(Fault(what, is_read if on_bodies else always, None, after=0 if on_bodies else scene.requests // 2))
     done = world.run(*scene.args)
     said = done.out + done.err
+    assert world.leaks(said) == []
     if (scene.name, deed) == ("build", "corrupt"):
         return  # a lake's ETag need not be an MD5: who is given the same bytes twice believes them
     if done.code == 0:

@@ -125,11 +125,11 @@ class World:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def start(self, *args: str, root: Path | None = None) -> subprocess.Popen[str]:
+    def start(self, *args: str, root: Path | None = None, **env: str) -> subprocess.Popen[str]:
         """`registry` as a person runs it, at the head of a process group."""
         command = (sys.executable, "-m", "registry", *args)
         return subprocess.Popen(
-            command, cwd=root or self.root, env={**os.environ, **self.env}, text=True, start_new_session=True,
+            command, cwd=root or self.root, env={**os.environ, **self.env, **env}, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -167,6 +167,18 @@ class World:
             "data": making.snapshot(self.root / PETS / "prepared"),
             "tags": (reader.releases(self.origin), reader.releases(self.root)),
         }
+
+    def leaks(self, said: str) -> list[str]:
+        """The keys, and what is made of them, as far as somebody said them."""
+        keys = self.server.credentials()
+        hidden = (keys.secret_key, keys.access_key, "AWS4-HMAC-SHA256", "X-Amz-Signature")
+        return [one for one in hidden if one in said]
+
+    def leaks_in_files(self) -> list[str]:
+        """Files of the checkout, of `.git`, of the origin and of the home that hold one of them."""
+        folders = (self.root.parent, Path(os.environ["HOME"]))
+        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        return [str(path) for path in paths if self.leaks(path.read_bytes().decode("latin-1"))]
 
     def wrong_objects(self) -> list[str]:
         """Objects in staging, production and DVC's cache that hold other bytes than their name says."""

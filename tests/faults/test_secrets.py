@@ -1,0 +1,35 @@
+"""Secrets are nowhere: not in what commands say, in success or in failure, and in no file that they leave."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from faults.killing import PATIENCE
+from faults.world import Scene, World
+from servers.faults import Answer, Fault
+
+COMMANDS = ("build", "push", "check", "publish", "fsck", "pull")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nowhere_in_what_a_command_says_or_leaves(world: World, played: Mapping[str, Scene], command: str) -> None:
+    """As a process of its own, with all that libraries may log. What fails is looked at in `test_network`."""
+    scene = played[command]
+    world.enter(scene.begin)
+    process = world.start(*scene.args, RUST_LOG="trace", RUST_BACKTRACE="1")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert world.leaks(out + err) == []
+    assert world.leaks_in_files() == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nowhere_when_a_server_repeats_them(world: World, played: Mapping[str, Scene], command: str) -> None:
+    """S3's answer to a wrong signature holds the access key and what was to be signed."""
+    scene, key = played[command], world.server.credentials().access_key
+    words = f"The signature that we calculated does not match: {key} AWS4-HMAC-SHA256 X-Amz-Signature={key}"
+    world.enter(scene.begin)
+    world.proxy.add(Fault(Answer(403, "SignatureDoesNotMatch", words), times=None))
+    done = world.run(*scene.args)
+    assert (done.code, world.leaks(done.out + done.err)) == (1, []), done.err
+    assert world.leaks_in_files() == []
