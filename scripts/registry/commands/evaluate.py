@@ -1,7 +1,7 @@
 """`registry evaluate`, and the comparison of models that `registry report` shares with it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -54,9 +54,14 @@ def command(models: Sequence[str], base: str, form: str) -> None:
 
 
 def compare(
-    space: Workspace, old: "Tree", new: "Tree", models: "Sequence[ArtifactId]", read: "Reader"
+    space: Workspace,
+    old: "Tree",
+    new: "Tree",
+    models: "Sequence[ArtifactId]",
+    read: "Reader",
+    pulled: Callable[[int], None] = lambda _: None,
 ) -> "tuple[ModelChange, ...]":
-    """What became of these models between two trees; fetches what must be run, and runs it."""
+    """What became of these models between two trees; fetches what must be run (`pulled` is told bytes), and runs it."""
     from registry import dvc, evaluate
     from registry.progress import bar
 
@@ -65,25 +70,30 @@ def compare(
     for run in runs:
         click.echo(str(run), err=True)
     cache = dvc.cache_dir(space.root)
-    _fetch(space, cache, [need for run in runs for need in run.needs])
+    pulled(_fetch(space, cache, [need for run in runs for need in run.needs]))
     with bar("evaluating", sum(len(plan.runs) for plan in plans)) as progress:
         return tuple(evaluate.apply(plan, space.root, cache, read, progress) for plan in plans)
 
 
-def _fetch(space: Workspace, cache: "Path", needs: "Sequence[tuple[Reached, str]]") -> None:
-    """Bring what is needed as far as it can be had: a model that lacks something is said to, and the others go on."""
+def _fetch(space: Workspace, cache: "Path", needs: "Sequence[tuple[Reached, str]]") -> int:
+    """Bring what is needed as far as it can be had: a model that lacks something is said to, and the others go on.
+
+    Returns the bytes that were to be fetched.
+    """
     from registry import pull
     from registry.progress import bar
 
     if not needs:
-        return
+        return 0
     try:
         stores = pull.stores(space.root, space.settings, cache)
         fetch = pull.plan([pull.Want(reached, path) for reached, path in needs], stores)
         with bar("pulling", fetch.fetch.height) as progress:
             pull.apply(fetch, progress)
+        return fetch.fetch["size"].sum()
     except RegistryError as error:
         click.echo(f"not all that has to be evaluated could be pulled: {error}", err=True)
+        return 0
 
 
 # --- shown ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`registry report`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,11 @@ def _report(space: Workspace, base: str, started: float) -> "Report":
 
     start = git.merge_base(space.root, git.resolve(space.root, base), "HEAD")
     outcomes = _checked(space, base)
-    datasets, models = _compared(space, start)
+    pulled: list[int] = []
+    datasets, models = _compared(space, start, pulled.append)
     head = git.resolve(space.root, "HEAD")
     commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}")
-    repeat = Repeat(commands, start, head, hardware.measure(started, 0))
+    repeat = Repeat(commands, start, head, hardware.measure(started, sum(pulled)))
     return assemble(outcomes, datasets, models, repeat)
 
 
@@ -80,7 +82,9 @@ def _checked(space: Workspace, base: str) -> "tuple[Outcome, ...]":
     return check.run(with_stored(space, known, change))
 
 
-def _compared(space: Workspace, start: str) -> "tuple[tuple[DatasetChange, ...], tuple[ModelChange, ...]]":
+def _compared(
+    space: Workspace, start: str, pulled: Callable[[int], None]
+) -> "tuple[tuple[DatasetChange, ...], tuple[ModelChange, ...]]":
     from registry import diff, evaluate
     from registry.commands.check import reader
     from registry.commands.diff import objects
@@ -88,7 +92,7 @@ def _compared(space: Workspace, start: str) -> "tuple[tuple[DatasetChange, ...],
 
     with git.Revision(space.root, start) as old:
         datasets = diff.compare(old, space.tree, objects(space), pictures=_allows_pictures(space))
-        models = compare(space, old, space.tree, evaluate.changed(old, space.tree), reader(space))
+        models = compare(space, old, space.tree, evaluate.changed(old, space.tree), reader(space), pulled)
     return datasets, models
 
 
