@@ -97,6 +97,7 @@ class World:
         """Push HEAD as a branch and, as GitHub does, what merging it into main would make; the head commit."""
         head = making.git_in(self.root, "rev-parse", "HEAD")
         making.git_in(self.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{name}")
+        making.git_in(self.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/head")
         making.git_in(self.root, "checkout", "--quiet", "--detach", "origin/main")
         making.git_in(self.root, "merge", "--quiet", "--no-ff", "--no-verify", "-m", "merge", head)
         making.git_in(self.root, "push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{number}/merge")

@@ -199,6 +199,8 @@ def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World)
 
 
 def test_a_night_in_which_nothing_drifted(released: World) -> None:
+    propose(released, grow)
+    making.git_in(released.root, "switch", "--quiet", "main")
     ran = released.dispatch("nightly.yml")
     assert (ran.code, ran.jobs) == (0, {"stores": "success", "models": "success"}), ran.log
     assert "models/pets@v1.0.0: reproduced" in ran.said["models"]
