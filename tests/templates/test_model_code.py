@@ -177,7 +177,7 @@ def test_an_image_is_turned_upright(code: SimpleNamespace, tmp_path: Path, orien
         Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
         Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,
     }
-    stored = upright.transpose(undo.get(turn, turn)) if turn else upright
+    stored = upright if turn is None else upright.transpose(undo.get(turn, turn))
     pixels = code.data.decode(put(tmp_path, "x", "1", encode(stored, kind, orientation)), 16)
     red, blue, white = (pixels[place].tolist() for place in ((3, 3), (3, 12), (12, 7)))
     assert red == pytest.approx([255, 0, 0], abs=12)
