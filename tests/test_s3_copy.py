@@ -693,19 +693,30 @@ def test_keys_that_expire_in_the_middle_are_renewed(
     assert signers == {one.access_key for one in identities}
 
 
+@pytest.mark.parametrize(
+    ("profile", "program"),
+    [
+        ("acme", "import sys; print('AKIAHUSH', file=sys.stderr); sys.exit('AKIAHUSH')"),
+        ("acme", "print('AKIAHUSH')"),
+        ("acme", ""),
+        ("gone", ""),
+        ("nobody", ""),
+    ],
+    ids=["it fails", "it says nonsense", "it says nothing", "it is not there", "no such profile"],
+)
 def test_keys_that_cannot_be_had_are_told_of_without_what_was_said(
-    proxy: FaultProxy, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    proxy: FaultProxy, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, program: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
-    script = tmp_path / "fails.py"
-    script.write_text("import sys; print('AKIAHUSH', file=sys.stderr); sys.exit('AKIAHUSH')")
-    (tmp_path / "config").write_text(f"[profile acme]\ncredential_process = {sys.executable} {script}\n")
-    failing = Places(folder, profile="acme", configpath=str(tmp_path / "config"))
-    unknown = Places(folder, profile="nobody", configpath=str(tmp_path / "config"))
-    for places in (failing, unknown):
-        copier = places.production.copier_from(places.staging)
-        for ask in (lambda: places.staging.get("a"), lambda: copier.copy("a", "b", md5(b"a"))):  # noqa: B023
-            with pytest.raises(StorageFailed, match="there are no current credentials") as caught:
-                ask()
-            assert "AKIA" not in f"{caught.value}{caught.value.__cause__}"
+    (tmp_path / "program.py").write_text(program)
+    commands = {"acme": f"{sys.executable} {tmp_path}/program.py", "gone": f"{tmp_path}/gone"}
+    sections = (f"[profile {name}]\ncredential_process = {command}\n" for name, command in commands.items())
+    (tmp_path / "config").write_text("".join(sections))
+    places = Places(folder, profile=profile, configpath=str(tmp_path / "config"))
+    copier = places.production.copier_from(places.staging)
+    for ask in (lambda: places.staging.get("a"), lambda: copier.copy("a", "b", md5(b"a"))):
+        with pytest.raises(StorageFailed, match="there are no current credentials") as caught:
+            ask()
+        assert "AKIA" not in f"{caught.value}{caught.value.__cause__}"
+    assert proxy.exchanges == ()

@@ -108,11 +108,12 @@ def keys_of(credentials: "Credentials") -> "ReadOnlyCredentials":
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
-    except BotoCoreError:  # its words may hold what a program said that was asked for keys
+    except (BotoCoreError, ClientError, OSError, ValueError):  # STS refused; a credential_process failed, said nonsense
+        # Without the cause: it may hold what that program said.
         raise StorageFailed("there are no current credentials for S3", fix=LOG_IN) from None
 
 
