@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from posixpath import commonpath
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, gettempdir
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -291,7 +291,11 @@ class _Upload(Draft):
 
     def write(self, chunk: bytes) -> None:
         """See `Draft.write`."""
-        self._waiting.write(chunk)
+        try:
+            self._waiting.write(chunk)
+        except OSError as error:  # a large one waits on disk
+            fault = f"{gettempdir()} cannot hold {self._url}: {(error.strerror or str(error)).lower()}"
+            raise StorageFailed(fault, fix="free space there, or have TMPDIR name a folder with more") from error
 
     def commit(self) -> bool:
         """See `Draft.commit`. A connection that broke is no reason to stop, though the first try may have arrived."""

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 8 << 20  # bytes that are read at once: an image is one chunk, a model's weights are many
 _UNSAFE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")  # parts that are empty, . or ..
 AT_ONCE = 65_536  # objects that wait to be put into a frame
+ABANDONED = 24 * 60 * 60  # seconds after which nobody writes any more to what nobody has written to
 INCOMING = ".incoming-"  # how the name of a file starts that is not whole yet; no object's name does
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # no file of that name
 OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
@@ -169,6 +171,7 @@ class Folder(Store):
         self.path = path
         self.url = str(path)
         self._start = f"{path}/"
+        self._swept: set[str] = set()
 
     def demand(self) -> None:
         """See `Store.demand`."""
@@ -220,8 +223,13 @@ class Folder(Store):
                     yield chunk
 
     def draft(self, key: str) -> Draft:
-        """See `Store.draft`."""
-        return _FileDraft(self._file(key))
+        """See `Store.draft`. What killed writers left in the object's folder goes with the first."""
+        path = self._file(key)
+        folder = path.rpartition("/")[0]
+        if folder not in self._swept:
+            self._swept.add(folder)
+            _sweep(folder)
+        return _FileDraft(path)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; one that is not there is no error."""
@@ -275,6 +283,13 @@ class _FileDraft(Draft):
         if self._aside:
             Path(self._aside).unlink(missing_ok=True)
             self._aside = ""
+
+
+def _sweep(folder: str) -> None:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(INCOMING) and entry.stat().st_mtime < time.time() - ABANDONED:
+                os.unlink(entry.path)  # noqa: PTH108 - as it came
 
 
 def _open_new(path: str) -> int:

@@ -125,9 +125,13 @@ class World:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def start(self, *args: str, root: Path | None = None, **env: str) -> subprocess.Popen[str]:
-        """`registry` as a person runs it, at the head of a process group."""
-        command = (sys.executable, "-m", "registry", *args)
+    def start(
+        self, *args: str, root: Path | None = None, largest: int | None = None, **env: str
+    ) -> subprocess.Popen[str]:
+        """`registry` as a person runs it, at the head of a process group; no file gets `largest` bytes or more."""
+        script = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest})); "
+        limited = ("-c", script + "runpy.run_module('registry', run_name='__main__')")
+        command = (sys.executable, *(("-m", "registry") if largest is None else limited), *args)
         return subprocess.Popen(
             command, cwd=root or self.root, env={**os.environ, **self.env, **env}, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
