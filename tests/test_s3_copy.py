@@ -591,8 +591,12 @@ def test_a_build_moves_a_sample_through_here_and_the_images_check_the_rest(
     # The truncated one goes uncounted, and so do those of the sample that were old enough to be remembered.
     assert images_read(proxy)[0] in range(31, 40)
     proxy.clear()
-    assert f"{uuid(7)}.jpg: truncated" in run_registry(desk, "check", "--images").out
+    again = run_registry(desk, "check", "--images")
+    assert f"{uuid(7)}.jpg: truncated" in again.out
     assert images_read(proxy)[0] == 0
+    assert "next: registry build datasets/pets --exclude-faulty" in again.out
+    assert "1 images are excluded now" in run_registry(desk, "build", "datasets/pets", "--exclude-faulty").out
+    assert "not sound" not in run_registry(desk, "check", "--images").out
 
 
 def test_a_build_on_s3_gives_the_pointer_of_a_build_in_folders(desk: Path, run_registry: Run, places: Places) -> None:

@@ -233,12 +233,12 @@ def _with_stored(known: pl.DataFrame, places: Places) -> pl.DataFrame:
 # --- doing it ---------------------------------------------------------------------------------------------------------
 
 
-def apply(made: Plan, places: Places, progress: Progress | None = None) -> Built:
-    """Have the images stored, reading those that have to be, then write the version.
+def apply(made: Plan, places: Places, progress: Progress | None = None, *, unseen: bool = True) -> Built:
+    """Have the images stored, then write the version. What must be read is, and all else too unless `unseen` is fine.
 
     Raises FaultyImages and StorageFailed; prepared.dvc is as it was then.
     """
-    results = _take(made, places, progress)
+    results = _take(made, places, progress, unseen=unseen)
     rows = made.rows.join(results, on="key", how="left", maintain_order="left", suffix="_read").with_columns(
         md5=pl.coalesce("md5_read", "md5"), size=pl.coalesce("size_read", "size"), missing=col("size").is_null()
     )
@@ -250,9 +250,9 @@ def apply(made: Plan, places: Places, progress: Progress | None = None) -> Built
     return Built(output, build, int(results["inspected"].sum()), len(unseen), len(new), new["size"].sum())
 
 
-def _take(made: Plan, places: Places, progress: Progress | None) -> pl.DataFrame:
+def _take(made: Plan, places: Places, progress: Progress | None, *, unseen: bool) -> pl.DataFrame:
     """What `ingest` says of the unread images; of each slice, what was seen is remembered as it is done."""
-    job = Ingest(places.lake, places.staging, places.production, images.judge)
+    job = Ingest(places.lake, places.staging, places.production, images.judge, unseen)
     parts = []
     for part in made.unread.iter_slices(SLICE):
         begun = datetime.now(UTC)

@@ -218,12 +218,16 @@ def _hash(chunks: Iterable[bytes], md5: str, take: Callable[[bytes], None]) -> t
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """How to take objects from a lake; what `elsewhere` has already is not stored a second time. Can be pickled."""
+    """How to take objects from a lake; what `elsewhere` has already is not stored a second time. Can be pickled.
+
+    `unseen` says that stores may copy them between themselves; otherwise each is read and inspected.
+    """
 
     lake: Store
     destination: Store
     elsewhere: Store
     inspect: Inspect
+    unseen: bool = True
 
 
 def ingest(
@@ -244,7 +248,7 @@ def ingest(
     pool = nullcontext(executor) if executor else _processes() if decodes_here else ThreadPoolExecutor(lanes)
     with pool as chosen:
         run = partial(_spread, lanes=lanes, progress=progress, executor=chosen)
-        copier = job.destination.copier_from(job.lake)
+        copier = job.destination.copier_from(job.lake) if job.unseen else None
         rows = _ingest_unseen(job, copier, objects, run) if copier else []
         seen = {row[0] for row in rows}
         rows += run(partial(_ingest_part, job), [key for key in objects["key"] if key not in seen])

@@ -21,7 +21,8 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
 
     Images that are missing, empty, unreadable, of another type than their name says, or byte-identical to another are
     refused by name. What was read once is remembered, so a dataset that grows costs only the new part. Where lake and
-    staging are S3 at one endpoint, images are copied there without coming here: `registry check --images` reads them.
+    staging are S3 at one endpoint, images are copied there without coming here: `registry check --images` reads them,
+    and so does a build with --exclude-faulty.
     """
     from registry import build  # Polars
     from registry.files import write_atomically
@@ -32,7 +33,7 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
         click.echo("nothing was written (--dry-run)", err=True)
         return
     try:
-        built = _build(space, artifact)
+        built = _build(space, artifact, unseen=not exclude_faulty)
     except build.FaultyImages as error:
         if not exclude_faulty:
             raise
@@ -40,19 +41,19 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
         manifest = artifacts.load_dataset(space.tree, artifact)
         write_atomically(space.root / path, build.exclude(manifest, space.tree.read(path), error.faults))
         click.echo(f"{len(error.faults):,} images are excluded now, each with its reason: see {path}")
-        built = _build(Workspace(space.root), artifact)
+        built = _build(Workspace(space.root), artifact, unseen=False)
     click.echo(str(built))
     click.echo(f"next: {_next_step(artifact)}")
 
 
-def _build(space: Workspace, artifact: "ArtifactId") -> "Built":
+def _build(space: Workspace, artifact: "ArtifactId", *, unseen: bool) -> "Built":
     from registry import build
     from registry.progress import bar
 
     places = _places(space)
     plan = _plan(space, artifact, places)
     with bar("taking images", len(plan.unread)) as progress:
-        return build.apply(plan, places, progress)
+        return build.apply(plan, places, progress, unseen=unseen)
 
 
 def _plan(space: Workspace, artifact: "ArtifactId", places: "Places") -> "Plan":
