@@ -1,6 +1,7 @@
 """Training a published model again from its tag, in a worktree of its own, and judging the metrics that come out."""
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,14 +109,32 @@ def apply(plan: Plan, root: Path, cache: Path) -> tuple[Row, ...]:
 
 @contextmanager
 def worktree(root: Path, commit: str) -> Iterator[Path]:
-    """A temporary checkout of a commit, removed whatever happens inside."""
-    folder = root / FOLDER / f"reproduce-{token_hex(4)}"
+    """A temporary checkout of a commit, removed whatever happens inside; those of killed runs go with the next."""
+    _sweep(root)
+    folder = root / FOLDER / f"reproduce-{os.getpid()}-{token_hex(4)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         git.add_worktree(root, folder, commit)
         yield folder
     finally:
         git.remove_worktree(root, folder)
+
+
+def _sweep(root: Path) -> None:
+    for folder in (root / FOLDER).glob("reproduce-*"):
+        owner = folder.name.split("-")[1]
+        if not (owner.isdigit() and _is_running(int(owner))):
+            git.remove_worktree(root, folder)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,28 @@
+"""`registry reproduce` that is killed leaves a checkout behind; the next one removes it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import making
+from registry import reproduce
+
+KILLED = """
+import os
+from pathlib import Path
+from registry import reproduce
+with reproduce.worktree(Path.cwd(), "HEAD"):
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_its_checkout_goes_with_the_next_and_that_of_a_running_one_stays(registry_repo: Path) -> None:
+    head = making.git_in(registry_repo, "rev-parse", "HEAD")
+    assert subprocess.run([sys.executable, "-c", KILLED], cwd=registry_repo).returncode == -signal.SIGKILL
+    (left,) = (registry_repo / reproduce.FOLDER).iterdir()
+    with reproduce.worktree(registry_repo, head) as one, reproduce.worktree(registry_repo, head) as other:
+        assert set((registry_repo / reproduce.FOLDER).iterdir()) == {one, other}
+        assert str(left) not in making.git_in(registry_repo, "worktree", "list")
+    assert list((registry_repo / reproduce.FOLDER).iterdir()) == []
+    assert len(making.git_in(registry_repo, "worktree", "list").splitlines()) == 1
