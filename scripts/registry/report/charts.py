@@ -141,15 +141,14 @@ def calibration(frame: DataFrame) -> Chart:
     """How often a model is right, against how sure it says it is (columns which, confidence, accuracy, images)."""
     line = alt.Chart(DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})).mark_line(strokeDash=[2, 3])
     unit = alt.Scale(domain=[0, 1])
-    points = (
-        alt.Chart(frame)
-        .mark_line(point=alt.OverlayMarkDef(size=30))
-        .encode(
-            x=alt.X("confidence:Q", title="says that it is sure", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
-            y=alt.Y("accuracy:Q", title="is right", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
-            color=_colour(_BASE_NEW),
-        )
+    said = alt.Chart(frame).encode(
+        x=alt.X("confidence:Q", title="says that it is sure", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
+        y=alt.Y("accuracy:Q", title="is right", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
+        color=_colour(_BASE_NEW),
     )
+    # Few images say little, so their points are small and their lines faint.
+    size = alt.Size("images:Q", scale=alt.Scale(range=[12, 100]), legend=None)
+    points = said.mark_line(opacity=0.35) + said.mark_circle(opacity=1).encode(size=size)
     ideal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8b949e"))
     return _chart((ideal + points).properties(width=240, height=200))
 
@@ -210,7 +209,7 @@ def _config(theme: str) -> dict[str, Any]:
         "font": FONT,
         "padding": 8,
         "axis": axis,
-        "legend": {"labelColor": of.ink, "labelFontSize": 12, "symbolSize": 90},
+        "legend": {"labelColor": of.ink, "labelFontSize": 12, "symbolSize": 90, "symbolOpacity": 1},
         "title": {"color": of.ink, "fontSize": 12, "fontWeight": "bold"},
         "text": {"color": of.ink},
         "view": {"stroke": of.grid, "continuousWidth": 300},

@@ -75,7 +75,7 @@ def _accuracy(cell: object) -> str:
 
 def _metrics(changes: tuple[MetricChange, ...]) -> Table:
     rows = tuple(((Code(one.name),), (_value(one.old),), (_value(one.new),), (_move(one),)) for one in changes)
-    return Table(("metric", "base", "new", "change"), "lrrl", rows)
+    return Table(("metric, on its own test set", "base", "new", "change"), "lrrl", rows)
 
 
 def _value(number: float | None) -> str:
@@ -100,9 +100,9 @@ def _sheet(change: ModelChange, sheet: Sheet) -> Detail:
 def _details(change: ModelChange) -> Iterator[Detail]:
     if change.slices:
         yield Detail("slices", "By class and slice", (_slices(change),))
-    deep = tuple(one for one in change.metrics if "." in one.name)
+    deep = tuple(one for one in change.metrics if "." in one.name and one.old != one.new)
     if deep:
-        yield Detail("metrics", "Metrics by class and slice, each on its own test set", (_metrics(deep),))
+        yield Detail("metrics", "Metrics by class and slice", (_metrics(deep),))
     if params := [one for one in change.params if one.old != one.new]:
         rows = tuple(((Code(one.name),), (_param(one.old),), (_param(one.new),)) for one in params)
         yield Detail("params", "Parameters that changed", (Table(("parameter", "base", "new"), "lll", rows),))
