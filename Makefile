@@ -28,13 +28,15 @@ check: .venv/ready ## Run every linter and the registry's own checks.
 setup: .venv/ready ## Make .venv and install the Git hooks.
 	@$(BIN)/pre-commit install --allow-missing-config
 
+# LIGHT=1 leaves out PyTorch, which brings gigabytes of CUDA on Linux: for machines that check and publish, and never train.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" or 0)'
 	@echo "making .venv from requirements.lock (a minute or two, once)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target .venv/handwriting $(HANDWRITING)
+	@$(if $(LIGHT),grep -v '^torch' requirements.lock | $(PIP) --no-deps --requirement /dev/stdin,$(PIP) --requirement requirements.lock)
+	@$(PIP) --no-deps --editable .
+	@$(PIP) --no-deps --target .venv/handwriting $(HANDWRITING)
 	@touch $@
 
 # torch pins the CUDA packages that its Linux build needs by itself, so they are left out: a CPU build then installs too.

@@ -122,6 +122,11 @@ def test_trust_levels_share_no_cache() -> None:
     assert {WORKFLOWS[name]["env"]["DVC_SITE_CACHE_DIR"] for name in uses_dvc} == {site}
 
 
+def test_only_jobs_that_train_install_what_training_needs() -> None:
+    training = [place.partition(":")[0] for place, step in STEPS.items() if step.get("with", {}).get("train")]
+    assert training == ["code/code", "nightly/models", "pull-request/train"]
+
+
 def test_the_job_that_comments_runs_the_code_of_the_base_branch() -> None:
     first = JOBS["pull-request/comment"]["steps"][0]
     assert "checkout@" in first["uses"]
