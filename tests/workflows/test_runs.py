@@ -260,3 +260,17 @@ def test_an_answer_that_changed_becomes_a_pull_request(released: World, looker: 
     changed = making.git_in(released.origin, "diff", "--name-only", "main", "refresh/photos").splitlines()
     assert {"datasets/photos/dataset.yaml", "datasets/photos/prepared.dvc", "datasets/photos/raw.dvc"} <= set(changed)
     assert not any(secret in ran.log for name, secret in released.secrets.items() if name != "LOOKERSDK_BASE_URL")
+
+
+def test_a_copy_configures_itself_and_switches_that_off(merged: World) -> None:
+    ran = merged.push_to_main("template.yml")
+    names = ("Configure", "Commit", "Push")
+    assert {name: ran.step("configure", name) for name in names} == dict.fromkeys(names, "success"), ran.log
+    told = making.git_in(merged.origin, "show", "main:registry.yaml")
+    assert "name: registry\n" in told
+    assert "@acme" in told
+    # This GitHub has no workflows to switch off, and says what it was asked for.
+    asked = "PUT /repos/acme/registry/actions/workflows/template.yml/disable"
+    assert merged.github.violations == [f"nobody has said what GitHub answers to {asked}"]
+    merged.github.violations.clear()
+    assert ran.jobs == {"configure": "failure"}
