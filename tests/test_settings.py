@@ -62,3 +62,18 @@ def test_what_config_local_says_goes_before() -> None:
     assert loaded.staging == settings.Remote("s3://acme-scratch/staging")
     with pytest.raises(InvalidDocument, match=r"^\.dvc/config\.local:1: not a DVC config"):
         settings.load(tree(), b"\x00[[")
+
+
+S3 = b"""['remote "staging"']
+    url = s3://acme-data/staging
+    profile = acme
+['remote "production"']
+    url = s3://acme-data/production
+"""
+
+
+def test_the_lake_is_logged_in_to_as_staging_unless_it_has_a_remote_of_its_own() -> None:
+    assert settings.load(tree(config=S3)).lake.options == {"profile": "acme"}
+    own = S3 + b"""['remote "lake"']\n    url = s3://acme-images\n    profile = photos\n"""
+    assert settings.load(tree(config=own)).lake.options == {"profile": "photos"}
+    assert settings.load(tree(REGISTRY.replace(b"s3://", b"gs://"), S3)).lake.options == {}

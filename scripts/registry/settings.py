@@ -56,7 +56,16 @@ def load(tree: Tree, local: bytes = b"") -> Settings:
     data = document.data
     places = (remotes[name] for name in REMOTES)
     pictures = data.get("report", {}).get("images") != "none"
-    return Settings(data["name"], tuple(data["owners"]), Remote(data["lake"]), *places, remotes.get("public"), pictures)
+    lake = Remote(data["lake"], _lake_options(data["lake"], remotes))
+    return Settings(data["name"], tuple(data["owners"]), lake, *places, remotes.get("public"), pictures)
+
+
+def _lake_options(url: str, remotes: Mapping[str, Remote]) -> Mapping[str, str]:
+    """How to log in to the lake: as a remote named `lake` says; else as staging does, if both are of one kind."""
+    if lake := remotes.get("lake"):
+        return lake.options
+    staging = remotes["staging"]
+    return staging.options if "://" in url and url.partition("://")[0] == staging.url.partition("://")[0] else {}
 
 
 def read_remotes(config: bytes, path: str = DVC_CONFIG) -> dict[str, Remote]:

@@ -171,11 +171,14 @@ def _dataset_words(album: Album) -> dict[documents.Location, object]:
 
 
 def build(scene: Scene) -> None:
-    """Build; where real pictures turn out to be broken, the build refuses, and they are left out by name."""
+    """Build; where real pictures turn out to be broken, they are left out by name."""
     try:
         scene.run(f"registry build {scene.dataset}")
+        broken = "S3 copied the images and nobody looked at them. Broken ones" if "://" in scene.lake else ""
     except RegistryError:
-        say("\nThe build refuses images that nobody could train on. They are left out, each with its reason:")
+        broken = "The build refuses images that nobody could train on. They"
+    if broken:
+        say(f"\n{broken} are left out, each with its reason:")
         scene.run(f"registry build {scene.dataset} --exclude-faulty")
     fetch(scene)
 
