@@ -67,6 +67,7 @@ def test_lost_from_staging_after_it_was_published(published: World) -> None:
 @pytest.mark.parametrize("md5", [IMAGE, WEIGHTS])
 def test_lost_from_production(published: World, md5: str) -> None:
     published.lose("production", key(md5))
+    assert published.broken_promises() != []
     assert is_told(published.run("fsck"), f"s3://production/{key(md5)} is missing")
     published.must("pull", "--rev", "HEAD")  # staging has it still
     published.must("fsck", "--repair", "staging")
