@@ -26,6 +26,7 @@ PACKAGES = ("chromium-headless-shell", "chromium-common")
 FLAGS = (
     "--headless", "--remote-debugging-pipe", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+    "--no-sandbox",  # which root and many containers cannot have; the pages are our own
 )  # fmt: skip
 # The protocol's pipes have to be the descriptors 3 and 4 of the browser.
 PLACE = """
@@ -156,8 +157,7 @@ def started() -> Iterator[Browser]:
     theirs, send = os.pipe()
     receive, answers = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        root = ["--no-sandbox"] if os.geteuid() == 0 else []
-        command = [*find(), *FLAGS, *root, f"--user-data-dir={profile}", "about:blank"]
+        command = [*find(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         placed = [sys.executable, "-c", PLACE, str(theirs), str(answers), *command]
         process = subprocess.Popen(placed, pass_fds=(theirs, answers), stderr=subprocess.DEVNULL)
         os.close(theirs)
