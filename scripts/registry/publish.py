@@ -4,7 +4,9 @@ First the objects, each proven on its way from staging; then a look at productio
 their push. Nothing is overwritten or forced, so a run that was killed anywhere is finished by the next one.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,8 @@ from registry.values import ArtifactId, Kind, Manifest, Output, Tag
 
 if TYPE_CHECKING:
     import polars
+
+HELD = 5.0  # seconds after which nobody holds the lock of a ref any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,8 +335,18 @@ def _demand_there(found: "polars.DataFrame", production: Store) -> None:
         raise InvalidData(fault, wrong, fix="have the right bytes put there by hand; then publish again")
 
 
+def _free(root: Path, name: str) -> None:
+    """Remove a tag's lock that a Git which was killed left behind; one that runs holds it for milliseconds."""
+    lock = root / git.ask(root, "rev-parse", "--git-path", f"refs/tags/{name}.lock").strip()
+    with suppress(FileNotFoundError):
+        while time.time() - lock.stat().st_mtime < HELD:
+            time.sleep(0.1)
+        lock.unlink()
+
+
 def _make_tag(ground: Ground, release: Release) -> None:
     name = str(release.tag)
+    _free(ground.root, name)
     try:
         git.make_tag(ground.root, name, ground.commit, release.message)
     except ToolFailed:

@@ -113,6 +113,8 @@ def _kill(world: World, scene: Scene, moment: Moment) -> None:
         _wait(process, has_come if moment.request else None, moment.seconds)
     finally:
         _end(process)
+    for lock in world.origin.rglob("*.lock"):  # a server of Git's is elsewhere, and lives on
+        lock.unlink()
 
 
 def _wait(process: "subprocess.Popen[str]", event: threading.Event | None, seconds: float) -> None:

@@ -1,5 +1,7 @@
 """SIGKILL at random moments, a few of them: `make soak` plays the same rounds for as long as one likes."""
 
+import os
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -27,3 +29,13 @@ def test_what_is_lost_is_told(world: World, played: Mapping[str, Scene]) -> None
     wrong = Scene("publish", ("list",), scene.begin, scene.end, 0)  # a command that does not finish the work
     (*_, tags) = killing.play(world, wrong, killing.Round(0, "publish", ()))
     assert tags.startswith("run again, tags differs: ")
+
+
+def test_a_git_that_was_killed_in_the_middle_of_a_tag(world: World, played: Mapping[str, Scene]) -> None:
+    world.enter(played["publish"].begin)
+    lock = world.root / ".git/refs/tags/datasets/pets@v1.0.0.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    os.utime(lock, (time.time() - 60,) * 2)
+    world.must("publish")
+    assert world.trace() == played["publish"].end
