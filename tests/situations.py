@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
+from frames import calibration, confusion, curves, flips, frame, uuid
 from registry.report.assemble import Report, assemble
 from registry.review import (
     Cell,
@@ -53,10 +54,6 @@ PASSED = tuple(
 )
 
 
-def uuid(number: int) -> str:
-    return f"0a8c7f6e-0000-4000-8000-{number:012d}"
-
-
 def diff(before: Counts, after: Counts, **kinds: Counts) -> Diff:
     names = ("added", "removed", "relabelled", "moved", "changed")
     return Diff(before, after, *(kinds.get(name, NOTHING) for name in names), rows=pl.DataFrame(), tables=False)
@@ -77,50 +74,6 @@ def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
 
 def paired(base: float, new: float, low: float, high: float, images: int = 203, p_value: float = 0.021) -> Paired:
     return Paired(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
-
-
-def frame(columns: tuple[str, ...], *rows: tuple[Any, ...]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=list(columns), orient="row")
-
-
-def curves() -> pl.DataFrame:
-    return frame(
-        ("which", "series", "step", "value"),
-        *(
-            (which, series, step, round(start / (step + 1) * (1.1 if which == "base" else 1.0), 3))
-            for which in ("base", "new")
-            for series, start in (("train/loss", 0.7), ("val/loss", 0.8))
-            for step in range(6)
-        ),
-    )
-
-
-def confusion() -> pl.DataFrame:
-    cells = {"base": (93, 11, 10, 89), "new": (97, 7, 7, 92)}
-    pairs = (("cat", "cat"), ("cat", "dog"), ("dog", "cat"), ("dog", "dog"))
-    rows = (
-        (which, *pair, number) for which, numbers in cells.items() for pair, number in zip(pairs, numbers, strict=True)
-    )
-    return frame(("which", "actual", "predicted", "images"), *rows)
-
-
-def calibration() -> pl.DataFrame:
-    rows = (
-        (which, place / 10 + 0.05, place / 10 + 0.05, round(min(1, place / 10 + 0.02), 2), 20)
-        for which in ("base", "new")
-        for place in range(5, 10)
-    )
-    return frame(("which", "bin", "confidence", "accuracy", "images"), *rows)
-
-
-def flips() -> pl.DataFrame:
-    columns = ("uuid", "split", "label", "base", "new", "base_score", "new_score", "kind")
-    rows = (
-        (uuid(1), "test", "cat", "cat", "dog", 0.71, 0.64, "broke"),
-        (uuid(2), "test", "dog", "cat", "dog", 0.55, 0.93, "fixed"),
-        (uuid(3), "test", "cat", "dog", "cat", 0.52, 0.81, "fixed"),
-    )
-    return frame(columns, *rows)
 
 
 # --- the eight --------------------------------------------------------------------------------------------------------
