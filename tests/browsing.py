@@ -57,6 +57,9 @@ def fetch() -> None:
     """Unpack Debian's headless Chromium, and the libraries that are not installed, into `.venv/chromium`."""
     asked = ["apt-get", "install", "--print-uris", "--yes", "--no-install-recommends", "-o", "Debug::NoLocking=1"]
     listed = subprocess.run([*asked, PACKAGES[0]], capture_output=True, text=True)
+    if listed.returncode:  # a new machine may have no lists of packages yet
+        subprocess.run(["apt-get", "update", "--quiet"], capture_output=True)
+        listed = subprocess.run([*asked, PACKAGES[0]], capture_output=True, text=True)
     assert listed.returncode == 0, f"apt-get update, or install chromium yourself:\n{listed.stderr}"
     needed = {*PACKAGES, *re.findall(r"^'[^']+' ([a-z0-9.+-]+)_", listed.stdout, re.MULTILINE)}
     with tempfile.TemporaryDirectory() as folder:
