@@ -178,7 +178,7 @@ def test_an_answer_without_a_length_that_breaks_off_is_asked_for_again(server: L
     assert json.loads(ask(tmp_path).rows.read_bytes()) == server.rows
 
 
-@pytest.mark.parametrize("when", ["2", formatdate(usegmt=True)])
+@pytest.mark.parametrize("when", ["2", formatdate(usegmt=True)], ids=["seconds", "date"])
 def test_looker_says_how_long_to_wait(
     server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
