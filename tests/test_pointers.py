@@ -19,7 +19,14 @@ names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 sizes = st.integers(0, 1 << 50)
 parts = st.from_regex(r"[A-Za-z0-9 _.+-]{0,8}[A-Za-z0-9]", fullmatch=True)
 relpaths = st.lists(parts, min_size=1, max_size=3).map("/".join)
-listings = st.dictionaries(relpaths, md5s, max_size=6)
+
+
+def is_a_folder(files: dict[str, str]) -> bool:
+    """Whether no file has the name of a folder that others are in."""
+    return not any(f"{one}/" == other[: len(one) + 1] for one in files for other in files)
+
+
+listings = st.dictionaries(relpaths, md5s, max_size=6).filter(is_a_folder)
 
 
 def frame(files: dict[str, str]) -> pl.DataFrame:

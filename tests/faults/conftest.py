@@ -21,14 +21,14 @@ def played(world: World) -> Mapping[str, Scene]:
 
 
 @pytest.fixture
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same tries in a hundredth of the time."""
+def in_a_hurry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same tries in a hundredth of the time; who waits for an answer is short of patience only in a stall."""
+    silence, patience = (1.5, 2.0) if request.node.callspec.params.get("deed") == "stall" else (20.0, 5.0)
     backoff = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=50), "base": 2}
-    monkeypatch.setattr(
-        buckets, "PATIENCE", {**buckets.PATIENCE, "backoff": backoff, "retry_timeout": timedelta(seconds=1)}
-    )
-    monkeypatch.setattr(buckets, "SILENCE", timedelta(seconds=0.7))
-    monkeypatch.setattr(buckets, "SENDING", timedelta(seconds=0.7))
-    monkeypatch.setattr(s3, "READ", 0.7)
+    tries = {"backoff": backoff, "retry_timeout": timedelta(seconds=patience)}
+    monkeypatch.setattr(buckets, "PATIENCE", {**buckets.PATIENCE, **tries})
+    monkeypatch.setattr(buckets, "SILENCE", timedelta(seconds=silence))
+    monkeypatch.setattr(buckets, "SENDING", timedelta(seconds=silence))
+    monkeypatch.setattr(s3, "READ", silence)
     monkeypatch.setattr(s3, "PATIENCE", 1.0)
     monkeypatch.setattr(s3, "LONGEST_WAIT", 0.05)
