@@ -92,7 +92,7 @@ def test_how_to_repeat_it_can_be_typed(grown: Path, run_registry: Run, tmp_path:
 def test_registry_yaml_can_forbid_pictures(grown: Path, run_registry: Run) -> None:
     with (grown / "registry.yaml").open("a") as file:
         file.write("report: {images: none}\n")
-    assert run_registry(grown, "report", "--images", "branch").code == 0
+    assert run_registry(grown, "report", "--pictures", "branch").code == 0
     folder = grown / ".registry/report"
     assert not (folder / "pictures").exists()
     assert "<img" not in (folder / "report.md").read_text()
@@ -126,7 +126,7 @@ def test_pictures_lie_on_the_branch_and_the_text_links_there(
 ) -> None:
     making.add_origin(grown)
     monkeypatch.setenv("GH_REPO", "acme/data")
-    assert run_registry(grown, "report", "--images", "branch").code == 0
+    assert run_registry(grown, "report", "--pictures", "branch").code == 0
     folder = grown / ".registry/report"
     tip, commit = git_in(making.origin(grown), "rev-list", "--no-walk", "--parents", "reports").split()
     assert (
@@ -140,8 +140,8 @@ def test_pictures_lie_on_the_branch_and_the_text_links_there(
 
 def test_elsewhere_than_at_github_pictures_stay_local(grown: Path, run_registry: Run) -> None:
     making.add_origin(grown)
-    done = run_registry(grown, "report", "--images", "branch")
-    assert done.refused("origin is not at GitHub", "--images local")
+    done = run_registry(grown, "report", "--pictures", "branch")
+    assert done.refused("origin is not at GitHub", "--pictures local")
 
 
 @pytest.mark.parametrize("name", ["x.svg", "X.png", "run.sh", "a b.png", "big.png", "text.png", "link.png"])

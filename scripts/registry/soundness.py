@@ -9,8 +9,8 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry import images, pointers
-from registry.evidence import Facts, Reader, Subject
-from registry.values import Kind
+from registry.evidence import Facts, Reader, Scope, Subject
+from registry.values import Content, Kind
 
 LANES = 8  # threads: decoding releases the interpreter's lock, and a bucket answers several at once
 SLICE = 256  # images that are under way at a time
@@ -29,23 +29,34 @@ class Unseen:
 def list_unseen(facts: Facts, read_object: Reader, known: pl.Series) -> Unseen:
     """The images of the facts' datasets whose md5 is not `known` to be sound; each md5 once.
 
-    A dataset whose list of files no store has says so in `unread`.
+    What a branch has from the latest release was looked at before that: so what is known travels with the registry. A
+    dataset whose list of files no store has says so in `unread`.
     """
-    subjects, frames = [], [DataFrame(schema=FORM)]
+    subjects, frames, released = [], [DataFrame(schema=FORM)], []
     for subject in facts.subjects:
-        md5 = _prepared(subject)
-        data = read_object(md5) if md5 else None
-        if data is not None:
-            listed = pointers.read_dir(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
-            frames.append(listed.select(pl.lit(str(subject.id)).alias("artifact"), path="relpath", md5="md5"))
-        missing = f"the object {md5} is in no store at hand" if md5 and data is None else subject.unread
+        md5 = _prepared(subject, subject.content)
+        images = _images(subject, md5, read_object)
+        frames += [] if images is None else [images]
+        if facts.scope is Scope.BASE and subject.latest:
+            released += [_images(subject, _prepared(subject, subject.latest.content), read_object)]
+        missing = f"the object {md5} is in no store at hand" if md5 and images is None else subject.unread
         subjects.append(replace(subject, unread=missing))
-    unseen = pl.concat(frames).filter(~col("md5").is_in(known.implode()))
+    seen = pl.concat([known, *(frame["md5"] for frame in released if frame is not None)])
+    unseen = pl.concat(frames).filter(~col("md5").is_in(seen.implode()))
     return Unseen(replace(facts, subjects=tuple(subjects)), unseen.unique("md5", keep="first", maintain_order=True))
 
 
-def _prepared(subject: Subject) -> str | None:
-    return subject.content.objects.get("prepared") if subject.content and subject.id.kind is Kind.DATASET else None
+def _prepared(subject: Subject, content: Content | None) -> str | None:
+    return content.objects.get("prepared") if content and subject.id.kind is Kind.DATASET else None
+
+
+def _images(subject: Subject, md5: str | None, read_object: Reader) -> DataFrame | None:
+    """The images (columns of FORM) that a list of files names; None where there is no list, or no store has it."""
+    data = read_object(md5) if md5 else None
+    if data is None:
+        return None
+    listed = pointers.read_dir(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
+    return listed.select(pl.lit(str(subject.id)).alias("artifact"), path="relpath", md5="md5")
 
 
 def look(unseen: Unseen, read_object: Reader, progress: Callable[[int, int], None]) -> tuple[Facts, list[str]]:

@@ -164,8 +164,8 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
 def images_are_sound(subject: Subject, _: Facts) -> Iterator[Finding]:
     """Every image can be decoded whole, is of the type that its name says, and of a sane size.
 
-    Only `--images` looks at them, and only at those that nobody on this machine looked at before: a build proves what
-    it reads, but it need not read what a store could copy.
+    Only `--images` looks at them, and only at those that nobody looked at before: on this machine, or, with `--base`,
+    for the latest release. A build proves what it reads, but it need not read what a store could copy.
     """
     if faults := subject.unsound:
         fix = f"registry build {subject.id} --exclude-faulty, or put them right in the lake and build again"

@@ -63,7 +63,7 @@ def command(
     with History(space.root) as history:
         known = facts.gather(change, history, reader(space))
     known = with_stored(space, known, change) if remote else known
-    outcomes = check.run(_with_images(space, known) if images else known)
+    outcomes = check.run(with_images(space, known) if images else known)
     outcomes = tuple(_passing(outcome) for outcome in outcomes) if untrained else outcomes
     shown = {
         "text": lambda: formats.as_text(outcomes, notes=verbose),
@@ -100,7 +100,8 @@ def _write_derived(space: Workspace) -> None:
             click.echo(f"wrote {path}", err=True)
 
 
-def _with_images(space: Workspace, known: Facts) -> Facts:
+def with_images(space: Workspace, known: Facts) -> Facts:
+    """The facts, with what was found of images that nobody has looked at yet."""
     from registry import memory, soundness
     from registry.progress import bar
 

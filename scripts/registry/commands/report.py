@@ -23,15 +23,17 @@ OUT = ".registry/report"
 @click.option("--base", metavar="REVISION", default="main", show_default=True, help="Compare with where we left this.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"The folder to write.  [default: {OUT}]")
 @click.option(
-    "--images",
+    "--pictures",
+    "shown",
     type=click.Choice(["none", "local", "branch"]),
     default="local",
     show_default=True,
     help="Where report.md finds its pictures: nowhere, in the folder, or on GitHub, on the branch `reports`.",
 )
+@click.option("--images", is_flag=True, help="Also look at every image that nobody has looked at before.")
 @click.option("--open", "opened", is_flag=True, help="Show report.html in the browser.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 when the change is blocked.")
-def command(base: str, out: Path | None, images: str, *, opened: bool, exit_code: bool) -> None:
+def command(base: str, out: Path | None, shown: str, *, images: bool, opened: bool, exit_code: bool) -> None:
     """Tell a reviewer what a change does: checks, data, pictures, models and gates.
 
     Writes report.md (what CI posts to the pull request), report.html (the same and more, in one file), report.json, and
@@ -42,11 +44,11 @@ def command(base: str, out: Path | None, images: str, *, opened: bool, exit_code
 
     space = here()
     folder = space.root / OUT if out is None else out
-    report = _report(space, base, time.monotonic())
+    report = _report(space, base, time.monotonic(), images=images)
     allowed = _allows_pictures(space)
     report = report if allowed else pictures.without_sheets(report)
-    pictures.write(report, folder, shown=allowed and images != "none")
-    if images == "branch" and allowed:
+    pictures.write(report, folder, shown=allowed and shown != "none")
+    if shown == "branch" and allowed:
         pictures.publish(space.root, folder)
     click.echo(f"{report.state.value}: {report.sentence}")
     for name in ("report.md", "report.html", "report.json"):
@@ -57,13 +59,13 @@ def command(base: str, out: Path | None, images: str, *, opened: bool, exit_code
         raise click.exceptions.Exit(1)
 
 
-def _report(space: Workspace, base: str, started: float) -> "Report":
+def _report(space: Workspace, base: str, started: float, *, images: bool) -> "Report":
     from registry import hardware
     from registry.report.assemble import assemble
     from registry.review import Repeat
 
     start = git.merge_base(space.root, git.resolve(space.root, base), "HEAD")
-    outcomes = _checked(space, base)
+    outcomes = _checked(space, base, images=images)
     pulled: list[int] = []
     datasets, models = _compared(space, start, pulled.append)
     head = git.resolve(space.root, "HEAD")
@@ -72,14 +74,15 @@ def _report(space: Workspace, base: str, started: float) -> "Report":
     return assemble(outcomes, datasets, models, repeat)
 
 
-def _checked(space: Workspace, base: str) -> "tuple[Outcome, ...]":
+def _checked(space: Workspace, base: str, *, images: bool) -> "tuple[Outcome, ...]":
     from registry import check, facts
-    from registry.commands.check import reader, with_stored
+    from registry.commands.check import reader, with_images, with_stored
 
     change = facts.since(space.root, base)
     with git.History(space.root) as history:
         known = facts.gather(change, history, reader(space))
-    return check.run(with_stored(space, known, change))
+    known = with_stored(space, known, change)
+    return check.run(with_images(space, known) if images else known)
 
 
 def _compared(

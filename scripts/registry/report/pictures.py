@@ -98,7 +98,7 @@ def publish(root: Path, folder: Path) -> str:
         return ""
     repository = github.find(root)
     if repository is None:
-        raise Refused("origin is not at GitHub, so report.md cannot link to pictures there", fix="--images local")
+        raise Refused("origin is not at GitHub, so report.md cannot link to pictures there", fix="--pictures local")
     _demand_pictures(found)
     commit = branches.put(root, BRANCH, {name: file.read_bytes() for name, file in found.items()}, "a report")
     address = f"https://{repository.host}/{repository.owner}/{repository.name}/raw/{commit}"
