@@ -169,3 +169,17 @@ def test_a_report_without_pictures_has_nothing_to_publish(merged_model: Path, tm
     (tmp_path / "pictures/a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(Refused):
         pictures.publish(merged_model, tmp_path)
+
+
+def test_images_that_nobody_looked_at_are_looked_at_when_asked(grown: Path, run_registry: Run) -> None:
+    making.dataset(grown, "pets", {**MORE, "train/dog/" + UUID.format(9) + ".jpg": photo("red")[:300]}, "1.1.0")
+    run_registry(grown, "check", "--fix")
+    making.stage(grown)
+    making.commit(grown, "one more dog, cut off")
+    folder = grown / ".registry/report"
+    assert run_registry(grown, "report").code == 0
+    assert "images" not in {finding["check"] for finding in told(folder)["findings"]}
+    assert run_registry(grown, "report", "--images").code == 0
+    assert told(folder)["verdict"] == "blocked"
+    assert "images" in {finding["check"] for finding in told(folder)["findings"]}
+    assert any(line.endswith(" --images") for line in told(folder)["repeat"]["commands"])

@@ -69,7 +69,7 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> "Re
     pulled: list[int] = []
     datasets, models = _compared(space, start, pulled.append)
     head = git.resolve(space.root, "HEAD")
-    commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}")
+    commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}{' --images' * images}")
     repeat = Repeat(commands, start, head, hardware.measure(started, sum(pulled)))
     return assemble(outcomes, datasets, models, repeat)
 
