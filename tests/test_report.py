@@ -171,6 +171,14 @@ def test_a_report_without_pictures_has_nothing_to_publish(merged_model: Path, tm
         pictures.publish(merged_model, tmp_path)
 
 
+def test_looking_at_sound_images_changes_no_word(grown: Path, run_registry: Run, tmp_path: Path) -> None:
+    assert run_registry(grown, "report", "--out", str(tmp_path / "home")).code == 0
+    assert run_registry(grown, "report", "--images", "--out", str(tmp_path / "ci")).code == 0
+    home, ci = (told(tmp_path / name) for name in ("home", "ci"))
+    assert {**home, "repeat": None} == {**ci, "repeat": None}
+    assert home["repeat"]["commands"] == ci["repeat"]["commands"]
+
+
 def test_images_that_nobody_looked_at_are_looked_at_when_asked(grown: Path, run_registry: Run) -> None:
     making.dataset(grown, "pets", {**MORE, "train/dog/" + UUID.format(9) + ".jpg": photo("red")[:300]}, "1.1.0")
     run_registry(grown, "check", "--fix")
