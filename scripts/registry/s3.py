@@ -35,15 +35,7 @@ PATIENCE = 30.0  # seconds after which no further try of one request begins
 FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0  # seconds; the first and the longest time between tries, halved by chance
 LENT = timedelta(minutes=10)  # obstore asks again in the last 5 of these; botocore renews keys 15 before they end
 CONNECT, READ = 5.0, 60.0  # seconds to wait for a connection, and for the next bytes of an answer
-PASSING = {
-    408,
-    409,
-    429,
-    500,
-    502,
-    503,
-    504,
-}  # S3 says to ask again (409: another write to that key)
+PASSING = {408, 409, 429, 500, 502, 503, 504}  # S3 says to ask again (409: another write to that key)
 PASSING_CODES = {"RequestTimeout", "InternalError", "SlowDown", "ServiceUnavailable", "Throttling"}
 # Some servers refuse a header that they do not know: 501 in S3's list of errors, in others' a 400.
 UNKNOWN_HEADER = {"NotImplemented", "InvalidArgument", "InvalidRequest"}

@@ -88,7 +88,7 @@ class Stack:
                 return not self._fill(value[0])
             case "Fn::Join":
                 return value[0].join(self._fill(value[1]))
-        raise NotImplementedError(function)
+        raise ValueError(f"{function}: say here what CloudFormation makes of it")
 
     def _named(self, name: str) -> object:
         return self._attribute(*name.split(".")) if "." in name else self._refer(name)

@@ -1,6 +1,5 @@
 """`registry check`."""
 
-import hashlib
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -148,21 +147,8 @@ def reader(space: Workspace) -> Reader:
             return ()  # the settings are broken, which has a check of its own
 
     def read(md5: str) -> bytes | None:
-        corrupt = None
-        for store in stores():
-            data = _get(store, md5)
-            if data is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir"):
-                return data
-            corrupt = corrupt or data
-        return corrupt
+        from registry.objects import read_first
+
+        return read_first(stores(), md5)[0]
 
     return read
-
-
-def _get(store: "Store", md5: str) -> bytes | None:
-    from registry.pointers import object_key
-
-    try:
-        return store.get(object_key(md5))
-    except RegistryError:
-        return None

@@ -1,6 +1,6 @@
 """`registry diff`."""
 
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from registry.workspace import Workspace, here
 if TYPE_CHECKING:
     from registry.diff import Objects
     from registry.evidence import Reader
+    from registry.stores import Store
     from registry.tree import Tree
 
 
@@ -92,19 +93,12 @@ def objects(space: Workspace) -> "Objects":
     return Objects(_reader([*caches, *remotes]), _reader(caches), space.root / likeness.PATH)
 
 
-def _reader(stores: list) -> "Reader":
-    """Objects by md5, from the first store that has them whole; what cannot be asked has nothing."""
-    from registry.errors import RegistryError
-    from registry.pointers import object_key
+def _reader(stores: "Sequence[Store]") -> "Reader":
+    """Objects by md5; damaged ones are as none."""
+    from registry.objects import read_first
 
     def read(md5: str) -> bytes | None:
-        for store in stores:
-            try:
-                data = store.get(object_key(md5))
-            except RegistryError:
-                continue
-            if hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir"):
-                return data
-        return None
+        data, is_whole = read_first(stores, md5)
+        return data if is_whole else None
 
     return read
