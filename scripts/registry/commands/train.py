@@ -52,14 +52,15 @@ def _plan(space: Workspace, base: str | None, wanted: "set[ArtifactId]") -> "Pla
 
 
 def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
-    from registry import dvc, pull
+    from registry import dvc, links, pull
     from registry.progress import bar
 
     wants, _ = pull.wanted(space.tree, targets)
-    plan = pull.plan(wants, pull.stores(space.root, space.settings, dvc.cache_dir(space.root)))
+    cache = dvc.cache_dir(space.root)
+    plan = pull.plan(wants, pull.stores(space.root, space.settings, cache))
     with bar("pulling", plan.fetch.height) as progress:
         fetched = pull.apply(plan, progress)
-    dvc.checkout(space.root, sorted({want.path for want in wants}))
+    links.place(space.root, cache, pull.placements(plan))
     pull.demand_all(plan, fetched)
 
 
