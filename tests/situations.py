@@ -129,6 +129,7 @@ def grown() -> Report:
         shifts=(Shift("place", 0.04, columns),),
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
         sheets=(sheet("added", "Added", 126),),
+        unsought="among 2,084 images: registry.yaml has report.near_duplicates up to 2,000",
     )
     return assemble(PASSED, [dataset], [], REPEAT)
 

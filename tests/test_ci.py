@@ -10,7 +10,9 @@ import making
 import selecting
 from making import Run, origin
 from registry import drift
+from registry.report.markdown import WATERMARK
 from servers.github import GitHub, serve
+from servers.hub import say
 
 COMMIT = "1" * 40
 URL = "https://github.com/acme/registry/actions/runs/7"
@@ -53,6 +55,23 @@ def test_a_report_that_is_none_sets_nothing(hub: GitHub, merged_model: Path, run
     done = run_registry(merged_model, "ci", "gate", str(tmp_path / "report.json"), "--commit", COMMIT)
     assert done.refused("no report")
     assert hub.statuses == []
+
+
+def test_the_report_that_is_there_says_that_a_new_one_is_made(
+    hub: GitHub, merged_model: Path, run_registry: Run
+) -> None:
+    hub.add_pull("change")
+    assert run_registry(merged_model, "ci", "stale", "1", "--head", COMMIT, "--url", URL).code == 0  # there is none
+    for number in range(105):
+        say(hub, 1, f"line {number}")
+    said = [say(hub, 1, text) for text in (f"## Ready\n\nfine\n\n{WATERMARK}\n\n![](cml)", f"ours: {WATERMARK}")]
+    said[1]["user"] = {"login": "ada", "id": 7, "type": "User"}
+    for commit in (COMMIT, "2" * 40):
+        assert run_registry(merged_model, "ci", "stale", "1", "--head", commit, "--url", URL).code == 0
+        stale = f"> **Stale**: [a run]({URL}) is making the report of {commit[:10]}."
+        assert said[0]["body"] == f"{stale}\n\n## Ready\n\nfine\n\n{WATERMARK}\n\n![](cml)"
+    assert hub.made() == ["PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}"] * 2
+    assert run_registry(merged_model, "ci", "stale", "2", "--head", COMMIT, "--url", URL).refused("HTTP 404")
 
 
 def test_drift_is_one_issue_that_is_kept_current(

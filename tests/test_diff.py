@@ -67,10 +67,10 @@ def put(
 
 
 def compare(
-    registry: Registry, before: Mapping[str, bytes], *, pictures: bool = False, notes: Path = Path("/nowhere")
+    registry: Registry, before: Mapping[str, bytes], *, notes: Path = Path("/nowhere"), near: int | None = None
 ) -> tuple[DatasetChange, ...]:
-    objects = Objects(registry.objects.get, registry.objects.get, notes)
-    return diff.compare(DictTree(before), DictTree(registry.files), objects, pictures=pictures)
+    objects = Objects(registry.objects.get, notes, sheets=near is not None, near_duplicates=near)
+    return diff.compare(DictTree(before), DictTree(registry.files), objects)
 
 
 def change(rows: Mapping[int, Item], new: Mapping[int, Item], **changes: object) -> DatasetChange:
@@ -139,7 +139,7 @@ def test_what_does_not_differ_is_not_told_and_what_is_nowhere_cannot_be_asked_fo
     registry = Registry()
     put(registry, items(20))
     assert compare(registry, dict(registry.files)) == ()
-    tree, objects = DictTree(registry.files), Objects({}.get, {}.get, Path("/nowhere"))
+    tree, objects = DictTree(registry.files), Objects({}.get, Path("/nowhere"))
     with pytest.raises(NotFound, match="datasets/birds"):
         diff.compare(tree, tree, objects, tags.parse_id("datasets/birds"))
 
@@ -275,18 +275,21 @@ def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
     before = dict(registry.files)
     smaller = {row: item for row, item in rows.items() if row not in (4, 6)} | {3: (rows[3][0], "dog", *rows[3][2:])}
     put(registry, {**smaller, 700: ("test", "cat", "c1", photo(5, (320, 240)))}, rows_hash="other", version="2.0.0")
-    (found,) = compare(registry, before, pictures=True, notes=tmp_path / "likeness.parquet")
+    (found,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
     assert [(sheet.name, sheet.total, sheet.alt.split("(")[1]) for sheet in found.sheets] == [
         ("added", 1, "1 cat)"), ("removed", 2, "2 dog)"), ("relabelled", 1, "1 cat to dog)"),
     ]  # fmt: skip
     near = [(one.first, one.second, one.exact) for one in found.twins]
     assert near == [(uuid(5), uuid(700), False)]
-    assert found.unknown == ""
+    assert found.unknown == found.unsought == ""
+    (large,) = compare(registry, before, near=18, notes=tmp_path / "likeness.parquet")
+    assert (large.twins, large.unknown) == ((), "")
+    assert large.unsought == "among 19 images: registry.yaml has report.near_duplicates up to 18"
     registry.objects = {md5: data for md5, data in registry.objects.items() if not data.startswith(b"\xff\xd8")}
-    (again,) = compare(registry, before, pictures=True, notes=tmp_path / "likeness.parquet")
+    (again,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
     assert again.twins == found.twins  # remembered
-    (blind,) = compare(registry, before, pictures=True, notes=tmp_path / "other.parquet")
-    assert ": 1 of the 1 new ones and 18 of the 18 others were not looked at" in blind.unknown
+    (blind,) = compare(registry, before, near=19, notes=tmp_path / "other.parquet")
+    assert ": 1 of the 1 new ones and 18 of the 18 others could not be read" in blind.unknown
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
     new, objects = version(
         {**OLD, 10: ("train", "cat", photo(1, (320, 240))), 20: ("val", "dog", photo(9, (320, 240)))}
     )
-    found, unknown = exhibits.alike(items.compare(old, new), new, objects.get, notes)
+    found, unknown = exhibits.alike(exhibits.fresh(items.compare(old, new)), new, objects.get, notes)
     assert [(one.first, one.second, one.first_split, one.second_split) for one in found] == [
         (uuid(9), uuid(20), "test", "val")
     ]
@@ -59,7 +59,7 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
 def test_two_new_images_that_look_the_same_are_one_pair(notes: Path) -> None:
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(50)), 21: ("val", "dog", photo(50, (320, 240)))})
-    found, _ = exhibits.alike(items.compare(old, new), new, objects.get, notes)
+    found, _ = exhibits.alike(exhibits.fresh(items.compare(old, new)), new, objects.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(20), uuid(21)}]
 
 
@@ -67,28 +67,43 @@ def test_an_image_with_other_bytes_is_looked_at_and_a_relabelled_one_is_not(note
     old, _ = version(OLD)
     copy = ("train", "cat", photo(2, (320, 240)))
     new, objects = version({**OLD, 1: copy, 3: (OLD[3][0], "dog", OLD[3][2])})
-    found, _ = exhibits.alike(items.compare(old, new), new, objects.get, notes)
+    found, _ = exhibits.alike(exhibits.fresh(items.compare(old, new)), new, objects.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(1), uuid(2)}]
-    relabelled, objects = version({**OLD, 3: (OLD[3][0], "dog", OLD[3][2])})
-    assert exhibits.alike(items.compare(old, relabelled), relabelled, {}.get, notes) == ((), "")
+    relabelled, _ = version({**OLD, 3: (OLD[3][0], "dog", OLD[3][2])})
+    assert exhibits.fresh(items.compare(old, relabelled)).is_empty()
 
 
-def test_a_run_decodes_so_many_and_the_next_goes_on(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exhibits, "AT_ONCE", 6)
+def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_path: Path) -> None:
     old, _ = version(OLD)
-    new, objects = version({**OLD, 20: ("val", "dog", photo(50))})
-    told = [exhibits.alike(items.compare(old, new), new, objects.get, notes)[1] for _ in range(2)]
-    assert told == ["whether new images look like others: 5 of the 10 others were not looked at", ""]
+    new, objects = version({**OLD, 20: ("val", "dog", photo(9, (320, 240)))})
+    (tmp_path / "file").touch()
+    for notes, reads in ((tmp_path / "notes", 11), (tmp_path / "file/notes", 22)):
+        read: list[str] = []
+        told: list[int] = []
+
+        def reader(md5: str, read: list[str] = read) -> bytes:
+            read.append(md5)
+            return objects[md5]
+
+        for _ in range(2):
+            found, unknown = exhibits.alike(
+                exhibits.fresh(items.compare(old, new)),
+                new,
+                reader,
+                notes,
+                lambda images, _size, told=told: told.append(images),
+            )
+            assert ([{one.first, one.second} for one in found], unknown) == ([{uuid(9), uuid(20)}], "")
+        assert (len(read), sum(told)) == (reads, 22)
 
 
-def test_what_is_not_here_does_not_keep_it_from_what_is(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exhibits, "AT_ONCE", 3)
+def test_what_cannot_be_read_does_not_keep_it_from_what_can(notes: Path) -> None:
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(5, (320, 240)))})
     here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
-    found, unknown = exhibits.alike(items.compare(old, new), new, here.get, notes)
+    found, unknown = exhibits.alike(exhibits.fresh(items.compare(old, new)), new, here.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(5), uuid(20)}]
-    assert unknown.endswith("9 of the 10 others were not looked at")
+    assert unknown == "whether new images look like others: 9 of the 10 others could not be read"
 
 
 def test_every_copy_stands_beside_the_first_of_its_kind() -> None:

@@ -3,6 +3,7 @@
 import json
 from io import BytesIO
 from pathlib import Path
+from random import Random
 
 import pytest
 from PIL import Image
@@ -28,6 +29,7 @@ PHOTOS = {
     "val/cat/" + UUID.format(3) + ".jpg": photo("blue"),
     "test/dog/" + UUID.format(4) + ".jpg": photo("black"),
 }
+TWINS = (("train", 20, 160), ("test", 21, 240))
 MORE = {**PHOTOS, "train/cat/" + UUID.format(8) + ".jpg": photo("white")}
 
 
@@ -75,6 +77,31 @@ def test_a_second_report_differs_in_hardware_only(grown: Path, run_registry: Run
         assert all("Made on: " in line or '"seconds"' in line or '"peak"' in line for line in changed)
     for file in sorted((folders[0] / "pictures").iterdir()):
         assert file.read_bytes() == (folders[1] / "pictures" / file.name).read_bytes()
+
+
+def drawing(seed: int, side: int) -> bytes:
+    """Twelve bars, as different from another seed's as photographs are."""
+    data, heights = BytesIO(), Random(seed).choices(range(256), k=12 * 12)
+    Image.frombytes("L", (12, 12), bytes(heights)).resize((side, side), Image.Resampling.BICUBIC).save(data, "JPEG")
+    return data.getvalue()
+
+
+def test_a_machine_without_the_data_tells_the_same_with_near_duplicates(
+    grown: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    twins = {f"{split}/cat/{UUID.format(number)}.jpg": drawing(5, side) for split, number, side in TWINS}
+    making.dataset(grown, "pets", MORE | twins, "1.1.0")
+    run_registry(grown, "check", "--fix")
+    making.stage(grown)
+    making.commit(grown, "one cat, twice")
+    assert run_registry(grown, "push").code == 0
+    for place in ("home", "ci"):
+        assert run_registry(grown, "report", "--out", str(tmp_path / place)).code == 0
+        (grown / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'empty'}\n")
+    home, ci = (told(tmp_path / name) for name in ("home", "ci"))
+    (twin,) = home["datasets"][0]["twins"]
+    assert ({twin["first"], twin["second"]}, twin["exact"]) == ({UUID.format(20), UUID.format(21)}, False)
+    assert {**home, "repeat": None} == {**ci, "repeat": None}
 
 
 def test_how_to_repeat_it_can_be_typed(grown: Path, run_registry: Run, tmp_path: Path) -> None:

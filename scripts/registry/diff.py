@@ -14,7 +14,8 @@ from registry.errors import InvalidDocument, NotFound, RegistryError
 from registry.evidence import Part, Pointer, Reader
 from registry.items import Items
 from registry.parts import Files
-from registry.review import DatasetChange, Question
+from registry.progress import bar
+from registry.review import DatasetChange, Question, Twins
 from registry.tags import parse_version
 from registry.tree import Tree
 from registry.values import (
@@ -47,11 +48,16 @@ UNREADABLE = Version(0, 0, 0)  # of a manifest that nobody can read
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Where objects are read: `read` from any store, `local` from DVC's caches alone; `notes` is likeness's memory."""
+    """How objects are read, and what is done with images.
+
+    `sheets` draws contact sheets. Near-duplicates are sought in versions of at most `near_duplicates` images; None says
+    nothing of them. `notes` is likeness's memory.
+    """
 
     read: Reader
-    local: Reader
     notes: Path
+    sheets: bool = False
+    near_duplicates: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,13 +98,10 @@ def _salvage(document: "Document | None") -> Version:
         return UNREADABLE
 
 
-def compare(
-    old: Tree, new: Tree, objects: Objects, only: ArtifactId | None = None, *, pictures: bool = True
-) -> tuple[DatasetChange, ...]:
+def compare(old: Tree, new: Tree, objects: Objects, only: ArtifactId | None = None) -> tuple[DatasetChange, ...]:
     """Every dataset that differs between two trees (or that one), sorted by id; what cannot be read is told in each.
 
-    Without `pictures` no image is read: there are no sheets, and of twins only those with the same bytes. Raises
-    NotFound for `only` where neither tree has it.
+    Raises NotFound for `only` where neither tree has it.
     """
     before, after = parts.files(old), parts.files(new)
     there = {artifact for tree in (old, new) for artifact in artifacts.find(tree) if artifact.kind is Kind.DATASET}
@@ -106,7 +109,7 @@ def compare(
         raise NotFound(f"{only} is a dataset neither in {old} nor in {new}", fix="see `registry list`")
     chosen = [only] if only else sorted(there)
     differing = (artifact for artifact in chosen if _files(before, artifact) != _files(after, artifact))
-    return tuple(_compare(before, after, artifact, objects, pictures) for artifact in differing)
+    return tuple(_compare(before, after, artifact, objects) for artifact in differing)
 
 
 def _files(files: Files, artifact: ArtifactId) -> dict[str, bytes]:
@@ -115,7 +118,7 @@ def _files(files: Files, artifact: ArtifactId) -> dict[str, bytes]:
     return {name: files.tree.read(path) for name, path in paths.items()}
 
 
-def _compare(before: Files, after: Files, artifact: ArtifactId, objects: Objects, pictures: bool) -> DatasetChange:
+def _compare(before: Files, after: Files, artifact: ArtifactId, objects: Objects) -> DatasetChange:
     old, new = (_side(files, artifact) for files in (before, after))
     known = next((side.manifest.value for side in (new, old) if side and side.manifest.value), None)
     change = DatasetChange(
@@ -130,7 +133,7 @@ def _compare(before: Files, after: Files, artifact: ArtifactId, objects: Objects
         if side and side.manifest.faults:
             fault = side.manifest.faults[0]
             return replace(change, unknown=f"{side.manifest.path}:{fault.line}: {fault.message}")
-    return _with_items(_told(change, old, new), old, new, objects, pictures)
+    return _with_items(_told(change, old, new), old, new, objects)
 
 
 def _side(files: Files, artifact: ArtifactId) -> _Side | None:
@@ -243,9 +246,7 @@ def declared(old: Version, new: Version) -> Bump:
 # --- from the objects -------------------------------------------------------------------------------------------------
 
 
-def _with_items(
-    change: DatasetChange, old: _Side | None, new: _Side | None, objects: Objects, pictures: bool
-) -> DatasetChange:
+def _with_items(change: DatasetChange, old: _Side | None, new: _Side | None, objects: Objects) -> DatasetChange:
     """The change with what the lists of files tell; these are read only where the images differ."""
     if (old.prepared if old else "") == (new.prepared if new else ""):
         return replace(change, **_demand(old, new, None))
@@ -259,7 +260,7 @@ def _with_items(
     if old and new:
         sides = ((old.manifest.value, before), (new.manifest.value, after))
         change = _tried(change, lambda: _with_metadata(change, *sides, objects.read))
-    return _tried(change, lambda: _with_exhibits(change, after, objects, pictures))
+    return _tried(change, lambda: _with_exhibits(change, after, objects))
 
 
 def _tried(change: DatasetChange, step: Callable[[], DatasetChange]) -> DatasetChange:
@@ -270,15 +271,24 @@ def _tried(change: DatasetChange, step: Callable[[], DatasetChange]) -> DatasetC
         return replace(change, unknown=_joined(change.unknown, error.message))
 
 
-def _with_exhibits(change: DatasetChange, after: Items, objects: Objects, pictures: bool) -> DatasetChange:
-    twins, unknown, sheets = [*exhibits.same(after)], "", ()
-    if pictures:
-        sheets = exhibits.draw(change.diff, objects.read)
-        near, unknown = exhibits.alike(change.diff, after, objects.local, objects.notes)
-        twins += near
-    shown, more = exhibits.order(twins)
+def _with_exhibits(change: DatasetChange, after: Items, objects: Objects) -> DatasetChange:
+    sheets = exhibits.draw(change.diff, objects.read) if objects.sheets else ()
+    near, unknown, unsought = _near_duplicates(change, after, objects)
+    shown, more = exhibits.order([*exhibits.same(after), *near])
     rest = f"{more:,} more pairs of images that are or look the same" if more else ""
-    return replace(change, sheets=sheets, twins=shown, unknown=_joined(change.unknown, unknown, rest))
+    unknown = _joined(change.unknown, unknown, rest)
+    return replace(change, sheets=sheets, twins=shown, unsought=unsought, unknown=unknown)
+
+
+def _near_duplicates(change: DatasetChange, after: Items, objects: Objects) -> tuple[tuple[Twins, ...], str, str]:
+    """Those that were found; what could not be looked at, and what is not to be looked at, in words."""
+    fresh, images, most = exhibits.fresh(change.diff), after.frame.height, objects.near_duplicates
+    if most is None or fresh.is_empty():
+        return (), "", ""
+    if images > most:
+        return (), "", f"among {images:,} images: registry.yaml has report.near_duplicates up to {most:,}"
+    with bar(f"looking for near-duplicates in {change.id}", images) as progress:
+        return *exhibits.alike(fresh, after, objects.read, objects.notes, progress), ""
 
 
 def _demand(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[str, object]:

@@ -120,6 +120,7 @@ def _details(change: DatasetChange) -> Iterator[str]:
         yield "metadata.csv changed; the images and their labels did not"
     yield from (_twins(one) for one in change.twins[:MOST])
     yield from _more(len(change.twins), "pair")
+    yield from [f"near-duplicates were not sought {change.unsought}"] * bool(change.unsought)
     yield from (f"{sheet.alt}" for sheet in change.sheets)
 
 

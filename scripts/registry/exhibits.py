@@ -1,24 +1,23 @@
 """The pictures of a change: contact sheets of its items, and the images that are or look the same as others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 from polars import DataFrame, Series, col
 
 from registry import likeness, sheets
+from registry.errors import StorageFailed
 from registry.evidence import Reader
 from registry.items import Items
 from registry.review import Sheet, Twins
 from registry.sheets import Picture
 from registry.values import Diff
 
-AT_ONCE = 2000  # images that one run decodes to learn what they look like: a few seconds
-TRIED = 50_000  # images that it looks for at most: of a dataset that was never pulled it finds none
-SLICE = 250  # that are under way at a time
 MOST_TWINS = 50
-LANES = 4  # threads: the images come from a folder, and decoding keeps the processors busy
+LANES = 16  # threads: decoding keeps the processors busy, and a bucket answers many at a time
 
 
 # --- contact sheets ---------------------------------------------------------------------------------------------------
@@ -70,17 +69,21 @@ def _twins(row: dict[str, str], distance: int, *, exact: bool) -> Twins:
     return Twins(*sides, distance=distance, exact=exact)
 
 
-def alike(diff: Diff, new: Items, local: Reader, notes: Path) -> tuple[tuple[Twins, ...], str]:
-    """Items that the change added or gave other bytes and that look like another item; and what is not known of it.
+def fresh(diff: Diff) -> Series:
+    """The md5s of what a change added or gave other bytes."""
+    return diff.rows.filter(col("md5_new").is_not_null(), col("md5_old").ne_missing(col("md5_new")))["md5_new"]
 
-    Only what `local` has is decoded, AT_ONCE images at most; what was decoded once is remembered in `notes`.
+
+def alike(
+    md5s: Series, new: Items, read: Reader, notes: Path, progress: Callable[[int, int], None] | None = None
+) -> tuple[tuple[Twins, ...], str]:
+    """Which of these items look like another item of the version; and what could not be looked at, in words.
+
+    Every image of the version is decoded once, what is known of it being remembered in `notes`.
     """
-    fresh = diff.rows.filter(col("md5_new").is_not_null(), col("md5_old").ne_missing(col("md5_new")))["md5_new"]
-    if fresh.is_empty():
-        return (), ""
     frame = new.frame.sort("uuid").unique("md5", keep="first", maintain_order=True)
-    wanted = frame.select("md5", is_fresh=col("md5").is_in(fresh.implode())).sort(~col("is_fresh"), "md5")
-    known = _look(wanted["md5"], local, notes)
+    wanted = frame.select("md5", is_fresh=col("md5").is_in(md5s.implode())).sort("md5")
+    known = _look(wanted["md5"], read, notes, progress or (lambda _images, _size: None))
     parts = known.join(wanted, on="md5").partition_by("is_fresh", as_dict=True, include_key=False)
     some, others = (parts.get((is_fresh,), known.clear()) for is_fresh in (True, False))
     found = likeness.pairs(some, others)
@@ -88,25 +91,23 @@ def alike(diff: Diff, new: Items, local: Reader, notes: Path) -> tuple[tuple[Twi
     return tuple(_named(found, frame)), _missed(int(unseen.sum()), int((~unseen).sum()), wanted)
 
 
-def _look(md5s: Series, local: Reader, notes: Path) -> DataFrame:
-    """What is known of these images, the first AT_ONCE of the others that `local` has decoded for it."""
+def _look(md5s: Series, read: Reader, notes: Path, progress: Callable[[int, int], None]) -> DataFrame:
+    """What is known of these images: those that nobody looked at before are decoded now, where they can be read."""
     known = likeness.recall(notes, md5s)
-    unknown = md5s.filter(~md5s.is_in(known["md5"].implode())).head(TRIED)
     looked: dict[str, likeness.Look | None] = {}
 
     def look(md5: str) -> None:
-        data = local(md5)
+        data = read(md5)
         if data is not None:
             looked[md5] = likeness.look(data)
+        progress(1, len(data or b""))
 
+    progress(known.height, 0)
     with sheets.quiet(), ThreadPoolExecutor(LANES) as pool:
-        start = 0
-        while start < len(unknown) and len(looked) < AT_ONCE:
-            part = unknown.slice(start, min(SLICE, AT_ONCE - len(looked)))
-            list(pool.map(look, part))
-            start += len(part)
+        list(pool.map(look, md5s.filter(~md5s.is_in(known["md5"].implode()))))
     if looked:
-        likeness.note(notes, likeness.table(looked))
+        with suppress(StorageFailed):  # a cache that only reads: the next run takes as long as this one
+            likeness.note(notes, likeness.table(looked))
     return pl.concat([known, likeness.table(looked)])
 
 
@@ -123,7 +124,7 @@ def _missed(fresh: int, others: int, wanted: DataFrame) -> str:
     news, olds = int(wanted["is_fresh"].sum()), int((~wanted["is_fresh"]).sum())
     parts = [f"{fresh:,} of the {news:,} new ones"] if fresh else []
     parts += [f"{others:,} of the {olds:,} others"] if others else []
-    return f"whether new images look like others: {' and '.join(parts)} were not looked at" if parts else ""
+    return f"whether new images look like others: {' and '.join(parts)} could not be read" if parts else ""
 
 
 def order(twins: Iterable[Twins]) -> tuple[tuple[Twins, ...], int]:

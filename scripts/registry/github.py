@@ -19,6 +19,7 @@ from registry.proc import run, tool_path
 PAGE = 100  # rows a page, the most that GitHub gives
 TIMEOUT = 120  # seconds for one call, all pages of a list included
 LONGEST_STATUS = 140  # characters of a status' description
+ACTIONS = "github-actions[bot]"  # who speaks with a job's own token
 _SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
 _NAME = re.compile(r"(?:(?P<host>[^/\s]+)/)?(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)")
 _AGAIN = "run the same command again: what is done already is left alone"
@@ -59,6 +60,15 @@ class Release:
     tag: str
     title: str
     notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """A comment in the talk of an issue or a pull request; `author` is the login, empty of who left GitHub."""
+
+    id: int
+    author: str
+    words: str
 
 
 # --- where ------------------------------------------------------------------------------------------------------------
@@ -207,6 +217,17 @@ def set_status(repository: Repository, commit: str, context: str, state: str, wo
     short = words if len(words) <= LONGEST_STATUS else f"{words[: LONGEST_STATUS - 1]}…"
     body = {"context": context, "state": state, "description": short} | ({"target_url": url} if url else {})
     tell(repository, "POST", f"repos/{repository}/statuses/{commit}", body)
+
+
+def comments(repository: Repository, number: int) -> tuple[Comment, ...]:
+    """What was said in an issue or a pull request, oldest first; not what was said of its lines."""
+    rows = ask_all(repository, f"repos/{repository}/issues/{number}/comments")
+    return tuple(Comment(row["id"], (row["user"] or {}).get("login", ""), row["body"] or "") for row in rows)
+
+
+def change_comment(repository: Repository, comment: int, words: str) -> None:
+    """Put other words into a comment."""
+    tell(repository, "PATCH", f"repos/{repository}/issues/comments/{comment}", {"body": words})
 
 
 def upsert_issue(repository: Repository, title: str, words: str, label: str) -> str:

@@ -16,7 +16,7 @@ from polars import DataFrame, Series, col
 from registry import images, sheets
 from registry.files import write_atomically
 
-PATH = ".dvc/tmp/registry/likeness.1.parquet"  # count up when `look` gives others
+PATH = "registry/likeness.1.parquet"  # in DVC's cache, beside the images; count up when `look` gives others
 NEAR = 4  # bits in which two images that look the same may differ
 # What the grey pictures of such a pair agree in, as a correlation. Of 2,000 digits of MNIST 3,541 pairs are near, and 3
 # agree so much; re-encoded, scaled and brightened photographs agree in 0.996 and more, cropped by 1% in 0.986.

@@ -82,7 +82,8 @@ class DatasetChange:
     """One dataset, before (None: it is new) and after (None: it was removed).
 
     `queries` are the questions as text, old and new, where the question changed. `transitions` has the columns what
-    (`label` or `split`), old, new and items. `unknown` says why what is missing here could not be had.
+    (`label` or `split`), old, new and items. `unknown` says why what is missing here could not be had; `unsought` where
+    near-duplicates were not looked for, because the settings do not ask for it.
     """
 
     id: ArtifactId
@@ -103,6 +104,7 @@ class DatasetChange:
     sheets: tuple[Sheet, ...] = ()
     words: tuple[str, ...] = ()  # keys of the manifest whose words changed
     unknown: str = ""
+    unsought: str = ""
 
 
 @dataclass(frozen=True, slots=True)

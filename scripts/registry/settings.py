@@ -13,6 +13,7 @@ PATH = "registry.yaml"
 DVC_CONFIG = ".dvc/config"
 LOCAL_CONFIG = ".dvc/config.local"  # what `dvc remote modify --local` writes, such as a profile; never in Git
 REMOTES = ("staging", "production")
+NEAR_DUPLICATES = 2000  # images: decoded in about two seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Remote:
 class Settings:
     """Who answers for the registry, and where its bytes are; `public` is the read-only face of production.
 
-    `pictures` says whether reports may show images of the data.
+    `pictures` says whether reports may show images of the data, `near_duplicates` up to how many images of a version
+    they look for some that look the same.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Settings:
     production: Remote
     public: Remote | None = None
     pictures: bool = True
+    near_duplicates: int = NEAR_DUPLICATES
 
 
 def load(tree: Tree, local: bytes = b"") -> Settings:
@@ -55,9 +58,10 @@ def load(tree: Tree, local: bytes = b"") -> Settings:
             raise InvalidDocument(DVC_CONFIG, f"there is no remote {name}", fix=f"dvc remote add {name} URL")
     data = document.data
     places = (remotes[name] for name in REMOTES)
-    pictures = data.get("report", {}).get("images") != "none"
+    report = data.get("report", {})
     lake = Remote(data["lake"], _lake_options(data["lake"], remotes))
-    return Settings(data["name"], tuple(data["owners"]), lake, *places, remotes.get("public"), pictures)
+    told = report.get("images") != "none", report.get("near_duplicates", NEAR_DUPLICATES)
+    return Settings(data["name"], tuple(data["owners"]), lake, *places, remotes.get("public"), *told)
 
 
 def _lake_options(url: str, remotes: Mapping[str, Remote]) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ OPERATIONS = {
     "/user": ("get",),
     "/users/{username}": ("get",),
     REPO: ("get",),
+    f"{REPO}/actions/workflows/{{workflow_id}}/disable": ("put",),
     f"{REPO}/commits/{{ref}}/status": ("get",),
     f"{REPO}/commits/{{ref}}/statuses": ("get",),
     f"{REPO}/environments": ("get",),

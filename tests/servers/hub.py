@@ -43,6 +43,7 @@ class GitHub:
     rulesets: list[Row] = field(default_factory=list)
     environments: dict[str, Row] = field(default_factory=dict)
     policies: dict[str, list[Row]] = field(default_factory=dict)  # of environments
+    disabled: list[str] = field(default_factory=list)  # workflows
     teams: dict[str, int] = field(default_factory=dict)  # org/slug → id
     users: dict[str, int] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -149,7 +150,18 @@ _PEOPLE = {
 }  # fmt: skip
 
 
-# --- code: refs, statuses, releases -----------------------------------------------------------------------------------
+# --- code: workflows, refs, statuses, releases ------------------------------------------------------------------------
+
+
+def _disable(github: GitHub, call: Call) -> Answer:
+    name = call.values["workflow_id"]
+    listed = subprocess.run(
+        ["git", "-C", github.origin, "ls-tree", "--name-only", "main", f".github/workflows/{name}"], capture_output=True
+    )
+    if not listed.stdout:
+        return not_found()
+    github.disabled.append(name)
+    return 204, None
 
 
 def _ref(github: GitHub, call: Call) -> Answer:
@@ -199,6 +211,7 @@ def _combined(github: GitHub, call: Call) -> Answer:
 
 
 _CODE = {
+    ("PUT", "/actions/workflows/{workflow_id}/disable"): _disable,
     ("GET", "/commits/{ref}/status"): _combined,
     ("GET", "/git/ref/{ref}"): _ref,
     ("POST", "/statuses/{sha}"): _set_status,
@@ -240,7 +253,9 @@ def _label_issue(github: GitHub, call: Call) -> Answer:
 
 
 def _comments(github: GitHub, call: Call) -> Answer:
-    return paged(call, [row for row in github.comments if row["issue"] == int(call.values["issue_number"])])
+    status, issue = found(github.issues, "number", call.values["issue_number"])
+    rows = [row for row in github.comments if row["issue"] == issue.get("number")]
+    return paged(call, rows) if status == 200 else (status, issue)
 
 
 def _comment(github: GitHub, call: Call) -> Answer:

@@ -28,6 +28,7 @@ PERMISSIONS = {
     "pull-request/gate": {},
     "pull-request/pass": {"statuses": "write"},
     "pull-request/scope": {"contents": "read"},
+    "pull-request/stale": {"contents": "read", "pull-requests": "write"},
     "pull-request/train": {"contents": "read", "id-token": "write"},
     "pull-request/validate": {"contents": "read"},
     "refresh/list": {"contents": "read"},
@@ -128,8 +129,9 @@ def test_only_jobs_that_train_install_what_training_needs() -> None:
     assert training == ["code/code", "nightly/models", "pull-request/train"]
 
 
-def test_the_job_that_comments_runs_the_code_of_the_base_branch() -> None:
-    first = JOBS["pull-request/comment"]["steps"][0]
+@each(["pull-request/comment", "pull-request/stale"])
+def test_a_job_that_comments_runs_the_code_of_the_base_branch(name: str) -> None:
+    first = JOBS[name]["steps"][0]
     assert "checkout@" in first["uses"]
     assert first["with"]["ref"] == "${{ github.base_ref }}"
 
@@ -202,7 +204,7 @@ def test_the_gate_waits_for_every_job() -> None:
 
 @each([place for place, step in STEPS.items() if "uses" in step and "checkout@" in step["uses"]])
 def test_jobs_that_look_at_versions_have_history(name: str) -> None:
-    needs_none = {"nightly/tell", "refresh/list"}
+    needs_none = {"nightly/tell", "pull-request/stale", "refresh/list"}
     assert (STEPS[name]["with"].get("fetch-depth") == 0) is (name.partition(":")[0] not in needs_none)
 
 

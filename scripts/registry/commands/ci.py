@@ -24,12 +24,29 @@ def accept(folder: Path, head: str, branch: str, report: Path | None) -> None:
     report is marked as stale. Prints commit=ID, the commit that the report speaks of, and stale=true or false.
     """
     from registry import handover
+    from registry.report.markdown import mark_stale
 
     done = handover.accept(here().root, folder, head, branch)
     if done.stale and report:
-        words = f"> **Stale**: this report was made for {head[:10]}, and the branch has moved on since.\n\n"
-        report.write_text(words + report.read_text())
+        why = f"this report was made for {head[:10]}, and the branch has moved on since."
+        report.write_text(mark_stale(report.read_text(), why))
     click.echo(f"commit={done.commit}\nstale={str(done.stale).lower()}")
+
+
+@command.command()
+@click.argument("number", metavar="PULL_REQUEST", type=int)
+@click.option("--head", metavar="COMMIT", required=True, help="What the new report will be of.")
+@click.option("--url", required=True, help="The run that makes it.")
+def stale(number: int, head: str, url: str) -> None:
+    """Have the report of a pull request, if there is one, say that a new one is being made."""
+    from registry import github
+    from registry.report.markdown import WATERMARK, mark_stale
+
+    repository = github.connect(here().root)
+    for comment in github.comments(repository, number):
+        if comment.author == github.ACTIONS and WATERMARK in comment.words:
+            words = mark_stale(comment.words, f"[a run]({url}) is making the report of {head[:10]}.")
+            github.change_comment(repository, comment.id, words)
 
 
 @command.command()

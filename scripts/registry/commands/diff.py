@@ -47,7 +47,7 @@ def command(names: tuple[str, ...], form: str, sheets: Path | None, *, staged: b
             new = trees.enter_context(git.Index(space.root))
         elif len(revisions) == 2:
             new = trees.enter_context(git.Revision(space.root, revisions[1]))
-        changes = diff.compare(old, new, objects(space), only, pictures=sheets is not None)
+        changes = diff.compare(old, new, objects(space, sheets=sheets is not None, near=sheets is not None), only)
     for change in changes if sheets else ():
         _write(change.id.name, change.sheets, sheets)
     shown = {"text": differences.as_text, "json": differences.as_json, "md": differences.as_markdown}
@@ -81,8 +81,11 @@ def _write(name: str, drawn: tuple, folder: Path) -> None:
         click.echo(f"wrote {path}", err=True)
 
 
-def objects(space: Workspace) -> "Objects":
-    """Where objects of this registry are read: DVC's caches, then staging and production."""
+def objects(space: Workspace, *, sheets: bool, near: bool) -> "Objects":
+    """How objects of this registry are read: from DVC's caches, then staging and production.
+
+    `near`: near-duplicates are sought in what is no larger than the settings say.
+    """
     from registry import dvc, likeness
     from registry.diff import Objects
     from registry.storage import open_store
@@ -90,7 +93,8 @@ def objects(space: Workspace) -> "Objects":
 
     caches = [Folder(path) for path in dvc.cache_dirs(space.root)]
     remotes = [open_store(remote, space.root) for remote in (space.settings.staging, space.settings.production)]
-    return Objects(_reader([*caches, *remotes]), _reader(caches), space.root / likeness.PATH)
+    read, notes = _reader([*caches, *remotes]), dvc.cache_dir(space.root) / likeness.PATH
+    return Objects(read, notes, sheets, space.settings.near_duplicates if near else None)
 
 
 def _reader(stores: "Sequence[Store]") -> "Reader":

@@ -97,7 +97,7 @@ def _compared(
     from registry.commands.evaluate import compare
 
     with git.Revision(space.root, start) as old:
-        datasets = diff.compare(old, space.tree, objects(space), pictures=_allows_pictures(space))
+        datasets = diff.compare(old, space.tree, objects(space, sheets=_allows_pictures(space), near=True))
         models = compare(space, old, space.tree, evaluate.changed(old, space.tree), reader(space), pulled)
     return datasets, models
 

@@ -36,6 +36,8 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
     if _has_items(change):
         yield _by_split(change)
     yield from (_sheet(change, sheet) for sheet in change.sheets)
+    if change.unsought:
+        yield Para(("Near-duplicates were not sought ", change.unsought, "."))
     yield from _details(change)
 
 

@@ -32,6 +32,8 @@ LEFT_OUT = (
     "words", "params", "calibration", "curves", "columns", "metrics", "flips", "findings", "counts", "twins",
     "transitions", "confusion", "labels", "slices", "checks", "pictures",
 )  # fmt: skip
+WATERMARK = "<!-- registry report -->"  # tells the comment from others, however it was posted
+STALE = "> **Stale**: "
 ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
 ROWS = 25  # of a table
 MOST_FINDINGS = 100  # more are told in the other two
@@ -70,6 +72,12 @@ def render(report: Report, links: Mapping[str, Link], limit: int = LIMIT) -> str
     return text
 
 
+def mark_stale(text: str, why: str) -> str:
+    """A rendered report that says first why it is stale, in place of what it said of that before."""
+    fresh = text.partition("\n\n")[2] if text.startswith(STALE) else text
+    return f"{STALE}{why}\n\n{fresh}"
+
+
 def _length(text: str) -> int:
     # Room for the addresses that pictures get at GitHub, so that a report is the same here and there.
     return len(text.encode("utf-16-le")) // 2 + ADDRESS * (text.count(' src="') + text.count(' srcset="'))
@@ -92,7 +100,7 @@ def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
     if fit.without:
         kinds = "everything but the headlines" if fit.headlines else ", ".join(fit.without)
         parts.append(f"Left out, because a comment has 65,536 characters: {kinds}. `report.html` has all.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, WATERMARK]) + "\n"
 
 
 def _tally(report: Report) -> str:
