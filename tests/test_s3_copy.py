@@ -20,7 +20,7 @@ from PIL import Image
 import making
 import reader
 from making import Run, md5
-from registry import build, s3, storage
+from registry import buckets, build, s3, storage
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
@@ -410,6 +410,23 @@ def test_what_is_too_large_to_be_copied_comes_through_here(
     assert places.state(name) == ["copied"]
     assert proxy.moved("put", "part") == (len(body), 0)
     assert places.production.get(object_key(name)) == body
+
+
+def test_what_comes_in_parts_through_here_is_whole_or_not_there(
+    places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3.Inside, "largest", PART)
+    monkeypatch.setattr(buckets, "AT_ONCE", PART)
+    right, wrong = b"weights." * (PART // 2), b"weigh..." * (PART // 2)
+    put_in_parts(client, f"{places.folder}/{object_key(md5(right))}", right)
+    put_in_parts(client, f"{places.folder}/{object_key('0' * 32)}", wrong)
+    proxy.clear()
+    assert places.state(md5(right), "0" * 32) == ["copied", "corrupt"]
+    assert proxy.moved("put") == (0, 0)
+    assert places.production.get(object_key(md5(right))) == right
+    assert not places.production.has(object_key("0" * 32))
+    begun = client.list_multipart_uploads(Bucket="production", Prefix=places.folder)
+    assert begun.get("Uploads", []) == []
 
 
 def test_where_production_hides_its_etags_every_copy_is_read(

@@ -26,7 +26,7 @@ from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
 from registry.settings import Remote
 from registry.storage import Ingest, audit, ingest, open_store, transfer
-from registry.stores import INCOMING, Draft, Folder, Store
+from registry.stores import INCOMING, Chunks, Folder, Store
 
 
 def md5(data: bytes) -> str:
@@ -124,17 +124,29 @@ def test_an_object_that_is_there_stays(store: Store) -> None:
     assert store.get("a") == b"first"
 
 
-def test_a_draft_is_invisible_until_it_is_committed_and_nothing_when_left(store: Store) -> None:
-    with store.draft("a") as draft:
-        draft.write(b"half ")
-        assert not store.has("a")
-        assert store.list().is_empty()
-        draft.write(b"whole")
-        assert draft.commit()
+@pytest.mark.parametrize("at_once", [1 << 20, 4])
+def test_an_object_is_invisible_until_it_is_whole_and_nothing_when_it_breaks_off(
+    store: Store, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buckets, "AT_ONCE", at_once)
+    seen = []
+
+    def half() -> Iterator[bytes]:
+        yield b"half "
+        seen.append((store.has("a"), len(store.list())))
+        yield b"whole"
+
+    def broken() -> Iterator[bytes]:
+        yield from half()
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        store.write("a", broken)
+    assert store.list().is_empty()
+    assert store.write("a", half)
     assert store.get("a") == b"half whole"
-    with store.draft("b") as draft:
-        draft.write(b"half")
-    assert store.list()["key"].to_list() == ["a"]
+    assert seen == [(False, 0)] * 2
+    assert not store.write("a", half)
 
 
 def test_an_object_of_many_chunks_is_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +162,7 @@ def test_an_object_of_many_chunks_is_whole(store: Store, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../../b", "a//b", "a/", "./a", "..", "a\0"])
 def test_no_key_leads_out_of_a_folder(tmp_path: Path, key: str) -> None:
     store = Folder(tmp_path / "store")
-    for ask in (store.get, store.has, store.draft, lambda key: store.look([key])):
+    for ask in (store.get, store.has, lambda key: store.put(key, b""), lambda key: store.look([key])):
         with pytest.raises(StorageFailed, match="no name for an object"):
             ask(key)
     assert list(tmp_path.iterdir()) == []
@@ -356,9 +368,9 @@ def test_a_list_of_files_comes_last(staging: Folder, tmp_path: Path) -> None:
     committed = []
 
     class Watched(Folder):
-        def draft(self, key: str) -> Draft:
+        def write(self, key: str, chunks: Chunks) -> bool:
             committed.append(key)
-            return super().draft(key)
+            return super().write(key, chunks)
 
     names = keep(staging, *(b"%d" % number for number in range(200)))
     lists = keep(staging, b"list one", b"list two", suffix=".dir")
@@ -399,10 +411,10 @@ def test_other_executors_do_the_same(staging: Folder, production: Folder) -> Non
 
 def test_a_failing_store_ends_the_run_and_what_was_stored_stays(staging: Folder, tmp_path: Path) -> None:
     class Full(Folder):
-        def draft(self, key: str) -> Draft:
+        def write(self, key: str, chunks: Chunks) -> bool:
             if len(self.list()) >= 100:
                 raise StorageFailed("the disk is full")
-            return super().draft(key)
+            return super().write(key, chunks)
 
     names = keep(staging, *(b"%d" % number for number in range(500)))
     with pytest.raises(StorageFailed, match="the disk is full"):

@@ -6,19 +6,21 @@ What obstore says of a failure may hold signatures and tokens, so its words are 
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from itertools import chain
 from posixpath import commonpath
-from tempfile import SpooledTemporaryFile, gettempdir
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from registry import s3
 from registry.errors import NotFound, StorageFailed
 from registry.settings import Remote
-from registry.stores import CHUNK, Copier, Draft, Object, Store, table
+from registry.stores import CHUNK, Chunks, Copier, Object, Store, table
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -251,11 +253,51 @@ class Bucket(Store):
             answer = obstore.get(self._store, key)
         return _object(answer.meta), chunks()
 
-    def draft(self, key: str) -> Draft:
-        """See `Store.draft`."""
+    def write(self, key: str, chunks: Chunks) -> bool:
+        """See `Store.write`. A connection that broke is no reason to stop, though the first try may have arrived."""
+        from obstore.exceptions import GenericError
+
         if not self._can_list:
             self._refuse("written to")
-        return _Upload(self.url, self._sender, key)
+        broken = GenericError()
+        with _explained(f"{self.url}/{key}"):
+            for wait in s3.waits():
+                time.sleep(wait)
+                try:
+                    return self._send(key, chunks())
+                except GenericError as error:
+                    # obstore repeats only what does no harm twice, and does not know that this does none.
+                    if "kind: Interrupted" not in str(error):
+                        raise
+                    broken = error
+            raise broken
+
+    def _send(self, key: str, chunks: Iterator[bytes]) -> bool:
+        import obstore
+
+        start, size = deque[bytes](), 0
+        with ExitStack() as held:
+            for chunk in chunks:
+                if size <= CHUNK < size + len(chunk):
+                    held.enter_context(_FEW_LARGE)
+                start.append(chunk)
+                size += len(chunk)
+                if size > AT_ONCE:
+                    return self._send_parts(key, _ahead(chain(_drained(start), chunks)))
+            try:
+                obstore.put(self._sender, key, b"".join(start), mode="create", use_multipart=False)
+            except (FileExistsError, obstore.exceptions.AlreadyExistsError):
+                return False
+            return True
+
+    def _send_parts(self, key: str, chunks: Iterator[bytes]) -> bool:
+        import obstore
+
+        # A multipart upload cannot be create-only in obstore 0.12.
+        if self.has(key):
+            return False
+        obstore.put(self._sender, key, chunks)
+        return True
 
     def copier_from(self, source: Store) -> Copier | None:
         """See `Store.copier_from`: S3 copies between buckets that one identity asks at one endpoint."""
@@ -282,67 +324,21 @@ def _by_folder(keys: Sequence[str]) -> dict[str, set[str]]:
     return folders
 
 
-class _Upload(Draft):
-    """An object that waits here until it is whole; it is sent when it is committed."""
+_FEW_LARGE = BoundedSemaphore(8)  # uploads of more than a CHUNK at a time: each may keep twice AT_ONCE in memory
 
-    def __init__(self, url: str, store: "ObjectStore", key: str) -> None:
-        self._url, self._store, self._key = f"{url}/{key}", store, key
-        self._waiting = SpooledTemporaryFile(max_size=AT_ONCE)  # noqa: SIM115 - `discard` closes it
 
-    def write(self, chunk: bytes) -> None:
-        """See `Draft.write`."""
-        try:
-            self._waiting.write(chunk)
-        except OSError as error:  # a large one waits on disk
-            fault = f"{gettempdir()} cannot hold {self._url}: {(error.strerror or str(error)).lower()}"
-            raise StorageFailed(fault, fix="free space there, or have TMPDIR name a folder with more") from error
+def _drained(chunks: deque[bytes]) -> Iterator[bytes]:
+    while chunks:
+        yield chunks.popleft()
 
-    def commit(self) -> bool:
-        """See `Draft.commit`. A connection that broke is no reason to stop, though the first try may have arrived."""
-        from obstore.exceptions import GenericError
 
-        broken = GenericError()
-        with _explained(self._url):
-            for wait in s3.waits():
-                time.sleep(wait)
-                try:
-                    return self._send()
-                except GenericError as error:
-                    # obstore repeats only what does no harm twice, and does not know that this does none.
-                    if "kind: Interrupted" not in str(error):
-                        raise
-                    broken = error
-            raise broken
-
-    def _send(self) -> bool:
-        import obstore
-
-        size = self._waiting.seek(0, os.SEEK_END)
-        self._waiting.seek(0)
-        try:
-            if size <= AT_ONCE:
-                obstore.put(self._store, self._key, self._waiting.read(), mode="create", use_multipart=False)
-            else:
-                # A multipart upload cannot be create-only in obstore 0.12.
-                if self._is_there():
-                    return False
-                obstore.put(self._store, self._key, self._waiting)
-        except (FileExistsError, obstore.exceptions.AlreadyExistsError):
-            return False
-        return True
-
-    def _is_there(self) -> bool:
-        import obstore
-
-        try:
-            obstore.head(self._store, self._key)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def discard(self) -> None:
-        """See `Draft.discard`."""
-        self._waiting.close()
+def _ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, read by a thread of its own: obstore panics when a `put` that asks for more asks it in turn."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def _object(meta: Mapping[str, Any]) -> Object:

@@ -9,7 +9,7 @@ spreads: they were hashed on their way through here; or, where two stores copy b
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -116,11 +116,12 @@ def _copy(source: Store, destination: Store, copier: Copier | None, md5: str) ->
 
 
 def _copy_through(source: Store, destination: Store, md5: str) -> tuple[int, str]:
-    with destination.draft(object_key(md5)) as draft:
-        size, state = _read_through(source, md5, draft.write)
-        if state != "present":
-            return size, state
-        return size, "copied" if draft.commit() else "present"
+    reading = _Reading(source.read, md5)
+    try:
+        is_new = destination.write(object_key(md5), reading)
+    except _Unproven as fault:
+        return reading.size, fault.state
+    return reading.size, "copied" if is_new else "present"
 
 
 def _twice(read: Callable[[], tuple[int, str]]) -> tuple[int, str]:
@@ -154,8 +155,8 @@ def _copy_read(copier: Copier, destination: Store, md5: str) -> tuple[int, str] 
         found, chunks = copier.read(key)
         if found.size > copier.largest:
             return None
-        size, state = _hash(chunks, md5, lambda _: None)
-        if state == "corrupt":
+        size, state = _read_through(lambda _: chunks, md5)
+        if state != "present":
             return size, state
         etag = copier.copy(key, key, found.etag)
     except NotFound:
@@ -194,23 +195,46 @@ def _audit_part(store: Store, md5s: Sequence[str]) -> list[tuple[str, int, str]]
 
 
 def _audit(store: Store, md5: str) -> tuple[int, str]:
-    return _twice(lambda: _read_through(store, md5, lambda _: None))
+    return _twice(lambda: _read_through(store.read, md5))
 
 
-def _read_through(store: Store, md5: str, take: Callable[[bytes], None]) -> tuple[int, str]:
+def _read_through(read: Callable[[str], Iterator[bytes]], md5: str) -> tuple[int, str]:
+    reading = _Reading(read, md5)
     try:
-        return _hash(store.read(object_key(md5)), md5, take)
-    except NotFound:
-        return 0, "missing"
+        for _ in reading():
+            pass
+    except _Unproven as fault:
+        return reading.size, fault.state
+    return reading.size, "present"
 
 
-def _hash(chunks: Iterable[bytes], md5: str, take: Callable[[bytes], None]) -> tuple[int, str]:
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        take(chunk)
-    return size, "present" if digest.hexdigest() == md5.removesuffix(".dir") else "corrupt"
+class _Unproven(Exception):
+    """An object is not what its name says: it is `missing` or `corrupt`."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class _Reading:
+    """An object's bytes, which end with _Unproven unless they are what its name says; `size` is how many came."""
+
+    def __init__(self, read: Callable[[str], Iterator[bytes]], md5: str) -> None:
+        self._read, self._md5 = read, md5
+        self.size = 0
+
+    def __call__(self) -> Iterator[bytes]:
+        """From the start (`stores.Chunks`)."""
+        digest, self.size = hashlib.md5(usedforsecurity=False), 0
+        try:
+            for chunk in self._read(object_key(self._md5)):
+                digest.update(chunk)
+                self.size += len(chunk)
+                yield chunk
+        except NotFound:
+            raise _Unproven("missing") from None
+        if digest.hexdigest() != self._md5.removesuffix(".dir"):
+            raise _Unproven("corrupt")
 
 
 # --- from the lake ----------------------------------------------------------------------------------------------------

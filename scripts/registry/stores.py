@@ -11,11 +11,11 @@ import secrets
 import stat
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from registry.errors import NotFound, StorageFailed
 
@@ -43,26 +43,7 @@ class Object(NamedTuple):
     modified: int
 
 
-class Draft(ABC):
-    """An object in the making: `write` it, then `commit` it; left without a commit it leaves nothing behind."""
-
-    @abstractmethod
-    def write(self, chunk: bytes) -> None:
-        """Add bytes."""
-
-    @abstractmethod
-    def commit(self) -> bool:
-        """Show the object under its key, whole; False when one was there already, which stays."""
-
-    @abstractmethod
-    def discard(self) -> None:
-        """Forget what was written, unless it was committed."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.discard()
+Chunks = Callable[[], Iterator[bytes]]  # gives an object's bytes, in each call from their start
 
 
 class Copier(ABC):
@@ -112,8 +93,11 @@ class Store(ABC):
         """An object's bytes, in chunks. Raises NotFound."""
 
     @abstractmethod
-    def draft(self, key: str) -> Draft:
-        """A new object for `key`."""
+    def write(self, key: str, chunks: Chunks) -> bool:
+        """Show an object under its key once it is whole; False when one was there already, which stays.
+
+        What `chunks` raises ends it, and nothing is left of it.
+        """
 
     def copier_from(self, source: "Store") -> Copier | None:  # noqa: ARG002 - for those that can
         """What copies objects of `source` to this store without reading them; None where nothing does."""
@@ -141,9 +125,7 @@ class Store(ABC):
 
     def put(self, key: str, data: bytes) -> bool:
         """Store `data` under `key`; False when an object was there already, which stays."""
-        with self.draft(key) as draft:
-            draft.write(data)
-            return draft.commit()
+        return self.write(key, lambda: iter((data,)))
 
 
 def table(objects: Iterable[Object]) -> "DataFrame":
@@ -222,14 +204,26 @@ class Folder(Store):
                 while chunk := file.read(CHUNK):
                     yield chunk
 
-    def draft(self, key: str) -> Draft:
-        """See `Store.draft`. What killed writers left in the object's folder goes with the first."""
+    def write(self, key: str, chunks: Chunks) -> bool:
+        """See `Store.write`. What killed writers left in the object's folder goes with the first."""
         path = self._file(key)
         folder = path.rpartition("/")[0]
         if folder not in self._swept:
             self._swept.add(folder)
             _sweep(folder)
-        return _FileDraft(path)
+        # Beside its name: one folder for all that comes makes four threads wait for each other (measured: 4 times).
+        aside = f"{folder}/{INCOMING}{secrets.token_hex(8)}"
+        with _explained(path):
+            file = _open_new(aside)
+        try:
+            with suppress(OSError):  # whatever the umask; DVC hashes objects of another mode again, and so allows it
+                os.chmod(aside, OBJECT_MODE)  # noqa: PTH101 - one call for each of a million files
+            _fill(file, path, chunks)
+            return _show(aside, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(aside)  # noqa: PTH108 - as it came
+            raise
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; one that is not there is no error."""
@@ -244,45 +238,28 @@ class Folder(Store):
         return f"{self._start}{key}"
 
 
-class _FileDraft(Draft):
-    """A file that is written aside and moved to its name when it is whole."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        # Beside its name: one folder for all drafts makes four threads wait for each other (measured: 4 times as slow).
-        self._aside = f"{path.rpartition('/')[0]}/{INCOMING}{secrets.token_hex(8)}"
+def _fill(file: int, path: str, chunks: Chunks) -> None:
+    """Write what is to be shown at `path` into an open file, and close it."""
+    try:
+        for chunk in chunks():
+            with _explained(path):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(file, view) :]
+    finally:
         with _explained(path):
-            self._file = _open_new(self._aside)
-        with suppress(OSError):  # whatever the umask; DVC hashes objects of another mode again, and so allows it
-            os.chmod(self._aside, OBJECT_MODE)  # noqa: PTH101 - one call for each of a million files
+            os.close(file)
 
-    def write(self, chunk: bytes) -> None:
-        """See `Draft.write`."""
-        with _explained(self._path):
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._file, view) :]
 
-    def commit(self) -> bool:
-        """See `Draft.commit`."""
-        with _explained(self._path):
-            os.close(self._file)
-            self._file = -1
-            if os.path.lexists(self._path):
-                return False
-            # Between the question and the rename another writer may bring the object: it brings the same bytes.
-            os.rename(self._aside, self._path)  # noqa: PTH104 - as above
-            self._aside = ""
-            return True
-
-    def discard(self) -> None:
-        """See `Draft.discard`."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-        if self._aside:
-            Path(self._aside).unlink(missing_ok=True)
-            self._aside = ""
+def _show(aside: str, path: str) -> bool:
+    """Give a whole file its name, unless it is taken."""
+    with _explained(path):
+        if os.path.lexists(path):
+            os.unlink(aside)  # noqa: PTH108 - as it came
+            return False
+        # Between the question and the rename another writer may bring the object: it brings the same bytes.
+        os.rename(aside, path)  # noqa: PTH104 - one call for each of a million files
+        return True
 
 
 def _sweep(folder: str) -> None:

@@ -1,7 +1,6 @@
 """A disk that takes no more: a limit on the size of files fails as a full disk does, in the middle of a write."""
 
 import os
-import resource
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,6 @@ import pytest
 
 from faults.killing import PATIENCE
 from faults.world import Scene, World
-from registry import buckets
-from registry.errors import StorageFailed
-from registry.settings import Remote
-from registry.storage import open_store
 from registry.stores import INCOMING, Folder
 
 ROOM = 1000  # bytes: enough for an image, not for the list of all
@@ -32,18 +27,6 @@ def test_a_full_disk(world: World, played: Mapping[str, Scene], command: str) ->
     assert world.broken_promises() == []
     assert world.run(*scene.args).code == 0
     assert world.trace() == scene.end
-
-
-def test_a_full_disk_where_large_objects_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "AT_ONCE", 10)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    store = open_store(Remote("s3://staging", {"endpointurl": world.server.url}), world.folder)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
-        with pytest.raises(StorageFailed, match=r"cannot hold s3://staging/large: file too large\n  next: .* TMPDIR"):
-            store.put("large", b"x" * 100 * ROOM)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_killed_writers_left_is_swept_after_a_day(tmp_path: Path) -> None:
