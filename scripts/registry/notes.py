@@ -1,18 +1,17 @@
 """The notes of a release as Markdown: what Git alone knows of a version and of how it differs from the one before."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from registry import artifacts, parts, pointers, versions
 from registry.documents import read_yaml
+from registry.escape import markdown
 from registry.tree import DictTree
 from registry.values import ArtifactId, Build, Content, Kind, ModelManifest, Tag
 
 Read = Callable[[str], bytes | None]  # a file of a revision; None where it has none
 SHOWN = 40  # rows of a table; GitHub takes 125,000 characters
-JOINER = "\u2060"  # no width; GitHub finds no mention behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def write(told: Told, before: Told | None, trained_on: Tag | None, url: str) -> 
 
 def _sections(told: Told, before: Told | None, trained_on: Tag | None, url: str) -> Iterator[str]:
     manifest = told.content.manifest
-    yield words(manifest.description)
+    yield markdown(manifest.description, None)
     if told.build:
         yield _counts(told.build, before.build if before else None)
     if told.metrics:
@@ -80,14 +79,8 @@ def _sections(told: Told, before: Told | None, trained_on: Tag | None, url: str)
         yield f"Trained on {data}."
     yield (
         f"```sh\ndvc artifacts get {url} {told.tag.artifact} --rev v{told.tag.version}   # {told.size:,} bytes\n```\n\n"
-        f"License: {words(manifest.license)}. Owned by {', '.join(f'`{owner}`' for owner in manifest.owners)}."
+        f"License: {markdown(manifest.license)}. Owned by {', '.join(f'`{owner}`' for owner in manifest.owners)}."
     )
-
-
-def words(text: str) -> str:
-    """A person's text on one line, in which nothing is markup and nobody is mentioned."""
-    line = re.sub(r"([\\`*_{}\[\]<>|~$&#!])", r"\\\1", " ".join(text.split()))
-    return line.replace("@", f"@{JOINER}").replace("://", f":{JOINER}//")
 
 
 def _link(tag: Tag, url: str) -> str:
@@ -97,7 +90,7 @@ def _link(tag: Tag, url: str) -> str:
 def _counts(build: Build, before: Build | None) -> str:
     old = before.counts if before else build.counts
     classes = sorted({label for counts in (*build.counts.values(), *old.values()) for label in counts})
-    rows = {words(label): [label] for label in classes[:SHOWN]}
+    rows = {markdown(label): [label] for label in classes[:SHOWN]}
     rows |= {f"… and {len(classes) - SHOWN:,} more": classes[SHOWN:]} if len(classes) > SHOWN else {}
     rows |= {"**all**": classes} if len(classes) > 1 else {}
     lines = [f"| images | {' | '.join(artifacts.SPLITS)} | all |", f"|---|{'--:|' * 4}"]
@@ -122,18 +115,18 @@ def _scores(metrics: Mapping[str, object], before: Mapping[str, object]) -> str:
     lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
     for name, value in list(metrics.items())[:SHOWN]:
         cells = [*([_score(before.get(name))] if before else []), _score(value)]
-        lines.append(f"| {words(name)} | {' | '.join(cells)} |")
+        lines.append(f"| {markdown(name)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _score(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "–" if value is None else words(str(value))
+    return "–" if value is None else markdown(str(value))
 
 
 def _changes(told: Told, before: Told, url: str) -> str:
     found = versions.demands(before.content, told.content, None)
-    what = ", ".join(words(demand.what) for demand in found) or "nothing that Git knows"
+    what = ", ".join(markdown(demand.what) for demand in found) or "nothing that Git knows"
     compare = f"{url}/compare/{quote(f'{before.tag}...{told.tag}', safe='/.')}"
     return f"Since {_link(before.tag, url)}: {what} ([every change]({compare}))."

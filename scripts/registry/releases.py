@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry import git, github, notes, parts
+from registry.escape import markdown
 from registry.github import Release, Repository
 from registry.tags import find_tags
 from registry.values import ArtifactId, Kind, Tag
@@ -82,7 +83,7 @@ def marked(release: Release, why: str | None) -> Release:
     title = release.title.removeprefix(_TITLE)
     if why is None:
         return replace(release, title=title, notes=text) if title != release.title else release
-    mark = f"> [!CAUTION]\n> Withdrawn: {notes.words(why)}\n\n"
+    mark = f"> [!CAUTION]\n> Withdrawn: {markdown(why, None)}\n\n"
     if release.title.startswith(_TITLE) and release.notes.replace("\r\n", "\n").startswith(mark):
         return release
     return replace(release, title=_TITLE + title, notes=mark + text)

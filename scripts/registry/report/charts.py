@@ -14,7 +14,7 @@ import altair as alt
 import polars as pl
 from polars import DataFrame, col
 
-from registry.report.escape import one_line
+from registry.escape import one_line
 from registry.values import Counts
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 
+from registry.escape import page as escaped
 from registry.report import charts, wording
 from registry.report.assemble import Report, State
 from registry.report.blocks import (
@@ -19,7 +20,6 @@ from registry.report.blocks import (
     Table,
 )
 from registry.report.closing import finding_line, not_run_table, repeat_blocks
-from registry.report.escape import page as escaped
 from registry.report.style import STYLE
 from registry.review import Sheet
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import situations
-from registry.report import escape, markdown, page
+from registry import escape
+from registry.report import markdown, page
 from registry.report.assemble import Report
 from registry.report.blocks import Bullets, Code, Detail, Lines, Para, Picture, Section, Strong, Table
 from registry.values import Finding, Outcome, Verdict

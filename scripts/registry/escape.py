@@ -25,9 +25,9 @@ def one_line(text: str, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def markdown(text: str) -> str:
+def markdown(text: str, longest: int | None = LONGEST) -> str:
     """A text inside a Markdown line or table cell; spaces at its ends stay, one of each."""
-    line = one_line(text, LONGEST)
+    line = one_line(text, longest)
     safe = _MARKUP.sub(lambda found: _entities(found[0]), _break(line))
     safe = _LEADING.sub(lambda found: f"{found[0]}{JOINER}" if found[0].isdigit() else _entities(found[0]), safe)
     return _spaced(text, safe)
