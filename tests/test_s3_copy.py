@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from pathlib import Path
+from random import Random
 
 import pytest
 from botocore.client import BaseClient
@@ -26,9 +27,9 @@ from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
 from registry.settings import Remote
 from registry.storage import Ingest, ingest, open_store, transfer
-from registry.stores import Copier
+from registry.stores import Copier, Folder
 from servers import faults
-from servers.faults import Fault, FaultProxy, Reset, Rewrite, only
+from servers.faults import Corrupt, Fault, FaultProxy, Reset, Rewrite, only
 from servers.wire import Request
 
 PART = 5 << 20  # bytes, the smallest part of an upload in parts
@@ -427,6 +428,43 @@ def test_what_comes_in_parts_through_here_is_whole_or_not_there(
     assert not places.production.has(object_key("0" * 32))
     begun = client.list_multipart_uploads(Bucket="production", Prefix=places.folder)
     assert begun.get("Uploads", []) == []
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """An object's body that is read in many ranges."""
+    monkeypatch.setattr(buckets, "CHUNK", 1000)
+    return Random(1).randbytes(123_456)
+
+
+def test_a_large_object_is_read_in_parts_at_a_time(
+    places: Places, client: BaseClient, proxy: FaultProxy, in_parts: bytes
+) -> None:
+    name = places.stage(client, md5(in_parts), in_parts)
+    proxy.clear()
+    assert places.staging.get(object_key(name)) == in_parts
+    assert [one.status for one in proxy.exchanges] == [200] + [206] * 124
+
+
+def test_a_large_object_that_is_swapped_while_it_is_read_is_told(
+    places: Places, client: BaseClient, in_parts: bytes
+) -> None:
+    name = places.stage(client, md5(in_parts), in_parts)
+    chunks = places.staging.read(object_key(name))
+    assert next(chunks) == in_parts[:1000]
+    places.stage(client, name, in_parts[::-1])
+    with pytest.raises(StorageFailed, match="it was changed while it was read\n  next: run the same command again"):
+        list(chunks)
+
+
+def test_a_large_object_of_which_a_part_is_damaged_on_its_way_is_read_again(
+    places: Places, client: BaseClient, proxy: FaultProxy, in_parts: bytes, tmp_path: Path
+) -> None:
+    name = places.stage(client, md5(in_parts), in_parts)
+    proxy.add(Fault(Corrupt(), lambda request: request.kind == "get", after=50))
+    done = transfer(places.staging, Folder(tmp_path), [name])
+    assert done.rows() == [(name, len(in_parts), "copied")]
+    assert Folder(tmp_path).get(object_key(name)) == in_parts
 
 
 def test_where_production_hides_its_etags_every_copy_is_read(

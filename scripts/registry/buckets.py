@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from posixpath import commonpath
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from registry import s3
 from registry.errors import NotFound, StorageFailed
 from registry.settings import Remote
-from registry.stores import CHUNK, Chunks, Copier, Object, Store, table
+from registry.stores import CHUNK, Chunks, Copier, Object, Store, ahead, table
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -31,6 +31,7 @@ ASKED = 1000  # keys up to which each is asked for alone: a listing gives 1,000 
 FEW = 2  # keys of one folder up to which they are asked for, also among many
 PAGE_COST = 20  # requests for a key that cost what a page of a listing costs (measured: 1 ms and 20 ms)
 RUN = 3  # pages that one lane lists
+PARTED = 8  # CHUNKs of a large object that are read at a time: one stream of S3 gives some 80 MB a second
 LISTED = 1000  # objects in a chunk of a listing
 
 # DVC's options (dvc.config_schema) in obstore's words; what is not here concerns DVC alone.
@@ -244,14 +245,33 @@ class Bucket(Store):
 
         def chunks() -> Iterator[bytes]:
             with _explained(f"{self.url}/{key}"):
-                if answer.meta["size"] <= CHUNK:
+                if found.size <= CHUNK:
                     yield answer.bytes().to_bytes()
+                elif self.place and found.size > PARTED * CHUNK:
+                    yield from self._read_parts(found)
                 else:
                     yield from map(bytes, answer.stream(min_chunk_size=CHUNK))
 
         with _explained(f"{self.url}/{key}"):
             answer = obstore.get(self._store, key)
-        return _object(answer.meta), chunks()
+        found = _object(answer.meta)
+        return found, chunks()
+
+    def _read_parts(self, found: Object) -> Iterator[bytes]:
+        """A large object's bytes in their order, PARTED ranges under way at a time, as long as it stays the same."""
+        with _FEW_READ, ThreadPoolExecutor(PARTED) as pool:
+            starts = iter(range(0, found.size, CHUNK))
+            coming = deque(pool.submit(self._read_part, found, start) for start in islice(starts, PARTED))
+            while coming:
+                data = coming.popleft().result()
+                coming.extend(pool.submit(self._read_part, found, start) for start in islice(starts, 1))
+                yield data
+
+    def _read_part(self, found: Object, start: int) -> bytes:
+        import obstore
+
+        options = {"range": (start, min(start + CHUNK, found.size)), "if_match": f'"{found.etag}"'}
+        return obstore.get(self._store, found.key, options=options).bytes().to_bytes()
 
     def write(self, key: str, chunks: Chunks) -> bool:
         """See `Store.write`. A connection that broke is no reason to stop, though the first try may have arrived."""
@@ -279,11 +299,12 @@ class Bucket(Store):
         with ExitStack() as held:
             for chunk in chunks:
                 if size <= CHUNK < size + len(chunk):
-                    held.enter_context(_FEW_LARGE)
+                    held.enter_context(_FEW_WRITTEN)
                 start.append(chunk)
                 size += len(chunk)
                 if size > AT_ONCE:
-                    return self._send_parts(key, _ahead(chain(_drained(start), chunks)))
+                    # In another thread, because obstore panics when what it sends asks it in turn.
+                    return self._send_parts(key, ahead(chain(_drained(start), chunks)))
             try:
                 obstore.put(self._sender, key, b"".join(start), mode="create", use_multipart=False)
             except (FileExistsError, obstore.exceptions.AlreadyExistsError):
@@ -324,21 +345,14 @@ def _by_folder(keys: Sequence[str]) -> dict[str, set[str]]:
     return folders
 
 
-_FEW_LARGE = BoundedSemaphore(8)  # uploads of more than a CHUNK at a time: each may keep twice AT_ONCE in memory
+# What is larger than a CHUNK (PARTED of them) takes up to 130 MB of memory on its way, so few are at a time. Who writes
+# may read meanwhile, and never the other way round: none waits for ever.
+_FEW_WRITTEN, _FEW_READ = BoundedSemaphore(8), BoundedSemaphore(4)
 
 
 def _drained(chunks: deque[bytes]) -> Iterator[bytes]:
     while chunks:
         yield chunks.popleft()
-
-
-def _ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, read by a thread of its own: obstore panics when a `put` that asks for more asks it in turn."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(next, chunks, None)
-            yield chunk
 
 
 def _object(meta: Mapping[str, Any]) -> Object:
@@ -370,11 +384,18 @@ _STATUSES = {
 
 
 def _in_words(error: Exception) -> tuple[str, str]:
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError
+    from obstore.exceptions import (
+        PermissionDeniedError,
+        PreconditionError,
+        UnauthenticatedError,
+        UnknownConfigurationKeyError,
+    )
 
     text, code = str(error).split("\n", 1)[0], re.search(r"<Code>(\w+)</Code>", str(error))
     if code and code[1] in s3.WORDS:
         return s3.WORDS[code[1]]
+    if isinstance(error, PreconditionError):
+        return "it was changed while it was read", "run the same command again"
     if "credential provider" in text:
         return "there are no current credentials for it", s3.LOG_IN
     if isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError)):

@@ -12,6 +12,7 @@ import stat
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -241,7 +242,7 @@ class Folder(Store):
 def _fill(file: int, path: str, chunks: Chunks) -> None:
     """Write what is to be shown at `path` into an open file, and close it."""
     try:
-        for chunk in chunks():
+        for chunk in _large_ahead(chunks()):
             with _explained(path):
                 view = memoryview(chunk)
                 while view:
@@ -249,6 +250,22 @@ def _fill(file: int, path: str, chunks: Chunks) -> None:
     finally:
         with _explained(path):
             os.close(file)
+
+
+def _large_ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same; where there is more than one chunk, the next is fetched and hashed while one is written."""
+    first = next(chunks, b"")
+    yield first
+    yield from chunks if len(first) < CHUNK else ahead(chunks)
+
+
+def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same, each asked for by a thread of its own while the one before is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def _show(aside: str, path: str) -> bool:
