@@ -80,7 +80,7 @@ def test_a_second_report_differs_in_hardware_only(grown: Path, run_registry: Run
 
 
 def drawing(seed: int, side: int) -> bytes:
-    """Twelve bars, as different from another seed's as photographs are."""
+    """Patches of grey, as different from another seed's as photographs are."""
     data, heights = BytesIO(), Random(seed).choices(range(256), k=12 * 12)
     Image.frombytes("L", (12, 12), bytes(heights)).resize((side, side), Image.Resampling.BICUBIC).save(data, "JPEG")
     return data.getvalue()

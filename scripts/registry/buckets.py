@@ -1,15 +1,11 @@
-"""Stores that are not folders, through obstore: S3, Google, Azure, and plain HTTP to read from; nobody else spells it.
-
-What obstore says of a failure may hold signatures and tokens, so its words are never shown: only its kind is.
-"""
+"""Stores that are not folders, through obstore: S3, Google, Azure, and plain HTTP to read from."""
 
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from itertools import chain, islice
 from posixpath import commonpath
@@ -19,10 +15,12 @@ from urllib.parse import urlsplit
 
 from registry import s3
 from registry.errors import NotFound, StorageFailed
+from registry.refusals import explained
 from registry.settings import Remote
 from registry.stores import CHUNK, Chunks, Copier, Object, Store, ahead, table
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ObjectStore
     from polars import DataFrame
 
@@ -88,7 +86,7 @@ def open_bucket(remote: Remote) -> "Bucket":
         "allow_http": (place.endpoint if place else remote.url).startswith("http:"),
     }
     options = _options(scheme, place, remote.options)
-    with _explained(shown):
+    with explained(shown):
         url = remote.url.replace(parts.scheme, scheme, 1)
         store, sender = (
             from_url(url, client_options={**client, "read_timeout": silence}, retry_config=PATIENCE, **options)
@@ -152,7 +150,7 @@ class Bucket(Store):
 
         if not self._can_list:
             self._refuse("listed")
-        with _explained(self.url):
+        with explained(self.url):
             for chunk in obstore.list(self._store, prefix or None, offset=after or None, chunk_size=LISTED):
                 yield [_object(one) for one in chunk]
 
@@ -230,7 +228,7 @@ class Bucket(Store):
         import obstore
 
         try:
-            with _explained(f"{self.url}/{key}"):
+            with explained(f"{self.url}/{key}"):
                 return _object(obstore.head(self._store, key))
         except NotFound:
             return None
@@ -243,23 +241,23 @@ class Bucket(Store):
         """What one request says of an object, and its bytes in chunks. Raises NotFound."""
         import obstore
 
-        def chunks() -> Iterator[bytes]:
-            with _explained(f"{self.url}/{key}"):
-                if found.size <= CHUNK:
-                    yield answer.bytes().to_bytes()
-                elif self.place and found.size > PARTED * CHUNK:
-                    yield from self._read_parts(found)
-                else:
-                    yield from map(bytes, answer.stream(min_chunk_size=CHUNK))
-
-        with _explained(f"{self.url}/{key}"):
+        with explained(f"{self.url}/{key}"):
             answer = obstore.get(self._store, key)
         found = _object(answer.meta)
-        return found, chunks()
+        if self.place and found.size > PARTED * CHUNK:
+            return found, self._read_parts(found)  # and the answer's connection is given up
+        return found, self._read_whole(found, answer)
+
+    def _read_whole(self, found: Object, answer: "GetResult") -> Iterator[bytes]:
+        with explained(f"{self.url}/{found.key}"):
+            if found.size <= CHUNK:
+                yield answer.bytes().to_bytes()
+            else:
+                yield from map(bytes, answer.stream(min_chunk_size=CHUNK))
 
     def _read_parts(self, found: Object) -> Iterator[bytes]:
         """A large object's bytes in their order, PARTED ranges under way at a time, as long as it stays the same."""
-        with _FEW_READ, ThreadPoolExecutor(PARTED) as pool:
+        with explained(f"{self.url}/{found.key}"), _FEW_READ, ThreadPoolExecutor(PARTED) as pool:
             starts = iter(range(0, found.size, CHUNK))
             coming = deque(pool.submit(self._read_part, found, start) for start in islice(starts, PARTED))
             while coming:
@@ -280,7 +278,7 @@ class Bucket(Store):
         if not self._can_list:
             self._refuse("written to")
         broken = GenericError()
-        with _explained(f"{self.url}/{key}"):
+        with explained(f"{self.url}/{key}"):
             for wait in s3.waits():
                 time.sleep(wait)
                 try:
@@ -334,7 +332,7 @@ class Bucket(Store):
         """Remove objects; one that is not there is no error."""
         import obstore
 
-        with _explained(self.url):
+        with explained(self.url):
             obstore.delete(self._store, list(keys))
 
 
@@ -358,57 +356,3 @@ def _drained(chunks: deque[bytes]) -> Iterator[bytes]:
 def _object(meta: Mapping[str, Any]) -> Object:
     modified: datetime = meta["last_modified"]
     return Object(meta["path"], meta["size"], (meta["e_tag"] or "").strip('"'), int(modified.timestamp() * 1_000_000))
-
-
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    from obstore.exceptions import BaseError, NotFoundError
-
-    try:
-        yield
-    except (FileNotFoundError, NotFoundError) as error:
-        raise NotFound(f"{place} does not exist") from error
-    except (OSError, ValueError, BaseError) as error:
-        fault, fix = _in_words(error)
-        # Without the cause: its text may carry what was signed.
-        raise StorageFailed(f"{place}: {fault}", fix=fix) from None
-
-
-_STATUSES = {
-    # A HEAD's answer has no body to say more.
-    "400": ("the server refused the request (400)", "see that your credentials have not expired, and the region"),
-    "401": s3.DENIED,
-    "403": s3.DENIED,
-    "404": ("it does not exist", "look at its address"),
-}
-
-
-def _in_words(error: Exception) -> tuple[str, str]:
-    from obstore.exceptions import (
-        PermissionDeniedError,
-        PreconditionError,
-        UnauthenticatedError,
-        UnknownConfigurationKeyError,
-    )
-
-    text, code = str(error).split("\n", 1)[0], re.search(r"<Code>(\w+)</Code>", str(error))
-    if code and code[1] in s3.WORDS:
-        return s3.WORDS[code[1]]
-    if isinstance(error, PreconditionError):
-        return "it was changed while it was read", "run the same command again"
-    if "credential provider" in text:
-        return "there are no current credentials for it", s3.LOG_IN
-    if isinstance(error, (PermissionError, PermissionDeniedError, UnauthenticatedError)):
-        return s3.DENIED
-    if status := re.search(r"status code: (\d{3})", text):
-        again = f"the server answered {status[1]}", "try again; if it stays, ask who runs the server"
-        return _STATUSES.get(status[1], again)
-    if isinstance(error, UnknownConfigurationKeyError):
-        return "an option is not known", "look at this remote's options in .dvc/config"
-    if isinstance(error, ValueError):
-        return "not a name for an object", "keys are names joined by single slashes"
-    if "token request" in text or "credential" in text.lower():
-        return "there are no credentials for it", "log in to that cloud, or set its environment variables"
-    if "kind: Timeout" in str(error):
-        return "the server fell silent", "look at the network, then run the same command again: what was stored stays"
-    return "the server could not be reached", "look at the address and the network, then run the same command again"
