@@ -7,34 +7,26 @@ spreads: they were hashed on their way through here; or, where two stores copy b
 """
 
 import hashlib
-import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from heapq import nsmallest
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from registry.errors import NotFound, StorageFailed
 from registry.pointers import object_key
 from registry.settings import Remote
+from registry.spread import Progress, processes, spread
 from registry.stores import Copier, Folder, Store
 
 if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
-
     from polars import DataFrame
 
-Progress = Callable[[int, int], None]  # told how many more objects and bytes are done
 Inspect = Callable[[str, bytes], str | None]  # a key and its bytes: what is wrong with them, or None
 
-PART = 64  # objects in one task of an executor
-ROUNDS = 8  # tasks for each lane, at least: with few of them most lanes wait for the last one
 MANY = 4096  # objects from which on `inspect` is worth processes: they take 0.3 s to start, and a quarter off the time
 SAMPLE = 8  # images of a lot that are read although their ETag looks like an MD5; which, their keys alone decide
 PLAIN = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: one of an upload in parts has a dash
@@ -80,7 +72,7 @@ def transfer(
         progress(len(rows), 0)
     left = [md5 for md5 in names if object_key(md5) not in there]
     work = partial(_copy_part, source, destination, destination.copier_from(source))
-    run = partial(_spread, work, lanes=max(source.lanes, destination.lanes), progress=progress, executor=executor)
+    run = partial(spread, work, lanes=max(source.lanes, destination.lanes), progress=progress, executor=executor)
     rows += run([md5 for md5 in left if not md5.endswith(".dir")])
     dirs = [md5 for md5 in left if md5.endswith(".dir")]
     complete = all(state in {"copied", "present"} for _, _, state in rows)
@@ -93,7 +85,7 @@ def audit(
 ) -> "DataFrame":
     """Read objects where they are: columns md5, size and state (`present`, `missing` or `corrupt`), sorted by md5."""
     work = partial(_audit_part, store)
-    return _states(_spread(work, sorted(set(md5s)), lanes=store.lanes, progress=progress, executor=executor))
+    return _states(spread(work, sorted(set(md5s)), lanes=store.lanes, progress=progress, executor=executor))
 
 
 def _states(rows: Sequence[tuple[str, int, str]]) -> "DataFrame":
@@ -269,9 +261,9 @@ def ingest(
 
     lanes = max(job.lake.lanes, job.destination.lanes)
     decodes_here = isinstance(job.lake, Folder) and isinstance(job.destination, Folder) and len(objects) >= MANY
-    pool = nullcontext(executor) if executor else _processes() if decodes_here else ThreadPoolExecutor(lanes)
+    pool = nullcontext(executor) if executor else processes() if decodes_here else ThreadPoolExecutor(lanes)
     with pool as chosen:
-        run = partial(_spread, lanes=lanes, progress=progress, executor=chosen)
+        run = partial(spread, lanes=lanes, progress=progress, executor=chosen)
         copier = job.destination.copier_from(job.lake) if job.unseen else None
         rows = _ingest_unseen(job, copier, objects, run) if copier else []
         seen = {row[0] for row in rows}
@@ -375,50 +367,3 @@ def demand_size(store: Store, key: str, found: int, right: int) -> None:
     if found != right:
         fault = f"{store.url}/{key} has {found:,} bytes where its name means {right:,}: it is damaged"
         raise StorageFailed(fault, fix="delete that object, then run the same command again")
-
-
-# --- the map ----------------------------------------------------------------------------------------------------------
-
-
-def _spread(
-    work: Callable[[Sequence[Any]], list[tuple]],
-    items: Sequence[Any],
-    *,
-    lanes: int,
-    progress: Progress | None,
-    executor: Executor | None,
-) -> list[tuple]:
-    """`work` over partitions of `items`; each row's second field is the bytes that it moved. Keeps the items' order."""
-    step = max(1, min(PART, len(items) // (lanes * ROUNDS)))
-    parts = [items[start : start + step] for start in range(0, len(items), step)]
-    done: dict[int, list[tuple]] = {}
-    with nullcontext(executor) if executor else ThreadPoolExecutor(lanes) as pool:
-        futures = {pool.submit(work, part): number for number, part in enumerate(parts)}
-        try:
-            for future in as_completed(futures):
-                rows = done[futures[future]] = future.result()
-                if progress:
-                    progress(len(rows), sum(row[1] for row in rows))
-        except BrokenExecutor as error:
-            fix = "free memory, then run the same command again: what was stored stays"
-            raise StorageFailed("a worker was killed, perhaps for want of memory", fix=fix) from error
-        finally:
-            for future in futures:  # after a failure or Ctrl-C; those that are done do not mind
-                future.cancel()
-    return [row for number in range(len(parts)) for row in done[number]]
-
-
-def _processes() -> Executor:
-    # Spawned: a forked process would inherit the locks of threads that it does not have.
-    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _follow_parent)
-
-
-def _follow_parent() -> None:
-    """In a worker: Ctrl-C is for the parent to act on, and when the parent is killed, nobody is left behind."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with, args=(parent_process(),), daemon=True).start()
-
-
-def _leave_with(parent: "BaseProcess") -> None:
-    parent.join()
-    os._exit(1)
