@@ -15,7 +15,7 @@ test: .venv/ready ## Run the tests.
 	@$(BIN)/pytest -n 2 $(ARGS)
 
 soak: .venv/ready ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
-	@PYTHONPATH=tests $(BIN)/python -m faults.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=tests $(BIN)/python -m support.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 check: .venv/ready ## Run every linter and the registry's own checks.
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all

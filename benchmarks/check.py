@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import registries
+from support import memory_registries
 
 BARE = [sys.executable, "-c", "import yaml, jsonschema"]
 CHECK = [str(Path(sys.executable).with_name("registry")), "check"]
@@ -32,7 +32,7 @@ def main() -> None:
             "one dataset's words, staged": lambda: edit(root, version="1.0.1", description="Other words."),
             "one model's words, staged": lambda: edit(root, "models", version="1.0.1", description="Other words."),
             "a dataset's images and version, staged": lambda: edit(
-                root, version="1.1.0", pictures=registries.images(12)
+                root, version="1.1.0", pictures=memory_registries.images(12)
             ),
         }
         for name, stage in cases.items():
@@ -45,14 +45,14 @@ def main() -> None:
 
 def make(root: Path, artifacts: int) -> None:
     """A registry in which each dataset has a model, and each of both a release."""
-    registry = registries.Registry()
+    registry = memory_registries.Registry()
     names = [f"pets{number:03}" for number in range(artifacts // 2)]
     for name in names:
-        registries.put_dataset(registry, name)
-        registries.put_model(registry, name)
+        memory_registries.put_dataset(registry, name)
+        memory_registries.put_model(registry, name)
     registry.files[".gitignore"] = b"/.dvc/cache\n/.dvc/tmp\n/.registry/\n"
     registry.derive()
-    registries.put_on_disk(registry, root)
+    memory_registries.put_on_disk(registry, root)
     git(root, "init", "--quiet")
     git(root, "config", "user.name", "A")
     git(root, "config", "user.email", "a@example.com")
@@ -67,12 +67,12 @@ def edit(root: Path, kind: str = "datasets", pictures: dict[str, bytes] | None =
     """Change one artifact, as a person and `registry build` would, and stage it with what follows from it."""
     git(root, "reset", "--quiet", "--hard")
     tracked = git(root, "ls-files", "-z").decode().split("\0")[:-1]
-    registry = registries.Registry({path: (root / path).read_bytes() for path in tracked})
+    registry = memory_registries.Registry({path: (root / path).read_bytes() for path in tracked})
     registry.edit(f"{kind}/pets007/{kind.removesuffix('s')}.yaml", **changes)
     if pictures:
-        registries.build(registry, "pets007", pictures)
+        memory_registries.build(registry, "pets007", pictures)
     registry.derive()
-    registries.put_on_disk(registry, root)
+    memory_registries.put_on_disk(registry, root)
     git(root, "add", "--all")
 
 

@@ -86,12 +86,13 @@ def split_and_write() -> None:
     """The end of a build: splits, tables, the `.dir` object, the pointer."""
     import polars as pl
 
-    from registry import artifacts, build, pointers, tags
-    from registry.commands.build import _places
-    from registry.workspace import here
+    from registry.cli.commands.build import _places
+    from registry.cli.workspace import here
+    from registry.core import manifests, names, pointers
+    from registry.dataset import build
 
     space = here()
-    manifest, places = artifacts.load_dataset(space.tree, tags.parse_id(DATASET)), _places(space)
+    manifest, places = manifests.load_dataset(space.tree, names.parse_id(DATASET)), _places(space)
     selected = build.read_selection(manifest, places)
     rows = build.items_of(manifest, selected.rows)
     md5 = pl.col("uuid").str.replace_all("-", "")
@@ -104,7 +105,7 @@ def change() -> None:
     """Another version beside the first: without every hundredth item, every thousandth with another label."""
     import polars as pl
 
-    from registry import pointers
+    from registry.core import pointers
 
     files = read_version(Path(LISTS[0]))
     is_cat = pl.col("index") % 1000 == 1
@@ -117,14 +118,14 @@ def change() -> None:
 
 def compare() -> None:
     """The difference of two versions, from their lists of files alone."""
-    from registry import items
+    from registry.dataset import items
 
     old, new = (items.read(read_version(Path(name))) for name in LISTS)
     print(items.compare(old, new).rows)
 
 
 def read_version(path: Path) -> "polars.DataFrame":
-    from registry import pointers
+    from registry.core import pointers
 
     data = path.read_bytes()
     return pointers.read_dir(data, pointers.dir_md5(data))

@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from build import BIN, ENV
 from diff import DATASET, MANIFEST, SPLITS, clock, fields, uuid
 
-from registry import artifacts, git, tags
+from registry.core import manifests, names
+from registry.integrations import git_trees
 
 SIDE = 96  # pixels
 
@@ -115,7 +116,7 @@ def commit(root: Path, rows: list[tuple[str, ...]], version: str) -> None:
         counts[split] = {label: sum(one[1] == label for one in there) for label in ("cat", "dog")}
     images = {f"{one[0]}/{one[1]}/{one[2]}": one[3] for one in rows}
     (folder / "raw.dvc").write_text(yaml.safe_dump({"outs": [raw]}, sort_keys=False))
-    rule = artifacts.build_rule(artifacts.load_dataset(git.WorkTree(root), tags.parse_id(DATASET)))
+    rule = manifests.build_rule(manifests.load_dataset(git_trees.WorkTree(root), names.parse_id(DATASET)))
     build = {"selection": raw["md5"], "rule": rule, "images": len(images), "counts": counts}
     prepared = {"outs": [out(root, "prepared", {**images, **tables})], "meta": {"build": build}}
     (folder / "prepared.dvc").write_text(yaml.safe_dump(prepared, sort_keys=False))

@@ -31,8 +31,9 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from registry import artifacts, git, tags
+from registry.core import manifests, names
 from registry.demo.seaweedfs import S3Server
+from registry.integrations import git_trees
 
 BIN = Path(sys.executable).parent
 BUCKETS = ("staging", "production")
@@ -268,7 +269,7 @@ def make_objects(root: Path, size: Size) -> Path:
         if rows:
             tables.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.csv"})
             sizes += len(table)
-    rule = artifacts.build_rule(artifacts.load_dataset(git.WorkTree(root), tags.parse_id("datasets/pets")))
+    rule = manifests.build_rule(manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets")))
     built = {"selection": raw, "rule": rule, "images": size.files, "counts": counts}
     track(root, folder / "prepared.dvc", [*entries, *tables], sizes, f"meta: {json.dumps({'build': built})}")
     env = {"HOME": str(root.parent), "GIT_CONFIG_NOSYSTEM": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}

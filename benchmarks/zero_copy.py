@@ -32,11 +32,12 @@ from uuid import UUID
 import build as images
 from transfer import relay
 
+from registry.core.pointers import object_key
+from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
-from registry.pointers import object_key
-from registry.settings import Remote
-from registry.storage import open_store, transfer
-from registry.stores import Folder
+from registry.storage.local import Folder
+from registry.storage.open import open_store
+from registry.storage.transfer import transfer
 
 REGISTRY = str(images.BIN / "registry")
 CALLS = 300  # copies that are timed one by one
@@ -110,7 +111,7 @@ class Bench:
     def count(self, number: int) -> dict[str, tuple[int, int]]:
         """Bytes of bodies that went (up, down) for each image, by way."""
         sys.path.append(str(Path(__file__).parents[1] / "tests"))
-        from servers.faults import FaultProxy
+        from support.servers.fault_proxy import FaultProxy
 
         found = {}
         self.upload("some", self.uuids[:number])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import making
-from making import Run
-from registry import cli
+from registry.cli import main
+from support import repositories
+from support.repositories import Run
 
 PROJECT = Path(__file__).parents[1]
 
@@ -69,33 +69,33 @@ def _registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("registry.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
         shutil.copy(PROJECT / name, root / name)
     subprocess.run(["git", "init", "--quiet", root], check=True)
-    making.commit(root, "a registry")
+    repositories.commit(root, "a registry")
     return root
 
 
 @pytest.fixture(scope="session")
 def _dataset(_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = copy(_registry, tmp_path_factory.mktemp("dataset"))
-    making.dataset(root, "pets", making.PETS, "1.0.0")
-    making.stage(root)
-    making.commit(root, "datasets/pets 1.0.0")
+    repositories.dataset(root, "pets", repositories.PETS, "1.0.0")
+    repositories.stage(root)
+    repositories.commit(root, "datasets/pets 1.0.0")
     return root
 
 
 @pytest.fixture(scope="session")
 def _model(_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = copy(_dataset, tmp_path_factory.mktemp("model"))
-    making.model(root, "pets", b"weights of 1.0.0", "1.0.0")
-    making.stage(root)
-    making.commit(root, "models/pets 1.0.0")
+    repositories.model(root, "pets", b"weights of 1.0.0", "1.0.0")
+    repositories.stage(root)
+    repositories.commit(root, "models/pets 1.0.0")
     return root
 
 
 @pytest.fixture(scope="session")
 def _merged(_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = copy(_model, tmp_path_factory.mktemp("merged"))
-    making.add_origin(root)
-    making.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
+    repositories.add_origin(root)
+    repositories.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
     return root
 
 
@@ -134,10 +134,10 @@ def released_model(merged_model: Path, run_registry: Run) -> Path:
 def run_registry(capfd: pytest.CaptureFixture[str]) -> Run:
     """The `registry` command in this process: fast, because nothing is imported anew."""
 
-    def run(root: Path, *args: str) -> making.Outcome:
+    def run(root: Path, *args: str) -> repositories.Outcome:
         capfd.readouterr()
         with contextlib.chdir(root):
-            code = cli.run(list(args))
-        return making.Outcome(code, *capfd.readouterr())
+            code = main.run(list(args))
+        return repositories.Outcome(code, *capfd.readouterr())
 
     return run

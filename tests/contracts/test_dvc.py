@@ -11,10 +11,11 @@ import pytest
 import yaml
 from dvc.cli import main
 
-import making
-from registry import dvc, pointers
+from registry.core import pointers
+from registry.core.values import Output
 from registry.errors import InvalidDocument
-from registry.values import Output
+from registry.integrations import dvc
+from support import repositories
 
 Run = Callable[..., int]
 
@@ -42,8 +43,8 @@ def test_a_pointer_and_its_dir_object_are_written_as_dvc_writes_them(registry_re
     output = pointers.read_pointer(written, "data.dvc")
     assert written == pointers.write_pointer(output, {})
     assert output == Output("data", output.md5, size=3, nfiles=3)
-    listing = making.place(registry_repo / ".dvc/cache", output.md5).read_bytes()
-    files = [(path.removeprefix("data/"), making.md5(text.encode())) for path, text in FILES.items()]
+    listing = repositories.place(registry_repo / ".dvc/cache", output.md5).read_bytes()
+    files = [(path.removeprefix("data/"), repositories.md5(text.encode())) for path, text in FILES.items()]
     assert listing == pointers.write_dir(pl.DataFrame(files, schema=["relpath", "md5"], orient="row"))
     assert pointers.dir_md5(listing) == output.md5
 
@@ -69,7 +70,7 @@ def test_a_lock_does_not_say_which_outputs_are_gits(registry_repo: Path, run: Ru
     assert run("repro", "--quiet") == 0
     outs = yaml.safe_load((registry_repo / "dvc.lock").read_text())["stages"]["one"]["outs"]
     assert [sorted(out) for out in outs] == [["hash", "md5", "path", "size"]] * 2
-    kept, metrics = (making.place(registry_repo / ".dvc/cache", out["md5"]) for out in outs)
+    kept, metrics = (repositories.place(registry_repo / ".dvc/cache", out["md5"]) for out in outs)
     assert (kept.exists(), metrics.exists()) == (True, False)
 
 
@@ -77,8 +78,8 @@ def test_push_from_a_clone_without_data_succeeds(registry_repo: Path, run: Run, 
     """Why the push gate is our own."""
     put(registry_repo, FILES)
     assert run("add", "data") == 0
-    making.commit(registry_repo, "data")
-    making.git_in(tmp_path, "clone", "--quiet", str(registry_repo), "clone")
+    repositories.commit(registry_repo, "data")
+    repositories.git_in(tmp_path, "clone", "--quiet", str(registry_repo), "clone")
     assert run("push", "--remote", "staging", cwd=tmp_path / "clone") == 0
     assert not list((tmp_path / "clone/.registry").rglob("*.dir"))
 
@@ -87,7 +88,7 @@ def test_data_status_knows_what_a_remote_lacks(registry_repo: Path, run: Run) ->
     put(registry_repo, FILES)
     assert run("add", "data") == 0
     assert run("push", "--quiet", "--remote", "production") == 0
-    making.place(registry_repo / ".registry/production", making.md5(b"x")).unlink()
+    repositories.place(registry_repo / ".registry/production", repositories.md5(b"x")).unlink()
     status = ("data", "status", "--not-in-remote", "--json")
     assert json.loads(dvc.dvc(registry_repo, *status, "--granular"))["not_in_remote"] == ["data/a/x.txt"]
     assert "not_in_remote" not in json.loads(dvc.dvc(registry_repo, *status))
@@ -96,20 +97,20 @@ def test_data_status_knows_what_a_remote_lacks(registry_repo: Path, run: Run) ->
 def test_checkout_links_whole_outputs_only_and_keeps_what_is_unsaved(registry_repo: Path, run: Run) -> None:
     put(registry_repo, FILES)
     assert run("add", "data") == 0
-    making.commit(registry_repo, "one")
+    repositories.commit(registry_repo, "one")
     put(registry_repo, {"data/b.txt": "other"})
     assert run("add", "data") == 0
-    making.commit(registry_repo, "two")
-    lost = making.place(registry_repo / ".dvc/cache", making.md5(b"b"))
+    repositories.commit(registry_repo, "two")
+    lost = repositories.place(registry_repo / ".dvc/cache", repositories.md5(b"b"))
     lost.rename(registry_repo / "lost")
-    making.git_in(registry_repo, "checkout", "--quiet", "HEAD~1")
+    repositories.git_in(registry_repo, "checkout", "--quiet", "HEAD~1")
     dvc.checkout(registry_repo, ["data.dvc"])
     assert not (registry_repo / "data").exists(), "an output that lacks one object is not linked at all"
     (registry_repo / "lost").rename(lost)
     dvc.checkout(registry_repo, ["data.dvc"])
     assert (registry_repo / "data/b.txt").read_text() == "b"
     put(registry_repo, {"data/b.txt": "mine"})
-    making.git_in(registry_repo, "checkout", "--quiet", "main")
+    repositories.git_in(registry_repo, "checkout", "--quiet", "main")
     assert run("checkout", "--quiet", "--allow-missing", "data.dvc") == 255
     assert (registry_repo / "data/b.txt").read_text() == "mine"
 
@@ -117,15 +118,15 @@ def test_checkout_links_whole_outputs_only_and_keeps_what_is_unsaved(registry_re
 def test_artifacts_get_fetches_a_tag(built_dataset: Path, run: Run, tmp_path: Path) -> None:
     rows = {"datasets/pets": {"path": "datasets/pets/prepared", "type": "dataset"}}
     (built_dataset / "dvc.yaml").write_text(yaml.safe_dump({"artifacts": rows}))
-    making.commit(built_dataset, "the artifact's row")
-    making.git_in(built_dataset, "tag", "--annotate", "--message", "x", "datasets/pets@v1.0.0")
+    repositories.commit(built_dataset, "the artifact's row")
+    repositories.git_in(built_dataset, "tag", "--annotate", "--message", "x", "datasets/pets@v1.0.0")
     shutil.copytree(built_dataset / ".registry/staging", built_dataset / ".registry/production")
-    making.model(built_dataset, "pets", b"later", "1.0.0")
+    repositories.model(built_dataset, "pets", b"later", "1.0.0")
     shutil.rmtree(built_dataset / ".dvc/cache")
     got = tmp_path / "got"
     arguments = ["artifacts", "get", str(built_dataset), "datasets/pets", "--rev", "v1.0.0", "--out", str(got)]
     assert run(*arguments, cwd=tmp_path) == 0
-    assert {path: (got / path).read_bytes() for path in making.PETS} == making.PETS
+    assert {path: (got / path).read_bytes() for path in repositories.PETS} == repositories.PETS
     assert not (got / "../registry/.dvc/cache").exists(), "from production, the default remote"
 
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from faults.world import Scene, World, open_world, scenes
-from registry import buckets, s3
+from registry.storage import cloud, s3_copy
+from support.s3_registry import Scene, World, open_world, scenes
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +26,9 @@ def in_a_hurry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     silence, patience = (1.5, 2.0) if request.node.callspec.params.get("deed") == "stall" else (20.0, 5.0)
     backoff = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=50), "base": 2}
     tries = {"backoff": backoff, "retry_timeout": timedelta(seconds=patience)}
-    monkeypatch.setattr(buckets, "PATIENCE", {**buckets.PATIENCE, **tries})
-    monkeypatch.setattr(buckets, "SILENCE", timedelta(seconds=silence))
-    monkeypatch.setattr(buckets, "SENDING", timedelta(seconds=silence))
-    monkeypatch.setattr(s3, "READ", silence)
-    monkeypatch.setattr(s3, "PATIENCE", 1.0)
-    monkeypatch.setattr(s3, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(cloud, "PATIENCE", {**cloud.PATIENCE, **tries})
+    monkeypatch.setattr(cloud, "SILENCE", timedelta(seconds=silence))
+    monkeypatch.setattr(cloud, "SENDING", timedelta(seconds=silence))
+    monkeypatch.setattr(s3_copy, "READ", silence)
+    monkeypatch.setattr(s3_copy, "PATIENCE", 1.0)
+    monkeypatch.setattr(s3_copy, "LONGEST_WAIT", 0.05)

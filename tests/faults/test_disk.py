@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faults.killing import PATIENCE
-from faults.world import Scene, World
-from registry.stores import INCOMING, Folder
+from registry.storage.local import INCOMING, Folder
+from support.killing import PATIENCE
+from support.s3_registry import Scene, World
 
 ROOM = 1000  # bytes: enough for an image, not for the list of all
 

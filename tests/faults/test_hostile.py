@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import pytest
 import yaml
 
-import making
-from faults.world import MODEL, PETS, Scene, World, picture
-from making import Outcome
+from support import repositories
+from support.repositories import Outcome
+from support.s3_registry import MODEL, PETS, Scene, World, picture
 
-WEIGHTS = making.md5(b"weights of 1.0.0")
-IMAGE = making.md5(picture(0))
+WEIGHTS = repositories.md5(b"weights of 1.0.0")
+IMAGE = repositories.md5(picture(0))
 
 
 def key(md5: str) -> str:
@@ -129,14 +129,14 @@ LISTS = {
 def test_a_list_of_files_that_lies(merged: World, name: str) -> None:
     """It is what its name says, and a pointer that was merged names it."""
     body = LISTS[name].encode()
-    md5 = f"{making.md5(body)}.dir"
+    md5 = f"{repositories.md5(body)}.dir"
     merged.put("staging", key(md5), body)
     pointer = merged.root / PETS / "prepared.dvc"
     content = yaml.safe_load(pointer.read_text())
     content["outs"][0] |= {"md5": md5, "nfiles": 1, "size": 16}
     pointer.write_text(yaml.safe_dump(content, sort_keys=False))
-    making.commit(merged.root, "a pointer of mine")
-    making.git_in(merged.root, "push", "--quiet", "origin", "main")
+    repositories.commit(merged.root, "a pointer of mine")
+    repositories.git_in(merged.root, "push", "--quiet", "origin", "main")
     outside = {path for path in merged.folder.rglob("*") if ".dvc" not in path.parts and ".git" not in path.parts}
     for command in (("publish", PETS), ("check", "--all", "--remote"), ("pull", PETS), ("push",)):
         done = merged.run(*command)
@@ -149,7 +149,7 @@ def test_a_list_of_files_that_lies(merged: World, name: str) -> None:
 
 def test_a_model_that_names_data_of_nobody(merged: World) -> None:
     lock = merged.root / MODEL / "dvc.lock"
-    lock.write_text(lock.read_text().replace(WEIGHTS, making.md5(b"of nobody")))
-    making.commit(merged.root, "other weights")
+    lock.write_text(lock.read_text().replace(WEIGHTS, repositories.md5(b"of nobody")))
+    repositories.commit(merged.root, "other weights")
     for command in (("push",), ("check", "--all", "--remote"), ("pull", MODEL)):
         assert is_told(merged.run(*command), "models/pets")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from faults import killing
-from faults.world import Scene, World
+from support import killing
+from support.s3_registry import Scene, World
 
 
 @pytest.mark.parametrize("seed", [20261125, 20261131])

@@ -5,24 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-import making
-from registry import reproduce
+from registry.model import reproduce
+from support import repositories
 
 KILLED = """
 import os
 from pathlib import Path
-from registry import reproduce
+from registry.model import reproduce
 with reproduce.worktree(Path.cwd(), "HEAD"):
     os.kill(os.getpid(), 9)
 """
 
 
 def test_its_checkout_goes_with_the_next_and_that_of_a_running_one_stays(registry_repo: Path) -> None:
-    head = making.git_in(registry_repo, "rev-parse", "HEAD")
+    head = repositories.git_in(registry_repo, "rev-parse", "HEAD")
     assert subprocess.run([sys.executable, "-c", KILLED], cwd=registry_repo).returncode == -signal.SIGKILL
     (left,) = (registry_repo / reproduce.FOLDER).iterdir()
     with reproduce.worktree(registry_repo, head) as one, reproduce.worktree(registry_repo, head) as other:
         assert set((registry_repo / reproduce.FOLDER).iterdir()) == {one, other}
-        assert str(left) not in making.git_in(registry_repo, "worktree", "list")
+        assert str(left) not in repositories.git_in(registry_repo, "worktree", "list")
     assert list((registry_repo / reproduce.FOLDER).iterdir()) == []
-    assert len(making.git_in(registry_repo, "worktree", "list").splitlines()) == 1
+    assert len(repositories.git_in(registry_repo, "worktree", "list").splitlines()) == 1

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from faults.world import Scene, World
-from registry import buckets
-from servers.faults import (
+from registry.storage import cloud
+from support.s3_registry import Scene, World
+from support.servers.fault_proxy import (
     EXPIRED_TOKEN,
     INTERNAL_ERROR,
     SLOW_DOWN,
@@ -21,7 +21,7 @@ from servers.faults import (
     always,
     only,
 )
-from servers.wire import Request
+from support.servers.http_wire import Request
 
 pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
@@ -127,8 +127,8 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_listing_from_before(world: World, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every listing says what there was when the buckets were empty."""
-    monkeypatch.setattr(buckets, "ASKED", 0)  # listed, not asked for one by one
-    monkeypatch.setattr(buckets, "FEW", 0)
+    monkeypatch.setattr(cloud, "ASKED", 0)  # listed, not asked for one by one
+    monkeypatch.setattr(cloud, "FEW", 0)
     world.proxy.add(Fault(Stale(), only("list"), None))
     begin = {name: world.contents(name) for name in scene.begin.buckets}
     world.fill({name: {} for name in begin})

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from faults.killing import PATIENCE
-from faults.world import Scene, World
-from servers.faults import Answer, Fault
+from support.killing import PATIENCE
+from support.s3_registry import Scene, World
+from support.servers.fault_proxy import Answer, Fault
 
 COMMANDS = ("build", "push", "check", "publish", "fsck", "pull")
 

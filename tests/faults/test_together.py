@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import making
-from faults.killing import PATIENCE
-from faults.world import PETS, Scene, World
+from support import repositories
+from support.killing import PATIENCE
+from support.s3_registry import PETS, Scene, World
 
 DATASET = f"{PETS}@v1.0.0"
 
@@ -22,7 +22,7 @@ def merged(world: World, played: Mapping[str, Scene]) -> World:
 
 def clone(world: World, *options: str) -> Path:
     """Another machine: its own clone, the same buckets, no data."""
-    making.git_in(world.root.parent, "clone", "--quiet", *options, f"file://{world.origin}", "other")
+    repositories.git_in(world.root.parent, "clone", "--quiet", *options, f"file://{world.origin}", "other")
     return world.root.parent / "other"
 
 
@@ -39,7 +39,7 @@ def test_two_publishes_at_once(merged: World, played: Mapping[str, Scene]) -> No
     now = merged.trace()
     end = played["publish"].end
     assert (now["production"], now["tags"]) == (end["production"], end["tags"])
-    assert making.git_in(other, "rev-parse", DATASET) == making.git_in(merged.root, "rev-parse", DATASET)
+    assert repositories.git_in(other, "rev-parse", DATASET) == repositories.git_in(merged.root, "rev-parse", DATASET)
 
 
 def test_two_contributors_push_the_same_objects(merged: World, played: Mapping[str, Scene]) -> None:
@@ -56,14 +56,14 @@ def test_a_tag_that_exists_at_the_remote_with_other_data(merged: World, annotate
     other = clone(merged)
     pointer = other / PETS / "prepared.dvc"
     pointer.write_text(pointer.read_text().replace("size: ", "size: 1"))
-    making.commit(other, "not what was reviewed")
-    making.git_in(other, "tag", *(["--annotate", "--message", "mine"] if annotated else []), DATASET)
-    making.git_in(other, "push", "--quiet", "origin", DATASET)
+    repositories.commit(other, "not what was reviewed")
+    repositories.git_in(other, "tag", *(["--annotate", "--message", "mine"] if annotated else []), DATASET)
+    repositories.git_in(other, "push", "--quiet", "origin", DATASET)
     done = merged.run("publish")
     words = "with other data than HEAD has" if annotated else "is a lightweight tag"
     assert done.refused(DATASET, words)
     assert merged.contents("production") == {}
-    assert making.git_in(merged.root, "tag") == ""
+    assert repositories.git_in(merged.root, "tag") == ""
 
 
 def test_a_shallow_clone(merged: World) -> None:
@@ -72,4 +72,4 @@ def test_a_shallow_clone(merged: World) -> None:
     assert merged.run("gc", "--apply", root=shallow).refused("shallow")
     assert merged.contents("production") == {}
     assert merged.run("pull", "--rev", "HEAD", root=shallow).code == 0
-    assert making.snapshot(shallow / ".dvc/cache") == making.snapshot(merged.root / ".dvc/cache")
+    assert repositories.snapshot(shallow / ".dvc/cache") == repositories.snapshot(merged.root / ".dvc/cache")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.stack import ACCOUNT, JOB_ROLES, LAKE, PATH, PEOPLE, PRODUCTION, REGION, REQUIRED, STAGING, Stack
+from support.cloudformation import ACCOUNT, JOB_ROLES, LAKE, PATH, PEOPLE, PRODUCTION, REGION, REQUIRED, STAGING, Stack
 
 
 @pytest.fixture(scope="module")

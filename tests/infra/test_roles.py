@@ -20,9 +20,9 @@ import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from infra.stack import ACCOUNT, JOB_ROLES, LAKE, PEOPLE, PRODUCTION, REQUIRED, STAGING, Stack
 from registry.demo.seaweedfs import Credentials, S3Server
-from servers.issuer import Issuer, make_certificate
+from support.cloudformation import ACCOUNT, JOB_ROLES, LAKE, PEOPLE, PRODUCTION, REQUIRED, STAGING, Stack
+from support.servers.token_issuer import Issuer, make_certificate
 
 BODY = b"an object"
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

@@ -1,14 +1,15 @@
 from dataclasses import replace
 
-import situations
+from registry.core.values import Finding, Gate, Outcome, Verdict, Version
+from registry.dataset.changes import DatasetChange
+from registry.model.changes import GateResult, ModelChange
 from registry.report.assemble import State, Tally, assemble
-from registry.report.sentence import sentence
-from registry.review import DatasetChange, GateResult, ModelChange
-from registry.values import Finding, Gate, Outcome, Verdict, Version
+from registry.report.summary import sentence
+from support import report_situations
 
 
 def test_verdicts_of_the_situations() -> None:
-    states = {name: make().state for name, make in situations.EIGHT.items()}
+    states = {name: make().state for name, make in report_situations.EIGHT.items()}
     assert states == {
         "first_release": State.READY,
         "grown": State.READY,
@@ -22,7 +23,9 @@ def test_verdicts_of_the_situations() -> None:
 
 
 def test_what_could_not_run_is_never_counted_as_passed_and_asks_for_an_owner() -> None:
-    report = assemble([Outcome("build", None, not_run="no network"), Outcome("size", None)], [], [], situations.REPEAT)
+    report = assemble(
+        [Outcome("build", None, not_run="no network"), Outcome("size", None)], [], [], report_situations.REPEAT
+    )
     assert report.tally == Tally(passed=1, needs_owner=0, failed=0, not_run=1)
     assert report.state is State.NEEDS_OWNER
 
@@ -30,29 +33,32 @@ def test_what_could_not_run_is_never_counted_as_passed_and_asks_for_an_owner() -
 def test_a_gate_that_could_not_be_judged_asks_for_an_owner_and_a_broken_one_blocks() -> None:
     gate = Gate("accuracy", min=0.8)
     for held, state in ((True, State.READY), (None, State.NEEDS_OWNER), (False, State.BLOCKED)):
-        change = situations.model_change(gates=(GateResult(gate, held, "as it is", 3),))
-        assert assemble((), [], [change], situations.REPEAT).state is state
+        change = report_situations.model_change(gates=(GateResult(gate, held, "as it is", 3),))
+        assert assemble((), [], [change], report_situations.REPEAT).state is state
 
 
 def test_what_check_says_of_gates_gives_way_to_what_was_judged_with_the_base() -> None:
     told = Finding(
-        "gates", situations.MODEL, Verdict.NEEDS_OWNER, "is judged in the report", "models/pets/model.yaml", 15
+        "gates", report_situations.MODEL, Verdict.NEEDS_OWNER, "is judged in the report", "models/pets/model.yaml", 15
     )
-    outcomes = (Outcome("gates", situations.MODEL, (told,)),)
-    assert assemble(outcomes, [], [situations.model_change()], situations.REPEAT).findings == ()
-    assert assemble(outcomes, [], [], situations.REPEAT).findings == (told,)
+    outcomes = (Outcome("gates", report_situations.MODEL, (told,)),)
+    assert assemble(outcomes, [], [report_situations.model_change()], report_situations.REPEAT).findings == ()
+    assert assemble(outcomes, [], [], report_situations.REPEAT).findings == (told,)
 
 
 def test_findings_are_worst_first_and_artifacts_in_order() -> None:
-    report = situations.blocked()
+    report = report_situations.blocked()
     assert [one.verdict for one in report.findings] == [Verdict.WRONG] * 3 + [Verdict.NEEDS_OWNER]
-    cars = DatasetChange(replace(situations.PETS, name="cars"), "Cars", None, Version(1, 0, 0))
-    pets = DatasetChange(situations.PETS, "Pets", None, Version(1, 0, 0))
-    assert [one.id.name for one in assemble((), [pets, cars], [], situations.REPEAT).datasets] == ["cars", "pets"]
+    cars = DatasetChange(replace(report_situations.PETS, name="cars"), "Cars", None, Version(1, 0, 0))
+    pets = DatasetChange(report_situations.PETS, "Pets", None, Version(1, 0, 0))
+    assert [one.id.name for one in assemble((), [pets, cars], [], report_situations.REPEAT).datasets] == [
+        "cars",
+        "pets",
+    ]
 
 
 def test_sentences() -> None:
-    said = {name: make().sentence for name, make in situations.EIGHT.items()}
+    said = {name: make().sentence for name, make in report_situations.EIGHT.items()}
     assert said == {
         "first_release": "datasets/pets is new, with 1,958 images; models/pets is new, with an accuracy of 91.1%.",
         "grown": "datasets/pets gains 126 images; no model changes.",
@@ -70,9 +76,11 @@ def test_sentences() -> None:
 
 def test_nothing_changed_is_a_sentence_too() -> None:
     assert sentence([], []) == "No dataset and no model changes."
-    assert sentence([], [ModelChange(situations.MODEL, "x", Version(1, 0, 0), None)]) == "models/pets is removed."
+    assert (
+        sentence([], [ModelChange(report_situations.MODEL, "x", Version(1, 0, 0), None)]) == "models/pets is removed."
+    )
 
 
 def test_a_difference_that_chance_can_make_is_called_so() -> None:
-    change = situations.model_change(paired=situations.paired(0.9, 0.91, -0.01, 0.03, p_value=0.4))
+    change = report_situations.model_change(paired=report_situations.paired(0.9, 0.91, -0.01, 0.03, p_value=0.4))
     assert sentence([], [change]).startswith("models/pets cannot be told from the base: 91.0% right instead of 90.0%")

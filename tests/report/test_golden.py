@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-import situations
-from registry.report import markdown, page, pictures, record
+from registry.report import files, html, json_output, markdown
 from registry.report.assemble import Report
 from registry.report.blocks import Detail
+from support import report_situations
 
 Demand = Callable[[str, str], None]
 ADDRESS = "https://github.com/acme/data/raw/0123456789abcdef0123456789abcdef01234567"
@@ -18,17 +18,17 @@ ADDRESS = "https://github.com/acme/data/raw/0123456789abcdef0123456789abcdef0123
 @pytest.fixture(scope="module")
 def crowd() -> Report:
     """Forty artifacts."""
-    return situations.many(40)
+    return report_situations.many(40)
 
 
-@pytest.fixture(params=situations.EIGHT, scope="module")
+@pytest.fixture(params=report_situations.EIGHT, scope="module")
 def situation(request: pytest.FixtureRequest) -> tuple[str, Report]:
-    return request.param, situations.EIGHT[request.param]()
+    return request.param, report_situations.EIGHT[request.param]()
 
 
 def linked(report: Report) -> dict[str, markdown.Link]:
     """Links as `pictures` makes them, without drawing anything."""
-    found = pictures._pictures(block for section in report.sections for block in section.blocks)
+    found = files._pictures(block for section in report.sections for block in section.blocks)
     return {
         one.name: markdown.Link(f"{ADDRESS}/{one.name}-light.png", f"{ADDRESS}/{one.name}-dark.png", 400)
         for one in found
@@ -41,19 +41,18 @@ def test_markdown(situation: tuple[str, Report], golden: Demand) -> None:
 
 
 def test_markdown_of_much_in_little_room(golden: Demand) -> None:
-    report = situations.many()
+    report = report_situations.many()
     golden("many_in_20000.md", markdown.render(report, linked(report), 20_000))
 
 
 def test_page(situation: tuple[str, Report], golden: Demand) -> None:
     name, report = situation
-    html = page.render(report)
-    golden(f"{name}.html", re.sub(r"base64,[A-Za-z0-9+/=]+", "base64,…", html))
+    golden(f"{name}.html", re.sub(r"base64,[A-Za-z0-9+/=]+", "base64,…", html.render(report)))
 
 
 def test_json(situation: tuple[str, Report], golden: Demand) -> None:
     name, report = situation
-    golden(f"{name}.json", record.render(report))
+    golden(f"{name}.json", json_output.render(report))
 
 
 # --- what fits --------------------------------------------------------------------------------------------------------
@@ -74,7 +73,7 @@ def test_a_comment_keeps_its_limit_and_no_table_is_cut(limit: int, crowd: Report
 
 
 def test_what_is_left_out_goes_in_the_stated_order() -> None:
-    report = situations.trained()
+    report = report_situations.trained()
     everything = markdown.render(report, {})
     shorter = markdown.render(report, {}, len(everything) - 1)
     assert "Left out" not in everything
@@ -94,7 +93,7 @@ def test_beyond_a_number_findings_are_folded_and_then_counted(crowd: Report) -> 
 def test_every_detail_has_its_place_in_that_order() -> None:
     kinds = {
         block.kind
-        for make in situations.EIGHT.values()
+        for make in report_situations.EIGHT.values()
         for section in make().sections
         for block in section.blocks
         if isinstance(block, Detail)

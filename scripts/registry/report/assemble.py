@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from registry import formats
-from registry.report import datasets as dataset_sections
-from registry.report import models as model_sections
+from registry.checks import output
+from registry.core.values import Finding, Kind, Outcome, Verdict
+from registry.dataset.changes import DatasetChange
+from registry.model.changes import ModelChange
+from registry.report import dataset_section as dataset_sections
+from registry.report import model_section as model_sections
 from registry.report import wording
 from registry.report.blocks import Section
-from registry.report.sentence import sentence
-from registry.review import DatasetChange, ModelChange, Repeat
-from registry.values import Finding, Kind, Outcome, Verdict
+from registry.report.run_info import Repeat
+from registry.report.summary import sentence
 
 
 class State(StrEnum):
@@ -54,7 +56,7 @@ def assemble(
     datasets = tuple(sorted(datasets, key=lambda one: one.id))
     models = tuple(sorted(models, key=lambda one: one.id))
     outcomes = (*_without_judged(outcomes, models), *_of_change(datasets, models))
-    findings = formats.findings(outcomes)
+    findings = output.findings(outcomes)
     not_run = tuple(one for one in outcomes if one.not_run)
     sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
     said = sentence(datasets, models)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from registry.dataset.contact_sheets import Sheet
 from registry.report.charts import Chart
-from registry.review import Sheet
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import altair as alt
 import polars as pl
 from polars import DataFrame, col
 
-from registry.escape import one_line
-from registry.values import Counts
+from registry.core.escaping import one_line
+from registry.core.values import Counts
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin

@@ -7,7 +7,7 @@ and headlines beyond a number. Nothing is ever cut in the middle, and `report.ht
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from registry.escape import markdown, markdown_attribute, markdown_code, markdown_html, markdown_lines
+from registry.core.escaping import markdown, markdown_attribute, markdown_code, markdown_html, markdown_lines
 from registry.report import wording
 from registry.report.assemble import Report, State
 from registry.report.blocks import (
@@ -25,7 +25,7 @@ from registry.report.blocks import (
     Table,
     Tone,
 )
-from registry.report.closing import finding_line, not_run_table, repeat_blocks
+from registry.report.footer import finding_line, not_run_table, repeat_blocks
 
 LIMIT = 64_000  # GitHub takes 65,536 characters; what posts the comment adds a line or two
 LEFT_OUT = (

@@ -1,7 +1,8 @@
 """Numbers and names in words, the same in every part of a report."""
 
-from registry.review import DatasetChange, ModelChange, Paired
-from registry.values import Bump, Counts
+from registry.core.values import Bump, Counts
+from registry.dataset.changes import DatasetChange
+from registry.model.changes import ModelChange, Paired
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

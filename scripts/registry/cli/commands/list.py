@@ -1,0 +1,134 @@
+"""`registry list`."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+
+from registry.cli.workspace import here
+from registry.core import layout, manifests, names
+from registry.core.layout import lock_path, prepared_pointer
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Tag, Version
+from registry.errors import InvalidDocument
+from registry.integrations import git
+
+HEADS = ("artifact", "version", "state", "published", "trained on", "owners")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One artifact: `state` says where its version stands, `published` holds every tagged version, latest first."""
+
+    artifact: ArtifactId
+    version: Version | None
+    state: str
+    published: tuple[Version, ...]
+    title: str
+    owners: tuple[str, ...]
+    trained_on: ArtifactId | None = None
+    used_by: tuple[ArtifactId, ...] = ()
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(form: str) -> None:
+    """Show every artifact: its version, whether that is published, what it was trained on, who owns it."""
+    space = here()
+    rows = find_rows(space.tree, names.find_tags(git.tag_names(space.root)))
+    if form == "json":
+        click.echo(json.dumps([_as_json(row) for row in rows], indent=2))
+    elif rows:
+        click.echo(_table([HEADS, *(_cells(row) for row in rows)]))
+    else:
+        click.echo("nothing yet: start with `registry new dataset NAME`", err=True)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    shown = [f"v{version}" for version in row.published[:3]] + ["…"] * (len(row.published) > 3)
+    version = str(row.version or "-")
+    return (
+        str(row.artifact),
+        version,
+        row.state,
+        " ".join(shown) or "-",
+        str(row.trained_on or "-"),
+        " ".join(row.owners) or "-",
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _as_json(row: Row) -> dict[str, object]:
+    return {
+        "artifact": str(row.artifact),
+        "version": str(row.version) if row.version else None,
+        "state": row.state,
+        "published": [str(version) for version in row.published],
+        "title": row.title,
+        "owners": list(row.owners),
+        "trained_on": str(row.trained_on) if row.trained_on else None,
+        "used_by": [str(artifact) for artifact in row.used_by],
+    }
+
+
+def find_rows(tree: Tree, tags: Sequence[Tag]) -> tuple[Row, ...]:
+    """A row for every artifact of a tree, and for those that only tags remember."""
+    found = layout.find(tree)
+    loaded = {artifact: _load(tree, artifact) for artifact in found}
+    gone = sorted({tag.artifact for tag in tags} - set(found))
+    return (
+        *(_row(tree, artifact, loaded, tags) for artifact in found),
+        *(Row(artifact, None, "removed", _published(artifact, tags), "", ()) for artifact in gone),
+    )
+
+
+def _load(tree: Tree, artifact: ArtifactId) -> Manifest | None:
+    try:
+        return manifests.load(tree, artifact)
+    except InvalidDocument:
+        return None
+
+
+def _row(tree: Tree, artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | None], tags: Sequence[Tag]) -> Row:
+    published = _published(artifact, tags)
+    manifest = loaded[artifact]
+    if manifest is None:
+        return Row(artifact, None, "manifest is invalid", published, "", ())
+    return Row(
+        artifact,
+        manifest.version,
+        _state(tree, manifest, published),
+        published,
+        manifest.title,
+        manifest.owners,
+        manifest.trained_on if isinstance(manifest, ModelManifest) else None,
+        tuple(_users(artifact, loaded)),
+    )
+
+
+def _published(artifact: ArtifactId, tags: Sequence[Tag]) -> tuple[Version, ...]:
+    return tuple(sorted((tag.version for tag in tags if tag.artifact == artifact), reverse=True))
+
+
+def _state(tree: Tree, manifest: Manifest, published: tuple[Version, ...]) -> str:
+    if manifest.version in manifest.withdrawn:
+        return "withdrawn"
+    if manifest.version in published:
+        return "published"
+    pointer = prepared_pointer(manifest.id) if isinstance(manifest, DatasetManifest) else lock_path(manifest.id)
+    return "to publish" if tree.has(pointer) else f"not {'built' if manifest.id.kind is Kind.DATASET else 'trained'}"
+
+
+def _users(artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | None]) -> Iterator[ArtifactId]:
+    return (
+        other
+        for other, manifest in loaded.items()
+        if isinstance(manifest, ModelManifest) and manifest.trained_on == artifact
+    )

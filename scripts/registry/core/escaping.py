@@ -1,0 +1,83 @@
+"""Text from manifests, file names and labels, made harmless: it can be no tag, link, mention or markup.
+
+GitHub looks for mentions, references and addresses in the text that Markdown has become, where no backslash is left
+to see; so they are broken there by a word joiner (U+2060), which has no width and ends no word.
+"""
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+
+def plain(text: str) -> str:
+    """A text with every character escaped that could move a cursor, end a line, or not be printed at all."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+LONGEST = 600  # characters of one text in a comment
+JOINER = "\u2060"
+_MARKUP = re.compile(r"[\\`*{}\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_LEADING = re.compile(r"^(?:[-+=]+(?=\s|$)|#+(?=\s|$)|\d+(?=[.)](?:\s|$)))")
+_ACTIVE = re.compile(r"@|#(?=\w)|:(?=//)|:(?=[\w+-]+:)|www(?=\.)|\bgh-(?=\d)", re.IGNORECASE)
+_COMMIT = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
+_RUN = re.compile(r"`+")
+
+
+def one_line(text: str, longest: int | None = None) -> str:
+    """A text on one line, in which everything that cannot be seen is written out; clipped to `longest` characters."""
+    line = plain(" ".join(text.split()))
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def markdown(text: str, longest: int | None = LONGEST) -> str:
+    """A text inside a Markdown line or table cell; spaces at its ends stay, one of each."""
+    line = one_line(text, longest)
+    safe = _MARKUP.sub(lambda found: _entities(found[0]), _break(line))
+    safe = _LEADING.sub(lambda found: f"{found[0]}{JOINER}" if found[0].isdigit() else _entities(found[0]), safe)
+    return _spaced(text, safe)
+
+
+def markdown_code(text: str) -> str:
+    """A text as Markdown code; one with a `|` is written with entities, because a table would be cut there."""
+    line = one_line(text, LONGEST) or "(empty)"
+    if "|" in line:
+        return f"<code>{markdown(line)}</code>"
+    fence = "`" * (max(map(len, _RUN.findall(line)), default=0) + 1)
+    pad = " " * (line[0] == "`" or line[-1] == "`")
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def markdown_lines(language: str, lines: Iterable[str]) -> str:
+    """Lines of text as a block of code; `language` is ours."""
+    shown = [one_line(line, LONGEST) for line in lines]
+    fence = "`" * max(3, max((len(run) for line in shown for run in _RUN.findall(line)), default=0) + 1)
+    return "\n".join([f"{fence}{language}", *shown, fence])
+
+
+def markdown_html(text: str) -> str:
+    """A text in a tag inside Markdown (`<summary>`)."""
+    return markdown_attribute(text).replace("$", _entities("$"))
+
+
+def markdown_attribute(text: str) -> str:
+    """A text in an attribute of such a tag."""
+    return escape(_break(one_line(text, LONGEST)))
+
+
+def page(text: str) -> str:
+    """A text in the HTML page: all of it."""
+    return _spaced(text, escape(one_line(text)))
+
+
+def _break(line: str) -> str:
+    line = _COMMIT.sub(lambda found: JOINER.join(re.findall(".{1,6}", found[0])), line)
+    return _ACTIVE.sub(lambda found: f"{found[0]}{JOINER}", line)
+
+
+def _entities(chars: str) -> str:
+    # `$` in a tag of its own: GitHub finds formulas in the text that Markdown has become.
+    return "".join("<span>$</span>" if char == "$" else f"&#{ord(char)};" for char in chars)
+
+
+def _spaced(text: str, line: str) -> str:
+    return f"{' ' * text[:1].isspace()}{line}{' ' * text[-1:].isspace()}" if line else " " * bool(text)

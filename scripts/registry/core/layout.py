@@ -1,0 +1,59 @@
+"""Where an artifact's files lie in a registry, and which artifact a path belongs to."""
+
+from registry.core import names
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, Kind
+
+SPLITS = ("train", "val", "test")
+
+
+def manifest_path(artifact: ArtifactId) -> str:
+    """`datasets/cats_dogs/dataset.yaml` or `models/cats_dogs/model.yaml`."""
+    return f"{artifact}/{artifact.kind}.yaml"
+
+
+def card_path(artifact: ArtifactId) -> str:
+    """The artifact's card, `…/README.md`."""
+    return f"{artifact}/README.md"
+
+
+def raw_pointer(artifact: ArtifactId) -> str:
+    """A dataset's pointer to its selection."""
+    return f"{artifact}/raw.dvc"
+
+
+def prepared_pointer(artifact: ArtifactId) -> str:
+    """A dataset's pointer to its images."""
+    return f"{artifact}/prepared.dvc"
+
+
+def selection_path(artifact: ArtifactId) -> str:
+    """A dataset's selection."""
+    return f"{artifact}/raw/selection.parquet"
+
+
+def lock_path(artifact: ArtifactId) -> str:
+    """A model's `dvc.lock`."""
+    return f"{artifact}/dvc.lock"
+
+
+def product_path(artifact: ArtifactId) -> str:
+    """What `dvc artifacts get` delivers: a dataset's images, a model's weights."""
+    return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.safetensors"
+
+
+def owner_of(path: str) -> ArtifactId | None:
+    """The artifact whose folder a path lies in, if its folder's name is one."""
+    parts = path.split("/")
+    if len(parts) < 3:
+        return None
+    try:
+        return names.parse_id(f"{parts[0]}/{parts[1]}")
+    except names.InvalidName:
+        return None
+
+
+def find(tree: Tree) -> tuple[ArtifactId, ...]:
+    """The artifacts of a tree: folders with a manifest and a well-formed name, sorted."""
+    found = (owner_of(entry.path) for kind in Kind for entry in tree.list(kind.folder))
+    return tuple(sorted({artifact for artifact in found if artifact and tree.has(manifest_path(artifact))}))

@@ -1,0 +1,179 @@
+"""Where an artifact's files are, which artifacts a tree has, and manifests as values, parsed once at this door."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from registry.core import documents, names, schema
+from registry.core.documents import Document
+from registry.core.layout import SPLITS, manifest_path
+from registry.core.tree import Tree
+from registry.core.values import (
+    ArtifactId,
+    Column,
+    DatasetManifest,
+    Expectations,
+    Export,
+    Gate,
+    Kind,
+    Look,
+    LookerQuery,
+    Manifest,
+    ModelManifest,
+    Source,
+    SplitRule,
+)
+from registry.errors import InvalidDocument, NotFound
+
+
+def read(tree: Tree, artifact: ArtifactId) -> Document:
+    """An artifact's manifest as a document, not judged yet. Raises NotFound, InvalidDocument."""
+    path = manifest_path(artifact)
+    if not tree.has(path):
+        raise NotFound(
+            f"{artifact} does not exist in {tree}",
+            fix=f"registry new {artifact.kind} {artifact.name}, or see `registry list`",
+        )
+    return documents.read_yaml(tree.read(path), path)
+
+
+def load(tree: Tree, artifact: ArtifactId) -> Manifest:
+    """An artifact's manifest as a value. Raises NotFound, InvalidDocument."""
+    document = read(tree, artifact)
+    schema.demand(document, artifact.kind.value)
+    return parse(document, artifact)
+
+
+def load_dataset(tree: Tree, artifact: ArtifactId) -> DatasetManifest:
+    """A dataset's manifest. Raises NotFound, InvalidDocument."""
+    if artifact.kind is not Kind.DATASET:
+        raise NotFound(f"{artifact} is not a dataset", fix="name one of datasets/…")
+    return load(tree, artifact)
+
+
+def load_model(tree: Tree, artifact: ArtifactId) -> ModelManifest:
+    """A model's manifest. Raises NotFound, InvalidDocument."""
+    if artifact.kind is not Kind.MODEL:
+        raise NotFound(f"{artifact} is not a model", fix="name one of models/…")
+    return load(tree, artifact)
+
+
+def parse(document: Document, artifact: ArtifactId) -> Manifest:
+    """A document that keeps its schema, as a value. Raises InvalidDocument for what a schema cannot say."""
+    data = document.data
+    if data["name"] != artifact.name:
+        fix = f"set name: {artifact.name}, or rename the folder"
+        raise InvalidDocument(
+            document.path,
+            f"name is {data['name']} but the folder is {artifact.name}",
+            line=document.line(("name",)),
+            fix=fix,
+        )
+    head = {
+        "id": artifact,
+        "version": names.parse_version(data["version"]),
+        **{key: data[key] for key in ("title", "description", "license")},
+        "owners": tuple(data["owners"]),
+        "withdrawn": {names.parse_version(version): why for version, why in data.get("withdrawn", {}).items()},
+    }
+    return _dataset(document, head) if artifact.kind is Kind.DATASET else _model(data, head)
+
+
+def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
+    data = document.data
+    columns = tuple(
+        Column(name, column.get("from", name), column["type"], column.get("nullable", False))
+        for name, column in data["columns"].items()
+    )
+    _demand_distinct_classes(document)
+    return DatasetManifest(
+        **head,
+        source=_source(data["source"]),
+        image=data["image"],
+        columns=columns,
+        classes=tuple(data["classes"]),
+        split=_split(document, columns),
+        expectations=Expectations(**data.get("expectations", {})),
+        exclude=data.get("exclude", {}),
+    )
+
+
+def _source(data: Mapping[str, Any]) -> Source:
+    if "look" in data:
+        return Look(data["look"])
+    if "export" in data:
+        return Export(data["export"])
+    query = data["looker"]
+    return LookerQuery(
+        model=query["model"],
+        view=query["view"],
+        filters=query.get("filters", {}),
+        filter_expression=query.get("filter_expression"),
+        sorts=tuple(query.get("sorts", ())),
+        timezone=query.get("timezone", "UTC"),
+    )
+
+
+def _split(document: Document, columns: tuple[Column, ...]) -> SplitRule:
+    data = document.data["split"]
+    ratios = {split: Fraction(str(data["ratios"][split])) for split in SPLITS}
+    if sum(ratios.values()) != 1:
+        line = document.line(("split", "ratios"))
+        raise InvalidDocument(
+            document.path,
+            f"split.ratios add up to {float(sum(ratios.values())):g}, not 1",
+            line=line,
+            fix="make them add up to 1",
+        )
+    group_by = data.get("group_by")
+    if group_by and group_by not in {column.name for column in columns}:
+        line = document.line(("split", "group_by"))
+        raise InvalidDocument(
+            document.path, f"split.group_by: there is no column {group_by}", line=line, fix="name one of the columns"
+        )
+    return SplitRule(data["salt"], ratios, group_by)
+
+
+def _demand_distinct_classes(document: Document) -> None:
+    seen: dict[str, str] = {}
+    for index, name in enumerate(document.data["classes"]):
+        if other := seen.get(name.casefold()):
+            line = document.line(("classes", index))
+            raise InvalidDocument(
+                document.path,
+                f"classes {other} and {name} differ in case only",
+                line=line,
+                fix="keep one: some disks fold case",
+            )
+        seen[name.casefold()] = name
+
+
+def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
+    return ModelManifest(
+        **head,
+        trained_on=names.parse_id(data["trained_on"]),
+        intended_use=data["intended_use"],
+        gates=tuple(_gate(gate) for gate in data.get("gates", ())),
+        slices=tuple(data.get("slices", ())),
+        tolerance=data.get("reproduce", {}).get("tolerance", {}),
+    )
+
+
+def _gate(data: Mapping[str, Any]) -> Gate:
+    rest = {key: value for key, value in data.items() if key not in {"class", "slice"}}
+    return Gate(**rest, label=data.get("class"), slice=next(iter(data.get("slice", {}).items()), None))
+
+
+def build_rule(manifest: DatasetManifest) -> str:
+    """The SHA-256 of the manifest's parts that decide what `build` makes; a pointer with another one is stale."""
+    split = manifest.split
+    parts = {
+        "image": manifest.image,
+        "columns": [[column.name, column.type] for column in manifest.columns],
+        "classes": sorted(manifest.classes),
+        "split": [split.salt, {name: str(ratio) for name, ratio in split.ratios.items()}, split.group_by],
+        "exclude": sorted(manifest.exclude),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

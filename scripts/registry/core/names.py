@@ -1,0 +1,70 @@
+"""The grammar of ids, versions and tags, written once; `parse(str(x)) == x` for each.
+
+A tag is GTO's: `datasets/cats_dogs@v1.2.0` (annotated; the `v` is mandatory; no dot in the name).
+"""
+
+import re
+
+from registry.core.values import ArtifactId, Kind, Tag, Version
+from registry.errors import RegistryError
+
+NAME = r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*"
+NUMBER = r"(?:0|[1-9][0-9]{0,8})"
+VERSION = rf"{NUMBER}\.{NUMBER}\.{NUMBER}"
+MAX_NAME = 64
+
+_ID = re.compile(rf"(datasets|models)/({NAME})")
+_VERSION = re.compile(rf"({NUMBER})\.({NUMBER})\.({NUMBER})")
+
+
+class InvalidName(RegistryError):
+    """A text is not an id, version or tag."""
+
+
+def parse_name(text: str) -> str:
+    """An artifact's name, checked: lower-case ASCII letters and digits in words joined by `_` or `-`."""
+    if not re.fullmatch(NAME, text) or len(text) > MAX_NAME:
+        raise InvalidName(
+            f"{text!r} is not a name",
+            fix=f"use lower-case letters and digits, words joined by _ or -, at most {MAX_NAME} characters: cats_dogs",
+        )
+    return text
+
+
+def parse_id(text: str) -> ArtifactId:
+    """`datasets/cats_dogs` → its id. A trailing slash, as a shell completes it, is allowed."""
+    match = _ID.fullmatch(text.removesuffix("/"))
+    if not match or len(match[2]) > MAX_NAME:
+        raise InvalidName(
+            f"{text!r} is not an artifact's id", fix="write datasets/NAME or models/NAME, such as datasets/cats_dogs"
+        )
+    return ArtifactId(Kind.DATASET if match[1] == "datasets" else Kind.MODEL, match[2])
+
+
+def parse_version(text: str) -> Version:
+    """`1.2.0` → its version. Pre-releases and build numbers are not versions here (GTO counts them as latest)."""
+    match = _VERSION.fullmatch(text)
+    if not match:
+        raise InvalidName(f"{text!r} is not a version", fix="write MAJOR.MINOR.PATCH, such as 1.2.0")
+    return Version(*map(int, match.groups()))
+
+
+def parse_tag(text: str) -> Tag:
+    """`datasets/cats_dogs@v1.2.0` → its tag."""
+    artifact, at, version = text.partition("@v")
+    if not at:
+        raise InvalidName(f"{text!r} is not a tag", fix="write ID@vVERSION, such as datasets/cats_dogs@v1.2.0")
+    return Tag(parse_id(artifact), parse_version(version))
+
+
+def find_tags(names: list[str] | tuple[str, ...]) -> tuple[Tag, ...]:
+    """The release tags among a repository's tag names, sorted; other tags are nobody's business here."""
+    found = []
+    for name in names:
+        try:
+            tag = parse_tag(name)
+        except InvalidName:
+            continue
+        if str(tag) == name:
+            found.append(tag)
+    return tuple(sorted(found))

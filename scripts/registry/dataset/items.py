@@ -1,0 +1,75 @@
+"""The items of a dataset version, read from the names in its `.dir` object, and how two versions differ."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+from polars import DataFrame, col
+
+from registry.core.layout import SPLITS
+from registry.core.values import Counts, Diff
+
+_SPLIT = "|".join(SPLITS)
+_ITEM = rf"^({_SPLIT})/([^/]+)/([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\.[a-z]+$"
+_TABLE = rf"^({_SPLIT})/metadata\.csv$"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Items:
+    """A version's items: columns uuid, split, label, md5; `tables` has the md5 of each split's `metadata.csv`.
+
+    `strays` are the files that are neither.
+    """
+
+    frame: DataFrame
+    tables: Mapping[str, str]
+    strays: tuple[str, ...]
+
+
+def read(files: DataFrame) -> Items:
+    """The items of a `.dir` object's files (columns md5, relpath: what `pointers.read_dir` gives)."""
+    parts = col("relpath").str.extract_groups(_ITEM)
+    named = files.select("md5", "relpath", *(parts.struct[place].alias(f"part{place}") for place in range(3)))
+    is_item = col("part2").is_not_null()
+    split = col("part0").cast(pl.Enum(SPLITS)).alias("split")
+    frame = named.filter(is_item).select(col("part2").alias("uuid"), split, col("part1").alias("label"), "md5")
+    rest = named.filter(~is_item).with_columns(col("relpath").str.extract(_TABLE).alias("split"))
+    tables = rest.filter(col("split").is_not_null()).sort("split")
+    strays = rest.filter(col("split").is_null()).sort("relpath")
+    return Items(frame, dict(tables.select("split", "md5").iter_rows()), tuple(strays["relpath"]))
+
+
+def count(frame: DataFrame, split: str = "split", label: str = "label") -> Counts:
+    """How many rows a frame has per split (in the order train, val, test) and class (sorted)."""
+    counted = frame.group_by(split, label).len().sort(split, label)
+    counts: dict[str, dict[str, int]] = {}
+    for name, one, number in counted.iter_rows():
+        counts.setdefault(name, {})[one] = number
+    return counts
+
+
+def repeated(items: Items) -> DataFrame:
+    """The rows of every uuid that stands more than once, sorted by uuid: an item in two splits or under two labels."""
+    return items.frame.filter(col("uuid").is_duplicated()).sort("uuid", "split", "label")
+
+
+def compare(old: Items, new: Items) -> Diff:
+    """How two versions differ, neither of which repeats a uuid."""
+    both = old.frame.join(new.frame, on="uuid", how="full", coalesce=True, suffix="_new").rename(
+        {name: f"{name}_old" for name in ("split", "label", "md5")}
+    )
+    differs = {name: col(f"{name}_old").ne_missing(col(f"{name}_new")) for name in ("split", "label", "md5")}
+    rows = both.filter(pl.any_horizontal(*differs.values())).sort("uuid")
+    in_old, in_new = col("md5_old").is_not_null(), col("md5_new").is_not_null()
+    in_both = rows.filter(in_old & in_new)
+    return Diff(
+        before=count(old.frame),
+        after=count(new.frame),
+        added=count(rows.filter(~in_old), "split_new", "label_new"),
+        removed=count(rows.filter(~in_new), "split_old", "label_old"),
+        relabelled=count(in_both.filter(differs["label"]), "split_new", "label_new"),
+        moved=count(in_both.filter(differs["split"]), "split_new", "label_new"),
+        changed=count(in_both.filter(differs["md5"]), "split_new", "label_new"),
+        rows=rows,
+        tables=dict(old.tables) != dict(new.tables),
+    )

@@ -1,0 +1,162 @@
+"""Running a model version's own evaluate.py on a test set, in a folder of its own, and remembering what came out.
+
+The contract of that program: `python evaluate.py --data DIR --split test --model FILE --metrics FILE --predictions FILE
+--plots DIR`, started in the model's folder. It is code of the version, and runs only where `dvc repro` may run too.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from registry.core import layout, pointers
+from registry.core.atomic_write import write_atomically
+from registry.core.tree import Tree, under
+from registry.core.values import ArtifactId, Output
+from registry.errors import NotFound, Refused, ToolFailed
+from registry.integrations import process
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+FOLDER = ".dvc/tmp/registry"  # ignored by Git
+MEMORY = f"{FOLDER}/trials.1"
+LONGEST = 3600  # seconds
+PROGRAM, PREDICTIONS = "evaluate.py", "predictions.parquet"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What to run: a model's code in a tree, the objects that its training made, and the files of a test set.
+
+    `code` are the paths of its dependencies in the tree. `test` has the columns relpath (below `prepared/`) and md5.
+    """
+
+    artifact: ArtifactId
+    tree: Tree
+    code: tuple[str, ...]
+    made: tuple[Output, ...]
+    test: "DataFrame"
+
+    @property
+    def key(self) -> str:
+        """A digest of all that decides what comes out: code, weights, test set."""
+        code = {path: hashlib.sha256(self.tree.read(path)).hexdigest() for path in self._paths if self._decides(path)}
+        made = {out.path: out.md5 for out in self.made}
+        parts = [str(self.artifact), code, made, self.test.sort("relpath").select("relpath", "md5").rows()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def files(self) -> tuple[tuple[str, bytes], ...]:
+        """The files of the model's folder, and those elsewhere that it depends on."""
+        return tuple((path, self.tree.read(path)) for path in self._paths)
+
+    @property
+    def _paths(self) -> list[str]:
+        places = (str(self.artifact), *self.code)
+        return [one.path for one in self.tree.list() if not one.is_link and any(under(one.path, at) for at in places)]
+
+    def _decides(self, path: str) -> bool:
+        return path.endswith(".py") or any(under(path, at) for at in self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out: `predictions.parquet`, and `metrics.json`."""
+
+    predictions: bytes
+    metrics: bytes
+
+
+def recall(root: Path, trial: Trial) -> Result | None:
+    """What came out when this was run before; None where nobody knows."""
+    files = [root / MEMORY / trial.key / name for name in ("metrics.json", PREDICTIONS)]
+    if not all(file.is_file() for file in files):
+        return None
+    metrics, predictions = (file.read_bytes() for file in files)
+    return Result(predictions, metrics)
+
+
+def run(root: Path, trial: Trial, cache: Path) -> Result:
+    """Run it now, with objects that the cache has, and remember the result.
+
+    Raises NotFound for an object that is not there, ToolFailed, Refused (it wrote no predictions).
+    """
+    with _folder(root) as folder:
+        (folder / "out").mkdir()
+        for path, data in trial.files:
+            _write(folder / path, data)
+        _link_made(trial, cache, folder)
+        for relpath, md5 in trial.test.select("relpath", "md5").iter_rows():
+            _link(cache, md5, folder / "data" / relpath, relpath)
+        _call(trial, folder / str(trial.artifact))
+        result = _collect(folder / "out")
+    for name, data in (("metrics.json", result.metrics), (PREDICTIONS, result.predictions)):
+        write_atomically(root / MEMORY / trial.key / name, data)
+    return result
+
+
+def _call(trial: Trial, model: Path) -> None:
+    if not (model / PROGRAM).is_file():
+        raise NotFound(f"{trial.artifact}/{PROGRAM} does not exist in {trial.tree}")
+    weights = Path(layout.product_path(trial.artifact)).name
+    command = ["python", PROGRAM, "--data", "../../data", "--split", "test", "--model", weights]
+    command += ["--metrics", "../../out/metrics.json", "--predictions", f"../../out/{PREDICTIONS}"]
+    process.run([*command, "--plots", "../../out/plots"], cwd=model, env={"PATH": process.tool_path()}, timeout=LONGEST)
+
+
+def _collect(out: Path) -> Result:
+    if not (out / PREDICTIONS).is_file():
+        raise Refused(f"{PROGRAM} did not write the file of --predictions", fix="see the model template's evaluate.py")
+    metrics = out / "metrics.json"
+    return Result((out / PREDICTIONS).read_bytes(), metrics.read_bytes() if metrics.is_file() else b"{}\n")
+
+
+def reason(error: Exception) -> str:
+    """The last line of what a program said, or an error's first."""
+    lines = (error.stderr if isinstance(error, ToolFailed) else "").strip().splitlines()
+    return (lines[-1].strip() if lines else str(error).splitlines()[0])[:300]
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _folder(root: Path) -> Iterator[Path]:
+    """A folder on the checkout's disk, removed whatever happens inside."""
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root / FOLDER, prefix="evaluate-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _link_made(trial: Trial, cache: Path, folder: Path) -> None:
+    for out in trial.made:
+        if not out.is_dir:
+            _link(cache, out.md5, folder / out.path, out.path)
+            continue
+        listing = cache / pointers.object_key(out.md5)
+        if not listing.is_file():
+            raise NotFound(f"{out.path} is in no store at hand")
+        for md5, relpath in pointers.read_dir(listing.read_bytes(), out.md5).select("md5", "relpath").iter_rows():
+            _link(cache, md5, folder / out.path / relpath, f"{out.path}/{relpath}")
+
+
+def _link(cache: Path, md5: str, place: Path, name: str) -> None:
+    """A symbolic link: a test set takes no room, and the cache may lie on another disk."""
+    target = (cache / pointers.object_key(md5)).absolute()
+    if not target.is_file():
+        raise NotFound(f"{name} ({md5}) is in no store at hand")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    except OSError as error:
+        raise Refused(f"{name} cannot be put beside the model's other files: {error.strerror}") from error

@@ -1,0 +1,106 @@
+"""A report as JSON for programs, closed by `schemas/report.schema.json`."""
+
+import math
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from registry.core import documents
+from registry.core.escaping import plain
+from registry.core.values import Bump, Finding
+from registry.dataset.changes import DatasetChange
+from registry.dataset.contact_sheets import Sheet
+from registry.model.changes import GateResult, ModelChange
+from registry.report import wording
+from registry.report.assemble import Report
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+
+def render(report: Report) -> str:
+    """The whole report as JSON, but for pictures. A number that is none, or is infinite, is null."""
+    return documents.write_json(
+        {
+            "schema": 1,
+            "verdict": report.state.value,
+            "sentence": report.sentence,
+            "checks": _plain(report.tally),
+            "findings": [_finding(one) for one in report.findings],
+            "not_run": [{"check": one.check, **_owner(one), "because": plain(one.not_run)} for one in report.not_run],
+            "datasets": [_dataset(one) for one in report.datasets],
+            "models": [_model(one) for one in report.models],
+            "gates": [_gate(model, one) for model in report.models for one in model.gates],
+            "repeat": _plain(report.repeat),
+        }
+    ).decode()
+
+
+def _owner(one: Any) -> dict[str, str | None]:
+    return {"artifact": str(one.artifact) if one.artifact else None}
+
+
+def _finding(one: Finding) -> dict[str, str | int | None]:
+    return {
+        "check": one.check,
+        **_owner(one),
+        "verdict": one.verdict.value,
+        "message": plain(one.message),
+        "path": plain(one.path),
+        "line": one.line,
+        "fix": plain(one.fix),
+    }
+
+
+def _head(change: DatasetChange | ModelChange) -> dict[str, str | None]:
+    versions = {"old": str(change.old) if change.old else None, "new": str(change.new) if change.new else None}
+    return {"id": str(change.id), "title": change.title, **versions}
+
+
+def _dataset(change: DatasetChange) -> dict[str, Any]:
+    diff, demand = change.diff, change.demand
+    kinds = ("before", "after", "added", "removed", "relabelled", "moved", "changed")
+    return {
+        **_head(change),
+        "question": change.question.value,
+        "queries": list(change.queries),
+        "counts": {kind: _plain(getattr(diff, kind)) for kind in kinds} if diff else None,
+        "tables": diff.tables if diff else None,
+        "demand": {"bump": wording.bump(demand.bump), "what": demand.what, "why": demand.why} if demand else None,
+        **{name: _plain(getattr(change, name)) for name in _rest(change)},
+    }
+
+
+def _model(change: ModelChange) -> dict[str, Any]:
+    return {**_head(change), **{name: _plain(getattr(change, name)) for name in _rest(change)}}
+
+
+def _rest(change: DatasetChange | ModelChange) -> list[str]:
+    """The fields whose JSON is just what they hold."""
+    own = {"id", "title", "old", "new", "question", "queries", "diff", "demand", "gates"}
+    return [field.name for field in fields(change) if field.name not in own]
+
+
+def _gate(model: ModelChange, one: GateResult) -> dict[str, Any]:
+    return {"model": str(model.id), **_plain(one.gate), "held": one.held, "message": one.message, "line": one.line}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: dataclasses become objects, frames lists of rows, NaN and infinity null."""
+    match value:
+        case Bump():
+            return wording.bump(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case str() | int() | None:
+            return value
+        case Sheet():
+            return {name: getattr(value, name) for name in ("name", "title", "total", "shown", "alt")}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "items"):
+        return {key: _plain(one) for key, one in sorted(value.items())}
+    return [_plain(one) for one in (_rows(value) if hasattr(value, "to_dicts") else value)]
+
+
+def _rows(frame: "DataFrame") -> list[dict[str, Any]]:
+    return frame.to_dicts()

@@ -1,0 +1,205 @@
+"""The files that follow from manifests: `dvc.yaml`'s artifacts, CODEOWNERS, the list in README, the heads of cards.
+
+One function says what they should be; `registry check` compares, `registry check --fix` writes.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from textwrap import indent
+from typing import Any
+
+from registry.core import documents, layout, manifests, names, pointers, schema, settings
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, DatasetManifest, Manifest
+from registry.errors import InvalidDocument
+
+DVC = "dvc.yaml"
+OWNERS = "CODEOWNERS"
+LIST = "README.md"
+FILES = (DVC, OWNERS, LIST)
+BEGIN, END = "<!-- artifacts -->\n", "<!-- /artifacts -->"
+
+_NOTE = "by `registry check --fix`: do not edit.\n"
+_ID = rf"(?P<id>(?:datasets|models)/{names.NAME})"
+_HEAD = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
+_KEYS = ("license", "license_name", "pretty_name", "task_categories", "size_categories", "datasets", "library_name")
+
+# The Hub's own ids (huggingface.co/docs/hub/repositories-licenses) are SPDX's in lower case, but for these.
+_HUB_NAMES = {"c-uda-1.0": "c-uda", "lgpllr": "lgpl-lr", "odbl-1.0": "odbl", "odc-by-1.0": "odc-by", "pddl-1.0": "pddl"}
+_HUB_LICENSES = """
+    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc-by-2.0
+    cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0
+    cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0
+    cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gpl-2.0
+    gpl-3.0 isc lgpl-2.1 lgpl-3.0 lgpl-lr lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 osl-3.0 pddl
+    postgresql unlicense wtfpl zlib
+"""
+_SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A file with one row per artifact: how a row is made, how to find one, and what stands around them.
+
+    `around` takes the file as it is, all rows, and the registry's owners, and gives the file as it should be.
+    """
+
+    path: str
+    row: Callable[[Manifest], str]
+    pattern: re.Pattern[str]
+    around: Callable[[str, str, tuple[str, ...]], str]
+
+
+def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str, bytes]:
+    """Path → what should be there, sorted.
+
+    With `only`, the rows and cards of these artifacts are made anew and all other rows are taken as they stand, so that
+    a commit need not read every manifest. A manifest that cannot be read leaves its row and card as they are. Raises
+    InvalidDocument for settings or a card's head that cannot be read.
+    """
+    owners = settings.load(tree).owners
+    found = {str(artifact): artifact for artifact in layout.find(tree)}
+    made = _manifests(tree, [artifact for artifact in found.values() if only is None or artifact in only])
+    files = {}
+    for listing in _LISTINGS:
+        text = tree.read(listing.path).decode(errors="surrogateescape") if tree.has(listing.path) else ""
+        rows = {found[row["id"]]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
+        rows |= {artifact: listing.row(manifest) for artifact, manifest in made.items()}
+        wanted = listing.around(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
+        if wanted:
+            files[listing.path] = wanted.encode(errors="surrogateescape")
+    files |= {layout.card_path(artifact): _card(tree, manifest) for artifact, manifest in made.items()}
+    return dict(sorted(files.items()))
+
+
+def _manifests(tree: Tree, wanted: Collection[ArtifactId]) -> dict[ArtifactId, Manifest]:
+    made = {}
+    for artifact in sorted(wanted):
+        try:
+            made[artifact] = manifests.load(tree, artifact)
+        except InvalidDocument:
+            continue
+    return made
+
+
+# --- lists ------------------------------------------------------------------------------------------------------------
+
+
+def _dvc_row(manifest: Manifest) -> str:
+    described = {
+        "path": layout.product_path(manifest.id),
+        "type": manifest.id.kind.value,
+        "desc": manifest.title,
+        "labels": ["image-classification", manifest.license],
+    }
+    return indent(documents.write_yaml({str(manifest.id): described}).decode(), "  ")
+
+
+def _dvc_file(_: str, rows: str, __: tuple[str, ...]) -> str:
+    return f"# Made from the manifests {_NOTE}" + (f"artifacts:\n{rows}" if rows else "artifacts: {}\n")
+
+
+def _owners_row(manifest: Manifest) -> str:
+    return f"/{manifest.id}/ {' '.join(manifest.owners)}\n"
+
+
+def _owners_file(_: str, rows: str, owners: tuple[str, ...]) -> str:
+    return f"# Made from registry.yaml and the manifests {_NOTE}* {' '.join(owners)}\n{rows}"
+
+
+def _list_row(manifest: Manifest) -> str:
+    owners = " ".join(f"`{owner}`" for owner in manifest.owners)
+    link = f"[{manifest.id}]({layout.card_path(manifest.id)})"
+    return f"| {link} | {manifest.version} | {_escape(manifest.title)} | {owners} |\n"
+
+
+def _list_file(text: str, rows: str, _: tuple[str, ...]) -> str:
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        return text
+    head = "| artifact | version | title | owners |\n| --- | --- | --- | --- |\n"
+    return f"{before}{begin}\n{head}{rows}\n{end}{after}"
+
+
+def _escape(text: str) -> str:
+    """Plain text in Markdown: every character that could start markup gets a backslash."""
+    return re.sub(r"([\\`*_{}\[\]()<>#!|~&@:$])", r"\\\1", text)
+
+
+_LISTINGS = (
+    _Listing(OWNERS, _owners_row, re.compile(rf"^/{_ID}/ .*\n", re.M), _owners_file),
+    _Listing(LIST, _list_row, re.compile(rf"^\| \[{_ID}\]\(.*\n", re.M), _list_file),
+    _Listing(DVC, _dvc_row, re.compile(rf"^  {_ID}:\n(?:    .*\n)+", re.M), _dvc_file),
+)
+
+
+# --- cards ------------------------------------------------------------------------------------------------------------
+
+
+def _card(tree: Tree, manifest: Manifest) -> bytes:
+    path = layout.card_path(manifest.id)
+    text = tree.read(path).decode(errors="surrogateescape") if tree.has(path) else f"# {_escape(manifest.title)}\n"
+    head = _HEAD.match(text)
+    theirs = _read_head(head[1], path) if head else {}
+    ours = _dataset_head(tree, manifest, theirs) if isinstance(manifest, DatasetManifest) else _model_head(manifest)
+    data = {**ours, **{key: value for key, value in theirs.items() if key not in _KEYS}}
+    body = text[head.end() :] if head else f"\n{text}"
+    return f"---\n{documents.write_yaml(data).decode()}---\n{body}".encode(errors="surrogateescape")
+
+
+def _read_head(text: str, path: str) -> Mapping[str, Any]:
+    if not text.strip():
+        return {}
+    # A newline in the place of `---`, so that a fault's line is the line in the card.
+    document = documents.read_yaml(f"\n{text}".encode(errors="surrogateescape"), path)
+    if not isinstance(document.data, dict):
+        raise InvalidDocument(path, "the head between --- and --- is not a mapping", line=2, fix="write `key: value`")
+    return document.data
+
+
+def _dataset_head(tree: Tree, manifest: Manifest, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = _sizes(tree, manifest.id, theirs)
+    return {
+        **_license(manifest.license),
+        "pretty_name": manifest.title,
+        "task_categories": ["image-classification"],
+        **({"size_categories": sizes} if sizes else {}),
+    }
+
+
+def _model_head(manifest: Manifest) -> dict[str, Any]:
+    return {
+        **_license(manifest.license),
+        "pretty_name": manifest.title,
+        "library_name": "pytorch",
+        "datasets": [str(manifest.trained_on)],
+    }
+
+
+def _license(spdx: str) -> dict[str, str]:
+    """The Hub's id of a licence; `other` and its name for one that the Hub does not list."""
+    name = spdx.lower().removesuffix("-only").removesuffix("-or-later")
+    name = _HUB_NAMES.get(name, name)
+    return {"license": name} if name in _HUB_LICENSES.split() else {"license": "other", "license_name": spdx}
+
+
+def _sizes(tree: Tree, artifact: ArtifactId, theirs: Mapping[str, Any]) -> Any:
+    """The size that the pointer tells; nothing before the first build, and what is there where it cannot be read."""
+    path = layout.prepared_pointer(artifact)
+    try:
+        document = documents.read_yaml(tree.read(path), path) if tree.has(path) else None
+        if document is None:
+            return None
+        schema.demand(document, "pointer")
+        build = pointers.parse_build(document)
+    except InvalidDocument:
+        return theirs.get("size_categories")
+    return [_size(build.images)] if build else None
+
+
+def _size(images: int) -> str:
+    """The Hub's size category, such as `1K<n<10K`."""
+    power = min(max(len(str(images)) - 3, 0), len(_SIZES) - 2)
+    return f"{_SIZES[power]}<n<{_SIZES[power + 1]}" if power else "n<1K"

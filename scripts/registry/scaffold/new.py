@@ -1,0 +1,62 @@
+"""Making an artifact's folder from `templates/`: manifest with places to fill, card, and a model's code."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from registry.core.atomic_write import write_atomically
+from registry.core.layout import manifest_path
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, Kind
+from registry.errors import Refused
+
+TEMPLATES = Path(__file__).parent / "templates"
+FILLED = ("dataset.yaml", "model.yaml", "README.md")  # where $name and the like are put in; the rest is copied
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The files to write, by path from the root."""
+
+    artifact: ArtifactId
+    files: Mapping[str, bytes]
+
+    def __str__(self) -> str:
+        return "\n".join(f"write {path}" for path in self.files)
+
+
+def plan(
+    tree: Tree, artifact: ArtifactId, *, owners: tuple[str, ...], title: str = "", trained_on: ArtifactId | None = None
+) -> Plan:
+    """What a new artifact consists of. Raises Refused where its folder has files already, or a model has no dataset."""
+    if there := tree.list(str(artifact)):
+        raise Refused(f"{artifact} exists already: {there[0].path}", fix="choose another name, or edit what is there")
+    if artifact.kind is Kind.MODEL and (not trained_on or not tree.has(manifest_path(trained_on))):
+        fix = f"registry new dataset {trained_on.name if trained_on else artifact.name}, or name one with --trained-on"
+        raise Refused(f"{trained_on or 'its dataset'} does not exist: a model is trained on a dataset", fix=fix)
+    words = {
+        "name": artifact.name,
+        "title": json.dumps(
+            title or artifact.name.replace("_", " ").replace("-", " ").capitalize(), ensure_ascii=False
+        ),
+        "owners": json.dumps(owners),
+        "trained_on": str(trained_on),
+    }
+    folder = TEMPLATES / artifact.kind.value
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return Plan(artifact, {f"{artifact}/{path.name}": _fill(path, words) for path in files})
+
+
+def _fill(path: Path, words: Mapping[str, str]) -> bytes:
+    if path.name not in FILLED:
+        return path.read_bytes()
+    title = json.loads(words["title"]) if path.suffix == ".md" else words["title"]
+    return Template(path.read_text()).substitute(words | {"title": title}).encode()
+
+
+def apply(plan: Plan, root: Path) -> None:
+    """Write the files."""
+    for path, data in plan.files.items():
+        write_atomically(root / path, data)

@@ -1,0 +1,247 @@
+from typing import Any
+
+import pytest
+import yaml
+
+from registry.checks import runner as checks
+from registry.checks.context import Scope
+from registry.core.values import Finding, Verdict
+from support import memory_registries
+from support.memory_registries import Registry, images, uuid
+
+PETS = "datasets/pets"
+MANIFEST, RAW, PREPARED = f"{PETS}/dataset.yaml", f"{PETS}/raw.dvc", f"{PETS}/prepared.dvc"
+CHANGED = {MANIFEST, RAW, PREPARED}
+
+
+def changed(pictures: dict[str, bytes] | None = None, **changes: Any) -> Registry:
+    """A sound registry whose dataset moved to 2.0.0 with these images and keys."""
+    registry = memory_registries.sound()
+    registry.edit(MANIFEST, **{"version": "2.0.0", **changes})
+    if pictures is not None:
+        memory_registries.build(registry, "pets", pictures)
+    registry.derive()
+    return registry
+
+
+def check(registry: Registry, scope: Scope = Scope.STAGED) -> list[Finding]:
+    return registry.check(scope, CHANGED)
+
+
+def edit_pointer(registry: Registry, path: str, *location: str | int, value: object) -> None:
+    """Set a value in a pointer; None removes it."""
+    document = yaml.safe_load(registry.files[path])
+    *parents, last = location
+    place = document
+    for parent in parents:
+        place = place[parent]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    registry.files[path] = memory_registries.dump(document)
+
+
+# --- pointers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("location", "value"),
+    [
+        (("deps",), [{"path": "https://example.com"}]), (("wdir",), ".."), (("frozen",), True),
+        (("outs", 0, "remote"), "evil"), (("outs", 0, "hash"), None), (("outs", 0, "path"), "../raw"),
+        (("outs", 0, "md5"), "0" * 32 + ".tar"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_pointer_that_is_open_is_one_finding(location: tuple[str, ...], value: object) -> None:
+    registry = memory_registries.sound()
+    edit_pointer(registry, RAW, *location, value=value)
+    (finding,) = check(registry)
+    assert (finding.check, finding.path, finding.verdict) == ("pointers", RAW, Verdict.WRONG)
+
+
+@pytest.mark.parametrize(
+    ("location", "value"),
+    [(("outs", 0, "path"), "other"), (("outs", 0, "nfiles"), None), (("outs", 0, "md5"), "0" * 32)],
+    ids=["other-name", "no-count", "a-file"],
+)
+def test_a_pointer_that_does_not_point_to_its_folder(location: tuple[str, ...], value: object) -> None:
+    registry = memory_registries.sound()
+    edit_pointer(registry, PREPARED, *location, value=value)
+    (finding,) = check(registry)
+    assert (finding.check, finding.message) == ("pointers", f"does not point to the folder {PETS}/prepared")
+
+
+# --- build ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_build_from_another_selection() -> None:
+    registry = changed()
+    memory_registries.put_folder(registry, PETS, "raw", {"selection.parquet": b"other rows"}, {})
+    (finding,) = check(registry)
+    assert (finding.check, finding.path, finding.fix) == ("build", PREPARED, f"registry build {PETS}")
+    assert finding.message == "was built from another selection than raw.dvc"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"classes": ["cat", "dog", "fox"]}, {"image": "{uuid}.png"}, {"exclude": {uuid(3): "dark"}}],
+    ids=["classes", "image", "exclude"],
+)
+def test_a_build_by_another_rule(changes: dict[str, Any]) -> None:
+    (finding,) = check(changed(**changes))
+    assert (finding.check, finding.path, finding.line) == ("build", PREPARED, 10)
+    assert finding.message.startswith("was built by another rule")
+
+
+def test_a_dataset_that_is_new_passes_and_is_told_what_comes_next() -> None:
+    registry = Registry()
+    memory_registries.put_dataset(registry)
+    registry.derive()
+    steps = []
+    for path in (PREPARED, RAW):
+        del registry.files[path]
+        registry.derive()
+        outcome = next(one for one in checks.run(registry.gather()) if one.check == "build")
+        steps += [(finding.verdict, finding.fix) for finding in outcome.findings]
+        assert registry.check() == []
+    assert steps == [(Verdict.OK, f"registry build {PETS}"), (Verdict.OK, f"registry select {PETS}")]
+
+
+@pytest.mark.parametrize(("path", "fix"), [(RAW, f"registry select {PETS}"), (PREPARED, f"registry build {PETS}")])
+def test_a_pointer_that_a_release_had_is_missing(path: str, fix: str) -> None:
+    registry = changed()
+    del registry.files[path]
+    registry.derive()
+    (finding,) = check(registry)
+    assert (finding.check, finding.fix) == ("build", fix)
+
+
+def test_a_pointer_that_does_not_say_how_it_was_built() -> None:
+    registry = changed()
+    edit_pointer(registry, PREPARED, "meta", value=None)
+    assert [finding.message for finding in check(registry) if finding.check == "build"] == [
+        "does not say what it was built from"
+    ]
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("location", "value"),
+    [(("meta", "build", "images"), 21), (("outs", 0, "nfiles"), 3), (("meta", "build", "counts", "train", "cat"), 9)],
+    ids=["images", "nfiles", "counts"],
+)
+def test_numbers_that_do_not_agree(location: tuple[str, ...], value: int) -> None:
+    registry = changed()
+    edit_pointer(registry, PREPARED, *location, value=value)
+    (finding,) = check(registry)
+    assert (finding.check, finding.message) == ("items", "images, counts and nfiles do not agree")
+
+
+def test_a_list_that_is_not_what_the_pointer_counts() -> None:
+    registry = changed(images(11))
+    moved = {
+        path.replace("train/cat", "train/dog") if uuid(0) in path else path: data for path, data in images(11).items()
+    }
+    tables = {f"{split}/metadata.csv": b"" for split in ("train", "val")}
+    meta = yaml.safe_load(registry.files[PREPARED])["meta"]
+    memory_registries.put_folder(registry, PETS, "prepared", {**moved, **tables, "test/readme.txt": b""}, meta)
+    messages = [finding.message for finding in check(registry) if finding.check == "items"]
+    assert messages == [
+        "prepared has a file that is neither an image of a class nor a table: test/readme.txt",
+        "counts do not agree with the list of images, which has 21",
+        "not every split has its metadata.csv",
+    ]
+
+
+def test_a_list_that_no_store_has_needs_an_owner_but_does_not_stop_a_commit() -> None:
+    registry = changed(images(11))
+    registry.objects.clear()
+    assert check(registry) == []
+    finding = next(finding for finding in check(registry, Scope.BASE) if finding.check == "items")
+    assert finding.verdict is Verdict.NEEDS_OWNER
+    assert "is in no store at hand" in finding.message
+    assert finding.fix.startswith("registry pull datasets/pets")
+
+
+# --- classes and expectations -----------------------------------------------------------------------------------------
+
+
+def test_a_class_that_the_manifest_does_not_name() -> None:
+    (finding,) = check(changed(images() | {f"train/fox/{uuid(77)}.jpg": b"fox"}))
+    assert (finding.check, finding.path, finding.line) == ("classes", MANIFEST, 17)
+    assert finding.message == "the images have classes that are not named here: fox"
+
+
+def test_a_class_without_an_image_needs_an_owner() -> None:
+    (finding,) = check(changed(images(), classes=["cat", "dog", "fox"]))
+    assert (finding.check, finding.verdict, finding.message) == (
+        "classes",
+        Verdict.NEEDS_OWNER,
+        "no image has the class fox",
+    )
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ({"min_images": 21}, "min_images is 21 but the dataset has 20 images"),
+        ({"max_images": 19}, "max_images is 19 but the dataset has 20 images"),
+        ({"min_per_class": 11}, "min_per_class is 11 but cat has 10, dog has 10"),
+        ({"max_class_share": 0.49}, "max_class_share is 0.49 but cat has 50.0% of the images"),
+        ({"min_images": 20, "max_images": 20, "min_per_class": 10, "max_class_share": 0.5}, None),
+        ({"max_class_share": 1, "min_images": 0, "min_per_class": 0}, None),
+    ],
+    ids=["min", "max", "class", "share", "met", "loose"],
+)  # fmt: skip
+def test_expectations(expected: dict[str, float], message: str | None) -> None:
+    found = check(changed(expectations=expected))
+    assert [(finding.check, finding.line, finding.message) for finding in found] == (
+        [("expectations", 27, message)] if message else []
+    )
+
+
+def test_a_class_without_an_image_has_too_few() -> None:
+    found = check(changed(images(), classes=["cat", "dog", "fox"], expectations={"min_per_class": 1}))
+    assert [finding.message for finding in found if finding.check == "expectations"] == [
+        "min_per_class is 1 but fox has 0"
+    ]
+
+
+def test_expectations_of_a_dataset_without_images() -> None:
+    found = check(changed({}, expectations={"max_class_share": 0.5, "min_images": 1}))
+    assert [finding.message for finding in found if finding.check == "expectations"] == [
+        "min_images is 1 but the dataset has 0 images"
+    ]
+
+
+def test_too_many_rows_without_a_value(tmp_path) -> None:
+    import polars as pl
+
+    columns = {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"type": "string", "nullable": True}}
+    registry = changed(images(), columns=columns, expectations={"max_null_share": {"camera": 0.5}})
+    pl.DataFrame({"camera": ["a", None, None]}).write_parquet(tmp_path / "x")
+    memory_registries.put_folder(registry, PETS, "raw", {"selection.parquet": (tmp_path / "x").read_bytes()}, {})
+    messages = [finding.message for finding in check(registry) if finding.check == "expectations"]
+    assert messages == ["max_null_share is 0.5 but 66.7% of the rows have no camera"]
+
+
+# --- splits -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_image_that_moved_although_the_rule_is_the_same() -> None:
+    moved = {
+        path.replace("train/cat", "test/cat") if uuid(0) in path else path: data for path, data in images().items()
+    }
+    finding = next(finding for finding in check(changed(moved)) if finding.check == "splits")
+    assert finding.message == "1 image moved to another split although the rule is the same"
+    split = {"salt": "other", "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}
+    assert check(changed(moved, split=split)) == []
+
+
+def test_an_image_in_two_places() -> None:
+    finding = next(one for one in check(changed(images() | {f"test/dog/{uuid(0)}.jpg": b"x"})) if one.check == "splits")
+    assert finding.message == f"1 image in two places: {uuid(0)} is in train/cat and test/dog"

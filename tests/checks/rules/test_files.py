@@ -1,0 +1,90 @@
+import pytest
+
+from registry.core.values import Finding
+from support import memory_registries
+
+
+def check(path: str, data: bytes = b"x", links: frozenset[str] = frozenset()) -> list[Finding]:
+    registry = memory_registries.sound()
+    registry.files[path] = data
+    return registry.check(links=links)
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("big.csv", b"a" * 500_001), ("docs/big.png", b"a" * 500_001), ("nul.txt", b"a\0b"), ("x.bin", b"\0"),
+        ("model.onnx", b"text"), ("photo.JPG", b"text"), ("a.tar.gz", b"x"), ("models/pets/old.safetensors", b"x"),
+        ("docs/model.pt", b"\0"), ("docs/nul.txt", b"\0"),
+    ],
+)  # fmt: skip
+def test_what_is_too_big_or_binary(path: str, data: bytes) -> None:
+    (finding,) = check(path, data)
+    assert (finding.check, finding.path) == ("size", path)
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        ("data.csv", b"a" * 500_000), ("docs/flow.png", b"\x89PNG\0"), ("docs/flow.svg", b"<svg/>"),
+        ("tests/x/truncated.jpg", b"\0"), ("text.md", "Größe".encode()), ("models/pets/plots/loss.tsv", b"1\t2\n"),
+    ],
+)  # fmt: skip
+def test_what_git_may_hold(path: str, data: bytes) -> None:
+    assert check(path, data) == []
+
+
+def test_data_in_git_is_one_finding_for_each_folder_however_many_files_it_has() -> None:
+    registry = memory_registries.sound()
+    registry.files |= {f"datasets/pets/prepared/train/cat/{number}.jpg": b"\0" for number in range(1000)}
+    registry.files["datasets/pets/raw/selection.parquet"] = b"\0"
+    one, other = registry.check()
+    assert (one.check, one.path, other.path) == ("data", "datasets/pets/prepared", "datasets/pets/raw")
+    assert one.message.startswith("1,000 files of data in Git")
+    assert "datasets/pets/.gitignore" in one.fix
+
+
+@pytest.mark.parametrize(
+    "path", ["datasets/pets/notes.md", "models/pets/weights", "datasets/dogs", "models/pets/deep/link"]
+)
+def test_a_symbolic_link_in_an_artifact_s_folder(path: str) -> None:
+    (finding,) = check(path, b"/etc/passwd", frozenset({path}))
+    assert (finding.check, finding.path) == ("links", path)
+
+
+def test_a_symbolic_link_elsewhere_is_nobody_s_business() -> None:
+    assert check("docs/latest", b"v2", frozenset({"docs/latest"})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("datasets/pets/a\nb", r"'datasets/pets/a\nb'"), ("x\x1b[31m", r"'x\x1b[31m'"), ("bad\udcff", r"'bad\udcff'"),
+        ("models/pets/tr\u0430in.py", r"'models/pets/tr\u0430in.py'"), ("datasets/pets/a\\b", r"'datasets/pets/a\\b'"),
+        ("datasets/pets/a:b", "'datasets/pets/a:b'"), ("datasets/pets/\u202egnp.exe", r"'datasets/pets/\u202egnp.exe'"),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_not_plain_is_shown_in_ascii(path: str, shown: str) -> None:
+    (finding,) = check(path)
+    assert (finding.check, finding.message) == ("names", f"{shown} is not a plain name")
+
+
+@pytest.mark.parametrize("path", ["docs/Übersicht.md", "models/pets/a b+c=d@e,f~g.txt", "models/pets/.gitignore"])
+def test_names_that_are_plain_enough(path: str) -> None:
+    assert check(path) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["evil.dvc", "dvc.lock", "sub/dvc.yaml", "datasets/pets/more.dvc", "datasets/pets/dvc.yaml",
+     "datasets/pets/deep/raw.dvc", "models/pets/weights.dvc", "models/pets/deep/dvc.yaml", "models/pets/raw.dvc",
+     ".github/dvc.yaml"],
+)  # fmt: skip
+def test_a_file_that_dvc_would_obey_where_none_belongs(path: str) -> None:
+    (finding,) = [one for one in check(path, b"outs: []\n") if one.check == "dvc-files"]
+    assert (finding.path, finding.fix) == (path, "remove it")
+
+
+@pytest.mark.parametrize("path", ["scripts/templates/dvc.yaml", "tests/examples/x.dvc"])
+def test_templates_and_examples_of_them_are_code(path: str) -> None:
+    assert check(path) == []

@@ -1,0 +1,253 @@
+from typing import Any
+
+import pytest
+import yaml
+
+from registry.checks.context import Scope
+from registry.checks.runner import run
+from registry.core.values import Finding, Verdict
+from support import memory_registries
+from support.memory_registries import Registry, images
+
+MODEL = "models/pets"
+MANIFEST, PIPELINE, LOCK, METRICS = (
+    f"{MODEL}/{name}" for name in ("model.yaml", "dvc.yaml", "dvc.lock", "metrics.json")
+)
+CHANGED = {MANIFEST, PIPELINE, LOCK, METRICS}
+
+
+def changed(**changes: Any) -> Registry:
+    """A sound registry whose model moved to 2.0.0 with these keys."""
+    registry = memory_registries.sound()
+    registry.edit(MANIFEST, **{"version": "2.0.0", **changes})
+    registry.derive()
+    return registry
+
+
+def with_stage(path: str = PIPELINE, **changes: Any) -> Registry:
+    registry = changed()
+    document = yaml.safe_load(registry.files[path])
+    document["stages"]["train"].update(changes)
+    registry.files[path] = memory_registries.dump(document)
+    return registry
+
+
+def check(registry: Registry, scope: Scope = Scope.BASE) -> list[Finding]:
+    return registry.check(scope, CHANGED)
+
+
+# --- pipeline ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"deps": ["https://example.com/x"]}, "is not allowed here"),
+        ({"deps": ["../../../x"]}, "../../../x lies outside the registry"),
+        ({"deps": ["../../${trained_on}/../../../x"]}, "lies outside the registry"),
+        ({"wdir": "../.."}, "unknown key 'wdir'"),
+        ({"frozen": True}, "unknown key 'frozen'"),
+        ({"outs": ["../other/model.safetensors"]}, "is not allowed here"),
+        ({"outs": [{"model.safetensors": {"remote": "evil"}}]}, "unknown key 'remote'"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_pipeline_that_reaches_out_is_one_finding(changes: dict[str, Any], message: str) -> None:
+    (finding,) = check(with_stage(**changes))
+    assert (finding.check, finding.path, finding.verdict) == ("pipeline", PIPELINE, Verdict.WRONG)
+    assert message in finding.message
+    assert finding.line
+
+
+def test_a_variable_that_nobody_defines_could_be_defined_by_the_parameters() -> None:
+    registry = changed()
+    document = yaml.safe_load(registry.files[PIPELINE])
+    del document["vars"]
+    registry.files[PIPELINE] = memory_registries.dump(document)
+    (finding,) = check(registry)
+    assert finding.message == "../../${trained_on}/prepared needs `vars: [model.yaml:trained_on]`"
+
+
+ENTRY = {"path": "x", "hash": "md5", "md5": "0" * 32, "size": 1}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ENTRY | {"path": "https://example.com/x"},
+        ENTRY | {"path": "../../../x"},
+        ENTRY | {"repo": {"url": "x"}},
+        {"path": "x", "etag": "x"},
+    ],
+    ids=["url", "outside", "repo", "etag"],
+)
+def test_a_lock_that_reaches_out(entry: dict[str, Any]) -> None:
+    found = check(with_stage(LOCK, deps=[entry]))
+    assert {(finding.check, finding.path) for finding in found} == {("pipeline", LOCK)}
+
+
+def test_an_output_outside_the_model() -> None:
+    entry = {"path": "../other/model.safetensors", "hash": "md5", "md5": "0" * 32, "size": 1}
+    (finding,) = check(with_stage(LOCK, outs=[entry]))
+    assert finding.message == "the output models/other/model.safetensors lies outside models/pets"
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_dataset_must_exist() -> None:
+    (finding,) = check(changed(trained_on="datasets/birds"))
+    assert (finding.check, finding.line, finding.message) == (
+        "trained-on",
+        9,
+        "trained_on: datasets/birds does not exist",
+    )
+
+
+def test_a_model_that_was_trained_on_another_dataset() -> None:
+    registry = changed(trained_on="datasets/birds")
+    memory_registries.put_dataset(registry, "birds")
+    registry.derive()
+    (finding,) = check(registry)
+    assert (finding.check, finding.message) == ("training", "was not trained on datasets/birds/prepared")
+
+
+def test_a_model_that_is_new_passes() -> None:
+    registry = changed()
+    registry.releases.clear()
+    for path in (LOCK, METRICS):
+        del registry.files[path]
+    assert check(registry) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "what"),
+    [
+        (f"{MODEL}/train.py", b"print('other')\n", "train.py"),
+        (f"{MODEL}/params.yaml", b"architecture: resnet\nepochs: 3\n", "the parameters"),
+        (f"{MODEL}/params.yaml", b"epochs: 3\n", "the parameters"),
+        (f"{MODEL}/params.yaml", b"[", "the parameters"),
+    ],
+    ids=["code", "value", "gone", "broken"],
+)
+def test_a_training_of_another_time_is_wrong_on_a_branch_and_told_at_a_commit(
+    path: str, data: bytes, what: str
+) -> None:
+    registry = changed()
+    registry.files[path] = data
+    for scope, verdict in (
+        (Scope.BASE, Verdict.WRONG),
+        (Scope.ALL, Verdict.WRONG),
+        (Scope.STAGED, Verdict.NEEDS_OWNER),
+    ):
+        (finding,) = check(registry, scope)
+        assert (finding.check, finding.verdict) == ("training", verdict)
+        assert (finding.message, finding.fix) == (
+            f"was trained before a change of {what}",
+            "dvc repro models/pets/dvc.yaml",
+        )
+
+
+@pytest.mark.parametrize(
+    "command", ["python train.py --data ../../${trained_on}/prepared --fast", ["python a.py", "python b.py"]]
+)
+def test_another_command_is_another_training(command: str | list[str]) -> None:
+    (finding,) = check(with_stage(cmd=command))
+    assert finding.message == "was trained before a change of the command of train"
+
+
+def test_code_that_is_gone() -> None:
+    registry = changed()
+    del registry.files[f"{MODEL}/train.py"]
+    (finding,) = check(registry)
+    assert finding.message == "was trained before a change of train.py"
+
+
+def test_a_dataset_that_moved_on_without_its_model_needs_an_owner() -> None:
+    registry = memory_registries.sound()
+    registry.edit("datasets/pets/dataset.yaml", version="1.1.0")
+    memory_registries.build(registry, "pets", images(12))
+    registry.derive()
+    (finding,) = registry.check(Scope.BASE, {"datasets/pets/dataset.yaml", "datasets/pets/prepared.dvc"})
+    assert (str(finding.artifact), finding.check, finding.verdict) == (MODEL, "training", Verdict.NEEDS_OWNER)
+    assert [one.verdict for one in check(registry)] == [Verdict.WRONG]
+
+
+# --- outputs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'{"accuracy": 0.99}', "is not what the training wrote"),
+        (b'{"accuracy": NaN}', "not valid JSON: NaN is not JSON"),
+        (b"[1, 2]", "not a mapping of names to numbers"),
+        (b"{", "not valid JSON"),
+        (b'{"a": ' * 100 + b"1" + b"}" * 100, "nested deeper than 32"),
+    ],
+    ids=["by-hand", "nan", "list", "broken", "deep"],
+)
+def test_metrics_that_are_not_the_training_s(data: bytes, message: str) -> None:
+    registry = changed()
+    registry.files[METRICS] = data
+    (finding,) = check(registry)
+    assert (finding.check, finding.path) == ("outputs", METRICS)
+    assert message in finding.message
+
+
+def test_a_training_without_metrics() -> None:
+    registry = changed()
+    del registry.files[METRICS]
+    (finding,) = check(registry)
+    assert (finding.check, finding.message) == ("outputs", "metrics.json is missing")
+
+
+# --- gates ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ({"metric": "accuracy", "min": 0.95}, "accuracy is 0.9, below the gate's min of 0.95"),
+        ({"metric": "accuracy", "max": 0.85}, "accuracy is 0.9, above the gate's max of 0.85"),
+        ({"metric": "per_class.cat.f1", "min": 0.85}, "per_class.cat.f1 is 0.8, below the gate's min of 0.85"),
+        ({"metric": "recall", "min": 0.1}, "recall is not in metrics.json, which has accuracy, per_class.cat.f1"),
+        ({"metric": "accuracy", "min": 0.9, "max": 0.9}, None),
+        ({"metric": "f1", "class": "cat", "min": 0.85}, "per_class.cat.f1 is 0.8, below the gate's min of 0.85"),
+    ],
+    ids=["min", "max", "name", "missing", "met", "class"],
+)
+def test_gates(gate: dict[str, Any], message: str | None) -> None:
+    found = check(changed(gates=[{"metric": "accuracy", "min": 0}, gate]))
+    assert [(finding.check, finding.line, finding.message) for finding in found] == (
+        [("gates", 14, message)] if message else []
+    )
+    at_commit = check(changed(gates=[gate]), Scope.STAGED)
+    assert [finding.verdict for finding in at_commit] == ([Verdict.NEEDS_OWNER] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("gate", "what"),
+    [
+        ({"metric": "accuracy", "no_worse_than": "base"}, "accuracy against the base"),
+        ({"metric": "accuracy", "slice": {"camera": "X"}, "min": 0.5}, "accuracy where camera is X"),
+    ],
+)
+def test_what_needs_predictions_is_not_judged_here(gate: dict[str, Any], what: str) -> None:
+    outcomes = run(changed(gates=[gate]).gather(Scope.BASE, CHANGED))
+    (finding,) = (finding for outcome in outcomes if outcome.check == "gates" for finding in outcome.findings)
+    assert finding.verdict is Verdict.OK
+    assert finding.message == f"the gate on {what} is not judged here"
+    assert "registry report" in finding.fix
+
+
+@pytest.mark.parametrize("value", ["null", "1e999", "-1e999", "true", '"0.99"', "[0.99]"])
+def test_what_is_not_a_number_keeps_no_gate(value: str) -> None:
+    registry = changed(gates=[{"metric": "accuracy", "min": -1, "max": 2}])
+    registry.files[METRICS] = f'{{"accuracy": {value}}}'.encode()
+    document = yaml.safe_load(registry.files[LOCK])
+    document["stages"]["train"]["outs"][0] = memory_registries.entry(registry, MODEL, "metrics.json")
+    registry.files[LOCK] = memory_registries.dump(document)
+    (finding,) = check(registry)
+    assert finding.check == "gates"
+    assert finding.message.endswith("which is not a number")

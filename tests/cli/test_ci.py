@@ -1,0 +1,110 @@
+"""What the workflows type to tell GitHub something: the gate's status, the issue on drift, what is asked again."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.release import drift_issue
+from registry.report.markdown import WATERMARK
+from support import repositories, selections
+from support.repositories import Run, origin
+from support.servers.github import GitHub, serve
+from support.servers.github_state import say
+
+COMMIT = "1" * 40
+URL = "https://github.com/acme/registry/actions/runs/7"
+
+
+@pytest.fixture
+def hub(merged_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """`merged_model`'s origin, as GitHub has it."""
+    with serve(GitHub(origin=origin(merged_model))) as running:
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def test_the_gate_is_what_the_report_says(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"verdict": "blocked", "sentence": "12 images were removed. " * 20}))
+    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, "--url", URL)
+    assert (done.code, done.out) == (0, "state=failure\n")
+    assert hub.status_of(COMMIT) == {"registry/gate": "failure"}
+    [status] = hub.statuses
+    assert status["target_url"] == URL
+    assert status["description"].startswith("blocked: 12 images were removed.")
+    assert len(status["description"]) == 140
+
+
+def test_the_gate_is_closed_when_a_job_before_failed(
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"verdict": "ready", "sentence": "fine"}))
+    jobs = ("--job", "validate=success", "--job", "train=cancelled")
+    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, *jobs)
+    assert done.out == "state=failure\n"
+    assert hub.statuses[0]["description"] == "train: cancelled (ready: fine)"
+
+
+def test_a_report_that_is_none_sets_nothing(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("<html>")
+    done = run_registry(merged_model, "ci", "gate", str(tmp_path / "report.json"), "--commit", COMMIT)
+    assert done.refused("no report")
+    assert hub.statuses == []
+
+
+def test_the_report_that_is_there_says_that_a_new_one_is_made(
+    hub: GitHub, merged_model: Path, run_registry: Run
+) -> None:
+    hub.add_pull("change")
+    assert run_registry(merged_model, "ci", "stale", "1", "--head", COMMIT, "--url", URL).code == 0  # there is none
+    for number in range(105):
+        say(hub, 1, f"line {number}")
+    said = [say(hub, 1, text) for text in (f"## Ready\n\nfine\n\n{WATERMARK}\n\n![](cml)", f"ours: {WATERMARK}")]
+    said[1]["user"] = {"login": "ada", "id": 7, "type": "User"}
+    for commit in (COMMIT, "2" * 40):
+        assert run_registry(merged_model, "ci", "stale", "1", "--head", commit, "--url", URL).code == 0
+        stale = f"> **Stale**: [a run]({URL}) is making the report of {commit[:10]}."
+        assert said[0]["body"] == f"{stale}\n\n## Ready\n\nfine\n\n{WATERMARK}\n\n![](cml)"
+    assert hub.made() == ["PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}"] * 2
+    assert run_registry(merged_model, "ci", "stale", "2", "--head", COMMIT, "--url", URL).refused("HTTP 404")
+
+
+def test_drift_is_one_issue_that_is_kept_current(
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    for words in ("missing: 2 objects", "missing: 3 objects @acme/everybody"):
+        (tmp_path / "fsck.txt").write_text(f"{words}\n")
+        assert run_registry(merged_model, "ci", "drift", str(tmp_path), "--url", URL).code == 0
+    [issue] = hub.issues
+    assert issue["title"] == drift_issue.TITLE
+    assert issue["labels"] == [{"name": "drift"}]
+    assert "### `registry fsck`\n\n~~~~text\nmissing: 3 objects @acme/everybody\n~~~~" in issue["body"]
+    assert URL in issue["body"]
+
+
+def test_an_issue_without_words_leads_to_the_run(tmp_path: Path) -> None:
+    assert "No check could say what" in drift_issue.body(tmp_path / "nowhere", URL)
+
+
+def test_an_issue_stays_short_and_its_block_closed(tmp_path: Path) -> None:
+    (tmp_path / "fsck.txt").write_text("~~~~\n" + "x" * 100_000 + "\nthe end")
+    (tmp_path / "reproduce.txt").write_text("~" * 100_000)
+    words = drift_issue.body(tmp_path, URL)
+    assert len(words) < 65_536
+    assert words.count("~~~~") == 4
+    assert "the end\n~~~~" in words
+
+
+def test_only_datasets_with_a_query_are_asked_again(built_dataset: Path, run_registry: Run) -> None:
+    assert run_registry(built_dataset, "ci", "questions").out == "datasets=[]\n"
+    folder = built_dataset / "datasets/photos"
+    folder.mkdir()
+    (folder / "dataset.yaml").write_bytes(selections.text())
+    repositories.commit(built_dataset, "photos")
+    assert run_registry(built_dataset, "ci", "questions").out == 'datasets=["datasets/photos"]\n'
+    assert run_registry(built_dataset, "ci", "questions", "datasets/pets").out == 'datasets=["datasets/pets"]\n'
+    assert run_registry(built_dataset, "ci", "questions", "../x").refused()

@@ -1,0 +1,180 @@
+import math
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.core import documents
+from registry.core.documents import read_json, read_yaml, write_json, write_yaml
+from registry.errors import InvalidDocument
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+looks_like_a_number = st.from_regex(r"[-+]?[0-9][0-9eE.xob_:-]{0,8}", fullmatch=True)
+scalars = st.one_of(
+    texts,
+    looks_like_a_number,
+    st.sampled_from(["no", "true", "null", "~", "", "2024-01-01", "<<", "=", "- x", "a: b", "#"]),
+    st.booleans(),
+    st.none(),
+    st.integers(-(10**38), 10**38),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+data = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
+)
+
+
+@given(st.dictionaries(texts, data, min_size=1, max_size=4))
+def test_yaml_is_read_as_it_was_written(value: dict[str, object]) -> None:
+    assert read_yaml(write_yaml(value), "x").data == value
+
+
+@given(data)
+def test_json_is_read_as_it_was_written(value: object) -> None:
+    assert read_json(write_json(value), "x") == value
+
+
+def fault_of(read: Callable[[bytes, str], object], blob: bytes) -> InvalidDocument | None:
+    try:
+        read(blob, "x")
+    except InvalidDocument as error:
+        return error
+    return None
+
+
+@given(st.binary(max_size=200))
+def test_whatever_the_bytes_are_they_are_read_or_refused(blob: bytes) -> None:
+    for read in (read_yaml, read_json):
+        error = fault_of(read, blob)
+        assert error is None or error.path == "x"
+
+
+@given(st.text(alphabet="[]{}:,-&*!|>'\"#%@ \n\tab01.~<?", max_size=60))
+def test_every_line_that_is_named_exists(text: str) -> None:
+    last = text.count("\n") + 1
+    error = fault_of(read_yaml, text.encode())
+    named = read_yaml(text.encode(), "x").lines.values() if error is None else [error.line or 1]
+    assert all(1 <= line <= last for line in named)
+
+
+def refuse(text: str | bytes) -> InvalidDocument:
+    with pytest.raises(InvalidDocument) as caught:
+        read_yaml(text if isinstance(text, bytes) else text.encode(), "x.yaml")
+    return caught.value
+
+
+# --- YAML -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"), ("on", "on"), ("2024-01-01", "2024-01-01"), ("1:30", "1:30"), ("1_000", "1_000"), ("0b1", "0b1"),
+        ("010", 10), ("0o10", 8), ("0x10", 16), ("1e3", 1000.0), (".5", 0.5), ("true", True), ("~", None), ("", None),
+        (".inf", math.inf),
+    ],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
+    assert read_yaml(f"key: {text}".encode(), "x").data == {"key": value}
+
+
+def test_every_key_is_a_text() -> None:
+    assert read_yaml(b"1: a\ntrue: b\n~: c\n", "x").data == {"1": "a", "true": "b", "~": "c"}
+
+
+def test_lines_are_those_of_keys_and_items() -> None:
+    document = read_yaml(b"a: 1\nb:\n  - x\n  -\n    c: 2\n", "x")
+    assert dict(document.lines) == {(): 1, ("a",): 1, ("b",): 2, ("b", 0): 3, ("b", 1): 5, ("b", 1, "c"): 5}
+    assert document.line(("b", 1, "c", "deeper")) == 5
+    assert document.line(("nowhere",)) == 1
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    assert refuse("a: 1\nb: 2\na: 3\n").line == 3
+    assert "stands twice" in str(refuse('{1: x, "1": y}'))
+
+
+def test_a_billion_laughs_are_refused_before_they_are_built() -> None:
+    lines = ["a0: &a0 [lol, lol]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))]
+    assert "anchors and aliases" in str(refuse("\n".join(lines)))
+
+
+def test_tags_that_make_objects_are_refused() -> None:
+    assert "is not allowed" in str(refuse("a: !!python/object/apply:os.system [ls]"))
+    assert "is not allowed" in str(refuse("a: ! x"))
+    assert "is not allowed" in str(refuse("!!set {a, b}"))
+
+
+@pytest.mark.parametrize("opener", ["[", "{a: ", "- ", "? "])
+def test_deep_nesting_is_refused_however_deep(opener: str) -> None:
+    assert "nested deeper than 32" in str(refuse(opener * 100_000))
+
+
+def test_a_hundred_megabytes_are_refused_unread() -> None:
+    error = refuse(b"a: " + b"x" * 100_000_000)
+    assert "100,000,003 bytes are too many" in error.message
+    assert "data belongs in DVC" in error.fix
+
+
+def test_a_number_of_a_thousand_digits_is_refused_with_its_line() -> None:
+    assert refuse("a: 1\nb: " + "9" * 1000).line == 2
+    assert refuse("a: 1\nb: 0x" + "f" * 1000).line == 2
+
+
+def test_nan_is_refused_with_its_line() -> None:
+    error = refuse("a: 1\nb: .NaN")
+    assert (error.line, error.fault) == (2, "not valid YAML: .NaN is not a number that can be compared")
+
+
+def test_faults_of_bytes_have_a_line() -> None:
+    assert (refuse(b"a: 1\nb: \xff\n").line, refuse(b"a: 1\nb: \0\n").line) == (2, 2)
+    assert "save the file as UTF-8" in str(refuse("a: ä".encode("utf-16")))
+    assert refuse(b"a: 1\nb: \0\n").fault == "not valid YAML: the character U+0000 is not allowed"
+
+
+def test_other_faults() -> None:
+    assert "the file is empty" in str(refuse(""))
+    assert "the file is empty" in str(refuse("# only words\n"))
+    assert "another document" in str(refuse("a: 1\n---\nb: 2\n"))
+    assert "a key must be a text" in str(refuse("? [a, b]\n: c\n"))
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1, "a": 2}', "a key stands twice"),
+        ('{"a": NaN}', "NaN is not JSON"),
+        ('{"a": -Infinity}', "-Infinity is not JSON"),
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "recursion"),
+        ("1" * 10_000, "Exceeds the limit"),
+        ("\ufeff{}", "BOM"),
+    ],
+)
+def test_json_that_is_ambiguous_or_hostile_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(InvalidDocument, match=fault):
+        read_json(text.encode(), "x.json")
+
+
+def test_a_fault_of_json_has_its_line() -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        read_json(b'{\n"a": 1,\n"b": }', "x.json")
+    assert caught.value.line == 3
+
+
+def test_nan_is_not_written_as_json() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json({"a": math.nan})
+
+
+# --- editing ----------------------------------------------------------------------------------------------------------
+
+
+def test_editing_keeps_comments_order_and_quotes() -> None:
+    old = b'# words\nversion: 1.0.0 # now\nowners: ["@a"]\nsource: {look: 3}\n'
+    new = documents.edit_yaml(old, {("version",): "2.0.0", ("exclude", "x"): "why"})
+    assert new == b'# words\nversion: 2.0.0 # now\nowners: ["@a"]\nsource: {look: 3}\nexclude:\n  x: why\n'

@@ -1,0 +1,339 @@
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image, ImageDraw
+
+from registry.core import manifests, names
+from registry.core.tree import DictTree
+from registry.core.values import Bump, Selection, Version
+from registry.dataset import diff, provenance
+from registry.dataset.changes import DatasetChange, Question
+from registry.dataset.diff import Objects
+from registry.dataset.distribution import sentence
+from registry.errors import NotFound
+from support import memory_registries, repositories
+from support.memory_registries import Registry, uuid
+from support.repositories import Run
+
+PETS = "datasets/pets"
+MANIFEST, RAW, PREPARED = (f"{PETS}/{name}" for name in ("dataset.yaml", "raw.dvc", "prepared.dvc"))
+COLUMNS = {
+    "uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"type": "string", "nullable": True},
+}  # fmt: skip
+Item = tuple[str, str, str, bytes]  # split, label, camera, image
+
+
+def items(number: int = 120) -> dict[int, Item]:
+    """Cats and dogs by turns, every sixth from an XT-3, the others from three cameras; eight of ten in train."""
+    splits = {8: "val", 9: "test"}
+    return {
+        row: (
+            splits.get(row % 10, "train"),
+            "cat" if row % 2 else "dog",
+            "XT-3" if row % 6 == 0 else f"c{row % 4}",
+            f"image {row}".encode(),
+        )
+        for row in range(number)
+    }
+
+
+def put(
+    registry: Registry, rows: Mapping[int, Item], *, rows_hash: str = "same", query: object = None, **changes: object
+) -> None:
+    """`datasets/pets` with these items, as `select` and `build` write it."""
+    memory_registries.put_dataset(registry, "pets", {}, columns=COLUMNS, **changes)
+    files: dict[str, bytes] = {}
+    for split in repositories.SPLITS:
+        part = sorted(
+            (label, uuid(row), camera, data) for row, (one, label, camera, data) in rows.items() if one == split
+        )
+        files |= {f"{split}/{label}/{name}.jpg": data for label, name, _, data in part}
+        lines = (f"{label}/{name}.jpg,{label},{name},{camera}\n" for label, name, camera, _ in part)
+        if part:
+            files[f"{split}/metadata.csv"] = ("file_name,label,uuid,camera\n" + "".join(lines)).encode()
+    memory_registries.put_folder(registry, PETS, "prepared", files, {})
+    manifest = manifests.load(DictTree(registry.files), names.parse_id(PETS))
+    asked = provenance.question_hash(manifest, query)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    selection = Selection(len(rows), rows_hash, asked, "looker", at, query=query)
+    memory_registries.put_folder(
+        registry, PETS, "raw", {"selection.parquet": rows_hash.encode()}, provenance.to_meta(selection)
+    )
+
+
+def compare(
+    registry: Registry, before: Mapping[str, bytes], *, notes: Path = Path("/nowhere"), near: int | None = None
+) -> tuple[DatasetChange, ...]:
+    objects = Objects(registry.objects.get, notes, sheets=near is not None, near_duplicates=near)
+    return diff.compare(DictTree(before), DictTree(registry.files), objects)
+
+
+def change(rows: Mapping[int, Item], new: Mapping[int, Item], **changes: object) -> DatasetChange:
+    """What became of `datasets/pets` 1.0.0."""
+    registry = Registry()
+    put(registry, rows)
+    before = dict(registry.files)
+    put(registry, new, **{"rows_hash": "other", **changes})
+    (found,) = compare(registry, before)
+    return found
+
+
+# --- items ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_camera_that_is_removed_is_told_with_what_it_demands() -> None:
+    rows = items()
+    found = change(rows, {row: item for row, item in rows.items() if item[2] != "XT-3"}, version="1.1.0")
+    assert [sentence(one) for one in found.concentrations if one.column == "camera"] == [
+        "100% of the removed images are camera=XT-3, 6.0 times their share"
+    ]
+    assert found.diff.removed == {"train": {"dog": 16}, "val": {"dog": 4}}
+    assert (found.demand.bump, found.declared, found.question) == (Bump.MAJOR, Bump.MINOR, Question.ANSWER)
+    assert (found.old, found.new, found.unknown) == (Version(1, 0, 0), Version(1, 1, 0), "")
+    assert found.bytes_after < found.bytes_before
+    assert [shift.column for shift in found.shifts] == ["camera"]
+
+
+def test_labels_and_splits_that_change_are_counted_by_where_from_and_where_to() -> None:
+    rows = items()
+    moved = {row: ("test", *rows[row][1:]) for row in range(1, 8)}
+    relabelled = {row: (rows[row][0], "cat", *rows[row][2:]) for row in (10, 12)}
+    found = change(rows, {**rows, **moved, **relabelled})
+    assert found.transitions.rows() == [("label", "dog", "cat", 2), ("split", "train", "test", 7)]
+    assert "label" not in {one.column for one in found.concentrations if one.kind == "relabelled"}
+
+
+def test_the_first_version_and_a_removed_dataset() -> None:
+    registry = Registry()
+    empty = dict(registry.files)
+    put(registry, items(20))
+    (first,) = compare(registry, empty)
+    assert (first.old, first.new, first.question) == (None, Version(1, 0, 0), Question.FIRST)
+    assert (sum(map(len, first.diff.added.values())), first.demand, first.concentrations) == (4, None, ())
+    there, registry.files = registry.files, empty
+    (gone,) = compare(registry, there)
+    assert (gone.old, gone.new, gone.bytes_after) == (Version(1, 0, 0), None, 0)
+    assert gone.title == "Pets at home"
+    assert gone.diff.removed == first.diff.added
+
+
+def test_words_alone_read_no_object() -> None:
+    registry = Registry()
+    put(registry, items(20))
+    before = dict(registry.files)
+    registry.edit(MANIFEST, version="1.0.1", description="Other words.", owners=["@acme/data"])
+    registry.files[f"{PETS}/README.md"] = b"# Pets, in other words\n"
+    registry.objects.clear()
+    (found,) = compare(registry, before)
+    assert found.words == ("description", "owners", "README.md")
+    assert (found.question, found.diff, found.unknown) == (Question.SAME, None, "")
+    assert (found.demand.bump, found.declared) == (Bump.PATCH, Bump.PATCH)
+
+
+def test_what_does_not_differ_is_not_told_and_what_is_nowhere_cannot_be_asked_for() -> None:
+    registry = Registry()
+    put(registry, items(20))
+    assert compare(registry, dict(registry.files)) == ()
+    tree, objects = DictTree(registry.files), Objects({}.get, Path("/nowhere"))
+    with pytest.raises(NotFound, match="datasets/birds"):
+        diff.compare(tree, tree, objects, names.parse_id("datasets/birds"))
+
+
+@pytest.mark.parametrize("gone", ["old", "new"])
+def test_a_list_that_is_nowhere_is_said(gone: str) -> None:
+    registry = Registry()
+    put(registry, items(20))
+    before = dict(registry.files)
+    put(registry, items(30), version="1.1.0")
+    files = before if gone == "old" else registry.files
+    md5 = yaml.safe_load(files[PREPARED])["outs"][0]["md5"]
+    del registry.objects[md5]
+    (found,) = compare(registry, before)
+    assert found.unknown == f"the object {md5} is in no store at hand"
+    assert (found.diff, found.new, found.demand.bump) == (None, Version(1, 1, 0), Bump.MINOR)
+
+
+def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
+    rows = items(20)
+    registry = Registry()
+    put(registry, rows)
+    before = dict(registry.files)
+    put(registry, {row: item for row, item in rows.items() if row % 6}, version="2.0.0")
+    table = next(md5 for md5, data in registry.objects.items() if data.startswith(b"file_name"))
+    for data, words in ((None, "is in no store at hand"), (b"file_name,\xff\n", "a metadata.csv cannot be read")):
+        registry.objects |= {table: data}
+        (found,) = compare(registry, before)
+        assert words in found.unknown
+        assert (found.diff.removed["train"], found.demand.bump, found.shifts) == ({"dog": 3}, Bump.MAJOR, ())
+
+
+def test_a_manifest_that_nobody_can_read_is_said_with_its_line() -> None:
+    registry = Registry()
+    put(registry, items(20))
+    before = dict(registry.files)
+    registry.edit(MANIFEST, classes=[])
+    (found,) = compare(registry, before)
+    line = next(n for n, text in enumerate(registry.files[MANIFEST].splitlines(), 1) if text.startswith(b"classes"))
+    assert found.unknown.startswith(f"{MANIFEST}:{line}: ")
+    assert (found.old, found.new, found.diff) == (Version(1, 0, 0), Version(1, 0, 0), None)
+    assert found.title == "Pets at home"
+
+
+def test_the_same_bytes_in_two_splits_are_found() -> None:
+    rows = items()
+    found = change(rows, {**rows, 500: ("test", "cat", "c1", rows[1][3]), 501: ("train", "cat", "c1", rows[2][3])})
+    pairs = [(one.first, one.second, one.first_split, one.second_split, one.exact) for one in found.twins]
+    assert pairs == [(uuid(1), uuid(500), "train", "test", True), (uuid(2), uuid(501), "train", "train", True)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "bump"),
+    [
+        ("1.2.3", "2.0.0", Bump.MAJOR), ("1.2.3", "1.3.0", Bump.MINOR), ("1.2.3", "1.2.4", Bump.PATCH),
+        ("1.2.3", "1.2.3", Bump.NONE), ("2.0.0", "1.9.9", Bump.NONE),
+    ],
+)  # fmt: skip
+def test_the_declared_bump(old: str, new: str, bump: Bump) -> None:
+    assert diff.declared(names.parse_version(old), names.parse_version(new)) is bump
+
+
+# --- the question -----------------------------------------------------------------------------------------------------
+
+QUERY = {"looker": {"model": "photos", "view": "images", "filters": {"images.quality": ">=3"}}}
+
+
+def asked(old: object, new: object, **more: object) -> DatasetChange:
+    """The change from one source to another; `more` goes to the second `put`."""
+    registry = Registry()
+    put(registry, items(20), source=old, query=more.pop("old_query", None))
+    before = dict(registry.files)
+    put(registry, items(20), source=new, **more)
+    (found,) = compare(registry, before)
+    return found
+
+
+def test_a_filter_that_changed_is_told_as_lines() -> None:
+    other = {"looker": {**QUERY["looker"], "filters": {"images.quality": ">=4", "images.label": "cat,dog"}}}
+    found = asked(QUERY, other)
+    old, new = (set(text.splitlines()) for text in found.queries)
+    assert found.question is Question.CHANGED
+    assert old - new == {"filter images.quality: >=3"}
+    assert new - old == {"filter images.quality: >=4", "filter images.label: cat,dog"}
+
+
+def test_a_column_that_comes_from_elsewhere_is_another_question() -> None:
+    found = change(items(20), items(20), source={"export": "by somebody else"})
+    assert found.question is Question.CHANGED
+    assert found.queries[1].splitlines() == [
+        "export: by somebody else", "column uuid: uuid (uuid)", "column label: label (string)",
+        "column camera: camera (string)",
+    ]  # fmt: skip
+
+
+def test_a_look_whose_query_was_changed_in_looker_is_another_question() -> None:
+    look = {"look": 42}
+    old, new = ({"fields": ["images.uuid"], "filters": {"images.quality": one}} for one in (">=3", ">=4"))
+    found = asked(look, look, old_query=old, query=new)
+    assert found.question is Question.CHANGED
+    assert set(found.queries[1].splitlines()) - set(found.queries[0].splitlines()) == {"filters images.quality: >=4"}
+
+
+def test_a_new_question_that_nobody_asked_yet_is_said() -> None:
+    registry = Registry()
+    put(registry, items(20), source=QUERY)
+    before = dict(registry.files)
+    registry.edit(MANIFEST, source={"look": 7})
+    (found,) = compare(registry, before)
+    assert found.question is Question.CHANGED
+    assert "registry select" in found.unknown
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def photo(seed: int, size: tuple[int, int] = (160, 120)) -> bytes:
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    pen = ImageDraw.Draw(image)
+    for place in range(6):
+        x, y = (seed * 7919 + place * 104_729) % 160 * size[0] // 160, (seed * 31 + place * 1299) % 120 * size[1] // 120
+        box = (x - size[0] // 5, y - size[1] // 5, x + size[0] // 5, y + size[1] // 5)
+        pen.ellipse(box, ((seed * 53 + place * 90) % 256, (seed * 97) % 256, place * 40))
+    out = BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
+    registry = Registry()
+    rows = {row: (*item[:3], photo(row)) for row, item in items(20).items()}
+    put(registry, rows)
+    before = dict(registry.files)
+    smaller = {row: item for row, item in rows.items() if row not in (4, 6)} | {3: (rows[3][0], "dog", *rows[3][2:])}
+    put(registry, {**smaller, 700: ("test", "cat", "c1", photo(5, (320, 240)))}, rows_hash="other", version="2.0.0")
+    (found,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
+    assert [(sheet.name, sheet.total, sheet.alt.split("(")[1]) for sheet in found.sheets] == [
+        ("added", 1, "1 cat)"), ("removed", 2, "2 dog)"), ("relabelled", 1, "1 cat to dog)"),
+    ]  # fmt: skip
+    near = [(one.first, one.second, one.exact) for one in found.twins]
+    assert near == [(uuid(5), uuid(700), False)]
+    assert found.unknown == found.unsought == ""
+    (large,) = compare(registry, before, near=18, notes=tmp_path / "likeness.parquet")
+    assert (large.twins, large.unknown) == ((), "")
+    assert large.unsought == "among 19 images: registry.yaml has report.near_duplicates up to 18"
+    registry.objects = {md5: data for md5, data in registry.objects.items() if not data.startswith(b"\xff\xd8")}
+    (again,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
+    assert again.twins == found.twins  # remembered
+    (blind,) = compare(registry, before, near=19, notes=tmp_path / "other.parquet")
+    assert ": 1 of the 1 new ones and 18 of the 18 others could not be read" in blind.unknown
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_compares_the_last_commit_with_what_is_there(built_dataset: Path, run_registry: Run) -> None:
+    quiet = run_registry(built_dataset, "diff")
+    assert (quiet.code, quiet.out) == (0, "no dataset differs\n")
+    repositories.dataset(built_dataset, "pets", repositories.MORE_PETS, "1.0.0")
+    told = run_registry(built_dataset, "diff", "datasets/pets")
+    assert told.code == 0
+    assert next(line.split() for line in told.out.splitlines() if "added " in line) == ["added", "0", "0", "1", "1"]
+    assert "1 image was added. An addition is minor. The version does not move; set version: 1.1.0" in told.out
+    repositories.git_in(built_dataset, "add", "--all")
+    assert run_registry(built_dataset, "diff", "--staged").out == told.out
+    repositories.commit(built_dataset, "more")
+    assert run_registry(built_dataset, "diff", "HEAD~1", "HEAD").out == told.out
+    data = json.loads(run_registry(built_dataset, "diff", "HEAD~1", "--format", "json").out)
+    assert data["datasets"][0]["diff"]["added"] == {"test": {"cat": 1}}
+    assert data["datasets"][0]["demand"]["bump"] == "minor"
+    shown = run_registry(built_dataset, "diff", "HEAD~1", "--format", "md").out.splitlines()
+    assert (shown[0], shown[-1], "\n".join(shown[1:-1]) + "\n") == ("~~~~text", "~~~~", told.out)
+
+
+def test_the_command_writes_contact_sheets(built_dataset: Path, run_registry: Run) -> None:
+    repositories.dataset(built_dataset, "pets", repositories.MORE_PETS, "1.1.0")
+    done = run_registry(built_dataset, "diff", "--sheets", "pictures")
+    assert (done.code, done.err) == (0, "wrote pictures/pets-added.webp\n")
+    assert (built_dataset / "pictures/pets-added.webp").read_bytes().startswith(b"RIFF")
+    assert "Added: 1 of 1 images (1 cat)" in done.out
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("nothing",), 1, "'nothing' is not a revision"),
+        (("datasets/birds",), 1, "datasets/birds is a dataset neither in"),
+        (("models/pets",), 1, "is a model"),
+        (("HEAD", "HEAD", "HEAD"), 1, "two trees at most"),
+        (("datasets/pets", "datasets/dogs"), 1, "name one dataset"),
+    ],
+)
+def test_the_command_says_what_it_cannot_compare(
+    built_dataset: Path, run_registry: Run, args: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run_registry(built_dataset, "diff", *args)
+    assert (done.code, words in done.err) == (code, True)

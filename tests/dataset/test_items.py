@@ -1,0 +1,117 @@
+from collections import Counter
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.dataset import items
+from registry.dataset.items import Items
+from support.memory_registries import uuid
+
+SPLITS = ("train", "val", "test")
+Place = tuple[str, str, str]  # split, label, md5
+
+places = st.tuples(
+    st.sampled_from(SPLITS), st.sampled_from(["cat", "dog", "Great Dane"]), st.sampled_from(["a" * 32, "b" * 32])
+)
+versions = st.dictionaries(st.integers(0, 12), places, max_size=10)
+
+
+def listing(files: dict[str, str]) -> pl.DataFrame:
+    return pl.DataFrame({"md5": list(files.values()), "relpath": list(files)}, {"md5": pl.String, "relpath": pl.String})
+
+
+def read(version: dict[int, Place]) -> Items:
+    return items.read(
+        listing({f"{split}/{label}/{uuid(number)}.jpg": md5 for number, (split, label, md5) in version.items()})
+    )
+
+
+def flat(counts: object) -> Counter[tuple[str, str]]:
+    return Counter({(split, label): count for split, classes in counts.items() for label, count in classes.items()})
+
+
+def where(version: dict[int, Place], numbers: object) -> Counter[tuple[str, str]]:
+    return Counter(version[number][:2] for number in numbers)
+
+
+@given(versions, versions)
+def test_the_difference_is_what_counting_by_hand_gives(old: dict[int, Place], new: dict[int, Place]) -> None:
+    diff = items.compare(read(old), read(new))
+    both = old.keys() & new.keys()
+    assert flat(diff.before) == where(old, old)
+    assert flat(diff.after) == where(new, new)
+    assert flat(diff.added) == where(new, new.keys() - both)
+    assert flat(diff.removed) == where(old, old.keys() - both)
+    for place, counts in enumerate((diff.moved, diff.relabelled, diff.changed)):
+        assert flat(counts) == where(new, [number for number in both if old[number][place] != new[number][place]])
+    assert diff.rows.height == sum(old.get(number) != new.get(number) for number in old.keys() | new)
+    assert diff.tables is False
+
+
+@given(versions)
+def test_a_version_does_not_differ_from_itself(version: dict[int, Place]) -> None:
+    diff = items.compare(read(version), read(version))
+    assert diff.rows.is_empty()
+    assert diff.added == diff.removed == diff.moved == diff.relabelled == diff.changed == {}
+
+
+def test_the_rows_tell_what_was_and_what_is() -> None:
+    a, b = "a" * 32, "b" * 32
+    diff = items.compare(
+        read({1: ("train", "cat", a), 2: ("val", "dog", a)}), read({2: ("val", "cat", b), 3: ("test", "dog", a)})
+    )
+    assert diff.rows.rows() == [
+        (uuid(1), "train", "cat", a, None, None, None),
+        (uuid(2), "val", "dog", a, "val", "cat", b),
+        (uuid(3), None, None, None, "test", "dog", a),
+    ]
+    assert diff.rows.columns == ["uuid", "split_old", "label_old", "md5_old", "split_new", "label_new", "md5_new"]
+
+
+def test_what_is_neither_an_item_nor_a_table_is_a_stray() -> None:
+    strays = [
+        "metadata.csv", "readme.txt", "dev/cat/" + uuid(1) + ".jpg", "train/" + uuid(1) + ".jpg", "train/cat/1.jpg",
+        "train/cat/x/" + uuid(1) + ".jpg", "train/cat/" + uuid(1), "train/cat/" + uuid(1).upper() + ".jpg",
+        "train/cat/metadata.csv", "train/cat/" + uuid(1) + ".jpg.exe", "train//" + uuid(1) + ".jpg",
+    ]  # fmt: skip
+    found = items.read(listing(dict.fromkeys([*strays, "train/cat/" + uuid(2) + ".jpg", "val/metadata.csv"], "a" * 32)))
+    assert found.strays == tuple(sorted(strays))
+    assert found.tables == {"val": "a" * 32}
+    assert found.frame.rows() == [(uuid(2), "train", "cat", "a" * 32)]
+
+
+def test_a_table_that_differs_is_told() -> None:
+    old, new = (items.read(listing({"train/metadata.csv": md5 * 32})) for md5 in "ab")
+    diff = items.compare(old, new)
+    assert (diff.tables, diff.rows.height) == (True, 0)
+
+
+def test_counts_are_in_the_order_of_the_splits_and_then_of_the_classes() -> None:
+    version = {1: ("test", "dog", "a"), 2: ("train", "dog", "a"), 3: ("train", "cat", "a"), 4: ("val", "cat", "a")}
+    counts = items.count(read(version).frame)
+    assert [(split, list(classes)) for split, classes in counts.items()] == [
+        ("train", ["cat", "dog"]),
+        ("val", ["cat"]),
+        ("test", ["dog"]),
+    ]
+
+
+def test_a_uuid_that_stands_twice_is_found_with_its_places() -> None:
+    names = [
+        f"train/cat/{uuid(1)}.jpg",
+        f"val/cat/{uuid(1)}.jpg",
+        f"train/cat/{uuid(2)}.jpg",
+        f"train/dog/{uuid(2)}.jpg",
+        f"train/cat/{uuid(3)}.jpg",
+    ]
+    twice = items.repeated(items.read(listing(dict.fromkeys(names, "a" * 32))))
+    assert twice.select("uuid", "split", "label").rows() == [
+        (uuid(1), "train", "cat"), (uuid(1), "val", "cat"), (uuid(2), "train", "cat"), (uuid(2), "train", "dog"),
+    ]  # fmt: skip
+
+
+def test_an_empty_version() -> None:
+    empty = items.read(listing({}))
+    assert items.compare(empty, empty).after == {}
+    assert items.repeated(empty).is_empty()

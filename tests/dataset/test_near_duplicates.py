@@ -1,0 +1,141 @@
+import hashlib
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+import pytest
+from PIL import Image, ImageDraw
+
+from registry.dataset import change_sheets, items, near_duplicates
+from registry.dataset.changes import Twins
+from registry.dataset.items import Items
+from support.memory_registries import uuid
+
+
+def photo(seed: int, size: tuple[int, int] = (160, 120)) -> bytes:
+    """A few blobs of light, as different from another seed's as photographs are."""
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    pen, (wide, high) = ImageDraw.Draw(image), size
+    for place in range(8):
+        dice = hashlib.sha256(f"{seed} {place}".encode()).digest()
+        x, y, reach = dice[0] * wide / 255, dice[1] * high / 255, (dice[2] / 4 + 20) * wide / 255
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), tuple(dice[3:6]))
+    out = BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def version(images: dict[int, tuple[str, str, bytes]]) -> tuple[Items, dict[str, bytes]]:
+    """Items (number → split, label, bytes), and the objects that they are."""
+    names = {f"{split}/{label}/{uuid(row)}.jpg": data for row, (split, label, data) in images.items()}
+    md5s = [hashlib.md5(data).hexdigest() for data in names.values()]
+    listed = pl.DataFrame({"md5": md5s, "relpath": list(names)}, {"md5": pl.String, "relpath": pl.String})
+    return items.read(listed), dict(zip(md5s, names.values(), strict=True))
+
+
+OLD = {row: ("test" if row > 8 else "train", "cat" if row % 2 else "dog", photo(row)) for row in range(10)}
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    return tmp_path / "likeness.parquet"
+
+
+def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
+    """That two old images look the same was there before, and is not this change's affair."""
+    old, _ = version({**OLD, 10: ("train", "cat", photo(1, (320, 240)))})
+    new, objects = version(
+        {**OLD, 10: ("train", "cat", photo(1, (320, 240))), 20: ("val", "dog", photo(9, (320, 240)))}
+    )
+    found, unknown = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, objects.get, notes)
+    assert [(one.first, one.second, one.first_split, one.second_split) for one in found] == [
+        (uuid(9), uuid(20), "test", "val")
+    ]
+    assert 0 <= found[0].distance <= 4
+    assert unknown == ""
+
+
+def test_two_new_images_that_look_the_same_are_one_pair(notes: Path) -> None:
+    old, _ = version(OLD)
+    new, objects = version({**OLD, 20: ("val", "dog", photo(50)), 21: ("val", "dog", photo(50, (320, 240)))})
+    found, _ = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, objects.get, notes)
+    assert [{one.first, one.second} for one in found] == [{uuid(20), uuid(21)}]
+
+
+def test_an_image_with_other_bytes_is_looked_at_and_a_relabelled_one_is_not(notes: Path) -> None:
+    old, _ = version(OLD)
+    copy = ("train", "cat", photo(2, (320, 240)))
+    new, objects = version({**OLD, 1: copy, 3: (OLD[3][0], "dog", OLD[3][2])})
+    found, _ = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, objects.get, notes)
+    assert [{one.first, one.second} for one in found] == [{uuid(1), uuid(2)}]
+    relabelled, _ = version({**OLD, 3: (OLD[3][0], "dog", OLD[3][2])})
+    assert near_duplicates.fresh(items.compare(old, relabelled)).is_empty()
+
+
+def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_path: Path) -> None:
+    old, _ = version(OLD)
+    new, objects = version({**OLD, 20: ("val", "dog", photo(9, (320, 240)))})
+    (tmp_path / "file").touch()
+    for notes, reads in ((tmp_path / "notes", 11), (tmp_path / "file/notes", 22)):
+        read: list[str] = []
+        told: list[int] = []
+
+        def reader(md5: str, read: list[str] = read) -> bytes:
+            read.append(md5)
+            return objects[md5]
+
+        for _ in range(2):
+            found, unknown = near_duplicates.alike(
+                near_duplicates.fresh(items.compare(old, new)),
+                new,
+                reader,
+                notes,
+                lambda images, _size, told=told: told.append(images),
+            )
+            assert ([{one.first, one.second} for one in found], unknown) == ([{uuid(9), uuid(20)}], "")
+        assert (len(read), sum(told)) == (reads, 22)
+
+
+def test_what_cannot_be_read_does_not_keep_it_from_what_can(notes: Path) -> None:
+    old, _ = version(OLD)
+    new, objects = version({**OLD, 20: ("val", "dog", photo(5, (320, 240)))})
+    here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
+    found, unknown = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, here.get, notes)
+    assert [{one.first, one.second} for one in found] == [{uuid(5), uuid(20)}]
+    assert unknown == "whether new images look like others: 9 of the 10 others could not be read"
+
+
+def test_every_copy_stands_beside_the_first_of_its_kind() -> None:
+    new, _ = version({1: ("train", "cat", b"a"), 2: ("test", "cat", b"a"), 3: ("val", "dog", b"a"), 4: OLD[4]})
+    assert near_duplicates.same(new) == (
+        Twins(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, True),
+        Twins(uuid(1), uuid(3), "train", "val", "cat", "dog", 0, True),
+    )
+    assert near_duplicates.same(version(OLD)[0]) == ()
+
+
+def test_leaks_come_first_and_not_all_are_shown() -> None:
+    def pair(number: int, split: str, distance: int, *, exact: bool = False) -> Twins:
+        return Twins(uuid(number), uuid(number + 1), "train", split, "cat", "cat", distance, exact)
+
+    ranked = [pair(1, "test", 0, exact=True), pair(2, "train", 0, exact=True), pair(3, "val", 4), pair(4, "train", 1)]
+    assert near_duplicates.order(iter(reversed(ranked))) == (tuple(ranked), 0)
+    many = [pair(number, "train", 2) for number in range(60)]
+    assert near_duplicates.order(iter(many)) == (tuple(many[:50]), 10)
+
+
+def test_sheets_show_classes_and_ways_evenly_and_only_what_is_there() -> None:
+    old, objects = version({row: ("train", "cat" if row < 40 else "dog", photo(row, (40, 30))) for row in range(50)})
+    gone = {row: ("train", "cat" if row < 40 else "dog", photo(row, (40, 30))) for row in (0, 41)}
+    new, _ = version({**gone, 41: ("test", "fox", gone[41][2])})
+    read: Counter[str] = Counter()
+
+    def reader(md5: str) -> bytes:
+        read[md5] += 1
+        return objects[md5]
+
+    removed, relabelled = change_sheets.draw(items.compare(old, new), reader)
+    assert removed.alt == "Removed: 20 of 48 images (11 cat, 9 dog)"
+    assert (relabelled.alt, relabelled.shown) == ("Relabelled: 1 of 1 images (1 dog to fox)", 1)
+    assert (len(read), max(read.values())) == (21, 1)  # nothing but what is shown

@@ -1,0 +1,271 @@
+"""fsck: what is missing or wrong in production is found, named and, where that can be, put back."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from registry.demo.seaweedfs import S3Server
+from support import release_auditor, repositories
+from support.repositories import Run, origin, production, staging
+
+CAT, DOG, WEIGHTS = repositories.md5(b"one cat"), repositories.md5(b"a dog"), repositories.md5(b"weights of 1.0.0")
+WHOLE = """\
+tag                   objects  bytes  missing  wrong
+datasets/pets@v1.0.0       11  1,451        0      0
+models/pets@v1.0.0         10  1,139        0      0
+"""
+PATIENCE = 60  # seconds until a test gives up waiting
+
+
+def prepared(root: Path) -> str:
+    return yaml.safe_load((root / "datasets/pets/prepared.dvc").read_text())["outs"][0]["md5"]
+
+
+def place(root: Path, md5: str) -> Path:
+    return repositories.place(production(root), md5)
+
+
+def faults(root: Path, run_registry: Run, *args: str) -> list[tuple[str, str, str]]:
+    """Each fault's tag, state and path, by way of the JSON."""
+    done = run_registry(root, "fsck", "--format", "json", *args)
+    report = json.loads(done.out)
+    found = [(row["tag"], fault["state"], fault["path"]) for row in report["tags"] for fault in row["faults"]]
+    assert (done.code, report["whole"]) == (int(bool(found)), not found)
+    return found
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_is_well(released_model: Path, run_registry: Run) -> None:
+    before = repositories.snapshot(production(released_model))
+    for args in ([], ["--deep"], ["--all-tags"], ["--repair", "staging"]):
+        done = run_registry(released_model, "fsck", *args)
+        assert (done.code, done.out) == (0, WHOLE), done.err
+    assert repositories.snapshot(production(released_model)) == before
+
+
+def test_before_anything_is_published(merged_model: Path, run_registry: Run) -> None:
+    done = run_registry(merged_model, "fsck")
+    assert (done.code, done.out) == (0, "nothing is published yet, so nothing can be missing\n")
+    assert json.loads(run_registry(merged_model, "fsck", "--format", "json").out)["tags"] == []
+
+
+def test_only_the_latest_release_unless_all_are_asked_for(released_model: Path, run_registry: Run) -> None:
+    repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.1.0")
+    repositories.merge(released_model, "more pets")
+    assert run_registry(released_model, "publish", "datasets/pets").code == 0
+    old = repositories.git_in(released_model, "show", "HEAD~1:datasets/pets/raw.dvc")
+    place(released_model, yaml.safe_load(old)["outs"][0]["md5"]).unlink()
+    assert faults(released_model, run_registry) == []
+    assert faults(released_model, run_registry, "--all-tags") == [
+        ("datasets/pets@v1.0.0", "missing", "datasets/pets/raw")
+    ]
+
+
+def test_what_the_origin_has_counts_also_in_a_shallow_clone(
+    released_model: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    url = f"file://{origin(released_model)}"
+    repositories.git_in(tmp_path, "clone", "--quiet", "--depth=1", "--no-tags", url, "shallow")
+    (tmp_path / "shallow/.registry").symlink_to(released_model / ".registry")
+    assert run_registry(tmp_path / "shallow", "fsck").out == WHOLE
+    repositories.git_in(tmp_path / "shallow", "remote", "remove", "origin")
+    assert run_registry(tmp_path / "shallow", "fsck").refused("this clone is shallow and has no remote")
+
+
+def test_a_missing_object_is_named_with_its_place(released_model: Path, run_registry: Run) -> None:
+    place(released_model, WEIGHTS).unlink()
+    done = run_registry(released_model, "fsck")
+    assert done.code == 1
+    assert done.out.splitlines()[2:] == [
+        "models/pets@v1.0.0         10  1,123        1      0",
+        f"models/pets@v1.0.0: models/pets/model.safetensors: {place(released_model, WEIGHTS)} is missing",
+        "next: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing",
+    ]
+
+
+def test_the_first_ten_are_named(released_model: Path, run_registry: Run) -> None:
+    shutil.rmtree(production(released_model))
+    out = run_registry(released_model, "fsck").out
+    assert out.count(f"{production(released_model)}/files/") == 3, (
+        "without the lists of files, what they list is unknown"
+    )
+    assert "and with it which 8 files it lists" in out
+    for file in staging(released_model).glob("files/md5/*/*"):
+        if file.suffix != ".dir":
+            file.unlink()
+    done = run_registry(released_model, "fsck", "--repair", "staging")
+    assert (done.code, done.err) == (1, "put back 0 of 12 missing objects\n")
+    assert (done.out.count(f"{production(released_model)}/files/"), "… and 2 more\n" in done.out) == (10, True)
+
+
+@pytest.mark.parametrize(("body", "args"), [(b"A DOG", ["--deep"]), (b"a", []), (b"a dog and more", [])])
+def test_a_corrupt_object_is_found_by_size_or_by_reading(
+    body: bytes, args: list[str], released_model: Path, run_registry: Run
+) -> None:
+    file = place(released_model, DOG)
+    repositories.overwrite(file, body)
+    done = run_registry(released_model, "fsck", *args)
+    assert done.code == 1
+    assert f"{file} holds other bytes than its name says" in done.out
+    assert "next: production is create-only, so nobody but an administrator can replace what is corrupt:\n" in done.out
+    assert f"  rm -f {file}  # not before --repair FROM names a sound copy: none is known yet\n" in done.out
+    done = run_registry(released_model, "fsck", *args, "--repair", "staging")
+    assert (done.code, file.read_bytes()) == (1, body), "nothing is ever overwritten"
+    assert f"  rm -f {file}  # a sound copy is in {staging(released_model)}\n" in done.out
+    file.unlink()  # what the administrator does
+    assert run_registry(released_model, "fsck", "--deep", "--repair", "staging").out == WHOLE
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_a_corrupt_list_of_files_is_found_without_reading_all(
+    same_size: bool, released_model: Path, run_registry: Run
+) -> None:
+    file = place(released_model, prepared(released_model))
+    repositories.overwrite(file, file.read_bytes().replace(b"cat", b"CAT") if same_size else b"[]")
+    place(released_model, CAT).unlink()
+    lost = "datasets/pets/prepared/train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
+    corrupt = [(f"{kind}/pets@v1.0.0", "corrupt", "datasets/pets/prepared") for kind in ("datasets", "models")]
+    assert faults(released_model, run_registry) == corrupt
+    assert faults(released_model, run_registry, "--repair", "staging") == corrupt, "by staging's list"
+    assert place(released_model, CAT).exists(), f"{lost} was put back"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../../../home/me/.bashrc", "which is no file of its folder"),
+        ("train/cat/run.sh", "its list has 'train/cat/run.sh', neither an image of a class nor a table"),
+        (None, "datasets/pets/prepared: its list has 1 files, its pointer says 2"),
+    ],
+)
+def test_a_list_with_other_names_than_it_may_have(
+    name: str | None, message: str, released_model: Path, run_registry: Run
+) -> None:
+    """Somebody made and pushed such a tag past all checks."""
+    names = [name] if name else ["train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"]
+    listing = json.dumps([{"md5": CAT, "relpath": one} for one in names], sort_keys=True).encode()
+    md5 = f"{repositories.md5(listing)}.dir"
+    place(released_model, md5).parent.mkdir(exist_ok=True)
+    place(released_model, md5).write_bytes(listing)
+    out = {"md5": md5, "size": 7, "nfiles": 1 if name else 2, "hash": "md5", "path": "prepared"}
+    repositories.write(released_model / "datasets/pets/prepared.dvc", {"outs": [out]})
+    repositories.commit(released_model, "odd")
+    repositories.git_in(released_model, "tag", "-a", "-m", "odd", "datasets/pets@v1.1.0")
+    repositories.git_in(released_model, "push", "--quiet", "origin", "datasets/pets@v1.1.0")
+    done = run_registry(released_model, "fsck")
+    assert done.code == 1
+    assert message in done.out
+    assert "next: registry withdraw ID VERSION --why TEXT" in done.out
+
+
+def test_tags_that_say_nothing_useful(released_model: Path, run_registry: Run) -> None:
+    (released_model / "datasets/pets/raw.dvc").write_text("outs: []\n")
+    repositories.commit(released_model, "broken")
+    for name in ("datasets/pets@v1.1.0", "datasets/birds@v0.1.0"):
+        repositories.git_in(released_model, "tag", "-a", "-m", "x", name)
+        repositories.git_in(released_model, "push", "--quiet", "origin", name)
+    out = run_registry(released_model, "fsck").out
+    assert "datasets/pets@v1.1.0: datasets/pets/raw.dvc:1: outs: is empty" in out
+    assert "datasets/birds@v0.1.0: there is no pointer to data in datasets/birds" in out
+
+
+# --- repairing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["staging", "cache", "backup"])
+def test_everything_is_put_back_from(source: str, released_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    before = repositories.published(released_model)
+    shutil.rmtree(production(released_model))
+    if source == "backup":
+        shutil.move(staging(released_model), tmp_path / "backup")
+        config = released_model / ".dvc/config"
+        config.write_text(f"{config.read_text()}['remote \"backup\"']\n    url = {tmp_path / 'backup'}\n")
+    done = run_registry(released_model, "fsck", "--repair", source)
+    assert (done.code, done.out, done.err) == (0, WHOLE, "put back 12 of 12 missing objects\n")
+    assert repositories.published(released_model) == before
+    assert release_auditor.broken_promises(origin(released_model), production(released_model)) == []
+    assert run_registry(released_model, "fsck", "--repair", source).err == ""
+
+
+def test_a_wrong_copy_is_not_put_back_and_no_list_before_its_files(released_model: Path, run_registry: Run) -> None:
+    shutil.rmtree(production(released_model))
+    repositories.overwrite(repositories.place(staging(released_model), CAT), b"ONE CAT")
+    done = run_registry(released_model, "fsck", "--repair", "staging")
+    assert (done.code, done.err) == (1, "put back 10 of 12 missing objects\n")
+    there = repositories.snapshot(production(released_model) / "files")
+    assert not place(released_model, CAT).exists()
+    assert f"md5/{prepared(released_model)[:2]}/{prepared(released_model)[2:]}" not in there
+    assert run_registry(released_model, "fsck", "--repair", "cache").out == WHOLE
+
+
+@pytest.mark.parametrize(("source", "words"), [("production", "repaired from itself"), ("nowhere", "nowhere")])
+def test_places_that_cannot_repair(source: str, words: str, released_model: Path, run_registry: Run) -> None:
+    assert run_registry(released_model, "fsck", "--repair", source).refused(words)
+
+
+def test_killed_in_the_middle_of_an_object(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    before = repositories.published(released_model)
+    shutil.rmtree(production(released_model))
+    whole = shutil.copytree(staging(released_model), tmp_path / "whole")
+    pipe = repositories.place(staging(released_model), CAT)  # reading it waits, in the middle, for who writes
+    pipe.unlink()
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "registry", "fsck", "--repair", "staging"]
+    process = subprocess.Popen(command, cwd=released_model, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end, writing = time.monotonic() + PATIENCE, None
+    while writing is None and time.monotonic() < end and process.poll() is None:
+        with suppress(OSError):  # nobody reads there yet
+            writing = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    assert writing is not None
+    os.write(writing, b"one")
+    process.kill()
+    assert process.wait(PATIENCE) == -signal.SIGKILL
+    os.close(writing)
+    there = repositories.snapshot(production(released_model) / "files")
+    assert {name: before[0][name] for name in there} == there, "whatever is there is right"
+    assert not place(released_model, CAT).exists()
+    assert not place(released_model, prepared(released_model)).exists()
+    done = run_registry(released_model, "fsck", "--deep", "--repair", str(whole))
+    assert (done.code, done.out) == (0, WHOLE)
+    assert repositories.published(released_model) == before
+
+
+# --- on S3 ------------------------------------------------------------------------------------------------------------
+
+
+def test_on_s3(merged_model: Path, run_registry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with S3Server(tmp_path / "s3") as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        config = (merged_model / ".dvc/config").read_text()
+        for name in ("staging", "production"):
+            config = config.replace(f"url = ../.registry/{name}", f"url = s3://{name}\n    endpointurl = {server.url}")
+        (merged_model / ".dvc/config").write_text(config)
+        repositories.commit(merged_model, "on S3")
+        repositories.git_in(merged_model, "push", "--quiet", "origin", "main")
+        for command in ("push", "publish"):
+            assert run_registry(merged_model, command).code == 0
+        client, key = server.client(), f"files/md5/{CAT[:2]}/{CAT[2:]}"
+        client.delete_object(Bucket="production", Key=key)
+        client.put_object(Bucket="production", Key=f"files/md5/{DOG[:2]}/{DOG[2:]}", Body=b"A DOG")
+        done = run_registry(merged_model, "fsck", "--deep", "--repair", "staging")
+        assert (done.code, done.err) == (1, "put back 1 of 1 missing objects\n")
+        assert client.get_object(Bucket="production", Key=key)["Body"].read() == b"one cat"
+        assert (
+            f"  aws s3 rm s3://production/files/md5/{DOG[:2]}/{DOG[2:]}  # a sound copy is in s3://staging\n"
+            in done.out
+        )
+        client.delete_object(Bucket="production", Key=f"files/md5/{DOG[:2]}/{DOG[2:]}")
+        assert run_registry(merged_model, "fsck", "--deep", "--repair", "staging").out == WHOLE

@@ -1,0 +1,204 @@
+"""Releases on GitHub: what people see there, made by `registry publish` through the real gh."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.core.names import parse_tag
+from registry.core.values import Build, Content, Manifest
+from registry.integrations.github import Release
+from registry.release import github_releases, notes
+from support import release_auditor, repositories
+from support.repositories import SPLITS, Run, origin
+from support.servers.github import TOKEN, Fault, GitHub, serve
+
+DATASET, MODEL = "datasets/pets@v1.0.0", "models/pets@v1.0.0"
+SECOND = "datasets/pets@v1.1.0"
+
+
+@pytest.fixture
+def hub(merged_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """`merged_model`'s origin, as GitHub has it."""
+    with serve(GitHub(origin=origin(merged_model))) as running:
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def bodies(hub: GitHub) -> dict[str, str]:
+    """Tag → the notes of its release, without the server's address."""
+    return {row["tag_name"]: row["body"].replace(f"https://{hub.host}/acme/registry", "URL") for row in hub.releases}
+
+
+def second(root: Path, **more: object) -> None:
+    """Merge 1.1.0: one more cat, and a model that was trained again."""
+    repositories.dataset(root, "pets", repositories.MORE_PETS, "1.1.0", **more)
+    repositories.model(root, "pets", b"weights of 1.1.0", "1.1.0")
+    repositories.merge(root, "more pets")
+
+
+# --- what people see --------------------------------------------------------------------------------------------------
+
+
+def test_every_new_tag_has_a_release(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    done = run_registry(merged_model, "publish")
+    assert done.code == 0
+    assert done.out.splitlines()[-2:] == [
+        f"{DATASET}: make its release on GitHub", f"{MODEL}: make its release on GitHub",
+    ]  # fmt: skip
+    assert {row["tag_name"]: row["name"] for row in hub.releases} == {
+        DATASET: "datasets/pets 1.0.0: Pets at home", MODEL: "models/pets 1.0.0: Cat or dog",
+    }  # fmt: skip
+    assert {row["make_latest"] for row in hub.releases} == {"false"}
+    assert release_auditor.releases(origin(merged_model)).keys() == {DATASET, MODEL}
+    assert hub.refs == {}
+    assert bodies(hub)[DATASET] == (
+        "Cats and dogs.\n\n"
+        "| images | train | val | test | all |\n"
+        "|---|--:|--:|--:|--:|\n"
+        "| cat | 2 | 1 | 0 | 3 |\n"
+        "| dog | 1 | 0 | 1 | 2 |\n"
+        "| **all** | 3 | 1 | 1 | 5 |\n\n"
+        "```sh\ndvc artifacts get URL datasets/pets --rev v1.0.0   # 345 bytes\n```\n\n"
+        "License: CC-BY-4.0. Owned by `@acme/vision`.\n"
+    )
+    assert "| metric | now |\n|---|--:|\n| accuracy | 0.9 |\n\n" in bodies(hub)[MODEL]
+    assert f"Trained on [`{DATASET}`](URL/releases/tag/datasets%2Fpets%40v1.0.0).\n" in bodies(hub)[MODEL]
+
+
+def test_the_next_release_says_what_changed(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    assert run_registry(merged_model, "publish").code == 0
+    second(merged_model, description="Ours & @acme/all's <b>pets</b>, https://example.com")
+    assert run_registry(merged_model, "publish").code == 0
+    notes = bodies(hub)[SECOND]
+    assert notes.startswith("Ours &#38; @\u2060acme/all's &#60;b&#62;pets&#60;/b&#62;, https:\u2060//example.com\n")
+    assert (
+        "| cat | 2 | 1 | 1 (+1) | 4 (+1) |\n| dog | 1 | 0 | 1 | 2 |\n| **all** | 3 | 1 | 2 (+1) | 6 (+1) |\n" in notes
+    )
+    since = "Since [`datasets/pets@v1.0.0`](URL/releases/tag/datasets%2Fpets%40v1.0.0): "
+    changes = "URL/compare/datasets/pets%40v1.0.0...datasets/pets%40v1.1.0"
+    what = "the selection changed, the images or their metadata changed, description changed"
+    assert f"{since}{what} ([every change]({changes})).\n" in notes
+    model = bodies(hub)["models/pets@v1.1.0"]
+    assert "| metric | before | now |\n|---|--:|--:|\n| accuracy | 0.9 | 0.9 |\n" in model
+    assert f"Trained on [`{SECOND}`]" in model
+
+
+def test_many_classes_still_fit() -> None:
+    counts = {split: {f"class_{number:04}": 2 for number in range(10_000)} for split in SPLITS}
+    tag = parse_tag(DATASET)
+    manifest = Manifest(tag.artifact, tag.version, "Pets", "Many.", ("@acme/vision",), "CC-BY-4.0", {})
+    told = notes.Told(tag, Content(manifest, {}), build=Build("", "", 60_000, counts))
+    text = notes.write(told, None, None, "https://github.com/acme/registry")
+    assert "| class_0039 | 2 | 2 | 2 | 6 |\n| … and 9,960 more | 19,920 | 19,920 | 19,920 | 59,760 |\n" in text
+    assert len(text) < 4_000
+
+
+# --- again and again --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_is_left_alone(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    assert run_registry(merged_model, "publish").code == 0
+    hub.releases[0]["body"] = "What people wrote.\r\n"
+    before, told = [dict(row) for row in hub.releases], len(hub.made())
+    done = run_registry(merged_model, "publish")
+    assert done.out.splitlines()[-1] == "every version has its release on GitHub"
+    assert (hub.releases, len(hub.made())) == (before, told)
+
+
+def test_a_dry_run_makes_none(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    done = run_registry(merged_model, "publish", "--dry-run")
+    assert done.out.splitlines()[-1] == f"{MODEL}: make its release on GitHub"
+    assert (hub.releases, hub.made()) == ([], [])
+
+
+def test_missing_ones_of_earlier_versions_are_made_too(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    assert run_registry(merged_model, "publish").code == 0
+    second(merged_model)
+    hub.releases.clear()
+    assert run_registry(merged_model, "publish").code == 0
+    assert list(bodies(hub)) == [DATASET, SECOND, MODEL, "models/pets@v1.1.0"]
+
+
+def test_a_clone_without_the_tags_tells_of_them(
+    hub: GitHub, merged_model: Path, tmp_path: Path, run_registry: Run
+) -> None:
+    assert run_registry(merged_model, "publish").code == 0
+    hub.releases.clear()
+    other = repositories.other_clone(merged_model, tmp_path)
+    for tag in (DATASET, MODEL):
+        repositories.git_in(other, "tag", "--delete", tag)
+    assert run_registry(other, "publish").code == 0
+    assert list(bodies(hub)) == [DATASET, MODEL]
+
+
+# --- withdrawn --------------------------------------------------------------------------------------------------------
+
+
+def test_a_withdrawn_version_says_so_once_that_is_merged(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    assert run_registry(merged_model, "publish").code == 0
+    notes = hub.releases[0]["body"]
+    assert run_registry(merged_model, "withdraw", "datasets/pets", "1.0.0", "--why", "labels *swapped*").code == 0
+    assert hub.releases[0]["name"] == "datasets/pets 1.0.0: Pets at home"
+    repositories.merge(merged_model, "withdraw it")
+    done = run_registry(merged_model, "publish")
+    title = "Withdrawn: datasets/pets 1.0.0: Pets at home"
+    assert done.out.splitlines()[-1] == f"{DATASET}: change its release on GitHub to «{title}»"
+    assert hub.releases[0]["name"] == title
+    assert hub.releases[0]["body"] == f"> [!CAUTION]\n> Withdrawn: labels &#42;swapped&#42;\n\n{notes}"
+    assert run_registry(merged_model, "publish").out.endswith("every version has its release on GitHub\n")
+    manifest = merged_model / "datasets/pets/dataset.yaml"
+    manifest.write_text(re.sub(r"withdrawn:\n.*\n", "", manifest.read_text()))
+    repositories.merge(merged_model, "take it back")
+    assert run_registry(merged_model, "publish").code == 0
+    assert (hub.releases[0]["name"], hub.releases[0]["body"]) == ("datasets/pets 1.0.0: Pets at home", notes)
+
+
+@pytest.mark.parametrize("notes", ["", "words\n", "> [!CAUTION]\n> of another kind\n\n", "one\r\ntwo\r\n"])
+def test_the_mark_comes_and_goes(notes: str) -> None:
+    plain = Release(1, DATASET, "Pets", notes)
+    first = github_releases.marked(plain, "bad")
+    assert github_releases.marked(first, "bad") == first
+    assert github_releases.marked(first, "worse").notes == f"> [!CAUTION]\n> Withdrawn: worse\n\n{notes}".replace(
+        "\r\n", "\n"
+    )
+    assert github_releases.marked(first, None) == Release(1, DATASET, "Pets", notes.replace("\r\n", "\n"))
+    assert github_releases.marked(plain, None) is plain
+
+
+# --- without GitHub, and against its will -----------------------------------------------------------------------------
+
+
+def test_without_github_one_line_says_so(
+    hub: GitHub, merged_model: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GH_ENTERPRISE_TOKEN")
+    done = run_registry(merged_model, "publish")
+    assert done.code == 0
+    assert f"no releases on GitHub: gh has no token for {hub.host} (gh auth login" in done.err
+    monkeypatch.delenv("GH_REPO")
+    assert "no releases on GitHub: this clone's origin is not on GitHub (" in run_registry(merged_model, "publish").err
+    assert release_auditor.releases(origin(merged_model)).keys() == {DATASET, MODEL}
+    assert hub.calls == []
+
+
+def test_a_refusal_comes_after_the_tags(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+    hub.faults.append(Fault("/releases", 401, "Bad credentials"))
+    done = run_registry(merged_model, "publish")
+    words = "all tags are published, but releases on GitHub are missing"
+    assert done.refused(words, "Bad credentials (HTTP 401)", "gh auth login")
+    assert release_auditor.releases(origin(merged_model)).keys() == {DATASET, MODEL}
+    assert TOKEN not in done.out + done.err
+    assert hub.releases == []
+
+
+def test_half_of_them_were_made_and_the_next_run_makes_up_for_it(
+    hub: GitHub, merged_model: Path, run_registry: Run
+) -> None:
+    hub.faults.append(Fault(MODEL, 503))
+    assert run_registry(merged_model, "publish").refused("(HTTP 503)")
+    assert list(bodies(hub)) == [DATASET]
+    assert run_registry(merged_model, "publish").code == 0
+    assert list(bodies(hub)) == [DATASET, MODEL]

@@ -1,0 +1,111 @@
+"""Asking Looker again: nothing where the answer is the same, the next version and a pull request where it is not."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from registry.integrations import looker as looker_module
+from registry.release import refresh
+from support import repositories, selections
+from support.repositories import Run, origin
+from support.servers.github import GitHub, serve
+from support.servers.looker import CLIENT_SECRET, LookerServer
+
+PHOTOS = "datasets/photos"
+
+
+@pytest.fixture
+def looker(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
+    monkeypatch.setattr(looker_module, "PAUSES", (0, 0, 0, 0))
+    with LookerServer(selections.rows(40)).serve() as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def picture(row: selections.Row) -> bytes:
+    data, number = BytesIO(), int(str(row["images.uuid"])[:6], 16)
+    Image.new("RGB", (20, 20), (number % 256, number // 256 % 256, number // 65536)).save(data, "jpeg")
+    return data.getvalue()
+
+
+def fill_lake(root: Path, rows: list[selections.Row]) -> None:
+    (root / ".registry/lake").mkdir(parents=True, exist_ok=True)
+    for row in rows:
+        (root / f".registry/lake/{row['images.uuid']}.jpg").write_bytes(picture(row))
+
+
+@pytest.fixture
+def released(registry_repo: Path, looker: LookerServer, run_registry: Run) -> Path:
+    """A registry with `datasets/photos` 1.0.0 selected from Looker, built and published."""
+    folder = registry_repo / PHOTOS
+    folder.mkdir(parents=True)
+    (folder / "dataset.yaml").write_bytes(selections.text())
+    repositories.commit(registry_repo, "a manifest")
+    fill_lake(registry_repo, selections.rows(60))
+    for command in (("refresh", PHOTOS), ("check", "--fix")):
+        done = run_registry(registry_repo, *command)
+        assert done.code == 0, done.err + done.out
+    repositories.commit(registry_repo, "photos 1.0.0")
+    repositories.add_origin(registry_repo)
+    repositories.git_in(registry_repo, "push", "--quiet", "--set-upstream", "origin", "main")
+    assert run_registry(registry_repo, "publish").code == 0
+    return registry_repo
+
+
+@pytest.fixture
+def hub(released: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    with serve(GitHub(origin=origin(released))) as running:
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def test_the_same_answer_changes_nothing(hub: GitHub, released: Path, run_registry: Run) -> None:
+    done = run_registry(released, "refresh", PHOTOS, "--propose")
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == f"{PHOTOS}: the answer is the same"
+    assert repositories.git_in(released, "status", "--short") == ""
+    assert hub.made() == []
+
+
+def test_another_answer_is_proposed_as_the_version_that_it_demands(
+    hub: GitHub, released: Path, looker: LookerServer, run_registry: Run
+) -> None:
+    main = repositories.git_in(released, "rev-parse", "main")
+    looker.rows = selections.rows(60)
+    done = run_registry(released, "refresh", PHOTOS, "--propose")
+    assert done.code == 0, done.err
+    branch = refresh.BRANCH.format("photos")
+    assert repositories.git_in(origin(released), "rev-parse", f"{branch}^", "main").split() == [main, main]
+    manifest = yaml.safe_load(repositories.git_in(origin(released), "show", f"{branch}:{PHOTOS}/dataset.yaml"))
+    assert manifest["version"] == "1.1.0"
+    [pull] = hub.pulls
+    assert (pull["head"]["ref"], pull["title"]) == (branch, "Refresh datasets/photos: 1.1.0")
+    assert "close this pull request and open it again" in pull["body"]
+    assert CLIENT_SECRET not in pull["body"] + done.out + done.err
+    clone = repositories.other_clone(released, released.parent)
+    repositories.git_in(clone, "switch", "--quiet", branch)
+    assert run_registry(clone, "check", "--base", "origin/main", "--remote").code == 0
+    assert run_registry(clone, "pull", PHOTOS).code == 0
+    assert len(list((clone / PHOTOS / "prepared").rglob("*.jpg"))) == 60
+
+
+def test_a_later_answer_takes_the_place_of_the_first(
+    hub: GitHub, released: Path, looker: LookerServer, run_registry: Run
+) -> None:
+    for count, version in ((60, "1.1.0"), (30, "2.0.0")):
+        looker.rows = selections.rows(count)
+        assert run_registry(released, "refresh", PHOTOS, "--propose").code == 0
+        repositories.git_in(released, "restore", ".")
+        assert [pull["title"] for pull in hub.pulls] == [f"Refresh datasets/photos: {version}"]
+
+
+def test_work_that_is_not_committed_is_not_proposed(hub: GitHub, released: Path, run_registry: Run) -> None:
+    (released / "notes.txt").write_text("mine\n")
+    assert run_registry(released, "refresh", PHOTOS, "--propose").refused("not committed")
+    assert hub.made() == []

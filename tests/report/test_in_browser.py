@@ -1,0 +1,99 @@
+"""report.html in a real browser: in light and dark, on a screen and on a phone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.report import html
+from registry.report.assemble import Report
+from registry.report.blocks import Code, Para, Section, Table
+from support import report_situations
+from support.browser import Browser, Page, started
+
+SIZES = {"screen": 1100, "phone": 375}
+CONTRAST = """
+(() => {
+  const canvas = document.createElement("canvas"), pen = canvas.getContext("2d", {willReadFrequently: true});
+  const numbers = (colour, under) => {
+    pen.fillStyle = under; pen.fillRect(0, 0, 1, 1); pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const css = rgb => `rgb(${rgb.join(",")})`;
+  const light = rgb => rgb.map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, place) => sum + v * [.2126, .7152, .0722][place], 0);
+  const ground = element => {
+    const chain = []; for (let one = element; one; one = one.parentElement) chain.unshift(one);
+    return chain.reduce((under, one) => css(numbers(getComputedStyle(one).backgroundColor, under)), "white");
+  };
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let least = 21;
+  while (words.nextNode()) {
+    if (!words.currentNode.data.trim()) continue;
+    const element = words.currentNode.parentElement, under = ground(element);
+    const [a, b] = [getComputedStyle(element).color, under].map(one => light(numbers(one, under)));
+    least = Math.min(least, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
+  }
+  return least;
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with started() as browser:
+        yield browser
+
+
+def shown(browser: Browser, report: Report, folder: Path, width: int, theme: str) -> Page:
+    """The report, with everything in it unfolded and every picture decoded."""
+    (folder / "report.html").write_text(html.render(report))
+    page = browser.open((folder / "report.html").as_uri(), width, theme)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate("Promise.all([...document.images].map(one => one.decode().catch(() => {}))).then(() => 0)")
+    return page
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["relabelled", "trained", "blocked"])
+def test_a_report_fits_its_pictures_show_and_nothing_is_logged(
+    browser: Browser, tmp_path: Path, name: str, size: str, theme: str
+) -> None:
+    page = shown(browser, report_situations.EIGHT[name](), tmp_path, SIZES[size], theme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]
+    broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.alt)"
+    assert page.evaluate(broken) == []
+    assert page.evaluate("document.images.length") == {"relabelled": 3, "trained": 5, "blocked": 0}[name]
+    assert page.evaluate(CONTRAST) >= 4.5
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_charts_are_those_of_the_theme(browser: Browser, tmp_path: Path, theme: str) -> None:
+    page = shown(browser, report_situations.trained(), tmp_path, 1100, theme)
+    source = "atob(document.querySelector('picture img').currentSrc.split(',')[1])"
+    assert page.evaluate(f"{source}.includes('{'#0d1117' if theme == 'dark' else '#ffffff'}')")
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "<img src=https://evil.example/x onerror=alert(1)>", "لون القطة " * 20])
+def test_hostile_texts_neither_run_nor_widen_the_page(browser: Browser, tmp_path: Path, text: str) -> None:
+    line = (text, " ", Code(text))
+    blocks = (Para(line), Table((text, "n"), "lr", ((line, ("1",)),)))
+    report = report_situations.replace(
+        report_situations.blocked(), sentence=text, sections=(Section(text, line, blocks),)
+    )
+    page = shown(browser, report, tmp_path, 375, "light")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert page.evaluate("document.images.length") == 0
+    assert page.errors == []
+
+
+def test_a_page_that_were_broken_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(
+        '<body><div style="width:2000px">x</div><img src="none.png"><script>nope()</script>'
+    )
+    page = browser.open((tmp_path / "report.html").as_uri(), 375, "light")
+    assert page.evaluate("document.documentElement.scrollWidth") > 375
+    assert page.evaluate("document.images[0].naturalWidth") == 0
+    assert any("Uncaught" in error for error in page.errors)

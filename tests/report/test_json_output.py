@@ -1,0 +1,29 @@
+import json
+from collections.abc import Callable
+
+import pytest
+
+from registry.core import documents, schema
+from registry.report import json_output
+from registry.report.assemble import Report
+from support import report_situations
+
+
+@pytest.mark.parametrize("make", report_situations.EIGHT.values(), ids=report_situations.EIGHT)
+def test_every_report_keeps_its_closed_schema(make: Callable[[], Report]) -> None:
+    text = json_output.render(make())
+    assert list(schema.judge(documents.Document("report.json", json.loads(text), {}), "report")) == []
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
+def test_what_is_no_number_is_null() -> None:
+    told = json.loads(json_output.render(report_situations.blocked()))
+    assert [one["new"] for one in told["models"][0]["metrics"]] == [0.8276, None]
+
+
+def test_the_schema_is_closed() -> None:
+    told = json.loads(json_output.render(report_situations.trained()))
+    told["models"][0]["surprise"] = 1
+    faults = list(schema.judge(documents.Document("report.json", told, {}), "report"))
+    assert [fault.message for fault in faults] == ["models.0: unknown key 'surprise'"]

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import pytest
+
+from registry.core import settings
+from registry.core.tree import DictTree
+from registry.errors import InvalidDocument, Refused
+from registry.scaffold import init
+from support.repositories import Run
+
+FRESH = {
+    "registry.yaml": b"schema: 1\nname: registry-template\nowners: ['@acme/data'] # who\nlake: .registry/lake\n",
+    ".dvc/config": b"""['remote "staging"']
+    url = ../.registry/staging
+['remote "production"']
+    url = ../.registry/production
+""",
+}
+ANSWERS = init.Answers("birds", ("@birds/data",), *init.places_in("s3://birds/"), "s3://birds-lake")
+
+
+def test_a_fresh_copy_becomes_somebodys() -> None:
+    plan = init.plan(DictTree(FRESH), ANSWERS)
+    assert str(plan).splitlines() == [
+        "registry.yaml: name registry-template → birds",
+        "registry.yaml: owners @acme/data → @birds/data",
+        "registry.yaml: lake .registry/lake → s3://birds-lake",
+        ".dvc/config: staging .registry/staging → s3://birds/staging",
+        ".dvc/config: production .registry/production → s3://birds/production",
+    ]
+    loaded = settings.load(DictTree(plan.files))
+    assert (loaded.name, loaded.lake.url, loaded.production.url) == (
+        "birds",
+        "s3://birds-lake",
+        "s3://birds/production",
+    )
+    assert b"# who" in plan.files["registry.yaml"]
+
+
+def test_a_second_run_is_refused_unless_it_is_meant() -> None:
+    done = DictTree(init.plan(DictTree(FRESH), ANSWERS).files)
+    with pytest.raises(Refused, match="registry birds already") as error:
+        init.plan(done, ANSWERS)
+    assert "--again" in error.value.fix
+    assert str(init.plan(done, ANSWERS, again=True)) == "nothing changes"
+
+
+@pytest.mark.parametrize("url", ["s3://key:hush@bucket", "https://user:hush@host/x"])
+def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(Refused, match="holds credentials") as error:
+        init.plan(DictTree(FRESH), init.Answers("birds", ("@a",), *init.places_in(url), "lake"))
+    assert "hush" not in str(error.value)
+
+
+def test_an_answer_that_the_schema_refuses_is_not_written() -> None:
+    with pytest.raises(InvalidDocument, match="owners"):
+        init.plan(DictTree(FRESH), init.Answers("birds", ("nobody",), "s", "p", "l"))
+
+
+def test_the_worked_example_goes_unless_it_is_to_stay(tmp_path) -> None:
+    tree = DictTree(FRESH | {"datasets/cats_dogs/dataset.yaml": b"", "datasets/mine/dataset.yaml": b""})
+    for path in ("datasets/cats_dogs/dataset.yaml", "datasets/mine/dataset.yaml"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    assert not init.plan(tree, ANSWERS, keep_example=True).removed
+    plan = init.plan(tree, ANSWERS)
+    assert str(plan).endswith("datasets/cats_dogs: the worked example is removed (--keep-example keeps it)")
+    init.apply(plan, tmp_path)
+    assert [path.name for path in (tmp_path / "datasets").iterdir()] == ["mine"]
+
+
+def test_apply_writes_the_plan(tmp_path) -> None:
+    plan = init.plan(DictTree(FRESH), ANSWERS)
+    init.apply(plan, tmp_path)
+    assert {path: (tmp_path / path).read_bytes() for path in plan.files} == plan.files
+
+
+def test_two_buckets_and_a_public_face() -> None:
+    answers = init.Answers("birds", ("@a",), "s3://birds-staging/", "s3://birds", "lake", "https://data.birds.org/")
+    plan = init.plan(DictTree(FRESH), answers)
+    assert str(plan).splitlines()[-3:] == [
+        ".dvc/config: staging .registry/staging → s3://birds-staging",
+        ".dvc/config: production .registry/production → s3://birds",
+        ".dvc/config: public none → https://data.birds.org",
+    ]
+    loaded = settings.load(DictTree(plan.files))
+    assert (loaded.staging.url, loaded.production.url) == ("s3://birds-staging", "s3://birds")
+    assert loaded.public == settings.Remote("https://data.birds.org", {"verify": "true"})
+    later = init.Answers("birds", ("@a",), "s3://birds-staging", "s3://birds", "lake")
+    assert str(init.plan(DictTree(plan.files), later, again=True)) == "nothing changes"
+
+
+@pytest.mark.parametrize("url", ["s3://birds", "data.birds.org", "https://", "https://data.birds.org/?token=hush"])
+def test_a_public_face_that_is_not_plain_http_is_refused(url: str) -> None:
+    with pytest.raises(Refused, match="cannot be the public face of production") as error:
+        init.plan(DictTree(FRESH), init.Answers("birds", ("@a",), "s", "p", "l", url))
+    assert "hush" not in str(error.value)
+
+
+def test_one_place_cannot_be_both_staging_and_production() -> None:
+    with pytest.raises(Refused, match="staging and production are both s3://birds"):
+        init.plan(DictTree(FRESH), init.Answers("birds", ("@a",), "s3://birds", "s3://birds/", "l"))
+
+
+def test_the_command_takes_one_bucket_or_two(registry_repo: Path, run_registry: Run) -> None:
+    given = ("init", "--dry-run", "--name", "birds", "--owner", "@a", "--lake", "l")
+    one = run_registry(registry_repo, *given, "--bucket", "s3://b", "--public", "https://b.org")
+    assert ".dvc/config: staging .registry/staging → s3://b/staging\n" in one.out
+    assert ".dvc/config: public none → https://b.org\n" in one.out
+    two = run_registry(registry_repo, *given, "--staging", "s3://s", "--production", "s3://p")
+    assert "production .registry/production → s3://p\n" in two.out
+    for options, words in (
+        ((), "--bucket is missing"),
+        (("--staging", "s3://s"), "--production is missing"),
+        (("--bucket", "b", "--staging", "s"), "give either --bucket, or --staging and --production"),
+    ):
+        done = run_registry(registry_repo, *given, *options)
+        assert (done.code, words in done.err) == (1, True)

@@ -1,0 +1,55 @@
+import pytest
+
+from registry.core import documents, layout, schema
+from registry.core.names import parse_id
+from registry.core.tree import DictTree
+from registry.core.values import Kind
+from registry.errors import Refused
+from registry.scaffold import new
+
+BIRDS = parse_id("datasets/birds")
+OWNERS = ("@acme/birds",)
+
+
+def judge(plan: new.Plan, kind: Kind) -> list[str]:
+    path = layout.manifest_path(plan.artifact)
+    return [fault.message for fault in schema.judge(documents.read_yaml(plan.files[path], path), kind.value)]
+
+
+def test_a_new_dataset_lacks_only_what_people_must_fill() -> None:
+    plan = new.plan(DictTree({}), BIRDS, owners=OWNERS)
+    assert sorted(plan.files) == [f"datasets/birds/{name}" for name in (".gitignore", "README.md", "dataset.yaml")]
+    faults = judge(plan, Kind.DATASET)
+    assert [fault.split(":")[0] for fault in faults] == [
+        "description",
+        "license",
+        "source.looker.model",
+        "source.looker.view",
+        "classes",
+    ]
+
+
+def test_a_new_model_brings_its_code_and_lacks_only_what_people_must_fill() -> None:
+    tree = DictTree(new.plan(DictTree({}), BIRDS, owners=OWNERS).files)
+    plan = new.plan(tree, parse_id("models/birds"), owners=OWNERS, trained_on=BIRDS)
+    assert {"train.py", "evaluate.py", "network.py", "params.yaml", "dvc.yaml"} <= {
+        path.rsplit("/", 1)[1] for path in plan.files
+    }
+    assert [fault.split(":")[0] for fault in judge(plan, Kind.MODEL)] == ["description", "license", "intended_use"]
+
+
+def test_titles_survive_yaml_and_markdown() -> None:
+    plan = new.plan(DictTree({}), BIRDS, owners=OWNERS, title='Birds: "all" of $them #1')
+    manifest = documents.read_yaml(plan.files["datasets/birds/dataset.yaml"], "dataset.yaml").data
+    assert manifest["title"] == 'Birds: "all" of $them #1'
+    assert plan.files["datasets/birds/README.md"].startswith(b'# Birds: "all" of $them #1\n')
+
+
+def test_an_existing_folder_is_refused() -> None:
+    with pytest.raises(Refused, match=r"datasets/birds exists already: datasets/birds/notes\.txt"):
+        new.plan(DictTree({"datasets/birds/notes.txt": b""}), BIRDS, owners=OWNERS)
+
+
+def test_a_model_without_its_dataset_is_refused_with_the_command_that_helps() -> None:
+    with pytest.raises(Refused, match="next: registry new dataset birds"):
+        new.plan(DictTree({}), parse_id("models/birds"), owners=OWNERS, trained_on=BIRDS)

@@ -1,0 +1,119 @@
+"""Buckets of a real S3 server, found as people find theirs: by the environment, or by `.dvc/config`."""
+
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.core.pointers import object_key
+from registry.core.settings import Remote
+from registry.demo.seaweedfs import S3Server
+from registry.errors import NotFound, StorageFailed
+from registry.storage import cloud
+from registry.storage.base import Store
+from registry.storage.open import open_store
+from registry.storage.transfer import transfer
+from support.repositories import md5
+
+BODIES = (b"a cat", b"a dog", b"a fox")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _environment(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server and the keys by environment variables; nothing in them says that plain HTTP is fine."""
+    for name, value in server.env().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ALLOW_HTTP")
+
+
+def bucket(name: str, test: pytest.FixtureRequest, **options: str) -> Store:
+    """A place in a bucket that no other test uses."""
+    return open_store(Remote(f"s3://{name}/{test.node.name}", options), Path())
+
+
+def test_a_bucket_is_written_once_listed_and_read(request: pytest.FixtureRequest) -> None:
+    store = bucket("lake", request)
+    assert [store.put(f"images/{number}.jpg", body) for number, body in enumerate(BODIES)] == [True] * 3
+    assert not store.put("images/0.jpg", b"another cat")
+    assert store.get("images/0.jpg") == b"".join(store.read("images/0.jpg")) == b"a cat"
+    assert store.list("images").select("key", "size", "etag").rows() == [
+        (f"images/{number}.jpg", 5, md5(body)) for number, body in enumerate(BODIES)
+    ]
+    assert store.look(["images/1.jpg", "images/9.jpg"])["key"].to_list() == ["images/1.jpg"]
+
+
+@pytest.mark.parametrize("page", [1, 4, 1000])
+def test_many_objects_are_listed_as_far_as_that_is_cheaper(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(cloud, "ASKED", 4)
+    monkeypatch.setattr(cloud, "LISTED", page)
+    store = bucket("lake", request)
+    there = [f"{folder}{number}.jpg" for folder in ("", "a/", "a/b/", "c/") for number in range(8)]
+    for key in there:
+        store.put(key, key.encode())
+    asked = [key for key in there if key != "c/0.jpg"]
+    lost = ["8.jpg", "a/8.jpg", "a/b/8.jpg", "d/0.jpg", "d/1.jpg", "d/2.jpg", "e/0.jpg"]
+    found = store.look([*lost, *asked, *asked])
+    assert sorted(found["key"]) == sorted(asked)
+    assert found["size"].to_list() == [len(key) for key in found["key"]]
+    assert store.look(lost).is_empty()
+
+
+def test_an_object_that_is_not_there_is_not_found_and_a_bucket_is_a_failure(request: pytest.FixtureRequest) -> None:
+    store = bucket("lake", request)
+    assert not store.has("images/0.jpg")
+    for ask in (store.get, store.head):
+        with pytest.raises(NotFound, match=r"images/0\.jpg does not exist"):
+            ask("images/0.jpg")
+    with pytest.raises(StorageFailed, match=r"s3://nobodys.*: it does not exist"):
+        bucket("nobodys", request).demand()
+
+
+def test_objects_move_between_two_buckets(request: pytest.FixtureRequest) -> None:
+    staging, production = bucket("staging", request), bucket("production", request)
+    names = [md5(body) for body in BODIES]
+    for name, body in zip(names, BODIES, strict=True):
+        staging.put(object_key(name), body)
+    damaged = md5(b"what it should be")
+    staging.put(object_key(damaged), b"what it is")
+    done = dict(transfer(staging, production, [*names, damaged]).select("md5", "state").rows())
+    assert done == {**dict.fromkeys(names, "copied"), damaged: "corrupt"}
+    assert set(production.list()["key"]) == set(map(object_key, names))
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "endpointurl"])
+def test_the_endpoint_is_where_dvc_finds_it(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, variable: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # the weakest of the three
+    options = {"endpointurl": server.url} if variable == "endpointurl" else {}
+    if not options:
+        monkeypatch.setenv(variable, server.url)
+    assert bucket("lake", request, **options).put("a", b"here")
+
+
+def test_a_wrong_secret_is_told_and_not_shown(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    store = bucket("lake", request)
+    for ask in (store.demand, lambda: store.get("a"), lambda: store.has("a"), lambda: store.put("a", b"")):
+        with pytest.raises(StorageFailed, match="access denied") as caught:
+            ask()
+        assert "hush" not in f"{caught.value}{caught.value.__cause__}"
+
+
+def test_a_server_that_is_not_there_is_told_of_in_seconds(request: pytest.FixtureRequest) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    store, start = bucket("lake", request, endpointurl=f"http://127.0.0.1:{port}"), time.monotonic()
+    with pytest.raises(StorageFailed, match="could not be reached"):
+        store.get("a")
+    assert time.monotonic() - start < 15

@@ -1,0 +1,348 @@
+"""Reports for eight situations (and a hostile one), from values made by hand."""
+
+import math
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+from PIL import Image
+
+from registry.core.values import ArtifactId, Bump, Counts, Demand, Diff, Finding, Gate, Kind, Outcome, Verdict, Version
+from registry.dataset.changes import Concentration, DatasetChange, Question, Shift, Twins
+from registry.dataset.contact_sheets import Sheet
+from registry.integrations.hardware import Hardware
+from registry.model.changes import Cell, GateResult, MetricChange, ModelChange, Paired, ParamChange, Slice
+from registry.report.assemble import Report, assemble
+from registry.report.run_info import Repeat
+from support.model_frames import calibration, confusion, curves, flips, frame, uuid
+
+PETS, MODEL = ArtifactId(Kind.DATASET, "pets"), ArtifactId(Kind.MODEL, "pets")
+V100, V110, V120, V200 = Version(1, 0, 0), Version(1, 1, 0), Version(1, 2, 0), Version(2, 0, 0)
+NOTHING: Counts = {}
+BEFORE: Counts = {"train": {"cat": 800, "dog": 760}, "val": {"cat": 100, "dog": 95}, "test": {"cat": 104, "dog": 99}}
+HARDWARE = Hardware("AMD EPYC 7763", 4, "NVIDIA H100", "570.86", 81.4, 31_000_000, 1_430_000_000)
+REPEAT = Repeat(
+    ("git checkout 5f1d", "registry pull", "registry report --base origin/main"), "0" * 38 + "a1", "5f1d" * 10, HARDWARE
+)
+PASSED = tuple(
+    Outcome(name, artifact) for name in ("manifest", "version", "items", "splits") for artifact in (PETS, MODEL)
+)
+
+
+def diff(before: Counts, after: Counts, **kinds: Counts) -> Diff:
+    names = ("added", "removed", "relabelled", "moved", "changed")
+    return Diff(before, after, *(kinds.get(name, NOTHING) for name in names), rows=pl.DataFrame(), tables=False)
+
+
+def plus(counts: Counts, other: Counts, sign: int = 1) -> Counts:
+    return {
+        split: {label: number + sign * other.get(split, {}).get(label, 0) for label, number in labels.items()}
+        for split, labels in counts.items()
+    }
+
+
+def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
+    picture = BytesIO()
+    Image.new("RGB", (480, 120), colour).save(picture, "WEBP", quality=1)
+    return Sheet(name, title, total, min(20, total), 480, 120, f"{min(20, total)} {name} images", picture.getvalue())
+
+
+def paired(base: float, new: float, low: float, high: float, images: int = 203, p_value: float = 0.021) -> Paired:
+    return Paired(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
+
+
+# --- the eight --------------------------------------------------------------------------------------------------------
+
+
+def first_release() -> Report:
+    """A new dataset, and a new model on it: nothing to compare with."""
+    dataset = DatasetChange(
+        PETS,
+        "Pets at home",
+        None,
+        V100,
+        Question.FIRST,
+        diff=diff(NOTHING, BEFORE, added=BEFORE),
+        declared=Bump.MAJOR,
+        bytes_after=412_000_000,
+        sheets=(sheet("added", "Added", 1958),),
+    )
+    gates = (
+        GateResult(Gate("accuracy", min=0.85), True, "accuracy is 0.9113, within min 0.85", 14),
+        GateResult(Gate("accuracy", no_worse_than="base"), True, "there is no base: this is the first version", 15),
+    )
+    model = ModelChange(
+        MODEL,
+        "Cat or dog",
+        None,
+        V100,
+        trained=True,
+        metrics=(MetricChange("accuracy", None, 0.9113, None), MetricChange("loss", None, 0.2417, None)),
+        cells=(Cell("new", "new", 203, 0.9113),),
+        gates=gates,
+        confusion=confusion().filter(which="new"),
+        calibration=calibration().filter(which="new"),
+    )
+    return assemble(PASSED, [dataset], [model], REPEAT)
+
+
+def grown() -> Report:
+    """Only new images, and nobody trained."""
+    more: Counts = {"train": {"cat": 80, "dog": 20}, "val": {"cat": 9, "dog": 3}, "test": {"cat": 12, "dog": 2}}
+    columns = frame(("value", "before", "after"), ("indoors", 0.62, 0.58), ("outdoors", 0.38, 0.42))
+    dataset = DatasetChange(
+        PETS,
+        "Pets at home",
+        V100,
+        V110,
+        Question.ANSWER,
+        diff=diff(BEFORE, plus(BEFORE, more), added=more),
+        demand=Demand(Bump.MINOR, "126 images were added", "An addition is minor"),
+        declared=Bump.MINOR,
+        bytes_before=412_000_000,
+        bytes_after=439_000_000,
+        shifts=(Shift("place", 0.04, columns),),
+        concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
+        sheets=(sheet("added", "Added", 126),),
+        unsought="among 2,084 images: registry.yaml has report.near_duplicates up to 2,000",
+    )
+    return assemble(PASSED, [dataset], [], REPEAT)
+
+
+def relabelled() -> Report:
+    """Images of one camera left, and labels changed; the question is another one. Twins were found."""
+    gone: Counts = {"train": {"cat": 50, "dog": 1}}
+    new: Counts = {"train": {"cat": 6, "dog": 10}, "test": {"dog": 2}}
+    dataset = DatasetChange(
+        PETS,
+        "Pets at home",
+        V110,
+        V200,
+        Question.CHANGED,
+        diff=diff(BEFORE, plus(BEFORE, gone, -1), removed=gone, relabelled=new),
+        queries=(
+            "filters:\n  pets.taken: 12 months\n  pets.camera:",
+            "filters:\n  pets.taken: 12 months\n  pets.camera: -XT-3",
+        ),
+        demand=Demand(Bump.MAJOR, "51 images were removed", "A removal is major"),
+        declared=Bump.MAJOR,
+        bytes_before=412_000_000,
+        bytes_after=400_500_000,
+        transitions=frame(("what", "old", "new", "items"), ("label", "cat", "dog", 12), ("label", "dog", "cat", 6)),
+        concentrations=(
+            Concentration("removed", "camera", "XT-3", 48, 48 / 51, 5.1),
+            Concentration("relabelled", "place", "zoo", 9, 0.5, math.inf),
+        ),
+        twins=(
+            Twins(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, exact=True),
+            Twins(uuid(3), uuid(4), "train", "val", "cat", "dog", 3, exact=False),
+        ),
+        sheets=(sheet("removed", "Removed", 51, "#d98f8f"), sheet("relabelled", "Relabelled", 18, "#d9c58f")),
+    )
+    return assemble(PASSED, [dataset], [], REPEAT)
+
+
+def trained() -> Report:
+    """A model trained again on a larger dataset: better, on the same images, and its gates hold."""
+    return assemble(PASSED, [], [model_change()], REPEAT)
+
+
+def model_change(**changes: Any) -> ModelChange:
+    gates = (
+        GateResult(Gate("accuracy", min=0.85), True, "accuracy is 0.9310, within min 0.85", 14),
+        GateResult(
+            Gate("accuracy", no_worse_than="base"),
+            True,
+            "accuracy is not proven worse than the base's: 0.9310 against 0.8966",
+            15,
+        ),
+        GateResult(Gate("f1", min=0.8, label="dog"), True, "per_class.dog.f1 is 0.929, within min 0.8", 16),
+    )
+    values = {
+        "metrics": (
+            MetricChange("accuracy", 0.8966, 0.931, better=True),
+            MetricChange("loss", 0.2417, 0.2031, better=True),
+            MetricChange("seconds", 61.0, 64.0, better=None),
+            MetricChange("per_class.dog.f1", 0.89, 0.929, better=True),
+        ),
+        "params": (ParamChange("train.epochs", "5", "6"), ParamChange("train.mixup", None, "0.2")),
+        "cells": (
+            Cell("base", "base", 203, 0.8966),
+            Cell("base", "new", 217, 0.8802),
+            Cell("new", "base", 203, 0.931),
+            Cell("new", "new", 217, 0.9263),
+        ),
+        "paired": paired(0.8966, 0.931, 0.0049, 0.0640),
+        "gates": gates,
+        "flips": flips(),
+        "slices": (
+            Slice("label", "cat", paired(0.894, 0.933, 0.0, 0.08, 104, 0.12)),
+            Slice("camera", "XT-3", paired(0.82, 0.91, 0.02, 0.16, 60, 0.012)),
+        ),
+        "confusion": confusion(),
+        "calibration": calibration(),
+        "curves": curves(),
+        "sheets": (
+            sheet("broke", "Only the base model has these right", 4, "#d98f8f"),
+            sheet("fixed", "Only the new model has these right", 11, "#9fd98f"),
+        ),
+        **changes,
+    }
+    return ModelChange(MODEL, "Cat or dog", V100, V110, trained=True, **values)
+
+
+def blocked() -> Report:
+    """A model that is worse than the base, and a dataset whose version does not move far enough."""
+    gates = (
+        GateResult(Gate("accuracy", min=0.85), False, "accuracy is 0.8276, below the gate's min of 0.85", 14),
+        GateResult(
+            Gate("accuracy", no_worse_than="base"),
+            False,
+            "accuracy is worse than the base's: 0.8276 against 0.8966",
+            15,
+        ),
+        GateResult(
+            Gate("accuracy", min=0.8, slice=("camera", "A7")), None, "accuracy where camera is A7 was not measured", 17
+        ),
+    )
+    model = model_change(
+        gates=gates,
+        paired=replace(paired(0.8966, 0.8276, -0.1084, -0.0296, p_value=0.0007), broke=18, fixed=4),
+        metrics=(
+            MetricChange("accuracy", 0.8966, 0.8276, better=False),
+            MetricChange("loss", 0.2417, math.nan, better=None),
+        ),
+        params=(),
+        slices=(),
+        sheets=(),
+        confusion=None,
+        calibration=None,
+        curves=None,
+    )
+    wrong = Finding(
+        "version",
+        PETS,
+        Verdict.WRONG,
+        "version is still 1.0.0 but 12 images were removed",
+        "datasets/pets/dataset.yaml",
+        4,
+        "a removal is major: set version: 2.0.0",
+    )
+    outcomes = (
+        *PASSED,
+        Outcome("version", PETS, (wrong,)),
+        Outcome("build", PETS, not_run="version comes first"),
+        Outcome(
+            "gates", MODEL, (Finding("gates", MODEL, Verdict.WRONG, "as check says it", "models/pets/model.yaml", 14),)
+        ),
+    )
+    return assemble(outcomes, [], [model], REPEAT)
+
+
+def base_gone() -> Report:
+    """The base model cannot be run any more."""
+    why = "the base model cannot be run: ModuleNotFoundError: No module named 'torchscript'"
+    gates = (
+        GateResult(Gate("accuracy", min=0.85), True, "accuracy is 0.9310, within min 0.85", 14),
+        GateResult(Gate("accuracy", no_worse_than="base"), None, f"accuracy was not compared with the base: {why}", 15),
+    )
+    model = model_change(
+        gates=gates,
+        paired=None,
+        slices=(),
+        flips=None,
+        sheets=(),
+        cells=(Cell("new", "new", 217, 0.9263),),
+        unknown=why,
+        confusion=confusion().filter(which="new"),
+        calibration=None,
+    )
+    return assemble(PASSED, [], [model], REPEAT)
+
+
+def removed_and_words() -> Report:
+    """One dataset is removed, of another only the words change."""
+    removed = DatasetChange(PETS, "Pets at home", V110, None, diff=diff(BEFORE, NOTHING, removed=BEFORE))
+    words = DatasetChange(
+        ArtifactId(Kind.DATASET, "cars"),
+        "Cars",
+        V100,
+        Version(1, 0, 1),
+        diff=diff(BEFORE, BEFORE),
+        demand=Demand(Bump.PATCH, "description changed", "Words are a patch"),
+        declared=Bump.PATCH,
+        words=("description",),
+    )
+    ask = Finding(
+        "removed",
+        PETS,
+        Verdict.NEEDS_OWNER,
+        "datasets/pets is removed; its releases stay",
+        "datasets/pets",
+        fix="an owner of it says that nobody needs it",
+    )
+    return assemble((*PASSED, Outcome("removed", None, (ask,))), [removed, words], [], REPEAT)
+
+
+def many(number: int = 10) -> Report:
+    """Ten artifacts at once, with hundreds of classes and many findings."""
+    classes = [f"class_{place:03d}" for place in range(30)]
+    before: Counts = {split: dict.fromkeys(classes, size) for split, size in (("train", 80), ("val", 10), ("test", 10))}
+    more: Counts = {split: dict.fromkeys(classes, 3) for split in before}
+    datasets = [
+        DatasetChange(
+            ArtifactId(Kind.DATASET, f"set_{place}"),
+            f"Set {place}",
+            V110,
+            V120,
+            Question.ANSWER,
+            diff=diff(before, plus(before, more), added=more),
+            demand=Demand(Bump.MINOR, "270 images were added", "An addition is minor"),
+            declared=Bump.MINOR,
+            bytes_before=10**9,
+            bytes_after=11 * 10**8,
+            sheets=(sheet("added", "Added", 360),),
+        )
+        for place in range(number - 3)
+    ]
+    models = [model_at(place) for place in range(3)]
+    notes = [
+        Finding(
+            "expectations",
+            one.id,
+            Verdict.NEEDS_OWNER,
+            f"{name} has fewer images than asked",
+            f"{one.id}/dataset.yaml",
+            30,
+            "select more images, or lower min_per_class",
+        )
+        for one in datasets
+        for name in classes[:20]
+    ]
+    return assemble((*PASSED, Outcome("expectations", None, tuple(notes))), datasets, models, REPEAT)
+
+
+def model_at(place: int) -> ModelChange:
+    named = tuple(
+        MetricChange(f"per_class.class_{one:03d}.f1", 0.8, 0.8 + one / 1000, better=True) for one in range(30)
+    )
+    sliced = tuple(Slice("label", f"class_{one:03d}", paired(0.8, 0.82, -0.01, 0.05, 10, 0.3)) for one in range(30))
+    change = model_change(
+        metrics=named,
+        slices=sliced,
+        paired=paired(0.9, 0.9 + (place - 1) / 100, (place - 1.5) / 100, (place - 0.5) / 100),
+    )
+    return replace(change, id=ArtifactId(Kind.MODEL, f"set_{place}"))
+
+
+EIGHT = {
+    "first_release": first_release,
+    "grown": grown,
+    "relabelled": relabelled,
+    "trained": trained,
+    "blocked": blocked,
+    "base_gone": base_gone,
+    "removed_and_words": removed_and_words,
+    "many": many,
+}

@@ -1,0 +1,236 @@
+"""What tests make: datasets and models as `registry build` and `dvc repro` leave them, by DVC's formats alone."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from registry.core import manifests, names
+from registry.integrations import git_trees
+from support import release_auditor
+
+SPLITS = ("train", "val", "test")
+PETS = {
+    "train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg": b"one cat",
+    "train/cat/0a8c7f6e-0000-4000-8000-000000000002.jpg": b"two cats",
+    "train/dog/0a8c7f6e-0000-4000-8000-000000000003.jpg": b"a dog",
+    "val/cat/0a8c7f6e-0000-4000-8000-000000000004.jpg": b"a cat that sleeps",
+    "test/dog/0a8c7f6e-0000-4000-8000-000000000005.jpg": b"a dog that runs",
+}
+MORE_PETS = {**PETS, "test/cat/0a8c7f6e-0000-4000-8000-000000000006.jpg": b"a cat that came later"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, *words: str) -> bool:
+        """Whether it is a one-line error (not a bug) with these words and a next step."""
+        return self.code == 1 and "\n  next: " in self.err and all(word in self.err for word in words)
+
+
+Run = Callable[..., Outcome]  # the folder and the arguments of `registry`
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def sh(root: Path, *command: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """A command's result, whatever its exit code."""
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+
+
+def git_in(root: Path, *args: str) -> str:
+    """One Git command's output."""
+    done = sh(root, "git", *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def registry(root: Path, *args: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """The `registry` command as a person runs it, in a process of its own."""
+    return sh(root, sys.executable, "-m", "registry", *args, **options)
+
+
+def commit(root: Path, message: str) -> str:
+    """Commit everything, past the hooks; the new commit."""
+    git_in(root, "add", "--all")
+    git_in(root, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", message)
+    return git_in(root, "rev-parse", "HEAD")
+
+
+def add_origin(root: Path) -> None:
+    """An empty bare repository `origin.git` beside this one; by a relative path, so that both can be copied."""
+    git_in(root, "init", "--quiet", "--bare", "../origin.git")
+    git_in(root, "remote", "add", "origin", "../origin.git")
+
+
+# --- artifacts --------------------------------------------------------------------------------------------------------
+
+
+def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **more: object) -> None:
+    """`datasets/NAME`, built: its images in `prepared/`, its objects in DVC's cache; `more` goes into the manifest."""
+    folder = root / "datasets" / name
+    manifest = {
+        "schema": 1, "name": name, "version": version, "title": "Pets at home", "description": "Cats and dogs.",
+        "owners": ["@acme/vision"], "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg",
+        "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}}, "classes": ["cat", "dog"],
+        "split": {"salt": name, "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}, **more,
+    }  # fmt: skip
+    write(folder / "dataset.yaml", manifest)
+    (folder / ".gitignore").write_text("/raw\n/prepared\n")
+    rows = {
+        split: [path.split("/", 1)[1] for path in sorted(images) if path.startswith(f"{split}/")] for split in SPLITS
+    }
+    tables = {
+        f"{split}/metadata.csv": "\n".join(
+            ["file_name,label", *(f"{row},{row.split('/')[0]}" for row in rows[split]), ""]
+        )
+        for split in SPLITS
+        if rows[split]
+    }
+    raw = folder_out(root, folder / "raw", {"selection.parquet": "\n".join(images).encode()})
+    files = {**images, **{path: text.encode() for path, text in tables.items()}}
+    write(folder / "raw.dvc", {"outs": [raw]})
+    counts = {
+        split: {label: sum(row.startswith(label) for row in rows[split]) for label in ("cat", "dog")}
+        for split in SPLITS
+    }
+    rule = manifests.build_rule(manifests.load_dataset(git_trees.WorkTree(root), names.parse_id(f"datasets/{name}")))
+    build = {"selection": raw["md5"], "rule": rule, "images": len(images), "counts": counts}
+    write(folder / "prepared.dvc", {"outs": [folder_out(root, folder / "prepared", files)], "meta": {"build": build}})
+
+
+def model(root: Path, name: str, weights: bytes, version: str, trained_on: str = "datasets/pets") -> None:
+    """`models/NAME` as `dvc repro` leaves it: its weights an object, its metrics in Git."""
+    folder = root / "models" / name
+    manifest = {
+        "schema": 1, "name": name, "version": version, "title": "Cat or dog", "description": "Says which it is.",
+        "owners": ["@acme/vision"], "license": "Apache-2.0", "trained_on": trained_on, "intended_use": "Demonstration.",
+    }  # fmt: skip
+    write(folder / "model.yaml", manifest)
+    (folder / ".gitignore").write_text("/model.safetensors\n")
+    (folder / "train.py").write_text('print("learning")\n')
+    (folder / "metrics.json").write_text('{"accuracy": 0.9}\n')
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    (folder / "model.safetensors").write_bytes(weights)
+    data = yaml.safe_load((root / trained_on / "prepared.dvc").read_text())["outs"][0]
+    deps = [{**data, "path": f"../../{trained_on}/prepared"}, file_out(root, folder / "train.py", cached=False)]
+    outs = [file_out(root, folder / "metrics.json", cached=False), file_out(root, folder / "model.safetensors")]
+    stage = {"cmd": "python train.py", "deps": [dep["path"] for dep in deps], "outs": [outs[1]["path"]]}
+    write(folder / "dvc.yaml", {"stages": {"train": {**stage, "metrics": [{"metrics.json": {"cache": False}}]}}})
+    lock = {"cmd": "python train.py", "deps": deps, "outs": outs}
+    write(folder / "dvc.lock", {"schema": "2.0", "stages": {"train": lock}})
+
+
+def write(path: Path, data: Mapping[str, object]) -> None:
+    """A YAML file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(dict(data), sort_keys=False))
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
+def folder_out(root: Path, folder: Path, files: Mapping[str, bytes]) -> dict[str, object]:
+    """The entry of a folder output; its files lie in the cache and, linked, in the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    entries = []
+    for relpath, data in sorted(files.items()):
+        (folder / relpath).parent.mkdir(parents=True, exist_ok=True)
+        os.link(keep(root, data), folder / relpath)
+        entries.append({"md5": md5(data), "relpath": relpath})
+    listing = json.dumps(entries, sort_keys=True).encode()
+    keep(root, listing, ".dir")
+    size = sum(map(len, files.values()))
+    return {"md5": f"{md5(listing)}.dir", "size": size, "nfiles": len(files), "hash": "md5", "path": folder.name}
+
+
+def file_out(root: Path, file: Path, *, cached: bool = True) -> dict[str, object]:
+    """The entry of a file output or dependency."""
+    data = file.read_bytes()
+    if cached:
+        keep(root, data)
+    return {"path": file.name, "hash": "md5", "md5": md5(data), "size": len(data)}
+
+
+def keep(root: Path, data: bytes, suffix: str = "") -> Path:
+    """Put bytes into DVC's cache."""
+    path = place(root / ".dvc/cache", md5(data) + suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_bytes(data)
+        path.chmod(0o444)
+    return path
+
+
+def place(store: Path, md5: str) -> Path:
+    """Where a store in a folder holds an object."""
+    return store / "files/md5" / md5[:2] / md5[2:]
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Break an object: these bytes under the old name."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+
+
+def staging(root: Path) -> Path:
+    """The folder that staging is."""
+    return root / ".registry/staging"
+
+
+def production(root: Path) -> Path:
+    """The folder that production is."""
+    return root / ".registry/production"
+
+
+def origin(root: Path) -> Path:
+    """The bare repository that `add_origin` makes."""
+    return root.parent / "origin.git"
+
+
+def stage(root: Path) -> None:
+    """Put everything that the cache holds into staging."""
+    shutil.copytree(root / ".dvc/cache/files", staging(root) / "files", dirs_exist_ok=True)
+
+
+def other_clone(root: Path, folder: Path) -> Path:
+    """Another machine of the team: its own clone, the same staging and production."""
+    git_in(folder, "clone", "--quiet", str(origin(root)), "other")
+    (folder / "other/.registry").symlink_to(root / ".registry")
+    return folder / "other"
+
+
+def published(root: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """What publishing leaves behind: the objects in production, and the tags at the origin with their commits."""
+    return snapshot(production(root) / "files"), release_auditor.releases(origin(root))
+
+
+def merge(root: Path, message: str) -> None:
+    """Commit to main and push it, with the objects in staging: what the merge of a pull request leaves."""
+    stage(root)
+    commit(root, message)
+    git_in(root, "push", "--quiet", "origin", "main")
+
+
+def md5(data: bytes) -> str:
+    """What DVC calls these bytes."""
+    return hashlib.md5(data).hexdigest()
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file below a folder, with the hash of its bytes, without what a killed writer left (`.incoming-…`)."""
+    files = (path for path in sorted(folder.rglob("[!.]*")) if path.is_file())
+    return {str(path.relative_to(folder)): md5(path.read_bytes()) for path in files}
