@@ -140,7 +140,7 @@ class Bench:
         other = self.place(own.prefix)
         if "pull" in work or ("check" in work and tool in CHECKS):
             self.clock("pull" if "pull" in work else "", tool, other, pull(tool, other))
-            self.demand_all(other)
+            self.require_all(other)
         if "check" in work and tool in CHECKS:
             self.clock("check --remote", tool, other, CHECKS[tool])
         for place in (own, other):
@@ -156,7 +156,7 @@ class Bench:
         env |= {"PATH": f"{BIN}{os.pathsep}{env['PATH']}", "DVC_NO_ANALYTICS": "1"}
         return Place(root, prefix, env | {"DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")})
 
-    def demand_all(self, place: Place) -> None:
+    def require_all(self, place: Place) -> None:
         """Nobody is fast by leaving something out."""
         want, have = (
             sorted(p.name for p in (root / ".dvc/cache/files").rglob("*/*/*")) for root in (self.home, place.root)

@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """Demands that a text is what the file of that name in tests/golden holds."""
 
-    def demand(name: str, text: str) -> None:
+    def require(name: str, text: str) -> None:
         file = PROJECT / "tests/golden" / name
         if request.config.getoption("--update-goldens"):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert file.is_file(), f"there is no {file}: pytest --update-goldens"
         assert text == file.read_text(), "pytest --update-goldens, and look at the difference"
 
-    return demand
+    return require
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -26,7 +26,7 @@ class RegistryError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.message}\n  next: {self.fix}" if self.fix else self.message
+        return f"{self.message}\n  hint: {self.fix}" if self.fix else self.message
 
 
 class InvalidDocument(RegistryError):

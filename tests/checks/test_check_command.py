@@ -105,7 +105,7 @@ def test_what_is_wrong_is_exit_code_1_with_its_line_and_the_next_step(grown: Pat
     assert done.out.startswith(
         "datasets/pets/dataset.yaml:3: wrong: version is still 1.0.0 but 2 images were added. "
         "An addition is minor [version]\n"
-        "  next: set version: 1.1.0\n"
+        "  hint: set version: 1.1.0\n"
         "models/pets/dvc.lock: needs an owner: was trained before a change of datasets/pets/prepared [training]\n"
     )
 
@@ -164,7 +164,7 @@ def test_verbose_tells_what_comes_next(sound: Path, run_registry: Run) -> None:
     assert "registry build datasets/pets" not in run_registry(sound, "check").out
     done = run_registry(sound, "check", "--verbose")
     assert (
-        "datasets/pets/dataset.yaml: ok: has no images yet [build]\n  next: registry build datasets/pets\n" in done.out
+        "datasets/pets/dataset.yaml: ok: has no images yet [build]\n  hint: registry build datasets/pets\n" in done.out
     )
 
 
@@ -177,7 +177,7 @@ def test_objects_are_looked_for_in_the_cache_then_in_staging_then_in_production(
         (grown / ".registry" / store / "files").rename(grown / ".dvc/cache/files")
     shutil.rmtree(grown / ".dvc/cache/files")
     done = run_registry(grown, "check")
-    assert "is in no store at hand [items]\n  next: registry pull datasets/pets" in done.out
+    assert "is in no store at hand [items]\n  hint: registry pull datasets/pets" in done.out
 
 
 def test_a_list_that_is_corrupt_in_the_cache_is_taken_from_staging(grown: Path, run_registry: Run) -> None:
@@ -194,7 +194,7 @@ def test_a_shallow_clone_without_tags_says_what_it_cannot_judge(grown: Path, run
     repositories.git_in(tmp_path, "clone", "--quiet", "--depth", "1", "--no-tags", f"file://{grown}", "shallow")
     done = run_registry(tmp_path / "shallow", "check")
     assert (
-        "what was released before is not known in this shallow clone [version]\n  next: git fetch --unshallow --tags"
+        "what was released before is not known in this shallow clone [version]\n  hint: git fetch --unshallow --tags"
         in done.out
     )
     assert run_registry(tmp_path / "shallow", "check", "--base", "HEAD~1").code == 1

@@ -59,7 +59,7 @@ def test_what_is_missing_is_counted_and_named_in_every_format(built_model: Path,
     message = f"neither staging nor production has 1 of 9 objects: prepared/{LOST}"
     assert judge(run_registry, built_model) == [(POINTER, message, PUSH)]
     text = run_registry(built_model, "check", "--remote").out
-    assert f"{POINTER}: wrong: {message} [objects]\n  next: {PUSH}\n" in text
+    assert f"{POINTER}: wrong: {message} [objects]\n  hint: {PUSH}\n" in text
     github = run_registry(built_model, "check", "--remote", "--format", "github").out
     assert f"::error file={POINTER},line=1,title=registry check%3A objects::{message}%0Anext: {PUSH}\n" in github
 

@@ -33,16 +33,16 @@ def test_text_is_worst_first_with_the_next_step_and_a_tally() -> None:
         == """\
 B.md: wrong: is wrong [size]
 a.md:7: wrong: is wrong [size]
-  next: do it
+  hint: do it
 .dvc/config:3: needs an owner: moved [places]
-  next: look
+  hint: look
 2 wrong, 1 needs an owner; 2 checks passed, 1 could not run
 """
     )
 
 
 def test_notes_are_shown_when_asked_for() -> None:
-    assert "d.yaml: ok: not yet [build]\n  next: registry build\n" in output.as_text(OUTCOMES, notes=True)
+    assert "d.yaml: ok: not yet [build]\n  hint: registry build\n" in output.as_text(OUTCOMES, notes=True)
 
 
 def test_nothing_to_say() -> None:

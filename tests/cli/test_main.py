@@ -15,7 +15,7 @@ def fail(error: BaseException):
 
 
 @pytest.mark.parametrize(("error", "code", "words"), [
-    (Refused("no", fix="do that"), 1, "error: no\n  next: do that\n"),
+    (Refused("no", fix="do that"), 1, "error: no\n  hint: do that\n"),
     (KeyboardInterrupt(), 130, "stopped; run the same command again to go on\n"),
     (ZeroDivisionError("oh"), 3, "this is a bug in registry: please report it with the lines above\n"),
 ])  # fmt: skip
@@ -45,7 +45,7 @@ def test_help_names_every_command(capsys) -> None:
 def test_outside_a_registry_the_next_step_is_named(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-m", "registry", "list"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "is not in a Git repository\n  next: cd into your registry" in done.stderr
+    assert "is not in a Git repository\n  hint: cd into your registry" in done.stderr
 
 
 def test_shells_complete_commands() -> None:

@@ -30,7 +30,7 @@ def test_settings_join_registry_yaml_and_dvc_config() -> None:
 
 
 def test_missing_remote_names_the_command_that_adds_it() -> None:
-    with pytest.raises(InvalidDocument, match=r"no remote staging\n  next: dvc remote add staging URL"):
+    with pytest.raises(InvalidDocument, match=r"no remote staging\n  hint: dvc remote add staging URL"):
         settings.load(tree(config=b"[core]\n"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from registry.checks.context import Scope
 from registry.core import manifests, names, versioning
 from registry.core.tree import DictTree
-from registry.core.values import Bump, Content, Demand, Version
+from registry.core.values import Bump, Content, RequiredBump, Version
 from support import memory_registries
 from support.memory_registries import Registry, images, uuid
 
@@ -17,15 +17,15 @@ COLUMNS = {"uuid": {"type": "uuid"}, "label": {"type": "string"}}
 SPLIT = {"salt": "pets", "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}
 
 
-def demands(registry: Registry, artifact: str) -> tuple[Demand, ...]:
+def required_bumps(registry: Registry, artifact: str) -> tuple[RequiredBump, ...]:
     """What the change since the artifact's release asks for."""
     facts = registry.gather(Scope.BASE, {path for path in registry.files if path.startswith(f"{artifact}/")})
     subject = next(subject for subject in facts.subjects if str(subject.id) == artifact)
-    return versioning.demands(subject.latest.content, subject.content, subject.diff)
+    return versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
 
 
-def words(found: tuple[Demand, ...]) -> tuple[Bump, list[str]]:
-    return versioning.bump(found), [demand.what for demand in found]
+def words(found: tuple[RequiredBump, ...]) -> tuple[Bump, list[str]]:
+    return versioning.bump(found), [required.what for required in found]
 
 
 def after(pictures: dict[str, bytes] | None = None, **changes: Any) -> tuple[Bump, list[str]]:
@@ -33,7 +33,7 @@ def after(pictures: dict[str, bytes] | None = None, **changes: Any) -> tuple[Bum
     registry = memory_registries.sound()
     registry.edit(f"{PETS}/dataset.yaml", **changes)
     memory_registries.build(registry, "pets", images() if pictures is None else pictures)
-    return words(demands(registry, PETS))
+    return words(required_bumps(registry, PETS))
 
 
 def test_nothing_changed() -> None:
@@ -85,7 +85,7 @@ def test_a_column_of_another_type_or_gone_is_major() -> None:
         f"{PETS}/dataset.yaml",
         columns={"uuid": {"type": "uuid"}, "label": {"type": "string"}, "width": {"type": "number"}},
     )
-    bump, what = words(demands(registry, PETS))
+    bump, what = words(required_bumps(registry, PETS))
     assert bump is Bump.MAJOR
     assert {"the column day was removed", "the column width was changed"} <= set(what)
 
@@ -119,31 +119,31 @@ def test_the_furthest_comes_first() -> None:
 def test_another_selection_or_another_table_with_the_same_images_is_minor() -> None:
     registry = memory_registries.sound()
     memory_registries.put_folder(registry, PETS, "raw", {"selection.parquet": b"other rows"}, {})
-    assert words(demands(registry, PETS)) == (Bump.MINOR, ["the selection changed"])
+    assert words(required_bumps(registry, PETS)) == (Bump.MINOR, ["the selection changed"])
     registry = memory_registries.sound()
     tables = {f"{split}/metadata.csv": b"other" for split in ("train", "val", "test")}
     memory_registries.put_folder(registry, PETS, "prepared", images() | tables, {})
-    assert words(demands(registry, PETS)) == (Bump.MINOR, ["the images or their metadata changed"])
+    assert words(required_bumps(registry, PETS)) == (Bump.MINOR, ["the images or their metadata changed"])
 
 
 def test_images_that_nobody_could_read_are_minor_at_least() -> None:
     registry = memory_registries.sound()
     memory_registries.build(registry, "pets", images(3, 3))
     registry.objects.clear()
-    assert versioning.bump(demands(registry, PETS)) is Bump.MINOR
+    assert versioning.bump(required_bumps(registry, PETS)) is Bump.MINOR
 
 
 def test_a_model_that_was_trained_again_is_minor_and_its_words_are_a_patch() -> None:
     registry = memory_registries.sound()
     memory_registries.train(registry, "pets", b"other weights", 0.9)
-    assert words(demands(registry, MODEL)) == (Bump.MINOR, ["model.safetensors changed"])
+    assert words(required_bumps(registry, MODEL)) == (Bump.MINOR, ["model.safetensors changed"])
     registry = memory_registries.sound()
     registry.files[f"{MODEL}/params.yaml"] = b"architecture: resnet\nepochs: 3\n"
     memory_registries.train(registry, "pets", b"weights", 0.9)
-    assert words(demands(registry, MODEL)) == (Bump.MINOR, ["the parameters changed"])
+    assert words(required_bumps(registry, MODEL)) == (Bump.MINOR, ["the parameters changed"])
     registry = memory_registries.sound()
     registry.edit(f"{MODEL}/model.yaml", intended_use="Other tests.", gates=[])
-    assert words(demands(registry, MODEL)) == (Bump.PATCH, ["intended_use, gates changed"])
+    assert words(required_bumps(registry, MODEL)) == (Bump.PATCH, ["intended_use, gates changed"])
 
 
 def test_a_manifest_that_is_only_written_differently_asks_for_nothing() -> None:
@@ -151,13 +151,13 @@ def test_a_manifest_that_is_only_written_differently_asks_for_nothing() -> None:
     old = Content(manifests.load(DictTree(registry.files), names.parse_id(PETS)), {})
     registry.files[f"{PETS}/dataset.yaml"] = b"# a comment\n" + registry.files[f"{PETS}/dataset.yaml"]
     new = Content(manifests.load(DictTree(registry.files), names.parse_id(PETS)), {})
-    assert versioning.demands(old, new, None) == ()
-    assert versioning.demands(old, replace(new, objects={"raw": "x"}), None)[0].bump is Bump.MINOR
+    assert versioning.required_bumps(old, new, None) == ()
+    assert versioning.required_bumps(old, replace(new, objects={"raw": "x"}), None)[0].bump is Bump.MINOR
 
 
 @given(st.builds(Version, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), st.sampled_from(Bump))
 def test_the_lowest_version_that_keeps_a_demand(version: Version, bump: Bump) -> None:
-    lowest = versioning.lowest(version, [Demand(bump, "", "")])
+    lowest = versioning.lowest(version, [RequiredBump(bump, "", "")])
     assert (lowest == version) is (bump is Bump.NONE)
     assert lowest >= version
     assert lowest.patch == 0 or bump <= Bump.PATCH

@@ -157,7 +157,7 @@ def test_what_was_built_is_counted_for_people(desk: Desk) -> None:
         "dog        5    6     2   13\n"
         "no         7    3     3   13\n"
         "all       22    9     9   40\n"
-        "next: registry pull datasets/pets, to have the images here; "
+        "hint: registry pull datasets/pets, to have the images here; "
         "then git add datasets/pets and commit\n"
     )
 
@@ -322,7 +322,7 @@ def test_images_that_cannot_be_used_are_named_and_no_version_is_made(desk: Desk)
     assert said[0] == "error: 7 of 40 images of datasets/pets cannot be used; prepared.dvc stays as it was"
     assert said[1:-1] == [f"  {uuid(n)} (photos/{uuid(n)}.jpg): {reason}" for n, reason in FAULTS.items()]
     assert said[-1] == (
-        "  next: put them right in the lake, or name them under exclude: in datasets/pets/dataset.yaml, "
+        "  hint: put them right in the lake, or name them under exclude: in datasets/pets/dataset.yaml, "
         "each with the reason: `registry build datasets/pets --exclude-faulty` does that"
     )
     assert desk.pointer.read_bytes() == before
@@ -490,7 +490,7 @@ def test_a_dataset_without_a_selection_is_told(desk: Desk) -> None:
     assert done.err == (
         "looking up the images of datasets/pets\n"
         "error: datasets/pets has no selection yet: there is no datasets/pets/raw.dvc\n"
-        "  next: registry select datasets/pets\n"
+        "  hint: registry select datasets/pets\n"
     )
 
 
@@ -559,7 +559,7 @@ def forge(desk: Desk, rows: pl.DataFrame) -> None:
 
 def test_a_lake_that_is_not_there_is_named(desk: Desk) -> None:
     shutil.rmtree(desk.lake)
-    assert f"error: {desk.lake}: no such file or directory\n  next: " in desk.build().err
+    assert f"error: {desk.lake}: no such file or directory\n  hint: " in desk.build().err
 
 
 def test_a_lake_that_has_none_of_the_images_is_not_forty_faults(desk: Desk) -> None:
@@ -568,7 +568,7 @@ def test_a_lake_that_has_none_of_the_images_is_not_forty_faults(desk: Desk) -> N
     assert done.err == (
         "looking up the images of datasets/pets\n"
         f"error: none of the 40 images, such as photos/{uuid(0)}.jpg, is in {desk.lake}\n"
-        "  next: look at lake: in registry.yaml, and at image: in dataset.yaml\n"
+        "  hint: look at lake: in registry.yaml, and at image: in dataset.yaml\n"
     )
 
 
@@ -615,7 +615,7 @@ def test_a_full_disk_leaves_the_earlier_version_and_the_next_run_finishes(
         patch.setattr(os, "write", fill)
         done = desk.build()
     assert done.code == 1
-    assert "no space left on device\n  next: free space, then run the same command again" in done.err
+    assert "no space left on device\n  hint: free space, then run the same command again" in done.err
     assert desk.pointer.read_bytes() == before
     assert not list(desk.staging.rglob(f"{INCOMING}*"))
     assert desk.built().startswith("60 images: 40 known, 20 read")

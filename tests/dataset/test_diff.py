@@ -93,7 +93,7 @@ def test_a_camera_that_is_removed_is_told_with_what_it_demands() -> None:
         "100% of the removed images are camera=XT-3, 6.0 times their share"
     ]
     assert found.diff.removed == {"train": {"dog": 16}, "val": {"dog": 4}}
-    assert (found.demand.bump, found.declared, found.question) == (Bump.MAJOR, Bump.MINOR, Question.ANSWER)
+    assert (found.required_bump.bump, found.declared, found.question) == (Bump.MAJOR, Bump.MINOR, Question.ANSWER)
     assert (found.old, found.new, found.unknown) == (Version(1, 0, 0), Version(1, 1, 0), "")
     assert found.bytes_after < found.bytes_before
     assert [shift.column for shift in found.shifts] == ["camera"]
@@ -114,7 +114,7 @@ def test_the_first_version_and_a_removed_dataset() -> None:
     put(registry, items(20))
     (first,) = compare(registry, empty)
     assert (first.old, first.new, first.question) == (None, Version(1, 0, 0), Question.FIRST)
-    assert (sum(map(len, first.diff.added.values())), first.demand, first.concentrations) == (4, None, ())
+    assert (sum(map(len, first.diff.added.values())), first.required_bump, first.concentrations) == (4, None, ())
     there, registry.files = registry.files, empty
     (gone,) = compare(registry, there)
     assert (gone.old, gone.new, gone.bytes_after) == (Version(1, 0, 0), None, 0)
@@ -132,7 +132,7 @@ def test_words_alone_read_no_object() -> None:
     (found,) = compare(registry, before)
     assert found.words == ("description", "owners", "README.md")
     assert (found.question, found.diff, found.unknown) == (Question.SAME, None, "")
-    assert (found.demand.bump, found.declared) == (Bump.PATCH, Bump.PATCH)
+    assert (found.required_bump.bump, found.declared) == (Bump.PATCH, Bump.PATCH)
 
 
 def test_what_does_not_differ_is_not_told_and_what_is_nowhere_cannot_be_asked_for() -> None:
@@ -155,7 +155,7 @@ def test_a_list_that_is_nowhere_is_said(gone: str) -> None:
     del registry.objects[md5]
     (found,) = compare(registry, before)
     assert found.unknown == f"the object {md5} is in no store at hand"
-    assert (found.diff, found.new, found.demand.bump) == (None, Version(1, 1, 0), Bump.MINOR)
+    assert (found.diff, found.new, found.required_bump.bump) == (None, Version(1, 1, 0), Bump.MINOR)
 
 
 def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
@@ -169,7 +169,7 @@ def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
         registry.objects |= {table: data}
         (found,) = compare(registry, before)
         assert words in found.unknown
-        assert (found.diff.removed["train"], found.demand.bump, found.shifts) == ({"dog": 3}, Bump.MAJOR, ())
+        assert (found.diff.removed["train"], found.required_bump.bump, found.shifts) == ({"dog": 3}, Bump.MAJOR, ())
 
 
 def test_a_manifest_that_nobody_can_read_is_said_with_its_line() -> None:
@@ -309,7 +309,7 @@ def test_the_command_compares_the_last_commit_with_what_is_there(built_dataset: 
     assert run_registry(built_dataset, "diff", "HEAD~1", "HEAD").out == told.out
     data = json.loads(run_registry(built_dataset, "diff", "HEAD~1", "--format", "json").out)
     assert data["datasets"][0]["diff"]["added"] == {"test": {"cat": 1}}
-    assert data["datasets"][0]["demand"]["bump"] == "minor"
+    assert data["datasets"][0]["required_bump"]["bump"] == "minor"
     shown = run_registry(built_dataset, "diff", "HEAD~1", "--format", "md").out.splitlines()
     assert (shown[0], shown[-1], "\n".join(shown[1:-1]) + "\n") == ("~~~~text", "~~~~", told.out)
 

@@ -4,10 +4,9 @@ import polars as pl
 import pytest
 
 from registry.core import names
-from registry.core.values import Bump, Demand, Diff, Version
+from registry.core.values import Bump, Diff, RequiredBump, Version
 from registry.dataset import diff_output
-from registry.dataset.changes import Concentration, DatasetChange, Question, Shift, Twins
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import Concentration, DatasetChange, Question, Sheet, Shift, Twins
 from support.memory_registries import uuid
 
 PETS = names.parse_id("datasets/pets")
@@ -22,7 +21,7 @@ CHANGE = DatasetChange(
     ("look 7\ncolumn uuid: uuid (uuid)", "look 8\ncolumn uuid: uuid (uuid)"),
     Diff(COUNTS, {"train": {"cat": 1200, "dog": 797}, "test": {"cat": 101, "dog": 100}}, {"test": {"cat": 1}},
          {"train": {"dog": 3}}, {}, {}, {}, ROWS, tables=True),
-    Demand(Bump.MAJOR, "3 images were removed", "A removal is major"),
+    RequiredBump(Bump.MAJOR, "3 images were removed", "A removal is major"),
     Bump.MINOR,
     1_234_000,
     999,
@@ -115,7 +114,7 @@ def test_the_json_has_everything_but_pictures_and_no_number_that_is_none() -> No
     data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     (found,) = data["datasets"]
     assert (data["schema"], found["id"], found["old"], found["question"]) == (1, "datasets/pets", "1.0.0", "question")
-    assert found["demand"] == {"bump": "major", "what": "3 images were removed", "why": "A removal is major"}
+    assert found["required_bump"] == {"bump": "major", "what": "3 images were removed", "why": "A removal is major"}
     assert found["shifts"][0]["table"] == [{"value": "XT-3", "before": 0.5, "after": None}]
     assert found["sheets"][0]["alt"].startswith("Removed")
     assert "image" not in found["sheets"][0]

@@ -183,7 +183,7 @@ def test_every_kind_of_fault_is_told_at_once_with_its_first_ten(tmp_path: Path) 
         "  label: 2 labels are not among the manifest's classes\n"
         "      'bird': 12 × from row 2 on\n"
         "      ' dog': 1 × from row 18 on\n"
-        "  next: correct the rows where they come from, or columns and classes in the manifest; then try again"
+        "  hint: correct the rows where they come from, or columns and classes in the manifest; then try again"
     )
 
 
@@ -237,7 +237,7 @@ def test_two_columns_that_could_be_meant_are_not_chosen_between(tmp_path: Path) 
         ("e.json", bytes(range(128, 256)), "it is not UTF-8"),
         ("e.json", '[{"uuid": {"a": [1]}, "label": "cat", "camera": "", "captured_at": ""}]', r'{"a": \["1"\]}'),
         ("e.parquet", b"PAR1 nonsense PAR1", "cannot be read: "),
-        ("e.xlsx", b"PK", r"is no kind of table known here\n  next: export it as one of .csv, .parquet, .json"),
+        ("e.xlsx", b"PK", r"is no kind of table known here\n  hint: export it as one of .csv, .parquet, .json"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, data: str | bytes, fault: str) -> None:

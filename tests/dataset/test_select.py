@@ -54,7 +54,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def demand_whole(root: Path) -> list[str]:
+def require_whole(root: Path) -> list[str]:
     """The rows that Git's pointer reaches through the cache, by the formats alone; their UUIDs."""
     cache = root / ".dvc/cache"
     out = pointer(root)["outs"][0]
@@ -78,9 +78,9 @@ def test_an_export_becomes_a_selection(photos: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines() == [
         "datasets/photos: 30 rows from export.csv (dog 16, cat 14)",
         "its first selection",
-        "next: registry build datasets/photos",
+        "hint: registry build datasets/photos",
     ]
-    assert demand_whole(photos) == sorted(str(row["images.uuid"]) for row in some)
+    assert require_whole(photos) == sorted(str(row["images.uuid"]) for row in some)
     assert (photos / DATASET / "raw/selection.parquet").stat().st_mode & 0o777 == 0o644
     assert set(pointer(photos)["meta"]["selection"]) == {"rows", "rows_hash", "query_hash", "origin", "selected_at"}
     assert repositories.git_in(photos, "status", "--short", "--untracked-files=all").split() == [
@@ -126,7 +126,7 @@ def test_what_changed_is_told(photos: Path, capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr().out.splitlines()[1]
     assert told.startswith("the question is the same, the rows changed since 20")
     assert told.endswith(" UTC: 9 added, 5 removed, 2 with other values")
-    assert len(demand_whole(photos)) == 34
+    assert len(require_whole(photos)) == 34
 
 
 def test_another_question_with_the_same_rows_is_told(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,7 +244,7 @@ def test_looker_becomes_a_selection_without_a_secret(
         assert run() == 0
     out, err = capsys.readouterr()
     assert out.splitlines()[0].startswith("datasets/photos: 6,000 rows from looker (")
-    assert len(demand_whole(photos)) == 6000
+    assert len(require_whole(photos)) == 6000
     facts = pointer(photos)["meta"]["selection"]
     assert (facts["rows"], facts["origin"], facts["looker_release"]) == (6000, "looker", "26.22.7")
     assert facts["query"]["filters"] == {"images.label": "cat,dog"}
@@ -293,7 +293,7 @@ def test_a_dataset_of_exports_says_what_to_give(photos: Path, capsys: pytest.Cap
     assert run() == 1
     assert capsys.readouterr().err == (
         "error: datasets/photos/dataset.yaml: its rows come from an export: the photo desk's weekly table\n"
-        "  next: export them, then registry select datasets/photos --from FILE\n"
+        "  hint: export them, then registry select datasets/photos --from FILE\n"
     )
 
 
@@ -325,7 +325,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(photos: Path) -> None:
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts:\n", "outs: []\n", "", "outs:\n- md5: x\n  path: ../../etc\n"])
 def test_a_pointer_that_nobody_can_read_is_not_overwritten(photos: Path, text: str) -> None:
     (photos / DATASET / "raw.dvc").write_text(text)
-    with pytest.raises(InvalidDocument, match=rf"^{DATASET}/raw.dvc.*\n  next: take it back from Git, or delete it"):
+    with pytest.raises(InvalidDocument, match=rf"^{DATASET}/raw.dvc.*\n  hint: take it back from Git, or delete it"):
         select.before(photos, PHOTOS)
 
 
@@ -361,7 +361,7 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     """The five writes: two objects, .gitignore, selection.parquet, raw.dvc; the sixth case is not killed."""
     run_export(photos, rows(30))
     (photos / DATASET / ".gitignore").unlink()
-    old = demand_whole(photos)
+    old = require_whole(photos)
     new = select.from_export(selections.manifest(), write_csv(photos.parent / "new.csv", rows(40)))
     plan = select.plan(PHOTOS, new, select.before(photos, PHOTOS))
     (photos.parent / "plan").write_bytes(pickle.dumps(plan))
@@ -371,9 +371,9 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     command = [sys.executable, "-c", KILLED, str(photos.parent / "plan"), str(photos), str(writes)]
     code = subprocess.run(command, capture_output=True, env=os.environ).returncode
     assert code == (-signal.SIGKILL if writes < 5 else 0)
-    assert demand_whole(photos) == (old if writes < 5 else new.frame["uuid"].to_list())
+    assert require_whole(photos) == (old if writes < 5 else new.frame["uuid"].to_list())
 
     again = select.plan(PHOTOS, new, select.before(photos, PHOTOS))
     select.apply(again, photos, photos / ".dvc/cache")
     assert snapshot(photos) == snapshot(undisturbed)
-    assert demand_whole(photos) == new.frame["uuid"].to_list()
+    assert require_whole(photos) == new.frame["uuid"].to_list()

@@ -22,7 +22,7 @@ def test_a_full_disk(world: World, played: Mapping[str, Scene], command: str) ->
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, out + err
     assert "file too large" in err.lower()
-    assert "\n  next: " in err
+    assert "\n  hint: " in err
     assert world.wrong_objects() == []
     assert world.broken_promises() == []
     assert world.run(*scene.args).code == 0

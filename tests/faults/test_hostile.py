@@ -25,7 +25,7 @@ def nothing_was_published(world: World) -> bool:
 def is_told(done: Outcome, *words: str) -> bool:
     """Whether a command fails in words, with a next step."""
     said = done.out + done.err
-    return done.code == 1 and "next: " in said and all(word in said for word in words)
+    return done.code == 1 and "hint: " in said and all(word in said for word in words)
 
 
 @pytest.fixture

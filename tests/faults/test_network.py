@@ -115,7 +115,7 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
         assert world.trace() == scene.end, "it did not need what could not be had"
     else:
         assert done.code == 1, said
-        assert "next: " in said
+        assert "hint: " in said
         assert any(word in said for word in words), said
     assert world.wrong_objects() == []
     assert ends_well(world, scene)
@@ -135,7 +135,7 @@ def test_a_listing_from_before(world: World, scene: Scene, monkeypatch: pytest.M
     world.run(*scene.args)
     world.fill(begin)
     done = world.run(*scene.args)
-    assert done.code == 0 or (done.code == 1 and "next: " in done.out + done.err), done.out + done.err
+    assert done.code == 0 or (done.code == 1 and "hint: " in done.out + done.err), done.out + done.err
     assert world.wrong_objects() == []
     assert scene.name == "fsck" or world.broken_promises() == []
     assert ends_well(world, scene)

@@ -68,7 +68,7 @@ def test_a_bad_manifest_is_stopped_with_the_right_words(hooked: Path) -> None:
     assert done.code == 1
     assert re.search(r"registry check\.+Failed", done.err)
     assert "datasets/pets/dataset.yaml:8: wrong: license" in done.err
-    assert "\n  next: " in done.err
+    assert "\n  hint: " in done.err
 
 
 def test_a_commit_that_only_deletes_a_pointer_is_checked(hooked: Path) -> None:
@@ -108,7 +108,7 @@ def test_from_a_linked_worktree(hooked: Path, tmp_path: Path) -> None:
 def test_without_an_environment_the_launcher_says_what_to_do(hooked: Path) -> None:
     (hooked / ".venv").unlink()
     done = repositories.sh(hooked, "scripts/hook", "registry", "check", env=BARE)
-    assert (done.returncode, done.stderr) == (1, "registry is not installed here; next: make setup\n")
+    assert (done.returncode, done.stderr) == (1, "registry is not installed here; hint: make setup\n")
 
 
 # --- push -------------------------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ def test_what_is_missing_is_told_and_the_checkout_succeeds(two_versions: Path) -
     done = plain_git(two_versions, "checkout", "main")
     assert done.code == 0
     assert "not in the cache: datasets/pets/prepared\n" in done.err
-    (command,) = re.findall(r"next: (.*)", done.err)
+    (command,) = re.findall(r"hint: (.*)", done.err)
     tools = str(Path(sys.executable).parent)
     done = repositories.sh(
         two_versions, "sh", "-c", command, env={**repositories.os.environ, "PATH": f"{tools}:/usr/bin:/bin"}

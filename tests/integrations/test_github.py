@@ -85,7 +85,7 @@ def test_without_a_token_or_gh_there_is_nobody_to_speak_to(clone: Path, monkeypa
     with pytest.raises(github.Unreachable, match="this clone's origin is not on GitHub"):
         github.connect(clone)
     monkeypatch.setenv("GH_REPO", "acme/data")
-    with pytest.raises(github.Unreachable, match=r"gh has no token for github\.com\n  next: gh auth login"):
+    with pytest.raises(github.Unreachable, match=r"gh has no token for github\.com\n  hint: gh auth login"):
         github.connect(clone)
     monkeypatch.setattr(github, "tool_path", lambda: "/nowhere")
     with pytest.raises(github.Unreachable, match="gh is not installed"):

@@ -119,7 +119,7 @@ def test_a_look_is_run_as_it_is_now_without_its_limit(server: LookerServer, tmp_
         (saved(fields=FIELDS[1:]), NotFound, "Look 17 has no field images.uuid; it has images.label, images.camera"),
         (saved(pivots=["images.label"]), Refused, "Look 17 is pivoted"),
         (saved() | {"deleted": True}, NotFound, "Look 17 was deleted"),
-        (None, ServiceFailed, r"Looker answered 404 for Look 17: Not found\n  next: correct source in the manifest"),
+        (None, ServiceFailed, r"Looker answered 404 for Look 17: Not found\n  hint: correct source in the manifest"),
     ],
 )
 def test_a_look_that_is_no_table_of_images_is_refused(
@@ -210,7 +210,7 @@ def test_nobody_waits_an_hour(server: LookerServer, tmp_path: Path) -> None:
 def test_a_key_that_looker_does_not_know(server: LookerServer, tmp_path: Path, path: str, status: int) -> None:
     server.faults = [Fault(path, status)]
     with pytest.raises(
-        ServiceFailed, match=r"127.0.0.1 does not accept the API key: told to fail\n  next: set LOOKERSDK_"
+        ServiceFailed, match=r"127.0.0.1 does not accept the API key: told to fail\n  hint: set LOOKERSDK_"
     ):
         ask(tmp_path)
     assert len(server.paths(path)) == 1
@@ -248,7 +248,7 @@ def test_what_the_database_says_in_a_row_of_a_good_answer_is_an_error(
 def test_a_server_that_is_too_slow(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKERSDK_TIMEOUT", "1")
     server.faults = [Fault("/run/json", delay=1.3)]
-    with pytest.raises(ServiceFailed, match=r"did not answer within 1 seconds\n  next: set LOOKERSDK_TIMEOUT to more"):
+    with pytest.raises(ServiceFailed, match=r"did not answer within 1 seconds\n  hint: set LOOKERSDK_TIMEOUT to more"):
         ask(tmp_path)
     assert len(server.paths("/run/json")) == 1
 
@@ -265,7 +265,7 @@ def test_a_server_that_is_no_looker(
 ) -> None:
     monkeypatch.setattr(server, "answer", lambda _: (200, said))
     with pytest.raises(
-        ServiceFailed, match=r"127\.0\.0\.1 does not answer as Looker's API does\n  next: check LOOKERSDK_BASE"
+        ServiceFailed, match=r"127\.0\.0\.1 does not answer as Looker's API does\n  hint: check LOOKERSDK_BASE"
     ):
         ask(tmp_path)
 
@@ -294,7 +294,7 @@ def test_variables_that_are_missing_are_named(
     monkeypatch.delenv("LOOKERSDK_CLIENT_SECRET")
     monkeypatch.setenv("LOOKERSDK_BASE_URL", "")
     with pytest.raises(
-        Refused, match="cannot be asked without LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_SECRET\n  next: set"
+        Refused, match="cannot be asked without LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_SECRET\n  hint: set"
     ):
         ask(tmp_path)
 

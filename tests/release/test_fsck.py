@@ -90,7 +90,7 @@ def test_a_missing_object_is_named_with_its_place(released_model: Path, run_regi
     assert done.out.splitlines()[2:] == [
         "models/pets@v1.0.0         10  1,123        1      0",
         f"models/pets@v1.0.0: models/pets/model.safetensors: {place(released_model, WEIGHTS)} is missing",
-        "next: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing",
+        "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing",
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_corrupt_object_is_found_by_size_or_by_reading(
     done = run_registry(released_model, "fsck", *args)
     assert done.code == 1
     assert f"{file} holds other bytes than its name says" in done.out
-    assert "next: production is create-only, so nobody but an administrator can replace what is corrupt:\n" in done.out
+    assert "hint: production is create-only, so nobody but an administrator can replace what is corrupt:\n" in done.out
     assert f"  rm -f {file}  # not before --repair FROM names a sound copy: none is known yet\n" in done.out
     done = run_registry(released_model, "fsck", *args, "--repair", "staging")
     assert (done.code, file.read_bytes()) == (1, body), "nothing is ever overwritten"
@@ -166,7 +166,7 @@ def test_a_list_with_other_names_than_it_may_have(
     done = run_registry(released_model, "fsck")
     assert done.code == 1
     assert message in done.out
-    assert "next: registry withdraw ID VERSION --why TEXT" in done.out
+    assert "hint: registry withdraw ID VERSION --why TEXT" in done.out
 
 
 def test_tags_that_say_nothing_useful(released_model: Path, run_registry: Run) -> None:

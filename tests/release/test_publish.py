@@ -243,7 +243,7 @@ def test_a_disk_that_is_full(merged_model: Path, run_registry: Run) -> None:
     done = repositories.sh(merged_model, sys.executable, "-c", full, "publish")
     assert done.returncode == 1
     assert "file too large" in done.stderr
-    assert "\n  next: " in done.stderr
+    assert "\n  hint: " in done.stderr
     assert not repositories.place(production(merged_model), repositories.md5(bytes(100_000))).exists()
     assert nothing_was_published(merged_model)
     head = repositories.git_in(merged_model, "rev-parse", "HEAD")

@@ -11,7 +11,7 @@ from registry.report.assemble import Report
 from registry.report.blocks import Detail
 from support import report_situations
 
-Demand = Callable[[str, str], None]
+Golden = Callable[[str, str], None]
 ADDRESS = "https://github.com/acme/data/raw/0123456789abcdef0123456789abcdef01234567"
 
 
@@ -35,22 +35,22 @@ def linked(report: Report) -> dict[str, markdown.Link]:
     }
 
 
-def test_markdown(situation: tuple[str, Report], golden: Demand) -> None:
+def test_markdown(situation: tuple[str, Report], golden: Golden) -> None:
     name, report = situation
     golden(f"{name}.md", markdown.render(report, linked(report)))
 
 
-def test_markdown_of_much_in_little_room(golden: Demand) -> None:
+def test_markdown_of_much_in_little_room(golden: Golden) -> None:
     report = report_situations.many()
     golden("many_in_20000.md", markdown.render(report, linked(report), 20_000))
 
 
-def test_page(situation: tuple[str, Report], golden: Demand) -> None:
+def test_page(situation: tuple[str, Report], golden: Golden) -> None:
     name, report = situation
     golden(f"{name}.html", re.sub(r"base64,[A-Za-z0-9+/=]+", "base64,…", html.render(report)))
 
 
-def test_json(situation: tuple[str, Report], golden: Demand) -> None:
+def test_json(situation: tuple[str, Report], golden: Golden) -> None:
     name, report = situation
     golden(f"{name}.json", json_output.render(report))
 

@@ -51,5 +51,5 @@ def test_an_existing_folder_is_refused() -> None:
 
 
 def test_a_model_without_its_dataset_is_refused_with_the_command_that_helps() -> None:
-    with pytest.raises(Refused, match="next: registry new dataset birds"):
+    with pytest.raises(Refused, match="hint: registry new dataset birds"):
         new.plan(DictTree({}), parse_id("models/birds"), owners=OWNERS, trained_on=BIRDS)

@@ -75,7 +75,7 @@ def test_an_object_that_is_not_there_is_not_found_and_a_bucket_is_a_failure(requ
         with pytest.raises(NotFound, match=r"images/0\.jpg does not exist"):
             ask("images/0.jpg")
     with pytest.raises(StorageFailed, match=r"s3://nobodys.*: it does not exist"):
-        bucket("nobodys", request).demand()
+        bucket("nobodys", request).require()
 
 
 def test_objects_move_between_two_buckets(request: pytest.FixtureRequest) -> None:
@@ -104,7 +104,7 @@ def test_the_endpoint_is_where_dvc_finds_it(
 def test_a_wrong_secret_is_told_and_not_shown(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     store = bucket("lake", request)
-    for ask in (store.demand, lambda: store.get("a"), lambda: store.has("a"), lambda: store.put("a", b"")):
+    for ask in (store.require, lambda: store.get("a"), lambda: store.has("a"), lambda: store.put("a", b"")):
         with pytest.raises(StorageFailed, match="access denied") as caught:
             ask()
         assert "hush" not in f"{caught.value}{caught.value.__cause__}"

@@ -25,7 +25,7 @@ from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
 from registry.storage import cloud, s3_copy, s3_credentials
 from registry.storage.base import Copier
-from registry.storage.ingest import SAMPLE, Ingest, ingest
+from registry.storage.ingest import SAMPLE, Ingest, _lot, ingest
 from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.transfer import transfer
@@ -252,7 +252,7 @@ def test_what_stays_is_told_in_bounded_time_and_shows_no_secret(
     proxy.add(Fault(deed, only("copy"), times=None))
     with pytest.raises(StorageFailed) as caught:
         places.state(name)
-    assert str(caught.value).startswith(f"s3://production/{places.folder}/{object_key(name)}: {words}\n  next: ")
+    assert str(caught.value).startswith(f"s3://production/{places.folder}/{object_key(name)}: {words}\n  hint: ")
     assert "AKIA" not in str(caught.value)
     assert not places.production.has(object_key(name))
 
@@ -466,7 +466,7 @@ def test_a_large_object_that_is_swapped_while_it_is_read_is_told(
     chunks = places.staging.read(object_key(name))
     assert next(chunks) == in_parts[:1000]
     places.stage(client, name, in_parts[::-1])
-    with pytest.raises(StorageFailed, match="it was changed while it was read\n  next: run the same command again"):
+    with pytest.raises(StorageFailed, match="it was changed while it was read\n  hint: run the same command again"):
         list(chunks)
 
 
@@ -547,7 +547,7 @@ def test_of_a_lake_whose_etags_only_look_like_md5s_everything_is_read(
 
 def test_one_etag_that_lies_is_found_out_by_the_copy(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
     places.fill(client, 20)
-    lots = sorted((ingest._lot(f"{number:02}.jpg"), number) for number in range(20))
+    lots = sorted((_lot(f"{number:02}.jpg"), number) for number in range(20))
     liar = lots[-1][1]  # surely not in the sample
     told = {md5(body_of(liar)).encode(): md5(b"kms").encode()}
 
@@ -563,7 +563,7 @@ def test_one_etag_that_lies_is_found_out_by_the_copy(places: Places, client: Bas
 
 def test_an_image_that_changes_or_goes_after_the_listing(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
     places.fill(client, 20)
-    *_, changed, gone = (number for _, number in sorted((ingest._lot(f"{n:02}.jpg"), n) for n in range(20)))
+    *_, changed, gone = (number for _, number in sorted((_lot(f"{n:02}.jpg"), n) for n in range(20)))
 
     def change(request: Request) -> bool:
         if request.kind == "copy":
@@ -662,7 +662,7 @@ def test_a_build_moves_a_sample_through_here_and_the_images_check_the_rest(
     again = run_registry(desk, "check", "--images")
     assert f"{uuid(7)}.jpg: truncated" in again.out
     assert images_read(proxy)[0] == 0
-    assert "next: registry build datasets/pets --exclude-faulty" in again.out
+    assert "hint: registry build datasets/pets --exclude-faulty" in again.out
     assert "1 images are excluded now" in run_registry(desk, "build", "datasets/pets", "--exclude-faulty").out
     assert "not sound" not in run_registry(desk, "check", "--images").out
 

@@ -153,8 +153,8 @@ def test_an_object_is_invisible_until_it_is_whole_and_nothing_when_it_breaks_off
 
 
 def test_an_object_of_many_chunks_is_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("stores", "buckets"):
-        monkeypatch.setattr(f"registry.{module}.CHUNK", 1000)
+    for module in ("base", "local", "cloud"):
+        monkeypatch.setattr(f"registry.storage.{module}.CHUNK", 1000)
     monkeypatch.setattr(cloud, "AT_ONCE", 2000)
     body = random.Random(1).randbytes(123_456)
     assert store.put("weights", body)
@@ -210,9 +210,9 @@ def test_an_overwritten_file_has_another_etag_even_with_its_old_size_and_time(tm
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed) as caught:
-        Folder(tmp_path / "lake").demand()
+        Folder(tmp_path / "lake").require()
     assert str(caught.value) == (
-        f"{tmp_path}/lake: no such file or directory\n  next: look at that place, then run the same command again"
+        f"{tmp_path}/lake: no such file or directory\n  hint: look at that place, then run the same command again"
     )
 
 
@@ -243,7 +243,7 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="staging/a: "):
         Folder(tmp_path / "staging").put("a", b"body")
     with pytest.raises(StorageFailed, match="staging: not a directory"):
-        Folder(tmp_path / "staging").demand()
+        Folder(tmp_path / "staging").require()
 
 
 # --- addresses --------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_s3_is_asked_with_the_remotes_own_options_and_failures_show_no_secret(tm
             "region": "r1",
         }
         store = open_store(Remote("s3://bucket/prefix", options), tmp_path)
-        for ask in (partial(store.get, "key"), store.demand, partial(store.head, "key")):
+        for ask in (partial(store.get, "key"), store.require, partial(store.head, "key")):
             with pytest.raises(StorageFailed) as caught:
                 ask()
             assert "access denied" in str(caught.value)

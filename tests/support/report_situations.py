@@ -8,9 +8,20 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
-from registry.core.values import ArtifactId, Bump, Counts, Demand, Diff, Finding, Gate, Kind, Outcome, Verdict, Version
-from registry.dataset.changes import Concentration, DatasetChange, Question, Shift, Twins
-from registry.dataset.contact_sheets import Sheet
+from registry.core.values import (
+    ArtifactId,
+    Bump,
+    Counts,
+    Diff,
+    Finding,
+    Gate,
+    Kind,
+    Outcome,
+    RequiredBump,
+    Verdict,
+    Version,
+)
+from registry.dataset.changes import Concentration, DatasetChange, Question, Sheet, Shift, Twins
 from registry.integrations.hardware import Hardware
 from registry.model.changes import Cell, GateResult, MetricChange, ModelChange, Paired, ParamChange, Slice
 from registry.report.assemble import Report, assemble
@@ -98,7 +109,7 @@ def grown() -> Report:
         V110,
         Question.ANSWER,
         diff=diff(BEFORE, plus(BEFORE, more), added=more),
-        demand=Demand(Bump.MINOR, "126 images were added", "An addition is minor"),
+        required_bump=RequiredBump(Bump.MINOR, "126 images were added", "An addition is minor"),
         declared=Bump.MINOR,
         bytes_before=412_000_000,
         bytes_after=439_000_000,
@@ -125,7 +136,7 @@ def relabelled() -> Report:
             "filters:\n  pets.taken: 12 months\n  pets.camera:",
             "filters:\n  pets.taken: 12 months\n  pets.camera: -XT-3",
         ),
-        demand=Demand(Bump.MAJOR, "51 images were removed", "A removal is major"),
+        required_bump=RequiredBump(Bump.MAJOR, "51 images were removed", "A removal is major"),
         declared=Bump.MAJOR,
         bytes_before=412_000_000,
         bytes_after=400_500_000,
@@ -270,7 +281,7 @@ def removed_and_words() -> Report:
         V100,
         Version(1, 0, 1),
         diff=diff(BEFORE, BEFORE),
-        demand=Demand(Bump.PATCH, "description changed", "Words are a patch"),
+        required_bump=RequiredBump(Bump.PATCH, "description changed", "Words are a patch"),
         declared=Bump.PATCH,
         words=("description",),
     )
@@ -298,7 +309,7 @@ def many(number: int = 10) -> Report:
             V120,
             Question.ANSWER,
             diff=diff(before, plus(before, more), added=more),
-            demand=Demand(Bump.MINOR, "270 images were added", "An addition is minor"),
+            required_bump=RequiredBump(Bump.MINOR, "270 images were added", "An addition is minor"),
             declared=Bump.MINOR,
             bytes_before=10**9,
             bytes_after=11 * 10**8,

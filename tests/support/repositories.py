@@ -37,7 +37,7 @@ class Outcome:
 
     def refused(self, *words: str) -> bool:
         """Whether it is a one-line error (not a bug) with these words and a next step."""
-        return self.code == 1 and "\n  next: " in self.err and all(word in self.err for word in words)
+        return self.code == 1 and "\n  hint: " in self.err and all(word in self.err for word in words)
 
 
 Run = Callable[..., Outcome]  # the folder and the arguments of `registry`

@@ -43,7 +43,7 @@ def text(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object] = 
 def manifest(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object] = COLUMNS) -> DatasetManifest:
     """A manifest as a value."""
     document = documents.read_yaml(text(source, columns), "datasets/photos/dataset.yaml")
-    schema.demand(document, "dataset")
+    schema.require(document, "dataset")
     return manifests.parse(document, PHOTOS)
 
 

@@ -125,7 +125,7 @@ def test_what_lacks_an_object_stays_as_it_is_and_is_named(clone: Path, run_regis
     assert run_registry(clone, "pull").code == 0
     before = looks(clone)
     repositories.place(clone / ".dvc/cache", repositories.md5(b"one cat")).unlink()
-    assert run_registry(clone, "checkout").out == f"not in the cache: {PREPARED}\n  next: registry pull {PREPARED}\n"
+    assert run_registry(clone, "checkout").out == f"not in the cache: {PREPARED}\n  hint: registry pull {PREPARED}\n"
     assert looks(clone).keys() == before.keys()
 
 

@@ -166,7 +166,7 @@ def named_after_fetch(root: Path, run_registry: Run, words: str) -> set[Path]:
     """What would be deleted, after the command that the refusal names."""
     done = run_registry(root, "gc", "--plan")
     assert done.refused("origin was not just fetched: refs/", words)
-    git_in(root, *shlex.split(done.err.split("next: git ")[1]))
+    git_in(root, *shlex.split(done.err.split("hint: git ")[1]))
     return named(root, run_registry)
 
 

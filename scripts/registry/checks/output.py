@@ -31,7 +31,7 @@ def as_text(outcomes: Sequence[Outcome], *, notes: bool = False) -> str:
 def _paragraph(finding: Finding) -> str:
     place = plain(finding.path) + (f":{finding.line}" if finding.line else "")
     head = f"{place}: {finding.verdict}: {plain(finding.message)} [{finding.check}]"
-    return f"{head}\n  next: {plain(finding.fix)}" if finding.fix else head
+    return f"{head}\n  hint: {plain(finding.fix)}" if finding.fix else head
 
 
 def tally(outcomes: Sequence[Outcome]) -> str:

@@ -8,7 +8,7 @@ import click
 
 from registry.errors import RegistryError
 
-# The whole of `registry --help`; each is `registry.cli.commands.NAME:command`, imported when it is called.
+# The whole of `registry --help`; each is `command` of the module that `module_of` names, imported when it is called.
 COMMANDS = (
     ("new", "Make a dataset or a model: its folder, manifest and card."),
     ("select", "Ask Looker (or read an export) which images a dataset has."),
@@ -35,6 +35,11 @@ COMMANDS = (
 )
 
 
+def module_of(name: str) -> str:
+    """The module of a command. The demo is a guest: it uses the whole package, and nothing imports it."""
+    return "registry.demo.command" if name == "demo" else f"registry.cli.commands.{name}"
+
+
 class Commands(click.Group):
     """Sub-commands that are imported when they are called, so that `registry check` starts fast."""
 
@@ -44,7 +49,7 @@ class Commands(click.Group):
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
-        return import_module(f"registry.cli.commands.{cmd_name}").command if cmd_name in dict(COMMANDS) else None
+        return import_module(module_of(cmd_name)).command if cmd_name in dict(COMMANDS) else None
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table above, without importing a command."""

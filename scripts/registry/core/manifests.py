@@ -42,7 +42,7 @@ def read(tree: Tree, artifact: ArtifactId) -> Document:
 def load(tree: Tree, artifact: ArtifactId) -> Manifest:
     """An artifact's manifest as a value. Raises NotFound, InvalidDocument."""
     document = read(tree, artifact)
-    schema.demand(document, artifact.kind.value)
+    schema.require(document, artifact.kind.value)
     return parse(document, artifact)
 
 
@@ -87,7 +87,7 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
         Column(name, column.get("from", name), column["type"], column.get("nullable", False))
         for name, column in data["columns"].items()
     )
-    _demand_distinct_classes(document)
+    _require_distinct_classes(document)
     return DatasetManifest(
         **head,
         source=_source(data["source"]),
@@ -136,7 +136,7 @@ def _split(document: Document, columns: tuple[Column, ...]) -> SplitRule:
     return SplitRule(data["salt"], ratios, group_by)
 
 
-def _demand_distinct_classes(document: Document) -> None:
+def _require_distinct_classes(document: Document) -> None:
     seen: dict[str, str] = {}
     for index, name in enumerate(document.data["classes"]):
         if other := seen.get(name.casefold()):

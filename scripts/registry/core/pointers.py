@@ -40,7 +40,7 @@ def object_md5(key: str) -> str | None:
 def read_pointer(data: bytes, path: str) -> Output:
     """The one output of a `.dvc` file, its path made relative to the root. Raises InvalidDocument."""
     document = documents.read_yaml(data, path)
-    schema.demand(document, "pointer")
+    schema.require(document, "pointer")
     return parse_pointer(document)
 
 

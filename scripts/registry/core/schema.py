@@ -44,7 +44,7 @@ def judge(document: Document, form: str) -> Iterator[Fault]:
     yield from sorted(faults, key=lambda fault: (fault.line, fault.message))
 
 
-def demand(document: Document, form: str) -> None:
+def require(document: Document, form: str) -> None:
     """Raise InvalidDocument for the first fault."""
     for fault in judge(document, form):
         raise InvalidDocument(document.path, fault.message, line=fault.line, fix=fault.fix)

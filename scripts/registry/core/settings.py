@@ -48,7 +48,7 @@ class Settings:
 def load(tree: Tree, local: bytes = b"") -> Settings:
     """The settings of a tree; `local` (a `.dvc/config.local`) goes before. Raises NotFound and InvalidDocument."""
     document = documents.read_yaml(tree.read(PATH), PATH)
-    schema.demand(document, "registry")
+    schema.require(document, "registry")
     remotes = read_remotes(tree.read(DVC_CONFIG))
     for name, own in read_remotes(local, LOCAL_CONFIG).items():
         old = remotes.get(name, own)

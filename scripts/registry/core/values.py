@@ -285,7 +285,7 @@ class Diff:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class RequiredBump:
     """What a change asks of the version: `what` happened, and `why` that is this bump."""
 
     bump: Bump

@@ -23,7 +23,7 @@ from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
 from registry.storage.local import Folder
-from registry.storage.transfer import Progress, demand_size
+from registry.storage.transfer import Progress, require_size
 from registry.sync import inventory
 
 FILE = "selection.parquet"
@@ -151,7 +151,7 @@ def read_selection(manifest: DatasetManifest, places: Places) -> Selected:
         fix = f"`dvc checkout --force {path}` brings the right one back, `{fix}` makes another"
         raise Refused(f"{name} is not the selection that raw.dvc names", fix=fix)
     rows = exports.read_selection(data, name)
-    _demand_rows(manifest, rows)
+    _require_rows(manifest, rows)
     return Selected(rows, output, {_md5(data): data, output.md5: listing})
 
 
@@ -172,7 +172,7 @@ def _fetch(manifest: DatasetManifest, md5: str, places: Places) -> bytes:
     )
 
 
-def _demand_rows(manifest: DatasetManifest, rows: pl.DataFrame) -> None:
+def _require_rows(manifest: DatasetManifest, rows: pl.DataFrame) -> None:
     """A selection comes through Git and stores: it is believed no more than an export."""
     fix = f"registry select {manifest.id}"
     if rows.columns != [column.name for column in manifest.columns]:
@@ -201,7 +201,7 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     """
     selected = read_selection(manifest, places)
     rows = items_of(manifest, selected.rows)
-    places.lake.demand()
+    places.lake.require()
     listed = places.lake.look(rows["key"].to_list())
     if listed.is_empty():
         fix = "look at lake: in registry.yaml, and at image: in dataset.yaml"
@@ -228,7 +228,7 @@ def _with_stored(known: pl.DataFrame, places: Places) -> pl.DataFrame:
     for store in (places.staging, places.production):
         there = wanted.join(inventory.held(store, wanted["md5"]), on="md5", suffix="_there")
         for md5, right, size in there.filter(col("size_there") != col("size"))["md5", "size", "size_there"].rows():
-            demand_size(store, object_key(md5), size, right)
+            require_size(store, object_key(md5), size, right)
         found.append(there["md5"])
         wanted = wanted.join(there, on="md5", how="anti")
     return known.with_columns(stored=col("md5").is_in(pl.concat(found).implode()).fill_null(value=False))

@@ -6,7 +6,8 @@ from polars import DataFrame, col
 from registry.core.artifact_files import Reader
 from registry.core.values import Diff
 from registry.dataset import contact_sheets
-from registry.dataset.contact_sheets import Picture, Sheet
+from registry.dataset.changes import Sheet
+from registry.dataset.contact_sheets import Picture
 
 # --- contact sheets ---------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from registry.core.values import ArtifactId, Bump, Demand, Diff, Version
-from registry.dataset.contact_sheets import Sheet
+from registry.core.values import ArtifactId, Bump, Diff, RequiredBump, Version
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -63,6 +62,20 @@ class Twins:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A contact sheet: one WebP picture of some of `total` items. `alt` says in words what it shows."""
+
+    name: str  # fit for a file name: added, removed, relabelled, broke, fixed
+    title: str
+    total: int
+    shown: int
+    width: int
+    height: int
+    alt: str
+    image: bytes
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetChange:
     """One dataset, before (None: it is new) and after (None: it was removed).
@@ -79,7 +92,7 @@ class DatasetChange:
     question: Question = Question.SAME
     queries: tuple[str, str] = ("", "")
     diff: Diff | None = None
-    demand: Demand | None = None
+    required_bump: RequiredBump | None = None
     declared: Bump = Bump.NONE
     bytes_before: int = 0
     bytes_after: int = 0

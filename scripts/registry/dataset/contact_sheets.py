@@ -18,24 +18,10 @@ from polars import DataFrame, col, int_range
 
 from registry.core.artifact_files import Reader
 from registry.dataset import image_validation
+from registry.dataset.changes import Sheet
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """A contact sheet: one WebP picture of some of `total` items. `alt` says in words what it shows."""
-
-    name: str  # fit for a file name: added, removed, relabelled, broke, fixed
-    title: str
-    total: int
-    shown: int
-    width: int
-    height: int
-    alt: str
-    image: bytes
-
 
 SHOWN = 20  # pictures on a sheet
 COLUMNS = 5

@@ -251,14 +251,14 @@ def declared(old: Version, new: Version) -> Bump:
 def _with_items(change: DatasetChange, old: _Side | None, new: _Side | None, objects: Objects) -> DatasetChange:
     """The change with what the lists of files tell; these are read only where the images differ."""
     if (old.prepared if old else "") == (new.prepared if new else ""):
-        return replace(change, **_demand(old, new, None))
+        return replace(change, **_require(old, new, None))
     try:
         with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
             before, after = pool.map(lambda side: _items(side, objects.read), (old, new))
     except RegistryError as error:
-        return replace(change, **_demand(old, new, None), unknown=_joined(change.unknown, error.message))
+        return replace(change, **_require(old, new, None), unknown=_joined(change.unknown, error.message))
     diff = items.compare(before, after)
-    change = replace(change, diff=diff, transitions=_transitions(diff), **_demand(old, new, diff))
+    change = replace(change, diff=diff, transitions=_transitions(diff), **_require(old, new, diff))
     if old and new:
         sides = ((old.manifest.value, before), (new.manifest.value, after))
         change = _tried(change, lambda: _with_metadata(change, *sides, objects.read))
@@ -293,21 +293,21 @@ def _near_duplicates(change: DatasetChange, after: Items, objects: Objects) -> t
         return *near_duplicates.alike(fresh, after, objects.read, objects.notes, progress), ""
 
 
-def _demand(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[str, object]:
-    found = versioning.demands(old.content, new.content, diff) if old and new else ()
-    return {"demand": found[0] if found else None}
+def _require(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[str, object]:
+    found = versioning.required_bumps(old.content, new.content, diff) if old and new else ()
+    return {"required_bump": found[0] if found else None}
 
 
 def _items(side: _Side | None, read: Reader) -> Items:
     if side is None or not side.prepared:
         return items.read(DataFrame(schema={"md5": pl.String, "relpath": pl.String}))
-    found = items.read(pointers.read_dir(_demand_object(read, side.prepared), side.prepared))
+    found = items.read(pointers.read_dir(_require_object(read, side.prepared), side.prepared))
     if found.frame["uuid"].n_unique() < found.frame.height:
         raise NotFound(f"{side.manifest.value.id} {side.version} has an item twice: what changed cannot be told")
     return found
 
 
-def _demand_object(read: Reader, md5: str) -> bytes:
+def _require_object(read: Reader, md5: str) -> bytes:
     data = read(md5)
     if data is None:
         raise NotFound(f"the object {md5} is in no store at hand", fix="registry pull")
@@ -349,7 +349,7 @@ def _with_metadata(
 def _metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
     """The items' uuid, split and label, and the other columns that its tables have."""
     tables = [
-        distribution.read_table(_demand_object(read, md5), manifest.columns).with_columns(split=pl.lit(split))
+        distribution.read_table(_require_object(read, md5), manifest.columns).with_columns(split=pl.lit(split))
         for split, md5 in found.tables.items()
     ]
     return pl.concat(tables, how="diagonal") if tables else found.frame.select("uuid", "label", "split")

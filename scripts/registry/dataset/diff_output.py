@@ -142,15 +142,15 @@ def _version(change: DatasetChange) -> Iterator[str]:
         yield f"size {size(change.bytes_before)} → {size(change.bytes_after)}"
     if change.words:
         yield f"words: {', '.join(change.words)}"
-    if change.demand and change.demand.bump and change.old and change.new:
-        yield _bump(change, change.old.bumped(change.demand.bump))
+    if change.required_bump and change.required_bump.bump and change.old and change.new:
+        yield _bump(change, change.old.bumped(change.required_bump.bump))
 
 
 def _bump(change: DatasetChange, lowest: Version) -> str:
-    demand, verb = change.demand, "moves" if change.declared else "does not move"
+    required, verb = change.required_bump, "moves" if change.declared else "does not move"
     step = f"{verb} by {change.declared.name.lower()}" if change.declared else verb
-    short = change.declared < demand.bump
-    return f"{demand.what}. {demand.why}. The version {step}" + (f"; set version: {lowest}" if short else "")
+    short = change.declared < required.bump
+    return f"{required.what}. {required.why}. The version {step}" + (f"; set version: {lowest}" if short else "")
 
 
 def size(number: int) -> str:

@@ -38,7 +38,7 @@ def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: 
     or else its own name, or else either of them with other punctuation (Looker writes `images.uuid` as `Images UUID`).
     Raises NotFound and Refused for a file that cannot be read, InvalidData with every kind of fault that its rows have.
     """
-    _demand_timezone(timezone, manifest)
+    _require_timezone(timezone, manifest)
     table = open_table(path, name or str(path))
     found, problems = _match(table.heads, manifest.columns) if table.heads else ({}, [])
     frame = _typed(table, found, manifest.columns, timezone)
@@ -52,7 +52,7 @@ def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: 
     return frame.select(column.name for column in manifest.columns).sort("uuid")
 
 
-def _demand_timezone(timezone: str, manifest: DatasetManifest) -> None:
+def _require_timezone(timezone: str, manifest: DatasetManifest) -> None:
     try:
         pl.Series([None], dtype=pl.Datetime("us")).dt.replace_time_zone(timezone)
     except pl.exceptions.PolarsError as error:

@@ -115,7 +115,7 @@ def _origin(manifest: DatasetManifest, frame: pl.DataFrame, name: str, answer: "
 def before(root: Path, artifact: ArtifactId) -> Before:
     """What is there. Raises Refused where writing would follow a link or lose a file, or where reading fails."""
     try:
-        _demand_place(root, artifact)
+        _require_place(root, artifact)
         ignore, path = root / str(artifact) / ".gitignore", raw_pointer(artifact)
         ignored = ignore.read_bytes() if ignore.is_file() else b""
         if not (root / path).is_file():
@@ -130,7 +130,7 @@ def before(root: Path, artifact: ArtifactId) -> Before:
         raise Refused(f"{error.filename} cannot be read: {error.strerror}", fix="let yourself read it") from error
 
 
-def _demand_place(root: Path, artifact: ArtifactId) -> None:
+def _require_place(root: Path, artifact: ArtifactId) -> None:
     folder = root / str(artifact)
     raw = folder / "raw"
     for path in (folder.parent, folder, raw, root / raw_pointer(artifact)):

@@ -168,7 +168,7 @@ def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
     return tuple(line[3:] for line in listed)
 
 
-def demand_identity(root: Path) -> None:
+def require_identity(root: Path) -> None:
     """Raise Refused when Git does not know in whose name to make a tag."""
     try:
         ask(root, "var", "GIT_COMMITTER_IDENT")

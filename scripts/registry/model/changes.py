@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registry.core.values import ArtifactId, Gate, Version
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import Sheet
 
 if TYPE_CHECKING:
     from polars import DataFrame

@@ -11,7 +11,8 @@ from registry.core.artifact_files import Reader
 from registry.core.tree import DictTree, Tree
 from registry.core.values import ArtifactId, Gate, Kind
 from registry.dataset import contact_sheets
-from registry.dataset.contact_sheets import Picture, Sheet
+from registry.dataset.changes import Sheet
+from registry.dataset.contact_sheets import Picture
 from registry.errors import RegistryError
 from registry.model import evaluation_run, gates, metrics, predictions
 from registry.model.changes import Cell, GateResult, ModelChange, Paired

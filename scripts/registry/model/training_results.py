@@ -37,7 +37,7 @@ def places(tree: Tree, model: ArtifactId) -> tuple[str, ...]:
     """The files and folders that a training of `model` writes into Git: `dvc.lock`, and metrics and plots uncached."""
     path = f"{model}/dvc.yaml"
     document = documents.read_yaml(tree.read(path), path)
-    schema.demand(document, "pipeline")
+    schema.require(document, "pipeline")
     found = (
         normpath(f"{model}/{name}")
         for stage in document.data["stages"].values()
@@ -94,7 +94,7 @@ def judge(tree: Tree, folder: Path) -> Mapping[str, bytes | None]:
     if strange:
         raise InvalidData("files were handed over that no training writes", strange, fix=FIX)
     for path, data in files.items():
-        _demand_form(path, data)
+        _require_form(path, data)
     return {**dict.fromkeys(_held(tree, allowed)), **files}
 
 
@@ -109,11 +109,11 @@ def _read(folder: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for path, name in names.items()}
 
 
-def _demand_form(path: str, data: bytes) -> None:
+def _require_form(path: str, data: bytes) -> None:
     """Raise InvalidDocument unless a lock is one and names outputs of its own model, and JSON is JSON."""
     if path.endswith("/dvc.lock"):
         document = documents.read_yaml(data, path)
-        schema.demand(document, "lock")
+        schema.require(document, "lock")
         outs, _ = pointers.parse_lock(document)
         folder = path.removesuffix("dvc.lock")
         if outside := [out.path for out in outs if not out.path.startswith(folder)]:

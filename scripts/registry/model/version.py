@@ -88,7 +88,7 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     output = next((out for out in inventory.inputs(tree, manifest.id) if out.path == path), None)
     if output is None:
         raise NotFound(f"its dvc.lock does not name {path}")
-    listed = pointers.read_dir(_demand(read, output.md5, path), output.md5)
+    listed = pointers.read_dir(_require(read, output.md5, path), output.md5)
     listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.read(listed)
     named = (col("relpath").str.extract(rf"^test/{_PLACE}", part).alias(name) for part, name in enumerate(_PARTS, 1))
@@ -104,10 +104,10 @@ def _locked_answers(side: Side, read: Reader) -> DataFrame | None:
     """The answers that the training's evaluation left; None where it keeps none."""
     path = f"{side.manifest.id}/{evaluation_run.PREDICTIONS}"
     out = next((out for out in side.lock.outs if out.path == path), None)
-    return predictions.read(_demand(read, out.md5, path), side.test.frame, path) if out else None
+    return predictions.read(_require(read, out.md5, path), side.test.frame, path) if out else None
 
 
-def _demand(read: Reader, md5: str, path: str) -> bytes:
+def _require(read: Reader, md5: str, path: str) -> bytes:
     data = read(md5)
     if data is None:
         raise NotFound(f"{path} ({md5}) is in no store at hand")

@@ -315,12 +315,12 @@ def _numbers(row: Row) -> dict[str, int]:
 def _advice(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]) -> Iterator[str]:
     states = {fault.state for fault in faults}
     if "missing" in states:
-        yield "next: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing"
+        yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing"
     if "wrong" in states:
-        yield "next: registry withdraw ID VERSION --why TEXT: what a tag itself says wrong cannot be put right"
+        yield "hint: registry withdraw ID VERSION --why TEXT: what a tag itself says wrong cannot be put right"
     corrupt = list(dict.fromkeys(fault.md5 for fault in faults if fault.state == "corrupt"))
     if corrupt:
-        yield "next: production is create-only, so nobody but an administrator can replace what is corrupt:"
+        yield "hint: production is create-only, so nobody but an administrator can replace what is corrupt:"
         yield from (f"  {_removal(production, md5, copies.get(md5))}" for md5 in corrupt[:SHOWN])
         source = next((quote(copies[md5]) for md5 in corrupt if md5 in copies), "FROM")
         yield f"  then: registry fsck --repair {source}{'; once more for the rest' * (len(corrupt) > SHOWN)}"

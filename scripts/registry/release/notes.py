@@ -126,7 +126,7 @@ def _score(value: object) -> str:
 
 
 def _changes(told: Told, before: Told, url: str) -> str:
-    found = versioning.demands(before.content, told.content, None)
-    what = ", ".join(markdown(demand.what) for demand in found) or "nothing that Git knows"
+    found = versioning.required_bumps(before.content, told.content, None)
+    what = ", ".join(markdown(required.what) for required in found) or "nothing that Git knows"
     compare = f"{url}/compare/{quote(f'{before.tag}...{told.tag}', safe='/.')}"
     return f"Since {_link(before.tag, url)}: {what} ([every change]({compare}))."

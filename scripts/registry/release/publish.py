@@ -139,12 +139,12 @@ def _decide(ground: Ground, tree: Tree, artifact: ArtifactId) -> Release | str:
     tag, content = Tag(artifact, manifest.version), _content(tree, artifact)
     there, here = ground.published.get(str(tag)), ground.local.get(str(tag))
     if there:
-        _demand_same(ground, tag, there, content, fix=f"set a higher version in {layout.manifest_path(artifact)}")
+        _require_same(ground, tag, there, content, fix=f"set a higher version in {layout.manifest_path(artifact)}")
     else:
-        _demand_ready(ground, tag)
+        _require_ready(ground, tag)
         if here:
-            _demand_on_main(ground, tag, here)
-            _demand_same(ground, tag, here, content, fix=f"it was never pushed: git tag -d {tag}")
+            _require_on_main(ground, tag, here)
+            _require_same(ground, tag, here, content, fix=f"it was never pushed: git tag -d {tag}")
     message = _message(tree, manifest, *content)
     return Release(tag, *content, message, make=not (there or here), push=bool(ground.remote and not there))
 
@@ -158,12 +158,12 @@ def _content(tree: Tree, artifact: ArtifactId) -> tuple[tuple[Output, ...], tupl
     return inventory.outputs(tree, artifact), inventory.inputs(tree, artifact)
 
 
-def _demand_on_main(ground: Ground, tag: Tag, ref: git.TagRef) -> None:
+def _require_on_main(ground: Ground, tag: Tag, ref: git.TagRef) -> None:
     if not git.is_ancestor(ground.root, ref.commit, ground.main):
         raise Refused(f"the tag {tag} here was never pushed, and leads to no commit of main", fix=f"git tag -d {tag}")
 
 
-def _demand_same(
+def _require_same(
     ground: Ground, tag: Tag, ref: git.TagRef, content: tuple[tuple[Output, ...], ...], *, fix: str
 ) -> None:
     if not ref.annotated:
@@ -182,7 +182,7 @@ def _tagged(ground: Ground, tag: Tag, ref: git.TagRef) -> git_trees.Revision:
     return git_trees.Revision(ground.root, ref.commit)
 
 
-def _demand_ready(ground: Ground, tag: Tag) -> None:
+def _require_ready(ground: Ground, tag: Tag) -> None:
     latest = _latest(ground, tag.artifact)
     if latest and tag.version < latest.version:
         path = layout.manifest_path(tag.artifact)
@@ -226,8 +226,8 @@ def plan(ground: Ground, tree: Tree, wanted: Iterable[ArtifactId], staging: Stor
     absent = found.join(held, on="md5", how="anti")
     own = [out.md5 for release in waiting for out in release.outputs]
     copy = absent.filter(pl.col("root").is_in(own)).unique("md5", maintain_order=True)
-    _demand_published(absent.join(copy, on="md5", how="anti"))
-    _demand_staged(copy, staging)
+    _require_published(absent.join(copy, on="md5", how="anti"))
+    _require_staged(copy, staging)
     return Plan(ground, made, skipped, found, copy, _unproven(ground, waiting, found, held, production))
 
 
@@ -250,7 +250,7 @@ def _reached(made: Iterable[Release]) -> Iterator[Reached]:
             yield Reached(release.tag.artifact, out)
 
 
-def _demand_published(orphans: "polars.DataFrame") -> None:
+def _require_published(orphans: "polars.DataFrame") -> None:
     for model, path in orphans.select("artifact", "path").head(1).rows():
         dataset = layout.owner_of(path)
         raise Refused(
@@ -259,11 +259,11 @@ def _demand_published(orphans: "polars.DataFrame") -> None:
         )
 
 
-def _demand_staged(copy: "polars.DataFrame", staging: Store) -> None:
+def _require_staged(copy: "polars.DataFrame", staging: Store) -> None:
     lost = copy.join(inventory.held(staging, copy["md5"]), on="md5", how="anti")
     if not lost.height:
         return
-    staging.demand()
+    staging.require()
     groups = lost.group_by("artifact", maintain_order=True).agg("path").rows()
     problems = [f"{artifact}: {len(paths):,}, such as {paths[0]}" for artifact, paths in groups]
     raise InvalidData(
@@ -301,16 +301,16 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     import polars as pl
 
     if any(release.make for release in plan.releases):
-        git.demand_identity(plan.ground.root)
+        git.require_identity(plan.ground.root)
     moved = 0
     for release in plan.releases:
         rows = plan.copy.filter(pl.col("root").is_in([out.md5 for out in release.outputs]))
         done = transfer(staging, production, rows["md5"], asked=True, progress=progress)
-        _demand_sound(rows, done, staging, f"{release.tag} cannot be published from staging")
+        _require_sound(rows, done, staging, f"{release.tag} cannot be published from staging")
         moved += int(done["size"].sum())
     proven = audit(production, plan.prove["md5"], progress=progress)
-    _demand_sound(plan.prove, proven, production, "production holds what no version has published, and it is wrong")
-    _demand_there(plan.found, production)
+    _require_sound(plan.prove, proven, production, "production holds what no version has published, and it is wrong")
+    _require_there(plan.found, production)
     for release in plan.releases:
         if release.make:
             _make_tag(plan.ground, release)
@@ -318,7 +318,7 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     return moved
 
 
-def _demand_sound(rows: "polars.DataFrame", done: "polars.DataFrame", store: Store, fault: str) -> None:
+def _require_sound(rows: "polars.DataFrame", done: "polars.DataFrame", store: Store, fault: str) -> None:
     import polars as pl
 
     words = {"missing": "is gone", "corrupt": "holds other bytes than its name says"}
@@ -328,7 +328,7 @@ def _demand_sound(rows: "polars.DataFrame", done: "polars.DataFrame", store: Sto
         raise InvalidData(fault, problems, fix=f"{inventory.repair(failed[0][1], store)}; then publish again")
 
 
-def _demand_there(found: "polars.DataFrame", production: Store) -> None:
+def _require_there(found: "polars.DataFrame", production: Store) -> None:
     held = inventory.held(production, found["md5"])
     fault = f"production ({production.url}) is not whole, so nothing was tagged"
     if lost := found.join(held, on="md5", how="anti")["path"].to_list():
@@ -368,6 +368,6 @@ def _push(ground: Ground, waiting: Sequence[Release]) -> None:
             raise
         for release in quicker:  # another publish, perhaps of a later commit: as good as ours if the data is the same
             content = (release.outputs, release.inputs)
-            _demand_same(ground, release.tag, there[str(release.tag)], content, fix="set a higher version")
+            _require_same(ground, release.tag, there[str(release.tag)], content, fix="set a higher version")
             git.fetch(ground.root, [f"+refs/tags/{release.tag}:refs/tags/{release.tag}"], ground.remote or "")
         _push(ground, [release for release in waiting if release not in quicker])

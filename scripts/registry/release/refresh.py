@@ -21,7 +21,7 @@ def next_version(facts: Facts, artifact: ArtifactId) -> Version | None:
     subject = next(subject for subject in facts.subjects if subject.id == artifact)
     if subject.latest is None or subject.latest.content is None or subject.content is None:
         return None
-    found = versioning.demands(subject.latest.content, subject.content, subject.diff)
+    found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
     lowest = versioning.lowest(subject.latest.tag.version, found)
     return lowest if lowest > subject.content.manifest.version else None
 

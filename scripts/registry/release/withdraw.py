@@ -49,7 +49,7 @@ def plan(tree: Tree, tag: Tag, why: str, published: Sequence[Tag]) -> Plan:
     if document.data.get("withdrawn", {}).get(str(tag.version)) == why.strip():
         return Plan(tag, path, before, before)
     after = documents.edit_yaml(before, {("withdrawn", str(tag.version)): why.strip()})
-    schema.demand(documents.read_yaml(after, path), tag.artifact.kind.value)
+    schema.require(documents.read_yaml(after, path), tag.artifact.kind.value)
     return Plan(tag, path, before, after)
 
 

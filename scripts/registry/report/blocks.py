@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import Sheet
 from registry.report.charts import Chart
 
 

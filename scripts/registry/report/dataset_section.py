@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from registry.core.values import Bump, Counts
-from registry.dataset.changes import DatasetChange, Question, Twins
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import DatasetChange, Question, Sheet, Twins
 from registry.dataset.distribution import sentence as concentrated
 from registry.report import charts, summary, wording
 from registry.report.blocks import Block, Bullets, Code, Detail, Line, Lines, Para, Picture, Section, Strong, Table
@@ -51,11 +50,11 @@ def _has_items(change: DatasetChange) -> bool:
 def _version(change: DatasetChange) -> Line:
     bytes_moved = f"{wording.size(change.bytes_before)} → {wording.size(change.bytes_after)}. "
     moved: Line = (bytes_moved,) if change.bytes_before != change.bytes_after else ()
-    demand = change.demand
-    if demand is None or demand.bump is Bump.NONE or change.old is None:
+    required = change.required_bump
+    if required is None or required.bump is Bump.NONE or change.old is None:
         return moved
-    why = f"{demand.what[:1].upper()}{demand.what[1:]}: {demand.why[:1].lower()}{demand.why[1:]}."
-    if change.declared < demand.bump:
+    why = f"{required.what[:1].upper()}{required.what[1:]}: {required.why[:1].lower()}{required.why[1:]}."
+    if change.declared < required.bump:
         return (*moved, f"{why} ", Strong(f"The version moves by {wording.bump(change.declared)} only."))
     return (*moved, f"{why} The version moves by {wording.bump(change.declared)}.")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.core.atomic_write import write_atomically
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import Sheet
 from registry.report import charts, html, json_output, markdown
 from registry.report.assemble import Report
 from registry.report.blocks import Block, Detail, Picture

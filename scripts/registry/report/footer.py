@@ -15,7 +15,7 @@ _QUOTED = re.compile(r"`([^`]+)`")
 def finding_line(finding: Finding) -> Line:
     """A finding: its place, what is wrong, and the next step."""
     place = (finding.path or "the registry") + (f":{finding.line}" if finding.line else "")
-    fix: Line = (" ", Strong("Next:"), " ", *_words(finding.fix)) if finding.fix else ()
+    fix: Line = (" ", Strong("Hint:"), " ", *_words(finding.fix)) if finding.fix else ()
     return (FOUND[finding.verdict], " ", Code(place), " ", *_words(finding.message), f" ({finding.check}).", *fix)
 
 

@@ -30,7 +30,7 @@ def publish(root: Path, folder: Path) -> str:
     repository = github.find(root)
     if repository is None:
         raise Refused("origin is not at GitHub, so report.md cannot link to pictures there", fix="--pictures local")
-    _demand_pictures(found)
+    _require_pictures(found)
     commit = git_asset_branch.put(root, BRANCH, {name: file.read_bytes() for name, file in found.items()}, "a report")
     address = f"https://{repository.host}/{repository.owner}/{repository.name}/raw/{commit}"
     text = (folder / "report.md").read_text()
@@ -40,7 +40,7 @@ def publish(root: Path, folder: Path) -> str:
     return commit
 
 
-def _demand_pictures(found: Mapping[str, Path]) -> None:
+def _require_pictures(found: Mapping[str, Path]) -> None:
     faults = [f"{name}: {fault}" for name, file in found.items() if (fault := _fault(file))]
     if faults or len(found) > MOST:
         fix = "look at the job that made the report; nothing was pushed"

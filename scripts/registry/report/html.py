@@ -3,7 +3,7 @@
 from base64 import b64encode
 
 from registry.core.escaping import page as escaped
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import Sheet
 from registry.report import charts, wording
 from registry.report.assemble import Report, State
 from registry.report.blocks import (

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from registry.core import documents
 from registry.core.escaping import plain
 from registry.core.values import Bump, Finding
-from registry.dataset.changes import DatasetChange
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import DatasetChange, Sheet
 from registry.model.changes import GateResult, ModelChange
 from registry.report import wording
 from registry.report.assemble import Report
@@ -57,7 +56,7 @@ def _head(change: DatasetChange | ModelChange) -> dict[str, str | None]:
 
 
 def _dataset(change: DatasetChange) -> dict[str, Any]:
-    diff, demand = change.diff, change.demand
+    diff, required = change.diff, change.required_bump
     kinds = ("before", "after", "added", "removed", "relabelled", "moved", "changed")
     return {
         **_head(change),
@@ -65,7 +64,9 @@ def _dataset(change: DatasetChange) -> dict[str, Any]:
         "queries": list(change.queries),
         "counts": {kind: _plain(getattr(diff, kind)) for kind in kinds} if diff else None,
         "tables": diff.tables if diff else None,
-        "demand": {"bump": wording.bump(demand.bump), "what": demand.what, "why": demand.why} if demand else None,
+        "required_bump": {"bump": wording.bump(required.bump), "what": required.what, "why": required.why}
+        if required
+        else None,
         **{name: _plain(getattr(change, name)) for name in _rest(change)},
     }
 
@@ -76,7 +77,7 @@ def _model(change: ModelChange) -> dict[str, Any]:
 
 def _rest(change: DatasetChange | ModelChange) -> list[str]:
     """The fields whose JSON is just what they hold."""
-    own = {"id", "title", "old", "new", "question", "queries", "diff", "demand", "gates"}
+    own = {"id", "title", "old", "new", "question", "queries", "diff", "required_bump", "gates"}
     return [field.name for field in fields(change) if field.name not in own]
 
 

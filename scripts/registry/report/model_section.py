@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from polars import DataFrame, col
 
 from registry.core.values import Gate
-from registry.dataset.contact_sheets import Sheet
+from registry.dataset.changes import Sheet
 from registry.model import gates
 from registry.model.changes import MetricChange, ModelChange, Paired
 from registry.report import charts, summary, wording

@@ -192,7 +192,7 @@ def _sizes(tree: Tree, artifact: ArtifactId, theirs: Mapping[str, Any]) -> Any:
         document = documents.read_yaml(tree.read(path), path) if tree.has(path) else None
         if document is None:
             return None
-        schema.demand(document, "pointer")
+        schema.require(document, "pointer")
         build = pointers.parse_build(document)
     except InvalidDocument:
         return theirs.get("size_categories")

@@ -63,7 +63,7 @@ def plan(tree: Tree, answers: Answers, *, again: bool = False, keep_example: boo
         settings.PATH: documents.edit_yaml(tree.read(settings.PATH), changes),
         settings.DVC_CONFIG: settings.write_remotes(tree.read(settings.DVC_CONFIG), urls),
     }
-    schema.demand(documents.read_yaml(files[settings.PATH], settings.PATH), "registry")
+    schema.require(documents.read_yaml(files[settings.PATH], settings.PATH), "registry")
     words = {
         f"{settings.PATH}: name {now.name} → {answers.name}": now.name != answers.name,
         f"{settings.PATH}: owners {', '.join(now.owners)} → {', '.join(answers.owners)}": now.owners != answers.owners,

@@ -63,7 +63,7 @@ class Store(ABC):
     lanes: int
 
     @abstractmethod
-    def demand(self) -> None:
+    def require(self) -> None:
         """Raises StorageFailed when the place is not there or cannot be read."""
 
     @abstractmethod

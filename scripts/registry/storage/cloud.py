@@ -137,8 +137,8 @@ class Bucket(Store):
         self._store, self._sender = store, sender or store
         self._can_list = can_list
 
-    def demand(self) -> None:
-        """See `Store.demand`."""
+    def require(self) -> None:
+        """See `Store.require`."""
         if self._can_list:
             next(self.scan(), None)
 

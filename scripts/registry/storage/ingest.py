@@ -15,7 +15,7 @@ from registry.errors import NotFound
 from registry.storage.base import Copier, Store
 from registry.storage.local import Folder
 from registry.storage.parallel import processes, spread
-from registry.storage.transfer import demand_size, prove, refuse_damaged
+from registry.storage.transfer import prove, refuse_damaged, require_size
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -104,7 +104,7 @@ def _sound(store: Store, wanted: "DataFrame") -> list[str]:
     sizes = {object_key(md5): size for _, size, md5 in wanted.rows()}
     found = store.look(list(sizes))["key", "size"].rows()
     for key, size in found:
-        demand_size(store, key, size, sizes[key])
+        require_size(store, key, size, sizes[key])
     return [key for key, _ in found]
 
 
@@ -157,6 +157,6 @@ def _ingest_one(job: Ingest, key: str, told: str = "") -> Row:
 def _stored(job: Ingest, md5: str, size: int) -> bool:
     for store in (job.destination, job.elsewhere):
         if there := store.find(object_key(md5)):
-            demand_size(store, there.key, there.size, size)
+            require_size(store, there.key, there.size, size)
             return True
     return False

@@ -44,8 +44,8 @@ class Folder(Store):
         self._start = f"{path}/"
         self._swept: set[str] = set()
 
-    def demand(self) -> None:
-        """See `Store.demand`."""
+    def require(self) -> None:
+        """See `Store.require`."""
         with _explained(self.url), os.scandir(self.path):
             pass
 

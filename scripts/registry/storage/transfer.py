@@ -210,7 +210,7 @@ class _Reading:
             raise _Unproven("corrupt")
 
 
-def demand_size(store: Store, key: str, found: int, right: int) -> None:
+def require_size(store: Store, key: str, found: int, right: int) -> None:
     """Raises StorageFailed when an object has another size (bytes) than its name allows."""
     if found != right:
         fault = f"{store.url}/{key} has {found:,} bytes where its name means {right:,}: it is damaged"

@@ -64,7 +64,7 @@ def place(
         with _opened(root) as repo, _explained(root):
             hand = _Hand(repo, cache, progress)
             changes = [hand.compare(one) for one in whole]
-            _demand_saved([path for change in changes for path in change.unsaved])
+            _require_saved([path for change in changes for path in change.unsaved])
             for change in changes:
                 hand.apply(change)
     return tuple(one.path for one in placements if one not in whole)
@@ -78,7 +78,7 @@ def _is_whole(placement: Placement, cache: Path) -> bool:
     )
 
 
-def _demand_saved(paths: Sequence[str]) -> None:
+def _require_saved(paths: Sequence[str]) -> None:
     if paths:
         count = f"{len(paths):,} file{'s' * (len(paths) != 1)}"
         fix = "move or delete them, or keep them (`dvc commit`, `registry build`); then run the same command again"
@@ -123,7 +123,7 @@ class _Hand:
 
     def compare(self, placement: Placement) -> _Change:
         """What is to be done."""
-        self._demand_inside(placement.path)
+        self._require_inside(placement.path)
         files = placement.files or {}
         present = list(self._walk(placement.path))
         hashes = self._hashes(present)
@@ -134,7 +134,7 @@ class _Hand:
         make = {*files}.difference(present) | {path for path in other if path in files}
         return _Change(placement, tuple(remove), tuple(sorted(make)), tuple(sorted({*unsaved} - strange)))
 
-    def _demand_inside(self, path: str) -> None:
+    def _require_inside(self, path: str) -> None:
         parts = path.split("/")
         for end in range(1, len(parts)):
             if Path(self._root, *parts[:end]).is_symlink():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from registry.storage.cloud import Bucket
 
-# Requests are kept here by `_demand_fetched`'s command; a stranger's broken one must not stop everything for ever.
+# Requests are kept here by `_require_fetched`'s command; a stranger's broken one must not stop everything for ever.
 OWN = ("--exclude=refs/registry/*", "--all")  # branches, tags, stashes, and the HEAD of every checkout
 POINTERS = ("*.dvc", "*dvc.lock")  # wherever they are: a pointer outside any artifact refers to its objects too
 REQUESTS = re.compile(r"refs/(?:pull|merge-requests)/\d+/head")  # where GitHub and GitLab keep pull requests' commits
@@ -81,7 +81,7 @@ def survey(root: Path, progress: Progress | None = None) -> Kept:
         raise Refused("this clone is shallow, so what older commits refer to is unknown", fix="git fetch --unshallow")
     here = git.refs(root)
     for remote in git.remotes(root):
-        _demand_fetched(here, remote, git.refs(root, remote))
+        _require_fetched(here, remote, git.refs(root, remote))
     md5s, lists = set(_mentioned(root)), {}
     for commit, paths in _to_read(root, here):
         with git_trees.Revision(root, commit) as tree:
@@ -94,7 +94,7 @@ def survey(root: Path, progress: Progress | None = None) -> Kept:
     return Kept(frozenset(md5s), lists)
 
 
-def _demand_fetched(here: Mapping[str, str], remote: str, there: Mapping[str, str]) -> None:
+def _require_fetched(here: Mapping[str, str], remote: str, there: Mapping[str, str]) -> None:
     branches = f"refs/remotes/{remote}/"
     theirs = dict(filter(None, (_as_here(remote, ref, commit) for ref, commit in there.items())))
     behind = [ref for ref, commit in theirs.items() if here.get(ref) != commit]
@@ -184,7 +184,7 @@ def plan(
     """What in staging is not needed. Raises Refused where a list of files that is needed is nowhere, StorageFailed."""
     import polars as pl
 
-    _demand_apart(staging, production)
+    _require_apart(staging, production)
     listed = staging.list()
     listed = listed.with_columns(md5=pl.Series([pointers.object_md5(key) for key in listed["key"]], dtype=pl.String))
     listed = listed.drop_nulls("md5")  # what is no object is not ours
@@ -198,7 +198,7 @@ def plan(
     return Plan(staging, listed.height, free.filter(is_young).height, older_than, now, unneeded)
 
 
-def _demand_apart(staging: Store, production: Store) -> None:
+def _require_apart(staging: Store, production: Store) -> None:
     """Raises Refused where the two are one place; `plan` also keeps all that production has."""
     places = [_place(store) for store in (staging, production)]
     if places[0] == places[1]:
@@ -243,7 +243,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> None:
     """Delete what the plan names, lists of files first: none is left whose files are gone. Raises StorageFailed."""
     import polars as pl
 
-    _demand_clock(plan)
+    _require_clock(plan)
     for is_dir in (True, False):
         rows = plan.unneeded.filter(pl.col("md5").str.ends_with(".dir") == is_dir)
         for part in rows.iter_slices(AT_ONCE):
@@ -252,7 +252,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> None:
                 progress(part.height, int(part["size"].sum()))
 
 
-def _demand_clock(plan: Plan) -> None:
+def _require_clock(plan: Plan) -> None:
     """Raises Refused where this machine's clock is not staging's: ages would be wrong."""
     key = f"files/clock-{token_hex(8)}"
     plan.staging.put(key, b"registry gc\n")

@@ -94,7 +94,7 @@ def stores(root: Path, settings: Settings, cache: Path) -> Stores:
 
 def _is_readable(store: Store) -> bool:
     try:
-        store.demand()
+        store.require()
     except (NotFound, StorageFailed):
         return False
     return True
@@ -185,7 +185,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> Fetched:
     lists = lists.filter(~pl.col("root").is_in(broken.implode()))
     came = pl.concat([came, listed := _fetch(lists, plan.stores, progress)])
     lost = pl.concat([lost, _lost(lists, listed)])
-    _demand_sound(plan, lost)
+    _require_sound(plan, lost)
     arrived = came.filter(pl.col("state") == "copied")
     rows = plan.found.unique("md5", maintain_order=True).join(lost, on="md5", maintain_order="left")
     return Fetched(arrived.height, int(arrived["size"].sum()), rows)
@@ -218,7 +218,7 @@ def _lost(rows: "polars.DataFrame", came: "polars.DataFrame") -> "polars.DataFra
     return came.join(failed, on="md5", how="semi").group_by("md5", maintain_order=True).agg(pl.col("state").min())
 
 
-def _demand_sound(plan: Plan, lost: "polars.DataFrame") -> None:
+def _require_sound(plan: Plan, lost: "polars.DataFrame") -> None:
     """What the cache had before was not read, but its sizes must add up."""
     import polars as pl
 
@@ -238,7 +238,7 @@ def placements(plan: Plan) -> tuple[Placement, ...]:
     return tuple(inventory.placement(want.reached.output, want.path, plan.found) for want in wants)
 
 
-def demand_all(plan: Plan, fetched: Fetched) -> None:
+def require_all(plan: Plan, fetched: Fetched) -> None:
     """Raises InvalidData when objects did not come: names the first, and counts them by output."""
     if not (count := fetched.lost.height):
         return

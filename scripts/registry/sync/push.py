@@ -93,7 +93,7 @@ def plan(needed: Sequence[Needed], stores: Stores) -> Plan:
     there = pl.concat(inventory.held(store, found["md5"]) for store in (stores.production, stores.staging))
     left = found.join(there, on="md5", how="anti").unique("md5", maintain_order=True)
     cached = _cached(left, stores.caches)
-    _demand_all(left.join(cached, on="md5", how="anti"), needed)
+    _require_all(left.join(cached, on="md5", how="anti"), needed)
     sizes = pl.concat([there, cached.drop("cache")]).unique("md5", keep="first", maintain_order=True)
     if faults := tuple(inventory.misfits(found, sizes, [stores.staging, *stores.caches])):
         fix = "delete a corrupt object where it is; bring it back (registry build, dvc repro), then push again"
@@ -111,7 +111,7 @@ def _cached(left: "polars.DataFrame", caches: Sequence[Store]) -> "polars.DataFr
     return pl.concat([pl.DataFrame(schema=form), *held]).unique("md5", keep="first", maintain_order=True)
 
 
-def _demand_all(nowhere: "polars.DataFrame", needed: Sequence[Needed]) -> None:
+def _require_all(nowhere: "polars.DataFrame", needed: Sequence[Needed]) -> None:
     if not nowhere.height:
         return
     commits = {one.output.md5: commit.commit for commit in reversed(needed) for one in commit.reached}
@@ -140,12 +140,12 @@ def apply(plan: Plan, progress: Progress | None = None) -> int:
             rows = plan.objects.filter(pl.col("is_dir") == is_dir, pl.col("cache") == number)
             done = transfer(cache, plan.stores.staging, rows["md5"], asked=True, progress=progress)
             failed = done.filter(pl.col("state").is_in(["missing", "corrupt"])).select("md5", "state")
-            _demand_copied(rows.join(failed, on="md5"), cache)
+            _require_copied(rows.join(failed, on="md5"), cache)
             moved += int(done["size"].sum())
     return moved
 
 
-def _demand_copied(failed: "polars.DataFrame", cache: Store) -> None:
+def _require_copied(failed: "polars.DataFrame", cache: Store) -> None:
     rows = failed.select("path", "md5", "state").rows()
     if problems := [f"{path}: {cache.url}/{object_key(md5)} is {state}" for path, md5, state in rows]:
         fix = "delete a corrupt object where it is; bring it back (registry build, dvc repro), then push again"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from registry.checks.context import Facts, Scope, Subject
 from registry.checks.findings import ask, wrong
 from registry.core import versioning
-from registry.core.values import Demand, Finding, Tag
+from registry.core.values import Finding, RequiredBump, Tag
 
 FETCH = "git fetch --unshallow --tags"
 
@@ -35,7 +35,7 @@ def version_moves_with_content(subject: Subject, facts: Facts) -> Iterator[Findi
     if subject.latest.content is None:
         yield ask(f"{subject.latest.tag} is in a form that cannot be compared any more", path, line, "compare by hand")
         return
-    found = versioning.demands(subject.latest.content, subject.content, subject.diff)
+    found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
     lowest = versioning.lowest(released, found)
     if version < released:
         if not _is_old_checkout(subject, facts):
@@ -54,13 +54,13 @@ def _is_old_checkout(subject: Subject, facts: Facts) -> bool:
     """Whether somebody looks at the whole of an old release, in which nothing changed."""
     if facts.scope is not Scope.ALL or subject.own is None or subject.own.content is None:
         return False
-    return not versioning.demands(subject.own.content, subject.content, None)
+    return not versioning.required_bumps(subject.own.content, subject.content, None)
 
 
-def _reasons(found: tuple[Demand, ...]) -> str:
+def _reasons(found: tuple[RequiredBump, ...]) -> str:
     """`12 images were removed and 3 images were relabelled. A removal is major`."""
-    furthest = [demand for demand in found if demand.bump is found[0].bump]
-    return f"{' and '.join(demand.what for demand in furthest[:2])}. {furthest[0].why}"
+    furthest = [required for required in found if required.bump is found[0].bump]
+    return f"{' and '.join(required.what for required in furthest[:2])}. {furthest[0].why}"
 
 
 def withdrawn_versions_exist(subject: Subject, facts: Facts) -> Iterator[Finding]:

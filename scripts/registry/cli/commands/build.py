@@ -43,7 +43,7 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
         click.echo(f"{len(error.faults):,} images are excluded now, each with its reason: see {path}")
         built = _build(Workspace(space.root), artifact, unseen=False)
     click.echo(str(built))
-    click.echo(f"next: {_next_step(artifact)}")
+    click.echo(f"hint: {_next_step(artifact)}")
 
 
 def _build(space: Workspace, artifact: "ArtifactId", *, unseen: bool) -> "Built":

@@ -48,4 +48,4 @@ def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
         rest = len(missing) - SHOWN
         named = missing if rest <= 0 else ()
         click.echo(f"not in the cache: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
-        click.echo(f"  next: registry pull{''.join(f' {name}' for name in named)}")
+        click.echo(f"  hint: registry pull{''.join(f' {name}' for name in named)}")

@@ -71,5 +71,5 @@ def _sources(space: Workspace, name: str, production: "Store") -> "tuple[Store, 
     store = open_store(remote, space.root)
     if name == "production" or store.url == production.url:
         raise Refused("production cannot be repaired from itself", fix="--repair staging, or another place with a copy")
-    store.demand()
+    store.require()
     return (store,)

@@ -53,7 +53,7 @@ def command(
     init.apply(plan, space.root)
     for path, data in generated_files.expected(Workspace(space.root).tree).items():
         write_atomically(space.root / path, data)
-    click.echo("next: look at `git diff`, commit, then `registry new dataset NAME`")
+    click.echo("hint: look at `git diff`, commit, then `registry new dataset NAME`")
 
 
 def _split(bucket: str | None, staging: str | None, production: str | None) -> tuple[str, str]:

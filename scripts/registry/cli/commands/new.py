@@ -37,4 +37,4 @@ def command(
         write_atomically(space.root / path, data)
     manifest = f"{artifact}/{artifact.kind}.yaml"
     after = f"registry select {artifact}" if artifact.kind is Kind.DATASET else f"dvc repro {artifact}/dvc.yaml"
-    click.echo(f"next: fill the <places> in {manifest}, then `{after}`")
+    click.echo(f"hint: fill the <places> in {manifest}, then `{after}`")

@@ -39,6 +39,6 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
         places = pull.placements(plan)
         with bar("linking", sum(len(one.files or ()) for one in places)) as progress:
             checkout.place(space.root, cache, places, progress)
-    pull.demand_all(plan, fetched)
+    pull.require_all(plan, fetched)
     if fetched.count:
         click.echo(f"pulled {fetched.count:,} objects, {fetched.size:,} bytes")

@@ -53,7 +53,7 @@ def _reproduce(space: Workspace, tag: str) -> bool:
     wants = [pull.Want(one, one.output.path) for one in again.inputs]
     fetch = pull.plan(wants, pull.stores(space.root, space.settings, cache))
     with bar("pulling", fetch.fetch.height) as progress:
-        pull.demand_all(fetch, pull.apply(fetch, progress))
+        pull.require_all(fetch, pull.apply(fetch, progress))
     rows = reproduce.apply(again, space.root, cache)
     click.echo(reproduce.table(rows))
     same = reproduce.verdict(rows)

@@ -34,4 +34,4 @@ def command(dataset: str, file: Path | None, *, dry_run: bool) -> None:
         click.echo("nothing was written (--dry-run)", err=True)
         return
     select.apply(plan, space.root, dvc.cache_dir(space.root))
-    click.echo(f"next: registry build {manifest.id}")
+    click.echo(f"hint: registry build {manifest.id}")

@@ -64,7 +64,7 @@ def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
     with bar("pulling", plan.fetch.height) as progress:
         fetched = pull.apply(plan, progress)
     checkout.place(space.root, cache, pull.placements(plan))
-    pull.demand_all(plan, fetched)
+    pull.require_all(plan, fetched)
 
 
 def _push(space: Workspace, trained: "list[ArtifactId]") -> None:

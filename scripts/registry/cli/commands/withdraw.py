@@ -29,6 +29,6 @@ def command(artifact: str, version: str, why: str, *, dry_run: bool) -> None:
         return
     withdraw.apply(plan, space.root)
     click.echo(
-        f"next: git switch -c withdraw-{tag.artifact.name}-{tag.version}; git add {plan.path}; "
+        f"hint: git switch -c withdraw-{tag.artifact.name}-{tag.version}; git add {plan.path}; "
         f"git commit -m 'Withdraw {tag.artifact} {tag.version}'; git push -u origin HEAD; then open a pull request"
     )

@@ -1,0 +1,15 @@
+"""MD5 as DVC uses it: the name of an object, and proof that bytes are what their name says."""
+
+import hashlib
+
+EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # of no bytes at all
+
+
+def md5(data: bytes) -> str:
+    """The MD5 of bytes, in 32 hexadecimal digits. DVC names objects by it; nothing here relies on it for security."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def matches(data: bytes, name: str) -> bool:
+    """Whether an object's bytes are what its name says, `.dir` or not."""
+    return md5(data) == name.removesuffix(".dir")
