@@ -10,6 +10,7 @@ import pytest
 
 from registry.cli.main import COMMANDS, cli
 from registry.core.documents import read_yaml
+from support import workflow_files
 from support.workflow_files import GITHUB, ROOT, SAME_REPOSITORY, WORKFLOWS, jobs, of_strangers, steps, triggers
 
 BIN = Path(sys.executable).parent
@@ -116,17 +117,26 @@ def test_trust_levels_share_no_cache() -> None:
     assert caches.keys() == {"pull-request/train", "nightly/models"}
     assert len(set(caches.values())) == 2
     assert len({JOBS[name]["env"]["PIP_CACHE_DIR"] for name in caches}) == 2
-    kept = [place for place, step in STEPS.items() if step.get("with", {}).get("cache") == "pip"]
-    assert kept == ["pull-request/validate: Set up"]  # jobs of one pull request share what is kept
+    every = [*STEPS.values(), *(step for action in workflow_files.ACTIONS.values() for step in action["runs"]["steps"])]
+    assert not any("cache" in step.get("with", {}) for step in every)  # jobs of one pull request would share it
     site = "${{ github.workspace }}/.dvc/tmp/site"
     uses_dvc = {"pull-request", "publish", "nightly", "refresh"}
     assert {name for name, workflow in WORKFLOWS.items() if "env" in workflow} == uses_dvc
     assert {WORKFLOWS[name]["env"]["DVC_SITE_CACHE_DIR"] for name in uses_dvc} == {site}
 
 
-def test_only_jobs_that_train_install_what_training_needs() -> None:
-    training = [place.partition(":")[0] for place, step in STEPS.items() if step.get("with", {}).get("train")]
-    assert training == ["code/code", "nightly/models", "pull-request/train"]
+def test_each_job_installs_only_what_it_needs() -> None:
+    groups = {
+        place.partition(":")[0]: step["with"]["groups"]
+        for place, step in STEPS.items()
+        if step.get("uses") == "./.github/actions/setup" and "with" in step
+    }
+    assert groups == {
+        "code/code": "hooks train s3 dev",
+        "nightly/models": "train",
+        "pull-request/train": "train",
+        "pull-request/validate": "hooks",
+    }
 
 
 @each(["pull-request/comment", "pull-request/stale"])

@@ -1,0 +1,175 @@
+"""`scripts/install.py`, run on a project of its own whose index is a folder of wheels."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from support import wheels
+
+ROOT = Path(__file__).parents[2]
+INSTALL = runpy.run_path(str(ROOT / "scripts/install.py"))
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "registry"
+version = "1.0.0"
+dependencies = ["base"]
+
+[project.optional-dependencies]
+hooks = ["hook"]
+train = ["trainer"]
+"""
+BACKEND = """
+from wheels import write_wheel
+
+ABOUT = (
+    "Requires-Dist: base",
+    "Provides-Extra: hooks",
+    "Requires-Dist: hook; extra == 'hooks'",
+    "Provides-Extra: train",
+    "Requires-Dist: trainer; extra == 'train'",
+)
+
+def build_editable(directory, config_settings=None, metadata_directory=None):
+    return write_wheel(directory, "registry", "1.0.0", *ABOUT)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of two groups that pins 1.0 of everything; the index beside it, `index`, has 1.0 and 2.0."""
+    root, index = tmp_path / "project", tmp_path / "index"
+    (root / "scripts").mkdir(parents=True)
+    (root / "scripts/install.py").write_bytes((ROOT / "scripts/install.py").read_bytes())
+    (root / "wheels.py").write_bytes(Path(wheels.__file__).read_bytes())
+    (root / "backend.py").write_text(BACKEND)
+    (root / "pyproject.toml").write_text(PYPROJECT)
+    pin(root, "1.0")
+    index.mkdir()
+    for name in ("base", "hook", "trainer"):
+        for version in ("1.0", "2.0"):
+            wheels.write_wheel(index, name, version)
+    return root
+
+
+def pin(root: Path, version: str) -> None:
+    (root / "requirements.txt").write_text("".join(f"{name}=={version}\n" for name in ("base", "hook", "trainer")))
+
+
+def install(root: Path, *groups: str, uv: bool = True, **env: str) -> str:
+    """What was said; pip is configured with the index beside the project and nothing else."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "INSTALLER"))}
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin" if uv else "/usr/bin:/bin"
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(root.parent / "index")}
+    command = [sys.executable, "scripts/install.py", *groups]
+    done = subprocess.run(command, cwd=root, env={**clean, "PATH": path, **pip, **env}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def versions(root: Path) -> dict[str, str]:
+    listed = subprocess.check_output([root / ".venv/bin/python", "-m", "pip", "list", "--format", "json"], text=True)
+    return {row["name"]: row["version"] for row in json.loads(listed) if row["name"] not in ("pip", "setuptools")}
+
+
+@pytest.mark.parametrize("env", [{}, {"INSTALLER": "pip"}], ids=["uv", "pip"])
+def test_groups_add_up_and_move_with_the_lock(project: Path, env: dict[str, str]) -> None:
+    assert "with pip" not in install(project, **env)
+    assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
+    install(project, "train", **env)
+    install(project, "hooks", **env)
+    assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0", "trainer": "1.0"}
+    assert install(project, "hooks", "train", **env) == install(project, **env) == ""
+
+    pin(project, "2.0")
+    said = install(project, "hooks", **env)
+    assert said == "installing into .venv: registry hooks train (a minute or two)\n"
+    assert versions(project) == {"registry": "1.0.0", "base": "2.0", "hook": "2.0", "trainer": "2.0"}
+
+
+def test_a_venv_without_its_python_is_made_anew(project: Path) -> None:
+    install(project)
+    for name in (project / ".venv/bin").glob("python*"):
+        name.unlink()
+    (project / ".venv/bin/python").symlink_to("/nowhere/python3")
+    install(project)
+    assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
+
+
+def test_a_venv_of_another_checkout_is_used_as_it_is(project: Path) -> None:
+    (project / ".venv").symlink_to(sys.prefix)
+    state = Path(sys.prefix, "installed.json")
+    before = state.read_bytes() if state.exists() else None
+    assert install(project, "train") == ""
+    assert (state.read_bytes() if state.exists() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        ({"PIP_NO_BINARY": "other"}, "uv has no word for what pip is configured with: no-binary"),
+        ({"uv": ""}, "uv is not to be had here"),
+        ({"UV_REQUIRE_HASHES": "1"}, "uv could not install this"),
+    ],
+    ids=["unknown setting", "no uv", "uv fails"],
+)
+def test_pip_installs_what_uv_cannot(project: Path, env: dict[str, str], why: str) -> None:
+    said = install(project, "hooks", **{**env, "uv": "uv" not in env})
+    assert f"\n{why}\ninstalling with pip, which takes minutes\n" in said
+    assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0"}
+
+
+def test_uv_is_fetched_where_it_is_not(project: Path) -> None:
+    """A program of that name is enough here: it is asked, and pip does what it cannot."""
+    (project / "requirements.txt").open("a").write("uv==1.0\n")
+    wheels.write_wheel(project.parent / "index", "uv", "1.0", program="#!/bin/sh\nexit 1\n")
+    assert "uv could not install this" in install(project, uv=False)
+    assert (project / ".venv/bin/uv").is_file()
+
+
+def test_the_lock_pins_all_that_pyproject_asks_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *(one for group in project["optional-dependencies"].values() for one in group)]
+    lines = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    pinned = {line.name: str(line.specifier).removeprefix("==") for line in lines}
+    for one in map(Requirement, asked):
+        assert one.specifier.contains(pinned[one.name]), f"{one}: make lock"
+
+
+# --- pip's configuration ----------------------------------------------------------------------------------------------
+
+
+def test_a_variable_wins_over_a_section_and_that_over_global() -> None:
+    listed = """:env:.find-links='/here'
+global.find-links='/there'
+global.timeout='5'
+install.timeout='6'
+download.timeout='7'
+"""
+    assert INSTALL["pip_settings"](listed) == {"find-links": "/here", "timeout": "6"}
+
+
+def test_uv_is_handed_what_pip_is_configured_with() -> None:
+    told = INSTALL["for_uv"](
+        {
+            "index-url": "https://index/simple", "extra-index-url": "https://a/simple https://b/simple",
+            "cert": "/ca.pem", "cache-dir": "~/cache", "no-index": "false", "quiet": "1", "only-binary": ":all:",
+        }
+    )  # fmt: skip
+    assert told.arguments == [
+        "--index-url", "https://index/simple", "--extra-index-url", "https://a/simple",
+        "--extra-index-url", "https://b/simple", "--index-strategy", "unsafe-best-match",
+    ]  # fmt: skip
+    assert told.variables == {"SSL_CERT_FILE": "/ca.pem", "UV_CACHE_DIR": str(Path.home() / "cache")}
+    assert told.unknown == ["no-index", "only-binary"]
