@@ -105,7 +105,7 @@ def change() -> None:
     """Another version beside the first: without every hundredth item, every thousandth with another label."""
     import polars as pl
 
-    from registry.core import pointers
+    from registry.sync import dir_listing
 
     files = read_version(Path(LISTS[0]))
     is_cat = pl.col("index") % 1000 == 1
@@ -113,7 +113,7 @@ def change() -> None:
         pl.when(is_cat).then(pl.col("relpath").str.replace("/cat/", "/dog/", literal=True)).otherwise("relpath")
     )
     other = files.with_row_index().filter(pl.col("index") % 100 != 0).with_columns(relpath=relabelled)
-    Path(LISTS[1]).write_bytes(pointers.write_dir(other))
+    Path(LISTS[1]).write_bytes(dir_listing.write(other))
 
 
 def compare() -> None:
@@ -125,10 +125,10 @@ def compare() -> None:
 
 
 def read_version(path: Path) -> "polars.DataFrame":
-    from registry.core import pointers
+    from registry.sync import dir_listing
 
     data = path.read_bytes()
-    return pointers.read_dir(data, pointers.dir_md5(data))
+    return dir_listing.read(data, dir_listing.md5_of(data))
 
 
 STAGES = {"split and write": split_and_write, "change": change, "compare": compare}

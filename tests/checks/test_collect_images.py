@@ -3,10 +3,10 @@ import pytest
 
 from registry.checks import collect_images
 from registry.checks.context import Facts, Scope, Subject
-from registry.core import pointers
 from registry.core.artifact_files import Part, Release
 from registry.core.names import parse_id, parse_tag
 from registry.core.values import Content
+from registry.sync import dir_listing
 from support import repositories
 
 PETS = parse_id("datasets/pets")
@@ -15,8 +15,8 @@ PETS = parse_id("datasets/pets")
 def listed(*names: str) -> tuple[str, bytes]:
     """A list of images that are called as their bytes are: its md5, and its bytes."""
     rows = [(repositories.md5(name.encode()), f"train/cat/{name}.jpg") for name in names]
-    data = pointers.write_dir(pl.DataFrame(rows, {"md5": pl.String, "relpath": pl.String}, orient="row"))
-    return pointers.dir_md5(data), data
+    data = dir_listing.write(pl.DataFrame(rows, {"md5": pl.String, "relpath": pl.String}, orient="row"))
+    return dir_listing.md5_of(data), data
 
 
 @pytest.mark.parametrize(("scope", "unseen"), [(Scope.BASE, ["c"]), (Scope.ALL, ["b", "c"])])

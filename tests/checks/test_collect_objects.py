@@ -139,7 +139,7 @@ def test_a_list_that_leads_out_of_its_folder_is_a_finding(built_dataset: Path, r
     pointer.write_text(pointer.read_text().replace(right, f"{md5(listing)}.dir"))
     ((_, message, _),) = judge(run_registry, built_dataset)
     assert message.startswith("objects are damaged: ")
-    assert "lists '../x', which is no file of its folder" in message
+    assert "'../x' is not a file of its folder" in message
 
 
 # --- how much is judged -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from registry.core import pointers
 from registry.core.values import Output
 from registry.errors import InvalidDocument
 from registry.integrations import dvc
+from registry.sync import dir_listing
 from support import repositories
 
 Run = Callable[..., int]
@@ -45,8 +46,8 @@ def test_a_pointer_and_its_dir_object_are_written_as_dvc_writes_them(registry_re
     assert output == Output("data", output.md5, size=3, nfiles=3)
     listing = repositories.place(registry_repo / ".dvc/cache", output.md5).read_bytes()
     files = [(path.removeprefix("data/"), repositories.md5(text.encode())) for path, text in FILES.items()]
-    assert listing == pointers.write_dir(pl.DataFrame(files, schema=["relpath", "md5"], orient="row"))
-    assert pointers.dir_md5(listing) == output.md5
+    assert listing == dir_listing.write(pl.DataFrame(files, schema=["relpath", "md5"], orient="row"))
+    assert dir_listing.md5_of(listing) == output.md5
 
 
 def test_a_file_has_no_nfiles_and_meta_survives_add(registry_repo: Path, run: Run) -> None:

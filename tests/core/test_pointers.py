@@ -1,36 +1,15 @@
-import hashlib
-import json
-
-import polars as pl
 import pytest
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.meta import Meta
-from dvc_data.hashfile.tree import Tree
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.core import documents, pointers
 from registry.core.values import Build, Output
-from registry.errors import InvalidDocument, Refused
+from registry.errors import InvalidDocument
 from support import memory_registries
 
 md5s = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 sizes = st.integers(0, 1 << 50)
-parts = st.from_regex(r"[A-Za-z0-9 _.+-]{0,8}[A-Za-z0-9]", fullmatch=True)
-relpaths = st.lists(parts, min_size=1, max_size=3).map("/".join)
-
-
-def is_a_folder(files: dict[str, str]) -> bool:
-    """Whether no file has the name of a folder that others are in."""
-    return not any(f"{one}/" == other[: len(one) + 1] for one in files for other in files)
-
-
-listings = st.dictionaries(relpaths, md5s, max_size=6).filter(is_a_folder)
-
-
-def frame(files: dict[str, str]) -> pl.DataFrame:
-    return pl.DataFrame({"relpath": list(files), "md5": list(files.values())}, {"relpath": pl.String, "md5": pl.String})
 
 
 # --- names of objects -------------------------------------------------------------------------------------------------
@@ -134,70 +113,3 @@ def test_an_entry_that_leads_out_or_has_no_hash_is_refused(entry: dict[str, obje
 def test_what_is_no_lock_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidDocument):
         pointers.read_lock(data, "models/pets/dvc.lock")
-
-
-# --- .dir objects -----------------------------------------------------------------------------------------------------
-
-
-@given(listings)
-def test_a_listing_is_read_as_it_was_written_and_as_dvc_writes_it(files: dict[str, str]) -> None:
-    data = pointers.write_dir(frame(files))
-    tree = Tree()
-    for path, md5 in files.items():
-        tree.add(tuple(path.split("/")), Meta(), HashInfo("md5", md5))
-    tree.digest()
-    assert data == tree.as_bytes()
-    assert pointers.dir_md5(data) == tree.oid
-    assert dict(pointers.read_dir(data, pointers.dir_md5(data)).select("relpath", "md5").iter_rows()) == files
-
-
-@pytest.mark.parametrize("name", ['a"b', "a\\b", "ä", "a\nb", "a\tb", "a\x7fb"])
-def test_names_that_dvc_would_escape_are_refused(name: str) -> None:
-    with pytest.raises(Refused, match="must be plain ASCII"):
-        pointers.write_dir(frame({name: "0" * 32}))
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", "..", ".", "", "a\\..\\b", "a/", "a\0b", "a\nb", None],
-)  # fmt: skip
-def test_a_file_that_would_land_elsewhere_is_refused(path: str | None) -> None:
-    data = json.dumps([{"md5": "0" * 32, "relpath": path}]).encode()
-    with pytest.raises(Refused, match="is no file of its folder"):
-        pointers.read_dir(data, pointers.dir_md5(data))
-
-
-@pytest.mark.parametrize(
-    ("data", "fault"),
-    [
-        (b'[{"md5": "0", "relpath": "x"}]', "is no file of its folder"),
-        (b'[{"relpath": "x"}]', "is no file of its folder"),
-        (b'[{"md5": 3, "relpath": "x"}]', "is no"),
-        (json.dumps([{"md5": "0" * 32, "relpath": "x"}] * 2).encode(), "lists a file twice"),
-        (b"{}", "is no"),
-        (b"not json", "is not a list of files"),
-        (b"", "is not a list of files"),
-        (b"[[1, 2]]", "is no"),
-    ],
-)
-def test_what_is_no_list_of_files_is_refused(data: bytes, fault: str) -> None:
-    with pytest.raises(Refused, match=fault):
-        pointers.read_dir(data, pointers.dir_md5(data))
-
-
-def test_other_bytes_than_the_name_says_are_refused() -> None:
-    with pytest.raises(Refused, match="holds other bytes than its name says"):
-        pointers.read_dir(b"[]", hashlib.md5(b"else").hexdigest() + ".dir")
-
-
-def test_an_empty_folder() -> None:
-    assert pointers.read_dir(b"[]", pointers.dir_md5(b"[]")).rows() == []
-    assert pointers.write_dir(frame({})) == b"[]"
-
-
-@given(st.dictionaries(st.text(alphabet="a}{,: []", min_size=1, max_size=8).map("x{}x".format), md5s, max_size=8))
-def test_a_long_list_is_read_in_parts_that_end_between_files(files: dict[str, str]) -> None:
-    data = pointers.write_dir(frame(files))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pointers, "_PART", 10)
-        assert dict(pointers.read_dir(data, pointers.dir_md5(data)).select("relpath", "md5").iter_rows()) == files

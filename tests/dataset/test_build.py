@@ -21,9 +21,9 @@ import yaml
 from dvc.cli import main
 from PIL import Image
 
-from registry.core import pointers
 from registry.dataset import build, exports, validation_cache
 from registry.storage.local import INCOMING, Folder
+from registry.sync import dir_listing
 from support import repositories
 from support.repositories import Outcome, Run, md5, place, snapshot
 
@@ -547,7 +547,7 @@ def forge(desk: Desk, rows: pl.DataFrame) -> None:
     data = exports.write_selection(rows)
     (desk.root / PETS / "raw/selection.parquet").unlink()
     (desk.root / PETS / "raw/selection.parquet").write_bytes(data)
-    listing = pointers.dir_md5(json.dumps([{"md5": md5(data), "relpath": "selection.parquet"}]).encode())
+    listing = dir_listing.md5_of(json.dumps([{"md5": md5(data), "relpath": "selection.parquet"}]).encode())
     path = desk.root / PETS / "raw.dvc"
     pointer = yaml.safe_load(path.read_text())
     pointer["outs"][0] |= {"md5": listing, "size": len(data)}

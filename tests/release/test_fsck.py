@@ -144,7 +144,7 @@ def test_a_corrupt_list_of_files_is_found_without_reading_all(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("../../../home/me/.bashrc", "which is no file of its folder"),
+        ("../../../home/me/.bashrc", "is not a file of its folder"),
         ("train/cat/run.sh", "its list has 'train/cat/run.sh', neither an image of a class nor a table"),
         (None, "datasets/pets/prepared: its list has 1 files, its pointer says 2"),
     ],

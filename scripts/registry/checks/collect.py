@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from registry.checks.context import LARGEST, Facts, File, Scope, Stale, Subject
-from registry.core import artifact_files, documents, layout, names, pointers, settings
+from registry.core import artifact_files, documents, layout, names, settings
 from registry.core.artifact_files import Files, Part, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -16,6 +16,7 @@ from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, Ta
 from registry.errors import InvalidDocument, NotFound, Refused
 from registry.integrations import git, git_trees
 from registry.scaffold import generated_files
+from registry.sync import dir_listing
 
 if TYPE_CHECKING:
     from registry.dataset.items import Items
@@ -253,7 +254,7 @@ def _diff(subject: Subject, read_object: Reader) -> Subject:
 def _read_items(md5: str, read_object: Reader) -> "Items":
     from registry.dataset import items
 
-    return items.read(pointers.read_dir(_require(read_object, md5), md5))
+    return items.read(dir_listing.read(_require(read_object, md5), md5))
 
 
 def _nulls(subject: Subject, read_object: Reader) -> Subject:
@@ -262,7 +263,7 @@ def _nulls(subject: Subject, read_object: Reader) -> Subject:
         return subject
     import polars as pl
 
-    listed = pointers.read_dir(_require(read_object, md5), md5).filter(pl.col("relpath") == "selection.parquet")["md5"]
+    listed = dir_listing.read(_require(read_object, md5), md5).filter(pl.col("relpath") == "selection.parquet")["md5"]
     if listed.is_empty():
         raise Refused(f"{subject.id}/raw holds no selection.parquet")
     try:

@@ -9,10 +9,10 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.checks.context import Facts, Scope, Subject
-from registry.core import pointers
 from registry.core.artifact_files import Reader
 from registry.core.values import Content, Kind
 from registry.dataset import image_validation
+from registry.sync import dir_listing
 
 LANES = 8  # threads: decoding releases the interpreter's lock, and a bucket answers several at once
 SLICE = 256  # images that are under way at a time
@@ -57,7 +57,7 @@ def _images(subject: Subject, md5: str | None, read_object: Reader) -> DataFrame
     data = read_object(md5) if md5 else None
     if data is None:
         return None
-    listed = pointers.read_dir(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
+    listed = dir_listing.read(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
     return listed.select(pl.lit(str(subject.id)).alias("artifact"), path="relpath", md5="md5")
 
 

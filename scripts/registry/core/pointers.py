@@ -1,28 +1,16 @@
-"""What DVC's tools write: `.dvc` files, `dvc.lock` and `.dir` objects, read and written byte for byte as DVC does.
+"""What DVC's tools write: `.dvc` files and `dvc.lock`, read and written byte for byte as DVC does."""
 
-A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by relpath; its id is its MD5 and `.dir`.
-"""
-
-import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Mapping
 from posixpath import dirname, join, normpath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from registry.core import documents, schema
 from registry.core.documents import Document
 from registry.core.values import Build, Output
-from registry.errors import InvalidDocument, Refused
-
-if TYPE_CHECKING:
-    import polars
+from registry.errors import InvalidDocument
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-_PART = 4 << 20  # bytes
-_QUOTES = 8  # in an entry of a `.dir` object
-# In Rust's syntax; as the path of a file in its folder. Git runs what lies in a folder .git.
-_NO_FILE = r"^$|^/|/$|//|(^|/)(\.{1,2}|(?i:\.git))(/|$)|[\x00-\x1f\\]"
 
 
 def object_key(md5: str) -> str:
@@ -112,70 +100,3 @@ def _locked(item: Mapping[str, Any], path: str) -> Output:
             path, f"the entry {item['path']} is not inside the registry or has no DVC 3 hash", fix="run `dvc repro`"
         )
     return Output(place, item["md5"], item["size"], item.get("nfiles"))
-
-
-def write_dir(files: "polars.DataFrame") -> bytes:
-    """The `.dir` object of a frame with the columns md5 and relpath (any order)."""
-    import polars as pl
-
-    if files["relpath"].str.contains(r'[^\x20-\x7e]|["\\]').any():
-        raise Refused(
-            "the names of a folder's files must be plain ASCII, without quotes and backslashes", fix="rename the class"
-        )
-    item = pl.concat_str(pl.lit('{"md5": "'), "md5", pl.lit('", "relpath": "'), "relpath", pl.lit('"}'))
-    return f"[{files.sort('relpath').select(item.str.join(', ')).item() or ''}]".encode()
-
-
-def read_dir(data: bytes, md5: str) -> "polars.DataFrame":
-    """The files of a `.dir` object: columns md5 and relpath, sorted by relpath.
-
-    Raises Refused when the bytes are not those that the id names, or when a file would land outside its folder.
-    """
-    import polars as pl
-
-    if dir_md5(data) != md5:
-        raise Refused(f"the object {md5} holds other bytes than its name says", fix="registry fsck")
-    schema = {"md5": pl.String, "relpath": pl.String}
-    try:
-        frames = [pl.read_json(part, schema=schema) for part in _lists(data) if part.strip() != b"[]"]
-    except pl.exceptions.PolarsError as error:
-        raise Refused(f"the object {md5} is not a list of files", fix="build the folder again") from error
-    files = pl.concat([pl.DataFrame(schema=schema), *frames])
-    path, hashed = pl.col("relpath").str.contains(_NO_FILE), pl.col("md5").str.contains(r"^[0-9a-f]{32}$")
-    if bad := files.filter((path | ~hashed).fill_null(value=True)).rows():
-        raise Refused(
-            f"the object {md5} lists {bad[0][1]!r}, which is no file of its folder", fix="build the folder again"
-        )
-    # Each entry has four texts and no more: another key might tell DVC to look elsewhere.
-    if not data.startswith(b"[") or data.count(b'"') - data.count(b'\\"') != _QUOTES * len(files):
-        raise Refused(f"the object {md5} is not a list of files as DVC writes it", fix="build the folder again")
-    files = files.sort("relpath")
-    if (files["relpath"] == files["relpath"].shift()).any():
-        raise Refused(f"the object {md5} lists a file twice", fix="build the folder again")
-    if (both := files["relpath"].filter(files["relpath"].is_in(_folders(files)))).len():
-        fault = f"the object {md5} lists {both[0]!r} as a file and as a folder"
-        raise Refused(fault, fix="build the folder again")
-    return files
-
-
-def _folders(files: "polars.DataFrame") -> list[str]:
-    """Every folder that these files are in."""
-    parents = files["relpath"].str.extract("^(.*)/").drop_nulls().unique()
-    return list(
-        {str(folder) for parent in parents for folder in (PurePosixPath(parent), *PurePosixPath(parent).parents)}
-    )
-
-
-def _lists(data: bytes) -> Iterator[bytes]:
-    """The JSON list in parts that are lists of their own: a million files at once take 700 MB to parse, so 150 MB."""
-    start, opening = 0, b""
-    # In a text these quotes would be escaped, so that this stands between two files only.
-    while (end := data.find(b'"}, {"md5": "', start + _PART)) >= 0:
-        yield opening + data[start : end + 2] + b"]"
-        start, opening = end + 4, b"["
-    yield opening + data[start:]
-
-
-def dir_md5(data: bytes) -> str:
-    """The id of a `.dir` object."""
-    return f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}.dir"

@@ -24,7 +24,7 @@ from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
 from registry.storage.local import Folder
 from registry.storage.transfer import Progress, require_size
-from registry.sync import inventory
+from registry.sync import dir_listing, inventory
 
 FILE = "selection.parquet"
 SLICE = 100_000  # images after which what was learned is written down
@@ -146,8 +146,8 @@ def read_selection(manifest: DatasetManifest, places: Places) -> Selected:
         raise NotFound(f"{manifest.id} has no selection yet: there is no {path}", fix=fix)
     output = pointers.read_pointer(here.get(path), path)
     data = here.get(name) if here.has(name) else _fetch_selection(manifest, output, places)
-    listing = pointers.write_dir(pl.DataFrame({"md5": [_md5(data)], "relpath": [FILE]}))
-    if pointers.dir_md5(listing) != output.md5:
+    listing = dir_listing.write(pl.DataFrame({"md5": [_md5(data)], "relpath": [FILE]}))
+    if dir_listing.md5_of(listing) != output.md5:
         fix = f"`dvc checkout --force {path}` brings the right one back, `{fix}` makes another"
         raise Refused(f"{name} is not the selection that raw.dvc names", fix=fix)
     rows = exports.read_selection(data, name)
@@ -156,7 +156,7 @@ def read_selection(manifest: DatasetManifest, places: Places) -> Selected:
 
 
 def _fetch_selection(manifest: DatasetManifest, output: Output, places: Places) -> bytes:
-    listing = pointers.read_dir(_fetch(manifest, output.md5, places), output.md5)
+    listing = dir_listing.read(_fetch(manifest, output.md5, places), output.md5)
     return _fetch(manifest, listing.row(0, named=True)["md5"], places)
 
 
@@ -301,8 +301,8 @@ def write(made: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build
         files.extend(pl.DataFrame([table], files.schema, orient="row"))
     for md5, data in made.selected.objects.items():
         _store(md5, data, places)
-    listing = pointers.write_dir(files)
-    md5 = _store(pointers.dir_md5(listing), listing, places)
+    listing = dir_listing.write(files)
+    md5 = _store(dir_listing.md5_of(listing), listing, places)
     output = Output(f"{made.manifest.id}/prepared", md5, files["size"].sum(), len(files))
     build = Build(made.selected.output.md5, manifests.build_rule(made.manifest), len(rows), items.count(rows))
     _point(places.root / layout.prepared_pointer(made.manifest.id), output, build)

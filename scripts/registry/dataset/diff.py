@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import artifact_files, layout, pointers, versioning
+from registry.core import artifact_files, layout, versioning
 from registry.core.artifact_files import Files, Part, Pointer, Reader
 from registry.core.names import parse_version
 from registry.core.progress import bar
@@ -30,6 +30,7 @@ from registry.dataset import change_sheets, distribution, items, near_duplicates
 from registry.dataset.changes import DatasetChange, Question, Twins
 from registry.dataset.items import Items
 from registry.errors import InvalidDocument, NotFound, RegistryError
+from registry.sync import dir_listing
 
 if TYPE_CHECKING:
     from registry.core.documents import Document
@@ -301,7 +302,7 @@ def _require(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[st
 def _items(side: _Side | None, read: Reader) -> Items:
     if side is None or not side.prepared:
         return items.read(DataFrame(schema={"md5": pl.String, "relpath": pl.String}))
-    found = items.read(pointers.read_dir(_require_object(read, side.prepared), side.prepared))
+    found = items.read(dir_listing.read(_require_object(read, side.prepared), side.prepared))
     if found.frame["uuid"].n_unique() < found.frame.height:
         raise NotFound(f"{side.manifest.value.id} {side.version} has an item twice: what changed cannot be told")
     return found

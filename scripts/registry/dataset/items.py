@@ -27,7 +27,7 @@ class Items:
 
 
 def read(files: DataFrame) -> Items:
-    """The items of a `.dir` object's files (columns md5, relpath: what `pointers.read_dir` gives)."""
+    """The items of a `.dir` object's files (columns md5, relpath: what `dir_listing.read` gives)."""
     parts = col("relpath").str.extract_groups(_ITEM)
     named = files.select("md5", "relpath", *(parts.struct[place].alias(f"part{place}") for place in range(3)))
     is_item = col("part2").is_not_null()

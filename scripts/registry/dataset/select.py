@@ -20,6 +20,7 @@ from registry.core.layout import manifest_path, raw_pointer, selection_path
 from registry.core.values import ArtifactId, DatasetManifest, Export, LookerQuery, Output, Selection
 from registry.dataset import exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
+from registry.sync import dir_listing
 
 if TYPE_CHECKING:
     from registry.integrations.looker import Answer
@@ -145,7 +146,7 @@ def _require_place(root: Path, artifact: ArtifactId) -> None:
 def _rows_before(file: Path, output: Output, artifact: ArtifactId) -> pl.DataFrame | None:
     """The rows of an output, if this is their file."""
     data = file.read_bytes() if file.is_file() else b""
-    is_theirs = pointers.dir_md5(_listing(_md5(data))) == output.md5
+    is_theirs = dir_listing.md5_of(_listing(_md5(data))) == output.md5
     return exports.read_selection(data, selection_path(artifact)) if is_theirs else None
 
 
@@ -153,7 +154,7 @@ def plan(artifact: ArtifactId, rows: Rows, known: Before) -> Plan:
     """What is to be written. The same rows for the same question leave `raw.dvc` as it is, byte for byte."""
     data = exports.write_selection(rows.frame)
     listing = _listing(_md5(data))
-    output = Output(f"{artifact}/raw", pointers.dir_md5(listing), len(data), nfiles=1)
+    output = Output(f"{artifact}/raw", dir_listing.md5_of(listing), len(data), nfiles=1)
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
     summary = (f"{artifact}: {_counted(rows)}", *_changes(rows, known))
     if known.origin and _identity(known.origin) == _identity(rows.origin):
@@ -177,7 +178,7 @@ def _md5(data: bytes) -> str:
 
 
 def _listing(md5: str) -> bytes:
-    return pointers.write_dir(pl.DataFrame({"md5": [md5], "relpath": [FILE]}))
+    return dir_listing.write(pl.DataFrame({"md5": [md5], "relpath": [FILE]}))
 
 
 def _ignoring(ignore: bytes) -> bytes:

@@ -19,6 +19,7 @@ from registry.core.tree import Tree, under
 from registry.core.values import ArtifactId, Output
 from registry.errors import NotFound, Refused, ToolFailed
 from registry.integrations import process
+from registry.sync import dir_listing
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -146,7 +147,7 @@ def _link_made(trial: Trial, cache: Path, folder: Path) -> None:
         listing = cache / pointers.object_key(out.md5)
         if not listing.is_file():
             raise NotFound(f"{out.path} is in no store at hand")
-        for md5, relpath in pointers.read_dir(listing.read_bytes(), out.md5).select("md5", "relpath").iter_rows():
+        for md5, relpath in dir_listing.read(listing.read_bytes(), out.md5).select("md5", "relpath").iter_rows():
             _link(cache, md5, folder / out.path / relpath, f"{out.path}/{relpath}")
 
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from polars import DataFrame, col
 
-from registry.core import artifact_files, layout, manifests, pointers
+from registry.core import artifact_files, layout, manifests
 from registry.core.artifact_files import Lock, Reader
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.dataset import items
 from registry.errors import NotFound, Refused, RegistryError
 from registry.model import evaluation_run, predictions
-from registry.sync import inventory
+from registry.sync import dir_listing, inventory
 
 _PLACE, _PARTS = r"([^/]+)/([^/]+)\.[^./]+$", ("label", "uuid")
 
@@ -88,7 +88,7 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     output = next((out for out in inventory.inputs(tree, manifest.id) if out.path == path), None)
     if output is None:
         raise NotFound(f"its dvc.lock does not name {path}")
-    listed = pointers.read_dir(_require(read, output.md5, path), output.md5)
+    listed = dir_listing.read(_require(read, output.md5, path), output.md5)
     listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.read(listed)
     named = (col("relpath").str.extract(rf"^test/{_PLACE}", part).alias(name) for part, name in enumerate(_PARTS, 1))

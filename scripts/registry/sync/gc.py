@@ -23,7 +23,7 @@ from registry.integrations import git, git_trees
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.transfer import Progress
-from registry.sync import inventory
+from registry.sync import dir_listing, inventory
 
 if TYPE_CHECKING:
     import polars
@@ -232,7 +232,7 @@ def _referred(
 def _listed(md5: str, stores: Sequence[Store]) -> "polars.Series | None":
     for store in stores:
         with suppress(NotFound, Refused):
-            return pointers.read_dir(store.get(object_key(md5)), md5)["md5"]
+            return dir_listing.read(store.get(object_key(md5)), md5)["md5"]
     return None
 
 

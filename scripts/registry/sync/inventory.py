@@ -14,6 +14,7 @@ from registry.errors import NotFound, Refused, RegistryError
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.transfer import audit
+from registry.sync import dir_listing
 from registry.sync.checkout import Placement
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator["polars.DataF
         same = {"artifact": str(one.artifact), "root": out.md5, "is_dir": False, "size": None, "total": None}
         columns = {name: pl.lit(value).cast(FORM[name]) for name, value in same.items()}
         path = pl.concat_str(pl.lit(f"{out.path}/"), "relpath")
-        yield pointers.read_dir(listing, out.md5).select("md5", path=path, **columns).select(list(FORM))
+        yield dir_listing.read(listing, out.md5).select("md5", path=path, **columns).select(list(FORM))
 
 
 def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
@@ -118,7 +119,7 @@ def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
                 data = store.get(object_key(one.output.md5))
             except NotFound:
                 break
-            if pointers.dir_md5(data) == one.output.md5:
+            if dir_listing.md5_of(data) == one.output.md5:
                 return data
         else:
             corrupt = corrupt or store

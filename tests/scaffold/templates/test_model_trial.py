@@ -11,7 +11,7 @@ from registry.core import pointers
 from registry.core.names import parse_id
 from registry.integrations import git_trees
 from registry.model import evaluation_run, predictions
-from registry.sync import inventory
+from registry.sync import dir_listing, inventory
 
 PETS = parse_id("models/pets")
 
@@ -22,7 +22,7 @@ def trial(first_training: Path) -> evaluation_run.Trial:
     tree = git_trees.WorkTree(first_training)
     (data,) = inventory.inputs(tree, PETS)
     listing = (first_training / ".dvc/cache" / pointers.object_key(data.md5)).read_bytes()
-    test = pointers.read_dir(listing, data.md5).filter(pl.col("relpath").str.starts_with("test/"))
+    test = dir_listing.read(listing, data.md5).filter(pl.col("relpath").str.starts_with("test/"))
     made = tuple(out for out in inventory.outputs(tree, PETS) if not out.path.endswith(evaluation_run.PREDICTIONS))
     return evaluation_run.Trial(PETS, tree, (), made, test)
 
