@@ -120,10 +120,17 @@ def test_certainty_is_in_the_last_bin() -> None:
 
 
 def test_classes_come_first_then_the_frequent_values_of_columns() -> None:
-    table = b"file_name,label,camera\ncat/a.jpg,cat,Z\ncat/b.jpg,cat,\ndog/d.jpg,dog,Z\ndog/e.jpg,dog,only of e\n"
-    columns = {"camera": predictions.column(table, "camera")}
+    columns = {"camera": DataFrame({"uuid": ["a", "b", "d", "e"], "value": ["Z", None, "Z", "only of e"]})}
     found = [(one.column, one.value, one.paired.images) for one in predictions.slices(common(), columns)]
     assert found == [("label", "cat", 2), ("label", "dog", 1), ("camera", "Z", 2)]
+
+
+def test_a_column_of_the_metadata_has_the_uuids_of_its_file_names() -> None:
+    known, other = (f"0a8c7f6e-0000-4000-8000-{number:012}" for number in range(2))
+    table = f"file_name,label,camera\ncat/{known}.jpg,cat,Z\ndog/{other}.jpg,dog,\n".encode()
+    values = predictions.column(table, "camera")
+    assert values is not None
+    assert values.rows() == [(known, "Z"), (other, None)]
     assert predictions.column(table, "place") is None
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 from polars import col
 
-from registry.core import documents, layout, manifests, pointers
+from registry.core import documents, item_paths, layout, manifests, pointers
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.pointers import object_key
 from registry.core.values import Build, Counts, DatasetManifest, Output
@@ -28,7 +28,6 @@ from registry.sync import dir_listing, inventory
 
 FILE = "selection.parquet"
 SLICE = 100_000  # images after which what was learned is written down
-UUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +177,7 @@ def _require_rows(manifest: DatasetManifest, rows: pl.DataFrame) -> None:
     if rows.columns != [column.name for column in manifest.columns]:
         fault = f"the selection has the columns {', '.join(rows.columns)}, dataset.yaml has others"
         raise Refused(f"{manifest.id}: {fault}", fix=fix)
-    is_uuid, is_class = col("uuid").str.contains(UUID), col("label").is_in(list(manifest.classes))
+    is_uuid, is_class = col("uuid").str.contains(f"^{item_paths.UUID}$"), col("label").is_in(list(manifest.classes))
     problems = [
         *(f"{uuid!r} is no UUID" for uuid in rows.filter(is_uuid.not_().fill_null(value=True))["uuid"]),
         *(f"{uuid} is there twice" for uuid in rows.filter(col("uuid").is_duplicated())["uuid"].unique().sort()),
@@ -217,8 +216,7 @@ def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame
     if rows.is_empty():
         path = layout.manifest_path(manifest.id)
         raise InvalidData(f"{path}: exclude: leaves no image", [], fix="select more, or exclude less")
-    before, after = manifest.image.split("{uuid}")
-    key = pl.concat_str(pl.lit(before), "uuid", pl.lit(after))
+    key = pl.format(item_paths.lake_key_format(manifest.image), "uuid")
     return rows.select("uuid", "label", splits.split_column(manifest.split, rows), key=key)
 
 
@@ -295,9 +293,9 @@ def _twins(judged: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
 
 def write(made: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build]:
     """The version of a plan whose `rows` have every md5 and size: tables, lists of files, and last the pointer."""
-    files = rows.select("md5", "size", relpath=pl.concat_str("split", pl.lit("/"), _file_name(made.manifest)))
+    files = rows.select("md5", "size", relpath=_item_path(made.manifest))
     for split, data in metadata(made.manifest, made.selected.rows, rows):
-        table = (_store(_md5(data), data, places), len(data), f"{split}/metadata.csv")
+        table = (_store(_md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
         files.extend(pl.DataFrame([table], files.schema, orient="row"))
     for md5, data in made.selected.objects.items():
         _store(md5, data, places)
@@ -324,9 +322,14 @@ def _point(pointer: Path, output: Output, build: Build) -> None:
         write_atomically(pointer, data)
 
 
+def _item_path(manifest: DatasetManifest) -> pl.Expr:
+    extension = pl.lit(item_paths.extension(manifest.image))
+    return pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", extension)
+
+
 def _file_name(manifest: DatasetManifest) -> pl.Expr:
-    """`<label>/<uuid>.<ending of the key>`."""
-    return pl.concat_str("label", pl.lit("/"), "uuid", pl.lit("." + manifest.image.rpartition(".")[2]))
+    """An image's path below its split, with the file name extension of its key in the lake."""
+    return pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", pl.lit(item_paths.extension(manifest.image)))
 
 
 def metadata(manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[str, bytes]]:

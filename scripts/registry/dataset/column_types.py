@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
+from registry.core import item_paths
+
 WANTED: Mapping[str, str] = {
     "uuid": "a UUID (8-4-4-4-12 hex digits)",
     "string": "a text",
@@ -27,7 +29,7 @@ WANTED: Mapping[str, str] = {
     "datetime": "a date and time (2024-01-31T12:00:00Z; an hour that clocks skip or repeat only with its offset)",
 }
 
-_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_UUID = f"^{item_paths.UUID}$"
 _INTEGER = r"^[+-]?(0|[1-9][0-9]*)(\.0+)?$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}

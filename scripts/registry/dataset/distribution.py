@@ -11,6 +11,7 @@ from itertools import pairwise
 import polars as pl
 from polars import DataFrame, Series, col
 
+from registry.core import item_paths
 from registry.core.values import Column
 from registry.dataset.changes import Concentration, Shift
 from registry.errors import Refused
@@ -53,7 +54,8 @@ def read_table(data: bytes, columns: Sequence[Column]) -> DataFrame:
         there = [name for name in forms if name in heads]
         names = [UUID if UUID in heads else "file_name", "label"]
         texts = pl.read_csv(data, infer_schema=False, columns=[*names, *there])
-        uuid = col(UUID) if UUID in heads else col("file_name").str.extract(r"([^/]+)\.[a-z]+$").alias(UUID)
+        from_name = col("file_name").str.extract_groups(item_paths.FILE_NAME).struct.field(UUID)
+        uuid = col(UUID) if UUID in heads else from_name
         return texts.select(uuid, "label", *(_typed(name, forms[name]) for name in there))
     except pl.exceptions.PolarsError as error:
         raise Refused("a metadata.csv cannot be read", fix="build the dataset again") from error

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 import polars as pl
 from polars import DataFrame, col
 
+from registry.core import item_paths
 from registry.core.layout import SPLITS
 from registry.core.values import Counts, Diff
-
-_SPLIT = "|".join(SPLITS)
-_ITEM = rf"^({_SPLIT})/([^/]+)/([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})\.[a-z]+$"
-_TABLE = rf"^({_SPLIT})/metadata\.csv$"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +25,12 @@ class Items:
 
 def read(files: DataFrame) -> Items:
     """The items of a `.dir` object's files (columns md5, relpath: what `dir_listing.read` gives)."""
-    parts = col("relpath").str.extract_groups(_ITEM)
-    named = files.select("md5", "relpath", *(parts.struct[place].alias(f"part{place}") for place in range(3)))
-    is_item = col("part2").is_not_null()
-    split = col("part0").cast(pl.Enum(SPLITS)).alias("split")
-    frame = named.filter(is_item).select(col("part2").alias("uuid"), split, col("part1").alias("label"), "md5")
-    rest = named.filter(~is_item).with_columns(col("relpath").str.extract(_TABLE).alias("split"))
+    parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
+    named = files.select("md5", "relpath", parts)
+    is_item = col("uuid").is_not_null()
+    frame = named.filter(is_item).select("uuid", col("split").cast(pl.Enum(SPLITS)), "label", "md5")
+    split = col("relpath").str.extract(item_paths.METADATA_PATH).alias("split")
+    rest = named.filter(~is_item).select("md5", "relpath", split)
     tables = rest.filter(col("split").is_not_null()).sort("split")
     strays = rest.filter(col("split").is_null()).sort("relpath")
     return Items(frame, dict(tables.select("split", "md5").iter_rows()), tuple(strays["relpath"]))

@@ -6,6 +6,7 @@ from io import BytesIO
 import polars as pl
 from polars import DataFrame, col
 
+from registry.core import item_paths
 from registry.errors import Refused
 from registry.model import paired_comparison
 from registry.model.changes import Paired, Slice
@@ -112,8 +113,8 @@ def column(table: bytes, name: str) -> DataFrame | None:
     metadata = pl.read_csv(table, infer_schema=False)
     if name not in metadata.columns:
         return None
-    stem = col("file_name").str.extract(r"([^/]+)\.[^./]+$", 1)
-    return metadata.select(stem.alias("uuid"), col(name).alias("value"))
+    uuid = col("file_name").str.extract_groups(item_paths.FILE_NAME).struct.field("uuid")
+    return metadata.select(uuid, col(name).alias("value"))
 
 
 # --- what a reviewer looks at -----------------------------------------------------------------------------------------

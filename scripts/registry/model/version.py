@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from polars import DataFrame, col
 
-from registry.core import artifact_files, layout, manifests
+from registry.core import artifact_files, item_paths, layout, manifests
 from registry.core.artifact_files import Lock, Reader
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
@@ -13,8 +13,6 @@ from registry.dataset import items
 from registry.errors import NotFound, Refused, RegistryError
 from registry.model import evaluation_run, predictions
 from registry.sync import dir_listing, inventory
-
-_PLACE, _PARTS = r"([^/]+)/([^/]+)\.[^./]+$", ("label", "uuid")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +89,8 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     listed = dir_listing.read(_require(read, output.md5, path), output.md5)
     listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.read(listed)
-    named = (col("relpath").str.extract(rf"^test/{_PLACE}", part).alias(name) for part, name in enumerate(_PARTS, 1))
-    frame = found.frame.join(listed.select("relpath", *named), on=_PARTS)
+    named = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("label", "uuid")
+    frame = found.frame.join(listed.select("relpath", named), on=("label", "uuid"))
     if frame.is_empty():
         raise NotFound(f"{path}/test has no images")
     if twice := items.repeated(found)["uuid"].to_list():
