@@ -1,13 +1,13 @@
 """A headless Chromium for tests, spoken to by its DevTools protocol over a pipe: no port, no driver, no package.
 
-It is found on PATH (or named by CHROMIUM); where there is none and apt-get is, Debian's own is unpacked once, without
-root, into `.venv/chromium`. Run as a program, it does only that.
+It is found on PATH (or named by CHROMIUM); where none starts and apt-get is there, Debian's own is unpacked, without
+root, into `.venv/chromium`, and again when that one does not start. Run as a program, it does only that.
 """
 
+import fcntl
 import itertools
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,15 +16,17 @@ from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "chromium-headless-shell")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-OWN = Path(__file__).parents[2] / ".venv/chromium"
+OWN = Path(sys.prefix) / "chromium"
+NEXT = "install Chromium, or name one: CHROMIUM=/path/to/chrome"
 PACKAGES = ("chromium-headless-shell", "chromium-common")
 FLAGS = (
-    "--headless", "--remote-debugging-pipe", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
     "--no-sandbox",  # which root and many containers cannot have; the pages are our own
 )  # fmt: skip
@@ -41,36 +43,73 @@ os.execvp(sys.argv[3], sys.argv[3:])
 # --- finding one ------------------------------------------------------------------------------------------------------
 
 
+@cache
 def find() -> list[str]:
     """The command that starts a browser; fetched when there is none. Fails with the next step when that cannot be."""
-    named = [os.environ.get("CHROMIUM", ""), *(shutil.which(name) or "" for name in NAMES), MAC]
-    if found := next((name for name in named if name and Path(name).is_file()), None):
+    if named := os.environ.get("CHROMIUM"):
+        assert not (why := fault([named])), f"CHROMIUM={named} does not start: {why}"
+        return [named]
+    on_machine = [*filter(None, map(shutil.which, NAMES)), MAC]
+    if found := next((name for name in on_machine if not fault([name])), None):
         return [found]
-    if not OWN.is_dir():
-        assert shutil.which("apt-get"), "there is no Chromium: install one, or name it: CHROMIUM=/path/to/chrome"
-        fetch()
-    libraries = f"{OWN}/usr/lib/{os.uname().machine}-linux-gnu"
-    return ["env", f"LD_LIBRARY_PATH={libraries}", str(OWN / "usr/lib/chromium/chromium-headless-shell")]
+    with one_at_a_time():
+        if fault(own(OWN)):
+            fetch()
+    return own(OWN)
+
+
+def fault(command: list[str]) -> str:
+    """Why a browser does not start; "" when it does. A name on PATH can be a stub, as Ubuntu's chromium-browser is."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        asked = [*command, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", "about:blank"]
+        try:
+            done = subprocess.run(asked, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+        except OSError as error:
+            return str(error)
+    return "" if "<html>" in done.stdout else f"exit code {done.returncode}: {done.stderr.strip()[-1000:]}"
+
+
+def own(folder: Path) -> list[str]:
+    """The command for the one in `.venv/chromium`: it finds the libraries that came with it, some in sub-folders."""
+    libraries = sorted({str(file.parent) for file in (folder / "usr/lib").rglob("lib*.so*")})
+    program = str(folder / "usr/lib/chromium/chromium-headless-shell")
+    return ["env", f"LD_LIBRARY_PATH={os.pathsep.join(libraries)}", program]
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Of the processes that need a browser, one fetches it; the others wait."""
+    with OWN.with_name(".chromium-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def fetch() -> None:
     """Unpack Debian's headless Chromium, and the libraries that are not installed, into `.venv/chromium`."""
-    asked = ["apt-get", "install", "--print-uris", "--yes", "--no-install-recommends", "-o", "Debug::NoLocking=1"]
-    listed = subprocess.run([*asked, PACKAGES[0]], capture_output=True, text=True)
-    if listed.returncode:  # a new machine may have no lists of packages yet
-        subprocess.run(["apt-get", "update", "--quiet"], capture_output=True)
-        listed = subprocess.run([*asked, PACKAGES[0]], capture_output=True, text=True)
-    assert listed.returncode == 0, f"apt-get update, or install chromium yourself:\n{listed.stderr}"
-    needed = {*PACKAGES, *re.findall(r"^'[^']+' ([a-z0-9.+-]+)_", listed.stdout, re.MULTILINE)}
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["apt-get", "download", "--quiet", *sorted(needed)], cwd=folder, check=True, capture_output=True)
-        unpacked = Path(tempfile.mkdtemp(prefix=".chromium-", dir=OWN.parent))
-        for package in Path(folder).glob("*.deb"):
+    assert shutil.which("apt-get"), f"there is no Chromium and no apt-get: {NEXT}"
+    with tempfile.TemporaryDirectory(prefix=".chromium-", dir=OWN.parent) as folder:
+        packages, unpacked = Path(folder, "packages"), Path(folder, "unpacked")
+        packages.mkdir()
+        if download(packages).returncode:  # a new machine may have no lists of packages yet
+            subprocess.run(["apt-get", "update", "--quiet"], capture_output=True)
+            done = download(packages)
+            assert done.returncode == 0, f"apt-get cannot download Chromium: {NEXT}\n{done.stderr}"
+        for package in packages.glob("*.deb"):
             subprocess.run(["dpkg", "-x", package, unpacked], check=True)
-    try:
+        assert not (why := fault(own(unpacked))), f"Debian's Chromium does not start here: {NEXT}\n{why}"
+        if OWN.exists():  # it did not start
+            OWN.rename(Path(folder, "broken"))
         unpacked.rename(OWN)
-    except OSError:  # another worker was faster
-        shutil.rmtree(unpacked)
+
+
+def download(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Into a folder in place of apt's cache, so that it does not matter what lies there.
+
+    `--reinstall`, because the files of an installed chromium-common are needed beside the program, too.
+    """
+    options = ["-o", "Debug::NoLocking=1", "-o", f"Dir::Cache::archives={folder}"]
+    asked = ["apt-get", "install", "--download-only", "--reinstall", "--yes", "--no-install-recommends", *options]
+    return subprocess.run([*asked, *PACKAGES], capture_output=True, text=True)
 
 
 # --- speaking to it ---------------------------------------------------------------------------------------------------
@@ -160,7 +199,7 @@ def started() -> Iterator[Browser]:
     theirs, send = os.pipe()
     receive, answers = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [*find(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [*find(), *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
         placed = [sys.executable, "-c", PLACE, str(theirs), str(answers), *command]
         process = subprocess.Popen(placed, pass_fds=(theirs, answers), stderr=subprocess.DEVNULL)
         os.close(theirs)
