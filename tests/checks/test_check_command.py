@@ -177,7 +177,9 @@ def test_objects_are_looked_for_in_the_cache_then_in_staging_then_in_production(
         (grown / ".registry" / store / "files").rename(grown / ".dvc/cache/files")
     shutil.rmtree(grown / ".dvc/cache/files")
     done = run_registry(grown, "check")
-    assert "is in no store at hand [items]\n  hint: registry pull datasets/pets" in done.out
+    assert (
+        "no intact copy in DVC's cache, staging or production [items]\n  hint: registry pull datasets/pets" in done.out
+    )
 
 
 def test_a_list_that_is_corrupt_in_the_cache_is_taken_from_staging(grown: Path, run_registry: Run) -> None:
@@ -186,7 +188,10 @@ def test_a_list_that_is_corrupt_in_the_cache_is_taken_from_staging(grown: Path, 
         path.write_bytes(b"[]")
     assert "2 images were added" in run_registry(grown, "check").out
     shutil.rmtree(grown / ".registry/staging")
-    assert "holds other bytes than its name says [items]" in run_registry(grown, "check").out
+    done = run_registry(grown, "check")
+    assert "no intact copy in DVC's cache, staging or production [items]" in done.out
+    assert "warning: " in done.err
+    assert ".dir: checksum mismatch: content does not match its MD5" in done.err
 
 
 def test_a_shallow_clone_without_tags_says_what_it_cannot_judge(grown: Path, run_registry: Run, tmp_path: Path) -> None:
@@ -268,8 +273,9 @@ def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> No
     assert done.code == 1
     assert "datasets/pets/prepared.dvc: wrong: 3 images are not sound: " in done.out
     assert f"{bad}: unreadable" in done.out or f"{bad}: truncated" in done.out
-    assert f"{lost}: is in no store at hand" in done.out
-    assert f"{swapped}: the stored object holds other bytes than its name says" in done.out
+    assert f"{lost}: no intact copy" in done.out
+    assert f"{swapped}: no intact copy" in done.out
+    assert f"warning: {stored[swapped]}: checksum mismatch" in done.err
     for path in set(pictures) - {bad, lost, swapped}:
         stored[path].unlink()  # they are known now, and not read again
     assert "3 images are not sound" in run_registry(registry_repo, "check", "--images").out

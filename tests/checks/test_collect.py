@@ -14,6 +14,7 @@ from registry.core import artifact_files, documents, names
 from registry.core.tree import DictTree
 from registry.errors import NotFound
 from registry.integrations import git, git_trees
+from registry.storage.reader import ABSENT
 from support import memory_registries, repositories
 from support.memory_registries import Registry, images
 
@@ -165,9 +166,9 @@ def test_a_list_that_no_store_has_is_told() -> None:
     md5 = yaml.safe_load(registry.files[POINTER])["outs"][0]["md5"]
     data = registry.objects.pop(md5)
     one = subject(registry.gather())
-    assert (one.items, one.diff, one.unread) == (None, None, f"the object {md5} is in no store at hand")
+    assert (one.items, one.diff, one.unread) == (None, None, f"object {md5}: {ABSENT}")
     registry.objects[md5] = data + b" "
-    assert "holds other bytes than its name says" in subject(registry.gather()).unread
+    assert "checksum mismatch" in subject(registry.gather()).unread
 
 
 def test_without_the_old_list_the_new_one_is_still_read() -> None:

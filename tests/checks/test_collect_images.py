@@ -6,6 +6,7 @@ from registry.checks.context import Facts, Scope, Subject
 from registry.core.artifact_files import Part, Release
 from registry.core.names import parse_id, parse_tag
 from registry.core.values import Content
+from registry.storage.reader import ABSENT
 from registry.sync import dir_listing
 from support import repositories
 
@@ -36,4 +37,4 @@ def test_a_list_that_is_nowhere_is_said_to_be() -> None:
     subject = Subject(PETS, True, Part("datasets/pets/dataset.yaml"), content=Content(None, {"prepared": "0.dir"}))
     found = collect_images.list_unseen(Facts(Scope.BASE, subjects=(subject,)), {}.get, pl.Series([], dtype=pl.String))
     assert found.images.is_empty()
-    assert found.facts.subjects[0].unread == "the object 0.dir is in no store at hand"
+    assert found.facts.subjects[0].unread == f"object 0.dir: {ABSENT}"

@@ -16,6 +16,7 @@ from registry.dataset.changes import DatasetChange, Question
 from registry.dataset.diff import Objects
 from registry.dataset.distribution import sentence
 from registry.errors import NotFound
+from registry.storage.reader import ABSENT
 from support import memory_registries, repositories
 from support.memory_registries import Registry, uuid
 from support.repositories import Run
@@ -154,7 +155,7 @@ def test_a_list_that_is_nowhere_is_said(gone: str) -> None:
     md5 = yaml.safe_load(files[PREPARED])["outs"][0]["md5"]
     del registry.objects[md5]
     (found,) = compare(registry, before)
-    assert found.unknown == f"the object {md5} is in no store at hand"
+    assert found.unknown == f"object {md5}: {ABSENT}"
     assert (found.diff, found.new, found.required_bump.bump) == (None, Version(1, 1, 0), Bump.MINOR)
 
 
@@ -165,7 +166,7 @@ def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
     before = dict(registry.files)
     put(registry, {row: item for row, item in rows.items() if row % 6}, version="2.0.0")
     table = next(md5 for md5, data in registry.objects.items() if data.startswith(b"file_name"))
-    for data, words in ((None, "is in no store at hand"), (b"file_name,\xff\n", "a metadata.csv cannot be read")):
+    for data, words in ((None, "no intact copy"), (b"file_name,\xff\n", "a metadata.csv cannot be read")):
         registry.objects |= {table: data}
         (found,) = compare(registry, before)
         assert words in found.unknown

@@ -268,7 +268,8 @@ def test_a_base_that_is_lost_is_not_judged_against(base: Path) -> None:
     repositories.place(base / ".dvc/cache", lost).unlink()
     change = compare(base)
     assert change.unknown == (
-        f"the base version: models/pets/predictions.parquet ({lost}) is in no store at hand; the base model could not "
+        f"the base version: models/pets/predictions.parquet ({lost}): no intact copy in DVC's cache, staging or "
+        "production; the base model could not "
         "be run on the base test set: ModuleNotFoundError: No module named 'pandora_box'"
     )
     assert change.paired is None
@@ -293,7 +294,7 @@ def test_images_that_are_lost(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
     put_model(base, 75)
     repositories.place(base / ".dvc/cache", repositories.md5(red(150))).unlink()
-    assert "is in no store at hand" in compare(base).unknown
+    assert "no intact copy" in compare(base).unknown
 
 
 def test_an_image_under_two_labels(base: Path) -> None:

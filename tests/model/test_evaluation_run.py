@@ -115,7 +115,7 @@ def test_a_version_without_the_program(tmp_path: Path, trial: Trial) -> None:
 
 def test_an_object_that_is_lost(tmp_path: Path, trial: Trial) -> None:
     repositories.place(tmp_path / ".dvc/cache", repositories.md5(b"an image")).unlink()
-    with pytest.raises(NotFound, match=r"test/cat/1.jpg \(.*\) is in no store at hand"):
+    with pytest.raises(NotFound, match=r"test/cat/1.jpg \(.*\): no intact copy"):
         run(tmp_path, trial)
 
 

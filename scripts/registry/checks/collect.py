@@ -16,6 +16,7 @@ from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, Ta
 from registry.errors import InvalidDocument, NotFound, Refused
 from registry.integrations import git, git_trees
 from registry.scaffold import generated_files
+from registry.storage.reader import require_object
 from registry.sync import dir_listing
 
 if TYPE_CHECKING:
@@ -254,7 +255,7 @@ def _diff(subject: Subject, read_object: Reader) -> Subject:
 def _read_items(md5: str, read_object: Reader) -> "Items":
     from registry.dataset import items
 
-    return items.read(dir_listing.read(_require(read_object, md5), md5))
+    return items.read(dir_listing.read(require_object(read_object, md5), md5))
 
 
 def _nulls(subject: Subject, read_object: Reader) -> Subject:
@@ -263,19 +264,14 @@ def _nulls(subject: Subject, read_object: Reader) -> Subject:
         return subject
     import polars as pl
 
-    listed = dir_listing.read(_require(read_object, md5), md5).filter(pl.col("relpath") == "selection.parquet")["md5"]
+    listed = dir_listing.read(require_object(read_object, md5), md5).filter(pl.col("relpath") == "selection.parquet")[
+        "md5"
+    ]
     if listed.is_empty():
         raise Refused(f"{subject.id}/raw holds no selection.parquet")
     try:
-        rows = pl.read_parquet(BytesIO(_require(read_object, listed[0])))
+        rows = pl.read_parquet(BytesIO(require_object(read_object, listed[0])))
     except pl.exceptions.PolarsError as error:
         raise Refused(f"{subject.id}/raw/selection.parquet is not a Parquet file") from error
     known = [name for name in asked if name in rows.columns]
     return replace(subject, nulls={name: rows[name].null_count() / max(rows.height, 1) for name in known})
-
-
-def _require(read_object: Reader, md5: str) -> bytes:
-    data = read_object(md5)
-    if data is None:
-        raise NotFound(f"the object {md5} is in no store at hand")
-    return data

@@ -1,6 +1,5 @@
 """Looks at the images of prepared versions that nobody has looked at yet, by the md5 of their bytes."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from registry.checks.context import Facts, Scope, Subject
 from registry.core.artifact_files import Reader
 from registry.core.values import Content, Kind
 from registry.dataset import image_validation
+from registry.storage.reader import ABSENT, describe_object
 from registry.sync import dir_listing
 
 LANES = 8  # threads: decoding releases the interpreter's lock, and a bucket answers several at once
@@ -41,7 +41,7 @@ def list_unseen(facts: Facts, read_object: Reader, known: pl.Series) -> Unseen:
         frames += [] if images is None else [images]
         if facts.scope is Scope.BASE and subject.latest:
             released += [_images(subject, _prepared(subject, subject.latest.content), read_object)]
-        missing = f"the object {md5} is in no store at hand" if md5 and images is None else subject.unread
+        missing = f"{describe_object(md5)}: {ABSENT}" if md5 and images is None else subject.unread
         subjects.append(replace(subject, unread=missing))
     seen = pl.concat([known, *(frame["md5"] for frame in released if frame is not None)])
     unseen = pl.concat(frames).filter(~col("md5").is_in(seen.implode()))
@@ -80,9 +80,7 @@ def _judged(
     def judge(path: str, md5: str) -> tuple[int, str | None]:
         data = read_object(md5)
         if data is None:
-            return 0, "is in no store at hand"
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() != md5:
-            return len(data), "the stored object holds other bytes than its name says"
+            return 0, ABSENT
         return len(data), image_validation.judge(path, data)
 
     with ThreadPoolExecutor(LANES) as pool:

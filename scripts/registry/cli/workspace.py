@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import click
+
 from registry.core import settings
 from registry.errors import NotFound
 from registry.integrations import git, git_trees
@@ -35,3 +37,8 @@ def here() -> Workspace:
             f"{root} is not a registry: it has no {settings.PATH}", fix="cd into your registry, or `registry init`"
         )
     return Workspace(root)
+
+
+def warn(message: str) -> None:
+    """Show what a person should know, though the command goes on."""
+    click.echo(f"warning: {message}", err=True)

@@ -3,6 +3,7 @@
 import hashlib
 
 EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # of no bytes at all
+CHECKSUM_MISMATCH = "checksum mismatch: content does not match its MD5"
 
 
 def md5(data: bytes) -> str:
@@ -13,3 +14,8 @@ def md5(data: bytes) -> str:
 def matches(data: bytes, name: str) -> bool:
     """Whether an object's bytes are what its name says, `.dir` or not."""
     return md5(data) == name.removesuffix(".dir")
+
+
+def describe_mismatch(place: str, found: str = "") -> str:
+    """The message for a damaged object at `place` (store and key); the key shows the expected MD5."""
+    return f"{place}: {CHECKSUM_MISMATCH}" + (f" (found {found})" if found else "")

@@ -110,7 +110,7 @@ def tile(read: Reader, md5: str, side: int = SIDE) -> Image.Image:
     """An image, upright and whole in RGB, that fits into a square of `side` pixels; a grey one where it is broken."""
     data = read(md5)
     if data is None:
-        return _broken("in no store at hand", side)
+        return _broken("no intact copy", side)
     try:
         return thumbnail(data, side)
     except UnidentifiedImageError:

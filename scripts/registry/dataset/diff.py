@@ -30,6 +30,7 @@ from registry.dataset import change_sheets, distribution, items, near_duplicates
 from registry.dataset.changes import DatasetChange, Question, Twins
 from registry.dataset.items import Items
 from registry.errors import InvalidDocument, NotFound, RegistryError
+from registry.storage.reader import require_object
 from registry.sync import dir_listing
 
 if TYPE_CHECKING:
@@ -302,17 +303,10 @@ def _require(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[st
 def _items(side: _Side | None, read: Reader) -> Items:
     if side is None or not side.prepared:
         return items.read(DataFrame(schema={"md5": pl.String, "relpath": pl.String}))
-    found = items.read(dir_listing.read(_require_object(read, side.prepared), side.prepared))
+    found = items.read(dir_listing.read(require_object(read, side.prepared), side.prepared))
     if found.frame["uuid"].n_unique() < found.frame.height:
         raise NotFound(f"{side.manifest.value.id} {side.version} has an item twice: what changed cannot be told")
     return found
-
-
-def _require_object(read: Reader, md5: str) -> bytes:
-    data = read(md5)
-    if data is None:
-        raise NotFound(f"the object {md5} is in no store at hand", fix="registry pull")
-    return data
 
 
 def _transitions(diff: Diff) -> DataFrame:
@@ -350,7 +344,7 @@ def _with_metadata(
 def _metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
     """The items' uuid, split and label, and the other columns that its tables have."""
     tables = [
-        distribution.read_table(_require_object(read, md5), manifest.columns).with_columns(split=pl.lit(split))
+        distribution.read_table(require_object(read, md5), manifest.columns).with_columns(split=pl.lit(split))
         for split, md5 in found.tables.items()
     ]
     return pl.concat(tables, how="diagonal") if tables else found.frame.select("uuid", "label", "split")

@@ -19,6 +19,7 @@ from registry.core.tree import Tree, under
 from registry.core.values import ArtifactId, Output
 from registry.errors import NotFound, Refused, ToolFailed
 from registry.integrations import process
+from registry.storage.reader import ABSENT, describe_object
 from registry.sync import dir_listing
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _link_made(trial: Trial, cache: Path, folder: Path) -> None:
             continue
         listing = cache / pointers.object_key(out.md5)
         if not listing.is_file():
-            raise NotFound(f"{out.path} is in no store at hand")
+            raise NotFound(f"{describe_object(out.md5, out.path)}: {ABSENT}")
         for md5, relpath in dir_listing.read(listing.read_bytes(), out.md5).select("md5", "relpath").iter_rows():
             _link(cache, md5, folder / out.path / relpath, f"{out.path}/{relpath}")
 
@@ -155,7 +156,7 @@ def _link(cache: Path, md5: str, place: Path, name: str) -> None:
     """A symbolic link: a test set takes no room, and the cache may lie on another disk."""
     target = (cache / pointers.object_key(md5)).absolute()
     if not target.is_file():
-        raise NotFound(f"{name} ({md5}) is in no store at hand")
+        raise NotFound(f"{describe_object(md5, name)}: {ABSENT}")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)

@@ -12,6 +12,7 @@ from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.dataset import items
 from registry.errors import NotFound, Refused, RegistryError
 from registry.model import evaluation_run, predictions
+from registry.storage.reader import require_object
 from registry.sync import dir_listing, inventory
 
 
@@ -86,7 +87,7 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     output = next((out for out in inventory.inputs(tree, manifest.id) if out.path == path), None)
     if output is None:
         raise NotFound(f"its dvc.lock does not name {path}")
-    listed = dir_listing.read(_require(read, output.md5, path), output.md5)
+    listed = dir_listing.read(require_object(read, output.md5, path), output.md5)
     listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.read(listed)
     named = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("label", "uuid")
@@ -102,14 +103,7 @@ def _locked_answers(side: Side, read: Reader) -> DataFrame | None:
     """The answers that the training's evaluation left; None where it keeps none."""
     path = f"{side.manifest.id}/{evaluation_run.PREDICTIONS}"
     out = next((out for out in side.lock.outs if out.path == path), None)
-    return predictions.read(_require(read, out.md5, path), side.test.frame, path) if out else None
-
-
-def _require(read: Reader, md5: str, path: str) -> bytes:
-    data = read(md5)
-    if data is None:
-        raise NotFound(f"{path} ({md5}) is in no store at hand")
-    return data
+    return predictions.read(require_object(read, out.md5, path), side.test.frame, path) if out else None
 
 
 def is_same(base: Side, new: Side) -> bool:

@@ -47,7 +47,7 @@ def read(data: bytes, md5: str) -> DataFrame:
     Raises Refused when the bytes do not match the id, are not in DVC's form, or list a file outside the folder.
     """
     if md5_of(data) != md5:
-        raise Refused(f"object {md5}: checksum mismatch: the content has the MD5 {md5_of(data)}", fix="registry fsck")
+        raise Refused(digests.describe_mismatch(f"object {md5}", md5_of(data)), fix="registry fsck")
     try:
         frames = [pl.read_json(part, schema=SCHEMA) for part in _chunks(data) if part.strip() != b"[]"]
     except pl.exceptions.PolarsError as error:

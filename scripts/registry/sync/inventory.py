@@ -1,6 +1,5 @@
 """Which objects the pointers of an artifact reach, and which of them a store has."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from registry.core import layout, pointers
 from registry.core.pointers import object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
-from registry.errors import NotFound, Refused, RegistryError
+from registry.errors import NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.transfer import audit
@@ -196,20 +195,3 @@ def _corrupt(found: "polars.DataFrame", stores: Sequence[Store]) -> Iterator[str
         corrupt = audit(store, found["md5"]).filter(pl.col("state") == "corrupt")
         for path, md5 in found.join(corrupt, on="md5").select("path", "md5").rows():
             yield f"{path}: {store.url}/{object_key(md5)} holds other bytes than its name says"
-
-
-def read_first(stores: Iterable[Store], md5: str) -> tuple[bytes | None, bool]:
-    """An object from the first store that has it whole, and whether it is; a damaged one where there is no other.
-
-    A store that cannot be asked has nothing.
-    """
-    damaged = None
-    for store in stores:
-        try:
-            data = store.get(object_key(md5))
-        except RegistryError:
-            continue
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir"):
-            return data, True
-        damaged = damaged or data
-    return damaged, False

@@ -6,18 +6,15 @@ that a run that was killed anywhere is finished by the next one, which fetches o
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.core import layout, manifests, names
 from registry.core.pointers import object_key
-from registry.core.settings import Settings
 from registry.core.tree import Tree, under
 from registry.core.values import ArtifactId, Kind
-from registry.errors import SHOWN, InvalidData, NotFound, StorageFailed
+from registry.errors import SHOWN, InvalidData, NotFound
 from registry.storage.base import Store
-from registry.storage.local import Folder
-from registry.storage.open import open_store
+from registry.storage.stores import Stores
 from registry.storage.transfer import Progress, transfer
 from registry.sync import inventory
 from registry.sync.checkout import Placement
@@ -38,14 +35,6 @@ class Want:
     def is_whole(self) -> bool:
         """Whether all of the output is wanted."""
         return self.path == self.reached.output.path
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where objects go, and where they may come from: what was proven by a release first."""
-
-    cache: Store
-    remotes: tuple[Store, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,23 +72,6 @@ class Fetched:
 # --- what, and from where ---------------------------------------------------------------------------------------------
 
 
-def stores(root: Path, settings: Settings, cache: Path) -> Stores:
-    """DVC's cache and the remotes. Where one of them may not be read, `public` stands in for it, if there is one."""
-    own = tuple(open_store(remote, root) for remote in (settings.production, settings.staging))
-    if settings.public:
-        readable = tuple(store for store in own if _is_readable(store))
-        own = own if len(readable) == len(own) else (*readable, open_store(settings.public, root))
-    return Stores(Folder(cache), own)
-
-
-def _is_readable(store: Store) -> bool:
-    try:
-        store.require()
-    except (NotFound, StorageFailed):
-        return False
-    return True
-
-
 def wanted(tree: Tree, targets: Sequence[str]) -> tuple[tuple[Want, ...], tuple[str, ...]]:
     """The outputs at `targets` (artifacts, outputs or parts of them; all artifacts when empty), and what has none yet.
 
@@ -132,11 +104,11 @@ def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     """What the cache lacks, and which remote has it. Raises NotFound for a part that its output does not have."""
     import polars as pl
 
-    frames = [_expand(want, [stores.cache, *stores.remotes]) for want in wants]
+    frames = [_expand(want, [stores.cache, *stores.downloads]) for want in wants]
     found = pl.concat([pl.DataFrame(schema=inventory.FORM), *frames]).unique(["root", "path"], maintain_order=True)
     once = found.unique("md5", maintain_order=True)
     left = once.join(inventory.held(stores.cache, once["md5"]), on="md5", how="anti", maintain_order="left")
-    there = pl.concat([pl.DataFrame(schema=_LOCATED), *_locate(left["md5"], stores.remotes)])
+    there = pl.concat([pl.DataFrame(schema=_LOCATED), *_locate(left["md5"], stores.downloads)])
     fetch = left.drop("size").join(there, on="md5", maintain_order="left")
     return Plan(stores, tuple(wants), found, fetch, left.join(there, on="md5", how="anti", maintain_order="left"))
 
@@ -196,7 +168,7 @@ def _fetch(rows: "polars.DataFrame", stores: Stores, progress: Progress | None) 
     import polars as pl
 
     results = [pl.DataFrame(schema={"md5": pl.String, "size": pl.Int64, "state": pl.String})]
-    for number, remote in enumerate(stores.remotes):
+    for number, remote in enumerate(stores.downloads):
         mine = rows.filter(pl.col("remote") <= number)
         done = transfer(remote, stores.cache, mine["md5"], asked=True, progress=progress).cast({"state": pl.String})
         results.append(done)
@@ -248,7 +220,7 @@ def require_all(plan: Plan, fetched: Fetched) -> None:
         for _, state, owners, paths, md5s in groups
     ]
     first = ", once what is corrupt in staging is deleted" if "corrupt" in fetched.lost["state"] else ""
-    places = " or ".join(store.url for store in plan.stores.remotes)
+    places = " or ".join(store.url for store in plan.stores.downloads)
     raise InvalidData(
         f"{count:,} object{'s' * (count != 1)} could not be had from {places}",
         problems,

@@ -14,6 +14,7 @@ from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.integrations.git_hooks import Pushed
 from registry.storage.base import Store
+from registry.storage.stores import Stores
 from registry.storage.transfer import Progress, transfer
 from registry.sync import inventory
 from registry.sync.inventory import Reached
@@ -28,15 +29,6 @@ class Needed:
 
     commit: str
     reached: tuple[Reached, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """Where objects may be: the caches of this machine, staging, production."""
-
-    caches: tuple[Store, ...]
-    staging: Store
-    production: Store
 
 
 @dataclass(frozen=True, slots=True, eq=False)

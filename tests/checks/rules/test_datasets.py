@@ -163,7 +163,7 @@ def test_a_list_that_no_store_has_needs_an_owner_but_does_not_stop_a_commit() ->
     assert check(registry) == []
     finding = next(finding for finding in check(registry, Scope.BASE) if finding.check == "items")
     assert finding.verdict is Verdict.NEEDS_OWNER
-    assert "is in no store at hand" in finding.message
+    assert "no intact copy" in finding.message
     assert finding.fix.startswith("registry pull datasets/pets")
 
 

@@ -2,21 +2,17 @@
 
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 import click
 
 from registry.checks import collect, output, runner
 from registry.checks.context import Facts
-from registry.cli.workspace import Workspace, here
+from registry.cli.workspace import Workspace, here, warn
 from registry.core.artifact_files import Reader
 from registry.core.values import Outcome, Verdict
 from registry.errors import RegistryError
 from registry.integrations.git_trees import History
 from registry.scaffold import generated_files
-
-if TYPE_CHECKING:
-    from registry.storage.base import Store
 
 
 @click.command()
@@ -119,15 +115,12 @@ def with_stored(space: Workspace, known: Facts, change: collect.Change) -> Facts
     """The facts, with what staging and production have of the change's objects."""
     from registry.checks import collect_objects
     from registry.core.progress import bar
-    from registry.integrations import dvc
-    from registry.storage.local import Folder
-    from registry.storage.open import open_store
+    from registry.storage.stores import Stores
 
     wanted = collect_objects.wanted(space.root, change.tree, change.paths, change.before)
     try:
-        caches = tuple(Folder(path) for path in dvc.cache_dirs(space.root))
-        places = (space.settings.production, space.settings.staging)
-        remotes = tuple(open_store(place, space.root) for place in places)
+        stores = Stores(space.root, space.settings)
+        caches, remotes = stores.caches, (stores.production, stores.staging)
     except RegistryError as error:
         return replace(known, stored=collect_objects.unknown(error))
     with bar("looking into staging and production", len(wanted.needed)) as progress:
@@ -135,24 +128,18 @@ def with_stored(space: Workspace, known: Facts, change: collect.Change) -> Facts
 
 
 def reader(space: Workspace) -> Reader:
-    """Objects by md5, from the first store that has them whole; what cannot be asked has nothing."""
+    """Objects by MD5, from the first store that has an intact copy; none where the settings are broken."""
 
     @cache
-    def stores() -> "tuple[Store, ...]":
-        from registry.integrations import dvc
-        from registry.storage.local import Folder
-        from registry.storage.open import open_store
+    def stores() -> Reader:
+        from registry.storage.stores import Stores
 
         try:
-            caches = tuple(Folder(path) for path in dvc.cache_dirs(space.root))
-            remotes = (space.settings.staging, space.settings.production)
-            return (*caches, *(open_store(remote, space.root) for remote in remotes))
+            return Stores(space.root, space.settings, warn).reader
         except RegistryError:
-            return ()  # the settings are broken, which has a check of its own
+            return lambda _: None  # the settings have a check of their own
 
     def read(md5: str) -> bytes | None:
-        from registry.sync.inventory import read_first
-
-        return read_first(stores(), md5)[0]
+        return stores()(md5)
 
     return read

@@ -1,18 +1,15 @@
 """`registry diff`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from registry.cli.workspace import Workspace, here
+from registry.cli.workspace import Workspace, here, warn
 
 if TYPE_CHECKING:
-    from registry.core.artifact_files import Reader
     from registry.core.tree import Tree
     from registry.dataset.diff import Objects
-    from registry.storage.base import Store
 
 
 @click.command()
@@ -90,21 +87,7 @@ def objects(space: Workspace, *, sheets: bool, near: bool) -> "Objects":
     from registry.dataset import perceptual_hash
     from registry.dataset.diff import Objects
     from registry.integrations import dvc
-    from registry.storage.local import Folder
-    from registry.storage.open import open_store
+    from registry.storage.stores import Stores
 
-    caches = [Folder(path) for path in dvc.cache_dirs(space.root)]
-    remotes = [open_store(remote, space.root) for remote in (space.settings.staging, space.settings.production)]
-    read, notes = _reader([*caches, *remotes]), dvc.cache_dir(space.root) / perceptual_hash.PATH
+    read, notes = Stores(space.root, space.settings, warn).reader, dvc.cache_dir(space.root) / perceptual_hash.PATH
     return Objects(read, notes, sheets, space.settings.near_duplicates if near else None)
-
-
-def _reader(stores: "Sequence[Store]") -> "Reader":
-    """Objects by md5; damaged ones are as none."""
-    from registry.sync.inventory import read_first
-
-    def read(md5: str) -> bytes | None:
-        data, is_whole = read_first(stores, md5)
-        return data if is_whole else None
-
-    return read

@@ -13,8 +13,6 @@ from registry.errors import RegistryError
 from registry.integrations import git, git_trees
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from registry.core.artifact_files import Reader
     from registry.core.tree import Tree
     from registry.core.values import ArtifactId
@@ -72,23 +70,24 @@ def compare(
     for run in runs:
         click.echo(str(run), err=True)
     cache = dvc.cache_dir(space.root)
-    pulled(_fetch(space, cache, [need for run in runs for need in run.needs]))
+    pulled(_fetch(space, [need for run in runs for need in run.needs]))
     with bar("evaluating", sum(len(plan.runs) for plan in plans)) as progress:
         return tuple(evaluate.apply(plan, space.root, cache, read, progress) for plan in plans)
 
 
-def _fetch(space: Workspace, cache: "Path", needs: "Sequence[tuple[Reached, str]]") -> int:
+def _fetch(space: Workspace, needs: "Sequence[tuple[Reached, str]]") -> int:
     """Bring what is needed as far as it can be had: a model that lacks something is said to, and the others go on.
 
     Returns the bytes that were to be fetched.
     """
     from registry.core.progress import bar
+    from registry.storage.stores import Stores
     from registry.sync import pull
 
     if not needs:
         return 0
     try:
-        stores = pull.stores(space.root, space.settings, cache)
+        stores = Stores(space.root, space.settings)
         fetch = pull.plan([pull.Want(reached, path) for reached, path in needs], stores)
         with bar("pulling", fetch.fetch.height) as progress:
             pull.apply(fetch, progress)

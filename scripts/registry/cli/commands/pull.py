@@ -19,6 +19,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
     """
     from registry.core.progress import bar
     from registry.integrations import dvc, git_trees
+    from registry.storage.stores import Stores
     from registry.sync import checkout, pull
 
     space = here()
@@ -29,7 +30,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
     if not wants:
         return
     cache = dvc.cache_dir(space.root)
-    plan = pull.plan(wants, pull.stores(space.root, space.settings, cache))
+    plan = pull.plan(wants, Stores(space.root, space.settings))
     click.echo(str(plan))
     if dry_run:
         return

@@ -2,14 +2,10 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
-from registry.cli.workspace import Workspace, here
-
-if TYPE_CHECKING:
-    from registry.sync.push import Stores
+from registry.cli.workspace import here
 
 
 @click.command()
@@ -24,6 +20,7 @@ def command(revisions: tuple[str, ...], *, hook: bool, dry_run: bool) -> None:
     """
     from registry.core.progress import bar
     from registry.integrations import git_hooks
+    from registry.storage.stores import Stores
     from registry.sync import push
 
     space = here()
@@ -33,22 +30,9 @@ def command(revisions: tuple[str, ...], *, hook: bool, dry_run: bool) -> None:
         needed = push.needed_by(space.root, revisions or ("HEAD",))
     if hook and not needed:
         return
-    plan = push.plan(needed, _stores(space))
+    plan = push.plan(needed, Stores(space.root, space.settings))
     click.echo(str(plan))
     if plan.objects.height and not dry_run:
         with bar("pushing", plan.objects.height, plan.size) as progress:
             moved = push.apply(plan, progress)
         click.echo(f"pushed {plan.objects.height:,} objects, {moved:,} bytes")
-
-
-def _stores(space: Workspace) -> "Stores":
-    from registry.integrations import dvc
-    from registry.storage.local import Folder
-    from registry.storage.open import open_store
-    from registry.sync.push import Stores
-
-    return Stores(
-        tuple(Folder(path) for path in dvc.cache_dirs(space.root)),
-        open_store(space.settings.staging, space.root),
-        open_store(space.settings.production, space.root),
-    )

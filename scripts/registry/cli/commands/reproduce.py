@@ -45,13 +45,14 @@ def _reproduce(space: Workspace, tag: str) -> bool:
     from registry.core.progress import bar
     from registry.integrations import dvc
     from registry.model import reproduce
+    from registry.storage.stores import Stores
     from registry.sync import pull
 
     cache = dvc.cache_dir(space.root)
     again = reproduce.plan(space.root, tag)
     click.echo(str(again))
     wants = [pull.Want(one, one.output.path) for one in again.inputs]
-    fetch = pull.plan(wants, pull.stores(space.root, space.settings, cache))
+    fetch = pull.plan(wants, Stores(space.root, space.settings))
     with bar("pulling", fetch.fetch.height) as progress:
         pull.require_all(fetch, pull.apply(fetch, progress))
     rows = reproduce.apply(again, space.root, cache)

@@ -56,11 +56,12 @@ def _plan(space: Workspace, base: str | None, wanted: "set[ArtifactId]") -> "Pla
 def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
     from registry.core.progress import bar
     from registry.integrations import dvc
+    from registry.storage.stores import Stores
     from registry.sync import checkout, pull
 
     wants, _ = pull.wanted(space.tree, targets)
     cache = dvc.cache_dir(space.root)
-    plan = pull.plan(wants, pull.stores(space.root, space.settings, cache))
+    plan = pull.plan(wants, Stores(space.root, space.settings))
     with bar("pulling", plan.fetch.height) as progress:
         fetched = pull.apply(plan, progress)
     checkout.place(space.root, cache, pull.placements(plan))
@@ -69,15 +70,11 @@ def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
 
 def _push(space: Workspace, trained: "list[ArtifactId]") -> None:
     from registry.core.progress import bar
-    from registry.integrations import dvc
-    from registry.storage.local import Folder
-    from registry.storage.open import open_store
+    from registry.storage.stores import Stores
     from registry.sync import inventory, push
 
-    caches = tuple(Folder(path) for path in dvc.cache_dirs(space.root))
-    remotes = (open_store(remote, space.root) for remote in (space.settings.staging, space.settings.production))
     reached = tuple(one for model in trained for one in inventory.reached(space.tree, model))
-    plan = push.plan([push.Needed("the working tree", reached)], push.Stores(caches, *remotes))
+    plan = push.plan([push.Needed("the working tree", reached)], Stores(space.root, space.settings))
     with bar("pushing", plan.objects.height) as progress:
         moved = push.apply(plan, progress)
     click.echo(f"pushed {plan.objects.height:,} objects, {moved:,} bytes")

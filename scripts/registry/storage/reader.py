@@ -1,0 +1,54 @@
+"""Objects by their MD5, read from the first store that has an intact copy. A damaged copy counts as absent."""
+
+from collections.abc import Callable, Iterable
+
+from registry.core import digests
+from registry.core.artifact_files import Reader
+from registry.core.pointers import object_key
+from registry.errors import NotFound, RegistryError
+from registry.storage.base import Store
+
+ABSENT = "no intact copy in DVC's cache, staging or production"
+
+
+class ObjectReader:
+    """Reads verified objects from `stores`, in their order; a function from MD5 to bytes (`artifact_files.Reader`).
+
+    A store that fails counts as one without the object. `warn` is called once for each damaged copy. Thread-safe.
+    """
+
+    def __init__(self, stores: Iterable[Store], warn: Callable[[str], None] = lambda _: None) -> None:
+        self._stores = tuple(stores)
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    def __call__(self, md5: str) -> bytes | None:
+        """An object's bytes; None where no store has an intact copy."""
+        return next((data for store in self._stores if (data := self._read(store, md5)) is not None), None)
+
+    def _read(self, store: Store, md5: str) -> bytes | None:
+        try:
+            for _ in range(2):  # the fault may lie in the transmission
+                data = store.get(object_key(md5))
+                if digests.matches(data, md5):
+                    return data
+        except RegistryError:
+            return None
+        place = f"{store.url}/{object_key(md5)}"
+        if place not in self._warned:
+            self._warned.add(place)
+            self._warn(f"{digests.describe_mismatch(place, digests.md5(data))}; the copy was skipped")
+        return None
+
+
+def require_object(read: Reader, md5: str, name: str = "") -> bytes:
+    """An object's bytes; `name` is what a message calls it. Raises NotFound where no store has an intact copy."""
+    data = read(md5)
+    if data is None:
+        raise NotFound(f"{describe_object(md5, name)}: {ABSENT}", fix="registry pull")
+    return data
+
+
+def describe_object(md5: str, name: str = "") -> str:
+    """An object in a message: its path, where it has one, and its MD5."""
+    return f"{name} ({md5})" if name else f"object {md5}"

@@ -1,0 +1,77 @@
+"""The places of one registry's objects: lake, staging, production, and DVC's caches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from registry.core.settings import Settings
+from registry.errors import NotFound, StorageFailed
+from registry.integrations import dvc
+from registry.storage.base import Store
+from registry.storage.local import Folder
+from registry.storage.open import open_store
+from registry.storage.reader import ObjectReader
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where the objects of the registry at `root` are. Each store is opened once, at its first use.
+
+    Opening makes no request; it raises StorageFailed for a URL that names no store, and InvalidDocument for a DVC
+    configuration that cannot be read. `warn` receives what a person should know of damaged copies.
+    """
+
+    root: Path
+    settings: Settings
+    warn: Callable[[str], None] = field(default=lambda _: None, repr=False)
+
+    @cached_property
+    def lake(self) -> Store:
+        """The images under their UUIDs."""
+        return open_store(self.settings.lake, self.root)
+
+    @cached_property
+    def staging(self) -> Store:
+        """Where the objects of pull requests wait."""
+        return open_store(self.settings.staging, self.root)
+
+    @cached_property
+    def production(self) -> Store:
+        """Where released objects stay."""
+        return open_store(self.settings.production, self.root)
+
+    @cached_property
+    def cache(self) -> Folder:
+        """DVC's cache of this checkout, which need not exist yet."""
+        return Folder(dvc.cache_dir(self.root))
+
+    @cached_property
+    def caches(self) -> tuple[Folder, ...]:
+        """The caches that exist: of this checkout, then of the others that share its Git repository."""
+        return tuple(Folder(path) for path in dvc.cache_dirs(self.root))
+
+    @cached_property
+    def downloads(self) -> tuple[Store, ...]:
+        """Where to download from: production, then staging. Where one cannot be read, `public` stands in, if any.
+
+        With a `public` remote, both are asked whether they can be read.
+        """
+        own = (self.production, self.staging)
+        if not self.settings.public:
+            return own
+        readable = tuple(store for store in own if _is_readable(store))
+        return own if readable == own else (*readable, open_store(self.settings.public, self.root))
+
+    @cached_property
+    def reader(self) -> ObjectReader:
+        """Objects by MD5: from the caches, then staging, then production."""
+        return ObjectReader((*self.caches, self.staging, self.production), self.warn)
+
+
+def _is_readable(store: Store) -> bool:
+    try:
+        store.require()
+    except (NotFound, StorageFailed):
+        return False
+    return True
