@@ -149,7 +149,7 @@ def build_undecoded() -> None:
     from registry.cli import main
     from registry.dataset import image_validation
 
-    image_validation.judge = believe
+    image_validation.find_fault = believe
     sys.exit(main.run(["build", "datasets/pets"]))
 
 

@@ -120,7 +120,7 @@ def compare() -> None:
     """The difference of two versions, from their lists of files alone."""
     from registry.dataset import items
 
-    old, new = (items.read(read_version(Path(name))) for name in LISTS)
+    old, new = (items.parse(read_version(Path(name))) for name in LISTS)
     print(items.compare(old, new).rows)
 
 

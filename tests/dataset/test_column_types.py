@@ -72,7 +72,7 @@ def test_what_would_have_to_be_guessed_means_nothing(kind: str, text: str) -> No
     assert mean(kind, text) is None
 
 
-@pytest.mark.parametrize("kind", sorted(column_types.WANTED))
+@pytest.mark.parametrize("kind", sorted(column_types.EXPECTED))
 def test_no_text_is_no_value(kind: str) -> None:
     assert [mean(kind, text) for text in ("", None)] == [None, None]
 

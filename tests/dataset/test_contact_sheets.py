@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from registry.dataset import contact_sheets
-from registry.dataset.contact_sheets import Picture
+from registry.dataset.contact_sheets import CaptionedImage
 
 QUARTERS = {"red": (0, 0), "lime": (1, 0), "blue": (0, 1), "white": (1, 1)}
 ENCODED = {  # orientation → how a camera that writes it has stored the upright picture
@@ -81,9 +81,9 @@ def test_what_is_transparent_is_white() -> None:
 
 def test_a_sheet_is_small_the_same_every_time_and_says_what_it_shows() -> None:
     data = {str(number): encode(quarters(), quality=50 + number) for number in range(7)}
-    pictures = [Picture(md5, ("cat", "dog") if int(md5) % 2 else ("dog", "cat"), md5) for md5 in data]
-    sheet = contact_sheets.draw("relabelled", "Relabelled", pictures, 214, data.get)
-    assert sheet == contact_sheets.draw("relabelled", "Relabelled", pictures, 214, data.get)
+    pictures = [CaptionedImage(md5, ("cat", "dog") if int(md5) % 2 else ("dog", "cat"), md5) for md5 in data]
+    sheet = contact_sheets.render("relabelled", "Relabelled", pictures, 214, data.get)
+    assert sheet == contact_sheets.render("relabelled", "Relabelled", pictures, 214, data.get)
     assert sheet.alt == "Relabelled: 7 of 214 images (3 cat to dog, 4 dog to cat)"
     assert (sheet.total, sheet.shown) == (214, 7)
     with Image.open(BytesIO(sheet.image)) as page:
@@ -94,8 +94,8 @@ def test_a_sheet_is_small_the_same_every_time_and_says_what_it_shows() -> None:
 
 def test_twenty_pictures_of_noise_fit_too() -> None:
     noise = encode(Image.merge("RGB", [Image.effect_noise((200, 200), 200) for _ in range(3)]), "PNG")
-    pictures = [Picture("noise", ("cat",)) for _ in range(contact_sheets.SHOWN)]
-    assert len(contact_sheets.draw("added", "Added", pictures, 20, lambda _: noise).image) <= contact_sheets.MAX_BYTES
+    pictures = [CaptionedImage("noise", ("cat",)) for _ in range(contact_sheets.SHOWN)]
+    assert len(contact_sheets.render("added", "Added", pictures, 20, lambda _: noise).image) <= contact_sheets.MAX_BYTES
 
 
 BROKEN = {
@@ -109,8 +109,8 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_image_is_a_grey_tile_that_says_why(name: str, recwarn: pytest.WarningsRecorder) -> None:
-    sheet = contact_sheets.draw("added", "Added", [Picture(name, ("cat",))], 1, BROKEN.get)
-    assert sheet == contact_sheets.draw("added", "Added", [Picture(name, ("cat",))], 1, BROKEN.get)
+    sheet = contact_sheets.render("added", "Added", [CaptionedImage(name, ("cat",))], 1, BROKEN.get)
+    assert sheet == contact_sheets.render("added", "Added", [CaptionedImage(name, ("cat",))], 1, BROKEN.get)
     with Image.open(BytesIO(sheet.image)) as page:
         square = page.convert("RGB").crop((12, 12, 180, 180))
     grey = ImageOps.posterize(square, 3).getpixel((10, 10))
@@ -123,17 +123,17 @@ def test_a_broken_image_is_a_grey_tile_that_says_why(name: str, recwarn: pytest.
 def test_the_choice_is_even_over_classes_and_always_the_same() -> None:
     rows = [(f"u{n:03}", f"{n * 7919 % 1000:032}", "cat" if n < 90 else "dog" if n < 97 else "emu") for n in range(99)]
     frame = pl.DataFrame(rows, ["uuid", "md5", "label"], orient="row")
-    chosen = contact_sheets.choose(frame)
+    chosen = contact_sheets.sample(frame)
     assert chosen["label"].to_list() == ["cat"] * 11 + ["dog"] * 7 + ["emu"] * 2
-    assert contact_sheets.choose(frame.reverse()).equals(chosen)
-    assert contact_sheets.choose(frame.head(3)).height == 3
+    assert contact_sheets.sample(frame.reverse()).equals(chosen)
+    assert contact_sheets.sample(frame.head(3)).height == 3
 
 
 def test_a_long_label_is_cut_and_a_strange_letter_replaced() -> None:
     assert contact_sheets.plain("Zoë·猫\n") == "Zoe·??"
     image = {"a": encode(quarters())}
-    wide = contact_sheets.draw(
-        "added", "Added", [Picture("a", ("Great Dane " * 9, "cat"), "0a8c7f6e " * 9)], 1, image.get
+    wide = contact_sheets.render(
+        "added", "Added", [CaptionedImage("a", ("Great Dane " * 9, "cat"), "0a8c7f6e " * 9)], 1, image.get
     )
     with Image.open(BytesIO(wide.image)) as page:
         margin = page.convert("L").crop((wide.width - contact_sheets.GAP + 2, 0, wide.width, wide.height))

@@ -12,9 +12,9 @@ from registry.core import manifests, names
 from registry.core.tree import DictTree
 from registry.core.values import Bump, Selection, Version
 from registry.dataset import diff, provenance
-from registry.dataset.changes import DatasetChange, Question
-from registry.dataset.diff import Objects
-from registry.dataset.distribution import sentence
+from registry.dataset.changes import DatasetChange, QueryChange
+from registry.dataset.diff import DiffOptions
+from registry.dataset.distribution import describe
 from registry.errors import NotFound
 from registry.storage.reader import ABSENT
 from support import memory_registries, repositories
@@ -59,7 +59,7 @@ def put(
             files[f"{split}/metadata.csv"] = ("file_name,label,uuid,camera\n" + "".join(lines)).encode()
     memory_registries.put_folder(registry, PETS, "prepared", files, {})
     manifest = manifests.load(DictTree(registry.files), names.parse_id(PETS))
-    asked = provenance.question_hash(manifest, query)
+    asked = provenance.query_hash(manifest, query)
     at = datetime(2026, 1, 1, tzinfo=UTC)
     selection = Selection(len(rows), rows_hash, asked, "looker", at, query=query)
     memory_registries.put_folder(
@@ -70,7 +70,7 @@ def put(
 def compare(
     registry: Registry, before: Mapping[str, bytes], *, notes: Path = Path("/nowhere"), near: int | None = None
 ) -> tuple[DatasetChange, ...]:
-    objects = Objects(registry.objects.get, notes, sheets=near is not None, near_duplicates=near)
+    objects = DiffOptions(registry.objects.get, notes, sheets=near is not None, near_duplicates=near)
     return diff.compare(DictTree(before), DictTree(registry.files), objects)
 
 
@@ -90,11 +90,15 @@ def change(rows: Mapping[int, Item], new: Mapping[int, Item], **changes: object)
 def test_a_camera_that_is_removed_is_told_with_what_it_demands() -> None:
     rows = items()
     found = change(rows, {row: item for row, item in rows.items() if item[2] != "XT-3"}, version="1.1.0")
-    assert [sentence(one) for one in found.concentrations if one.column == "camera"] == [
+    assert [describe(one) for one in found.concentrations if one.column == "camera"] == [
         "100% of the removed images are camera=XT-3, 6.0 times their share"
     ]
     assert found.diff.removed == {"train": {"dog": 16}, "val": {"dog": 4}}
-    assert (found.required_bump.bump, found.declared, found.question) == (Bump.MAJOR, Bump.MINOR, Question.ANSWER)
+    assert (found.required_bump.bump, found.declared, found.query_change) == (
+        Bump.MAJOR,
+        Bump.MINOR,
+        QueryChange.RESULT,
+    )
     assert (found.old, found.new, found.unknown) == (Version(1, 0, 0), Version(1, 1, 0), "")
     assert found.bytes_after < found.bytes_before
     assert [shift.column for shift in found.shifts] == ["camera"]
@@ -114,7 +118,7 @@ def test_the_first_version_and_a_removed_dataset() -> None:
     empty = dict(registry.files)
     put(registry, items(20))
     (first,) = compare(registry, empty)
-    assert (first.old, first.new, first.question) == (None, Version(1, 0, 0), Question.FIRST)
+    assert (first.old, first.new, first.query_change) == (None, Version(1, 0, 0), QueryChange.FIRST)
     assert (sum(map(len, first.diff.added.values())), first.required_bump, first.concentrations) == (4, None, ())
     there, registry.files = registry.files, empty
     (gone,) = compare(registry, there)
@@ -131,8 +135,8 @@ def test_words_alone_read_no_object() -> None:
     registry.files[f"{PETS}/README.md"] = b"# Pets, in other words\n"
     registry.objects.clear()
     (found,) = compare(registry, before)
-    assert found.words == ("description", "owners", "README.md")
-    assert (found.question, found.diff, found.unknown) == (Question.SAME, None, "")
+    assert found.metadata_changes == ("description", "owners", "README.md")
+    assert (found.query_change, found.diff, found.unknown) == (QueryChange.UNCHANGED, None, "")
     assert (found.required_bump.bump, found.declared) == (Bump.PATCH, Bump.PATCH)
 
 
@@ -140,7 +144,7 @@ def test_what_does_not_differ_is_not_told_and_what_is_nowhere_cannot_be_asked_fo
     registry = Registry()
     put(registry, items(20))
     assert compare(registry, dict(registry.files)) == ()
-    tree, objects = DictTree(registry.files), Objects({}.get, Path("/nowhere"))
+    tree, objects = DictTree(registry.files), DiffOptions({}.get, Path("/nowhere"))
     with pytest.raises(NotFound, match="datasets/birds"):
         diff.compare(tree, tree, objects, names.parse_id("datasets/birds"))
 
@@ -188,7 +192,7 @@ def test_a_manifest_that_nobody_can_read_is_said_with_its_line() -> None:
 def test_the_same_bytes_in_two_splits_are_found() -> None:
     rows = items()
     found = change(rows, {**rows, 500: ("test", "cat", "c1", rows[1][3]), 501: ("train", "cat", "c1", rows[2][3])})
-    pairs = [(one.first, one.second, one.first_split, one.second_split, one.exact) for one in found.twins]
+    pairs = [(one.first, one.second, one.first_split, one.second_split, one.exact) for one in found.duplicates]
     assert pairs == [(uuid(1), uuid(500), "train", "test", True), (uuid(2), uuid(501), "train", "train", True)]
 
 
@@ -222,14 +226,14 @@ def test_a_filter_that_changed_is_told_as_lines() -> None:
     other = {"looker": {**QUERY["looker"], "filters": {"images.quality": ">=4", "images.label": "cat,dog"}}}
     found = asked(QUERY, other)
     old, new = (set(text.splitlines()) for text in found.queries)
-    assert found.question is Question.CHANGED
+    assert found.query_change is QueryChange.QUERY
     assert old - new == {"filter images.quality: >=3"}
     assert new - old == {"filter images.quality: >=4", "filter images.label: cat,dog"}
 
 
 def test_a_column_that_comes_from_elsewhere_is_another_question() -> None:
     found = change(items(20), items(20), source={"export": "by somebody else"})
-    assert found.question is Question.CHANGED
+    assert found.query_change is QueryChange.QUERY
     assert found.queries[1].splitlines() == [
         "export: by somebody else", "column uuid: uuid (uuid)", "column label: label (string)",
         "column camera: camera (string)",
@@ -240,7 +244,7 @@ def test_a_look_whose_query_was_changed_in_looker_is_another_question() -> None:
     look = {"look": 42}
     old, new = ({"fields": ["images.uuid"], "filters": {"images.quality": one}} for one in (">=3", ">=4"))
     found = asked(look, look, old_query=old, query=new)
-    assert found.question is Question.CHANGED
+    assert found.query_change is QueryChange.QUERY
     assert set(found.queries[1].splitlines()) - set(found.queries[0].splitlines()) == {"filters images.quality: >=4"}
 
 
@@ -250,7 +254,7 @@ def test_a_new_question_that_nobody_asked_yet_is_said() -> None:
     before = dict(registry.files)
     registry.edit(MANIFEST, source={"look": 7})
     (found,) = compare(registry, before)
-    assert found.question is Question.CHANGED
+    assert found.query_change is QueryChange.QUERY
     assert "registry select" in found.unknown
 
 
@@ -280,15 +284,15 @@ def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
     assert [(sheet.name, sheet.total, sheet.alt.split("(")[1]) for sheet in found.sheets] == [
         ("added", 1, "1 cat)"), ("removed", 2, "2 dog)"), ("relabelled", 1, "1 cat to dog)"),
     ]  # fmt: skip
-    near = [(one.first, one.second, one.exact) for one in found.twins]
+    near = [(one.first, one.second, one.exact) for one in found.duplicates]
     assert near == [(uuid(5), uuid(700), False)]
-    assert found.unknown == found.unsought == ""
+    assert found.unknown == found.search_skipped == ""
     (large,) = compare(registry, before, near=18, notes=tmp_path / "likeness.parquet")
-    assert (large.twins, large.unknown) == ((), "")
-    assert large.unsought == "among 19 images: registry.yaml has report.near_duplicates up to 18"
+    assert (large.duplicates, large.unknown) == ((), "")
+    assert large.search_skipped == "among 19 images: registry.yaml has report.near_duplicates up to 18"
     registry.objects = {md5: data for md5, data in registry.objects.items() if not data.startswith(b"\xff\xd8")}
     (again,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
-    assert again.twins == found.twins  # remembered
+    assert again.duplicates == found.duplicates  # remembered
     (blind,) = compare(registry, before, near=19, notes=tmp_path / "other.parquet")
     assert ": 1 of the 1 new ones and 18 of the 18 others could not be read" in blind.unknown
 

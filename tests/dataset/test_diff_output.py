@@ -6,7 +6,7 @@ import pytest
 from registry.core import names
 from registry.core.values import Bump, Diff, RequiredBump, Version
 from registry.dataset import diff_output
-from registry.dataset.changes import Concentration, DatasetChange, Question, Sheet, Shift, Twins
+from registry.dataset.changes import Concentration, DatasetChange, DuplicatePair, QueryChange, Sheet, Shift
 from support.memory_registries import uuid
 
 PETS = names.parse_id("datasets/pets")
@@ -17,7 +17,7 @@ CHANGE = DatasetChange(
     "Pets at home",
     Version(1, 0, 0),
     Version(1, 1, 0),
-    Question.CHANGED,
+    QueryChange.QUERY,
     ("look 7\ncolumn uuid: uuid (uuid)", "look 8\ncolumn uuid: uuid (uuid)"),
     Diff(COUNTS, {"train": {"cat": 1200, "dog": 797}, "test": {"cat": 101, "dog": 100}}, {"test": {"cat": 1}},
          {"train": {"dog": 3}}, {}, {}, {}, ROWS, tables=True),
@@ -28,8 +28,8 @@ CHANGE = DatasetChange(
     pl.DataFrame([("label", "cat", "dog", 1)], ["what", "old", "new", "items"], orient="row"),
     (Concentration("removed", "camera", "XT-3", 3, 1.0, 5.1),),
     (Shift("camera", 0.25, pl.DataFrame({"value": ["XT-3"], "before": [0.5], "after": [float("nan")]})),),
-    (Twins(uuid(1), uuid(2), "train", "test", "cat", "dog", 0, exact=True),
-     Twins(uuid(3), uuid(4), "train", "train", "cat", "cat", 1, exact=False)),
+    (DuplicatePair(uuid(1), uuid(2), "train", "test", "cat", "dog", 0, exact=True),
+     DuplicatePair(uuid(3), uuid(4), "train", "train", "cat", "cat", 1, exact=False)),
     (Sheet("removed", "Removed", 3, 3, 9, 9, "Removed: 3 of 3 images (3 dog)", b"RIFF"),),
     ("title",),
     "whether it rains",
@@ -113,7 +113,7 @@ def test_the_json_has_everything_but_pictures_and_no_number_that_is_none() -> No
     text = diff_output.as_json([CHANGE])
     data = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     (found,) = data["datasets"]
-    assert (data["schema"], found["id"], found["old"], found["question"]) == (1, "datasets/pets", "1.0.0", "question")
+    assert (data["schema"], found["id"], found["old"], found["query_change"]) == (1, "datasets/pets", "1.0.0", "query")
     assert found["required_bump"] == {"bump": "major", "what": "3 images were removed", "why": "A removal is major"}
     assert found["shifts"][0]["table"] == [{"value": "XT-3", "before": 0.5, "after": None}]
     assert found["sheets"][0]["alt"].startswith("Removed")

@@ -32,16 +32,18 @@ def photos(number: int = 2000) -> pl.DataFrame:
 
 def told(rows: pl.DataFrame, changed: pl.DataFrame) -> list[tuple[str, str]]:
     items, _ = distribution.as_values(rows, rows)
-    return [(found.column, found.value) for found in distribution.find("removed", items, changed["uuid"])]
+    return [
+        (found.column, found.value) for found in distribution.find_concentrations("removed", items, changed["uuid"])
+    ]
 
 
 def test_a_camera_that_goes_is_named_with_its_numbers() -> None:
     rows = photos()
     gone = pl.concat([rows.filter(pl.col("camera") == "XT-3").head(94), rows.filter(pl.col("camera") == "c1").head(6)])
     items, _ = distribution.as_values(rows, rows)
-    found = distribution.find("removed", items, gone["uuid"])
+    found = distribution.find_concentrations("removed", items, gone["uuid"])
     assert found[0] == Concentration("removed", "camera", "XT-3", 94, 0.94, pytest.approx(0.94 / 0.2))
-    assert distribution.sentence(found[0]) == "94% of the removed images are camera=XT-3, 4.7 times their share"
+    assert distribution.describe(found[0]) == "94% of the removed images are camera=XT-3, 4.7 times their share"
 
 
 @pytest.mark.parametrize(
@@ -102,13 +104,13 @@ def test_g_is_zero_where_nothing_is_told_and_else_positive(a: int, b: int, c: in
     ],
 )
 def test_the_sentence(found: Concentration, words: str) -> None:
-    assert distribution.sentence(found).startswith(words)
+    assert distribution.describe(found).startswith(words)
 
 
 def test_a_shift_has_the_shares_before_and_after() -> None:
     before = photos()
     after = before.filter((pl.col("iso") != 1600) | (pl.int_range(pl.len()) % 2 == 0))
-    moved = distribution.shifts(*distribution.as_values(before, after))
+    moved = distribution.find_shifts(*distribution.as_values(before, after))
     assert (moved[0].column, moved[0].table["value"].to_list()) == ("iso", ["100", "200", "1600"])
     shares = [before["iso"].value_counts(normalize=True), after["iso"].value_counts(normalize=True)]
     lost = [table.filter(pl.col("iso") == 1600)["proportion"][0] for table in shares]
@@ -119,7 +121,7 @@ def test_a_shift_has_the_shares_before_and_after() -> None:
 def test_a_long_table_ends_with_the_others_and_names_are_left_out() -> None:
     before = photos()
     after = before.filter(pl.col("camera").fill_null("") != "XT-3")
-    moved = {shift.column: shift.table for shift in distribution.shifts(*distribution.as_values(before, after))}
+    moved = {shift.column: shift.table for shift in distribution.find_shifts(*distribution.as_values(before, after))}
     assert "note" not in moved
     assert moved["camera"].height == 12
     assert moved["camera"]["value"][0] == "XT-3"
@@ -130,8 +132,8 @@ def test_a_long_table_ends_with_the_others_and_names_are_left_out() -> None:
 
 def test_what_did_not_move_is_no_shift() -> None:
     rows = photos()
-    assert distribution.shifts(*distribution.as_values(rows, rows)) == ()
-    assert distribution.shifts(*distribution.as_values(rows.clear(), rows)) == ()
+    assert distribution.find_shifts(*distribution.as_values(rows, rows)) == ()
+    assert distribution.find_shifts(*distribution.as_values(rows.clear(), rows)) == ()
 
 
 def test_columns_of_another_type_or_only_in_one_version() -> None:

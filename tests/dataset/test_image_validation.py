@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from registry.dataset import image_validation
-from registry.dataset.image_validation import judge
+from registry.dataset.image_validation import find_fault
 
 
 def picture(kind: str, mode: str = "RGB", size: tuple[int, int] = (97, 83), **options: object) -> bytes:
@@ -42,25 +42,25 @@ SOUND = {
 
 @pytest.mark.parametrize("key", SOUND)
 def test_sound_images_have_no_fault(key: str) -> None:
-    assert judge(key, SOUND[key]) is None
+    assert find_fault(key, SOUND[key]) is None
 
 
 def test_what_follows_the_end_of_an_image_is_no_fault() -> None:
-    assert judge("a.jpg", SOUND["rgb.jpg"] + b"\0" * 512) is None
+    assert find_fault("a.jpg", SOUND["rgb.jpg"] + b"\0" * 512) is None
 
 
 @pytest.mark.parametrize("key", SOUND)
 def test_an_image_that_was_cut_is_found_wherever_the_cut_is(key: str) -> None:
     whole = SOUND[key]
     cuts = {*range(0, len(whole), 17), *range(len(whole) - 40, len(whole))}
-    assert [cut for cut in cuts if judge(key, whole[:cut]) is None] == []
+    assert [cut for cut in cuts if find_fault(key, whole[:cut]) is None] == []
 
 
 @pytest.mark.parametrize("key", [key for key in SOUND if not key.endswith("webp")])
 def test_an_image_whose_tail_became_zeros_is_found(key: str) -> None:
     whole = SOUND[key]
     starts = range(0, len(whole) - 2, 17)
-    assert [start for start in starts if judge(key, whole[:start] + bytes(len(whole) - start)) is None] == []
+    assert [start for start in starts if find_fault(key, whole[:start] + bytes(len(whole) - start)) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_an_image_whose_tail_became_zeros_is_found(key: str) -> None:
     ],
 )
 def test_a_fault_is_said_in_words(key: str, data: bytes, fault: str) -> None:
-    assert judge(key, data) == fault
+    assert find_fault(key, data) == fault
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
@@ -87,13 +87,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     import zlib
 
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4)
-    assert judge("a.png", bytes(bomb)) == "too large: 60,000 × 60,000 pixels, more than 89,478,485"
+    assert find_fault("a.png", bytes(bomb)) == "too large: 60,000 × 60,000 pixels, more than 89,478,485"
     assert Image.MAX_IMAGE_PIXELS == image_validation.MAX_PIXELS
 
 
 def test_more_bytes_than_any_image_has_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_validation, "MAX_BYTES", 1000)
-    assert judge("a.jpg", SOUND["rgb.jpg"]) == f"too large: {len(SOUND['rgb.jpg']):,} bytes, more than 1,000"
+    assert find_fault("a.jpg", SOUND["rgb.jpg"]) == f"too large: {len(SOUND['rgb.jpg']):,} bytes, more than 1,000"
 
 
 @pytest.mark.parametrize("key", SOUND)
@@ -103,5 +103,5 @@ def test_damage_anywhere_is_a_word_or_nothing_but_never_a_crash(key: str) -> Non
         damaged = bytearray(whole)
         for _ in range(numbers.choice([1, 3])):
             damaged[numbers.randrange(min(len(whole), numbers.choice([300, 10**6])))] = numbers.randrange(256)
-        fault = judge(key, bytes(damaged))
+        fault = find_fault(key, bytes(damaged))
         assert fault is None or (fault.isprintable() and 0 < len(fault) < 200)

@@ -22,7 +22,7 @@ def listing(files: dict[str, str]) -> pl.DataFrame:
 
 
 def read(version: dict[int, Place]) -> Items:
-    return items.read(
+    return items.parse(
         listing({f"{split}/{label}/{uuid(number)}.jpg": md5 for number, (split, label, md5) in version.items()})
     )
 
@@ -75,14 +75,16 @@ def test_what_is_neither_an_item_nor_a_table_is_a_stray() -> None:
         "train/cat/x/" + uuid(1) + ".jpg", "train/cat/" + uuid(1), "train/cat/" + uuid(1).upper() + ".jpg",
         "train/cat/metadata.csv", "train/cat/" + uuid(1) + ".jpg.exe", "train//" + uuid(1) + ".jpg",
     ]  # fmt: skip
-    found = items.read(listing(dict.fromkeys([*strays, "train/cat/" + uuid(2) + ".jpg", "val/metadata.csv"], "a" * 32)))
-    assert found.strays == tuple(sorted(strays))
+    found = items.parse(
+        listing(dict.fromkeys([*strays, "train/cat/" + uuid(2) + ".jpg", "val/metadata.csv"], "a" * 32))
+    )
+    assert found.unexpected_files == tuple(sorted(strays))
     assert found.tables == {"val": "a" * 32}
     assert found.frame.rows() == [(uuid(2), "train", "cat", "a" * 32)]
 
 
 def test_a_table_that_differs_is_told() -> None:
-    old, new = (items.read(listing({"train/metadata.csv": md5 * 32})) for md5 in "ab")
+    old, new = (items.parse(listing({"train/metadata.csv": md5 * 32})) for md5 in "ab")
     diff = items.compare(old, new)
     assert (diff.tables, diff.rows.height) == (True, 0)
 
@@ -105,13 +107,13 @@ def test_a_uuid_that_stands_twice_is_found_with_its_places() -> None:
         f"train/dog/{uuid(2)}.jpg",
         f"train/cat/{uuid(3)}.jpg",
     ]
-    twice = items.repeated(items.read(listing(dict.fromkeys(names, "a" * 32))))
+    twice = items.find_repeated(items.parse(listing(dict.fromkeys(names, "a" * 32))))
     assert twice.select("uuid", "split", "label").rows() == [
         (uuid(1), "train", "cat"), (uuid(1), "val", "cat"), (uuid(2), "train", "cat"), (uuid(2), "train", "dog"),
     ]  # fmt: skip
 
 
 def test_an_empty_version() -> None:
-    empty = items.read(listing({}))
+    empty = items.parse(listing({}))
     assert items.compare(empty, empty).after == {}
-    assert items.repeated(empty).is_empty()
+    assert items.find_repeated(empty).is_empty()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from registry.dataset import change_sheets, items, near_duplicates
-from registry.dataset.changes import Twins
+from registry.dataset.changes import DuplicatePair
 from registry.dataset.items import Items
 from support.memory_registries import uuid
 
@@ -31,7 +31,7 @@ def version(images: dict[int, tuple[str, str, bytes]]) -> tuple[Items, dict[str,
     names = {f"{split}/{label}/{uuid(row)}.jpg": data for row, (split, label, data) in images.items()}
     md5s = [hashlib.md5(data).hexdigest() for data in names.values()]
     listed = pl.DataFrame({"md5": md5s, "relpath": list(names)}, {"md5": pl.String, "relpath": pl.String})
-    return items.read(listed), dict(zip(md5s, names.values(), strict=True))
+    return items.parse(listed), dict(zip(md5s, names.values(), strict=True))
 
 
 OLD = {row: ("test" if row > 8 else "train", "cat" if row % 2 else "dog", photo(row)) for row in range(10)}
@@ -48,7 +48,9 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
     new, objects = version(
         {**OLD, 10: ("train", "cat", photo(1, (320, 240))), 20: ("val", "dog", photo(9, (320, 240)))}
     )
-    found, unknown = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, objects.get, notes)
+    found, unknown = near_duplicates.find_near(
+        near_duplicates.new_md5s(items.compare(old, new)), new, objects.get, notes
+    )
     assert [(one.first, one.second, one.first_split, one.second_split) for one in found] == [
         (uuid(9), uuid(20), "test", "val")
     ]
@@ -59,7 +61,7 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
 def test_two_new_images_that_look_the_same_are_one_pair(notes: Path) -> None:
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(50)), 21: ("val", "dog", photo(50, (320, 240)))})
-    found, _ = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, objects.get, notes)
+    found, _ = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, objects.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(20), uuid(21)}]
 
 
@@ -67,10 +69,10 @@ def test_an_image_with_other_bytes_is_looked_at_and_a_relabelled_one_is_not(note
     old, _ = version(OLD)
     copy = ("train", "cat", photo(2, (320, 240)))
     new, objects = version({**OLD, 1: copy, 3: (OLD[3][0], "dog", OLD[3][2])})
-    found, _ = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, objects.get, notes)
+    found, _ = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, objects.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(1), uuid(2)}]
     relabelled, _ = version({**OLD, 3: (OLD[3][0], "dog", OLD[3][2])})
-    assert near_duplicates.fresh(items.compare(old, relabelled)).is_empty()
+    assert near_duplicates.new_md5s(items.compare(old, relabelled)).is_empty()
 
 
 def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_path: Path) -> None:
@@ -86,8 +88,8 @@ def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_p
             return objects[md5]
 
         for _ in range(2):
-            found, unknown = near_duplicates.alike(
-                near_duplicates.fresh(items.compare(old, new)),
+            found, unknown = near_duplicates.find_near(
+                near_duplicates.new_md5s(items.compare(old, new)),
                 new,
                 reader,
                 notes,
@@ -101,28 +103,28 @@ def test_what_cannot_be_read_does_not_keep_it_from_what_can(notes: Path) -> None
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(5, (320, 240)))})
     here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
-    found, unknown = near_duplicates.alike(near_duplicates.fresh(items.compare(old, new)), new, here.get, notes)
+    found, unknown = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, here.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(5), uuid(20)}]
     assert unknown == "whether new images look like others: 9 of the 10 others could not be read"
 
 
 def test_every_copy_stands_beside_the_first_of_its_kind() -> None:
     new, _ = version({1: ("train", "cat", b"a"), 2: ("test", "cat", b"a"), 3: ("val", "dog", b"a"), 4: OLD[4]})
-    assert near_duplicates.same(new) == (
-        Twins(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, True),
-        Twins(uuid(1), uuid(3), "train", "val", "cat", "dog", 0, True),
+    assert near_duplicates.find_identical(new) == (
+        DuplicatePair(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, True),
+        DuplicatePair(uuid(1), uuid(3), "train", "val", "cat", "dog", 0, True),
     )
-    assert near_duplicates.same(version(OLD)[0]) == ()
+    assert near_duplicates.find_identical(version(OLD)[0]) == ()
 
 
 def test_leaks_come_first_and_not_all_are_shown() -> None:
-    def pair(number: int, split: str, distance: int, *, exact: bool = False) -> Twins:
-        return Twins(uuid(number), uuid(number + 1), "train", split, "cat", "cat", distance, exact)
+    def pair(number: int, split: str, distance: int, *, exact: bool = False) -> DuplicatePair:
+        return DuplicatePair(uuid(number), uuid(number + 1), "train", split, "cat", "cat", distance, exact)
 
     ranked = [pair(1, "test", 0, exact=True), pair(2, "train", 0, exact=True), pair(3, "val", 4), pair(4, "train", 1)]
-    assert near_duplicates.order(iter(reversed(ranked))) == (tuple(ranked), 0)
+    assert near_duplicates.rank(iter(reversed(ranked))) == (tuple(ranked), 0)
     many = [pair(number, "train", 2) for number in range(60)]
-    assert near_duplicates.order(iter(many)) == (tuple(many[:50]), 10)
+    assert near_duplicates.rank(iter(many)) == (tuple(many[:50]), 10)
 
 
 def test_sheets_show_classes_and_ways_evenly_and_only_what_is_there() -> None:
@@ -135,7 +137,7 @@ def test_sheets_show_classes_and_ways_evenly_and_only_what_is_there() -> None:
         read[md5] += 1
         return objects[md5]
 
-    removed, relabelled = change_sheets.draw(items.compare(old, new), reader)
+    removed, relabelled = change_sheets.render(items.compare(old, new), reader)
     assert removed.alt == "Removed: 20 of 48 images (11 cat, 9 dog)"
     assert (relabelled.alt, relabelled.shown) == ("Relabelled: 1 of 1 images (1 dog to fox)", 1)
     assert (len(read), max(read.values())) == (21, 1)  # nothing but what is shown

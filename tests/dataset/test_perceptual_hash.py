@@ -47,7 +47,7 @@ COPIES = {
 
 
 def looks(images: dict[str, bytes]) -> pl.DataFrame:
-    return perceptual_hash.table({name: perceptual_hash.look(data) for name, data in images.items()})
+    return perceptual_hash.to_frame({name: perceptual_hash.fingerprint(data) for name, data in images.items()})
 
 
 @pytest.mark.parametrize("name", COPIES)
@@ -55,15 +55,15 @@ def test_a_copy_is_found_and_no_stranger(name: str) -> None:
     photos = {str(seed): photo(seed) for seed in range(12)}
     old = looks({seed: encode(image, quality=95) for seed, image in photos.items()})
     new = looks({f"copy of {seed}": COPIES[name](image) for seed, image in photos.items()})
-    found = perceptual_hash.pairs(new, old)
+    found = perceptual_hash.find_pairs(new, old)
     assert {(first, second) for first, second, _ in found.rows()} == {(f"copy of {seed}", seed) for seed in photos}
 
 
 def test_what_shows_nothing_or_cannot_be_decoded_is_like_nothing() -> None:
     white = encode(Image.new("RGB", (300, 300), "white"))
-    assert [perceptual_hash.look(data) for data in (white, b"", b"<html>", encode(photo(1))[:900])] == [None] * 4
-    blank = perceptual_hash.table({"a": None, "b": None})
-    assert perceptual_hash.pairs(blank, blank.clear()).is_empty()
+    assert [perceptual_hash.fingerprint(data) for data in (white, b"", b"<html>", encode(photo(1))[:900])] == [None] * 4
+    blank = perceptual_hash.to_frame({"a": None, "b": None})
+    assert perceptual_hash.find_pairs(blank, blank.clear()).is_empty()
 
 
 hashes = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8)
@@ -75,7 +75,7 @@ def test_the_bands_find_what_comparing_all_with_all_finds(seeds: list[int], near
     values = seeds + [
         seeds[place % len(seeds)] ^ sum(1 << bit for bit in bits) for place, bits in near
     ]  # strangers, and near ones of them
-    every = perceptual_hash.table({f"{number:02}": (value, GREY) for number, value in enumerate(values)})
+    every = perceptual_hash.to_frame({f"{number:02}": (value, GREY) for number, value in enumerate(values)})
     some, others = every.head(cut), every.slice(cut)
     expected = {
         (f"{one:02}", f"{two:02}", (values[one] ^ values[two]).bit_count())
@@ -83,27 +83,27 @@ def test_the_bands_find_what_comparing_all_with_all_finds(seeds: list[int], near
         for two in range(one + 1, len(values))
         if (values[one] ^ values[two]).bit_count() <= perceptual_hash.NEAR
     }
-    assert set(perceptual_hash.pairs(some, others).rows()) == expected
+    assert set(perceptual_hash.find_pairs(some, others).rows()) == expected
 
 
 def test_a_near_pair_that_does_not_agree_in_grey_is_none() -> None:
-    some, others = perceptual_hash.table({"a": (5, GREY)}), perceptual_hash.table({"b": (5, GREY[::-1])})
-    assert perceptual_hash.pairs(some, others).is_empty()
+    some, others = perceptual_hash.to_frame({"a": (5, GREY)}), perceptual_hash.to_frame({"b": (5, GREY[::-1])})
+    assert perceptual_hash.find_pairs(some, others).is_empty()
 
 
 def test_looks_are_remembered(tmp_path: Path) -> None:
     path = tmp_path / "notes/likeness.parquet"
-    first = perceptual_hash.table({"a": (1, GREY), "b": None})
-    perceptual_hash.note(path, first)
-    perceptual_hash.note(path, perceptual_hash.table({"c": (2**64 - 1, GREY)}))
-    assert perceptual_hash.recall(path, pl.Series(["a", "b", "d"])).sort("md5").equals(first)
-    assert perceptual_hash.recall(path, pl.Series(["c"])).row(0) == ("c", 2**64 - 1, GREY)
+    first = perceptual_hash.to_frame({"a": (1, GREY), "b": None})
+    perceptual_hash.record(path, first)
+    perceptual_hash.record(path, perceptual_hash.to_frame({"c": (2**64 - 1, GREY)}))
+    assert perceptual_hash.lookup(path, pl.Series(["a", "b", "d"])).sort("md5").equals(first)
+    assert perceptual_hash.lookup(path, pl.Series(["c"])).row(0) == ("c", 2**64 - 1, GREY)
 
 
 @pytest.mark.parametrize("broken", [b"", b"PAR1 and nothing else"])
 def test_a_broken_memory_is_an_empty_one(tmp_path: Path, broken: bytes) -> None:
     path = tmp_path / "likeness.parquet"
     path.write_bytes(broken)
-    assert perceptual_hash.recall(path, pl.Series(["a"])).is_empty()
-    perceptual_hash.note(path, perceptual_hash.table({"a": (1, GREY)}))
-    assert perceptual_hash.recall(path, pl.Series(["a"])).height == 1
+    assert perceptual_hash.lookup(path, pl.Series(["a"])).is_empty()
+    perceptual_hash.record(path, perceptual_hash.to_frame({"a": (1, GREY)}))
+    assert perceptual_hash.lookup(path, pl.Series(["a"])).height == 1

@@ -57,16 +57,16 @@ def test_the_question_is_the_source_and_the_columns_and_nothing_else() -> None:
     asked = {"looker": LOOKER["looker"] | {"filters": {"images.label": "cat"}}}
     retyped = COLUMNS | {"camera": {"from": "images.camera", "type": "integer", "nullable": True}}
     nullable = COLUMNS | {"captured_at": {"from": "images.captured_at", "type": "datetime"}}
-    assert provenance.question_hash(one, None) == provenance.question_hash(words, {"fields": ["whatever"]})
-    assert provenance.question_hash(one, None) == provenance.question_hash(manifest(columns=nullable), None)
+    assert provenance.query_hash(one, None) == provenance.query_hash(words, {"fields": ["whatever"]})
+    assert provenance.query_hash(one, None) == provenance.query_hash(manifest(columns=nullable), None)
     others = [manifest(asked), manifest({"look": 7}), manifest({"export": "by hand"}), manifest(columns=retyped)]
-    assert len({provenance.question_hash(other, None) for other in (one, *others)}) == 5
+    assert len({provenance.query_hash(other, None) for other in (one, *others)}) == 5
 
 
 def test_a_look_s_question_is_also_the_query_that_it_holds() -> None:
     look = manifest({"look": 7})
     queries = ({"filters": {"a": "1", "b": "2"}}, {"filters": {"b": "2", "a": "1"}}, {"filters": {"a": "1"}})
-    hashes = [provenance.question_hash(look, query) for query in queries]
+    hashes = [provenance.query_hash(look, query) for query in queries]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -80,4 +80,4 @@ def test_the_hash_of_a_question_never_changes() -> None:
         '[["uuid", "images.uuid", "uuid"], ["label", "images.label", "string"], '
         '["camera", "images.camera", "string"], ["captured_at", "images.captured_at", "datetime"]]'
     )
-    assert provenance.question_hash(manifest(), None) == sha256(f"[{query}, {columns}]".encode()).hexdigest()
+    assert provenance.query_hash(manifest(), None) == sha256(f"[{query}, {columns}]".encode()).hexdigest()

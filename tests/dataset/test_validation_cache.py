@@ -18,7 +18,7 @@ def seen(key: str, *, size: int = 9, etag: str = "e1", at: datetime = OLD) -> Ob
 
 
 def remember(path: Path, lake: str, objects: dict[Object, str], read_from: datetime = NOW) -> None:
-    validation_cache.note(
+    validation_cache.record(
         path, lake, table(objects).with_columns(md5=pl.Series(list(objects.values()), dtype=pl.String)), read_from
     )
 
@@ -30,7 +30,7 @@ def notes(tmp_path: Path) -> Path:
 
 def test_what_was_noted_is_recalled_in_the_order_of_the_question(notes: Path) -> None:
     remember(notes, "lake", {seen("a"): "1" * 32, seen("b"): "2" * 32})
-    known = validation_cache.recall(notes, "lake", table([seen("b"), seen("c"), seen("a")]))
+    known = validation_cache.lookup(notes, "lake", table([seen("b"), seen("c"), seen("a")]))
     assert known["key", "md5"].rows() == [("b", "2" * 32), ("c", None), ("a", "1" * 32)]
 
 
@@ -39,26 +39,26 @@ def test_what_was_noted_is_recalled_in_the_order_of_the_question(notes: Path) ->
 )
 def test_an_object_that_the_store_describes_otherwise_is_unknown(notes: Path, changed: Object) -> None:
     remember(notes, "lake", {seen("a"): "1" * 32})
-    assert validation_cache.recall(notes, "lake", table([changed]))["md5"].to_list() == [None]
+    assert validation_cache.lookup(notes, "lake", table([changed]))["md5"].to_list() == [None]
     remember(notes, "lake", {changed: "2" * 32})
-    assert validation_cache.recall(notes, "lake", table([changed, seen("a")]))["md5"].to_list() == ["2" * 32, None]
+    assert validation_cache.lookup(notes, "lake", table([changed, seen("a")]))["md5"].to_list() == ["2" * 32, None]
 
 
 def test_an_object_that_changed_while_it_was_read_is_not_noted(notes: Path) -> None:
     remember(notes, "lake", {seen("a", at=NOW - timedelta(seconds=1)): "1" * 32, seen("b", at=NOW): "2" * 32})
-    assert validation_cache.proven(notes).is_empty()
+    assert validation_cache.validated_md5s(notes).is_empty()
 
 
 def test_lakes_do_not_mix(notes: Path) -> None:
     remember(notes, "lake", {seen("a"): "1" * 32})
     remember(notes, "other", {seen("a"): "2" * 32})
-    assert validation_cache.recall(notes, "lake", table([seen("a")]))["md5"].to_list() == ["1" * 32]
-    assert validation_cache.recall(notes, "other", table([seen("a")]))["md5"].to_list() == ["2" * 32]
+    assert validation_cache.lookup(notes, "lake", table([seen("a")]))["md5"].to_list() == ["1" * 32]
+    assert validation_cache.lookup(notes, "other", table([seen("a")]))["md5"].to_list() == ["2" * 32]
 
 
 def test_objects_are_proven_by_their_own_md5(notes: Path) -> None:
-    assert validation_cache.proven(notes).is_empty()
+    assert validation_cache.validated_md5s(notes).is_empty()
     remember(notes, "lake", {seen("a"): "1" * 32, seen("b"): "1" * 32})
-    validation_cache.note_objects(notes, ["2" * 32, "3" * 32])
-    validation_cache.note_objects(notes, ["3" * 32])
-    assert sorted(validation_cache.proven(notes)) == ["1" * 32, "2" * 32, "3" * 32]
+    validation_cache.record_objects(notes, ["2" * 32, "3" * 32])
+    validation_cache.record_objects(notes, ["3" * 32])
+    assert sorted(validation_cache.validated_md5s(notes)) == ["1" * 32, "2" * 32, "3" * 32]

@@ -174,7 +174,7 @@ def test_words_alone_change_nothing(base: Path) -> None:
     gates = [{"metric": "accuracy", "no_worse_than": "base", "margin": 0.001}]
     put_model(base, 105, description="Other words.", gates=gates)
     change = compare(base)
-    assert (change.trained, change.words, change.params) == (False, ("description", "gates"), ())
+    assert (change.trained, change.metadata_changes, change.params) == (False, ("description", "gates"), ())
     assert (change.paired.broke, change.paired.fixed) == (0, 0)
     assert [(gate.held, gate.message) for gate in change.gates] == [
         (True, "accuracy: it is the base's model, not trained again")

@@ -99,7 +99,7 @@ def test_a_machine_without_the_data_tells_the_same_with_near_duplicates(
         assert run_registry(grown, "report", "--out", str(tmp_path / place)).code == 0
         (grown / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'empty'}\n")
     home, ci = (told(tmp_path / name) for name in ("home", "ci"))
-    (twin,) = home["datasets"][0]["twins"]
+    (twin,) = home["datasets"][0]["duplicates"]
     assert ({twin["first"], twin["second"]}, twin["exact"]) == ({UUID.format(20), UUID.format(21)}, False)
     assert {**home, "repeat": None} == {**ci, "repeat": None}
 

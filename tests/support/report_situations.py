@@ -21,7 +21,7 @@ from registry.core.values import (
     Verdict,
     Version,
 )
-from registry.dataset.changes import Concentration, DatasetChange, Question, Sheet, Shift, Twins
+from registry.dataset.changes import Concentration, DatasetChange, DuplicatePair, QueryChange, Sheet, Shift
 from registry.integrations.hardware import Hardware
 from registry.model.changes import Cell, GateResult, MetricChange, ModelChange, Paired, ParamChange, Slice
 from registry.report.assemble import Report, assemble
@@ -73,7 +73,7 @@ def first_release() -> Report:
         "Pets at home",
         None,
         V100,
-        Question.FIRST,
+        QueryChange.FIRST,
         diff=diff(NOTHING, BEFORE, added=BEFORE),
         declared=Bump.MAJOR,
         bytes_after=412_000_000,
@@ -107,7 +107,7 @@ def grown() -> Report:
         "Pets at home",
         V100,
         V110,
-        Question.ANSWER,
+        QueryChange.RESULT,
         diff=diff(BEFORE, plus(BEFORE, more), added=more),
         required_bump=RequiredBump(Bump.MINOR, "126 images were added", "An addition is minor"),
         declared=Bump.MINOR,
@@ -116,7 +116,7 @@ def grown() -> Report:
         shifts=(Shift("place", 0.04, columns),),
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
         sheets=(sheet("added", "Added", 126),),
-        unsought="among 2,084 images: registry.yaml has report.near_duplicates up to 2,000",
+        search_skipped="among 2,084 images: registry.yaml has report.near_duplicates up to 2,000",
     )
     return assemble(PASSED, [dataset], [], REPEAT)
 
@@ -130,7 +130,7 @@ def relabelled() -> Report:
         "Pets at home",
         V110,
         V200,
-        Question.CHANGED,
+        QueryChange.QUERY,
         diff=diff(BEFORE, plus(BEFORE, gone, -1), removed=gone, relabelled=new),
         queries=(
             "filters:\n  pets.taken: 12 months\n  pets.camera:",
@@ -145,9 +145,9 @@ def relabelled() -> Report:
             Concentration("removed", "camera", "XT-3", 48, 48 / 51, 5.1),
             Concentration("relabelled", "place", "zoo", 9, 0.5, math.inf),
         ),
-        twins=(
-            Twins(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, exact=True),
-            Twins(uuid(3), uuid(4), "train", "val", "cat", "dog", 3, exact=False),
+        duplicates=(
+            DuplicatePair(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, exact=True),
+            DuplicatePair(uuid(3), uuid(4), "train", "val", "cat", "dog", 3, exact=False),
         ),
         sheets=(sheet("removed", "Removed", 51, "#d98f8f"), sheet("relabelled", "Relabelled", 18, "#d9c58f")),
     )
@@ -283,7 +283,7 @@ def removed_and_words() -> Report:
         diff=diff(BEFORE, BEFORE),
         required_bump=RequiredBump(Bump.PATCH, "description changed", "Words are a patch"),
         declared=Bump.PATCH,
-        words=("description",),
+        metadata_changes=("description",),
     )
     ask = Finding(
         "removed",
@@ -307,7 +307,7 @@ def many(number: int = 10) -> Report:
             f"Set {place}",
             V110,
             V120,
-            Question.ANSWER,
+            QueryChange.RESULT,
             diff=diff(before, plus(before, more), added=more),
             required_bump=RequiredBump(Bump.MINOR, "270 images were added", "An addition is minor"),
             declared=Bump.MINOR,

@@ -247,7 +247,7 @@ def _diff(subject: Subject, read_object: Reader) -> Subject:
     from registry.dataset import items
 
     released = subject.latest and subject.latest.content and subject.latest.content.objects.get("prepared")
-    if not released or subject.items is None or items.repeated(subject.items).height:
+    if not released or subject.items is None or items.find_repeated(subject.items).height:
         return subject
     return replace(subject, diff=items.compare(_read_items(released, read_object), subject.items))
 
@@ -255,7 +255,7 @@ def _diff(subject: Subject, read_object: Reader) -> Subject:
 def _read_items(md5: str, read_object: Reader) -> "Items":
     from registry.dataset import items
 
-    return items.read(dir_listing.read(require_object(read_object, md5), md5))
+    return items.parse(dir_listing.read(require_object(read_object, md5), md5))
 
 
 def _nulls(subject: Subject, read_object: Reader) -> Subject:

@@ -81,7 +81,7 @@ def _judged(
         data = read_object(md5)
         if data is None:
             return 0, ABSENT
-        return len(data), image_validation.judge(path, data)
+        return len(data), image_validation.find_fault(path, data)
 
     with ThreadPoolExecutor(LANES) as pool:
         for part in rows.iter_slices(SLICE):

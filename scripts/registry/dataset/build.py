@@ -205,7 +205,7 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     if listed.is_empty():
         fix = "look at lake: in registry.yaml, and at image: in dataset.yaml"
         raise NotFound(f"none of the {len(rows):,} images, such as {rows['key'][0]}, is in {places.lake.url}", fix=fix)
-    known = _with_stored(validation_cache.recall(places.notes, places.lake.url, listed), places)
+    known = _with_stored(validation_cache.lookup(places.notes, places.lake.url, listed), places)
     rows = rows.join(known, on="key", how="left", maintain_order="left")
     return Plan(manifest, selected, rows.with_columns(col("stored").fill_null(value=False)))
 
@@ -247,21 +247,21 @@ def apply(made: Plan, places: Places, progress: Progress | None = None, *, unsee
     if faults := _faults(rows):
         raise FaultyImages(made.manifest, faults, len(rows))
     output, build = write(made, rows, places)
-    new, proven = results.filter("copied"), validation_cache.proven(places.notes)
+    new, proven = results.filter("copied"), validation_cache.validated_md5s(places.notes)
     unseen = results.filter(~col("inspected") & ~col("md5").is_in(proven.implode()))
     return Built(output, build, int(results["inspected"].sum()), len(unseen), len(new), new["size"].sum())
 
 
 def _take(made: Plan, places: Places, progress: Progress | None, *, unseen: bool) -> pl.DataFrame:
     """What `ingest` says of the unread images; of each slice, what was seen is remembered as it is done."""
-    job = Ingest(places.lake, places.staging, places.production, image_validation.judge, unseen)
+    job = Ingest(places.lake, places.staging, places.production, image_validation.find_fault, unseen)
     parts = []
     for part in made.unread.iter_slices(SLICE):
         begun = datetime.now(UTC)
         parts.append(ingest(job, part, progress=progress))
         sound = parts[-1].filter(col("fault").is_null() & col("inspected"))
         as_listed = part.select(validation_cache.IDENTITY).join(sound, on=["key", "size"])
-        validation_cache.note(places.notes, places.lake.url, as_listed, begun)
+        validation_cache.record(places.notes, places.lake.url, as_listed, begun)
     return pl.concat([ingest(job, made.unread.clear()), *parts])
 
 

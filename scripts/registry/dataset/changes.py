@@ -1,4 +1,4 @@
-"""What a reviewer is told of a change: values that `diff` and `evaluate` work out and `report` shows."""
+"""How one dataset differs between two trees: the values that `diff` computes and that reports render."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 
-class Question(StrEnum):
-    """What became of the question that a selection answers (its source, filters and columns)."""
+class QueryChange(StrEnum):
+    """How the query of a dataset (source, filters, columns) and its result changed."""
 
     FIRST = "first"  # there is no earlier version
-    SAME = "same"  # neither the question nor the rows changed
-    ANSWER = "answer"  # the same question gave other rows
-    CHANGED = "question"  # another question
+    UNCHANGED = "unchanged"  # neither the query nor its result changed
+    RESULT = "result"  # the same query returned other rows
+    QUERY = "query"  # the query changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Shift:
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
-    """Two items whose images are the same (`distance` 0 bits and equal bytes) or look the same (dHash)."""
+class DuplicatePair:
+    """Two items with identical bytes (`exact`, `distance` 0), or near-duplicates `distance` bits of dHash apart."""
 
     first: str
     second: str
@@ -78,18 +78,18 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetChange:
-    """One dataset, before (None: it is new) and after (None: it was removed).
+    """How one dataset differs between two trees; `old` is None for a new dataset, `new` for a removed one.
 
-    `queries` are the questions as text, old and new, where the question changed. `transitions` has the columns what
-    (`label` or `split`), old, new and items. `unknown` says why what is missing here could not be had; `unsought` where
-    near-duplicates were not looked for, because the settings do not ask for it.
+    `queries` holds the old and the new query as text, where the query changed. `transitions` has the columns what
+    (`label` or `split`), old, new and items. `unknown` says what could not be determined, and why; `search_skipped` why
+    near-duplicates were not searched for.
     """
 
     id: ArtifactId
     title: str
     old: Version | None
     new: Version | None
-    question: Question = Question.SAME
+    query_change: QueryChange = QueryChange.UNCHANGED
     queries: tuple[str, str] = ("", "")
     diff: Diff | None = None
     required_bump: RequiredBump | None = None
@@ -99,8 +99,8 @@ class DatasetChange:
     transitions: "DataFrame | None" = None
     concentrations: tuple[Concentration, ...] = ()
     shifts: tuple[Shift, ...] = ()
-    twins: tuple[Twins, ...] = ()
+    duplicates: tuple[DuplicatePair, ...] = ()
     sheets: tuple[Sheet, ...] = ()
-    words: tuple[str, ...] = ()  # keys of the manifest whose words changed
+    metadata_changes: tuple[str, ...] = ()  # keys of the manifest that changed without changing the data
     unknown: str = ""
-    unsought: str = ""
+    search_skipped: str = ""

@@ -19,7 +19,7 @@ import polars as pl
 
 from registry.core import item_paths
 
-WANTED: Mapping[str, str] = {
+EXPECTED: Mapping[str, str] = {
     "uuid": "a UUID (8-4-4-4-12 hex digits)",
     "string": "a text",
     "integer": "an integer (digits only, no separators, no leading zeros)",

@@ -47,7 +47,7 @@ FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Over
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CaptionedImage:
     """An image and its caption: `labels` are joined by arrows (old → new), `note` is the fainter second line."""
 
     md5: str
@@ -55,7 +55,7 @@ class Picture:
     note: str = ""
 
 
-def choose(frame: DataFrame, by: str = "label", number: int = SHOWN) -> DataFrame:
+def sample(frame: DataFrame, by: str = "label", number: int = SHOWN) -> DataFrame:
     """At most `number` rows, as many of each value of `by` as can be; the same ones every time.
 
     `frame` has at least uuid, md5 and `by`. An MD5 is as good as a die, and falls the same on every machine.
@@ -64,13 +64,13 @@ def choose(frame: DataFrame, by: str = "label", number: int = SHOWN) -> DataFram
     return dice.sort("turn", by).head(number).sort(by, "turn").drop("turn")
 
 
-def draw(name: str, title: str, pictures: Sequence[Picture], total: int, read: Reader) -> Sheet:
+def render(name: str, title: str, pictures: Sequence[CaptionedImage], total: int, read: Reader) -> Sheet:
     """The sheet of these pictures, out of `total`, in their order; `read` is asked for each of them once.
 
     An image that cannot be read or decoded is a grey tile that says why.
     """
-    with quiet(), ThreadPoolExecutor(LANES) as pool:
-        tiles = list(pool.map(lambda picture: tile(read, picture.md5), pictures))
+    with without_warnings(), ThreadPoolExecutor(LANES) as pool:
+        tiles = list(pool.map(lambda picture: render_tile(read, picture.md5), pictures))
     columns = max(1, min(COLUMNS, len(pictures)))
     rows = -(-len(pictures) // columns)
     step = SIDE + GAP
@@ -83,12 +83,12 @@ def draw(name: str, title: str, pictures: Sequence[Picture], total: int, read: R
     return Sheet(name, title, total, shown, page.width, page.height, alt, _encode(page))
 
 
-def quiet() -> warnings.catch_warnings:
+def without_warnings() -> warnings.catch_warnings:
     """Within it Pillow warns of no broken EXIF and no bomb: such an image is a tile that says so, or is passed over."""
     return warnings.catch_warnings(action="ignore")
 
 
-def _alt(title: str, pictures: Sequence[Picture], total: int) -> str:
+def _alt(title: str, pictures: Sequence[CaptionedImage], total: int) -> str:
     names = sorted(" to ".join(picture.labels) for picture in pictures)
     counts = ", ".join(f"{len(list(same))} {name}" for name, same in groupby(names))
     return f"{title}: {len(pictures):,} of {total:,} images ({counts})"
@@ -106,7 +106,7 @@ def _encode(page: Image.Image) -> bytes:
 # --- one picture ------------------------------------------------------------------------------------------------------
 
 
-def tile(read: Reader, md5: str, side: int = SIDE) -> Image.Image:
+def render_tile(read: Reader, md5: str, side: int = SIDE) -> Image.Image:
     """An image, upright and whole in RGB, that fits into a square of `side` pixels; a grey one where it is broken."""
     data = read(md5)
     if data is None:
@@ -178,7 +178,7 @@ def _wrap(text: str, font: "FreeTypeFont", width: int) -> list[str]:
 # --- captions ---------------------------------------------------------------------------------------------------------
 
 
-def _paste(page: Image.Image, corner: tuple[int, int], image: Image.Image, picture: Picture) -> None:
+def _paste(page: Image.Image, corner: tuple[int, int], image: Image.Image, picture: CaptionedImage) -> None:
     left, top = corner
     pen = ImageDraw.Draw(page)
     pen.rectangle((left, top, left + SIDE - 1, top + SIDE - 1), TILE)

@@ -27,7 +27,7 @@ from registry.core.values import (
     Version,
 )
 from registry.dataset import change_sheets, distribution, items, near_duplicates, provenance
-from registry.dataset.changes import DatasetChange, Question, Twins
+from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
 from registry.dataset.items import Items
 from registry.errors import InvalidDocument, NotFound, RegistryError
 from registry.storage.reader import require_object
@@ -49,7 +49,7 @@ UNREADABLE = Version(0, 0, 0)  # of a manifest that nobody can read
 
 
 @dataclass(frozen=True, slots=True)
-class Objects:
+class DiffOptions:
     """How objects are read, and what is done with images.
 
     `sheets` draws contact sheets. Near-duplicates are sought in versions of at most `near_duplicates` images; None says
@@ -100,7 +100,7 @@ def _salvage(document: "Document | None") -> Version:
         return UNREADABLE
 
 
-def compare(old: Tree, new: Tree, objects: Objects, only: ArtifactId | None = None) -> tuple[DatasetChange, ...]:
+def compare(old: Tree, new: Tree, objects: DiffOptions, only: ArtifactId | None = None) -> tuple[DatasetChange, ...]:
     """Every dataset that differs between two trees (or that one), sorted by id; what cannot be read is told in each.
 
     Raises NotFound for `only` where neither tree has it.
@@ -120,7 +120,7 @@ def _files(files: Files, artifact: ArtifactId) -> dict[str, bytes]:
     return {name: files.tree.read(path) for name, path in paths.items()}
 
 
-def _compare(before: Files, after: Files, artifact: ArtifactId, objects: Objects) -> DatasetChange:
+def _compare(before: Files, after: Files, artifact: ArtifactId, objects: DiffOptions) -> DatasetChange:
     old, new = (_side(files, artifact) for files in (before, after))
     known = next((side.manifest.value for side in (new, old) if side and side.manifest.value), None)
     change = DatasetChange(
@@ -164,32 +164,32 @@ def _joined(*texts: str) -> str:
 def _told(change: DatasetChange, old: _Side | None, new: _Side | None) -> DatasetChange:
     """The change with what the files in Git tell: the question, the words, the bump that was declared."""
     if old is None or new is None:
-        return replace(change, question=Question.FIRST if old is None else Question.SAME)
-    question = _question(old, new)
-    differs = question is Question.CHANGED
+        return replace(change, query_change=QueryChange.FIRST if old is None else QueryChange.UNCHANGED)
+    query_change = _query_change(old, new)
+    differs = query_change is QueryChange.QUERY
     return replace(
         change,
-        question=question,
+        query_change=query_change,
         queries=(describe(old.manifest.value, old.selection), describe(new.manifest.value, new.selection))
         if differs
         else ("", ""),
         declared=declared(change.old, change.new),
-        words=tuple(_words(old, new)),
+        metadata_changes=tuple(_words(old, new)),
         unknown=_stale(new),
     )
 
 
-def _question(old: _Side, new: _Side) -> Question:
+def _query_change(old: _Side, new: _Side) -> QueryChange:
     hashes = [_hash(side) for side in (old, new)]
     if hashes[0] != hashes[1]:
-        return Question.CHANGED
+        return QueryChange.QUERY
     rows = [side.selection.rows_hash if side.selection else side.content.objects.get("raw") for side in (old, new)]
-    return Question.SAME if rows[0] == rows[1] else Question.ANSWER
+    return QueryChange.UNCHANGED if rows[0] == rows[1] else QueryChange.RESULT
 
 
 def _hash(side: _Side) -> str:
     """The question of the manifest, which the next selection asks; a Look has the query that the last one found."""
-    return provenance.question_hash(side.manifest.value, side.selection.query if side.selection else None)
+    return provenance.query_hash(side.manifest.value, side.selection.query if side.selection else None)
 
 
 def _stale(side: _Side) -> str:
@@ -250,7 +250,7 @@ def declared(old: Version, new: Version) -> Bump:
 # --- from the objects -------------------------------------------------------------------------------------------------
 
 
-def _with_items(change: DatasetChange, old: _Side | None, new: _Side | None, objects: Objects) -> DatasetChange:
+def _with_items(change: DatasetChange, old: _Side | None, new: _Side | None, objects: DiffOptions) -> DatasetChange:
     """The change with what the lists of files tell; these are read only where the images differ."""
     if (old.prepared if old else "") == (new.prepared if new else ""):
         return replace(change, **_require(old, new, None))
@@ -275,24 +275,26 @@ def _tried(change: DatasetChange, step: Callable[[], DatasetChange]) -> DatasetC
         return replace(change, unknown=_joined(change.unknown, error.message))
 
 
-def _with_exhibits(change: DatasetChange, after: Items, objects: Objects) -> DatasetChange:
-    sheets = change_sheets.draw(change.diff, objects.read) if objects.sheets else ()
-    near, unknown, unsought = _near_duplicates(change, after, objects)
-    shown, more = near_duplicates.order([*near_duplicates.same(after), *near])
+def _with_exhibits(change: DatasetChange, after: Items, objects: DiffOptions) -> DatasetChange:
+    sheets = change_sheets.render(change.diff, objects.read) if objects.sheets else ()
+    near, unknown, search_skipped = _near_duplicates(change, after, objects)
+    shown, more = near_duplicates.rank([*near_duplicates.find_identical(after), *near])
     rest = f"{more:,} more pairs of images that are or look the same" if more else ""
     unknown = _joined(change.unknown, unknown, rest)
-    return replace(change, sheets=sheets, twins=shown, unsought=unsought, unknown=unknown)
+    return replace(change, sheets=sheets, duplicates=shown, search_skipped=search_skipped, unknown=unknown)
 
 
-def _near_duplicates(change: DatasetChange, after: Items, objects: Objects) -> tuple[tuple[Twins, ...], str, str]:
+def _near_duplicates(
+    change: DatasetChange, after: Items, objects: DiffOptions
+) -> tuple[tuple[DuplicatePair, ...], str, str]:
     """Those that were found; what could not be looked at, and what is not to be looked at, in words."""
-    fresh, images, most = near_duplicates.fresh(change.diff), after.frame.height, objects.near_duplicates
+    fresh, images, most = near_duplicates.new_md5s(change.diff), after.frame.height, objects.near_duplicates
     if most is None or fresh.is_empty():
         return (), "", ""
     if images > most:
         return (), "", f"among {images:,} images: registry.yaml has report.near_duplicates up to {most:,}"
     with bar(f"looking for near-duplicates in {change.id}", images) as progress:
-        return *near_duplicates.alike(fresh, after, objects.read, objects.notes, progress), ""
+        return *near_duplicates.find_near(fresh, after, objects.read, objects.notes, progress), ""
 
 
 def _require(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[str, object]:
@@ -302,8 +304,8 @@ def _require(old: _Side | None, new: _Side | None, diff: Diff | None) -> dict[st
 
 def _items(side: _Side | None, read: Reader) -> Items:
     if side is None or not side.prepared:
-        return items.read(DataFrame(schema={"md5": pl.String, "relpath": pl.String}))
-    found = items.read(dir_listing.read(require_object(read, side.prepared), side.prepared))
+        return items.parse(DataFrame(schema={"md5": pl.String, "relpath": pl.String}))
+    found = items.parse(dir_listing.read(require_object(read, side.prepared), side.prepared))
     if found.frame["uuid"].n_unique() < found.frame.height:
         raise NotFound(f"{side.manifest.value.id} {side.version} has an item twice: what changed cannot be told")
     return found
@@ -333,11 +335,13 @@ def _with_metadata(
     before, after = distribution.as_values(*sides)
     told = {"old": before, "new": after}
     found = (
-        distribution.find(kind, told[side].drop(_SAID.get(kind, ())), change.diff.rows.filter(chosen)["uuid"])
+        distribution.find_concentrations(
+            kind, told[side].drop(_SAID.get(kind, ())), change.diff.rows.filter(chosen)["uuid"]
+        )
         for kind, (side, chosen) in _KINDS.items()
     )
     places = tuple(one for several in found for one in several)
-    moved = distribution.shifts(*(frame.drop("label", "split") for frame in (before, after)))
+    moved = distribution.find_shifts(*(frame.drop("label", "split") for frame in (before, after)))
     return replace(change, concentrations=places, shifts=moved)
 
 

@@ -12,17 +12,17 @@ from registry.core.escaping import plain
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, Bump, Counts, Diff, Version
 from registry.core.versioning import total
-from registry.dataset.changes import DatasetChange, Question, Twins
-from registry.dataset.distribution import sentence
+from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
+from registry.dataset.distribution import describe
 
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
 MOST = 12  # classes, transitions, twins that a text shows of each
 FENCE = "~~~~"
 QUESTIONS = {
-    Question.FIRST: "the first version",
-    Question.SAME: "the question and its answer are the same",
-    Question.ANSWER: "the question is the same; its answer has other rows",
-    Question.CHANGED: "the question changed",
+    QueryChange.FIRST: "the first version",
+    QueryChange.UNCHANGED: "the question and its answer are the same",
+    QueryChange.RESULT: "the question is the same; its answer has other rows",
+    QueryChange.QUERY: "the question changed",
 }
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -67,7 +67,7 @@ def _about(change: DatasetChange) -> Iterator[str]:
         yield f"not known: {change.unknown}"
     is_readable = change.diff is not None or not change.unknown  # of a broken manifest nobody can tell
     if change.new and is_readable:
-        yield QUESTIONS[change.question]
+        yield QUESTIONS[change.query_change]
     old, new = (text.splitlines() for text in change.queries)
     yield from (f"  - {line}" for line in old if line not in new)
     yield from (f"  + {line}" for line in new if line not in old)
@@ -113,18 +113,18 @@ def _details(change: DatasetChange) -> Iterator[str]:
         for what, old, new, number in largest.head(MOST).iter_rows():
             yield f"{what} {old} → {new}: {_many(number, 'image')}"
         yield from _more(largest.height, "transition")
-    yield from map(sentence, change.concentrations)
+    yield from map(describe, change.concentrations)
     for shift in change.shifts:
         yield f"{shift.column} is distributed otherwise ({shift.distance:.1%} of the images)"
     if change.diff and change.diff.tables and change.diff.rows.is_empty():
         yield "metadata.csv changed; the images and their labels did not"
-    yield from (_twins(one) for one in change.twins[:MOST])
-    yield from _more(len(change.twins), "pair")
-    yield from [f"near-duplicates were not sought {change.unsought}"] * bool(change.unsought)
+    yield from (_twins(one) for one in change.duplicates[:MOST])
+    yield from _more(len(change.duplicates), "pair")
+    yield from [f"near-duplicates were not sought {change.search_skipped}"] * bool(change.search_skipped)
     yield from (f"{sheet.alt}" for sheet in change.sheets)
 
 
-def _twins(one: Twins) -> str:
+def _twins(one: DuplicatePair) -> str:
     first = f"{one.first_split}/{one.first_label}/{one.first}"
     second = f"{one.second_split}/{one.second_label}/{one.second}"
     alike = "has the same bytes as" if one.exact else "looks like"
@@ -140,8 +140,8 @@ def _more(number: int, noun: str) -> list[str]:
 def _version(change: DatasetChange) -> Iterator[str]:
     if change.bytes_before != change.bytes_after:
         yield f"size {size(change.bytes_before)} → {size(change.bytes_after)}"
-    if change.words:
-        yield f"words: {', '.join(change.words)}"
+    if change.metadata_changes:
+        yield f"words: {', '.join(change.metadata_changes)}"
     if change.required_bump and change.required_bump.bump and change.old and change.new:
         yield _bump(change, change.old.bumped(change.required_bump.bump))
 

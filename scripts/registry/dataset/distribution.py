@@ -36,7 +36,7 @@ _SPANS = ((5 * 365, "1y", "%Y"), (90, "1mo", "%Y-%m"), (3, "1d", "%Y-%m-%d"))
 _HOURS = (0, "1h", "%Y-%m-%d %H h")
 
 
-def sentence(found: Concentration) -> str:
+def describe(found: Concentration) -> str:
     """`94% of the removed images are camera=XT-3, 5.1 times their share`."""
     share = "over 99%" if 0.995 <= found.share < 1 else f"{found.share:.0%}"
     times = f"{found.times:.1f} times their share" if math.isfinite(found.times) else "which none was before"
@@ -152,7 +152,7 @@ def _number(value: float) -> str:
 # --- concentrations ---------------------------------------------------------------------------------------------------
 
 
-def find(kind: str, items: DataFrame, changed: Series) -> tuple[Concentration, ...]:
+def find_concentrations(kind: str, items: DataFrame, changed: Series) -> tuple[Concentration, ...]:
     """The values that are much more frequent among the `changed` uuids than among all `items`, most telling first.
 
     `items` comes from `as_values` and holds the changed ones too. What tells most is the value with the largest G of
@@ -197,7 +197,7 @@ def _best(found: Sequence[tuple[float, str, str, int, float, float]]) -> Iterato
 # --- shifts -----------------------------------------------------------------------------------------------------------
 
 
-def shifts(before: DataFrame, after: DataFrame) -> tuple[Shift, ...]:
+def find_shifts(before: DataFrame, after: DataFrame) -> tuple[Shift, ...]:
     """The columns whose distribution moved most, furthest first; both frames come from `as_values`.
 
     A column of texts that hardly ever repeat (names, notes) is no distribution, and left out.

@@ -179,7 +179,7 @@ def _judge_values(table: Table, frame: pl.DataFrame, head: str, column: Column) 
         first = table.rows.filter(pl.col(ROW).is_in(wrong[:SHOWN])).select(ROW, head).collect()
         shown = [f"row {row:,}: {_shown(text)}" for row, text in first.sort(ROW).rows()]
         yield _listed(
-            f"{column.name}: {_count(len(wrong), 'value')} not {column_types.WANTED[column.type]}", shown, len(wrong)
+            f"{column.name}: {_count(len(wrong), 'value')} not {column_types.EXPECTED[column.type]}", shown, len(wrong)
         )
     empty = () if column.nullable else frame.filter(is_null & ~is_wrong)[ROW].to_list()
     if empty:

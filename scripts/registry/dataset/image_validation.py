@@ -23,7 +23,7 @@ _SIGNATURES = (
 _TYPES = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "webp": "WebP"}
 
 
-def judge(key: str, data: bytes) -> str | None:
+def find_fault(key: str, data: bytes) -> str | None:
     """What is wrong with the image under `key`, or None.
 
     A PNG that is called `.jpg` is wrong: browsers, object stores and decoders of one format go by the name. All pixels

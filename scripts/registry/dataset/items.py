@@ -15,15 +15,15 @@ from registry.core.values import Counts, Diff
 class Items:
     """A version's items: columns uuid, split, label, md5; `tables` has the md5 of each split's `metadata.csv`.
 
-    `strays` are the files that are neither.
+    `unexpected_files` are the files that are neither.
     """
 
     frame: DataFrame
     tables: Mapping[str, str]
-    strays: tuple[str, ...]
+    unexpected_files: tuple[str, ...]
 
 
-def read(files: DataFrame) -> Items:
+def parse(files: DataFrame) -> Items:
     """The items of a `.dir` object's files (columns md5, relpath: what `dir_listing.read` gives)."""
     parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
     named = files.select("md5", "relpath", parts)
@@ -32,8 +32,8 @@ def read(files: DataFrame) -> Items:
     split = col("relpath").str.extract(item_paths.METADATA_PATH).alias("split")
     rest = named.filter(~is_item).select("md5", "relpath", split)
     tables = rest.filter(col("split").is_not_null()).sort("split")
-    strays = rest.filter(col("split").is_null()).sort("relpath")
-    return Items(frame, dict(tables.select("split", "md5").iter_rows()), tuple(strays["relpath"]))
+    unexpected_files = rest.filter(col("split").is_null()).sort("relpath")
+    return Items(frame, dict(tables.select("split", "md5").iter_rows()), tuple(unexpected_files["relpath"]))
 
 
 def count(frame: DataFrame, split: str = "split", label: str = "label") -> Counts:
@@ -45,7 +45,7 @@ def count(frame: DataFrame, split: str = "split", label: str = "label") -> Count
     return counts
 
 
-def repeated(items: Items) -> DataFrame:
+def find_repeated(items: Items) -> DataFrame:
     """The rows of every uuid that stands more than once, sorted by uuid: an item in two splits or under two labels."""
     return items.frame.filter(col("uuid").is_duplicated()).sort("uuid", "split", "label")
 

@@ -11,7 +11,7 @@ from polars import DataFrame, Series, col
 from registry.core.artifact_files import Reader
 from registry.core.values import Diff
 from registry.dataset import contact_sheets, perceptual_hash
-from registry.dataset.changes import Twins
+from registry.dataset.changes import DuplicatePair
 from registry.dataset.items import Items
 from registry.errors import StorageFailed
 
@@ -22,7 +22,7 @@ LANES = 16  # threads: decoding keeps the processors busy, and a bucket answers 
 # --- twins ------------------------------------------------------------------------------------------------------------
 
 
-def same(new: Items) -> tuple[Twins, ...]:
+def find_identical(new: Items) -> tuple[DuplicatePair, ...]:
     """The items whose bytes another item of this version has too: each with the first of them, by uuid."""
     if new.frame["md5"].n_unique() == new.frame.height:
         return ()  # nearly always, and much faster to say
@@ -32,19 +32,19 @@ def same(new: Items) -> tuple[Twins, ...]:
     return tuple(_twins(row, 0, exact=True) for row in both.sort("uuid_first", "uuid").iter_rows(named=True))
 
 
-def _twins(row: dict[str, str], distance: int, *, exact: bool) -> Twins:
+def _twins(row: dict[str, str], distance: int, *, exact: bool) -> DuplicatePair:
     sides = (row[f"{what}{end}"] for what in ("uuid", "split", "label") for end in ("_first", ""))
-    return Twins(*sides, distance=distance, exact=exact)
+    return DuplicatePair(*sides, distance=distance, exact=exact)
 
 
-def fresh(diff: Diff) -> Series:
+def new_md5s(diff: Diff) -> Series:
     """The md5s of what a change added or gave other bytes."""
     return diff.rows.filter(col("md5_new").is_not_null(), col("md5_old").ne_missing(col("md5_new")))["md5_new"]
 
 
-def alike(
+def find_near(
     md5s: Series, new: Items, read: Reader, notes: Path, progress: Callable[[int, int], None] | None = None
-) -> tuple[tuple[Twins, ...], str]:
+) -> tuple[tuple[DuplicatePair, ...], str]:
     """Which of these items look like another item of the version; and what could not be looked at, in words.
 
     Every image of the version is decoded once, what is known of it being remembered in `notes`.
@@ -54,32 +54,32 @@ def alike(
     known = _look(wanted["md5"], read, notes, progress or (lambda _images, _size: None))
     parts = known.join(wanted, on="md5").partition_by("is_fresh", as_dict=True, include_key=False)
     some, others = (parts.get((is_fresh,), known.clear()) for is_fresh in (True, False))
-    found = perceptual_hash.pairs(some, others)
+    found = perceptual_hash.find_pairs(some, others)
     unseen = wanted.join(known, on="md5", how="anti")["is_fresh"]
     return tuple(_named(found, frame)), _missed(int(unseen.sum()), int((~unseen).sum()), wanted)
 
 
 def _look(md5s: Series, read: Reader, notes: Path, progress: Callable[[int, int], None]) -> DataFrame:
     """What is known of these images: those that nobody looked at before are decoded now, where they can be read."""
-    known = perceptual_hash.recall(notes, md5s)
-    looked: dict[str, perceptual_hash.Look | None] = {}
+    known = perceptual_hash.lookup(notes, md5s)
+    looked: dict[str, perceptual_hash.Fingerprint | None] = {}
 
     def look(md5: str) -> None:
         data = read(md5)
         if data is not None:
-            looked[md5] = perceptual_hash.look(data)
+            looked[md5] = perceptual_hash.fingerprint(data)
         progress(1, len(data or b""))
 
     progress(known.height, 0)
-    with contact_sheets.quiet(), ThreadPoolExecutor(LANES) as pool:
+    with contact_sheets.without_warnings(), ThreadPoolExecutor(LANES) as pool:
         list(pool.map(look, md5s.filter(~md5s.is_in(known["md5"].implode()))))
     if looked:
         with suppress(StorageFailed):  # a cache that only reads: the next run takes as long as this one
-            perceptual_hash.note(notes, perceptual_hash.table(looked))
-    return pl.concat([known, perceptual_hash.table(looked)])
+            perceptual_hash.record(notes, perceptual_hash.to_frame(looked))
+    return pl.concat([known, perceptual_hash.to_frame(looked)])
 
 
-def _named(found: DataFrame, frame: DataFrame) -> Iterator[Twins]:
+def _named(found: DataFrame, frame: DataFrame) -> Iterator[DuplicatePair]:
     both = found.join(frame, left_on="first", right_on="md5", maintain_order="left").join(
         frame, left_on="second", right_on="md5", suffix="_first", maintain_order="left"
     )
@@ -95,7 +95,7 @@ def _missed(fresh: int, others: int, wanted: DataFrame) -> str:
     return f"whether new images look like others: {' and '.join(parts)} could not be read" if parts else ""
 
 
-def order(twins: Iterable[Twins]) -> tuple[tuple[Twins, ...], int]:
+def rank(twins: Iterable[DuplicatePair]) -> tuple[tuple[DuplicatePair, ...], int]:
     """The MOST_TWINS pairs that matter most (same bytes, then in two splits, then nearest), and how many more."""
     ranked = sorted(twins, key=lambda one: (not one.exact, one.first_split == one.second_split, one.distance))
     return tuple(ranked[:MOST_TWINS]), max(0, len(ranked) - MOST_TWINS)

@@ -29,10 +29,10 @@ _BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))  # start, bits: of fi
 _SLICE = 16  # hashes that are looked for at a time, so that the candidates fit into memory
 _MOST = 10_000  # near pairs whose grey pictures are compared, nearest first: 60 µs each
 
-Look = tuple[int, bytes]
+Fingerprint = tuple[int, bytes]
 
 
-def look(data: bytes) -> Look | None:
+def fingerprint(data: bytes) -> Fingerprint | None:
     """The hash and the grey picture of an image's bytes; None where it cannot be decoded, or shows too little."""
     try:
         with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
@@ -61,7 +61,7 @@ def _differences(grey: bytes) -> int:
 # --- pairs ------------------------------------------------------------------------------------------------------------
 
 
-def pairs(some: DataFrame, others: DataFrame) -> DataFrame:
+def find_pairs(some: DataFrame, others: DataFrame) -> DataFrame:
     """The pairs of `some` with each other, and with `others`, that look the same: columns first, second, distance.
 
     Both frames have the columns of FORM, each md5 once and in one of them only. Nearest first. Four differing
@@ -98,12 +98,12 @@ def _agree(first: bytes, second: bytes) -> bool:
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def recall(path: Path, md5s: Series) -> DataFrame:
+def lookup(path: Path, md5s: Series) -> DataFrame:
     """What is known of those of `md5s` that were looked at before: the columns of FORM."""
     return _read(path).filter(col("md5").is_in(md5s.implode()))
 
 
-def note(path: Path, looks: DataFrame) -> None:
+def record(path: Path, looks: DataFrame) -> None:
     """Remember looks (the columns of FORM). Losing the file costs time alone. Raises StorageFailed."""
     out = BytesIO()
     both = pl.concat([looks, _read(path)]).unique("md5", keep="first", maintain_order=True)
@@ -111,7 +111,7 @@ def note(path: Path, looks: DataFrame) -> None:
     write_atomically(path, out.getvalue())
 
 
-def table(looks: dict[str, Look | None]) -> DataFrame:
+def to_frame(looks: dict[str, Fingerprint | None]) -> DataFrame:
     """What `look` says of the image under each md5, in the columns of FORM."""
     rows = [(md5, *(found or (None, None))) for md5, found in looks.items()]
     return DataFrame(rows, FORM, orient="row")

@@ -13,7 +13,7 @@ from registry.errors import InvalidDocument
 KEY = "selection"
 
 
-def question_hash(manifest: DatasetManifest, query: Mapping[str, object] | None) -> str:
+def query_hash(manifest: DatasetManifest, query: Mapping[str, object] | None) -> str:
     """The SHA-256 of what is asked for: the manifest's source and columns, and for a Look the query that it had.
 
     `query` is what Looker was asked (`Selection.query`); a query that stands in the manifest is hashed from there.

@@ -100,7 +100,7 @@ def _origin(manifest: DatasetManifest, frame: pl.DataFrame, name: str, answer: "
     return Selection(
         rows=len(frame),
         rows_hash=exports.rows_hash(frame),
-        query_hash=provenance.question_hash(manifest, query),
+        query_hash=provenance.query_hash(manifest, query),
         origin=name,
         selected_at=datetime.now(UTC).replace(microsecond=0),
         share_url=answer.share_url if answer else None,

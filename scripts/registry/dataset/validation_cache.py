@@ -25,13 +25,13 @@ _FORM = {
 }
 
 
-def recall(path: Path, lake: str, objects: pl.DataFrame) -> pl.DataFrame:
+def lookup(path: Path, lake: str, objects: pl.DataFrame) -> pl.DataFrame:
     """`objects` (rows of `Store.look`) with the column md5: null where nothing is known of just this object."""
     notes = _read(path).filter(pl.col("lake") == lake)
     return objects.join(notes.select(*IDENTITY, "md5"), on=IDENTITY, how="left", maintain_order="left")
 
 
-def note(path: Path, lake: str, images: pl.DataFrame, read_from: datetime) -> None:
+def record(path: Path, lake: str, images: pl.DataFrame, read_from: datetime) -> None:
     """Remember sound images (the columns of IDENTITY and md5) that were read after `read_from`. Raises StorageFailed.
 
     Objects that were changed just before are left out: the next change might leave the same time behind.
@@ -53,13 +53,13 @@ def _read(path: Path) -> pl.DataFrame:
     return notes if notes.schema == _FORM else pl.DataFrame(schema=_FORM)
 
 
-def proven(path: Path) -> pl.Series:
+def validated_md5s(path: Path) -> pl.Series:
     """The MD5s of all images that were found sound, wherever they lay."""
     return _read(path)["md5"].drop_nulls().unique()
 
 
-def note_objects(path: Path, md5s: list[str]) -> None:
+def record_objects(path: Path, md5s: list[str]) -> None:
     """Remember sound images that were read as objects, under their own MD5, in any store. Raises StorageFailed."""
     old = datetime.fromtimestamp(0, UTC)  # an object's bytes never change
     frame = pl.DataFrame({"key": md5s, "size": 0, "etag": "", "modified": old, "md5": md5s})
-    note(path, "objects", frame, datetime.now(UTC))
+    record(path, "objects", frame, datetime.now(UTC))

@@ -108,6 +108,6 @@ class ModelChange:
     calibration: "DataFrame | None" = None
     curves: "DataFrame | None" = None
     sheets: tuple[Sheet, ...] = ()
-    words: tuple[str, ...] = ()
+    metadata_changes: tuple[str, ...] = ()
     relabelled: int = 0
     unknown: str = ""

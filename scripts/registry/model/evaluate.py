@@ -12,7 +12,7 @@ from registry.core.tree import DictTree, Tree
 from registry.core.values import ArtifactId, Gate, Kind
 from registry.dataset import contact_sheets
 from registry.dataset.changes import Sheet
-from registry.dataset.contact_sheets import Picture
+from registry.dataset.contact_sheets import CaptionedImage
 from registry.errors import RegistryError
 from registry.model import evaluation_run, gates, metrics, predictions
 from registry.model.changes import Cell, GateResult, ModelChange, Paired
@@ -166,7 +166,7 @@ def _compared(plan: Plan, found: _Found, read: Reader) -> ModelChange:
         params=metrics.params(_recipe(old), _recipe(new)) if old and new else (),
         cells=tuple(_cells(plan, found)),
         curves=metrics.curves({side.which: side.files for side in (old, new) if side}, plan.artifact),
-        words=tuple(_words(old, new)) if old and new else (),
+        metadata_changes=tuple(_words(old, new)) if old and new else (),
     )
     change = _with_images(change, plan, found, read)
     return replace(change, unknown="; ".join(dict.fromkeys(found.unknown)))
@@ -258,14 +258,14 @@ def _sheets(flips: DataFrame, read: Reader) -> Iterator[Sheet]:
     for kind, title in titles.items():
         rows = flips.filter(col("kind") == kind)
         if rows.height:
-            pictures = [_picture(row) for row in contact_sheets.choose(rows).iter_rows(named=True)]
-            yield contact_sheets.draw(kind, title, pictures, rows.height, read)
+            pictures = [_picture(row) for row in contact_sheets.sample(rows).iter_rows(named=True)]
+            yield contact_sheets.render(kind, title, pictures, rows.height, read)
 
 
-def _picture(row: Mapping[str, object]) -> Picture:
+def _picture(row: Mapping[str, object]) -> CaptionedImage:
     scores = [f"{score:.2f}" for score in (row["base_score"], row["new_score"]) if score is not None]
     note = f"is {row['label']}" + (f"; sure {' then '.join(scores)}" if scores else "")
-    return Picture(row["md5"], (row["base"], row["new"]), note)
+    return CaptionedImage(row["md5"], (row["base"], row["new"]), note)
 
 
 # --- gates ------------------------------------------------------------------------------------------------------------

@@ -89,12 +89,12 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
         raise NotFound(f"its dvc.lock does not name {path}")
     listed = dir_listing.read(require_object(read, output.md5, path), output.md5)
     listed = listed.filter(col("relpath").str.starts_with("test/"))
-    found = items.read(listed)
+    found = items.parse(listed)
     named = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("label", "uuid")
     frame = found.frame.join(listed.select("relpath", named), on=("label", "uuid"))
     if frame.is_empty():
         raise NotFound(f"{path}/test has no images")
-    if twice := items.repeated(found)["uuid"].to_list():
+    if twice := items.find_repeated(found)["uuid"].to_list():
         raise Refused(f"{path}/test has images twice, such as {twice[0]}", fix="registry check")
     return TestSet(output, frame.select("uuid", "label", "md5", "relpath").sort("uuid"), found.tables.get("test"))
 

@@ -154,7 +154,7 @@ def _odd(out: Output, found: "polars.DataFrame") -> str:
     from registry.dataset import items
 
     names = found.filter(~pl.col("is_dir")).select("md5", relpath=pl.col("path").str.strip_prefix(f"{out.path}/"))
-    strays = items.read(names).strays
+    strays = items.parse(names).unexpected_files
     return f"{out.path}: its list has {strays[0]!r}, neither an image of a class nor a table" if strays else ""
 
 

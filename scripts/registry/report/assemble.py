@@ -96,11 +96,11 @@ def _of_change(datasets: Sequence[DatasetChange], models: Sequence[ModelChange])
 
 def _twins(change: DatasetChange) -> Iterator[Finding]:
     path = f"{change.id}/prepared.dvc"
-    leaks = [one for one in change.twins if one.first_split != one.second_split]
+    leaks = [one for one in change.duplicates if one.first_split != one.second_split]
     for found, what in (
         ([one for one in leaks if one.exact], "with the same bytes lie in different splits"),
         ([one for one in leaks if not one.exact], "that look the same lie in different splits"),
-        ([one for one in change.twins if one not in leaks], "are or look the same"),
+        ([one for one in change.duplicates if one not in leaks], "are or look the same"),
     ):
         if found:
             fix = "look at the pairs in the report; set split.group_by, or exclude one of each"

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from registry.core.values import Bump, Counts
-from registry.dataset.changes import DatasetChange, Question, Sheet, Twins
-from registry.dataset.distribution import sentence as concentrated
+from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange, Sheet
+from registry.dataset.distribution import describe as describe_concentration
 from registry.report import charts, summary, wording
 from registry.report.blocks import Block, Bullets, Code, Detail, Line, Lines, Para, Picture, Section, Strong, Table
 
 QUESTIONS = {
-    Question.FIRST: "The first selection.",
-    Question.SAME: "The question and its answer are the same.",
-    Question.ANSWER: "The question is the same; its answer has other rows.",
-    Question.CHANGED: "The question changed.",
+    QueryChange.FIRST: "The first selection.",
+    QueryChange.UNCHANGED: "The question and its answer are the same.",
+    QueryChange.RESULT: "The question is the same; its answer has other rows.",
+    QueryChange.QUERY: "The question changed.",
 }
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
 WIDEST = 8  # columns of a transition matrix; more are listed
@@ -28,16 +28,16 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
     if change.unknown:
         yield Para((Strong("Not known:"), f" {change.unknown}"))
     if change.new is not None:
-        yield Para((f"{QUESTIONS[change.question]} ", *_version(change)))
-    if change.question is Question.CHANGED and any(change.queries):
+        yield Para((f"{QUESTIONS[change.query_change]} ", *_version(change)))
+    if change.query_change is QueryChange.QUERY and any(change.queries):
         yield from _queries(change)
     if change.concentrations:
-        yield Bullets(tuple((concentrated(one),) for one in change.concentrations))
+        yield Bullets(tuple((describe_concentration(one),) for one in change.concentrations))
     if _has_items(change):
         yield _by_split(change)
     yield from (_sheet(change, sheet) for sheet in change.sheets)
-    if change.unsought:
-        yield Para(("Near-duplicates were not sought ", change.unsought, "."))
+    if change.search_skipped:
+        yield Para(("Near-duplicates were not sought ", change.search_skipped, "."))
     yield from _details(change)
 
 
@@ -99,13 +99,13 @@ def _details(change: DatasetChange) -> Iterator[Detail]:
         yield Detail("counts", "Counts by split and class", (_by_class(change),))
     if change.transitions is not None and change.transitions.height:
         yield Detail("transitions", "Labels and splits, old and new", tuple(_transitions(change)))
-    if change.twins:
-        named = f"{wording.many(len(change.twins), 'pair')} of images that are or look the same"
-        yield Detail("twins", named, (_twins(change.twins),))
+    if change.duplicates:
+        named = f"{wording.many(len(change.duplicates), 'pair')} of images that are or look the same"
+        yield Detail("twins", named, (_twins(change.duplicates),))
     if change.shifts:
         yield Detail("columns", "Columns whose distribution moved", tuple(_shifts(change, start)))
-    if change.words:
-        yield Detail("words", "Words that changed", (Bullets(tuple((Code(key),) for key in change.words)),))
+    if change.metadata_changes:
+        yield Detail("words", "Words that changed", (Bullets(tuple((Code(key),) for key in change.metadata_changes)),))
 
 
 def _by_class(change: DatasetChange) -> Table:
@@ -149,7 +149,7 @@ def _shifts(change: DatasetChange, start: str) -> Iterator[Block]:
         yield Picture(f"{start}-column-{place}", alt, charts.shift(shift.table))
 
 
-def _twins(twins: tuple[Twins, ...]) -> Table:
+def _twins(twins: tuple[DuplicatePair, ...]) -> Table:
     rows = tuple(
         (
             (Code(one.first), f" {one.first_split}/{one.first_label}"),

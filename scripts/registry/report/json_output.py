@@ -60,7 +60,7 @@ def _dataset(change: DatasetChange) -> dict[str, Any]:
     kinds = ("before", "after", "added", "removed", "relabelled", "moved", "changed")
     return {
         **_head(change),
-        "question": change.question.value,
+        "query_change": change.query_change.value,
         "queries": list(change.queries),
         "counts": {kind: _plain(getattr(diff, kind)) for kind in kinds} if diff else None,
         "tables": diff.tables if diff else None,
@@ -77,7 +77,7 @@ def _model(change: ModelChange) -> dict[str, Any]:
 
 def _rest(change: DatasetChange | ModelChange) -> list[str]:
     """The fields whose JSON is just what they hold."""
-    own = {"id", "title", "old", "new", "question", "queries", "diff", "required_bump", "gates"}
+    own = {"id", "title", "old", "new", "query_change", "queries", "diff", "required_bump", "gates"}
     return [field.name for field in fields(change) if field.name not in own]
 
 

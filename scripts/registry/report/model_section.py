@@ -110,8 +110,8 @@ def _details(change: ModelChange) -> Iterator[Detail]:
     yield from _charts(change)
     if change.flips is not None and change.flips.height:
         yield Detail("flips", "Images that changed side", (_flips(change),))
-    if change.words:
-        yield Detail("words", "Words that changed", (Bullets(tuple((Code(key),) for key in change.words)),))
+    if change.metadata_changes:
+        yield Detail("words", "Words that changed", (Bullets(tuple((Code(key),) for key in change.metadata_changes)),))
 
 
 def _param(text: str | None) -> str | Code:

@@ -34,7 +34,11 @@ def dataset(change: DatasetChange) -> str:
         return "keeps its images, and changes columns of its metadata"
     if change.unknown:
         return "changes, but its images could not be compared"
-    return f"changes in words only ({wording.listed(list(change.words))})" if change.words else "keeps its images"
+    return (
+        f"changes in words only ({wording.listed(list(change.metadata_changes))})"
+        if change.metadata_changes
+        else "keeps its images"
+    )
 
 
 def _items(change: DatasetChange) -> list[str]:
@@ -63,7 +67,11 @@ def model(change: ModelChange) -> str:
         return "was trained again, and could not be compared with the base"
     if change.unknown:
         return "changes, and could not be compared with the base"
-    return f"changes in words only ({wording.listed(list(change.words))})" if change.words else "keeps its weights"
+    return (
+        f"changes in words only ({wording.listed(list(change.metadata_changes))})"
+        if change.metadata_changes
+        else "keeps its weights"
+    )
 
 
 def _counted(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> str:

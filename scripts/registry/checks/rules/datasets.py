@@ -80,7 +80,7 @@ def _listed(subject: Subject, build: Build, splits: set[str]) -> Iterator[Findin
     from registry.dataset import items
 
     part, fix = subject.pointers[PREPARED], f"registry build {subject.id}"
-    if strays := subject.items.strays:
+    if strays := subject.items.unexpected_files:
         what = "a file that is" if len(strays) == 1 else f"{len(strays):,} files that are"
         yield wrong(f"prepared has {what} neither an image of a class nor a table: {some(strays)}", part.path, fix=fix)
     if items.count(subject.items.frame) != _without_zeros(build.counts):
@@ -147,7 +147,7 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
         return
     from registry.dataset import items
 
-    twice = items.repeated(part)
+    twice = items.find_repeated(part)
     if twice.height:
         uuid = twice["uuid"][0]
         places = " and ".join(

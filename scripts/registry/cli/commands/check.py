@@ -104,10 +104,10 @@ def with_images(space: Workspace, known: Facts) -> Facts:
     from registry.dataset import validation_cache
 
     notes, read = space.root / validation_cache.PATH, reader(space)
-    unseen = collect_images.list_unseen(known, read, validation_cache.proven(notes))
+    unseen = collect_images.list_unseen(known, read, validation_cache.validated_md5s(notes))
     with bar("looking at images", unseen.images.height) as progress:
         looked, sound = collect_images.look(unseen, read, progress)
-    validation_cache.note_objects(notes, sound)
+    validation_cache.record_objects(notes, sound)
     return looked
 
 

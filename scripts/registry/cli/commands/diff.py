@@ -9,7 +9,7 @@ from registry.cli.workspace import Workspace, here, warn
 
 if TYPE_CHECKING:
     from registry.core.tree import Tree
-    from registry.dataset.diff import Objects
+    from registry.dataset.diff import DiffOptions
 
 
 @click.command()
@@ -79,15 +79,15 @@ def _write(name: str, drawn: tuple, folder: Path) -> None:
         click.echo(f"wrote {path}", err=True)
 
 
-def objects(space: Workspace, *, sheets: bool, near: bool) -> "Objects":
+def objects(space: Workspace, *, sheets: bool, near: bool) -> "DiffOptions":
     """How objects of this registry are read: from DVC's caches, then staging and production.
 
     `near`: near-duplicates are sought in what is no larger than the settings say.
     """
     from registry.dataset import perceptual_hash
-    from registry.dataset.diff import Objects
+    from registry.dataset.diff import DiffOptions
     from registry.integrations import dvc
     from registry.storage.stores import Stores
 
     read, notes = Stores(space.root, space.settings, warn).reader, dvc.cache_dir(space.root) / perceptual_hash.PATH
-    return Objects(read, notes, sheets, space.settings.near_duplicates if near else None)
+    return DiffOptions(read, notes, sheets, space.settings.near_duplicates if near else None)
