@@ -281,7 +281,7 @@ def repo(registry_repo: Path) -> Path:
     memory_registries.put_on_disk(memory_registries.sound(), registry_repo)
     repositories.commit(registry_repo, "sound")
     for tag in (f"{PETS}@v1.0.0", f"{MODEL}@v1.0.0"):
-        git.make_tag(registry_repo, tag, "HEAD", tag)
+        git.create_tag(registry_repo, tag, "HEAD", tag)
     return registry_repo
 
 

@@ -29,7 +29,7 @@ def show(registry_repo: Path) -> Callable[[], dict[str, str]]:
 def test_annotated_tags_are_versions_and_lightweight_ones_are_not(
     registry_repo: Path, show: Callable[[], dict[str, str]]
 ) -> None:
-    git.make_tag(registry_repo, "datasets/pets@v1.0.0", "HEAD", "Pets")
+    git.create_tag(registry_repo, "datasets/pets@v1.0.0", "HEAD", "Pets")
     repositories.git_in(registry_repo, "tag", "datasets/pets@v2.0.0")
     repositories.git_in(registry_repo, "tag", "models/pets@v1.0.0")
     assert show() == {"datasets/pets": "v1.0.0"}
@@ -42,7 +42,7 @@ def test_the_latest_version_is_the_highest_and_the_v_is_mandatory(
 ) -> None:
     for name in ("models/pets@v1.9.0", "models/pets@v1.10.0", "models/pets@2.0.0"):
         repositories.commit(registry_repo, name)
-        git.make_tag(registry_repo, name, "HEAD", "Pets")
+        git.create_tag(registry_repo, name, "HEAD", "Pets")
     assert show() == {"models/pets": "v1.10.0"}
     assert [str(tag) for tag in names.find_tags(git.tag_names(registry_repo))] == [
         "models/pets@v1.9.0",

@@ -1,4 +1,4 @@
-"""Git by the real Git: trees that agree with each other, and questions with hostile file names."""
+"""Against the real Git: trees that agree with each other, and queries with hostile file names."""
 
 import os
 import subprocess
@@ -165,7 +165,6 @@ def test_a_conflict_is_refused_by_its_name(repo: Path) -> None:
 
 
 def test_a_repository_without_a_commit(repo: Path) -> None:
-    assert not git.has_commit(repo)
     assert git_trees.Index(repo).list() == ()
     assert git_trees.WorkTree(repo).list() == ()
     put(repo, a="x")
@@ -187,7 +186,7 @@ def test_a_submodule_is_an_empty_entry_that_cannot_be_read(repo: Path, tmp_path:
             tree.read("sub")
 
 
-# --- questions --------------------------------------------------------------------------------------------------------
+# --- queries ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_root_is_found_from_below_and_missed_outside(repo: Path, tmp_path: Path) -> None:
@@ -199,10 +198,10 @@ def test_the_root_is_found_from_below_and_missed_outside(repo: Path, tmp_path: P
 
 def test_a_revision_that_does_not_exist_or_looks_like_an_option(repo: Path) -> None:
     first = commit(repo)
-    assert git.resolve(repo, "HEAD") == first
+    assert git.resolve_commit(repo, "HEAD") == first
     for name in ("nope", "--all", "-h", "", "HEAD~1", "HEAD:a", "HEAD\nx"):
         with pytest.raises(NotFound, match="is not a revision"):
-            git.resolve(repo, name)
+            git.resolve_commit(repo, name)
 
 
 def test_only_annotated_tags_count_and_each_leads_to_its_commit(repo: Path) -> None:
@@ -211,7 +210,7 @@ def test_only_annotated_tags_count_and_each_leads_to_its_commit(repo: Path) -> N
     run(repo, "tag", "--annotate", "--message", "x", "datasets/pets@v1.0.0")
     commit(repo)
     assert git.tag_names(repo) == ("datasets/pets@v1.0.0",)
-    assert git.resolve(repo, "datasets/pets@v1.0.0") == first
+    assert git.resolve_commit(repo, "datasets/pets@v1.0.0") == first
 
 
 def test_what_changed_since_a_revision(repo: Path) -> None:
@@ -224,12 +223,6 @@ def test_what_changed_since_a_revision(repo: Path) -> None:
     second = commit(repo)
     assert git.changed_paths(repo, first, second) == ("changed", "deleted", "moved", "new\nline", "there")
     assert git.changed_paths(repo, second) == ()
-
-
-def test_the_commits_between_are_the_new_ones_oldest_first(repo: Path) -> None:
-    commits = [commit(repo, str(number)) for number in range(4)]
-    assert git.commits_between(repo, commits[3], [commits[1]]) == (commits[2], commits[3])
-    assert git.commits_between(repo, commits[0], [commits[3]]) == ()
 
 
 def test_histories_without_a_common_start(repo: Path) -> None:
@@ -283,13 +276,13 @@ def test_a_shallow_clone_knows_that_it_is_one(repo: Path, tmp_path: Path) -> Non
     with git_trees.History(tmp_path / "shallow") as history:
         assert not history.is_complete
     with pytest.raises(NotFound) as caught:
-        git.resolve(tmp_path / "shallow", "HEAD~1")
+        git.resolve_commit(tmp_path / "shallow", "HEAD~1")
     assert "git fetch --unshallow" in caught.value.fix
 
 
 def test_a_tag_is_never_moved(repo: Path) -> None:
     first = commit(repo)
-    git.make_tag(repo, "datasets/pets@v1.0.0", first, "one")
+    git.create_tag(repo, "datasets/pets@v1.0.0", first, "one")
     with pytest.raises(ToolFailed, match="already exists"):
-        git.make_tag(repo, "datasets/pets@v1.0.0", commit(repo), "two")
-    assert git.resolve(repo, "datasets/pets@v1.0.0") == first
+        git.create_tag(repo, "datasets/pets@v1.0.0", commit(repo), "two")
+    assert git.resolve_commit(repo, "datasets/pets@v1.0.0") == first

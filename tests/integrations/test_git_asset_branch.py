@@ -26,7 +26,7 @@ def origin_tip(root: Path) -> str:
 
 def test_files_lie_in_a_commit_that_the_branch_reaches_and_nothing_else_is_touched(clone: Path) -> None:
     before = git_in(clone, "status", "--porcelain"), git_in(clone, "rev-parse", "HEAD")
-    commit = git_asset_branch.put(clone, "reports", {"a.png": b"\x89PNG a", "b.webp": b"RIFF"}, "models/pets")
+    commit = git_asset_branch.publish_files(clone, "reports", {"a.png": b"\x89PNG a", "b.webp": b"RIFF"}, "models/pets")
     assert (git_in(clone, "status", "--porcelain"), git_in(clone, "rev-parse", "HEAD")) == before
     assert git_in(clone, "branch", "--list").split() == ["*", "main"]
     origin = clone.parent / "origin.git"
@@ -37,16 +37,17 @@ def test_files_lie_in_a_commit_that_the_branch_reaches_and_nothing_else_is_touch
 
 
 def test_the_same_files_are_the_same_commit_and_move_nothing(clone: Path) -> None:
-    first = git_asset_branch.put(clone, "reports", {"a.png": b"a"}, "one")
+    first = git_asset_branch.publish_files(clone, "reports", {"a.png": b"a"}, "one")
     tip = origin_tip(clone)
-    assert git_asset_branch.put(clone, "reports", {"a.png": b"a"}, "one") == first
+    assert git_asset_branch.publish_files(clone, "reports", {"a.png": b"a"}, "one") == first
     assert origin_tip(clone) == tip
 
 
 def test_the_oldest_fall_off_and_are_really_freed(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git_asset_branch, "KEEP", 2)
+    monkeypatch.setattr(git_asset_branch, "MAX_COMMITS", 2)
     commits = [
-        git_asset_branch.put(clone, "reports", {"a.png": f"picture {number}".encode()}, "x") for number in range(3)
+        git_asset_branch.publish_files(clone, "reports", {"a.png": f"picture {number}".encode()}, "x")
+        for number in range(3)
     ]
     origin = clone.parent / "origin.git"
     assert git_in(origin, "rev-list", "--no-walk", "--parents", "reports").split()[1:] == commits[:0:-1]
@@ -61,16 +62,16 @@ def test_a_push_that_lost_a_race_is_made_again_and_keeps_the_winner(
 ) -> None:
     git_in(tmp_path, "clone", "--quiet", str(clone.parent / "origin.git"), "other")
     raced = []
-    kept = git_asset_branch._kept
+    kept = git_asset_branch._kept_commits
 
     def slow(root: Path, tip: str, remote: str) -> tuple[str, ...]:
         if not raced:
             raced.append("winner")
-            raced.append(git_asset_branch.put(tmp_path / "other", "reports", {"b.png": b"the winner's"}, "b"))
+            raced.append(git_asset_branch.publish_files(tmp_path / "other", "reports", {"b.png": b"the winner's"}, "b"))
         return kept(root, tip, remote)
 
-    monkeypatch.setattr(git_asset_branch, "_kept", slow)
-    loser = git_asset_branch.put(clone, "reports", {"a.png": b"the loser's"}, "a")
+    monkeypatch.setattr(git_asset_branch, "_kept_commits", slow)
+    loser = git_asset_branch.publish_files(clone, "reports", {"a.png": b"the loser's"}, "a")
     parents = git_in(clone.parent / "origin.git", "rev-list", "--no-walk", "--parents", "reports").split()[1:]
     assert parents == [loser, raced[1]]
 
@@ -80,4 +81,4 @@ def test_a_remote_that_refuses_is_an_error_at_once(clone: Path) -> None:
     hook.write_text("#!/bin/sh\necho no reports here >&2\nexit 1\n")
     hook.chmod(0o755)
     with pytest.raises(ToolFailed, match="no reports here"):
-        git_asset_branch.put(clone, "reports", {"a.png": b"a"}, "a")
+        git_asset_branch.publish_files(clone, "reports", {"a.png": b"a"}, "a")

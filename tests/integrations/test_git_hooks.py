@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from registry.integrations import git, git_hooks
+from registry.integrations.git_hooks import HeadChange
 from support import repositories
 
 PROJECT = Path(__file__).parents[2]
@@ -206,12 +207,14 @@ def test_a_checkout_that_changes_no_pointer_links_nothing(two_versions: Path) ->
 
 
 def test_what_post_checkout_is_told() -> None:
-    assert git_hooks.checked_out({}, ("a", "b", "1")) == ("a", "b")
-    assert git_hooks.checked_out({}, ("a", "b", "0")) is None
-    environ = {"PRE_COMMIT": "1", "PRE_COMMIT_FROM_REF": git.NO_COMMIT, "PRE_COMMIT_TO_REF": "b"}
-    assert git_hooks.checked_out({**environ, "PRE_COMMIT_CHECKOUT_TYPE": "1"}, ()) == (git.NO_COMMIT, "b")
-    assert git_hooks.checked_out({**environ, "PRE_COMMIT_CHECKOUT_TYPE": "0"}, ()) is None
-    assert git_hooks.checked_out({"PRE_COMMIT": "1"}, ()) is None, "run by hand"
+    assert git_hooks.parse_post_checkout({}, ("a", "b", "1")) == HeadChange("a", "b")
+    assert git_hooks.parse_post_checkout({}, ("a", "b", "0")) is None
+    environ = {"PRE_COMMIT": "1", "PRE_COMMIT_FROM_REF": git.NULL_OID, "PRE_COMMIT_TO_REF": "b"}
+    assert git_hooks.parse_post_checkout({**environ, "PRE_COMMIT_CHECKOUT_TYPE": "1"}, ()) == HeadChange(
+        git.NULL_OID, "b"
+    )
+    assert git_hooks.parse_post_checkout({**environ, "PRE_COMMIT_CHECKOUT_TYPE": "0"}, ()) is None
+    assert git_hooks.parse_post_checkout({"PRE_COMMIT": "1"}, ()) is None, "run by hand"
 
 
 # --- for others -------------------------------------------------------------------------------------------------------

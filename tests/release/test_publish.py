@@ -189,7 +189,7 @@ def test_a_list_of_files_that_leads_out_of_its_folder(merged_model: Path, run_re
     data["outs"][0] |= {"md5": f"{repositories.md5(evil)}.dir", "size": 7}
     repositories.write(pointer, data)
     repositories.merge(merged_model, "evil")
-    assert run_registry(merged_model, "publish").refused("../../../../etc/cron.d/evil", "is no file of its folder")
+    assert run_registry(merged_model, "publish").refused("../../../../etc/cron.d/evil", "is not a file of its folder")
     assert not production(merged_model).exists()
 
 
@@ -280,7 +280,7 @@ def test_a_shallow_clone_is_refused(merged_model: Path, run_registry: Run, tmp_p
 def test_nobody_to_tag_for(merged_model: Path, run_registry: Run) -> None:
     repositories.git_in(merged_model, "config", "user.name", "")
     repositories.git_in(merged_model, "config", "user.email", "")
-    assert run_registry(merged_model, "publish").refused("Git does not know who you are", "git config user.name")
+    assert run_registry(merged_model, "publish").refused("user.name and user.email are not set", "git config user.name")
 
 
 def test_other_data_needs_another_version(released_model: Path, run_registry: Run) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from registry.integrations import git, git_hooks
+from registry.integrations.git_hooks import PushedRevisions
 from registry.sync import push
 from support import repositories
 from support.repositories import Run, staging
@@ -138,19 +139,19 @@ def history(unpushed: Path) -> tuple[Path, dict[str, str]]:
     return unpushed, commits
 
 
-def changed_in(root: Path, pushed: git_hooks.Pushed) -> list[str]:
+def changed_in(root: Path, pushed: PushedRevisions) -> list[str]:
     return [needed.commit for needed in push.needed_by_push(root, pushed)]
 
 
 def test_every_commit_that_changes_a_pointer_counts(history: tuple[Path, dict[str, str]]) -> None:
     root, commits = history
-    pushed = git_hooks.Pushed((commits["merge"],), ("--remotes=origin",))
+    pushed = PushedRevisions((commits["merge"],), ("--remotes=origin",))
     assert changed_in(root, pushed) == [commits["one"], commits["two"]]
-    assert changed_in(root, git_hooks.Pushed((commits["two"],), ("--remotes=origin", commits["one"]))) == [
+    assert changed_in(root, PushedRevisions((commits["two"],), ("--remotes=origin", commits["one"]))) == [
         commits["two"]
     ]
-    assert changed_in(root, git_hooks.Pushed((commits["words"],), ("--remotes=origin",))) == []
-    everything = changed_in(root, git_hooks.Pushed((commits["words"],), ("--remotes=elsewhere", "1" * 40)))
+    assert changed_in(root, PushedRevisions((commits["words"],), ("--remotes=origin",))) == []
+    everything = changed_in(root, PushedRevisions((commits["words"],), ("--remotes=elsewhere", "1" * 40)))
     assert len(everything) == 2, "the first push to a remote: all of history, the first commit included"
 
 
@@ -173,20 +174,22 @@ def test_only_the_artifacts_that_a_push_changes_are_its_business(
 
 def test_pre_commit_tells_which_commits() -> None:
     environ = {"PRE_COMMIT": "1", "PRE_COMMIT_REMOTE_NAME": "up", "PRE_COMMIT_LOCAL_BRANCH": "refs/heads/main"}
-    assert git_hooks.pushed(environ, (), ()) == git_hooks.Pushed(("refs/heads/main",), ("--remotes=up",))
+    assert git_hooks.parse_pre_push(environ, (), ()) == PushedRevisions(("refs/heads/main",), ("--remotes=up",))
     environ |= {"PRE_COMMIT_FROM_REF": "a" * 40, "PRE_COMMIT_TO_REF": "b" * 40}
-    assert git_hooks.pushed(environ, (), ()) == git_hooks.Pushed(("b" * 40,), ("--remotes=up", "a" * 40))
-    assert git_hooks.pushed({"PRE_COMMIT": "1"}, (), ()) == git_hooks.Pushed(("HEAD",), ("--remotes",)), "run by hand"
+    assert git_hooks.parse_pre_push(environ, (), ()) == PushedRevisions(("b" * 40,), ("--remotes=up", "a" * 40))
+    assert git_hooks.parse_pre_push({"PRE_COMMIT": "1"}, (), ()) == PushedRevisions(("HEAD",), ("--remotes",)), (
+        "run by hand"
+    )
 
 
 def test_git_itself_tells_of_every_ref() -> None:
     lines = [
         f"refs/heads/main {'b' * 40} refs/heads/main {'a' * 40}\n",
-        f"refs/heads/new {'c' * 40} refs/heads/new {git.NO_COMMIT}\n",
-        f"(delete) {git.NO_COMMIT} refs/heads/old {'d' * 40}\n",
+        f"refs/heads/new {'c' * 40} refs/heads/new {git.NULL_OID}\n",
+        f"(delete) {git.NULL_OID} refs/heads/old {'d' * 40}\n",
     ]
-    told = git_hooks.pushed({}, ("up", "git@example.com:up"), lines)
-    assert told == git_hooks.Pushed(("b" * 40, "c" * 40), ("--remotes=up", "a" * 40, "d" * 40))
+    told = git_hooks.parse_pre_push({}, ("up", "git@example.com:up"), lines)
+    assert told == PushedRevisions(("b" * 40, "c" * 40), ("--remotes=up", "a" * 40, "d" * 40))
 
 
 def test_as_a_plain_git_hook(unpushed: Path, tmp_path: Path) -> None:

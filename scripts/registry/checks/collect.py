@@ -61,7 +61,7 @@ def staged(root: Path) -> Change:
 
 def since(root: Path, revision: str) -> Change:
     """What the working tree changed since its history left `revision`'s. Raises NotFound."""
-    base = git.merge_base(root, git.resolve(root, revision), "HEAD")
+    base = git.merge_base(root, git.resolve_commit(root, revision), "HEAD")
     return Change(Scope.BASE, git_trees.WorkTree(root), frozenset(git.changed_paths(root, base)), base)
 
 

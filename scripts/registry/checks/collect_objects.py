@@ -57,9 +57,9 @@ def wanted(root: Path, tree: Tree, paths: Collection[str], before: str) -> Wante
     In a commit it is the artifacts whose pointers it changes. What several need is counted where it comes first.
     """
     found = [_wanted(tree, paths, "")]
-    for commit, changed in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
-        with git_trees.Revision(root, commit) as revision:
-            found.append(_wanted(revision, filter(inventory.is_pointer, changed), commit))
+    for change in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
+        with git_trees.Revision(root, change.commit) as revision:
+            found.append(_wanted(revision, filter(inventory.is_pointer, change.paths), change.commit))
     once: dict[tuple[str, int], Needed] = {}
     for one in (one for part in found for one in part.needed):
         once.setdefault((one.reached.output.md5, one.reached.output.size), one)

@@ -124,7 +124,7 @@ def found_registry(scene: Scene) -> None:
     scene.run(f"git init --quiet --bare --initial-branch=main {shlex.quote(str(scene.origin))}", cwd=scene.top)
     scene.run("git init --quiet --initial-branch=main")
     for key, value in (("user.name", "Ana Contributor"), ("user.email", "ana@example.com")):
-        git.ask(scene.clone, "config", key, value)
+        git.set_config(scene.clone, key, value)
     places = f"--bucket {shlex.quote(scene.bucket)} --lake {shlex.quote(scene.lake)}"
     scene.run(f"registry init --name acme-data --owner @acme/data {places}")
     scene.run("pre-commit install --allow-missing-config")

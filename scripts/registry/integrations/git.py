@@ -1,4 +1,7 @@
-"""Questions to Git, each over one plumbing command; nobody else spells git."""
+"""What Git knows and does: one short function per plumbing command.
+
+Queries are quiet. Commands that change something are printed as they run.
+"""
 
 import os
 import shutil
@@ -7,127 +10,151 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.errors import NotFound, Refused, ToolFailed
-from registry.integrations.process import run
+from registry.integrations import process
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git hash-object -t tree /dev/null
-NO_COMMIT = "0" * 40  # what hooks are given for "nothing was there"
+NULL_OID = "0" * 40  # what Git passes to hooks for a ref that does not exist
 
 
-def ask(root: Path, *args: str, stdin: bytes | None = None) -> str:
-    """One quiet plumbing command's standard output, as text; file names that are not UTF-8 survive as surrogates."""
-    return run(["git", "-C", str(root), *args], quiet=True, stdin=stdin).decode(errors="surrogateescape")
+def output(root: Path, *args: str, stdin: bytes | None = None) -> str:
+    """The standard output of a query, as text; file names that are not UTF-8 survive as surrogates."""
+    return process.run(["git", "-C", str(root), *args], quiet=True, stdin=stdin).decode(errors="surrogateescape")
 
 
-def tell(root: Path, *args: str, stdin: bytes | None = None) -> str:
-    """One command that changes something; printed as it is run."""
-    return run(["git", *args], cwd=root, stdin=stdin).decode(errors="surrogateescape")
+def run(root: Path, *args: str, stdin: bytes | None = None) -> None:
+    """Run a command that changes something; it is printed."""
+    process.run(["git", *args], cwd=root, stdin=stdin)
 
 
 def find_root(start: Path) -> Path:
-    """The top of the work tree around `start`."""
+    """The top folder of the working tree that `start` is in. Raises NotFound."""
     try:
-        return Path(ask(start, "rev-parse", "--show-toplevel").rstrip("\n"))
+        return Path(output(start, "rev-parse", "--show-toplevel").rstrip("\n"))
     except ToolFailed as error:
         raise NotFound(f"{start} is not in a Git repository", fix="cd into your registry, or `git clone` it") from error
 
 
-def resolve(root: Path, revision: str) -> str:
-    """The commit that a revision or tag names."""
+def resolve_commit(root: Path, revision: str) -> str:
+    """The commit that a revision or tag names. Raises NotFound."""
     try:
-        return ask(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+        return output(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     except ToolFailed as error:
         fix = "git fetch --tags origin" if not is_shallow(root) else "git fetch --unshallow --tags origin"
         raise NotFound(f"{revision!r} is not a revision of this repository", fix=fix) from error
 
 
-def has_commit(root: Path) -> bool:
-    """Whether HEAD is born yet."""
-    try:
-        ask(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    except ToolFailed:
-        return False
-    return True
-
-
 def is_shallow(root: Path) -> bool:
-    """Whether history was cut off by a shallow clone."""
-    return ask(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+    """Whether this is a shallow clone, whose history is cut off."""
+    return output(root, "rev-parse", "--is-shallow-repository").strip() == "true"
 
 
 def merge_base(root: Path, one: str, other: str) -> str:
-    """The best common ancestor of two revisions."""
+    """The best common ancestor of two revisions. Raises NotFound."""
     try:
-        return ask(root, "merge-base", one, other).strip()
+        return output(root, "merge-base", one, other).strip()
     except ToolFailed as error:
         raise NotFound(f"{one} and {other} have no common history", fix="git fetch --unshallow origin") from error
 
 
 def current_branch(root: Path) -> str:
     """The checked-out branch, or an empty text when HEAD is detached."""
-    return ask(root, "branch", "--show-current").strip()
+    return output(root, "branch", "--show-current").strip()
 
 
 def tag_names(root: Path) -> tuple[str, ...]:
-    """Every *annotated* tag; lightweight ones are ignored by GTO and DVC, so by us."""
-    lines = ask(root, "for-each-ref", "--format=%(objecttype) %(refname:strip=2)", "refs/tags").splitlines()
+    """The names of all annotated tags; like GTO and DVC, the registry ignores lightweight ones."""
+    lines = output(root, "for-each-ref", "--format=%(objecttype) %(refname:strip=2)", "refs/tags").splitlines()
     return tuple(name for kind, _, name in (line.partition(" ") for line in lines) if kind == "tag")
 
 
 def staged_paths(root: Path) -> tuple[str, ...]:
     """The paths that the next commit would change, deletions included."""
-    return split_records(ask(root, "diff", "--cached", "--name-only", "--no-renames", "-z"))
+    return split_records(output(root, "diff", "--cached", "--name-only", "--no-renames", "-z"))
 
 
 def changed_paths(root: Path, old: str, new: str | None = None) -> tuple[str, ...]:
     """The paths that differ between two revisions, or between one and the working tree (untracked files included)."""
-    changed = split_records(ask(root, "diff", "--name-only", "--no-renames", "-z", old, *([new] if new else [])))
-    untracked = () if new else split_records(ask(root, "ls-files", "--others", "--exclude-standard", "-z"))
+    changed = split_records(output(root, "diff", "--name-only", "--no-renames", "-z", old, *([new] if new else [])))
+    untracked = () if new else split_records(output(root, "ls-files", "--others", "--exclude-standard", "-z"))
     return tuple(sorted({*changed, *untracked}))
 
 
-def commits_between(root: Path, tip: str, known: Sequence[str]) -> tuple[str, ...]:
-    """The commits reachable from `tip` and from none of `known`, oldest first."""
-    return tuple(ask(root, "rev-list", "--reverse", tip, "--not", *known).split())
+@dataclass(frozen=True, slots=True)
+class CommitPaths:
+    """A commit, and the paths that it changes."""
+
+    commit: str
+    paths: tuple[str, ...]
 
 
 def changing_commits(
     root: Path, tips: Sequence[str], known: Sequence[str], patterns: Sequence[str]
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The commits reachable from `tips`, not from `known`, that change such files; oldest first, each with these paths.
+) -> tuple[CommitPaths, ...]:
+    """The commits reachable from `tips` and not from `known` that change files matching pathspecs, oldest first.
 
     A merge is compared with its first parent. Arguments of rev-list (`--remotes=origin`) are allowed in both.
     """
-    form = ("--format=%x01%H", "--name-only", "--no-renames", "-z")
+    fields = ("--format=%x01%H", "--name-only", "--no-renames", "-z")
     merges = ("--full-history", "--root", "--diff-merges=first-parent", "--reverse")
-    listed = ask(root, "log", *merges, *form, *tips, "--not", *known, "--", *patterns)
+    listed = output(root, "log", *merges, *fields, *tips, "--not", *known, "--", *patterns)
     rows = (commit.split("\0") for commit in listed.split("\x01")[1:])
-    return tuple((commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
+    return tuple(CommitPaths(commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
+
+
+def diff_stat(root: Path, old: str, new: str) -> tuple[str, ...]:
+    """The lines of `git diff --stat`: how many lines of each file differ between two revisions."""
+    return tuple(output(root, "diff", "--stat", old, new).splitlines())
+
+
+def set_config(root: Path, key: str, value: str) -> None:
+    """Set an option in the repository's own configuration."""
+    output(root, "config", key, value)
 
 
 def split_records(text: str) -> tuple[str, ...]:
-    """The records of an output that git ends with NUL each."""
+    """The records of an output in which Git ends each with NUL (`-z`)."""
     return tuple(name for name in text.split("\0") if name)
 
 
-# --- publishing -------------------------------------------------------------------------------------------------------
+# --- remotes and tags -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class TagRef:
-    """A tag: the commit that it leads to, and whether it is annotated (GTO and DVC ignore those that are not)."""
+    """The commit of a tag, and whether the tag is annotated (GTO and DVC ignore lightweight ones)."""
 
     commit: str
     annotated: bool
 
 
+def remotes(root: Path) -> tuple[str, ...]:
+    """The names of all remotes."""
+    return tuple(output(root, "remote").split())
+
+
+def refs(root: Path, remote: str = ".") -> dict[str, str]:
+    """The object ids of all refs of a remote, or of this repository (`.`), by full name."""
+    return dict(line.split("\t")[::-1] for line in output(root, "ls-remote", "--refs", remote).splitlines())
+
+
+def tips(root: Path, chosen: Sequence[str]) -> tuple[str, ...]:
+    """The commits of the refs that arguments of rev-list choose, such as `--branches`."""
+    return tuple(output(root, "rev-list", "--no-walk", *chosen).split())
+
+
+def remote_url(root: Path, remote: str = "origin") -> str:
+    """The URL that a remote is fetched from."""
+    return output(root, "remote", "get-url", remote).strip()
+
+
 def has_remote(root: Path, remote: str = "origin") -> bool:
     """Whether a remote of that name is configured."""
-    return remote in ask(root, "remote").split()
+    return remote in output(root, "remote").split()
 
 
 def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
     """Every tag of a remote, or of this repository (`.`), by name."""
-    lines = (line.split(None, 1) for line in ask(root, "ls-remote", "--tags", remote).splitlines())
+    lines = (line.split(None, 1) for line in output(root, "ls-remote", "--tags", remote).splitlines())
     ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}
     return {
         name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids)
@@ -137,86 +164,106 @@ def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
 
 
 def main_branch(root: Path, remote: str | None) -> str:
-    """The branch that merges go to: what the remote's HEAD names; without a remote `main`, or an older `master`."""
+    """The default branch: what the remote's HEAD names; without a remote `main`, or else `master`."""
     if not remote:
-        local = ask(root, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads/main", "refs/heads/master").split()
+        local = output(
+            root, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads/main", "refs/heads/master"
+        ).split()
         return local[0] if local else "main"
-    head = ask(root, "ls-remote", "--symref", remote, "HEAD").split()
+    head = output(root, "ls-remote", "--symref", remote, "HEAD").split()
     return head[1].removeprefix("refs/heads/") if head[:1] == ["ref:"] else "main"
 
 
 def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
-    """Bring refs of a remote here, with the tags that lead into their history; no local tag is ever moved."""
-    tell(root, "fetch", "--quiet", remote, *refs)
+    """Fetch refs of a remote, and the tags that point into their history; no local tag is ever moved."""
+    run(root, "fetch", "--quiet", remote, *refs)
 
 
 def is_ancestor(root: Path, commit: str, tip: str) -> bool:
     """Whether `commit` is `tip` or lies in its history."""
-    return not ask(root, "rev-list", "--max-count=1", commit, "--not", tip)
+    return not output(root, "rev-list", "--max-count=1", commit, "--not", tip)
 
 
 def has_object(root: Path, object_id: str) -> bool:
-    """Whether a commit or other object is here."""
-    return ask(root, "cat-file", "--batch-check", stdin=f"{object_id}\n".encode()).split()[-1] != "missing"
+    """Whether this repository has a commit or other object."""
+    return output(root, "cat-file", "--batch-check", stdin=f"{object_id}\n".encode()).split()[-1] != "missing"
 
 
 def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
     """The paths below a folder that differ from HEAD, untracked files included."""
     listed = split_records(
-        ask(root, "status", "--porcelain", "--no-renames", "-z", "--untracked-files=all", "--", folder)
+        output(root, "status", "--porcelain", "--no-renames", "-z", "--untracked-files=all", "--", folder)
     )
     return tuple(line[3:] for line in listed)
 
 
 def require_identity(root: Path) -> None:
-    """Raise Refused when Git does not know in whose name to make a tag."""
+    """Raise Refused when Git has no name and e-mail address to create a tag with."""
     try:
-        ask(root, "var", "GIT_COMMITTER_IDENT")
+        output(root, "var", "GIT_COMMITTER_IDENT")
     except ToolFailed as error:
         fix = "git config user.name YOU && git config user.email YOU@EXAMPLE.COM"
-        raise Refused("Git does not know who you are", fix=fix) from error
+        raise Refused("user.name and user.email are not set in Git's configuration", fix=fix) from error
 
 
 def worktrees(root: Path) -> tuple[Path, ...]:
-    """Every checkout that shares this repository, the main one first."""
-    lines = ask(root, "worktree", "list", "--porcelain").splitlines()
+    """The folders of all working trees of this repository, the main one first."""
+    lines = output(root, "worktree", "list", "--porcelain").splitlines()
     return tuple(Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))
 
 
-def make_tag(root: Path, name: str, commit: str, message: str) -> None:
-    """An annotated tag, never forced."""
-    tell(root, "tag", "--annotate", "--no-sign", "--file=-", "--", name, commit, stdin=message.encode())
+def create_tag(root: Path, name: str, commit: str, message: str) -> None:
+    """Create an annotated tag, never forced."""
+    run(root, "tag", "--annotate", "--no-sign", "--file=-", "--", name, commit, stdin=message.encode())
 
 
 def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:
-    """Push tags all or none, never forced."""
-    tell(root, "push", "--quiet", "--atomic", "--no-verify", remote, *(f"refs/tags/{name}" for name in names))
+    """Push tags, all or none, never forced."""
+    run(root, "push", "--quiet", "--atomic", "--no-verify", remote, *(f"refs/tags/{name}" for name in names))
 
 
-# --- a second checkout ------------------------------------------------------------------------------------------------
+def push_branch(root: Path, branch: str, commit: str, remote: str = "origin", *, options: Sequence[str] = ()) -> None:
+    """Set a branch of a remote to a commit. Raises ToolFailed for what is no fast-forward, unless options force it."""
+    run(root, "push", "--quiet", "--no-verify", *options, remote, f"{commit}:refs/heads/{branch}")
+
+
+def fetch_commit(root: Path, commit: str, remote: str = "origin") -> None:
+    """Fetch a commit by its id, without tags and without FETCH_HEAD."""
+    run(root, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, commit)
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
+def write_blob(root: Path, data: bytes) -> str:
+    """Store a blob; its id."""
+    return output(root, "hash-object", "-w", "--stdin", stdin=data).strip()
+
+
+def tree_id(root: Path, commit: str) -> str:
+    """The id of a commit's tree."""
+    return output(root, "rev-parse", f"{commit}^{{tree}}").strip()
+
+
+def parents(root: Path, commit: str) -> tuple[str, ...]:
+    """The ids of a commit's parents, in their order."""
+    return tuple(output(root, "rev-list", "--no-walk", "--parents", commit).split()[1:])
+
+
+def internal_path(root: Path, name: str) -> Path:
+    """Where Git keeps a file of its own, such as `refs/tags/NAME.lock`, in this repository or linked working tree."""
+    return root / output(root, "rev-parse", "--git-path", name).strip()
+
+
+# --- worktrees --------------------------------------------------------------------------------------------------------
 
 
 def add_worktree(root: Path, folder: Path, commit: str) -> None:
-    """Check a commit out into a new folder, on no branch and past the hooks."""
-    tell(root, "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach", str(folder), commit)
+    """Check out a commit into a new folder, with a detached HEAD and without running hooks."""
+    run(root, "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--quiet", "--detach", str(folder), commit)
 
 
 def remove_worktree(root: Path, folder: Path) -> None:
-    """Remove a linked worktree with everything in it, and what Git remembers of those whose folder is gone."""
+    """Delete a linked working tree, and prune Git's records of those whose folder no longer exists."""
     shutil.rmtree(folder, ignore_errors=True)
-    tell(root, "worktree", "prune")
-
-
-def remotes(root: Path) -> tuple[str, ...]:
-    """The names of all remotes."""
-    return tuple(ask(root, "remote").split())
-
-
-def refs(root: Path, remote: str = ".") -> dict[str, str]:
-    """Every ref of a remote, or of this repository (`.`), by its full name: the id of what it names."""
-    return dict(line.split("\t")[::-1] for line in ask(root, "ls-remote", "--refs", remote).splitlines())
-
-
-def tips(root: Path, chosen: Sequence[str]) -> tuple[str, ...]:
-    """The commits that refs name, chosen by arguments of rev-list."""
-    return tuple(ask(root, "rev-list", "--no-walk", *chosen).split())
+    run(root, "worktree", "prune")

@@ -1,4 +1,4 @@
-"""Commits made from bytes alone, without a working tree: nothing that a stranger wrote is ever checked out."""
+"""Commits made from bytes alone, without a working tree: no file of an untrusted branch is ever checked out."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -6,52 +6,50 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from registry.integrations import git
-from registry.integrations.process import run
+from registry.integrations import git, process
 
-EMPTY_MODE = "0"  # update-index: take the path out
+NO_MODE = "0"  # for `git update-index`: remove the path
 
 
-def make(root: Path, parent: str, files: Mapping[str, bytes | None], message: str) -> str:
-    """A commit on top of `parent` with these files (None: without it); the id. `parent` itself where nothing differs.
+def commit_files(root: Path, parent: str, files: Mapping[str, bytes | None], message: str) -> str:
+    """The id of a commit on top of `parent` that writes these files, or removes those that are None.
 
-    The index and the working tree are left alone.
+    It is `parent` itself where nothing differs. The index and the working tree stay as they are.
     """
-    with _scratch_index(root) as tell:
-        tell("read-tree", parent)
-        lines = (_entry(root, path, data) for path, data in files.items())
-        tell("update-index", "-z", "--index-info", stdin="".join(f"{line}\0" for line in lines))
-        tree = tell("write-tree")
-    if tree == git.ask(root, "rev-parse", f"{parent}^{{tree}}").strip():
+    with _temporary_index(root) as index:
+        index.run("read-tree", parent)
+        entries = "".join(f"{_index_entry(root, path, data)}\0" for path, data in files.items())
+        index.run("update-index", "-z", "--index-info", stdin=os.fsencode(entries))
+        tree = index.run("write-tree")
+    if tree == git.tree_id(root, parent):
         return parent
-    return git.ask(root, "commit-tree", "--no-gpg-sign", "-p", parent, "-F", "-", tree, stdin=message.encode()).strip()
+    command = ("commit-tree", "--no-gpg-sign", "-p", parent, "-F", "-", tree)
+    return git.output(root, *command, stdin=message.encode()).strip()
 
 
-def push(root: Path, commit: str, branch: str, remote: str = "origin", *, anew: bool = False) -> None:
-    """Move a branch of a remote forward to a commit; ToolFailed where it moved. `anew` puts it there anyhow."""
-    git.tell(root, "push", "--quiet", "--no-verify", remote, f"{'+' * anew}{commit}:refs/heads/{branch}")
+def push_branch(root: Path, commit: str, branch: str, remote: str = "origin", *, force: bool = False) -> None:
+    """Set a branch of a remote to a commit. Raises ToolFailed for what is no fast-forward, unless it is forced."""
+    git.push_branch(root, branch, commit, remote, options=("--force",) if force else ())
+
+
+class _Index:
+    """Git commands that use an index file of their own."""
+
+    def __init__(self, root: Path, file: Path) -> None:
+        self._root, self._env = root, {"GIT_INDEX_FILE": str(file)}
+
+    def run(self, *args: str, stdin: bytes | None = None) -> str:
+        return process.run(["git", *args], cwd=self._root, env=self._env, stdin=stdin, quiet=True).decode().strip()
 
 
 @contextmanager
-def _scratch_index(root: Path) -> "Iterator[_Tell]":
+def _temporary_index(root: Path) -> Iterator[_Index]:
     with TemporaryDirectory() as folder:
-        yield _Tell(root, Path(folder) / "index")
+        yield _Index(root, Path(folder) / "index")
 
 
-class _Tell:
-    """Git commands over an index of their own."""
-
-    def __init__(self, root: Path, index: Path) -> None:
-        self.root, self.env = root, {"GIT_INDEX_FILE": str(index)}
-
-    def __call__(self, *args: str, stdin: str | None = None) -> str:
-        data = None if stdin is None else os.fsencode(stdin)
-        return run(["git", *args], cwd=self.root, env=self.env, stdin=data, quiet=True).decode().strip()
-
-
-def _entry(root: Path, path: str, data: bytes | None) -> str:
-    """A line of `git update-index --index-info`."""
+def _index_entry(root: Path, path: str, data: bytes | None) -> str:
+    """A record of `git update-index --index-info`."""
     if data is None:
-        return f"{EMPTY_MODE} {git.NO_COMMIT}\t{path}"
-    blob = git.ask(root, "hash-object", "-w", "--stdin", stdin=data).strip()
-    return f"100644 {blob}\t{path}"
+        return f"{NO_MODE} {git.NULL_OID}\t{path}"
+    return f"100644 {git.write_blob(root, data)}\t{path}"

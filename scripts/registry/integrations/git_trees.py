@@ -1,4 +1,4 @@
-"""Git's trees as the registry reads them: a revision, the index, the working tree."""
+"""Trees that Git knows: a revision, the index, the working tree."""
 
 import os
 import subprocess
@@ -9,46 +9,47 @@ from typing import Self
 
 from registry.core.tree import Entry, under
 from registry.errors import NotFound, Refused
-from registry.integrations.git import EMPTY_TREE, ask, is_shallow, resolve, split_records, tag_names
+from registry.integrations.git import EMPTY_TREE, is_shallow, output, resolve_commit, split_records, tag_names
 
 
-class _Objects:
-    """Blobs by name from one long-running `git cat-file --batch`."""
+class _CatFile:
+    """One long-running `git cat-file --batch`, which prints objects by name."""
 
     def __init__(self, root: Path) -> None:
         command = ["git", "-C", str(root), "cat-file", "--batch"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def read(self, object_id: str) -> bytes:
-        self._process.stdin.write(f"{object_id}\n".encode())
-        self._process.stdin.flush()
-        # "<id> blob <size>", or "<what was asked> missing"
-        kind, size = self._process.stdout.readline().decode(errors="replace").rstrip("\n").split(" ")[-2:]
-        data = self._process.stdout.read(int(size) + 1)[:-1] if size.isdigit() else b""
+    def read_blob(self, name: str) -> bytes:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None  # both are pipes
+        assert stdout is not None
+        stdin.write(f"{name}\n".encode())
+        stdin.flush()
+        # "<id> blob <size>", or "<name> missing"
+        kind, size = stdout.readline().decode(errors="replace").rstrip("\n").split(" ")[-2:]
+        data = stdout.read(int(size) + 1)[:-1] if size.isdigit() else b""
         if kind != "blob" or not size.isdigit():
-            raise NotFound(f"Git object {object_id} is missing", fix="git fsck")
+            raise NotFound(f"Git object {name} is missing", fix="git fsck")
         return data
 
     def close(self) -> None:
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        self._process.communicate()  # closes both pipes and waits for the end
 
 
-class _Reader:
-    """Something that reads blobs, from a process that it starts when it is first asked."""
+class _BlobReader:
+    """Reads blobs of a repository through a process that is started at the first one; a context manager."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @cached_property
-    def _objects(self) -> _Objects:
-        return _Objects(self.root)
+    def _cat_file(self) -> _CatFile:
+        return _CatFile(self.root)
 
     def close(self) -> None:
         """End the process that reads blobs."""
-        if "_objects" in self.__dict__:
-            self.__dict__.pop("_objects").close()
+        if "_cat_file" in self.__dict__:
+            self.__dict__.pop("_cat_file").close()
 
     def __enter__(self) -> Self:
         return self
@@ -57,13 +58,13 @@ class _Reader:
         self.close()
 
 
-class _GitTree(_Reader, ABC):
-    """A `Tree` over entries that Git listed; blobs are read when asked for."""
+class _GitTree(_BlobReader, ABC):
+    """A `Tree` whose entries Git lists; blobs are read on demand."""
 
     @property
     @abstractmethod
     def _entries(self) -> dict[str, tuple[Entry, str]]:
-        """Path → its entry and the id of its blob, sorted by path."""
+        """By path, sorted: the entry and the id of its blob."""
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""
@@ -77,7 +78,7 @@ class _GitTree(_Reader, ABC):
         """See `Tree.read`."""
         if path not in self._entries:
             raise NotFound(f"{path} does not exist in {self}")
-        return self._objects.read(self._entries[path][1])
+        return self._cat_file.read_blob(self._entries[path][1])
 
 
 class Revision(_GitTree):
@@ -85,14 +86,14 @@ class Revision(_GitTree):
 
     def __init__(self, root: Path, revision: str) -> None:
         super().__init__(root)
-        self.commit = revision if revision == EMPTY_TREE else resolve(root, revision)
+        self.commit = revision if revision == EMPTY_TREE else resolve_commit(root, revision)
 
     def __str__(self) -> str:
         return self.commit[:12]
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Entry, str]]:
-        listed = split_records(ask(self.root, "ls-tree", "-r", "-l", "-z", "--full-tree", self.commit))
+        listed = split_records(output(self.root, "ls-tree", "-r", "-l", "-z", "--full-tree", self.commit))
         rows = ((*meta.split(), path) for meta, _, path in (line.partition("\t") for line in listed))
         return {
             path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
@@ -100,42 +101,44 @@ class Revision(_GitTree):
         }
 
 
-class History(_Reader):
-    """Files of commits and tags by name, without listing a tree."""
+class History(_BlobReader):
+    """Tags, and files of revisions by name, without listing a tree."""
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """Every annotated tag."""
+        """The names of all annotated tags."""
         return tag_names(self.root)
 
     @cached_property
     def is_complete(self) -> bool:
-        """Whether all history is here; in a shallow clone tags may be missing too."""
+        """Whether this is no shallow clone; in one, tags may be missing too."""
         return not is_shallow(self.root)
 
     def read(self, revision: str, path: str) -> bytes | None:
         """A file of a revision; None where either does not exist."""
         try:
-            return self._objects.read(f"{revision}:{path}")
+            return self._cat_file.read_blob(f"{revision}:{path}")
         except NotFound:
             return None
 
 
 class Index(_GitTree):
-    """The tree that the next commit would have."""
+    """The tree of the next commit."""
 
     def __str__(self) -> str:
         return "the index"
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Entry, str]]:
-        listed = split_records(ask(self.root, "ls-files", "--stage", "-z"))
+        listed = split_records(output(self.root, "ls-files", "--stage", "-z"))
         rows = [(*meta.split(), path) for meta, _, path in (line.partition("\t") for line in listed)]
         if conflicted := sorted({path for _, _, stage, path in rows if stage != "0"}):
             raise Refused(f"{conflicted[0]} has unresolved conflicts", fix="resolve them and `git add` the file")
         ids = "\n".join(object_id for _, object_id, _, _ in rows)
         sizes = (
-            ask(self.root, "cat-file", "--batch-check=%(objectsize)", stdin=ids.encode()).splitlines() if rows else []
+            output(self.root, "cat-file", "--batch-check=%(objectsize)", stdin=ids.encode()).splitlines()
+            if rows
+            else []
         )
         return {
             path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
@@ -144,18 +147,18 @@ class Index(_GitTree):
 
 
 class WorkTree:
-    """The files on disk that Git tracks or would track; what it ignores (the data) is not listed."""
+    """The files on disk that Git tracks, or would add; ignored files (the data) are not listed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._folders = {"": True}  # folder → whether it lies in the registry itself
+        self._folders = {"": True}  # by folder: whether it is inside the registry
 
     def __str__(self) -> str:
         return "the working tree"
 
     @cached_property
     def _entries(self) -> tuple[Entry, ...]:
-        names = split_records(ask(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z"))
+        names = split_records(output(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z"))
         return tuple(self._entry(name) for name in sorted(set(names)) if self.has(name))
 
     def _entry(self, name: str) -> Entry:
@@ -173,14 +176,14 @@ class WorkTree:
         return inside and (file.is_symlink() or file.is_file())
 
     def _is_inside(self, folder: str) -> bool:
-        """Whether no `..` and no symbolic link stands on the way to a folder."""
+        """Whether the path of a folder has no `..` and no symbolic link."""
         if folder not in self._folders:
             above, _, name = folder.rpartition("/")
             self._folders[folder] = self._is_inside(above) and name != ".." and not (self.root / folder).is_symlink()
         return self._folders[folder]
 
     def read(self, path: str) -> bytes:
-        """See `Tree.read`. A symbolic link reads as its target's name, as in Git: it never leads out."""
+        """See `Tree.read`. A symbolic link is read as the name of its target, as in Git, and never followed."""
         if not self.has(path):
             raise NotFound(f"{path} does not exist in {self}")
         file = self.root / path

@@ -83,7 +83,7 @@ def find(root: Path) -> Repository | None:
         return Repository(named["host"] or os.environ.get("GH_HOST", "github.com"), named["owner"], named["name"])
     if not git.has_remote(root):
         return None
-    found = parse_url(git.ask(root, "remote", "get-url", "origin").strip())
+    found = parse_url(git.remote_url(root))
     return found if found and _is_github(found.host) else None
 
 

@@ -78,9 +78,9 @@ def accept(root: Path, folder: Path, head: str, branch: str) -> Accepted:
     stale = git.refs(root, "origin").get(f"refs/heads/{branch}") != head
     with git_trees.Revision(root, head) as tree:
         changes = judge(tree, folder)
-    commit = head if stale else git_commits.make(root, head, changes, _message(changes))
+    commit = head if stale else git_commits.commit_files(root, head, changes, _message(changes))
     if commit != head:
-        git_commits.push(root, commit, branch)
+        git_commits.push_branch(root, commit, branch)
     return Accepted(commit, stale)
 
 

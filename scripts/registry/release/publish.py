@@ -110,7 +110,7 @@ def survey(root: Path, remote: str = "origin") -> Ground:
     tip = f"refs/remotes/{known}/{main}" if known else f"refs/heads/{main}"
     if known:
         git.fetch(root, [f"+refs/heads/{main}:{tip}"], known)
-    commit = git.resolve(root, "HEAD")
+    commit = git.resolve_commit(root, "HEAD")
     if not git.is_ancestor(root, commit, tip):
         fix = f"git push {known} {main}" if known else f"git switch {main}"
         raise Refused(f"HEAD ({commit[:10]}) is not on {f'{known}/' if known else ''}{main}", fix=fix)
@@ -339,7 +339,7 @@ def _require_there(found: "polars.DataFrame", production: Store) -> None:
 
 def _free(root: Path, name: str) -> None:
     """Remove a tag's lock that a Git which was killed left behind; one that runs holds it for milliseconds."""
-    lock = root / git.ask(root, "rev-parse", "--git-path", f"refs/tags/{name}.lock").strip()
+    lock = git.internal_path(root, f"refs/tags/{name}.lock")
     with suppress(FileNotFoundError):
         while time.time() - lock.stat().st_mtime < HELD:
             time.sleep(0.1)
@@ -350,7 +350,7 @@ def _make_tag(ground: Ground, release: Release) -> None:
     name = str(release.tag)
     _free(ground.root, name)
     try:
-        git.make_tag(ground.root, name, ground.commit, release.message)
+        git.create_tag(ground.root, name, ground.commit, release.message)
     except ToolFailed:
         if git.tag_refs(ground.root).get(name) != git.TagRef(ground.commit, annotated=True):
             raise  # not another publish that was quicker

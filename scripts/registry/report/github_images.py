@@ -31,7 +31,9 @@ def publish(root: Path, folder: Path) -> str:
     if repository is None:
         raise Refused("origin is not at GitHub, so report.md cannot link to pictures there", fix="--pictures local")
     _require_pictures(found)
-    commit = git_asset_branch.put(root, BRANCH, {name: file.read_bytes() for name, file in found.items()}, "a report")
+    commit = git_asset_branch.publish_files(
+        root, BRANCH, {name: file.read_bytes() for name, file in found.items()}, "a report"
+    )
     address = f"https://{repository.host}/{repository.owner}/{repository.name}/raw/{commit}"
     text = (folder / "report.md").read_text()
     for name in found:

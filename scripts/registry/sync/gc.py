@@ -120,9 +120,9 @@ def _as_here(remote: str, ref: str, commit: str) -> tuple[str, str] | None:
 def _mentioned(root: Path) -> Iterator[str]:
     """Every md5 that stands in any version of any pointer, also in those that can no longer be read."""
     with git_trees.History(root) as history:
-        for commit, paths in git.changing_commits(root, ["--all"], [], POINTERS):
-            for path in paths:
-                yield from _md5s(_read(history, commit, path))
+        for change in git.changing_commits(root, ["--all"], [], POINTERS):
+            for path in change.paths:
+                yield from _md5s(_read(history, change.commit, path))
 
 
 def _read(history: git_trees.History, commit: str, path: str) -> bytes:
@@ -154,7 +154,7 @@ def _to_read(root: Path, here: Mapping[str, str]) -> Iterator[tuple[str, Sequenc
     tips = git.tips(root, OWN)
     yield from ((commit, None) for commit in tips)
     changes = git.changing_commits(root, OWN, [main] if main in here else [], POINTERS)
-    yield from ((commit, paths) for commit, paths in changes if commit not in set(tips))
+    yield from ((change.commit, change.paths) for change in changes if change.commit not in set(tips))
 
 
 def _needed(tree: Tree, commit: str, paths: Sequence[str] | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from registry.core import layout
 from registry.core.pointers import object_key
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_trees
-from registry.integrations.git_hooks import Pushed
+from registry.integrations.git_hooks import PushedRevisions
 from registry.storage.base import Store
 from registry.storage.stores import Stores
 from registry.storage.transfer import Progress, transfer
@@ -54,15 +54,15 @@ class Plan:
 
 def needed_by(root: Path, revisions: Iterable[str]) -> tuple[Needed, ...]:
     """What all artifacts of these revisions reach. Raises NotFound, Refused."""
-    commits = dict.fromkeys(git.resolve(root, revision) for revision in revisions)
+    commits = dict.fromkeys(git.resolve_commit(root, revision) for revision in revisions)
     return tuple(_needed(root, commit, None) for commit in commits)
 
 
-def needed_by_push(root: Path, pushed: Pushed) -> tuple[Needed, ...]:
+def needed_by_push(root: Path, pushed: PushedRevisions) -> tuple[Needed, ...]:
     """What the artifacts reach whose pointers a push changes, in each of its commits. Raises Refused."""
     known = [revision for revision in pushed.known if revision.startswith("--") or git.has_object(root, revision)]
     changes = git.changing_commits(root, pushed.tips, known, inventory.POINTERS) if pushed.tips else ()
-    return tuple(_needed(root, commit, paths) for commit, paths in changes)
+    return tuple(_needed(root, change.commit, change.paths) for change in changes)
 
 
 def _needed(root: Path, commit: str, paths: Iterable[str] | None) -> Needed:

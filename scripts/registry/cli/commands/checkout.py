@@ -20,11 +20,11 @@ def command(told: tuple[str, ...], *, hook: bool) -> None:
 
     if not hook:
         _link(here(), None)
-    elif change := git_hooks.checked_out(os.environ, told):
+    elif change := git_hooks.parse_post_checkout(os.environ, told):
         try:
             space = here()
-            before, after = (git.EMPTY_TREE if commit == git.NO_COMMIT else commit for commit in change)
-            _link(space, git.changed_paths(space.root, before, after))
+            before = git.EMPTY_TREE if change.before == git.NULL_OID else change.before
+            _link(space, git.changed_paths(space.root, before, change.after))
         except RegistryError as error:
             click.echo(f"the data was not linked: {error}", err=True)
 

@@ -37,7 +37,7 @@ def command(models: Sequence[str], base: str, form: str) -> None:
     from registry.model import evaluate
 
     space = here()
-    start = git.merge_base(space.root, git.resolve(space.root, base), "HEAD")
+    start = git.merge_base(space.root, git.resolve_commit(space.root, base), "HEAD")
     with git_trees.Revision(space.root, start) as old:
         chosen = tuple(map(names.parse_id, models)) or evaluate.changed(old, space.tree)
         found = compare(space, old, space.tree, chosen, reader(space))

@@ -25,7 +25,7 @@ def command(revisions: tuple[str, ...], *, hook: bool, dry_run: bool) -> None:
 
     space = here()
     if hook:
-        needed = push.needed_by_push(space.root, git_hooks.pushed(os.environ, revisions, sys.stdin))
+        needed = push.needed_by_push(space.root, git_hooks.parse_pre_push(os.environ, revisions, sys.stdin))
     else:
         needed = push.needed_by(space.root, revisions or ("HEAD",))
     if hook and not needed:

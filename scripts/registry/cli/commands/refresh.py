@@ -71,8 +71,8 @@ def _propose(space: Workspace, artifact: "ArtifactId") -> None:
     paths = git.changed_paths(space.root, "HEAD")
     files = {path: space.tree.read(path) if space.tree.has(path) else None for path in paths}
     title, branch = refresh.title(manifest), refresh.BRANCH.format(artifact.name)
-    commit = git_commits.make(space.root, git.resolve(space.root, "HEAD"), files, f"{title}\n")
+    commit = git_commits.commit_files(space.root, git.resolve_commit(space.root, "HEAD"), files, f"{title}\n")
     push.command.callback((commit,), hook=False, dry_run=False)
-    git_commits.push(space.root, commit, branch, anew=True)
-    said = [f"{artifact} {manifest.version}", *git.ask(space.root, "diff", "--stat", "HEAD", commit).splitlines()]
+    git_commits.push_branch(space.root, commit, branch, force=True)
+    said = [f"{artifact} {manifest.version}", *git.diff_stat(space.root, "HEAD", commit)]
     click.echo(github.open_pull_request(repository, branch, title, refresh.words(manifest, said)))

@@ -65,12 +65,12 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> "Re
     from registry.report.assemble import assemble
     from registry.report.run_info import Repeat
 
-    start = git.merge_base(space.root, git.resolve(space.root, base), "HEAD")
+    start = git.merge_base(space.root, git.resolve_commit(space.root, base), "HEAD")
     outcomes = _checked(space, base, images=images)
     looked = any(outcome.check == "images" for outcome in outcomes)
     pulled: list[int] = []
     datasets, models = _compared(space, start, pulled.append)
-    head = git.resolve(space.root, "HEAD")
+    head = git.resolve_commit(space.root, "HEAD")
     commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}{' --images' * looked}")
     repeat = Repeat(commands, start, head, hardware.measure(started, sum(pulled)))
     return assemble(outcomes, datasets, models, repeat)
