@@ -14,10 +14,21 @@ from support import repositories
 from support.repositories import Run
 
 PROJECT = Path(__file__).parents[1]
+# Markers of all tests below a folder; others are marked where they stand. `pytest --markers` says what each means.
+FOLDERS = {"faults": ("s3", "slow"), "scaffold/templates": ("slow",), "servers": ("s3",), "workflows": ("workflows",)}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write tests/golden anew; look at the difference")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folders = item.path.relative_to(PROJECT / "tests").parents
+        markers = {marker for folder in folders for marker in FOLDERS.get(folder.as_posix(), ())}
+        markers |= {"browser"} & set(getattr(item, "fixturenames", ()))
+        for marker in sorted(markers):
+            item.add_marker(marker)
 
 
 @pytest.fixture

@@ -199,6 +199,7 @@ def test_a_place_that_cannot_be_asked_is_never_a_pass(built_model: Path, run_reg
     assert message.startswith("could not be judged: the objects of this change: ")
 
 
+@pytest.mark.s3
 def test_buckets_are_judged_like_folders(
     built_model: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from PIL import Image
 
 from registry.demo import pictures, story
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 
 

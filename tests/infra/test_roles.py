@@ -24,6 +24,8 @@ from registry.demo.seaweedfs import Credentials, S3Server
 from support.cloudformation import ACCOUNT, JOB_ROLES, LAKE, PEOPLE, PRODUCTION, REQUIRED, STAGING, Stack
 from support.servers.token_issuer import Issuer, make_certificate
 
+pytestmark = pytest.mark.s3
+
 BODY = b"an object"
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}

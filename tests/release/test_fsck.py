@@ -245,6 +245,7 @@ def test_killed_in_the_middle_of_an_object(released_model: Path, run_registry: R
 # --- on S3 ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.s3
 def test_on_s3(merged_model: Path, run_registry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with S3Server(tmp_path / "s3") as server:
         for name, value in server.env().items():

@@ -17,6 +17,8 @@ from registry.cli import main
 from registry.integrations.git_trees import WorkTree
 from support.servers.looker import LookerServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 FILL = """

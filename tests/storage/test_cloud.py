@@ -17,6 +17,8 @@ from registry.storage.open import open_store
 from registry.storage.transfer import transfer
 from support.repositories import md5
 
+pytestmark = pytest.mark.s3
+
 BODIES = (b"a cat", b"a dog", b"a fox")
 
 

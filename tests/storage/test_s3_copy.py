@@ -35,6 +35,8 @@ from support.servers import fault_proxy
 from support.servers.fault_proxy import Corrupt, Fault, FaultProxy, Reset, Rewrite, only
 from support.servers.http_wire import Request
 
+pytestmark = pytest.mark.s3
+
 PART = 5 << 20  # bytes, the smallest part of an upload in parts
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 

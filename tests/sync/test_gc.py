@@ -261,6 +261,7 @@ def test_nothing_that_production_has_is_ever_named(old: Path, run_registry: Run)
 # --- on S3 ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.s3
 def test_on_s3_and_with_a_clock_that_is_off(
     merged_model: Path, run_registry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_pointer_of_one_file(registry_repo: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.s3
 @pytest.mark.parametrize("cost", [0, 10**6])
 def test_a_bucket_tells_the_same_however_it_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: int

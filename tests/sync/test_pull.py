@@ -269,6 +269,7 @@ def test_without_access_the_public_face_serves(home: Path, clone: Path, public: 
     assert cached(clone) == cached(home)
 
 
+@pytest.mark.s3
 def test_from_s3(home: Path, clone: Path, run_registry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with S3Server(tmp_path / "s3") as server:
         client = server.client()

@@ -18,6 +18,8 @@ from support.cloudformation import PRODUCTION, STAGING
 from support.servers.github_state import say
 from support.servers.looker import LookerServer
 
+pytestmark = [pytest.mark.s3, pytest.mark.slow]
+
 ALL_GOOD = dict.fromkeys(("scope", "validate", "stale", "train", "comment", "gate"), "success")
 WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
 
