@@ -90,9 +90,9 @@ def test_lines_are_those_of_keys_and_items() -> None:
     assert document.line(("nowhere",)) == 1
 
 
-def test_a_key_that_stands_twice_is_refused() -> None:
+def test_a_duplicate_key_is_refused() -> None:
     assert refuse("a: 1\nb: 2\na: 3\n").line == 3
-    assert "stands twice" in str(refuse('{1: x, "1": y}'))
+    assert "duplicate key '1'" in str(refuse('{1: x, "1": y}'))
 
 
 def test_a_billion_laughs_are_refused_before_they_are_built() -> None:
@@ -108,12 +108,13 @@ def test_tags_that_make_objects_are_refused() -> None:
 
 @pytest.mark.parametrize("opener", ["[", "{a: ", "- ", "? "])
 def test_deep_nesting_is_refused_however_deep(opener: str) -> None:
-    assert "nested deeper than 32" in str(refuse(opener * 100_000))
+    message = str(refuse(opener * 100_000))
+    assert "nested deeper than 32 levels" in message or "maximum nesting depth" in message, "libyaml 0.2.6 has a limit"
 
 
 def test_a_hundred_megabytes_are_refused_unread() -> None:
     error = refuse(b"a: " + b"x" * 100_000_000)
-    assert "100,000,003 bytes are too many" in error.message
+    assert "file is 100,000,003 bytes, the limit is 1,048,576" in error.message
     assert "data belongs in DVC" in error.fix
 
 
@@ -124,7 +125,7 @@ def test_a_number_of_a_thousand_digits_is_refused_with_its_line() -> None:
 
 def test_nan_is_refused_with_its_line() -> None:
     error = refuse("a: 1\nb: .NaN")
-    assert (error.line, error.fault) == (2, "not valid YAML: .NaN is not a number that can be compared")
+    assert (error.line, error.fault) == (2, "not valid YAML: .NaN is not allowed as a number")
 
 
 def test_faults_of_bytes_have_a_line() -> None:
@@ -137,7 +138,7 @@ def test_other_faults() -> None:
     assert "the file is empty" in str(refuse(""))
     assert "the file is empty" in str(refuse("# only words\n"))
     assert "another document" in str(refuse("a: 1\n---\nb: 2\n"))
-    assert "a key must be a text" in str(refuse("? [a, b]\n: c\n"))
+    assert "a key must be a string" in str(refuse("? [a, b]\n: c\n"))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -146,9 +147,9 @@ def test_other_faults() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ('{"a": 1, "a": 2}', "a key stands twice"),
-        ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": -Infinity}', "-Infinity is not JSON"),
+        ('{"a": 1, "a": 2}', "duplicate key 'a'"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": -Infinity}', "-Infinity is not a JSON number"),
         ("{", "Expecting property name"),
         ("[" * 100_000, "recursion"),
         ("1" * 10_000, "Exceeds the limit"),

@@ -18,18 +18,18 @@ SPLIT = {"salt": "pets", "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}
 
 
 def required_bumps(registry: Registry, artifact: str) -> tuple[RequiredBump, ...]:
-    """What the change since the artifact's release asks for."""
+    """What the change since the artifact's release requires."""
     facts = registry.gather(Scope.BASE, {path for path in registry.files if path.startswith(f"{artifact}/")})
     subject = next(subject for subject in facts.subjects if str(subject.id) == artifact)
     return versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
 
 
 def words(found: tuple[RequiredBump, ...]) -> tuple[Bump, list[str]]:
-    return versioning.bump(found), [required.what for required in found]
+    return versioning.largest_bump(found), [required.what for required in found]
 
 
 def after(pictures: dict[str, bytes] | None = None, **changes: Any) -> tuple[Bump, list[str]]:
-    """The demands after the dataset of a sound registry was changed and built again."""
+    """What is required after the dataset of a sound registry was changed and built again."""
     registry = memory_registries.sound()
     registry.edit(f"{PETS}/dataset.yaml", **changes)
     memory_registries.build(registry, "pets", images() if pictures is None else pictures)
@@ -67,7 +67,7 @@ def test_a_change_of_the_manifest(change: dict[str, Any], bump: Bump, what: str)
 @pytest.mark.parametrize(
     "change", [{"owners": ["@ana"]}, {"withdrawn": {"1.0.0": "bad"}}, {"version": "3.0.0"}, {"classes": ["cat", "dog"]}]
 )
-def test_what_asks_for_nothing(change: dict[str, Any]) -> None:
+def test_what_requires_nothing(change: dict[str, Any]) -> None:
     assert after(**change) == (Bump.NONE, [])
 
 
@@ -103,7 +103,7 @@ def rename(pictures: dict[str, bytes], number: int, old: str, new: str) -> dict[
         (images(9, 10), Bump.MAJOR, "1 image was removed"),
         (rename(images(), 0, "train/cat", "train/dog"), Bump.MAJOR, "1 image was relabelled"),
         (rename(images(), 0, "train/cat", "val/cat"), Bump.MAJOR, "1 image was moved to another split"),
-        (images() | {f"train/cat/{uuid(0)}.jpg": b"other bytes"}, Bump.MAJOR, "1 image was given other bytes"),
+        (images() | {f"train/cat/{uuid(0)}.jpg": b"other bytes"}, Bump.MAJOR, "1 image was replaced"),
     ],
     ids=["added", "removed", "relabelled", "moved", "bytes"],
 )
@@ -111,7 +111,7 @@ def test_a_change_of_the_items(pictures: dict[str, bytes], bump: Bump, what: str
     assert after(pictures) == (bump, [what])
 
 
-def test_the_furthest_comes_first() -> None:
+def test_the_largest_bump_comes_first() -> None:
     bump, what = after(images(20, 9), title="x")
     assert (bump, what) == (Bump.MAJOR, ["1 image was removed", "10 images were added", "title changed"])
 
@@ -126,14 +126,14 @@ def test_another_selection_or_another_table_with_the_same_images_is_minor() -> N
     assert words(required_bumps(registry, PETS)) == (Bump.MINOR, ["the images or their metadata changed"])
 
 
-def test_images_that_nobody_could_read_are_minor_at_least() -> None:
+def test_images_that_could_not_be_read_are_at_least_minor() -> None:
     registry = memory_registries.sound()
     memory_registries.build(registry, "pets", images(3, 3))
     registry.objects.clear()
-    assert versioning.bump(required_bumps(registry, PETS)) is Bump.MINOR
+    assert versioning.largest_bump(required_bumps(registry, PETS)) is Bump.MINOR
 
 
-def test_a_model_that_was_trained_again_is_minor_and_its_words_are_a_patch() -> None:
+def test_a_model_that_was_trained_again_is_minor_and_its_metadata_is_a_patch() -> None:
     registry = memory_registries.sound()
     memory_registries.train(registry, "pets", b"other weights", 0.9)
     assert words(required_bumps(registry, MODEL)) == (Bump.MINOR, ["model.safetensors changed"])
@@ -146,7 +146,7 @@ def test_a_model_that_was_trained_again_is_minor_and_its_words_are_a_patch() -> 
     assert words(required_bumps(registry, MODEL)) == (Bump.PATCH, ["intended_use, gates changed"])
 
 
-def test_a_manifest_that_is_only_written_differently_asks_for_nothing() -> None:
+def test_a_manifest_that_is_only_written_differently_requires_nothing() -> None:
     registry = memory_registries.sound()
     old = Content(manifests.load(DictTree(registry.files), names.parse_id(PETS)), {})
     registry.files[f"{PETS}/dataset.yaml"] = b"# a comment\n" + registry.files[f"{PETS}/dataset.yaml"]
@@ -156,9 +156,9 @@ def test_a_manifest_that_is_only_written_differently_asks_for_nothing() -> None:
 
 
 @given(st.builds(Version, st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), st.sampled_from(Bump))
-def test_the_lowest_version_that_keeps_a_demand(version: Version, bump: Bump) -> None:
-    lowest = versioning.lowest(version, [RequiredBump(bump, "", "")])
+def test_the_lowest_version_that_meets_a_bump(version: Version, bump: Bump) -> None:
+    lowest = versioning.lowest_version(version, [RequiredBump(bump, "", "")])
     assert (lowest == version) is (bump is Bump.NONE)
     assert lowest >= version
     assert lowest.patch == 0 or bump <= Bump.PATCH
-    assert versioning.lowest(version, []) == version
+    assert versioning.lowest_version(version, []) == version

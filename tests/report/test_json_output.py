@@ -12,7 +12,7 @@ from support import report_situations
 @pytest.mark.parametrize("make", report_situations.EIGHT.values(), ids=report_situations.EIGHT)
 def test_every_report_keeps_its_closed_schema(make: Callable[[], Report]) -> None:
     text = json_output.render(make())
-    assert list(schema.judge(documents.Document("report.json", json.loads(text), {}), "report")) == []
+    assert list(schema.find_faults(documents.Document("report.json", json.loads(text), {}), "report")) == []
     assert "NaN" not in text
     assert "Infinity" not in text
 
@@ -25,5 +25,5 @@ def test_what_is_no_number_is_null() -> None:
 def test_the_schema_is_closed() -> None:
     told = json.loads(json_output.render(report_situations.trained()))
     told["models"][0]["surprise"] = 1
-    faults = list(schema.judge(documents.Document("report.json", told, {}), "report"))
+    faults = list(schema.find_faults(documents.Document("report.json", told, {}), "report"))
     assert [fault.message for fault in faults] == ["models.0: unknown key 'surprise'"]

@@ -63,7 +63,7 @@ def test_a_report_is_three_files_and_its_pictures(grown: Path, run_registry: Run
     shown = sorted(file.name for file in (folder / "pictures").iterdir())
     assert shown == ["datasets-pets-added.webp", "datasets-pets-labels-dark.png", "datasets-pets-labels-light.png"]
     assert all(f'="pictures/{name}"' in text for name in shown)
-    assert list(schema.judge(documents.Document("report.json", told(folder), {}), "report")) == []
+    assert list(schema.find_faults(documents.Document("report.json", told(folder), {}), "report")) == []
     assert git_in(grown, "status", "--porcelain") == ""
 
 

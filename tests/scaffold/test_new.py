@@ -13,7 +13,7 @@ OWNERS = ("@acme/birds",)
 
 def judge(plan: new.Plan, kind: Kind) -> list[str]:
     path = layout.manifest_path(plan.artifact)
-    return [fault.message for fault in schema.judge(documents.read_yaml(plan.files[path], path), kind.value)]
+    return [fault.message for fault in schema.find_faults(documents.read_yaml(plan.files[path], path), kind.value)]
 
 
 def test_a_new_dataset_lacks_only_what_people_must_fill() -> None:

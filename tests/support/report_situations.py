@@ -281,7 +281,7 @@ def removed_and_words() -> Report:
         V100,
         Version(1, 0, 1),
         diff=diff(BEFORE, BEFORE),
-        required_bump=RequiredBump(Bump.PATCH, "description changed", "Words are a patch"),
+        required_bump=RequiredBump(Bump.PATCH, "description changed", "A metadata-only change is a patch"),
         declared=Bump.PATCH,
         metadata_changes=("description",),
     )

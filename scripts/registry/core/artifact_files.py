@@ -101,7 +101,7 @@ def _judged(files: Files, path: str, form: str) -> Part[Any]:
         document = documents.read_yaml(files.read(path), path)
     except InvalidDocument as error:
         return broken(error)
-    faults = tuple(schema.judge(document, form))
+    faults = tuple(schema.find_faults(document, form))
     return Part(path, None if faults else document.data, faults, document)
 
 
@@ -202,7 +202,7 @@ def _judged(files: Files, path: str, form: str) -> Part[Any]:
         document = documents.read_yaml(files.read(path), path)
     except InvalidDocument as error:
         return broken(error)
-    faults = tuple(schema.judge(document, form))
+    faults = tuple(schema.find_faults(document, form))
     return Part(path, None if faults else document.data, faults, document)
 
 

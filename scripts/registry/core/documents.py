@@ -1,14 +1,16 @@
-"""Reading and writing YAML and JSON in one form; what is hostile or ambiguous is refused before it is built.
+"""Reading and writing YAML and JSON in one form; unsafe or ambiguous input is refused before any value is built.
 
-YAML is read with 1.2's core rules: `no`, `on` and `2024-01-01` are texts, as in DVC. Refused: duplicate keys, anchors
-and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than 32, NaN, files
-over 1 MiB.
+YAML is read with the core schema of YAML 1.2: `no`, `on` and `2024-01-01` are strings, as in DVC. Refused: duplicate
+keys, anchors and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than
+32 levels, NaN, files over 1 MiB.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, NoReturn
 
 import yaml
@@ -24,29 +26,30 @@ Location = tuple[str | int, ...]  # the keys and indices that lead to a value
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: its data, and the line (from 1) on which each value's key or item stands."""
+    """A parsed file: its data, and the line (from 1) of each key or list item."""
 
     path: str
     data: Any
     lines: Mapping[Location, int]
 
     def line(self, location: Location) -> int:
-        """The line of a value, or of the nearest one that holds it."""
+        """The line of a value, or of the nearest value that contains it."""
         while location and location not in self.lines:
             location = location[:-1]
         return self.lines.get(location, 1)
 
 
-class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-    """PyYAML's loader with the YAML 1.2 core schema in place of 1.1's surprises."""
+# The base is libyaml's loader where PyYAML was built with it: ten times faster.
+class _CoreLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's loader with the core schema of YAML 1.2 instead of 1.1's types."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's dumper, which also quotes texts that YAML 1.2 alone reads as numbers, such as the hash `12e45`."""
+    """PyYAML's dumper; also quotes strings that only YAML 1.2 reads as numbers, such as the hash `12e45`."""
 
 
 def _quote_breaks(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """A text; PyYAML folds these three breaks away unless they stand escaped between double quotes."""
+    """A string; PyYAML folds these three line breaks unless they are escaped in double quotes."""
     style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
@@ -70,7 +73,7 @@ for _tag, _pattern, _first in (
 def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = node.value
     if len(text) > 40:
-        _refuse(node, f"the number {text[:20]}… is too long")
+        _reject(node, f"the number {text[:20]}… is too long")
     if text.startswith("0x"):
         return int(text, 16)
     return int(text, 8 if text.startswith("0o") else 10)
@@ -78,12 +81,12 @@ def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 
 def _float(_: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     number = float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    if number != number:  # a NaN keeps and breaks every rule at once
-        _refuse(node, f"{node.value} is not a number that can be compared")
+    if number != number:  # every comparison with NaN is false
+        _reject(node, f"{node.value} is not allowed as a number")
     return number
 
 
-def _refuse(node: yaml.Node, problem: str) -> NoReturn:
+def _reject(node: yaml.Node, problem: str) -> NoReturn:
     raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
@@ -95,12 +98,12 @@ def read_yaml(data: bytes, path: str) -> Document:
     """Parse one YAML document. Raises InvalidDocument with the line of the fault."""
     text = _decode(data, path)
     try:
-        _refuse_hostile(text, path)
+        _reject_unsafe(text, path)
         loader = _CoreLoader(text)
         try:
             node = loader.get_single_node()
             if node is None:
-                raise InvalidDocument(path, "the file is empty")
+                raise InvalidDocument(path, "the file is empty", fix="restore it, or delete it")
             lines = {(): 1, **dict(_lines(node, (), path))}
             return Document(path, loader.construct_document(node), lines)
         finally:
@@ -121,7 +124,7 @@ def _decode(data: bytes, path: str) -> str:
     if len(data) > MAX_BYTES:
         raise InvalidDocument(
             path,
-            f"{len(data):,} bytes are too many for a file that people read",
+            f"file is {len(data):,} bytes, the limit is {MAX_BYTES:,}",
             fix="keep it under 1 MiB; data belongs in DVC",
         )
     try:
@@ -131,17 +134,17 @@ def _decode(data: bytes, path: str) -> str:
         raise InvalidDocument(path, "not UTF-8 text", line=line, fix="save the file as UTF-8") from error
 
 
-def _refuse_hostile(text: str, path: str) -> None:
+def _reject_unsafe(text: str, path: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_CoreLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else None
         if getattr(event, "anchor", None) or isinstance(event, yaml.AliasEvent):
-            raise InvalidDocument(path, "anchors and aliases are not allowed", line=line, fix="write the value out")
-        if getattr(event, "tag", None):
-            raise InvalidDocument(path, f"the tag {event.tag} is not allowed", line=line, fix="write a plain value")
+            raise InvalidDocument(path, "anchors and aliases are not allowed", line=line, fix="write the value itself")
+        if tag := getattr(event, "tag", None):
+            raise InvalidDocument(path, f"the tag {tag} is not allowed", line=line, fix="write a plain value")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH}", line=line)
+            raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", line=line, fix="flatten it")
 
 
 def _lines(node: yaml.Node, location: Location, path: str) -> Iterator[tuple[Location, int]]:
@@ -150,15 +153,12 @@ def _lines(node: yaml.Node, location: Location, path: str) -> Iterator[tuple[Loc
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-                fault = (
-                    f"the key {key.value!r} stands twice"
-                    if isinstance(key, yaml.ScalarNode)
-                    else "a key must be a text"
-                )
-                raise InvalidDocument(path, fault, line=line, fix="keep one")
+                if isinstance(key, yaml.ScalarNode):
+                    raise InvalidDocument(path, f"duplicate key {key.value!r}", line=line, fix="keep one of them")
+                raise InvalidDocument(path, "a key must be a string", line=line, fix="write the key as plain text")
             seen.add(key.value)
             if key.tag != "tag:yaml.org,2002:str":
-                key.tag = "tag:yaml.org,2002:str"  # every key is a text: a class may be called 1 or true
+                key.tag = "tag:yaml.org,2002:str"  # every key is a string: a class may be called 1 or true
             yield (*location, key.value), line
             yield from _lines(value, (*location, key.value), path)
     elif isinstance(node, yaml.SequenceNode):
@@ -171,13 +171,13 @@ def read_json(data: bytes, path: str) -> Any:
     """Parse JSON; duplicate keys, NaN and infinities are refused. Raises InvalidDocument."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(items)
-        if len(made) != len(items):
-            raise ValueError("a key stands twice")
-        return made
+        names = [name for name, _ in items]
+        if len(set(names)) != len(names):
+            raise ValueError(f"duplicate key {next(key for key, number in Counter(names).items() if number > 1)!r}")
+        return dict(items)
 
     def constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
+        raise ValueError(f"{name} is not a JSON number")
 
     try:
         return json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant)
@@ -198,10 +198,8 @@ def write_json(data: Any) -> bytes:
 
 
 def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
-    """Set values in a YAML file that a person wrote, keeping comments and order; missing mappings are made."""
-    import io
-
-    from ruamel.yaml import YAML
+    """Set values in a hand-written YAML file, keeping comments and order; missing mappings are created."""
+    from ruamel.yaml import YAML  # only here: reading a document must be fast, and only commands edit
 
     editor = YAML()
     editor.preserve_quotes = True
@@ -214,13 +212,13 @@ def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
                 place[parent] = {}
             place = place[parent]
         place[key] = _in_flow(value)
-    out = io.BytesIO()
+    out = BytesIO()
     editor.dump(document, out)
     return out.getvalue()
 
 
 def _in_flow(value: Any) -> Any:
-    """A short list or mapping, written on one line as a person would."""
+    """A value; a short list or mapping is written on one line."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if not isinstance(value, dict | list) or len(str(value)) > MAX_FLOW:

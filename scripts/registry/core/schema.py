@@ -1,12 +1,13 @@
-"""Judging documents against the closed JSON Schemas in `schemas/`, in words that say what to write instead.
+"""Validating documents against the closed JSON Schemas in `schemas/`, with messages that say what to write instead.
 
-A schema's own `x-fix` is the next step for what fails at it.
+A schema's own `x-fix` is the hint for what fails at it.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,28 @@ from jsonschema.validators import extend
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from registry.core import wording
 from registry.core.documents import Document, Location
 from registry.errors import InvalidDocument
 
-FORMS = ("dataset", "model", "pointer", "pipeline", "lock", "registry")
+SCHEMAS = ("dataset", "model", "pointer", "pipeline", "lock", "registry")
+MAX_CHOICES = 8  # values of an enumeration that a message lists
+MAX_SHOWN = 80  # characters of a value that a message shows
+MAX_MESSAGE = 300  # characters of a message that jsonschema wrote
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One place where a document breaks its schema."""
+    """One place where a document breaks its schema; `line` counts from 1."""
 
     message: str
     line: int
@@ -38,42 +52,44 @@ def folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[3] / "schemas"
 
 
-def judge(document: Document, form: str) -> Iterator[Fault]:
-    """Every fault of a document of one of the FORMS, in the order of its lines."""
-    faults = {_fault(error, document) for error in _validator(form).iter_errors(document.data)}
+def find_faults(document: Document, schema: str) -> Iterator[Fault]:
+    """Every fault of a document, by line; `schema` is the name of a file in `schemas/`, such as one of SCHEMAS."""
+    faults = {_fault(error, document) for error in _validator(schema).iter_errors(document.data)}
     yield from sorted(faults, key=lambda fault: (fault.line, fault.message))
 
 
-def require(document: Document, form: str) -> None:
+def require(document: Document, schema: str) -> None:
     """Raise InvalidDocument for the first fault."""
-    for fault in judge(document, form):
+    for fault in find_faults(document, schema):
         raise InvalidDocument(document.path, fault.message, line=fault.line, fix=fault.fix)
 
 
-def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    """`$` in Python also matches before a newline at the end; in JSON Schema it does not."""
-    if isinstance(instance, str) and not re.search(
-        pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, instance
-    ):
-        yield ValidationError(f"{instance!r} is not allowed here")
+def _match_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    """JSON Schema's `pattern`: in Python, `$` also matches before a newline at the end; in JSON Schema it does not."""
+    strict = pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern
+    if isinstance(instance, str) and not re.search(strict, instance):
+        yield ValidationError(f"{instance!r} does not match {pattern}")
 
 
-_Validator = extend(Draft202012Validator, {"pattern": _pattern})
+# jsonschema does not annotate `extend`.
+_Validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"pattern": _match_pattern}
+)
 
 
 @cache
-def _registry() -> Registry:
+def _registry() -> Registry[Any]:
     # Without `$schema`, or jsonschema goes back to its own `pattern` at every $ref into another file.
     files = ((file.name, json.loads(file.read_bytes())) for file in folder().glob("*.schema.json"))
-    return Registry().with_resources(
+    return Registry[Any]().with_resources(
         (name, Resource.from_contents({key: part for key, part in contents.items() if key != "$schema"}, DRAFT202012))
         for name, contents in files
     )
 
 
 @cache
-def _validator(form: str) -> Draft202012Validator:
-    return _Validator({"$ref": f"{form}.schema.json"}, registry=_registry())
+def _validator(schema: str) -> Draft202012Validator:
+    return _Validator({"$ref": f"{schema}.schema.json"}, registry=_registry())
 
 
 def _fault(error: ValidationError, document: Document) -> Fault:
@@ -82,73 +98,90 @@ def _fault(error: ValidationError, document: Document) -> Fault:
         error = best_match(error.context) or error
     location: Location = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
-        location = (*location, _unknown(error)[0])
+        location = (*location, _unknown_keys(error)[0])
     where = ".".join(map(str, error.absolute_path))
-    next_step = _fix(error) or fix or _nearest(error)
-    return Fault(f"{where}: {_words(error)}" if where else _words(error), document.line(location), next_step)
+    message = _message(error)
+    fix = _fix(error) or fix or _hint(error)
+    return Fault(f"{where}: {message}" if where else message, document.line(location), fix)
 
 
-def _words(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
+    limit: Any = error.validator_value
+    instance: Any = error.instance
     match error.validator:
         case "additionalProperties":
-            return f"unknown key {', '.join(map(repr, _unknown(error)))}"
+            return _keys("unknown", _unknown_keys(error))
         case "required":
-            missing = [key for key in error.validator_value if key not in error.instance]
-            return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+            return _keys("missing required", [key for key in limit if key not in instance])
         case "type":
-            return f"{_short(error.instance)} is not {_article(error.validator_value)}"
-        case "enum" | "const" | "pattern" | "not":
-            return f"{_short(error.instance)} is not allowed here"
-        case "minItems" | "minProperties" | "minLength":
-            return "is empty" if not error.instance else "too little is said"
-        case "maxItems" | "maxProperties":
-            return f"more than {error.validator_value:,} {'is' if error.validator_value == 1 else 'are'} given"
-        case "maxLength":
-            return f"is longer than {error.validator_value:,} characters"
+            return f"expected {_expected(limit)}, found {_shown(instance)}"
+        case "const":
+            return f"expected {_shown(limit)}, found {_shown(instance)}"
+        case "enum" if len(limit) <= MAX_CHOICES:
+            return f"expected {wording.join([_shown(choice) for choice in limit], 'or')}, found {_shown(instance)}"
+        case "pattern":
+            return f"{_shown(instance)} does not have the required format"
+        case "enum" | "not":
+            return f"{_shown(instance)} is not allowed"
+    return _limit_message(error, limit, instance)
+
+
+def _limit_message(error: ValidationError, limit: Any, instance: Any) -> str:
+    match error.validator:
+        case "minItems" | "minProperties" | "minLength" if not instance:
+            return "is empty"
+        case "minItems" | "maxItems":
+            noun = "item"
+        case "minProperties" | "maxProperties":
+            noun = "key"
+        case "minLength" | "maxLength":
+            noun = "character"
         case "uniqueItems":
-            return "says the same twice"
+            return "contains duplicate items"
         case "exclusiveMinimum" | "exclusiveMaximum":
-            return (
-                f"{error.instance} must be {'above' if 'Min' in error.validator else 'below'} {error.validator_value}"
-            )
-    return error.message if len(error.message) < 300 else f"{error.message[:300]}…"
+            bound = "greater" if error.validator == "exclusiveMinimum" else "less"
+            return f"{instance} must be {bound} than {limit}"
+        case _:
+            return error.message if len(error.message) < MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
+    bound = "least" if error.validator.startswith("min") else "most"
+    return f"must have at {bound} {wording.plural(limit, noun)}, has {len(instance):,}"
 
 
-def _unknown(error: ValidationError) -> list[str]:
-    known = error.schema.get("properties", {})
-    return [key for key in error.instance if key not in known]
+def _keys(what: str, keys: list[str]) -> str:
+    return f"{what} key{'s' * (len(keys) > 1)} {', '.join(map(repr, keys))}"
 
 
-def _nearest(error: ValidationError) -> str:
+def _known_keys(error: ValidationError) -> list[str]:
+    return list(error.schema.get("properties", {})) if isinstance(error.schema, Mapping) else []
+
+
+def _unknown_keys(error: ValidationError) -> list[str]:
+    known, instance = set(_known_keys(error)), error.instance
+    return [key for key in instance if key not in known] if isinstance(instance, Mapping) else []
+
+
+def _hint(error: ValidationError) -> str:
+    """What to write instead, where the schema has no `x-fix`."""
+    if error.validator == "pattern":
+        return f"write a string that matches {error.validator_value}"
     if error.validator != "additionalProperties":
         return ""
-    from difflib import get_close_matches
-
-    known = list(error.schema.get("properties", {}))
-    near = get_close_matches(_unknown(error)[0], known, 1)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+    known = _known_keys(error)
+    near = get_close_matches(_unknown_keys(error)[0], known, 1)
+    return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)  # in ASCII, so that a letter that only looks right is seen
-    return text if len(text) < 80 else f"{text[:80]}…"
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)  # ASCII, so that a look-alike letter is visible
+    return text if len(text) < MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def _article(types: str | list[str]) -> str:
-    names = {
-        "object": "a mapping",
-        "array": "a list",
-        "string": "a text",
-        "integer": "a whole number",
-        "number": "a number",
-        "boolean": "true or false",
-    }
-    return " or ".join(names.get(name, name) for name in ([types] if isinstance(types, str) else types))
+def _expected(types: str | list[str]) -> str:
+    return wording.join([_TYPES[name] for name in ([types] if isinstance(types, str) else types)], "or")
 
 
 def _fix(error: ValidationError) -> str:
-    while error is not None:
-        if isinstance(error.schema, dict) and "x-fix" in error.schema:
-            return error.schema["x-fix"]
-        error = error.parent
-    return ""
+    """The `x-fix` of the schema that failed, or of the nearest one around it."""
+    if isinstance(error.schema, Mapping) and "x-fix" in error.schema:
+        return str(error.schema["x-fix"])
+    return _fix(error.parent) if isinstance(error.parent, ValidationError) else ""

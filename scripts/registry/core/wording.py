@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -27,6 +25,8 @@ def join(words: Sequence[str], last: str = "and") -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """Aligned columns under their headers: text to the left, numbers (with thousands separators) to the right."""
+    from tabulate import tabulate  # only here: it takes 40 ms to import, and a hook that prints no table must be fast
+
     cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
     align = ["right" if rows and all(isinstance(row[i], int) for row in rows) else "left" for i in range(len(headers))]
     text = tabulate(cells, headers, tablefmt="plain", disable_numparse=True, colalign=align if rows else None)

@@ -22,7 +22,7 @@ def next_version(facts: Facts, artifact: ArtifactId) -> Version | None:
     if subject.latest is None or subject.latest.content is None or subject.content is None:
         return None
     found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
-    lowest = versioning.lowest(subject.latest.tag.version, found)
+    lowest = versioning.lowest_version(subject.latest.tag.version, found)
     return lowest if lowest > subject.content.manifest.version else None
 
 

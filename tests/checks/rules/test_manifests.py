@@ -68,7 +68,7 @@ def test_a_name_that_is_not_the_folder_s() -> None:
         ),
         (
             changed(description="x"),
-            "version is still 1.0.0 but description changed. Words are a patch",
+            "version is still 1.0.0 but description changed. A metadata-only change is a patch",
             "set version: 1.0.1",
         ),
         (

@@ -42,12 +42,12 @@ def check(registry: Registry, scope: Scope = Scope.BASE) -> list[Finding]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"deps": ["https://example.com/x"]}, "is not allowed here"),
+        ({"deps": ["https://example.com/x"]}, "does not have the required format"),
         ({"deps": ["../../../x"]}, "../../../x lies outside the registry"),
         ({"deps": ["../../${trained_on}/../../../x"]}, "lies outside the registry"),
         ({"wdir": "../.."}, "unknown key 'wdir'"),
         ({"frozen": True}, "unknown key 'frozen'"),
-        ({"outs": ["../other/model.safetensors"]}, "is not allowed here"),
+        ({"outs": ["../other/model.safetensors"]}, "does not have the required format"),
         ({"outs": [{"model.safetensors": {"remote": "evil"}}]}, "unknown key 'remote'"),
     ],
     ids=lambda value: str(value)[:40],
@@ -180,7 +180,7 @@ def test_a_dataset_that_moved_on_without_its_model_needs_an_owner() -> None:
     ("data", "message"),
     [
         (b'{"accuracy": 0.99}', "is not what the training wrote"),
-        (b'{"accuracy": NaN}', "not valid JSON: NaN is not JSON"),
+        (b'{"accuracy": NaN}', "not valid JSON: NaN is not a JSON number"),
         (b"[1, 2]", "not a mapping of names to numbers"),
         (b"{", "not valid JSON"),
         (b'{"a": ' * 100 + b"1" + b"}" * 100, "nested deeper than 32"),

@@ -36,7 +36,7 @@ def version_moves_with_content(subject: Subject, facts: Facts) -> Iterator[Findi
         yield ask(f"{subject.latest.tag} is in a form that cannot be compared any more", path, line, "compare by hand")
         return
     found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
-    lowest = versioning.lowest(released, found)
+    lowest = versioning.lowest_version(released, found)
     if version < released:
         if not _is_old_checkout(subject, facts):
             yield wrong(
