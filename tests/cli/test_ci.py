@@ -28,7 +28,7 @@ def hub(merged_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]
 
 def test_the_gate_is_what_the_report_says(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"verdict": "blocked", "sentence": "12 images were removed. " * 20}))
+    report.write_text(json.dumps({"verdict": "blocked", "headline": "12 images were removed. " * 20}))
     done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, "--url", URL)
     assert (done.code, done.out) == (0, "state=failure\n")
     assert hub.status_of(COMMIT) == {"registry/gate": "failure"}
@@ -42,7 +42,7 @@ def test_the_gate_is_closed_when_a_job_before_failed(
     hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"verdict": "ready", "sentence": "fine"}))
+    report.write_text(json.dumps({"verdict": "ready", "headline": "fine"}))
     jobs = ("--job", "validate=success", "--job", "train=cancelled")
     done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, *jobs)
     assert done.out == "state=failure\n"
@@ -52,7 +52,7 @@ def test_the_gate_is_closed_when_a_job_before_failed(
 def test_a_report_that_is_none_sets_nothing(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("<html>")
     done = run_registry(merged_model, "ci", "gate", str(tmp_path / "report.json"), "--commit", COMMIT)
-    assert done.refused("no report")
+    assert done.refused("not a report")
     assert hub.statuses == []
 
 

@@ -121,7 +121,7 @@ def report(text: str) -> Report:
     finding = Finding(text, None, Verdict.WRONG, text, text, 3, text)
     section = Section(text, line, blocks)
     return replace(
-        report_situations.removed_and_words(), sentence=text, findings=(finding,), sections=(section,),
+        report_situations.removed_and_words(), headline=text, findings=(finding,), sections=(section,),
         not_run=(Outcome(text, None, not_run=text),), datasets=(), models=(),
     )  # fmt: skip
 
@@ -186,7 +186,7 @@ def test_what_cannot_be_seen_is_written_out() -> None:
 
 def test_plain_words_and_numbers_stay_as_they_are() -> None:
     for text in (
-        "per_class.dog.f1 is 0.929, within min 0.8",
+        "per_class.dog.f1 is 0.929, expected at least 0.8",
         "datasets/pets 1.0.0 → 1.1.0",
         "−0.5 to +1.4 (95%)",
         "1.5 MB",

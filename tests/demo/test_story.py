@@ -44,6 +44,6 @@ def test_the_story_holds(album: pictures.Album, tmp_path: Path, capfd) -> None:
     assert status.stdout == b""
     report = json.loads((scene.report / "report.json").read_bytes())
     assert report["verdict"] != "blocked", report["findings"]
-    assert report["sentence"] in told
+    assert report["headline"] in told
     assert [one["id"] for one in (*report["datasets"], *report["models"])] == ["datasets/cat_dog", "models/cat_dog"]
     assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.csv").is_file()

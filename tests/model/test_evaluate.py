@@ -16,7 +16,7 @@ from registry.cli.workspace import Workspace
 from registry.core.names import parse_id
 from registry.integrations import git_trees
 from registry.model import evaluate, evaluation_run
-from registry.model.changes import Cell, MetricChange, ModelChange, ParamChange
+from registry.model.changes import Evaluation, GateState, MetricChange, ModelChange, ParamChange, Role
 from support import repositories
 from support.repositories import Run
 
@@ -120,7 +120,7 @@ def compare(root: Path, base: str = "HEAD") -> ModelChange:
 
 def runs(root: Path) -> int:
     """How many runs are remembered."""
-    return len(list((root / evaluation_run.MEMORY).glob("*"))) if (root / evaluation_run.MEMORY).exists() else 0
+    return len(list((root / evaluation_run.RESULTS).glob("*"))) if (root / evaluation_run.RESULTS).exists() else 0
 
 
 @pytest.fixture
@@ -140,34 +140,34 @@ def test_on_one_test_set_nothing_is_run(base: Path) -> None:
     change = compare(base)
     assert (str(change.old), str(change.new), change.trained, change.unknown) == ("1.0.0", "1.1.0", True, "")
     assert runs(base) == 0
-    assert [(cell.model, cell.data, cell.images, cell.accuracy) for cell in change.cells] == [
+    assert [(cell.model, cell.test_set, cell.images, cell.accuracy) for cell in change.evaluations] == [
         ("base", "base", 20, 1.0),
         ("base", "new", 20, 1.0),
         ("new", "base", 20, 0.85),
         ("new", "new", 20, 0.85),
     ]
-    found = change.paired
-    assert (found.images, found.broke, found.fixed, found.difference) == (20, 3, 0, pytest.approx(-0.15))
+    found = change.comparison
+    assert (found.images, found.broken, found.fixed, found.difference) == (20, 3, 0, pytest.approx(-0.15))
     assert change.flips.select("uuid", "label", "base", "new", "kind").rows() == [
-        (uuid(number), "cat", "cat", "dog", "broke") for number in (8, 9, 10)
+        (uuid(number), "cat", "cat", "dog", "broken") for number in (8, 9, 10)
     ]
-    assert [(sheet.name, sheet.total, sheet.shown) for sheet in change.sheets] == [("broke", 3, 3)]
+    assert [(sheet.name, sheet.total, sheet.shown) for sheet in change.sheets] == [("broken", 3, 3)]
     assert "3 cat to dog" in change.sheets[0].alt
     assert change.metrics == (MetricChange("accuracy", 1, 0.85, False), MetricChange("images", 20, 20, None))
     assert change.params == (ParamChange("limit", "105", "75"),)
-    assert change.confusion.filter(which="new", actual="cat")["images"].to_list() == [7, 3]
+    assert change.confusion.filter(model="new", actual="cat")["images"].to_list() == [7, 3]
     assert change.calibration["images"].sum() == 40
 
 
 def test_slices_are_the_classes_and_the_columns_that_the_manifest_names(base: Path) -> None:
     put_model(base, 75, slices=["camera", "place"])
     change = compare(base)
-    slices = {(one.column, one.value): (one.paired.images, one.paired.broke) for one in change.slices}
+    slices = {(one.column, one.value): (one.comparison.images, one.comparison.broken) for one in change.slices}
     assert slices[("label", "cat")] == (10, 3)
     assert slices[("label", "dog")] == (10, 0)
     assert slices[("camera", "A")] == (10, 2)
     assert slices[("camera", "B")] == (10, 1)
-    assert change.unknown == "the test set's metadata.csv has no column place"
+    assert change.unknown == "metadata.csv of the test set has no column place"
 
 
 def test_words_alone_change_nothing(base: Path) -> None:
@@ -175,9 +175,9 @@ def test_words_alone_change_nothing(base: Path) -> None:
     put_model(base, 105, description="Other words.", gates=gates)
     change = compare(base)
     assert (change.trained, change.metadata_changes, change.params) == (False, ("description", "gates"), ())
-    assert (change.paired.broke, change.paired.fixed) == (0, 0)
-    assert [(gate.held, gate.message) for gate in change.gates] == [
-        (True, "accuracy: it is the base's model, not trained again")
+    assert (change.comparison.broken, change.comparison.fixed) == (0, 0)
+    assert [(gate.state, gate.message) for gate in change.gates] == [
+        (GateState.PASSED, "accuracy: same training as the base model")
     ]
 
 
@@ -189,14 +189,18 @@ def test_each_model_is_run_on_what_it_has_not_answered(base: Path) -> None:
     put_model(base, 105)
     change = compare(base)
     assert runs(base) == 1  # the base on the new images; the new model has answered all that the base was asked
-    assert change.cells == (
-        Cell("base", "base", 20, 1.0, {"accuracy": 1.0, "images": 20.0}),
-        Cell("base", "new", 24, pytest.approx(20 / 24), {"accuracy": pytest.approx(20 / 24), "images": 24.0}),
-        Cell("new", "base", 20, 1.0, {"accuracy": 1.0, "macro_f1": 1.0}),
-        Cell("new", "new", 24, pytest.approx(20 / 24), {"accuracy": pytest.approx(20 / 24), "images": 24.0}),
+    assert change.evaluations == (
+        Evaluation(Role.BASE, Role.BASE, 20, 1.0, {"accuracy": 1.0, "images": 20.0}),
+        Evaluation(
+            Role.BASE, Role.NEW, 24, pytest.approx(20 / 24), {"accuracy": pytest.approx(20 / 24), "images": 24.0}
+        ),
+        Evaluation(Role.NEW, Role.BASE, 20, 1.0, {"accuracy": 1.0, "macro_f1": 1.0}),
+        Evaluation(
+            Role.NEW, Role.NEW, 24, pytest.approx(20 / 24), {"accuracy": pytest.approx(20 / 24), "images": 24.0}
+        ),
     )
-    assert change.paired.images == 20
-    assert compare(base).cells == change.cells
+    assert change.comparison.images == 20
+    assert compare(base).evaluations == change.evaluations
     assert runs(base) == 1
 
 
@@ -207,7 +211,7 @@ def test_what_was_relabelled_is_judged_by_the_new_label(base: Path) -> None:
     put_model(base, 115)
     change = compare(base)
     assert runs(base) == 1  # the new model on the image that was removed
-    assert (change.paired.images, change.relabelled) == (19, 1)
+    assert (change.comparison.images, change.relabelled) == (19, 1)
     assert change.flips.select("uuid", "label", "kind").rows() == [(uuid(11), "cat", "fixed")]
 
 
@@ -216,14 +220,14 @@ def test_other_bytes_are_another_image(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, path: red(90)})
     put_model(base, 105)
     change = compare(base)
-    assert (change.paired.images, runs(base)) == (19, 2)
+    assert (change.comparison.images, runs(base)) == (19, 2)
 
 
 def test_predictions_that_are_not_kept_are_made(base: Path) -> None:
     put_model(base, 75, locked=False)
     change = compare(base)
     assert change.unknown == ""
-    assert (change.paired.broke, runs(base)) == (3, 1)
+    assert (change.comparison.broken, runs(base)) == (3, 1)
 
 
 # --- what cannot be had -----------------------------------------------------------------------------------------------
@@ -248,8 +252,12 @@ def test_a_base_that_cannot_be_run_any_more(base: Path, program: str, reason: st
     with_broken_base(base, program)
     change = compare(base)
     assert change.unknown.startswith(f"the base model could not be run on the new test set: {reason}")
-    assert [(cell.model, cell.data) for cell in change.cells] == [("base", "base"), ("new", "base"), ("new", "new")]
-    assert (change.paired.images, change.paired.broke) == (20, 3)
+    assert [(cell.model, cell.test_set) for cell in change.evaluations] == [
+        ("base", "base"),
+        ("new", "base"),
+        ("new", "new"),
+    ]
+    assert (change.comparison.images, change.comparison.broken) == (20, 3)
 
 
 def test_a_base_whose_predictions_are_lost_is_run_again(base: Path) -> None:
@@ -257,7 +265,7 @@ def test_a_base_whose_predictions_are_lost_is_run_again(base: Path) -> None:
     put_model(base, 75)
     repositories.place(base / ".dvc/cache", lost).unlink()
     change = compare(base)
-    assert (change.unknown, change.paired.broke, runs(base)) == ("", 3, 1)
+    assert (change.unknown, change.comparison.broken, runs(base)) == ("", 3, 1)
 
 
 def test_a_base_that_is_lost_is_not_judged_against(base: Path) -> None:
@@ -272,11 +280,11 @@ def test_a_base_that_is_lost_is_not_judged_against(base: Path) -> None:
         "production; the base model could not "
         "be run on the base test set: ModuleNotFoundError: No module named 'pandora_box'"
     )
-    assert change.paired is None
+    assert change.comparison is None
     (gate,) = change.gates
-    assert gate.held is None
+    assert gate.state is GateState.NOT_EVALUATED
     assert gate.message.startswith(
-        "accuracy is 0.85, within min 0.5; accuracy was not compared with the base: the base"
+        "accuracy is 0.85, expected at least 0.5; accuracy was not compared with the base: the base"
     )
 
 
@@ -286,7 +294,7 @@ def test_a_base_whose_manifest_is_of_another_time(base: Path) -> None:
     put_model(base, 75, gates=[{"metric": "accuracy", "no_worse_than": "base"}])
     change = compare(base)
     assert change.unknown.startswith("the base version cannot be read: models/pets/model.yaml:1:")
-    assert (change.gates[0].held, change.cells[0].accuracy) == (None, 0.85)
+    assert (change.gates[0].state, change.evaluations[0].accuracy) == (GateState.NOT_EVALUATED, 0.85)
     assert "the base version cannot be read" in change.gates[0].message
 
 
@@ -301,15 +309,17 @@ def test_an_image_under_two_labels(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, image_path("cat", 11): DOGS[image_path("dog", 11)]})
     put_model(base, 105)
     change = compare(base)
-    assert change.unknown == f"the new version: datasets/pets/prepared/test has images twice, such as {uuid(11)}"
-    assert [(cell.model, cell.data) for cell in change.cells] == [("base", "base")]
+    assert (
+        change.unknown == f"the new version: datasets/pets/prepared/test contains duplicate images, such as {uuid(11)}"
+    )
+    assert [(cell.model, cell.test_set) for cell in change.evaluations] == [("base", "base")]
 
 
 def test_a_model_that_was_never_trained(base: Path) -> None:
     (base / FOLDER / "dvc.lock").unlink()
     change = compare(base)
     assert change.unknown == "the new model was never trained"
-    assert [(cell.model, cell.data) for cell in change.cells] == [("base", "base")]
+    assert [(cell.model, cell.test_set) for cell in change.evaluations] == [("base", "base")]
 
 
 # --- first, removed ---------------------------------------------------------------------------------------------------
@@ -322,11 +332,11 @@ def test_a_first_version(registry_repo: Path) -> None:
         registry_repo, 75, gates=[{"metric": "accuracy", "min": 0.8}, {"metric": "accuracy", "no_worse_than": "base"}]
     )
     change = compare(registry_repo)
-    assert (change.old, change.trained, change.unknown, change.paired) == (None, True, "", None)
-    assert [cell.accuracy for cell in change.cells] == [0.85]
+    assert (change.old, change.trained, change.unknown, change.comparison) == (None, True, "", None)
+    assert [cell.accuracy for cell in change.evaluations] == [0.85]
     assert change.confusion["images"].sum() == 20
-    assert [gate.held for gate in change.gates] == [True, None]
-    assert change.gates[1].message.endswith("this is the model's first version")
+    assert [gate.state for gate in change.gates] == [GateState.PASSED, GateState.NOT_EVALUATED]
+    assert change.gates[1].message.endswith("this is the first version of the model")
 
 
 def test_a_removed_model(base: Path) -> None:
@@ -340,23 +350,23 @@ def test_a_removed_model(base: Path) -> None:
 # --- gates ------------------------------------------------------------------------------------------------------------
 
 GATES = [
-    ({"metric": "accuracy", "no_worse_than": "base"}, False),
-    ({"metric": "accuracy", "class": "dog", "no_worse_than": "base"}, True),
-    ({"metric": "recall", "class": "cat", "no_worse_than": "base"}, False),
-    ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.6}, False),
-    ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.4}, True),
-    ({"metric": "accuracy", "slice": {"camera": "Z"}, "min": 0.4}, None),
-    ({"metric": "accuracy", "slice": {"place": "Z"}, "no_worse_than": "base"}, None),
-    ({"metric": "accuracy", "class": "fox", "no_worse_than": "base"}, None),
-    ({"metric": "accuracy", "no_worse_than": "base", "margin": 0.9}, True),
-    ({"metric": "accuracy", "min": 0.9, "no_worse_than": "base", "margin": 0.9}, False),
+    ({"metric": "accuracy", "no_worse_than": "base"}, GateState.FAILED),
+    ({"metric": "accuracy", "class": "dog", "no_worse_than": "base"}, GateState.PASSED),
+    ({"metric": "recall", "class": "cat", "no_worse_than": "base"}, GateState.FAILED),
+    ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.6}, GateState.FAILED),
+    ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.4}, GateState.PASSED),
+    ({"metric": "accuracy", "slice": {"camera": "Z"}, "min": 0.4}, GateState.NOT_EVALUATED),
+    ({"metric": "accuracy", "slice": {"place": "Z"}, "no_worse_than": "base"}, GateState.NOT_EVALUATED),
+    ({"metric": "accuracy", "class": "fox", "no_worse_than": "base"}, GateState.NOT_EVALUATED),
+    ({"metric": "accuracy", "no_worse_than": "base", "margin": 0.9}, GateState.PASSED),
+    ({"metric": "accuracy", "min": 0.9, "no_worse_than": "base", "margin": 0.9}, GateState.FAILED),
 ]
 
 
 def test_gates_by_class_and_slice(base: Path) -> None:
     put_model(base, 5, gates=[gate for gate, _ in GATES])  # all cats are dogs
     change = compare(base)
-    assert [gate.held for gate in change.gates] == [held for _, held in GATES]
+    assert [gate.state for gate in change.gates] == [state for _, state in GATES]
     lines = (base / FOLDER / "model.yaml").read_text().splitlines()
     assert all(lines[gate.line - 1].startswith("- metric") for gate in change.gates)
 
@@ -365,7 +375,7 @@ def test_what_is_not_a_number_breaks_a_gate(base: Path) -> None:
     put_model(base, 75, gates=[{"metric": "accuracy", "min": 0.1}, {"metric": "accuracy", "no_worse_than": "base"}])
     (base / FOLDER / "metrics.json").write_text('{"accuracy": NaN}')
     change = compare(base)
-    assert [gate.held for gate in change.gates] == [False, True]  # the predictions are there
+    assert [gate.state for gate in change.gates] == [GateState.FAILED, GateState.PASSED]  # the predictions are there
     assert change.gates[0].message == "accuracy is not in metrics.json, which has no numbers"
     assert change.metrics[0] == MetricChange("accuracy", 1, None, None)
 
@@ -383,12 +393,12 @@ def test_the_command_pulls_runs_and_judges(base: Path, run_registry: Run) -> Non
     assert "models/pets: run the base model on the new test set\n$ python evaluate.py --data ../../data" in done.err
     lines = done.out.splitlines()
     assert lines[0] == "models/pets 1.0.0 → 1.1.0"
-    assert "  base model on the new test set: 0.8333 of 24 images" in lines
-    assert lines[-1].startswith("  gate BROKEN: accuracy is 0.708333, below the gate's min of 0.9")
+    assert "  base model on the new test set: accuracy 0.8333 (24 images)" in lines
+    assert lines[-1].startswith("  gate failed: accuracy is 0.708333, expected at least 0.9")
     again = run_registry(base, "evaluate", FOLDER, "--base", "HEAD", "--format", "json")
     assert "$ python" not in again.err
     (change,) = json.loads(again.out)
-    assert (change["paired"]["broke"], change["gates"][0]["held"]) == (3, False)
+    assert (change["comparison"]["broken"], change["gates"][0]["state"]) == (3, "failed")
 
 
 def test_the_command_where_no_model_changed(base: Path, run_registry: Run) -> None:

@@ -17,7 +17,7 @@ from registry.core.tree import DictTree
 from registry.core.values import Output
 from registry.errors import NotFound, Refused, ToolFailed
 from registry.model import evaluation_run
-from registry.model.evaluation_run import Trial
+from registry.model.evaluation_run import EvaluationRun
 from support import repositories
 
 PETS = parse_id("models/pets")
@@ -33,7 +33,7 @@ pathlib.Path(given["--plots"]).mkdir()
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Trial:
+def planned(tmp_path: Path) -> EvaluationRun:
     """A model whose program lists what it was given; `tmp_path` is the root, with a cache."""
     files = {PROGRAM: LISTS, "models/pets/model.yaml": "", "shared/tools.py": "", "models/birds/secret.py": ""}
     tree = DictTree({path: text.encode() for path, text in files.items()}, frozenset({"models/pets/link"}))
@@ -43,20 +43,20 @@ def trial(tmp_path: Path) -> Trial:
     }
     listing = f'[{{"md5": "{kept["weights"]}", "relpath": "a/b"}}]'.encode()
     repositories.keep(tmp_path, listing, ".dir")
-    made = (
+    outputs = (
         Output("models/pets/model.safetensors", kept["weights"], 7),
         Output("models/pets/more", f"{repositories.md5(listing)}.dir", 7, 1),
     )
     test = DataFrame({"relpath": ["test/cat/1.jpg"], "md5": [kept["an image"]]})
-    return Trial(PETS, tree, ("shared/tools.py",), made, test)
+    return EvaluationRun(PETS, tree, ("shared/tools.py",), outputs, test)
 
 
-def run(root: Path, trial: Trial) -> evaluation_run.Result:
-    return evaluation_run.run(root, trial, root / ".dvc/cache")
+def run(root: Path, planned: EvaluationRun) -> evaluation_run.RunResult:
+    return evaluation_run.execute(root, planned, root / ".dvc/cache")
 
 
-def with_program(trial: Trial, text: str) -> Trial:
-    return replace(trial, tree=DictTree({PROGRAM: text.encode()}))
+def with_program(planned: EvaluationRun, text: str) -> EvaluationRun:
+    return replace(planned, tree=DictTree({PROGRAM: text.encode()}))
 
 
 def left(root: Path) -> list[Path]:
@@ -64,8 +64,8 @@ def left(root: Path) -> list[Path]:
     return list((root / evaluation_run.FOLDER).glob("evaluate-*"))
 
 
-def test_it_sees_its_own_version_and_the_test_set_alone(tmp_path: Path, trial: Trial) -> None:
-    result = run(tmp_path, trial)
+def test_it_sees_its_own_version_and_the_test_set_alone(tmp_path: Path, planned: EvaluationRun) -> None:
+    result = run(tmp_path, planned)
     assert result.metrics == b"weights test"
     assert result.predictions.decode().split() == [
         "data/test/cat/1.jpg",
@@ -75,21 +75,21 @@ def test_it_sees_its_own_version_and_the_test_set_alone(tmp_path: Path, trial: T
     assert left(tmp_path) == []
 
 
-def test_it_is_remembered(tmp_path: Path, trial: Trial) -> None:
-    assert evaluation_run.recall(tmp_path, trial) is None
-    result = run(tmp_path, trial)
-    assert evaluation_run.recall(tmp_path, trial) == result
+def test_it_is_remembered(tmp_path: Path, planned: EvaluationRun) -> None:
+    assert evaluation_run.read_cached(tmp_path, planned) is None
+    result = run(tmp_path, planned)
+    assert evaluation_run.read_cached(tmp_path, planned) == result
     words = replace(
-        trial, tree=DictTree({PROGRAM: LISTS.encode(), "models/pets/README.md": b"", "shared/tools.py": b""})
+        planned, tree=DictTree({PROGRAM: LISTS.encode(), "models/pets/README.md": b"", "shared/tools.py": b""})
     )
-    assert evaluation_run.recall(tmp_path, words) == result
+    assert evaluation_run.read_cached(tmp_path, words) == result
     others = [
-        replace(trial, test=trial.test.with_columns(relpath="relpath", md5="relpath")),
-        replace(trial, made=trial.made[:1]),
-        replace(trial, tree=DictTree({PROGRAM: LISTS.encode(), "shared/tools.py": b"# other"})),
-        with_program(trial, LISTS + "#"),
+        replace(planned, test=planned.test.with_columns(relpath="relpath", md5="relpath")),
+        replace(planned, outputs=planned.outputs[:1]),
+        replace(planned, tree=DictTree({PROGRAM: LISTS.encode(), "shared/tools.py": b"# other"})),
+        with_program(planned, LISTS + "#"),
     ]
-    assert [evaluation_run.recall(tmp_path, other) for other in others] == [None] * 4
+    assert [evaluation_run.read_cached(tmp_path, other) for other in others] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -97,39 +97,41 @@ def test_it_is_remembered(tmp_path: Path, trial: Trial) -> None:
     [
         ("import no_such_module", ToolFailed, "ModuleNotFoundError: No module named 'no_such_module'"),
         ("import sys; sys.exit('unrecognized arguments: --plots')", ToolFailed, "unrecognized arguments: --plots"),
-        ("pass", Refused, "evaluate.py did not write the file of --predictions"),
+        ("pass", Refused, "evaluate.py did not write the file given by --predictions"),
     ],
 )
-def test_code_that_fails(tmp_path: Path, trial: Trial, program: str, error: type[Exception], reason: str) -> None:
+def test_code_that_fails(
+    tmp_path: Path, planned: EvaluationRun, program: str, error: type[Exception], reason: str
+) -> None:
     with pytest.raises(error) as raised:
-        run(tmp_path, with_program(trial, program))
+        run(tmp_path, with_program(planned, program))
     assert evaluation_run.reason(raised.value) == reason
     assert left(tmp_path) == []
-    assert not (tmp_path / evaluation_run.MEMORY).exists()
+    assert not (tmp_path / evaluation_run.RESULTS).exists()
 
 
-def test_a_version_without_the_program(tmp_path: Path, trial: Trial) -> None:
+def test_a_version_without_the_program(tmp_path: Path, planned: EvaluationRun) -> None:
     with pytest.raises(NotFound, match=r"models/pets/evaluate.py does not exist"):
-        run(tmp_path, replace(trial, tree=DictTree({})))
+        run(tmp_path, replace(planned, tree=DictTree({})))
 
 
-def test_an_object_that_is_lost(tmp_path: Path, trial: Trial) -> None:
+def test_an_object_that_is_lost(tmp_path: Path, planned: EvaluationRun) -> None:
     repositories.place(tmp_path / ".dvc/cache", repositories.md5(b"an image")).unlink()
     with pytest.raises(NotFound, match=r"test/cat/1.jpg \(.*\): no intact copy"):
-        run(tmp_path, trial)
+        run(tmp_path, planned)
 
 
-def test_outputs_that_lie_in_each_other(tmp_path: Path, trial: Trial) -> None:
-    inside = Output("models/pets/model.safetensors/x", trial.made[0].md5, 7)
-    with pytest.raises(Refused, match="cannot be put beside the model's other files"):
-        run(tmp_path, replace(trial, made=(trial.made[0], inside)))
+def test_outputs_that_lie_in_each_other(tmp_path: Path, planned: EvaluationRun) -> None:
+    inside = Output("models/pets/model.safetensors/x", planned.outputs[0].md5, 7)
+    with pytest.raises(Refused, match="conflicts with another file of the model"):
+        run(tmp_path, replace(planned, outputs=(planned.outputs[0], inside)))
     assert repositories.place(tmp_path / ".dvc/cache", inside.md5).read_bytes() == b"weights"
 
 
-def test_it_may_not_run_for_ever(tmp_path: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation_run, "LONGEST", 0.3)
+def test_it_may_not_run_for_ever(tmp_path: Path, planned: EvaluationRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation_run, "TIMEOUT", 0.3)
     with pytest.raises(ToolFailed) as error:
-        run(tmp_path, with_program(trial, "import time; time.sleep(60)"))
+        run(tmp_path, with_program(planned, "import time; time.sleep(60)"))
     assert evaluation_run.reason(error.value) == "killed after 0.3 seconds"
     assert left(tmp_path) == []
 
@@ -142,8 +144,9 @@ from registry.core import names, tree
 from registry.model import evaluation_run
 program = b"import time; open('begun', 'w'); time.sleep(60)"
 test = DataFrame({{"relpath": [], "md5": []}}, {{"relpath": str, "md5": str}})
-trial = evaluation_run.Trial(names.parse_id("models/pets"), tree.DictTree({{"{PROGRAM}": program}}), (), (), test)
-evaluation_run.run(pathlib.Path("."), trial, pathlib.Path("cache"))
+files = tree.DictTree({{"{PROGRAM}": program}})
+planned = evaluation_run.EvaluationRun(names.parse_id("models/pets"), files, (), (), test)
+evaluation_run.execute(pathlib.Path("."), planned, pathlib.Path("cache"))
 """
     # Whoever started the tests in the background had them ignore Ctrl-C, and a child inherits that.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

@@ -4,6 +4,9 @@ import pytest
 
 from registry.core.values import Gate
 from registry.model import gates, paired_comparison
+from registry.model.changes import GateState
+
+PASSED, FAILED, UNKNOWN = GateState.PASSED, GateState.FAILED, GateState.NOT_EVALUATED
 
 METRICS = {
     "accuracy": 0.9,
@@ -16,66 +19,67 @@ SLICE = ("camera", "XT-3")
 
 
 @pytest.mark.parametrize(
-    ("gate", "held", "message"),
+    ("gate", "state", "message"),
     [
-        (Gate("accuracy", min=0.9), True, "accuracy is 0.9, within min 0.9"),
-        (Gate("accuracy", min=0.8, max=0.9), True, "accuracy is 0.9, within min 0.8 and max 0.9"),
-        (Gate("accuracy", min=0.91), False, "accuracy is 0.9, below the gate's min of 0.91"),
-        (Gate("accuracy", max=0.5), False, "accuracy is 0.9, above the gate's max of 0.5"),
-        (Gate("loss", max=0.5), False, "loss is nan, which is not a number"),
-        (Gate("ece", max=0.5), False, "ece is not in metrics.json, which has accuracy, loss"),
-        (Gate("accuracy", min=0.85, label="cat"), False, "per_class.cat.recall is 0.8, below the gate's min of 0.85"),
-        (Gate("f1", min=0.7, label="cat"), True, "per_class.cat.f1 is 0.7, within min 0.7"),
-        (Gate("accuracy", min=0.7, slice=SLICE), False, "accuracy where camera is XT-3 is 0.6, below the gate's"),
-        (Gate("accuracy", min=0.7, slice=("camera", "X")), None, "accuracy where camera is X was not measured"),
+        (Gate("accuracy", min=0.9), PASSED, "accuracy is 0.9, expected at least 0.9"),
+        (Gate("accuracy", min=0.8, max=0.9), PASSED, "accuracy is 0.9, expected at least 0.8 and at most 0.9"),
+        (Gate("accuracy", min=0.91), FAILED, "accuracy is 0.9, expected at least 0.91"),
+        (Gate("accuracy", max=0.5), FAILED, "accuracy is 0.9, expected at most 0.5"),
+        (Gate("loss", max=0.5), FAILED, "loss is nan, expected a finite number"),
+        (Gate("ece", max=0.5), FAILED, "ece is not in metrics.json, which has accuracy, loss"),
+        (Gate("accuracy", min=0.85, label="cat"), FAILED, "per_class.cat.recall is 0.8, expected at least 0.85"),
+        (Gate("f1", min=0.7, label="cat"), PASSED, "per_class.cat.f1 is 0.7, expected at least 0.7"),
+        (Gate("accuracy", min=0.7, slice=SLICE), FAILED, "accuracy where camera is XT-3 is 0.6, expected at least 0.7"),
+        (Gate("accuracy", min=0.7, slice=("camera", "X")), UNKNOWN, "accuracy where camera is X was not measured"),
     ],
 )
-def test_bounds(gate: Gate, held: bool | None, message: str) -> None:
-    found = gates.by_bounds(gate, METRICS)
-    assert (found.gate, found.held) == (gate, held)
+def test_bounds(gate: Gate, state: GateState, message: str) -> None:
+    found = gates.evaluate_bounds(gate, METRICS)
+    assert (found.gate, found.state) == (gate, state)
     assert found.message.startswith(message)
 
 
 def test_a_gate_without_bounds_or_without_base_has_nothing_to_say() -> None:
-    assert gates.by_bounds(Gate("accuracy", no_worse_than="base"), METRICS) is None
-    assert gates.by_base(Gate("accuracy", min=0.1), None) is None
+    assert gates.evaluate_bounds(Gate("accuracy", no_worse_than="base"), METRICS) is None
+    assert gates.evaluate_against_base(Gate("accuracy", min=0.1), None) is None
 
 
 @pytest.mark.parametrize(
-    ("broke", "fixed", "margin", "held", "words"),
+    ("broken", "fixed", "margin", "state", "words"),
     [
-        (0, 0, None, True, "not proven worse than the base's"),
-        (40, 0, None, False, "worse than the base's"),
-        (12, 10, None, True, "not proven worse than the base's"),
-        (12, 10, 0.05, True, "proven to be at most 0.05 below the base's"),
-        (12, 10, 0.005, False, "not proven to be at most 0.005 below the base's"),
-        (10, 200, 0.001, True, "proven to be at most 0.001 below the base's"),
+        (0, 0, None, PASSED, "not significantly worse than the base"),
+        (40, 0, None, FAILED, "significantly worse than the base"),
+        (12, 10, None, PASSED, "not significantly worse than the base"),
+        (12, 10, 0.05, PASSED, "proven to be at most 0.05 below the base"),
+        (12, 10, 0.005, FAILED, "not proven to be at most 0.005 below the base"),
+        (10, 200, 0.001, PASSED, "proven to be at most 0.001 below the base"),
     ],
 )
-def test_no_worse_than_base(broke: int, fixed: int, margin: float | None, held: bool, words: str) -> None:
+def test_no_worse_than_base(broken: int, fixed: int, margin: float | None, state: GateState, words: str) -> None:
     gate = Gate("accuracy", no_worse_than="base", margin=margin)
-    found = gates.by_base(gate, paired_comparison.compare(700, broke, fixed, 100))
-    assert (found.held, found.message.split(":")[0]) == (held, f"accuracy is {words}")
+    found = gates.evaluate_against_base(gate, paired_comparison.compare(700, broken, fixed, 100))
+    assert (found.state, found.message.split(": ")[1]) == (state, words)
 
 
 def test_a_smaller_test_set_proves_less() -> None:
     kept, margin = (Gate("accuracy", no_worse_than="base", margin=margin) for margin in (None, 0.05))
     small, large = paired_comparison.compare(20, 3, 0, 3), paired_comparison.compare(2000, 300, 0, 300)
-    assert [gates.by_base(kept, one).held for one in (small, large)] == [True, False]
+    assert [gates.evaluate_against_base(kept, one).state for one in (small, large)] == [PASSED, FAILED]
     small, large = paired_comparison.compare(20, 0, 0, 3), paired_comparison.compare(2000, 0, 0, 300)
-    assert [gates.by_base(margin, one).held for one in (small, large)] == [False, True]
+    assert [gates.evaluate_against_base(margin, one).state for one in (small, large)] == [FAILED, PASSED]
 
 
 def test_confidence_is_the_gates_own() -> None:
     found = paired_comparison.compare(90, 9, 2, 0)
     sure, bold = (Gate("accuracy", no_worse_than="base", confidence=one) for one in (0.999, 0.6))
-    assert (gates.by_base(sure, found).held, gates.by_base(bold, found).held) == (True, False)
-    assert gates.by_base(sure, found).message.endswith("(0.999 sure)")
+    assert gates.evaluate_against_base(sure, found).state is PASSED
+    assert gates.evaluate_against_base(bold, found).state is FAILED
+    assert gates.evaluate_against_base(sure, found).message.count("(99.9% CI ") == 1
 
 
 def test_what_cannot_be_compared_is_not_judged() -> None:
-    found = gates.by_base(Gate("accuracy", no_worse_than="base"), None, "it is the first version")
-    assert found.held is None
+    found = gates.evaluate_against_base(Gate("accuracy", no_worse_than="base"), None, "it is the first version")
+    assert found.state is UNKNOWN
     assert found.message == "accuracy was not compared with the base: it is the first version"
 
 
@@ -90,15 +94,21 @@ def test_what_cannot_be_compared_is_not_judged() -> None:
     ],
 )
 def test_the_part_of_the_images(gate: Gate, part: tuple[str, str] | None) -> None:
-    assert gates.part(gate) == part
+    assert gates.subset(gate) == part
 
 
 @pytest.mark.parametrize(
-    ("bounds", "base", "held"),
-    [(True, True, True), (True, None, None), (None, False, False), (False, None, False), (False, True, False)],
+    ("bounds", "base", "state"),
+    [
+        (PASSED, PASSED, PASSED),
+        (PASSED, UNKNOWN, UNKNOWN),
+        (UNKNOWN, FAILED, FAILED),
+        (FAILED, UNKNOWN, FAILED),
+        (FAILED, PASSED, FAILED),
+    ],
 )
-def test_the_worst_of_a_gates_rules_counts(bounds: bool | None, base: bool | None, held: bool | None) -> None:
+def test_the_worst_of_a_gates_rules_counts(bounds: GateState, base: GateState, state: GateState) -> None:
     gate = Gate("accuracy", min=0.5, no_worse_than="base")
     one = gates.GateResult(gate, bounds, "bounds")
-    assert gates.together([one, gates.GateResult(gate, base, "base")]) == gates.GateResult(gate, held, "bounds; base")
-    assert gates.together([None, one]) == one
+    assert gates.combine([one, gates.GateResult(gate, base, "base")]) == gates.GateResult(gate, state, "bounds; base")
+    assert gates.combine([None, one]) == one

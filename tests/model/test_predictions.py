@@ -41,7 +41,7 @@ def test_the_score_is_that_of_the_answer() -> None:
 def test_a_model_without_scores() -> None:
     read = predictions.read(parquet(uuid=["a", "b", "c"], predicted=["cat"] * 3), TEST, "x")
     assert read["score"].to_list() == [None] * 3
-    assert predictions.calibration(predictions.alone(TEST, read)) is None
+    assert predictions.calibration(predictions.single(TEST, read)) is None
 
 
 @pytest.mark.parametrize(
@@ -49,9 +49,9 @@ def test_a_model_without_scores() -> None:
     [
         (b"no parquet", "x is not a Parquet file with the columns uuid and predicted"),
         (parquet(uuid=["a"]), "x is not a Parquet file with the columns uuid and predicted"),
-        (parquet(uuid=["a", "b"], predicted=["cat", "dog"]), "x has no answer for 1 of 3 test images"),
-        (parquet(uuid=["a", "b", "c"], predicted=["cat", None, "dog"]), "x has no answer for 1 of 3 test images"),
-        (parquet(uuid=["a", "b", "c", "c"], predicted=["cat"] * 4), "x answers 1 times too often"),
+        (parquet(uuid=["a", "b"], predicted=["cat", "dog"]), "x has no prediction for 1 of 3 test images"),
+        (parquet(uuid=["a", "b", "c"], predicted=["cat", None, "dog"]), "x has no prediction for 1 of 3 test images"),
+        (parquet(uuid=["a", "b", "c", "c"], predicted=["cat"] * 4), "x contains 1 duplicate prediction"),
     ],
 )
 def test_what_is_no_predictions(data: bytes, message: str) -> None:
@@ -77,7 +77,7 @@ def common() -> DataFrame:
     """a is the same; b has another label, c other bytes; d and e are new to the base, f too."""
     base_test = DataFrame({"uuid": list("abcd"), "label": ["cat", "dog", "dog", "dog"], "md5": list("1234")})
     base = answers("cat", "dog", "dog", "cat", score=0.75)
-    return predictions.meet(base_test, NEW_TEST, base, answers("dog", "cat", "dog", "dog", "dog", "cat"))
+    return predictions.join(base_test, NEW_TEST, base, answers("dog", "cat", "dog", "dog", "dog", "cat"))
 
 
 def test_only_what_both_have_is_compared_by_the_new_label() -> None:
@@ -88,13 +88,13 @@ def test_only_what_both_have_is_compared_by_the_new_label() -> None:
         ("d", "dog", "dog", "cat", "dog"),
     ]
     found = predictions.compare(common())
-    assert (found.images, found.broke, found.fixed) == (3, 1, 2)
+    assert (found.images, found.broken, found.fixed) == (3, 1, 2)
     assert (found.base, found.new) == (1 / 3, 2 / 3)
 
 
 def test_flips() -> None:
     assert predictions.flips(common()).rows() == [
-        ("a", "test", "cat", "cat", "dog", 0.75, 0.9, "broke", "1"),
+        ("a", "test", "cat", "cat", "dog", 0.75, 0.9, "broken", "1"),
         ("b", "test", "cat", "dog", "cat", 0.75, 0.9, "fixed", "2"),
         ("d", "test", "dog", "cat", "dog", 0.75, 0.9, "fixed", "4"),
     ]
@@ -115,13 +115,13 @@ def test_calibration_bins() -> None:
 
 
 def test_certainty_is_in_the_last_bin() -> None:
-    sure = predictions.alone(TEST, answers("cat", "dog", "dog", score=1.0))
+    sure = predictions.single(TEST, answers("cat", "dog", "dog", score=1.0))
     assert predictions.calibration(sure).rows() == [("new", 0.95, 1.0, 1.0, 3)]
 
 
 def test_classes_come_first_then_the_frequent_values_of_columns() -> None:
     columns = {"camera": DataFrame({"uuid": ["a", "b", "d", "e"], "value": ["Z", None, "Z", "only of e"]})}
-    found = [(one.column, one.value, one.paired.images) for one in predictions.slices(common(), columns)]
+    found = [(one.column, one.value, one.comparison.images) for one in predictions.slices(common(), columns)]
     assert found == [("label", "cat", 2), ("label", "dog", 1), ("camera", "Z", 2)]
 
 

@@ -1,4 +1,4 @@
-"""Reproducing: a tag's model is trained again aside, on the tag's data, and its metrics are judged."""
+"""Reproducing: the model of a tag is retrained in a worktree, on the data of the tag, and its metrics compared."""
 
 import os
 import signal
@@ -69,11 +69,11 @@ def test_what_comes_back_is_reproduced_on_the_data_of_its_tag(bare_cache: Path, 
     assert (done.code, done.out.splitlines()) == (
         0,
         [
-            f"{TAG} ({commit}): train again on datasets/pets/prepared",
-            "metric     then  now  difference  tolerance",
-            "accuracy   0.91  0.9  -0.01       0.02       kept",
-            "images     5     5    +0          0          kept",
-            "loss.test  0.7   0.5  -0.2        -          not judged",
+            f"{TAG} ({commit}): retrain on datasets/pets/prepared",
+            "metric     published    reproduced    difference    tolerance    result",
+            "accuracy   0.91         0.9           -0.01         0.02         ok",
+            "images     5            5             +0            0            ok",
+            "loss.test  0.7          0.5           -0.2          -            not compared",
             f"{TAG}: reproduced",
         ],
     )
@@ -88,7 +88,7 @@ def test_what_does_not_come_back_is_shown(built_model: Path, run_registry: Run) 
     release(built_model, accuracy=0.001)
     done = run_registry(built_model, "reproduce", TAG)
     assert done.refused(f"{TAG} was not reproduced")
-    assert "accuracy   0.91  0.9  -0.01       0.001      DIFFERS" in done.out
+    assert "accuracy   0.91         0.9           -0.01         0.001        DIFFERS" in done.out
     assert traces(built_model)[2] == []
 
 
@@ -122,7 +122,7 @@ def test_ctrl_c_leaves_nothing_behind(built_model: Path) -> None:
 
 MISTAKES = {
     "models/pets": ["'models/pets' is not a tag"],
-    "datasets/pets@v1.0.0": ["is a dataset: nothing was trained", "models/NAME@v1.0.0"],
+    "datasets/pets@v1.0.0": ["is a dataset, expected a model", "models/NAME@v1.0.0"],
     "models/pets@v7.0.0": ["models/pets@v7.0.0' is not a revision", "git fetch --tags origin"],
 }
 
@@ -145,15 +145,15 @@ def test_a_model_that_was_trained_on_other_data_than_its_tag_has(built_model: Pa
     repositories.dataset(built_model, "pets", repositories.MORE_PETS, "1.1.0")
     release(built_model, accuracy=0.02)
     assert run_registry(built_model, "reproduce", TAG).refused(
-        "trained on another datasets/pets/prepared than its commit"
+        "trained on another version of datasets/pets/prepared than its commit contains"
     )
 
 
-# --- the verdict ------------------------------------------------------------------------------------------------------
+# --- comparison -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("then", "now", "tolerance", "kept"),
+    ("published", "reproduced", "tolerance", "ok"),
     [
         (0.9, 0.92, 0.02, True),  # in binary a hair more than 0.02 apart
         (0.9, 0.88, 0.02, True),
@@ -170,19 +170,19 @@ def test_a_model_that_was_trained_on_other_data_than_its_tag_has(built_model: Pa
         (0.9, 0.1, None, True),
     ],
 )
-def test_within_tolerance(then: object, now: object, tolerance: float | None, kept: bool) -> None:
-    assert reproduce.Row("accuracy", then, now, tolerance).is_kept is kept
+def test_within_tolerance(published: object, reproduced: object, tolerance: float | None, ok: bool) -> None:
+    assert reproduce.MetricComparison("accuracy", published, reproduced, tolerance).is_reproduced is ok
 
 
 def test_without_a_tolerance_every_metric_must_be_the_same() -> None:
     rows = reproduce.compare({"a": 1, "b": 2}, {"a": 1, "b": 3}, {})
-    assert [row.is_kept for row in rows] == [True, False]
+    assert [row.is_reproduced for row in rows] == [True, False]
 
 
-def test_with_one_the_others_are_shown_and_not_judged() -> None:
+def test_with_one_the_others_are_shown_and_not_compared() -> None:
     rows = reproduce.compare({"a": 1, "b": 2}, {"a": 1, "c": 3}, {"a": 0.5})
     assert [(row.metric, row.tolerance) for row in rows] == [("a", 0.5), ("b", None), ("c", None)]
-    assert reproduce.verdict(rows)
+    assert reproduce.is_reproduced(rows)
 
 
 # --- the latest of each model -----------------------------------------------------------------------------------------
@@ -198,10 +198,10 @@ def test_the_latest_version_of_each_model_is_trained_again(bare_cache: Path, run
 def test_latest_leaves_out_what_is_withdrawn_or_gone_and_datasets(built_model: Path) -> None:
     tags = [parse_tag(f"{name}@v{version}") for name in ("datasets/pets", "models/pets", "models/gone")
             for version in ("1.0.0", "1.9.0", "1.10.0")]  # fmt: skip
-    assert reproduce.latest(git_trees.WorkTree(built_model), tags) == ("models/pets@v1.10.0",)
+    assert reproduce.latest_tags(git_trees.WorkTree(built_model), tags) == ("models/pets@v1.10.0",)
     path = built_model / "models/pets/model.yaml"
     repositories.write(path, {**yaml.safe_load(path.read_text()), "withdrawn": {"1.10.0": "It took wolves for dogs."}})
-    assert reproduce.latest(git_trees.WorkTree(built_model), tags) == ("models/pets@v1.9.0",)
+    assert reproduce.latest_tags(git_trees.WorkTree(built_model), tags) == ("models/pets@v1.9.0",)
 
 
 def test_nothing_published_is_nothing_to_train_again(built_model: Path, run_registry: Run) -> None:

@@ -145,14 +145,14 @@ def test_a_stranger_can_put_nothing_else_onto_a_branch(trained: Path, what: str)
 def test_too_many_files_are_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_results, "MAX_FILES", 1)
     with git_trees.Revision(trained, "HEAD") as tree, pytest.raises(InvalidData, match="2 files"):
-        training_results.judge(tree, pack(trained))
+        training_results.validate(tree, pack(trained))
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
 
-def report(verdict: object = "ready", sentence: object = "one\nline") -> bytes:
-    return json.dumps({"verdict": verdict, "sentence": sentence}).encode()
+def report(verdict: object = "ready", headline: object = "one\nline") -> bytes:
+    return json.dumps({"verdict": verdict, "headline": headline}).encode()
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ def report(verdict: object = "ready", sentence: object = "one\nline") -> bytes:
     ],
 )
 def test_a_report_as_a_status(verdict: str, train: str, state: str, words: str) -> None:
-    assert training_results.read_status(report(verdict), {"train": train}) == (state, words)
+    assert training_results.commit_status(report(verdict), {"train": train}) == (state, words)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"3", b"{}", report("fine"), report(["ready"]), report({})])
 def test_what_is_no_report_sets_no_status(data: bytes) -> None:
-    with pytest.raises(InvalidDocument, match="no report"):
-        training_results.read_status(data, {})
+    with pytest.raises(InvalidDocument, match="not a report"):
+        training_results.commit_status(data, {})

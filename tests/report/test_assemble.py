@@ -2,9 +2,9 @@ from dataclasses import replace
 
 from registry.core.values import Finding, Gate, Outcome, Verdict, Version
 from registry.dataset.changes import DatasetChange
-from registry.model.changes import GateResult, ModelChange
+from registry.model.changes import GateResult, GateState, ModelChange
 from registry.report.assemble import State, Tally, assemble
-from registry.report.summary import sentence
+from registry.report.summary import headline
 from support import report_situations
 
 
@@ -32,8 +32,13 @@ def test_what_could_not_run_is_never_counted_as_passed_and_asks_for_an_owner() -
 
 def test_a_gate_that_could_not_be_judged_asks_for_an_owner_and_a_broken_one_blocks() -> None:
     gate = Gate("accuracy", min=0.8)
-    for held, state in ((True, State.READY), (None, State.NEEDS_OWNER), (False, State.BLOCKED)):
-        change = report_situations.model_change(gates=(GateResult(gate, held, "as it is", 3),))
+    results = {
+        GateState.PASSED: State.READY,
+        GateState.NOT_EVALUATED: State.NEEDS_OWNER,
+        GateState.FAILED: State.BLOCKED,
+    }
+    for result, state in results.items():
+        change = report_situations.model_change(gates=(GateResult(gate, result, "as it is", 3),))
         assert assemble((), [], [change], report_situations.REPEAT).state is state
 
 
@@ -57,8 +62,8 @@ def test_findings_are_worst_first_and_artifacts_in_order() -> None:
     ]
 
 
-def test_sentences() -> None:
-    said = {name: make().sentence for name, make in report_situations.EIGHT.items()}
+def test_headlines() -> None:
+    said = {name: make().headline for name, make in report_situations.EIGHT.items()}
     assert said == {
         "first_release": "datasets/pets is new, with 1,958 images; models/pets is new, with an accuracy of 91.1%.",
         "grown": "datasets/pets gains 126 images; no model changes.",
@@ -75,12 +80,12 @@ def test_sentences() -> None:
 
 
 def test_nothing_changed_is_a_sentence_too() -> None:
-    assert sentence([], []) == "No dataset and no model changes."
+    assert headline([], []) == "No dataset and no model changes."
     assert (
-        sentence([], [ModelChange(report_situations.MODEL, "x", Version(1, 0, 0), None)]) == "models/pets is removed."
+        headline([], [ModelChange(report_situations.MODEL, "x", Version(1, 0, 0), None)]) == "models/pets is removed."
     )
 
 
 def test_a_difference_that_chance_can_make_is_called_so() -> None:
-    change = report_situations.model_change(paired=report_situations.paired(0.9, 0.91, -0.01, 0.03, p_value=0.4))
-    assert sentence([], [change]).startswith("models/pets cannot be told from the base: 91.0% right instead of 90.0%")
+    change = report_situations.model_change(comparison=report_situations.paired(0.9, 0.91, -0.01, 0.03, p_value=0.4))
+    assert headline([], [change]).startswith("models/pets cannot be told from the base: 91.0% right instead of 90.0%")

@@ -81,7 +81,7 @@ def test_hostile_texts_neither_run_nor_widen_the_page(browser: Browser, tmp_path
     line = (text, " ", Code(text))
     blocks = (Para(line), Table((text, "n"), "lr", ((line, ("1",)),)))
     report = report_situations.replace(
-        report_situations.blocked(), sentence=text, sections=(Section(text, line, blocks),)
+        report_situations.blocked(), headline=text, sections=(Section(text, line, blocks),)
     )
     page = shown(browser, report, tmp_path, 375, "light")
     assert page.evaluate("document.documentElement.scrollWidth") <= 375

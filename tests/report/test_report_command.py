@@ -113,7 +113,7 @@ def test_how_to_repeat_it_can_be_typed(grown: Path, run_registry: Run, tmp_path:
     git_in(grown, *checkout[1:])
     assert run_registry(grown, *pull[1:]).code == 0
     assert run_registry(grown, *report[1:], "--out", str(tmp_path / "again")).code == 0
-    assert told(tmp_path / "again")["sentence"] == told(grown / ".registry/report")["sentence"]
+    assert told(tmp_path / "again")["headline"] == told(grown / ".registry/report")["headline"]
 
 
 def test_registry_yaml_can_forbid_pictures(grown: Path, run_registry: Run) -> None:

@@ -15,7 +15,7 @@ def frame(columns: tuple[str, ...], *rows: tuple[Any, ...]) -> pl.DataFrame:
 
 def curves() -> pl.DataFrame:
     return frame(
-        ("which", "series", "step", "value"),
+        ("model", "series", "step", "value"),
         *(
             (which, series, step, round(start / (step + 1) * (1.1 if which == "base" else 1.0), 3))
             for which in ("base", "new")
@@ -31,7 +31,7 @@ def confusion() -> pl.DataFrame:
     rows = (
         (which, *pair, number) for which, numbers in cells.items() for pair, number in zip(pairs, numbers, strict=True)
     )
-    return frame(("which", "actual", "predicted", "images"), *rows)
+    return frame(("model", "actual", "predicted", "images"), *rows)
 
 
 def calibration() -> pl.DataFrame:
@@ -40,13 +40,13 @@ def calibration() -> pl.DataFrame:
         for which in ("base", "new")
         for place in range(5, 10)
     )
-    return frame(("which", "bin", "confidence", "accuracy", "images"), *rows)
+    return frame(("model", "bin", "confidence", "accuracy", "images"), *rows)
 
 
 def flips() -> pl.DataFrame:
     columns = ("uuid", "split", "label", "base", "new", "base_score", "new_score", "kind")
     rows = (
-        (uuid(1), "test", "cat", "cat", "dog", 0.71, 0.64, "broke"),
+        (uuid(1), "test", "cat", "cat", "dog", 0.71, 0.64, "broken"),
         (uuid(2), "test", "dog", "cat", "dog", 0.55, 0.93, "fixed"),
         (uuid(3), "test", "cat", "dog", "cat", 0.52, 0.81, "fixed"),
     )

@@ -23,7 +23,19 @@ from registry.core.values import (
 )
 from registry.dataset.changes import Concentration, DatasetChange, DuplicatePair, QueryChange, Sheet, Shift
 from registry.integrations.hardware import Hardware
-from registry.model.changes import Cell, GateResult, MetricChange, ModelChange, Paired, ParamChange, Slice
+from registry.model.changes import (
+    Evaluation,
+    Flip,
+    GateResult,
+    GateState,
+    MetricChange,
+    ModelChange,
+    PairedComparison,
+    ParamChange,
+    Role,
+    Slice,
+)
+from registry.model.comparison import TITLES
 from registry.report.assemble import Report, assemble
 from registry.report.run_info import Repeat
 from support.model_frames import calibration, confusion, curves, flips, frame, uuid
@@ -59,8 +71,10 @@ def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
     return Sheet(name, title, total, min(20, total), 480, 120, f"{min(20, total)} {name} images", picture.getvalue())
 
 
-def paired(base: float, new: float, low: float, high: float, images: int = 203, p_value: float = 0.021) -> Paired:
-    return Paired(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
+def paired(
+    base: float, new: float, low: float, high: float, images: int = 203, p_value: float = 0.021
+) -> PairedComparison:
+    return PairedComparison(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
 
 
 # --- the eight --------------------------------------------------------------------------------------------------------
@@ -80,8 +94,13 @@ def first_release() -> Report:
         sheets=(sheet("added", "Added", 1958),),
     )
     gates = (
-        GateResult(Gate("accuracy", min=0.85), True, "accuracy is 0.9113, within min 0.85", 14),
-        GateResult(Gate("accuracy", no_worse_than="base"), True, "there is no base: this is the first version", 15),
+        GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9113, expected at least 0.85", 14),
+        GateResult(
+            Gate("accuracy", no_worse_than="base"),
+            GateState.PASSED,
+            "accuracy was not compared with the base: this is the first version of the model",
+            15,
+        ),
     )
     model = ModelChange(
         MODEL,
@@ -90,10 +109,10 @@ def first_release() -> Report:
         V100,
         trained=True,
         metrics=(MetricChange("accuracy", None, 0.9113, None), MetricChange("loss", None, 0.2417, None)),
-        cells=(Cell("new", "new", 203, 0.9113),),
+        evaluations=(Evaluation(Role.NEW, Role.NEW, 203, 0.9113),),
         gates=gates,
-        confusion=confusion().filter(which="new"),
-        calibration=calibration().filter(which="new"),
+        confusion=confusion().filter(model="new"),
+        calibration=calibration().filter(model="new"),
     )
     return assemble(PASSED, [dataset], [model], REPEAT)
 
@@ -161,14 +180,17 @@ def trained() -> Report:
 
 def model_change(**changes: Any) -> ModelChange:
     gates = (
-        GateResult(Gate("accuracy", min=0.85), True, "accuracy is 0.9310, within min 0.85", 14),
+        GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9310, expected at least 0.85", 14),
         GateResult(
             Gate("accuracy", no_worse_than="base"),
-            True,
-            "accuracy is not proven worse than the base's: 0.9310 against 0.8966",
+            GateState.PASSED,
+            "accuracy is 0.9310 vs. 0.8966 on 203 shared test images (95% CI +0.0049 to +0.0640): "
+            "not significantly worse than the base",
             15,
         ),
-        GateResult(Gate("f1", min=0.8, label="dog"), True, "per_class.dog.f1 is 0.929, within min 0.8", 16),
+        GateResult(
+            Gate("f1", min=0.8, label="dog"), GateState.PASSED, "per_class.dog.f1 is 0.929, expected at least 0.8", 16
+        ),
     )
     values = {
         "metrics": (
@@ -178,13 +200,13 @@ def model_change(**changes: Any) -> ModelChange:
             MetricChange("per_class.dog.f1", 0.89, 0.929, better=True),
         ),
         "params": (ParamChange("train.epochs", "5", "6"), ParamChange("train.mixup", None, "0.2")),
-        "cells": (
-            Cell("base", "base", 203, 0.8966),
-            Cell("base", "new", 217, 0.8802),
-            Cell("new", "base", 203, 0.931),
-            Cell("new", "new", 217, 0.9263),
+        "evaluations": (
+            Evaluation(Role.BASE, Role.BASE, 203, 0.8966),
+            Evaluation(Role.BASE, Role.NEW, 217, 0.8802),
+            Evaluation(Role.NEW, Role.BASE, 203, 0.931),
+            Evaluation(Role.NEW, Role.NEW, 217, 0.9263),
         ),
-        "paired": paired(0.8966, 0.931, 0.0049, 0.0640),
+        "comparison": paired(0.8966, 0.931, 0.0049, 0.0640),
         "gates": gates,
         "flips": flips(),
         "slices": (
@@ -195,8 +217,8 @@ def model_change(**changes: Any) -> ModelChange:
         "calibration": calibration(),
         "curves": curves(),
         "sheets": (
-            sheet("broke", "Only the base model has these right", 4, "#d98f8f"),
-            sheet("fixed", "Only the new model has these right", 11, "#9fd98f"),
+            sheet("broken", TITLES[Flip.BROKEN], 4, "#d98f8f"),
+            sheet("fixed", TITLES[Flip.FIXED], 11, "#9fd98f"),
         ),
         **changes,
     }
@@ -206,20 +228,24 @@ def model_change(**changes: Any) -> ModelChange:
 def blocked() -> Report:
     """A model that is worse than the base, and a dataset whose version does not move far enough."""
     gates = (
-        GateResult(Gate("accuracy", min=0.85), False, "accuracy is 0.8276, below the gate's min of 0.85", 14),
+        GateResult(Gate("accuracy", min=0.85), GateState.FAILED, "accuracy is 0.8276, expected at least 0.85", 14),
         GateResult(
             Gate("accuracy", no_worse_than="base"),
-            False,
-            "accuracy is worse than the base's: 0.8276 against 0.8966",
+            GateState.FAILED,
+            "accuracy is 0.8276 vs. 0.8966 on 203 shared test images (95% CI -0.1084 to -0.0296): "
+            "significantly worse than the base",
             15,
         ),
         GateResult(
-            Gate("accuracy", min=0.8, slice=("camera", "A7")), None, "accuracy where camera is A7 was not measured", 17
+            Gate("accuracy", min=0.8, slice=("camera", "A7")),
+            GateState.NOT_EVALUATED,
+            "accuracy where camera is A7 was not measured",
+            17,
         ),
     )
     model = model_change(
         gates=gates,
-        paired=replace(paired(0.8966, 0.8276, -0.1084, -0.0296, p_value=0.0007), broke=18, fixed=4),
+        comparison=replace(paired(0.8966, 0.8276, -0.1084, -0.0296, p_value=0.0007), broken=18, fixed=4),
         metrics=(
             MetricChange("accuracy", 0.8966, 0.8276, better=False),
             MetricChange("loss", 0.2417, math.nan, better=None),
@@ -255,18 +281,23 @@ def base_gone() -> Report:
     """The base model cannot be run any more."""
     why = "the base model cannot be run: ModuleNotFoundError: No module named 'torchscript'"
     gates = (
-        GateResult(Gate("accuracy", min=0.85), True, "accuracy is 0.9310, within min 0.85", 14),
-        GateResult(Gate("accuracy", no_worse_than="base"), None, f"accuracy was not compared with the base: {why}", 15),
+        GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9310, expected at least 0.85", 14),
+        GateResult(
+            Gate("accuracy", no_worse_than="base"),
+            GateState.NOT_EVALUATED,
+            f"accuracy was not compared with the base: {why}",
+            15,
+        ),
     )
     model = model_change(
         gates=gates,
-        paired=None,
+        comparison=None,
         slices=(),
         flips=None,
         sheets=(),
-        cells=(Cell("new", "new", 217, 0.9263),),
+        evaluations=(Evaluation(Role.NEW, Role.NEW, 217, 0.9263),),
         unknown=why,
-        confusion=confusion().filter(which="new"),
+        confusion=confusion().filter(model="new"),
         calibration=None,
     )
     return assemble(PASSED, [], [model], REPEAT)
@@ -342,7 +373,7 @@ def model_at(place: int) -> ModelChange:
     change = model_change(
         metrics=named,
         slices=sliced,
-        paired=paired(0.9, 0.9 + (place - 1) / 100, (place - 1.5) / 100, (place - 0.5) / 100),
+        comparison=paired(0.9, 0.9 + (place - 1) / 100, (place - 1.5) / 100, (place - 0.5) / 100),
     )
     return replace(change, id=ArtifactId(Kind.MODEL, f"set_{place}"))
 

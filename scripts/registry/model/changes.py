@@ -1,7 +1,8 @@
-"""What changed in a model between two versions, as values that a report shows."""
+"""How a model differs between two versions, as values that reports and commands render."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from registry.core.values import ArtifactId, Gate, Version
@@ -11,9 +12,31 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 
+class Role(StrEnum):
+    """Which of the two compared versions a model or a test set belongs to."""
+
+    BASE = "base"
+    NEW = "new"
+
+
+class Flip(StrEnum):
+    """How a prediction changed: `broken` was correct with the base model only, `fixed` with the new one only."""
+
+    BROKEN = "broken"
+    FIXED = "fixed"
+
+
+class GateState(StrEnum):
+    """The result of a gate."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_EVALUATED = "not evaluated"
+
+
 @dataclass(frozen=True, slots=True)
 class MetricChange:
-    """A metric's value before and after (None: not there, or no number). `better` is None where nobody can tell."""
+    """A metric before and after (None: missing or not finite). `better` is None where its direction is not known."""
 
     name: str
     old: float | None
@@ -23,7 +46,7 @@ class MetricChange:
 
 @dataclass(frozen=True, slots=True)
 class ParamChange:
-    """A parameter before and after, as text (None: not there)."""
+    """A parameter before and after, as text (None: not set)."""
 
     name: str
     old: str | None
@@ -31,22 +54,23 @@ class ParamChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One model judged on one test set: `model` and `data` are each `base` or `new`."""
+class Evaluation:
+    """One model evaluated on one test set; `accuracy` is a share from 0 to 1."""
 
-    model: str
-    data: str
+    model: Role
+    test_set: Role
     images: int
     accuracy: float
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """Two models on the same `images`: how many each has right (accuracies 0 to 1), and what chance could make of it.
+class PairedComparison:
+    """Two models on the same `images`: both accuracies (0 to 1), and how certain their difference is.
 
-    `difference` is new minus base, with a bootstrap interval from `low` to `high` of this `confidence`; `broke` images
-    only the base model has right, `fixed` only the new one; `p_value` is McNemar's exact test on those two numbers.
+    `difference` is new minus base, with a bootstrap interval from `low` to `high` at this `confidence`. `broken` counts
+    the images that only the base model classifies correctly, `fixed` those that only the new model does; `p_value` is
+    McNemar's exact test on these two counts.
     """
 
     images: int
@@ -56,26 +80,26 @@ class Paired:
     low: float
     high: float
     confidence: float
-    broke: int
+    broken: int
     fixed: int
     p_value: float
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The two models on those common items that have `value` in `column` (`label`: a class)."""
+    """The two models on those shared test images that have `value` in `column` (`label`: a class)."""
 
     column: str
     value: str
-    paired: Paired
+    comparison: PairedComparison
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate of the manifest: held (True), broken (False) or could not be judged (None), and the number in words."""
+    """One gate of the manifest: its state, the measured number in words, and its line in `model.yaml`."""
 
     gate: Gate
-    held: bool | None
+    state: GateState
     message: str
     line: int | None = None
 
@@ -84,23 +108,26 @@ class GateResult:
 class ModelChange:
     """One model, before (None: it is new) and after (None: it was removed).
 
-    Frames: `flips` has uuid, split, label, base, new (predicted), base_score, new_score (of the predicted class), kind
-    (`broke` or `fixed`); `confusion` which (`base` or `new`), actual, predicted, images; `calibration` which, bin (its
-    middle, 0 to 1), confidence, accuracy, images; `curves` which, series (such as `val/loss`), step, value. All are on
-    the items common to both test sets (all of the test set of a first version, which has no flips) but for the curves.
-    Both models are judged by the new label; `relabelled` common items had another. `unknown` says why what is missing
-    could not be had.
+    Frames, on the shared test images (of a first version: on all test images, without `flips`) except for the curves:
+
+    - `flips`: uuid, split, label, base, new (predicted classes), base_score, new_score (confidence), kind (a `Flip`)
+    - `confusion`: model (a `Role`), actual, predicted, images
+    - `calibration`: model, bin (its centre, 0 to 1), confidence, accuracy, images
+    - `curves`: model, series (such as `val/loss`), step, value
+
+    Both models are evaluated against the new labels; `relabelled` counts the shared images whose label changed.
+    `metadata_changes` are the keys of the manifest that changed. `unknown` gives the reasons why something is missing.
     """
 
     id: ArtifactId
     title: str
     old: Version | None
     new: Version | None
-    trained: bool = False  # whether the weights are others
+    trained: bool = False  # whether the weights changed
     metrics: tuple[MetricChange, ...] = ()
     params: tuple[ParamChange, ...] = ()
-    cells: tuple[Cell, ...] = ()
-    paired: Paired | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+    comparison: PairedComparison | None = None
     slices: tuple[Slice, ...] = ()
     gates: tuple[GateResult, ...] = ()
     flips: "DataFrame | None" = None

@@ -1,7 +1,7 @@
-"""Running a model version's own evaluate.py on a test set, in a folder of its own, and remembering what came out.
+"""Runs a model version's own evaluate.py on a test set in a temporary folder, and caches the result.
 
 The contract of that program: `python evaluate.py --data DIR --split test --model FILE --metrics FILE --predictions FILE
---plots DIR`, started in the model's folder. It is code of the version, and runs only where `dvc repro` may run too.
+--plots DIR`, started in the model's folder. It is code of that version, so it runs only where `dvc repro` may run too.
 """
 
 import hashlib
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+
+from polars import DataFrame
 
 from registry.core import layout, pointers
 from registry.core.atomic_write import write_atomically
@@ -22,18 +23,15 @@ from registry.integrations import process
 from registry.storage.reader import ABSENT, describe_object
 from registry.sync import dir_listing
 
-if TYPE_CHECKING:
-    from polars import DataFrame
-
 FOLDER = ".dvc/tmp/registry"  # ignored by Git
-MEMORY = f"{FOLDER}/trials.1"
-LONGEST = 3600  # seconds
+RESULTS = f"{FOLDER}/evaluations.1"  # the number changes with what decides a result
+TIMEOUT = 3600  # seconds
 PROGRAM, PREDICTIONS = "evaluate.py", "predictions.parquet"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
-    """What to run: a model's code in a tree, the objects that its training made, and the files of a test set.
+class EvaluationRun:
+    """What to run: a model's code in a tree, the outputs of its training, and the files of a test set.
 
     `code` are the paths of its dependencies in the tree. `test` has the columns relpath (below `prepared/`) and md5.
     """
@@ -41,15 +39,15 @@ class Trial:
     artifact: ArtifactId
     tree: Tree
     code: tuple[str, ...]
-    made: tuple[Output, ...]
-    test: "DataFrame"
+    outputs: tuple[Output, ...]
+    test: DataFrame
 
     @property
     def key(self) -> str:
-        """A digest of all that decides what comes out: code, weights, test set."""
+        """The SHA-256 of everything that decides the result: code, outputs of the training, test set."""
         code = {path: hashlib.sha256(self.tree.read(path)).hexdigest() for path in self._paths if self._decides(path)}
-        made = {out.path: out.md5 for out in self.made}
-        parts = [str(self.artifact), code, made, self.test.sort("relpath").select("relpath", "md5").rows()]
+        outputs = {out.path: out.md5 for out in self.outputs}
+        parts = [str(self.artifact), code, outputs, self.test.sort("relpath").select("relpath", "md5").rows()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -67,59 +65,62 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came out: `predictions.parquet`, and `metrics.json`."""
+class RunResult:
+    """What a run wrote: the bytes of `predictions.parquet` and of `metrics.json`."""
 
     predictions: bytes
     metrics: bytes
 
 
-def recall(root: Path, trial: Trial) -> Result | None:
-    """What came out when this was run before; None where nobody knows."""
-    files = [root / MEMORY / trial.key / name for name in ("metrics.json", PREDICTIONS)]
+def read_cached(root: Path, run: EvaluationRun) -> RunResult | None:
+    """The result of an earlier run; None where none is cached."""
+    files = [root / RESULTS / run.key / name for name in ("metrics.json", PREDICTIONS)]
     if not all(file.is_file() for file in files):
         return None
     metrics, predictions = (file.read_bytes() for file in files)
-    return Result(predictions, metrics)
+    return RunResult(predictions, metrics)
 
 
-def run(root: Path, trial: Trial, cache: Path) -> Result:
-    """Run it now, with objects that the cache has, and remember the result.
+def execute(root: Path, run: EvaluationRun, cache: Path) -> RunResult:
+    """Run the evaluation with objects from the cache, and store the result.
 
-    Raises NotFound for an object that is not there, ToolFailed, Refused (it wrote no predictions).
+    Raises NotFound for an object that is missing, ToolFailed, Refused (the program wrote no predictions).
     """
     with _folder(root) as folder:
         (folder / "out").mkdir()
-        for path, data in trial.files:
+        for path, data in run.files:
             _write(folder / path, data)
-        _link_made(trial, cache, folder)
-        for relpath, md5 in trial.test.select("relpath", "md5").iter_rows():
+        _link_outputs(run, cache, folder)
+        for relpath, md5 in run.test.select("relpath", "md5").iter_rows():
             _link(cache, md5, folder / "data" / relpath, relpath)
-        _call(trial, folder / str(trial.artifact))
+        _call(run, folder / str(run.artifact))
         result = _collect(folder / "out")
     for name, data in (("metrics.json", result.metrics), (PREDICTIONS, result.predictions)):
-        write_atomically(root / MEMORY / trial.key / name, data)
+        write_atomically(root / RESULTS / run.key / name, data)
     return result
 
 
-def _call(trial: Trial, model: Path) -> None:
+def _call(run: EvaluationRun, model: Path) -> None:
     if not (model / PROGRAM).is_file():
-        raise NotFound(f"{trial.artifact}/{PROGRAM} does not exist in {trial.tree}")
-    weights = Path(layout.product_path(trial.artifact)).name
+        raise NotFound(f"{run.artifact}/{PROGRAM} does not exist in {run.tree}")
+    weights = Path(layout.product_path(run.artifact)).name
     command = ["python", PROGRAM, "--data", "../../data", "--split", "test", "--model", weights]
     command += ["--metrics", "../../out/metrics.json", "--predictions", f"../../out/{PREDICTIONS}"]
-    process.run([*command, "--plots", "../../out/plots"], cwd=model, env={"PATH": process.tool_path()}, timeout=LONGEST)
+    process.run([*command, "--plots", "../../out/plots"], cwd=model, env={"PATH": process.tool_path()}, timeout=TIMEOUT)
 
 
-def _collect(out: Path) -> Result:
+def _collect(out: Path) -> RunResult:
     if not (out / PREDICTIONS).is_file():
-        raise Refused(f"{PROGRAM} did not write the file of --predictions", fix="see the model template's evaluate.py")
+        raise Refused(
+            f"{PROGRAM} did not write the file given by --predictions",
+            fix="compare it with evaluate.py of the model template",
+        )
     metrics = out / "metrics.json"
-    return Result((out / PREDICTIONS).read_bytes(), metrics.read_bytes() if metrics.is_file() else b"{}\n")
+    return RunResult((out / PREDICTIONS).read_bytes(), metrics.read_bytes() if metrics.is_file() else b"{}\n")
 
 
 def reason(error: Exception) -> str:
-    """The last line of what a program said, or an error's first."""
+    """The last line that a program printed on stderr, or the first line of an error."""
     lines = (error.stderr if isinstance(error, ToolFailed) else "").strip().splitlines()
     return (lines[-1].strip() if lines else str(error).splitlines()[0])[:300]
 
@@ -129,7 +130,7 @@ def reason(error: Exception) -> str:
 
 @contextmanager
 def _folder(root: Path) -> Iterator[Path]:
-    """A folder on the checkout's disk, removed whatever happens inside."""
+    """A temporary folder on the disk of the checkout."""
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root / FOLDER, prefix="evaluate-", ignore_cleanup_errors=True) as name:
         yield Path(name)
@@ -140,8 +141,8 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _link_made(trial: Trial, cache: Path, folder: Path) -> None:
-    for out in trial.made:
+def _link_outputs(run: EvaluationRun, cache: Path, folder: Path) -> None:
+    for out in run.outputs:
         if not out.is_dir:
             _link(cache, out.md5, folder / out.path, out.path)
             continue
@@ -153,7 +154,7 @@ def _link_made(trial: Trial, cache: Path, folder: Path) -> None:
 
 
 def _link(cache: Path, md5: str, place: Path, name: str) -> None:
-    """A symbolic link: a test set takes no room, and the cache may lie on another disk."""
+    """A symbolic link: a test set takes no space, and the cache may be on another disk."""
     target = (cache / pointers.object_key(md5)).absolute()
     if not target.is_file():
         raise NotFound(f"{describe_object(md5, name)}: {ABSENT}")
@@ -161,4 +162,4 @@ def _link(cache: Path, md5: str, place: Path, name: str) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
     except OSError as error:
-        raise Refused(f"{name} cannot be put beside the model's other files: {error.strerror}") from error
+        raise Refused(f"{name} conflicts with another file of the model: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The answers of two models, image by image, as frames: what both were asked, where they differ, how sure they were."""
+"""The predictions of two models, image by image, as frames: joined, compared, sliced, and counted."""
 
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -7,36 +7,36 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import item_paths
+from registry.core.wording import plural
 from registry.errors import Refused
 from registry.model import paired_comparison
-from registry.model.changes import Paired, Slice
+from registry.model.changes import Flip, PairedComparison, Role, Slice
 from registry.model.gates import LABEL
 
-VALUES = 20  # of a metadata column that a reviewer is shown, the most frequent ones
-BINS = 10  # of confidence
-WHICH = ("base", "new")
+VALUES = 20  # slices of one metadata column: its most frequent values
+BINS = 10  # of the reliability diagram
 _SCORE = "score_"
 
 
 def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
-    """A model's answers for the images of a test set (columns uuid, label, md5): uuid, predicted, score.
+    """A model's predictions for the images of a test set (columns uuid, label, md5): uuid, predicted, score.
 
-    `data` is a `predictions.parquet`: uuid, predicted, and score_CLASS for each class where the model has scores; the
-    answer's score is that of the class it names. Raises Refused where it is none, or an image lacks its one answer;
-    `what` names it then.
+    `data` is a `predictions.parquet`: uuid, predicted, and score_CLASS for each class where the model has scores;
+    `score` is that of the predicted class. Raises Refused, naming `what`, where `data` is not such a file or does not
+    have exactly one prediction for each image.
     """
     try:
         table = pl.read_parquet(BytesIO(data))
         known = table.select(col("uuid", "predicted").cast(pl.String), _score(table))
     except pl.exceptions.PolarsError as error:
         fault = f"{what} is not a Parquet file with the columns uuid and predicted"
-        raise Refused(fault, fix="have evaluate.py write it") from error
-    answers = test.select("uuid").join(known, on="uuid", how="left", maintain_order="left")
-    if lacking := answers["predicted"].null_count():
-        raise Refused(f"{what} has no answer for {lacking:,} of {test.height:,} test images", fix="dvc repro")
-    if answers.height > test.height:
-        raise Refused(f"{what} answers {answers.height - test.height:,} times too often", fix="dvc repro")
-    return answers
+        raise Refused(fault, fix="write these columns in evaluate.py, then run `dvc repro`") from error
+    found = test.select("uuid").join(known, on="uuid", how="left", maintain_order="left")
+    if missing := found["predicted"].null_count():
+        raise Refused(f"{what} has no prediction for {missing:,} of {test.height:,} test images", fix="dvc repro")
+    if duplicates := found.height - test.height:
+        raise Refused(f"{what} contains {plural(duplicates, 'duplicate prediction')}", fix="dvc repro")
+    return found
 
 
 def _score(table: DataFrame) -> pl.Expr:
@@ -45,10 +45,10 @@ def _score(table: DataFrame) -> pl.Expr:
     return (pl.coalesce(*scores) if names else pl.lit(None)).cast(pl.Float64).alias("score")
 
 
-def measure(answers: DataFrame, test: DataFrame) -> dict[str, float]:
-    """Accuracy and macro F1 (over the labels of the test set) of the answers for all of a test set's images."""
-    judged = test.join(answers, on="uuid")
-    label, predicted = judged["label"], judged["predicted"]
+def measure(predictions: DataFrame, test: DataFrame) -> dict[str, float]:
+    """Accuracy and macro F1 (over the labels of the test set) of predictions for all images of a test set."""
+    joined = test.join(predictions, on="uuid")
+    label, predicted = joined["label"], joined["predicted"]
     f1 = [
         2 * ((label == name) & (predicted == name)).sum() / ((label == name).sum() + (predicted == name).sum())
         for name in sorted(set(label))
@@ -56,60 +56,61 @@ def measure(answers: DataFrame, test: DataFrame) -> dict[str, float]:
     return {"accuracy": (label == predicted).mean(), "macro_f1": sum(f1) / len(f1)}
 
 
-# --- images that both versions have -----------------------------------------------------------------------------------
+# --- shared test images -----------------------------------------------------------------------------------------------
 
 
-def meet(base_test: DataFrame, new_test: DataFrame, base: DataFrame, new: DataFrame) -> DataFrame:
-    """The images (same uuid, same bytes) of both test sets, with both models' answers, sorted by uuid.
+def join(base_test: DataFrame, new_test: DataFrame, base: DataFrame, new: DataFrame) -> DataFrame:
+    """The images (same uuid, same md5) of both test sets, with both models' predictions, sorted by uuid.
 
-    Columns uuid, md5, label (the new one, by which both are judged), old_label, base, base_score, new, new_score.
+    Columns uuid, md5, label (the new one, against which both are evaluated), old_label, base, base_score, new,
+    new_score.
     """
     same = new_test.select("uuid", "md5", "label").join(
         base_test.select("uuid", "md5", old_label="label"), on=("uuid", "md5")
     )
-    for which, answers in zip(WHICH, (base, new), strict=True):
-        same = same.join(answers.select("uuid", col("predicted").alias(which), _named(which)), on="uuid")
+    for role, predicted in ((Role.BASE, base), (Role.NEW, new)):
+        same = same.join(_of(role, predicted), on="uuid")
     return same.sort("uuid")
 
 
-def alone(test: DataFrame, new: DataFrame) -> DataFrame:
-    """A first version's images, in the form of `meet` without the columns of a base."""
-    answers = new.select("uuid", col("predicted").alias("new"), _named("new"))
-    return test.select("uuid", "md5", "label", old_label="label").join(answers, on="uuid").sort("uuid")
+def single(test: DataFrame, new: DataFrame) -> DataFrame:
+    """The images of a first version, in the form of `join` without the columns of a base."""
+    return test.select("uuid", "md5", "label", old_label="label").join(_of(Role.NEW, new), on="uuid").sort("uuid")
 
 
-def _named(which: str) -> pl.Expr:
-    return col("score").alias(f"{which}_score")
+def _of(role: Role, predicted: DataFrame) -> DataFrame:
+    return predicted.select("uuid", col("predicted").alias(role), col("score").alias(f"{role}_score"))
 
 
-def compare(common: DataFrame) -> Paired | None:
-    """Both models on the images of `meet`; None where there is none."""
-    return paired_comparison.compare(*common.select(*_tally()).row(0))
+def compare(shared: DataFrame) -> PairedComparison | None:
+    """Both models on the images of `join`; None where there is none."""
+    return paired_comparison.compare(*shared.select(*_tally()).row(0))
 
 
 def _tally() -> tuple[pl.Expr, ...]:
-    """How many images both models have right, the base alone, the new one alone, and neither."""
+    """How many images both models classify correctly, the base only, the new one only, and neither."""
     base, new = col("base") == col("label"), col("new") == col("label")
-    cases = {"both": base & new, "broke": base & ~new, "fixed": ~base & new, "neither": ~base & ~new}
+    cases = {"both": base & new, "broken": base & ~new, "fixed": ~base & new, "neither": ~base & ~new}
     return tuple(case.sum().alias(name) for name, case in cases.items())
 
 
-def slices(common: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slice]:
-    """Both models on each class, then on the most frequent values of each column (what `column` made of it)."""
-    for name, values in {LABEL: common.select("uuid", value="label"), **columns}.items():
-        counted = values.join(common, on="uuid").drop_nulls("value").group_by("value").agg(pl.len(), *_tally())
+def slices(shared: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slice]:
+    """Both models on each class, then on the most frequent values of each column (a frame of `column`)."""
+    for name, values in {LABEL: shared.select("uuid", value="label"), **columns}.items():
+        counted = values.join(shared, on="uuid").drop_nulls("value").group_by("value").agg(pl.len(), *_tally())
         frequent = counted.sort("len", "value", descending=[True, False]).head(VALUES)
         for value, _, *counts in (counted.sort("value") if name == LABEL else frequent).iter_rows():
-            yield Slice(name, value, paired_comparison.compare(*counts))
+            if found := paired_comparison.compare(*counts):
+                yield Slice(name, value, found)
 
 
-def choose(rows: DataFrame, values: DataFrame, value: str) -> DataFrame:
-    """The images that have a value."""
+def select_value(rows: DataFrame, values: DataFrame, value: str) -> DataFrame:
+    """The rows whose image has a value (`values`: a frame of `column`)."""
     return rows.join(values.filter(col("value") == value), on="uuid", how="semi", maintain_order="left")
 
 
 def column(table: bytes, name: str) -> DataFrame | None:
-    """A column of a `metadata.csv` as text: uuid and value (null where the cell is empty); None if there is none."""
+    """A column of a `metadata.csv` as text: uuid and value (null: an empty cell). None without such a column."""
     metadata = pl.read_csv(table, infer_schema=False)
     if name not in metadata.columns:
         return None
@@ -117,45 +118,47 @@ def column(table: bytes, name: str) -> DataFrame | None:
     return metadata.select(uuid, col(name).alias("value"))
 
 
-# --- what a reviewer looks at -----------------------------------------------------------------------------------------
+# --- for reviewers ----------------------------------------------------------------------------------------------------
 
 
-def flips(common: DataFrame) -> DataFrame:
-    """The images that one model has right and the other wrong: see `review.ModelChange`, and md5; sorted by uuid."""
+def flips(shared: DataFrame) -> DataFrame:
+    """The images that only one model classifies correctly, sorted by uuid: see `ModelChange.flips`, and md5."""
     base, new = col("base") == col("label"), col("new") == col("label")
-    kind = pl.when(base).then(pl.lit("broke")).otherwise(pl.lit("fixed")).alias("kind")
+    kind = pl.when(base).then(pl.lit(Flip.BROKEN.value)).otherwise(pl.lit(Flip.FIXED.value)).alias("kind")
     columns = ("uuid", pl.lit("test").alias("split"), "label", "base", "new", "base_score", "new_score", kind, "md5")
-    return common.filter(base != new).select(columns)
+    return shared.filter(base != new).select(columns)
 
 
-def confusion(common: DataFrame) -> DataFrame:
-    """How often a label (actual) got an answer (predicted), for each model: which, actual, predicted, images."""
+def confusion(shared: DataFrame) -> DataFrame:
+    """How often each class (actual) was predicted as each class, per model: model, actual, predicted, images."""
     parts = (
-        common.group_by(actual="label", predicted=which).agg(images=pl.len().cast(pl.Int64)).with_columns(_which(which))
-        for which in WHICH
-        if which in common.columns
+        shared.group_by(actual="label", predicted=role.value)
+        .agg(images=pl.len().cast(pl.Int64))
+        .with_columns(_model(role))
+        for role in Role
+        if role in shared.columns
     )
-    return pl.concat(parts).select("which", "actual", "predicted", "images").sort("which", "actual", "predicted")
+    return pl.concat(parts).select("model", "actual", "predicted", "images").sort("model", "actual", "predicted")
 
 
-def calibration(common: DataFrame) -> DataFrame | None:
-    """How often answers of a confidence are right, for each model: which, bin, confidence, accuracy, images.
+def calibration(shared: DataFrame) -> DataFrame | None:
+    """Accuracy by predicted confidence, per model: model, bin, confidence, accuracy, images.
 
-    `bin` is the middle of one of ten. None where no model has scores.
+    `bin` is the centre of one of ten bins. None where no model has scores.
     """
-    parts = [_calibration(common, which) for which in WHICH if which in common.columns]
-    found = pl.concat(parts).sort("which", "bin")
+    parts = [_calibration(shared, role) for role in Role if role in shared.columns]
+    found = pl.concat(parts).sort("model", "bin")
     return found if found.height else None
 
 
-def _calibration(common: DataFrame, which: str) -> DataFrame:
+def _calibration(shared: DataFrame, role: Role) -> DataFrame:
     place = (col("confidence") * BINS).floor().clip(0, BINS - 1)
-    known = common.select(confidence=f"{which}_score", right=(col(which) == col("label"))).drop_nulls().drop_nans()
+    known = shared.select(confidence=f"{role}_score", correct=(col(role) == col("label"))).drop_nulls().drop_nans()
     binned = known.group_by(bin=((place + 0.5) / BINS).round(6)).agg(
-        col("confidence").mean(), accuracy=col("right").mean(), images=pl.len().cast(pl.Int64)
+        col("confidence").mean(), accuracy=col("correct").mean(), images=pl.len().cast(pl.Int64)
     )
-    return binned.select(_which(which), "bin", "confidence", "accuracy", "images")
+    return binned.select(_model(role), "bin", "confidence", "accuracy", "images")
 
 
-def _which(which: str) -> pl.Expr:
-    return pl.lit(which).alias("which")
+def _model(role: Role) -> pl.Expr:
+    return pl.lit(role.value).alias("model")

@@ -1,4 +1,4 @@
-"""Training a published model again from its tag, in a worktree of its own, and judging the metrics that come out."""
+"""Trains a published model again from its tag, in a temporary worktree, and compares the metrics."""
 
 import math
 import os
@@ -12,17 +12,18 @@ from registry.core import artifact_files, layout, manifests
 from registry.core.names import parse_tag
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, ModelManifest, Tag
+from registry.core.wording import table
 from registry.errors import InvalidDocument, Refused
 from registry.integrations import dvc, git, git_trees
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
-FOLDER = ".dvc/tmp/registry"  # ignored by Git, and on the cache's disk, so that data can be linked
+FOLDER = ".dvc/tmp/registry"  # ignored by Git, and on the disk of the cache, so that data can be linked
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do again: a tag, the data that it was trained on, and the metrics that came out then."""
+    """A training to repeat: its tag, the data that it used, and the metrics that it published."""
 
     tag: Tag
     commit: str
@@ -31,38 +32,42 @@ class Plan:
     metrics: Mapping[str, object]
 
     def __str__(self) -> str:
-        data = ", ".join(one.output.path for one in self.inputs) or "no data of the registry"
-        return f"{self.tag} ({self.commit[:10]}): train again on {data}"
+        data = ", ".join(one.output.path for one in self.inputs) or "no data of this registry"
+        return f"{self.tag} ({self.commit[:10]}): retrain on {data}"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A metric then and now (None: not there); `tolerance` is how far they may be apart, None when nobody judges."""
+class MetricComparison:
+    """A metric as published and as reproduced (None: missing).
+
+    `tolerance` bounds their absolute difference; None where the metric is not compared.
+    """
 
     metric: str
-    then: object
-    now: object
+    published: object
+    reproduced: object
     tolerance: float | None
 
     @property
     def difference(self) -> float | None:
-        """Now less then; None unless both are numbers."""
-        is_number = isinstance(self.then, int | float) and isinstance(self.now, int | float)
-        return self.now - self.then if is_number else None
+        """Reproduced minus published; None unless both are numbers."""
+        if isinstance(self.published, int | float) and isinstance(self.reproduced, int | float):
+            return self.reproduced - self.published
+        return None
 
     @property
-    def is_kept(self) -> bool:
-        """Whether it came back within its tolerance; what is no number must be the same."""
+    def is_reproduced(self) -> bool:
+        """Whether the metric is within its tolerance; a value that is not a number must be equal."""
         if self.tolerance is None:
             return True
         if self.difference is None:
-            return self.now is not None and self.now == self.then
-        # Decimal numbers are off by their rounding: 0.92 is within 0.02 of 0.9.
+            return self.reproduced is not None and self.reproduced == self.published
+        # Binary rounding: 0.92 is within 0.02 of 0.9.
         return abs(self.difference) <= self.tolerance or math.isclose(abs(self.difference), self.tolerance)
 
 
-def latest(tree: Tree, tags: Iterable[Tag]) -> tuple[str, ...]:
-    """The tag of the latest version of each model of a tree; what the tree says is withdrawn is not asked for."""
+def latest_tags(tree: Tree, tags: Iterable[Tag]) -> tuple[str, ...]:
+    """The tag of the latest version of each model of a tree, without versions that the tree marks as withdrawn."""
     found = {
         tag.artifact: str(tag)
         for tag in sorted(tags)
@@ -74,18 +79,20 @@ def latest(tree: Tree, tags: Iterable[Tag]) -> tuple[str, ...]:
 
 
 def plan(root: Path, text: str) -> Plan:
-    """What a model's tag says. Raises InvalidName, NotFound, InvalidDocument, Refused (it cannot be repeated)."""
+    """The training behind a model's tag. Raises InvalidName, NotFound, InvalidDocument, Refused (not reproducible)."""
     tag = parse_tag(text)
     if tag.artifact.kind is not Kind.MODEL:
-        raise Refused(f"{tag} is a dataset: nothing was trained", fix="name a model's tag, such as models/NAME@v1.0.0")
+        raise Refused(f"{tag} is a dataset, expected a model", fix="name a tag such as models/NAME@v1.0.0")
     with git_trees.Revision(root, f"refs/tags/{tag}") as tree:
         manifest = manifests.load_model(tree, tag.artifact)
         inputs = inventory.inputs(tree, tag.artifact)
         for needed in inputs:
             owner = layout.owner_of(needed.path)
-            if needed.md5 not in {out.md5 for out in inventory.outputs(tree, owner)}:
-                fault = f"{tag} was trained on another {needed.path} than its commit has"
-                raise Refused(fault, fix=f"see {layout.lock_path(tag.artifact)} at {tag}")
+            if owner is None or needed.md5 not in {out.md5 for out in inventory.outputs(tree, owner)}:
+                fault = f"{tag} was trained on another version of {needed.path} than its commit contains"
+                raise Refused(
+                    fault, fix=f"compare {layout.lock_path(tag.artifact)} at {tag} with the dataset's pointer"
+                )
         reached = tuple(Reached(tag.artifact, out) for out in inputs)
         return Plan(tag, tree.commit, manifest, reached, _metrics(tree, tag.artifact))
 
@@ -93,15 +100,17 @@ def plan(root: Path, text: str) -> Plan:
 def _metrics(tree: Tree, artifact: ArtifactId) -> Mapping[str, object]:
     path = f"{artifact}/metrics.json"
     if not tree.has(path):
-        raise Refused(f"{path} does not exist in {tree}: there is nothing to compare", fix="have a stage write it")
+        raise Refused(
+            f"{path} does not exist in {tree}, so there is nothing to compare", fix="declare it as a metric in dvc.yaml"
+        )
     part = artifact_files.metrics(artifact_files.files(tree), path)
     if part.value is None:
-        raise InvalidDocument(path, f"{part.faults[0].message} (in {tree})", fix="have a stage write numbers by name")
+        raise InvalidDocument(path, f"{part.faults[0].message} (in {tree})", fix="write a JSON object of numbers")
     return part.value
 
 
-def apply(plan: Plan, root: Path, cache: Path) -> tuple[Row, ...]:
-    """Train again, with data that the cache has; nothing of the user's tree or cache is changed. Raises ToolFailed."""
+def apply(plan: Plan, root: Path, cache: Path) -> tuple[MetricComparison, ...]:
+    """Retrain with data from the cache; the user's working tree and cache stay unchanged. Raises ToolFailed."""
     with worktree(root, plan.commit) as folder:
         dvc.configure_guest(folder, cache)
         dvc.checkout(folder, [one.output.path for one in plan.inputs])
@@ -111,8 +120,8 @@ def apply(plan: Plan, root: Path, cache: Path) -> tuple[Row, ...]:
 
 @contextmanager
 def worktree(root: Path, commit: str) -> Iterator[Path]:
-    """A temporary checkout of a commit, removed whatever happens inside; those of killed runs go with the next."""
-    _sweep(root)
+    """A temporary worktree of a commit, removed in any case; those of killed runs are removed first."""
+    _remove_abandoned(root)
     folder = root / FOLDER / f"reproduce-{os.getpid()}-{token_hex(4)}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -122,7 +131,7 @@ def worktree(root: Path, commit: str) -> Iterator[Path]:
         git.remove_worktree(root, folder)
 
 
-def _sweep(root: Path) -> None:
+def _remove_abandoned(root: Path) -> None:
     for folder in (root / FOLDER).glob("reproduce-*"):
         owner = folder.name.split("-")[1]
         if not (owner.isdigit() and _is_running(int(owner))):
@@ -135,40 +144,43 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # it is somebody else's
+        pass  # a process of another user
     return True
 
 
-# --- the verdict ------------------------------------------------------------------------------------------------------
+# --- comparison -------------------------------------------------------------------------------------------------------
 
 
-def compare(then: Mapping[str, object], now: Mapping[str, object], tolerance: Mapping[str, float]) -> tuple[Row, ...]:
-    """A row for each metric, those that are judged first: all of them, and exactly, where no tolerance is named."""
-    judged = tolerance or dict.fromkeys(then, 0.0)
-    names = dict.fromkeys([*judged, *sorted({*then, *now})])
-    return tuple(Row(name, then.get(name), now.get(name), judged.get(name)) for name in names)
+def compare(
+    published: Mapping[str, object], reproduced: Mapping[str, object], tolerance: Mapping[str, float]
+) -> tuple[MetricComparison, ...]:
+    """Every metric, those with a tolerance first; without any tolerance all metrics must be exactly equal."""
+    tolerances = tolerance or dict.fromkeys(published, 0.0)
+    names = dict.fromkeys([*tolerances, *sorted({*published, *reproduced})])
+    return tuple(
+        MetricComparison(name, published.get(name), reproduced.get(name), tolerances.get(name)) for name in names
+    )
 
 
-def verdict(rows: Sequence[Row]) -> bool:
-    """Whether every metric that is judged came back."""
-    return all(row.is_kept for row in rows)
+def is_reproduced(rows: Sequence[MetricComparison]) -> bool:
+    """Whether every compared metric is within its tolerance."""
+    return all(row.is_reproduced for row in rows)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as aligned text."""
-    head = ("metric", "then", "now", "difference", "tolerance", "")
-    cells = [head, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
+def format_table(rows: Sequence[MetricComparison]) -> str:
+    """The comparison as aligned text."""
+    return table(
+        ("metric", "published", "reproduced", "difference", "tolerance", "result"), [_cells(row) for row in rows]
+    )
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    words = "not judged" if row.tolerance is None else "kept" if row.is_kept else "DIFFERS"
+def _cells(row: MetricComparison) -> tuple[str, ...]:
+    result = "not compared" if row.tolerance is None else "ok" if row.is_reproduced else "DIFFERS"
     difference = "" if row.difference is None else f"{row.difference:+.6g}"
-    return row.metric, _shown(row.then), _shown(row.now), difference, _shown(row.tolerance), words
+    return row.metric, _text(row.published), _text(row.reproduced), difference, _text(row.tolerance), result
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,52 +1,60 @@
-"""Training what a change made stale: which models those are, and what they need."""
+"""Trains the models that a change made stale: which models these are, and the data that they need."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from registry.core import layout, manifests
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Outcome
 from registry.integrations import dvc
 
-CHECK = "training"  # the check that knows which models are stale
+CHECK = "training"  # the check that finds stale models
+
+
+class StaleModel(NamedTuple):
+    """A model whose training is missing or not current, or that has to wait, and the reason."""
+
+    id: ArtifactId
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Models to train and those that cannot be, each with the reason; `datasets` are what the first learn from."""
+    """Models to train and models to skip, each with the reason; `datasets` are the ones that the former train on."""
 
-    models: tuple[tuple[ArtifactId, str], ...]
-    skipped: tuple[tuple[ArtifactId, str], ...]
+    models: tuple[StaleModel, ...]
+    skipped: tuple[StaleModel, ...]
     datasets: tuple[ArtifactId, ...]
 
     def __str__(self) -> str:
-        lines = [f"{model}: {why}" for model, why in (*self.models, *self.skipped)]
+        lines = [f"{model.id}: {model.reason}" for model in (*self.models, *self.skipped)]
         return "\n".join(lines if self.models else [*lines, "nothing to train"])
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What `registry pull` has to bring: images to learn from, and what the models wrote before."""
-        return (*(f"{dataset}/prepared" for dataset in self.datasets), *(str(model) for model, _ in self.models))
+        """The targets for `registry pull`: images to train on, and the previous outputs of the models."""
+        return (*(f"{dataset}/prepared" for dataset in self.datasets), *(str(model.id) for model in self.models))
 
 
 def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
-    """The models that, as the check says, were never trained, or before a change of what they need."""
+    """The models that were never trained, or whose code, parameters or data changed since, by the training check."""
     stale = {
         outcome.artifact: outcome.findings[0].message
         for outcome in outcomes
         if outcome.check == CHECK and outcome.artifact and outcome.findings
     }
-    learns_from = {model: manifests.load_model(tree, model).trained_on for model in stale}
-    built = {model for model, dataset in learns_from.items() if tree.has(layout.prepared_pointer(dataset))}
+    trained_on = {model: manifests.load_model(tree, model).trained_on for model in stale}
+    built = {model for model, dataset in trained_on.items() if tree.has(layout.prepared_pointer(dataset))}
     return Plan(
-        tuple((model, why) for model, why in stale.items() if model in built),
-        tuple((model, f"{learns_from[model]} is not built yet") for model in stale if model not in built),
-        tuple(sorted({learns_from[model] for model in built})),
+        tuple(StaleModel(model, reason) for model, reason in stale.items() if model in built),
+        tuple(StaleModel(model, f"{trained_on[model]} is not built yet") for model in stale if model not in built),
+        tuple(sorted({trained_on[model] for model in built})),
     )
 
 
 def apply(plan: Plan, root: Path) -> None:
-    """Run the stages that are stale; DVC takes what its run cache knows from there. Raises ToolFailed."""
-    for model, _ in plan.models:
-        dvc.repro(root, f"{model}/dvc.yaml")
+    """Run the stale stages with DVC, which reuses results from its run cache. Raises ToolFailed."""
+    for model in plan.models:
+        dvc.repro(root, f"{model.id}/dvc.yaml")

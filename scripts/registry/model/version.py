@@ -1,7 +1,8 @@
-"""One version of a model, as its tree and its objects have it: what it was judged on, and what it answered."""
+"""One version of a model, read from its tree and its objects: its training, its test set, and its predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from polars import DataFrame, col
 
@@ -12,100 +13,149 @@ from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.dataset import items
 from registry.errors import NotFound, Refused, RegistryError
 from registry.model import evaluation_run, predictions
+from registry.model.changes import Role
 from registry.storage.reader import require_object
 from registry.sync import dir_listing, inventory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TestSet:
-    """The test images that a version was judged on: columns uuid, label, md5, relpath; `table` is its metadata.csv."""
+    """A version's test images: columns uuid, label, md5, relpath; `table` is the md5 of their metadata.csv."""
 
     output: Output
     frame: DataFrame
-    table: str | None  # md5
+    table: str | None
 
     def lacks(self, other: "TestSet") -> bool:
-        """Whether `other` has images (by uuid and bytes) that this one does not have."""
+        """Whether `other` has images (by uuid and md5) that this one does not have."""
         return other.frame.join(self.frame, on=("uuid", "md5"), how="anti").height > 0
 
     def equals(self, other: "TestSet") -> bool:
-        """Whether both have the same images under the same labels."""
+        """Whether both have the same images with the same labels."""
         columns = ["uuid", "label", "md5"]
         return self.frame.select(columns).sort("uuid").equals(other.frame.select(columns).sort("uuid"))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Side:
-    """One version of a model: what its tree says, its test set, and its locked answers (see `predictions.read`).
+class Evaluable(NamedTuple):
+    """A version that can be run: its training is recorded and its test set could be read."""
 
-    `unknown` says why what is None could not be had.
+    version: "ModelVersion"
+    lock: Lock
+    test_set: TestSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelVersion:
+    """One version of a model: its files, its test set, and its recorded predictions (see `predictions.read`).
+
+    `unknown` gives the reason why something that is None could not be read.
     """
 
-    which: str
+    role: Role
     files: artifact_files.Files
     manifest: ModelManifest
     lock: Lock | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
-    test: TestSet | None = None
-    answers: DataFrame | None = None
+    test_set: TestSet | None = None
+    predictions: DataFrame | None = None
     unknown: str = ""
 
     @property
     def weights(self) -> str:
-        """The md5 of the model's product; empty before it was trained."""
+        """The md5 of the model file; empty before the first training."""
         product = layout.product_path(self.manifest.id)
         return next((out.md5 for out in self.lock.outs if out.path == product), "") if self.lock else ""
+
+    @property
+    def evaluable(self) -> Evaluable | None:
+        """The version with all that a run needs; None where something is missing."""
+        return Evaluable(self, self.lock, self.test_set) if self.lock and self.test_set else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VersionPair:
+    """The two versions of a model to compare (None: missing); `faults` are the reasons why one cannot be read."""
+
+    artifact: ArtifactId
+    base: ModelVersion | None
+    new: ModelVersion | None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> tuple[ModelVersion, ...]:
+        """The versions that exist, base first."""
+        return tuple(version for version in (self.base, self.new) if version)
+
+    @property
+    def is_same_training(self) -> bool:
+        """Whether the new version is the base's training: same outputs, dependencies and parameters."""
+        if not (self.base and self.new and self.base.lock and self.new.lock):
+            return False
+        base, new = self.base.lock, self.new.lock
+        return (base.outs, base.deps, base.recipe) == (new.outs, new.deps, new.recipe)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_side(which: str, tree: Tree, artifact: ArtifactId, read: Reader) -> Side:
-    """A version as its tree and the objects have it; `read` is asked for lists of files and for predictions.
+def read_pair(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> VersionPair:
+    """Both versions of a model; a version that cannot be read becomes a fault, and raises nothing.
 
-    Raises what `artifacts.load_model` raises; anything else that cannot be read is said in `unknown`.
+    `read` is asked for `.dir` objects and predictions.
+    """
+    faults: list[str] = []
+    versions: dict[Role, ModelVersion] = {}
+    for role, tree in ((Role.BASE, old), (Role.NEW, new)):
+        try:
+            if tree.has(layout.manifest_path(artifact)):
+                versions[role] = read_version(role, tree, artifact, read)
+        except RegistryError as error:
+            faults.append(f"the {role} version cannot be read: {evaluation_run.reason(error)}")
+    return VersionPair(artifact, versions.get(Role.BASE), versions.get(Role.NEW), tuple(faults))
+
+
+def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> ModelVersion:
+    """One version, from its tree and the objects.
+
+    Raises what `manifests.load_model` raises; anything else that cannot be read is explained in `unknown`.
     """
     files = artifact_files.files(tree)
-    side = Side(which, files, manifests.load_model(tree, artifact))
+    version = ModelVersion(role, files, manifests.load_model(tree, artifact))
     if (path := f"{artifact}/metrics.json") in files.entries:
-        side = replace(side, metrics=artifact_files.metrics(files, path).value or {})
+        version = replace(version, metrics=artifact_files.metrics(files, path).value or {})
     if (path := layout.lock_path(artifact)) not in files.entries:
-        return replace(side, unknown=f"the {which} model was never trained")
+        return replace(version, unknown=f"the {role} model was never trained")
     lock = artifact_files.lock(files, path)
     if lock.value is None:
-        return replace(side, unknown=f"the {which} version's dvc.lock: {lock.faults[0].message}")
-    side = replace(side, lock=lock.value)
+        return replace(version, unknown=f"dvc.lock of the {role} version: {lock.faults[0].message}")
+    version = replace(version, lock=lock.value)
     try:
-        side = replace(side, test=_test_set(tree, side.manifest, read))
-        return replace(side, answers=_locked_answers(side, read))
+        test_set = _test_set(tree, version.manifest, read)
+        version = replace(version, test_set=test_set)
+        return replace(version, predictions=_recorded_predictions(artifact, lock.value, test_set, read))
     except RegistryError as error:
-        return replace(side, unknown=f"the {which} version: {evaluation_run.reason(error)}")
+        return replace(version, unknown=f"the {role} version: {evaluation_run.reason(error)}")
 
 
 def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     path = f"{manifest.trained_on}/prepared"
     output = next((out for out in inventory.inputs(tree, manifest.id) if out.path == path), None)
     if output is None:
-        raise NotFound(f"its dvc.lock does not name {path}")
+        raise NotFound(f"dvc.lock has no dependency {path}")
     listed = dir_listing.read(require_object(read, output.md5, path), output.md5)
     listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.parse(listed)
     named = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("label", "uuid")
     frame = found.frame.join(listed.select("relpath", named), on=("label", "uuid"))
     if frame.is_empty():
-        raise NotFound(f"{path}/test has no images")
+        raise NotFound(f"{path}/test contains no images")
     if twice := items.find_repeated(found)["uuid"].to_list():
-        raise Refused(f"{path}/test has images twice, such as {twice[0]}", fix="registry check")
+        raise Refused(f"{path}/test contains duplicate images, such as {twice[0]}", fix="registry check")
     return TestSet(output, frame.select("uuid", "label", "md5", "relpath").sort("uuid"), found.tables.get("test"))
 
 
-def _locked_answers(side: Side, read: Reader) -> DataFrame | None:
-    """The answers that the training's evaluation left; None where it keeps none."""
-    path = f"{side.manifest.id}/{evaluation_run.PREDICTIONS}"
-    out = next((out for out in side.lock.outs if out.path == path), None)
-    return predictions.read(require_object(read, out.md5, path), side.test.frame, path) if out else None
-
-
-def is_same(base: Side, new: Side) -> bool:
-    """Whether the new version is the base's training."""
-    return (base.lock.outs, base.lock.deps, base.lock.recipe) == (new.lock.outs, new.lock.deps, new.lock.recipe)
+def _recorded_predictions(artifact: ArtifactId, lock: Lock, test_set: TestSet, read: Reader) -> DataFrame | None:
+    """The predictions that the training's evaluation stored; None where it stores none."""
+    path = f"{artifact}/{evaluation_run.PREDICTIONS}"
+    out = next((out for out in lock.outs if out.path == path), None)
+    return predictions.read(require_object(read, out.md5, path), test_set.frame, path) if out else None

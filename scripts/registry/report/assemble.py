@@ -7,13 +7,13 @@ from enum import StrEnum
 from registry.checks import output
 from registry.core.values import Finding, Kind, Outcome, Verdict
 from registry.dataset.changes import DatasetChange
-from registry.model.changes import ModelChange
+from registry.model.changes import GateState, ModelChange
 from registry.report import dataset_section as dataset_sections
 from registry.report import model_section as model_sections
 from registry.report import wording
 from registry.report.blocks import Section
 from registry.report.run_info import Repeat
-from registry.report.summary import sentence
+from registry.report.summary import headline
 
 
 class State(StrEnum):
@@ -39,7 +39,7 @@ class Report:
     """Everything that a reviewer is told; `sections` are the datasets, then the models."""
 
     state: State
-    sentence: str
+    headline: str
     tally: Tally
     findings: tuple[Finding, ...]
     not_run: tuple[Outcome, ...]
@@ -59,7 +59,7 @@ def assemble(
     findings = output.findings(outcomes)
     not_run = tuple(one for one in outcomes if one.not_run)
     sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
-    said = sentence(datasets, models)
+    said = headline(datasets, models)
     return Report(
         _state(findings, not_run), said, tally(outcomes), findings, not_run, datasets, models, sections, repeat
     )
@@ -111,9 +111,9 @@ def _twins(change: DatasetChange) -> Iterator[Finding]:
 def _gates(change: ModelChange) -> Iterator[Finding]:
     path = f"{change.id}/{Kind.MODEL}.yaml"
     for one in change.gates:
-        if one.held is False:
+        if one.state is GateState.FAILED:
             fix = "train a better model, or talk about the gate"
             yield Finding("gates", change.id, Verdict.WRONG, one.message, path, one.line, fix)
-        elif one.held is None:
+        elif one.state is GateState.NOT_EVALUATED:
             fix = "an owner decides whether the model may pass without it"
             yield Finding("gates", change.id, Verdict.NEEDS_OWNER, one.message, path, one.line, fix)

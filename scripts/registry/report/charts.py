@@ -60,11 +60,11 @@ def labels(before: Counts, after: Counts) -> Chart:
     old, new = _by_class(before), _by_class(after)
     names = sorted(old.keys() | new.keys(), key=lambda name: (-abs(new.get(name, 0) - old.get(name, 0)), name))
     rows = [
-        (one_line(name), which, counts.get(name, 0))
+        (one_line(name), version, counts.get(name, 0))
         for name in names[:CLASSES]
-        for which, counts in zip(_BEFORE_AFTER, (old, new), strict=True)
+        for version, counts in zip(_BEFORE_AFTER, (old, new), strict=True)
     ]
-    frame = DataFrame(rows, schema=["label", "which", "items"], orient="row")
+    frame = DataFrame(rows, schema=["label", "version", "items"], orient="row")
     return _chart(_bars(frame, "label", "items", "items", sorted(frame["label"].unique())))
 
 
@@ -79,7 +79,7 @@ def _by_class(counts: Counts) -> Mapping[str, int]:
 def shift(table: DataFrame) -> Chart:
     """How the shares of a column's values moved (the table of `review.Shift`)."""
     named = _clean(table, "value")
-    long = named.unpivot(["before", "after"], index="value", variable_name="which", value_name="share")
+    long = named.unpivot(["before", "after"], index="value", variable_name="version", value_name="share")
     return _chart(_bars(long, "value", "share", "share of the items", named["value"].to_list(), percent=True))
 
 
@@ -93,15 +93,15 @@ def _bars(
         .encode(
             x=alt.X(f"{size}:Q", title=title, axis=axis),
             y=alt.Y(f"{name}:N", title=None, sort=order),
-            yOffset=alt.YOffset("which:N", sort=_BEFORE_AFTER),
-            color=_colour(_BEFORE_AFTER),
+            yOffset=alt.YOffset("version:N", sort=_BEFORE_AFTER),
+            color=_colour("version", _BEFORE_AFTER),
         )
         .properties(width=WIDTH, height=alt.Step(11))
     )
 
 
 def curves(frame: DataFrame) -> Chart:
-    """Training curves of both models, one plot for each series (columns which, series, step, value)."""
+    """Training curves of both models, one plot for each series (columns model, series, step, value)."""
     series = sorted(frame["series"].unique())[:6]
     plots = [
         alt.Chart(frame.filter(col("series") == name), title=one_line(name))
@@ -109,7 +109,7 @@ def curves(frame: DataFrame) -> Chart:
         .encode(
             x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, tickCount=6, format=",d")),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
-            color=_colour(_BASE_NEW),
+            color=_colour("model", _BASE_NEW),
         )
         .properties(width=190, height=120)
         for name in series
@@ -118,15 +118,15 @@ def curves(frame: DataFrame) -> Chart:
 
 
 def confusion(frame: DataFrame) -> Chart:
-    """Confusion matrices side by side, with the counts (columns which, actual, predicted, images)."""
+    """Confusion matrices side by side, with the counts (columns model, actual, predicted, images)."""
     frame = _clean(frame, "actual", "predicted")
-    frame = frame.with_columns(share=col("images") / col("images").sum().over("which", "actual")).fill_nan(0)
+    frame = frame.with_columns(share=col("images") / col("images").sum().over("model", "actual")).fill_nan(0)
     classes = sorted({*frame["actual"], *frame["predicted"]})
     side = max(26, min(44, 200 // max(1, len(classes))))
     sort = {"sort": classes}
     plots = []
-    for name in [name for name in _BASE_NEW if name in set(frame["which"])]:
-        cells = alt.Chart(frame.filter(col("which") == name), title=name).encode(
+    for name in [name for name in _BASE_NEW if name in set(frame["model"])]:
+        cells = alt.Chart(frame.filter(col("model") == name), title=name).encode(
             x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-40, orient="bottom"), **sort),
             y=alt.Y("actual:N", title="actual", **sort),
         )
@@ -138,13 +138,13 @@ def confusion(frame: DataFrame) -> Chart:
 
 
 def calibration(frame: DataFrame) -> Chart:
-    """How often a model is right, against how sure it says it is (columns which, confidence, accuracy, images)."""
+    """How often a model is right, against how sure it says it is (columns model, confidence, accuracy, images)."""
     line = alt.Chart(DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})).mark_line(strokeDash=[2, 3])
     unit = alt.Scale(domain=[0, 1])
     said = alt.Chart(frame).encode(
         x=alt.X("confidence:Q", title="says that it is sure", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
         y=alt.Y("accuracy:Q", title="is right", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
-        color=_colour(_BASE_NEW),
+        color=_colour("model", _BASE_NEW),
     )
     # Few images say little, so their points are small and their lines faint.
     size = alt.Size("images:Q", scale=alt.Scale(range=[12, 100]), legend=None)
@@ -153,9 +153,9 @@ def calibration(frame: DataFrame) -> Chart:
     return _chart((ideal + points).properties(width=240, height=200))
 
 
-def _colour(domain: list[str]) -> "alt.Color":
+def _colour(column: str, domain: list[str]) -> "alt.Color":
     return alt.Color(
-        "which:N",
+        f"{column}:N",
         title=None,
         scale=alt.Scale(domain=domain, range="category"),
         legend=alt.Legend(orient="top", symbolType="square"),

@@ -34,7 +34,7 @@ def render(report: Report) -> str:
     name = TITLES[report.state]
     kind = report.state.name.lower().replace("_", "-")
     body = [
-        f'<header class="{kind}"><h1>{name}</h1><p>{escaped(report.sentence)}</p>{_tally(report)}</header>',
+        f'<header class="{kind}"><h1>{name}</h1><p>{escaped(report.headline)}</p>{_tally(report)}</header>',
         *_contents(report),
         *_findings(report),
         *(_section(place, section, report) for place, section in enumerate(report.sections, 1)),

@@ -22,7 +22,7 @@ def render(report: Report) -> str:
         {
             "schema": 1,
             "verdict": report.state.value,
-            "sentence": report.sentence,
+            "headline": report.headline,
             "checks": _plain(report.tally),
             "findings": [_finding(one) for one in report.findings],
             "not_run": [{"check": one.check, **_owner(one), "because": plain(one.not_run)} for one in report.not_run],
@@ -82,7 +82,7 @@ def _rest(change: DatasetChange | ModelChange) -> list[str]:
 
 
 def _gate(model: ModelChange, one: GateResult) -> dict[str, Any]:
-    return {"model": str(model.id), **_plain(one.gate), "held": one.held, "message": one.message, "line": one.line}
+    return {"model": str(model.id), **_plain(one.gate), "state": one.state, "message": one.message, "line": one.line}
 
 
 def _plain(value: Any) -> Any:

@@ -90,7 +90,7 @@ def _fits() -> Iterator[_Fit]:
 
 
 def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
-    parts = [f"## {MARKS[report.state]}", _piece(Strong(report.sentence)), _tally(report)]
+    parts = [f"## {MARKS[report.state]}", _piece(Strong(report.headline)), _tally(report)]
     parts += _findings(report, fit)
     parts += _sections(report, links, fit)
     closing = [Detail("repeat", "How to repeat this", repeat_blocks(report.repeat))]

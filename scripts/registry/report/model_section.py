@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 from polars import DataFrame, col
 
-from registry.core.values import Gate
 from registry.dataset.changes import Sheet
 from registry.model import gates
-from registry.model.changes import MetricChange, ModelChange, Paired
+from registry.model.changes import GateState, MetricChange, ModelChange, PairedComparison
 from registry.report import charts, summary, wording
 from registry.report.blocks import Block, Bullets, Code, Detail, Line, Mark, Para, Picture, Section, Strong, Table, Tone
 
-HELD = {True: Mark(Tone.GOOD, "held"), False: Mark(Tone.BAD, "broken"), None: Mark(Tone.UNKNOWN, "not judged")}
+GATES = {
+    GateState.PASSED: Mark(Tone.GOOD, "passed"),
+    GateState.FAILED: Mark(Tone.BAD, "failed"),
+    GateState.NOT_EVALUATED: Mark(Tone.UNKNOWN, "not evaluated"),
+}
 
 
 def section(change: ModelChange) -> Section:
@@ -24,14 +27,14 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
     if change.unknown:
         yield Para((Strong("Not known:"), f" {change.unknown}"))
     if change.gates:
-        rows = tuple(((HELD[one.held],), (rule(one.gate),), (one.message,)) for one in change.gates)
+        rows = tuple(((GATES[one.state],), (gates.describe_rule(one.gate),), (one.message,)) for one in change.gates)
         yield Table(("", "gate", "number"), "lll", rows)
-    if change.paired:
-        yield Para(_flipped(change.paired))
+    if change.comparison:
+        yield Para(_flipped(change.comparison))
     if change.relabelled:
         images = wording.many(change.relabelled, "common test image")
         yield Para((f"Labels changed on {images}; both models are judged by the new ones.",))
-    if change.cells:
+    if change.evaluations:
         yield _cells(change)
     moved = tuple(one for one in change.metrics if "." not in one.name)
     if moved:
@@ -40,32 +43,22 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
     yield from _details(change)
 
 
-def rule(gate: Gate) -> str:
-    """A gate in words."""
-    parts = [f"at least {gate.min:g}"] if gate.min is not None else []
-    parts += [f"at most {gate.max:g}"] if gate.max is not None else []
-    if gate.no_worse_than:
-        margin = f" by more than {gate.margin:g}" if gate.margin is not None else ""
-        parts.append(f"no worse than {gate.no_worse_than}{margin} ({100 * gate.confidence:g}%)")
-    return f"{gates.name(gate)} {wording.listed(parts)}"
-
-
-def _flipped(paired: Paired) -> Line:
+def _flipped(paired: PairedComparison) -> Line:
     images = f"{wording.many(paired.fixed, 'image')} that only the new model has right"
-    broke = f"{paired.broke:,} that only the base has right"
-    if not paired.broke + paired.fixed:
+    broke = f"{paired.broken:,} that only the base has right"
+    if not paired.broken + paired.fixed:
         return ("Both models have the same images right.",)
     chance = f"chance alone would divide them so unevenly with {wording.probability(paired.p_value)} (McNemar)"
     return (f"{images}, {broke}; {chance}.",)
 
 
 def _cells(change: ModelChange) -> Table:
-    found = {(cell.model, cell.data): cell for cell in change.cells}
-    sets = [data for data in ("base", "new") if any(cell.data == data for cell in change.cells)]
+    found = {(cell.model, cell.test_set): cell for cell in change.evaluations}
+    sets = [data for data in ("base", "new") if any(cell.test_set == data for cell in change.evaluations)]
     rows = tuple(
         ((f"{model} model",), *((_accuracy(found.get((model, data))),) for data in sets))
         for model in ("base", "new")
-        if any(cell.model == model for cell in change.cells)
+        if any(cell.model == model for cell in change.evaluations)
     )
     return Table(("accuracy", *(f"{data} test set" for data in sets)), "l" + "r" * len(sets), rows)
 
@@ -143,7 +136,7 @@ def _confused(frame: DataFrame) -> Table:
     pairs = (
         frame.filter(col("actual") != col("predicted"))
         .group_by("actual", "predicted")
-        .agg(*(col("images").filter(col("which") == which).sum().alias(which) for which in ("base", "new")))
+        .agg(*(col("images").filter(col("model") == model).sum().alias(model) for model in ("base", "new")))
     )
     rows = pairs.sort("new", "base", "actual", "predicted", descending=[True, True, False, False]).rows()
     lines = tuple(((Code(actual),), (Code(said),), (f"{old:,}",), (f"{new:,}",)) for actual, said, old, new in rows)
@@ -154,18 +147,18 @@ def _slices(change: ModelChange) -> Table:
     rows = tuple(
         (
             (Code(f"{one.column}={one.value}"),),
-            (f"{one.paired.images:,}",),
-            (wording.percent(one.paired.base),),
-            (wording.percent(one.paired.new),),
-            (_points(one.paired),),
-            (wording.judgement(one.paired) if one.paired.low > 0 or one.paired.high < 0 else "",),
+            (f"{one.comparison.images:,}",),
+            (wording.percent(one.comparison.base),),
+            (wording.percent(one.comparison.new),),
+            (_points(one.comparison),),
+            (wording.judgement(one.comparison) if one.comparison.low > 0 or one.comparison.high < 0 else "",),
         )
         for one in change.slices
     )
     return Table(("slice", "images", "base", "new", "points", ""), "lrrrrl", rows)
 
 
-def _points(paired: Paired) -> str:
+def _points(paired: PairedComparison) -> str:
     between = f"{wording.points(paired.low)} to {wording.points(paired.high)}"
     return f"{wording.points(paired.difference)} ({between})"
 

@@ -9,7 +9,7 @@ from registry.report import wording
 SPOKEN = 3  # artifacts that are named; more are counted
 
 
-def sentence(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> str:
+def headline(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> str:
     """One plain sentence."""
     if not datasets and not models:
         return "No dataset and no model changes."
@@ -58,8 +58,8 @@ def model(change: ModelChange) -> str:
     """What a model does, after its name."""
     if change.new is None:
         return "is removed"
-    if change.paired:
-        return f"{wording.judgement(change.paired)}: {wording.comparison(change.paired)}"
+    if change.comparison:
+        return f"{wording.judgement(change.comparison)}: {wording.comparison(change.comparison)}"
     accuracy = next((one.new for one in change.metrics if one.name == "accuracy" and one.new is not None), None)
     if change.old is None:
         return f"is new, with an accuracy of {wording.percent(accuracy)}" if accuracy is not None else "is new"
@@ -93,6 +93,6 @@ def _counted(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -
 def _place(change: ModelChange) -> str:
     if change.new is None or change.old is None:
         return "removed" if change.new is None else "new"
-    if change.paired is None:
+    if change.comparison is None:
         return "not compared"
-    return {"is better": "better", "is worse": "worse"}.get(wording.judgement(change.paired), "undecided")
+    return {"is better": "better", "is worse": "worse"}.get(wording.judgement(change.comparison), "undecided")

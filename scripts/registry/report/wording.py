@@ -2,7 +2,7 @@
 
 from registry.core.values import Bump, Counts
 from registry.dataset.changes import DatasetChange
-from registry.model.changes import ModelChange, Paired
+from registry.model.changes import ModelChange, PairedComparison
 
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -59,7 +59,7 @@ def title(change: DatasetChange | ModelChange) -> str:
     return f"{change.id} {change.old} → {change.new}" if change.old != change.new else f"{change.id} {change.new}"
 
 
-def comparison(paired: Paired) -> str:
+def comparison(paired: PairedComparison) -> str:
     """How two models compare, and how sure that is."""
     sure = f"{100 * paired.confidence:g}% interval {points(paired.low)} to {points(paired.high)} points"
     right = (
@@ -73,7 +73,7 @@ def probability(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
-def judgement(paired: Paired) -> str:
+def judgement(paired: PairedComparison) -> str:
     """What the interval shows."""
     if paired.low > 0:
         return "is better"

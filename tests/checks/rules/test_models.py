@@ -208,12 +208,12 @@ def test_a_training_without_metrics() -> None:
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        ({"metric": "accuracy", "min": 0.95}, "accuracy is 0.9, below the gate's min of 0.95"),
-        ({"metric": "accuracy", "max": 0.85}, "accuracy is 0.9, above the gate's max of 0.85"),
-        ({"metric": "per_class.cat.f1", "min": 0.85}, "per_class.cat.f1 is 0.8, below the gate's min of 0.85"),
+        ({"metric": "accuracy", "min": 0.95}, "accuracy is 0.9, expected at least 0.95"),
+        ({"metric": "accuracy", "max": 0.85}, "accuracy is 0.9, expected at most 0.85"),
+        ({"metric": "per_class.cat.f1", "min": 0.85}, "per_class.cat.f1 is 0.8, expected at least 0.85"),
         ({"metric": "recall", "min": 0.1}, "recall is not in metrics.json, which has accuracy, per_class.cat.f1"),
         ({"metric": "accuracy", "min": 0.9, "max": 0.9}, None),
-        ({"metric": "f1", "class": "cat", "min": 0.85}, "per_class.cat.f1 is 0.8, below the gate's min of 0.85"),
+        ({"metric": "f1", "class": "cat", "min": 0.85}, "per_class.cat.f1 is 0.8, expected at least 0.85"),
     ],
     ids=["min", "max", "name", "missing", "met", "class"],
 )
@@ -250,4 +250,4 @@ def test_what_is_not_a_number_keeps_no_gate(value: str) -> None:
     registry.files[LOCK] = memory_registries.dump(document)
     (finding,) = check(registry)
     assert finding.check == "gates"
-    assert finding.message.endswith("which is not a number")
+    assert finding.message.endswith("expected a finite number")

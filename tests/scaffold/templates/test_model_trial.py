@@ -17,20 +17,20 @@ PETS = parse_id("models/pets")
 
 
 @pytest.fixture
-def trial(first_training: Path) -> evaluation_run.Trial:
+def planned(first_training: Path) -> evaluation_run.EvaluationRun:
     """The trained template and its test set, as a review finds them; only to be read."""
     tree = git_trees.WorkTree(first_training)
     (data,) = inventory.inputs(tree, PETS)
     listing = (first_training / ".dvc/cache" / pointers.object_key(data.md5)).read_bytes()
     test = dir_listing.read(listing, data.md5).filter(pl.col("relpath").str.starts_with("test/"))
-    made = tuple(out for out in inventory.outputs(tree, PETS) if not out.path.endswith(evaluation_run.PREDICTIONS))
-    return evaluation_run.Trial(PETS, tree, (), made, test)
+    outputs = tuple(out for out in inventory.outputs(tree, PETS) if not out.path.endswith(evaluation_run.PREDICTIONS))
+    return evaluation_run.EvaluationRun(PETS, tree, (), outputs, test)
 
 
 def test_the_template_answers_again_what_it_answered_when_it_was_trained(
-    first_training: Path, trial: evaluation_run.Trial, tmp_path: Path
+    first_training: Path, planned: evaluation_run.EvaluationRun, tmp_path: Path
 ) -> None:
-    result = evaluation_run.run(tmp_path, trial, first_training / ".dvc/cache")
+    result = evaluation_run.execute(tmp_path, planned, first_training / ".dvc/cache")
     folder = first_training / "models/pets"
     assert json.loads(result.metrics) == json.loads((folder / "metrics.json").read_bytes())
     locked = pl.read_parquet(folder / evaluation_run.PREDICTIONS)
@@ -47,13 +47,15 @@ def test_the_template_answers_again_what_it_answered_when_it_was_trained(
 
 
 def test_the_template_answers_what_it_was_never_asked(
-    first_training: Path, trial: evaluation_run.Trial, tmp_path: Path
+    first_training: Path, planned: evaluation_run.EvaluationRun, tmp_path: Path
 ) -> None:
-    other = trial.test.filter(pl.col("relpath").str.contains("cat")).head(2)
+    other = planned.test.filter(pl.col("relpath").str.contains("cat")).head(2)
     names = [f"test/a label of another day/{place}.jpg" for place in range(2)]
-    result = evaluation_run.run(
+    result = evaluation_run.execute(
         tmp_path,
-        evaluation_run.Trial(PETS, trial.tree, (), trial.made, DataFrame({"relpath": names, "md5": other["md5"]})),
+        evaluation_run.EvaluationRun(
+            PETS, planned.tree, (), planned.made, DataFrame({"relpath": names, "md5": other["md5"]})
+        ),
         first_training / ".dvc/cache",
     )
     assert json.loads(result.metrics)["accuracy"] == 0

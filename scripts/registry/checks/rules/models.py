@@ -7,6 +7,7 @@ from registry.checks.context import Facts, Scope, Subject
 from registry.checks.findings import ask, note, some, wrong
 from registry.core.values import Finding
 from registry.model import gates
+from registry.model.changes import GateState
 
 REPRO = "dvc repro {}/dvc.yaml"
 REPORT = "registry report --base main judges it"
@@ -124,9 +125,9 @@ def gates_hold(subject: Subject, facts: Facts) -> Iterator[Finding]:
     say = ask if facts.scope is Scope.STAGED else wrong
     for place, gate in enumerate(subject.manifest.value.gates if subject.metrics else ()):
         line, path = subject.manifest.line("gates", place), subject.manifest.path
-        judged = gates.by_bounds(gate, subject.metrics.value)
-        if judged and judged.held is False:
+        judged = gates.evaluate_bounds(gate, subject.metrics.value)
+        if judged and judged.state is GateState.FAILED:
             yield say(judged.message, path, line, "train a better model, or talk about the gate")
-        if gate.no_worse_than or (judged and judged.held is None):
+        if gate.no_worse_than or (judged and judged.state is GateState.NOT_EVALUATED):
             against = " against the base" if gate.no_worse_than else ""
-            yield note(f"the gate on {gates.name(gate)}{against} is not judged here", path, REPORT)
+            yield note(f"the gate on {gates.describe(gate)}{against} is not judged here", path, REPORT)

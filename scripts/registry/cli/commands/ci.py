@@ -71,10 +71,10 @@ def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
     from registry.integrations import github
     from registry.model import training_results
 
-    state, words = training_results.read_status(report.read_bytes(), dict(job.split("=", 1) for job in jobs))
-    github.set_status(github.connect(here().root), commit, "registry/gate", state, words, url)
-    click.echo(f"registry/gate of {commit[:10]}: {words}", err=True)
-    click.echo(f"state={state}")
+    status = training_results.commit_status(report.read_bytes(), dict(job.split("=", 1) for job in jobs))
+    github.set_status(github.connect(here().root), commit, "registry/gate", status.state, status.description, url)
+    click.echo(f"registry/gate of {commit[:10]}: {status.description}", err=True)
+    click.echo(f"state={status.state}")
 
 
 @command.command()

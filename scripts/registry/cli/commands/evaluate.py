@@ -9,6 +9,7 @@ import click
 from registry.cli.workspace import Workspace, here
 from registry.core import names
 from registry.core.escaping import plain
+from registry.core.wording import plural, table
 from registry.errors import RegistryError
 from registry.integrations import git, git_trees
 
@@ -16,11 +17,10 @@ if TYPE_CHECKING:
     from registry.core.artifact_files import Reader
     from registry.core.tree import Tree
     from registry.core.values import ArtifactId
-    from registry.model.changes import GateResult, ModelChange, Paired
+    from registry.model.changes import GateResult, ModelChange, PairedComparison
     from registry.sync.inventory import Reached
 
-HEADS = ("on the test images that both have", "images", "base", "new", "difference", "95% interval", "broke", "fixed")
-STATES = {True: "held", False: "BROKEN", None: "not judged"}
+HEADERS = ("shared test images", "images", "base", "new", "difference", "95% CI", "broken", "fixed")
 
 
 @click.command()
@@ -39,7 +39,7 @@ def command(models: Sequence[str], base: str, form: str) -> None:
     space = here()
     start = git.merge_base(space.root, git.resolve_commit(space.root, base), "HEAD")
     with git_trees.Revision(space.root, start) as old:
-        chosen = tuple(map(names.parse_id, models)) or evaluate.changed(old, space.tree)
+        chosen = tuple(map(names.parse_id, models)) or evaluate.changed_models(old, space.tree)
         found = compare(space, old, space.tree, chosen, reader(space))
     if form == "json":
         click.echo(json.dumps([_as_json(change) for change in found], indent=2))
@@ -48,7 +48,7 @@ def command(models: Sequence[str], base: str, form: str) -> None:
             "\n\n".join("\n".join(map(plain, _lines(change))) for change in found)
             or f"no model changed since {start[:12]}"
         )
-    if any(gate.held is False for change in found for gate in change.gates):
+    if any(gate.state == "failed" for change in found for gate in change.gates):
         raise click.exceptions.Exit(1)
 
 
@@ -66,7 +66,7 @@ def compare(
     from registry.model import evaluate
 
     plans = [evaluate.plan(old, new, model, read) for model in models]
-    runs = evaluate.open_runs(space.root, plans)
+    runs = evaluate.pending_runs(space.root, plans)
     for run in runs:
         click.echo(str(run), err=True)
     cache = dvc.cache_dir(space.root)
@@ -103,27 +103,22 @@ def _fetch(space: Workspace, needs: "Sequence[tuple[Reached, str]]") -> int:
 def _lines(change: "ModelChange") -> list[str]:
     versions = " → ".join(str(version) for version in (change.old, change.new) if version)
     lines = [f"{change.id} {versions}"]
-    for cell in change.cells:
-        where = f"{cell.model} model on the {cell.data} test set"
-        lines += [f"  {where}: {cell.accuracy:.4f} of {cell.images:,} images"]
-    if change.paired:
-        named = [("all", change.paired), *((f"{one.column} {one.value}", one.paired) for one in change.slices)]
-        lines += ["", *(f"  {line}" for line in _table([HEADS, *(_row(*one) for one in named)])), ""]
-    lines += [f"  gate {STATES[gate.held]}: {gate.message}" for gate in change.gates]
-    lines += [f"  {change.relabelled:,} of these have another label now"] * bool(change.relabelled)
-    lines += [f"  not known: {change.unknown}"] * bool(change.unknown)
+    for one in change.evaluations:
+        images = plural(one.images, "image")
+        lines += [f"  {one.model} model on the {one.test_set} test set: accuracy {one.accuracy:.4f} ({images})"]
+    if change.comparison:
+        rows = [_row("all", change.comparison)]
+        rows += [_row(f"{one.column} {one.value}", one.comparison) for one in change.slices]
+        lines += ["", *table(HEADERS, rows, "  ").splitlines(), ""]
+    lines += [f"  gate {gate.state}: {gate.message}" for gate in change.gates]
+    lines += [f"  {plural(change.relabelled, 'shared test image')} relabelled"] * bool(change.relabelled)
+    lines += [f"  incomplete: {change.unknown}"] * bool(change.unknown)
     return lines
 
 
-def _row(name: str, paired: "Paired") -> tuple[str, ...]:
-    accuracies = (f"{paired.base:.4f}", f"{paired.new:.4f}", f"{paired.difference:+.4f}")
-    interval = f"{paired.low:+.4f} to {paired.high:+.4f}"
-    return name, f"{paired.images:,}", *accuracies, interval, f"{paired.broke:,}", f"{paired.fixed:,}"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+def _row(name: str, found: "PairedComparison") -> tuple[object, ...]:
+    accuracies = (f"{found.base:.4f}", f"{found.new:.4f}", f"{found.difference:+.4f}")
+    return name, found.images, *accuracies, f"{found.low:+.4f} to {found.high:+.4f}", found.broken, found.fixed
 
 
 def _as_json(change: "ModelChange") -> dict[str, object]:
@@ -133,8 +128,8 @@ def _as_json(change: "ModelChange") -> dict[str, object]:
         "model": str(change.id),
         "base": str(change.old) if change.old else None,
         "new": str(change.new) if change.new else None,
-        "cells": [asdict(cell) for cell in change.cells],
-        "paired": asdict(change.paired) if change.paired else None,
+        "evaluations": [asdict(one) for one in change.evaluations],
+        "comparison": asdict(change.comparison) if change.comparison else None,
         "slices": [asdict(one) for one in change.slices],
         "gates": [_gate_as_json(gate) for gate in change.gates],
         "relabelled": change.relabelled,
@@ -145,5 +140,5 @@ def _as_json(change: "ModelChange") -> dict[str, object]:
 def _gate_as_json(result: "GateResult") -> dict[str, object]:
     from registry.model import gates
 
-    name = gates.name(result.gate)
-    return {"metric": name, "held": result.held, "message": result.message, "line": result.line}
+    name = gates.describe(result.gate)
+    return {"metric": name, "state": result.state, "message": result.message, "line": result.line}

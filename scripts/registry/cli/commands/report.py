@@ -51,7 +51,7 @@ def command(base: str, out: Path | None, shown: str, *, images: bool, opened: bo
     files.write(report, folder, shown=allowed and shown != "none")
     if shown == "branch" and allowed:
         github_images.publish(space.root, folder)
-    click.echo(f"{report.state.value}: {report.sentence}")
+    click.echo(f"{report.state.value}: {report.headline}")
     for name in ("report.md", "report.html", "report.json"):
         click.echo(str(folder / name))
     if opened:
@@ -100,7 +100,7 @@ def _compared(
 
     with git_trees.Revision(space.root, start) as old:
         datasets = diff.compare(old, space.tree, objects(space, sheets=_allows_pictures(space), near=True))
-        models = compare(space, old, space.tree, evaluate.changed(old, space.tree), reader(space), pulled)
+        models = compare(space, old, space.tree, evaluate.changed_models(old, space.tree), reader(space), pulled)
     return datasets, models
 
 

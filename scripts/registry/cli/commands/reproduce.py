@@ -25,7 +25,7 @@ def command(tags: tuple[str, ...], *, latest: bool) -> None:
     if bool(tags) == latest:
         raise click.UsageError("name the tags of models, such as models/NAME@v1.0.0, or say --latest")
     space = here()
-    wanted = tags or reproduce.latest(space.tree, _published(space))
+    wanted = tags or reproduce.latest_tags(space.tree, _published(space))
     failed = [tag for tag in wanted if not _reproduce(space, tag)]
     if failed:
         fix = "look at what differs: versions of libraries, the device, a seed that is not set"
@@ -56,8 +56,8 @@ def _reproduce(space: Workspace, tag: str) -> bool:
     with bar("pulling", fetch.fetch.height) as progress:
         pull.require_all(fetch, pull.apply(fetch, progress))
     rows = reproduce.apply(again, space.root, cache)
-    click.echo(reproduce.table(rows))
-    same = reproduce.verdict(rows)
+    click.echo(reproduce.format_table(rows))
+    same = reproduce.is_reproduced(rows)
     if same:
         click.echo(f"{again.tag}: reproduced")
     return same

@@ -35,7 +35,7 @@ def command(models: tuple[str, ...], base: str | None, hand_over: Path | None, *
     _pull(space, plan.targets)
     train.apply(plan, space.root)
     space = Workspace(space.root)
-    trained = [model for model, _ in plan.models]
+    trained = [model.id for model in plan.models]
     _push(space, trained)
     if hand_over:
         paths = training_results.pack(space.root, trained, hand_over)
