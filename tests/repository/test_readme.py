@@ -15,6 +15,8 @@ from PIL import Image
 
 from registry.cli import main
 from registry.integrations.git_trees import WorkTree
+from support import repositories
+from support.repositories import Run
 from support.servers.looker import LookerServer
 
 pytestmark = pytest.mark.slow
@@ -42,6 +44,11 @@ def commands(heading: str, block: int = 0) -> list[str]:
     section = re.search(rf"## {heading}\n(.*?)(?=\n## |\Z)", README, re.DOTALL)[1]
     lines = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)[block].splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.strip()]
+
+
+def spans(row: str) -> list[str]:
+    """The commands in the row of a table that begins with a text."""
+    return re.findall(r"`([^`]+)`", re.search(rf"^\| {row} \|(.*)$", README, re.MULTILINE)[1])
 
 
 class Reader:
@@ -129,6 +136,9 @@ def test_a_maintainer_a_contributor_a_reviewer_and_a_consumer_type_what_it_says(
         reader.type("git ls-remote --tags --refs origin").replace("refs/tags/", "").split()[1::2]
     )
 
+    versions = reader.type(" && ".join([activate, *spans("in a clone"), *spans("without a clone")]))
+    assert versions.count("datasets/birds@v1.0.0") >= 3
+
     consumer = reader.top / "consumer"
     consumer.mkdir()
     reader.type("git init -q && dvc init -q", cwd=consumer)
@@ -136,6 +146,13 @@ def test_a_maintainer_a_contributor_a_reviewer_and_a_consumer_type_what_it_says(
         reader.type(line, cwd=consumer)
     assert (consumer / "model.safetensors").stat().st_size > 1000
     assert len(list((consumer / "test").rglob("*.jpg"))) > 0
+
+
+def test_the_finding_is_printed_so(released_model: Path, run_registry: Run) -> None:
+    finding = re.search(r"```text\n(.*?)```", README, re.DOTALL)[1]
+    images = dict(list(repositories.PETS.items())[:-1])
+    repositories.dataset(released_model, "pets", images, "1.1.0")
+    assert finding in run_registry(released_model, "check").out
 
 
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
