@@ -85,7 +85,7 @@ def test_what_was_deleted_is_removed_or_left_behind() -> None:
     assert [str(artifact) for artifact in found.removed] == [PETS]
     registry.files[f"{PETS}/README.md"] = b"left"
     found = registry.gather(Scope.STAGED, paths)
-    assert (found.removed, found.strangers) == ((), (PETS,))
+    assert (found.removed, found.unknown_folders) == ((), (PETS,))
 
 
 def test_folders_among_the_artifacts_that_are_none() -> None:
@@ -100,7 +100,7 @@ def test_folders_among_the_artifacts_that_are_none() -> None:
         ],
         b"",
     )
-    assert registry.gather().strangers == ("datasets/Pets", "datasets/ok", "models/\u0440ets")
+    assert registry.gather().unknown_folders == ("datasets/Pets", "datasets/ok", "models/\u0440ets")
 
 
 def test_what_a_file_is_is_told_from_its_bytes() -> None:
@@ -242,13 +242,13 @@ def test_settings_and_heads_that_cannot_be_read_are_told_once(path: str, data: b
     registry = memory_registries.sound()
     registry.files[path] = data
     found = registry.gather()
-    assert ([part.path for part in found.broken], found.stale) == ([path], ())
+    assert ([part.path for part in found.unreadable], found.stale) == ([path], ())
 
 
 def test_a_registry_without_its_settings() -> None:
     registry = memory_registries.sound()
     del registry.files["registry.yaml"]
-    assert [part.path for part in registry.gather().broken] == ["registry.yaml"]
+    assert [part.path for part in registry.gather().unreadable] == ["registry.yaml"]
 
 
 @pytest.mark.parametrize(

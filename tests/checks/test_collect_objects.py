@@ -15,13 +15,13 @@ from support.repositories import MORE_PETS, PETS, Run, md5
 
 POINTER = "datasets/pets/prepared.dvc"
 LOST = "train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
-PUSH = "`registry push` on the machine that has the data"
+PUSH = "run `registry push` on the machine that has the data"
 
 
 def judge(run: Run, root: Path, *options: str) -> list[tuple[str, str, str]]:
     """The path, message and fix of what is wrong with objects."""
     done = run(root, "check", "--remote", "--format", "json", *options)
-    found = [one for one in json.loads(done.out)["findings"] if one["check"] == "objects"]
+    found = [one for one in json.loads(done.out)["findings"] if one["check"] == "remote-objects"]
     assert not found or (done.code, {one["verdict"] for one in found}) == (1, {"wrong"})
     return [(one["path"], one["message"], one["fix"]) for one in found]
 
@@ -51,17 +51,17 @@ def test_what_is_there_passes_and_is_spoken_of_only_when_asked_for(built_model: 
     passed = int(silent.out.split()[0])
     assert (asked.code, asked.out, silent.out) == (0, f"{passed + 1} checks passed\n", f"{passed} checks passed\n")
     passed = json.loads(run_registry(built_model, "check", "--remote", "--format", "json").out)["passed"]
-    assert {"check": "objects", "artifact": None} in passed
+    assert {"check": "remote-objects", "artifact": None} in passed
 
 
 def test_what_is_missing_is_counted_and_named_in_every_format(built_model: Path, run_registry: Run) -> None:
     lose(repositories.staging(built_model), b"one cat")
-    message = f"neither staging nor production has 1 of 9 objects: prepared/{LOST}"
+    message = f"1 of 9 objects is missing in staging and production: prepared/{LOST}"
     assert judge(run_registry, built_model) == [(POINTER, message, PUSH)]
     text = run_registry(built_model, "check", "--remote").out
-    assert f"{POINTER}: wrong: {message} [objects]\n  hint: {PUSH}\n" in text
+    assert f"{POINTER}: wrong: {message} [remote-objects]\n  hint: {PUSH}\n" in text
     github = run_registry(built_model, "check", "--remote", "--format", "github").out
-    assert f"::error file={POINTER},line=1,title=registry check%3A objects::{message}%0Anext: {PUSH}\n" in github
+    assert f"::error file={POINTER},line=1,title=registry check%3A remote-objects::{message}%0Anext: {PUSH}\n" in github
 
 
 def test_it_makes_no_sense_of_a_commit_that_is_not_made_yet(built_model: Path, run_registry: Run) -> None:
@@ -77,8 +77,8 @@ def test_dvc_does_not_say_what_this_says(merged_model: Path, run_registry: Run, 
     status = json.loads(dvc.dvc(clone, "status", "--cloud", "--remote", "staging", "--json", quiet=True))
     assert status == {"models/pets/model.safetensors": "missing"}
     assert [message for _, message, _ in judge(run_registry, clone)] == [
-        "neither staging nor production has 2 of 2 objects: prepared, raw",
-        "neither staging nor production has 1 of 1 object: model.safetensors",
+        "2 of 2 objects are missing in staging and production: prepared, raw",
+        "1 of 1 object is missing in staging and production: model.safetensors",
     ]
 
 
@@ -100,7 +100,7 @@ def test_an_object_of_another_size_is_damaged(built_model: Path, run_registry: R
         (
             POINTER,
             f"objects are damaged: datasets/pets/prepared/{LOST}: {damaged} holds other bytes than its name says",
-            f"have the damaged object deleted, then {PUSH}",
+            f"delete the damaged objects, then {PUSH}",
         )
     ]
 
@@ -125,7 +125,7 @@ def test_a_list_of_files_that_is_lost_or_corrupt_is_a_finding(
         if not cached:
             shutil.rmtree(built_dataset / ".dvc/cache")
         ((path, message, _),) = judge(run_registry, built_dataset)
-        lost = f"neither staging nor production has 1 of {9 if cached else 1} object"
+        lost = f"1 of {9 if cached else 1} object"
         assert path == POINTER
         assert (lost if data is None else "list of files of datasets/pets/prepared holds other bytes") in message
 
@@ -152,8 +152,8 @@ def test_every_commit_of_a_branch_is_judged_and_a_push_of_it_helps(merged_model:
     repositories.commit(merged_model, "fewer again")
     assert judge(run_registry, merged_model, "--all") == []
     ((path, message, fix),) = judge(run_registry, merged_model, "--base", "origin/main")
-    assert message.startswith(f"commit {grown[:10]}: neither staging nor production has 5 of 12 objects: ")
-    assert (path, fix) == (POINTER, f"`registry push {grown[:10]}` on the machine that has the data")
+    assert message.startswith(f"commit {grown[:10]}: 5 of 12 objects are missing in staging and production: ")
+    assert (path, fix) == (POINTER, f"run `registry push {grown[:10]}` on the machine that has the data")
     assert run_registry(merged_model, "push", grown).code == 0
     assert judge(run_registry, merged_model, "--base", "origin/main") == []
 
@@ -164,7 +164,7 @@ def test_a_branch_answers_for_the_artifacts_that_it_touches(merged_model: Path, 
     (merged_model / "models/pets/model.yaml").open("a").write("\n")
     ((path, message, _),) = judge(run_registry, merged_model, "--base", "origin/main")
     assert path == "models/pets/dvc.lock"
-    assert message == f"neither staging nor production has 1 of 9 objects: datasets/pets/prepared/{LOST}"
+    assert message == f"1 of 9 objects is missing in staging and production: datasets/pets/prepared/{LOST}"
 
 
 def test_a_pointer_that_cannot_be_read_could_not_be_judged(merged_model: Path, run_registry: Run) -> None:
@@ -172,8 +172,8 @@ def test_a_pointer_that_cannot_be_read_could_not_be_judged(merged_model: Path, r
     broken = repositories.commit(merged_model, "broken")
     in_commit, in_tree = judge(run_registry, merged_model, "--base", "origin/main")
     assert (in_commit[0], in_tree[0]) == (POINTER, POINTER)
-    assert in_commit[1].startswith(f"could not be judged: in commit {broken[:10]} it cannot be read: not valid YAML")
-    assert in_tree[1].startswith("could not be judged: not valid YAML")
+    assert in_commit[1].startswith(f"could not be verified: in commit {broken[:10]} it cannot be read: not valid YAML")
+    assert in_tree[1].startswith("could not be verified: not valid YAML")
     repositories.git_in(merged_model, "checkout", "HEAD~1", POINTER)
     repositories.commit(merged_model, "mended")
     assert judge(run_registry, merged_model, "--base", "origin/main") == [in_commit]
@@ -183,7 +183,7 @@ def test_a_shallow_clone_does_not_know_all_commits(merged_model: Path, run_regis
     url = f"file://{repositories.origin(merged_model)}"
     repositories.git_in(tmp_path, "clone", "--quiet", "--depth=1", url, "shallow")
     ((_, message, fix),) = judge(run_registry, tmp_path / "shallow", "--base", "HEAD")
-    assert message.startswith("could not be judged: this clone is shallow")
+    assert message.startswith("could not be verified: this clone is shallow")
     assert fix == "git fetch --unshallow"
 
 
@@ -196,7 +196,7 @@ def test_a_place_that_cannot_be_asked_is_never_a_pass(built_model: Path, run_reg
     point_staging_at(built_model, place)
     ((path, message, _),) = judge(run_registry, built_model)
     assert path == ".dvc/config"
-    assert message.startswith("could not be judged: the objects of this change: ")
+    assert message.startswith("could not be verified: the objects of this change: ")
 
 
 @pytest.mark.s3
@@ -208,7 +208,7 @@ def test_buckets_are_judged_like_folders(
             monkeypatch.setenv(name, value)
         point_staging_at(built_model, "s3://staging/objects")
         ((_, message, _), _) = judge(run_registry, built_model)
-        assert message.startswith("neither staging nor production has 11 of 11 objects: prepared, ")
+        assert message.startswith("11 of 11 objects are missing in staging and production: prepared, ")
         assert run_registry(built_model, "push").code == 0
         assert judge(run_registry, built_model) == []
         key = os.path.relpath(repositories.place(Path(), md5(b"one cat")))
@@ -218,7 +218,7 @@ def test_buckets_are_judged_like_folders(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
         ((_, message, _),) = judge(run_registry, built_model)
         assert message == (
-            "could not be judged: objects of datasets/pets, models/pets: s3://staging/objects: access denied"
+            "could not be verified: objects of datasets/pets, models/pets: s3://staging/objects: access denied"
         )
         # What the other place has needs no answer of this one.
         shutil.copytree(repositories.staging(built_model), repositories.production(built_model))

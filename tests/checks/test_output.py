@@ -13,17 +13,17 @@ PETS = parse_id("datasets/pets")
 
 
 def wrong(message: str = "is wrong", path: str = "a.md", line: int | None = None, fix: str = "") -> Finding:
-    return Finding("size", PETS, Verdict.WRONG, message, path, line, fix)
+    return Finding("large-files", PETS, Verdict.WRONG, message, path, line, fix)
 
 
-ASK = Finding("places", None, Verdict.NEEDS_OWNER, "moved", ".dvc/config", 3, "look")
+ASK = Finding("storage-locations", None, Verdict.NEEDS_OWNER, "moved", ".dvc/config", 3, "look")
 NOTE = Finding("build", PETS, Verdict.OK, "not yet", "d.yaml", None, "registry build")
 OUTCOMES = (
-    Outcome("places", None, (ASK,)),
-    Outcome("size", PETS, (wrong(line=7, fix="do it"), wrong(path="B.md"))),
+    Outcome("storage-locations", None, (ASK,)),
+    Outcome("large-files", PETS, (wrong(line=7, fix="do it"), wrong(path="B.md"))),
     Outcome("build", PETS, (NOTE,)),
-    Outcome("links", None),
-    Outcome("items", PETS, not_run="pointers comes first"),
+    Outcome("symlinks", None),
+    Outcome("items", PETS, not_run="requires pointers to pass"),
 )
 
 
@@ -31,10 +31,10 @@ def test_text_is_worst_first_with_the_next_step_and_a_tally() -> None:
     assert (
         output.as_text(OUTCOMES)
         == """\
-B.md: wrong: is wrong [size]
-a.md:7: wrong: is wrong [size]
+B.md: wrong: is wrong [large-files]
+a.md:7: wrong: is wrong [large-files]
   hint: do it
-.dvc/config:3: needs an owner: moved [places]
+.dvc/config:3: needs an owner: moved [storage-locations]
   hint: look
 2 wrong, 1 needs an owner; 2 checks passed, 1 could not run
 """
@@ -46,21 +46,21 @@ def test_notes_are_shown_when_asked_for() -> None:
 
 
 def test_nothing_to_say() -> None:
-    assert output.as_text((Outcome("links", None),)) == "1 check passed\n"
+    assert output.as_text((Outcome("symlinks", None),)) == "1 check passed\n"
     assert output.worst(()) is Verdict.OK
 
 
 def test_what_could_not_run_is_never_counted_as_passed() -> None:
-    assert output.tally((Outcome("a", None, not_run="b comes first"),)) == "0 checks passed, 1 could not run"
+    assert output.tally((Outcome("a", None, not_run="requires b to pass"),)) == "0 checks passed, 1 could not run"
 
 
 def test_annotations_of_github() -> None:
     assert (
         output.as_github(OUTCOMES)
         == """\
-::error file=B.md,line=1,title=registry check%3A size::is wrong
-::error file=a.md,line=7,title=registry check%3A size::is wrong%0Anext: do it
-::warning file=.dvc/config,line=3,title=registry check%3A places::moved%0Anext: look
+::error file=B.md,line=1,title=registry check%3A large-files::is wrong
+::error file=a.md,line=7,title=registry check%3A large-files::is wrong%0Anext: do it
+::warning file=.dvc/config,line=3,title=registry check%3A storage-locations::moved%0Anext: look
 2 wrong, 1 needs an owner; 2 checks passed, 1 could not run
 """
     )
@@ -68,7 +68,7 @@ def test_annotations_of_github() -> None:
 
 @pytest.mark.parametrize(("count", "lines"), [(10, 10), (11, 10), (300, 10)])
 def test_github_shows_ten_so_the_last_holds_the_rest(count: int, lines: int) -> None:
-    outcome = Outcome("size", PETS, tuple(wrong(path=f"{number:03}") for number in range(count)))
+    outcome = Outcome("large-files", PETS, tuple(wrong(path=f"{number:03}") for number in range(count)))
     shown = output.as_github((outcome,)).splitlines()[:-1]
     assert len(shown) == lines
     assert {number for line in shown for number in re.findall(r"(?:file=|::|%0A)(\d{3})\b", line)} == {
@@ -81,7 +81,7 @@ hostile = st.text(min_size=1, max_size=30)
 
 @given(hostile, hostile, hostile)
 def test_no_text_breaks_out_of_its_line_or_moves_the_cursor(message: str, path: str, fix: str) -> None:
-    outcomes = (Outcome("size", PETS, (wrong(f"x{message}", f"x{path}", 3, f"x{fix}"),)),)
+    outcomes = (Outcome("large-files", PETS, (wrong(f"x{message}", f"x{path}", 3, f"x{fix}"),)),)
     assert output.as_text(outcomes).count("\n") == 3
     github = output.as_github(outcomes)
     assert github.count("\n") == 2
@@ -98,9 +98,13 @@ def test_json_is_what_its_docstring_says() -> None:
     parsed = json.loads(output.as_json(OUTCOMES, "base"))
     assert (parsed["schema"], parsed["scope"], parsed["verdict"]) == (1, "base", "wrong")
     assert parsed["findings"][0] == {
-        "check": "size", "artifact": "datasets/pets", "verdict": "wrong", "message": "is wrong", "path": "B.md",
+        "check": "large-files", "artifact": "datasets/pets", "verdict": "wrong", "message": "is wrong", "path": "B.md",
         "line": None, "fix": "",
     }  # fmt: skip
     assert [finding["verdict"] for finding in parsed["findings"]] == ["wrong", "wrong", "needs an owner", "ok"]
-    assert parsed["passed"] == [{"check": "build", "artifact": "datasets/pets"}, {"check": "links", "artifact": None}]
-    assert parsed["not_run"] == [{"check": "items", "artifact": "datasets/pets", "because": "pointers comes first"}]
+    assert parsed["passed"] == [
+        {"check": "build", "artifact": "datasets/pets"},
+        {"check": "symlinks", "artifact": None},
+    ]
+    reason = "requires pointers to pass"
+    assert parsed["not_run"] == [{"check": "items", "artifact": "datasets/pets", "because": reason}]

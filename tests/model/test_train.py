@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.core.check_names import CheckName
 from registry.core.names import parse_id
 from registry.core.values import Finding, Outcome, Verdict
 from registry.integrations.git_trees import WorkTree
@@ -36,7 +37,7 @@ def stale(merged_model: Path) -> Path:
 def test_what_is_stale_is_trained_and_what_came_out_is_in_staging(stale: Path, run_registry: Run) -> None:
     done = run_registry(stale, "train", "--base", "main", "--hand-over", "build/handover")
     assert done.code == 0, done.err
-    assert done.out.splitlines()[0] == "models/pets: was trained before a change of train.py"
+    assert done.out.splitlines()[0] == "models/pets: changed since the training: train.py"
     assert "$ dvc repro models/pets/dvc.yaml" in done.err
     assert (stale / "models/pets/metrics.json").read_text() == '{"accuracy": 0.5}\n'
     assert (
@@ -50,7 +51,7 @@ def test_what_is_stale_is_trained_and_what_came_out_is_in_staging(stale: Path, r
 
 def test_what_would_be_trained_is_only_shown(stale: Path, run_registry: Run) -> None:
     done = run_registry(stale, "train", "--dry-run")
-    assert (done.code, done.out) == (0, "models/pets: was trained before a change of train.py\n")
+    assert (done.code, done.out) == (0, "models/pets: changed since the training: train.py\n")
     assert not (stale / "models/pets/model.safetensors").exists()
 
 
@@ -72,8 +73,8 @@ def test_a_training_that_fails_is_one_line_and_hands_nothing_over(stale: Path, r
 
 def test_a_model_of_a_dataset_without_images_waits(built_model: Path) -> None:
     (built_model / "datasets/pets/prepared.dvc").unlink()
-    why = Finding("training", MODEL, Verdict.OK, "was never trained")
-    plan = train.plan(WorkTree(built_model), [Outcome("training", MODEL, (why,))])
+    why = Finding(CheckName.TRAINING, MODEL, Verdict.OK, "not trained yet")
+    plan = train.plan(WorkTree(built_model), [Outcome(CheckName.TRAINING, MODEL, (why,))])
     assert plan.models == ()
     assert str(plan) == "models/pets: datasets/pets is not built yet\nnothing to train"
 
@@ -82,4 +83,4 @@ def test_the_check_lets_pass_what_a_later_job_trains(stale: Path, run_registry: 
     assert run_registry(stale, "check", "--base", "main", "--fix").code == 1
     done = run_registry(stale, "check", "--base", "main", "--untrained")
     assert done.code == 0
-    assert "needs an owner: was trained before a change of train.py" in done.out
+    assert "needs an owner: changed since the training: train.py" in done.out

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from PIL import Image
 
+from registry.core.check_names import CheckName
 from registry.core.values import (
     ArtifactId,
     Bump,
@@ -49,7 +50,9 @@ REPEAT = Repeat(
     ("git checkout 5f1d", "registry pull", "registry report --base origin/main"), "0" * 38 + "a1", "5f1d" * 10, HARDWARE
 )
 PASSED = tuple(
-    Outcome(name, artifact) for name in ("manifest", "version", "items", "splits") for artifact in (PETS, MODEL)
+    Outcome(name, artifact)
+    for name in (CheckName.MANIFEST, CheckName.VERSION, CheckName.ITEMS, CheckName.SPLITS)
+    for artifact in (PETS, MODEL)
 )
 
 
@@ -258,7 +261,7 @@ def blocked() -> Report:
         curves=None,
     )
     wrong = Finding(
-        "version",
+        CheckName.VERSION,
         PETS,
         Verdict.WRONG,
         "version is still 1.0.0 but 12 images were removed",
@@ -268,10 +271,12 @@ def blocked() -> Report:
     )
     outcomes = (
         *PASSED,
-        Outcome("version", PETS, (wrong,)),
-        Outcome("build", PETS, not_run="version comes first"),
+        Outcome(CheckName.VERSION, PETS, (wrong,)),
+        Outcome(CheckName.BUILD, PETS, not_run="version comes first"),
         Outcome(
-            "gates", MODEL, (Finding("gates", MODEL, Verdict.WRONG, "as check says it", "models/pets/model.yaml", 14),)
+            CheckName.GATES,
+            MODEL,
+            (Finding(CheckName.GATES, MODEL, Verdict.WRONG, "as check says it", "models/pets/model.yaml", 14),),
         ),
     )
     return assemble(outcomes, [], [model], REPEAT)
@@ -317,14 +322,14 @@ def removed_and_words() -> Report:
         metadata_changes=("description",),
     )
     ask = Finding(
-        "removed",
+        CheckName.REMOVED,
         PETS,
         Verdict.NEEDS_OWNER,
         "datasets/pets is removed; its releases stay",
         "datasets/pets",
         fix="an owner of it says that nobody needs it",
     )
-    return assemble((*PASSED, Outcome("removed", None, (ask,))), [removed, words], [], REPEAT)
+    return assemble((*PASSED, Outcome(CheckName.REMOVED, None, (ask,))), [removed, words], [], REPEAT)
 
 
 def many(number: int = 10) -> Report:
@@ -351,7 +356,7 @@ def many(number: int = 10) -> Report:
     models = [model_at(place) for place in range(3)]
     notes = [
         Finding(
-            "expectations",
+            CheckName.EXPECTATIONS,
             one.id,
             Verdict.NEEDS_OWNER,
             f"{name} has fewer images than asked",
@@ -362,7 +367,7 @@ def many(number: int = 10) -> Report:
         for one in datasets
         for name in classes[:20]
     ]
-    return assemble((*PASSED, Outcome("expectations", None, tuple(notes))), datasets, models, REPEAT)
+    return assemble((*PASSED, Outcome(CheckName.EXPECTATIONS, None, tuple(notes))), datasets, models, REPEAT)
 
 
 def model_at(place: int) -> ModelChange:

@@ -17,7 +17,6 @@ from registry.errors import InvalidDocument, NotFound, Refused
 from registry.integrations import git, git_trees
 from registry.scaffold import generated_files
 from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 if TYPE_CHECKING:
     from registry.dataset.items import Items
@@ -79,7 +78,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
     )
     touched = _owners(change.paths)
     kept = sorted(change.paths & files.entries.keys())
-    stale, broken = _derived(change, touched)
+    stale, unreadable = _derived(change, touched)
     past = _Past(history, names.find_tags(history.tags))
     found = _subjects(change, files, past, there, touched)
     return Facts(
@@ -88,7 +87,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
         artifacts=there,
         subjects=tuple(_with_items(change, subject, read_object) for subject in found),
         removed=tuple(artifact for artifact in sorted(touched - there) if not files.inside(artifact)),
-        strangers=tuple(sorted({folder for path in kept if (folder := _folder(path))} - set(map(str, there)))),
+        unknown_folders=tuple(sorted({folder for path in kept if (folder := _folder(path))} - set(map(str, there)))),
         files=tuple(_file(change.tree, files.entries[path]) for path in kept),
         configs={
             path: tuple(change.tree.read(path).decode(errors="replace").splitlines())
@@ -97,7 +96,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
         },
         moved=_moved(change, history, kept),
         stale=stale,
-        broken=broken,
+        unreadable=unreadable,
     )
 
 
@@ -254,6 +253,7 @@ def _diff(subject: Subject, read_object: Reader) -> Subject:
 
 def _read_items(md5: str, read_object: Reader) -> "Items":
     from registry.dataset import items
+    from registry.sync import dir_listing
 
     return items.parse(dir_listing.read(require_object(read_object, md5), md5))
 
@@ -264,9 +264,10 @@ def _nulls(subject: Subject, read_object: Reader) -> Subject:
         return subject
     import polars as pl
 
-    listed = dir_listing.read(require_object(read_object, md5), md5).filter(pl.col("relpath") == "selection.parquet")[
-        "md5"
-    ]
+    from registry.sync import dir_listing
+
+    listed = dir_listing.read(require_object(read_object, md5), md5)
+    listed = listed.filter(pl.col("relpath") == "selection.parquet")["md5"]
     if listed.is_empty():
         raise Refused(f"{subject.id}/raw holds no selection.parquet")
     try:

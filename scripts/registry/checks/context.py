@@ -1,4 +1,4 @@
-"""What is known about a change when it is judged: values that `facts` gathers and the rules in `checks` read."""
+"""What is known about a change: the values that `collect` gathers and the rules read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,8 +97,8 @@ class Stored:
 class Facts:
     """What is known about a change.
 
-    `artifacts` are all that the tree has, `removed` those that the change deletes, `strangers` the folders beside them
-    that are none. `broken` are the settings and derived files that cannot be read. `configs` has the lines of
+    `artifacts` are all that the tree has, `removed` those that the change deletes, `unknown_folders` the folders beside
+    them that are none. `unreadable` are the settings and derived files that cannot be read. `configs` has the lines of
     `.dvc/config` and `registry.yaml` where they changed, `moved` the places that point elsewhere than before, with the
     file that says so.
     `complete` is False in a shallow clone. `stored` is None where nobody asked staging and production.
@@ -109,10 +109,10 @@ class Facts:
     artifacts: frozenset[ArtifactId] = frozenset()
     subjects: tuple[Subject, ...] = ()
     removed: tuple[ArtifactId, ...] = ()
-    strangers: tuple[str, ...] = ()
+    unknown_folders: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[Stale, ...] = ()
-    broken: tuple[Part[None], ...] = ()
+    unreadable: tuple[Part[None], ...] = ()
     stored: Stored | None = None

@@ -1,28 +1,36 @@
-"""What a rule yields; `check.run` adds the check's name and the artifact."""
+"""What a rule yields: a diagnostic, to which the runner adds the check's name and the artifact."""
 
-from registry.core.values import Finding, Verdict
+from dataclasses import dataclass
 
-
-def wrong(message: str, path: str, line: int | None = None, fix: str = "") -> Finding:
-    """The change cannot go on like this."""
-    return Finding("", None, Verdict.WRONG, message, path, line, fix)
+from registry.core.check_names import CheckName
+from registry.core.values import ArtifactId, Finding, Verdict
 
 
-def ask(message: str, path: str, line: int | None = None, fix: str = "") -> Finding:
-    """An owner has to look at it: no rule can say whether it is meant, or it could not be judged here."""
-    return Finding("", None, Verdict.NEEDS_OWNER, message, path, line, fix)
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A fault at a place: the message names it, `fix` is the next step, `line` counts from 1."""
+
+    verdict: Verdict
+    message: str
+    path: str
+    line: int | None = None
+    fix: str = ""
+
+    def of(self, check: CheckName, artifact: ArtifactId | None) -> Finding:
+        """The finding of this check on this artifact (None: on the registry)."""
+        return Finding(check, artifact, self.verdict, self.message, self.path, self.line, self.fix)
 
 
-def note(message: str, path: str, fix: str = "") -> Finding:
-    """Nothing is wrong; this comes next."""
-    return Finding("", None, Verdict.OK, message, path, None, fix)
+def wrong(message: str, path: str, line: int | None = None, fix: str = "") -> Diagnostic:
+    """The change must not be merged like this."""
+    return Diagnostic(Verdict.WRONG, message, path, line, fix)
 
 
-def number(count: int, one: str, many: str = "") -> str:
-    """`1 image`, `1,200 images`."""
-    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+def needs_owner(message: str, path: str, line: int | None = None, fix: str = "") -> Diagnostic:
+    """An owner has to decide: no rule can tell whether it is intended, or it could not be verified here."""
+    return Diagnostic(Verdict.NEEDS_OWNER, message, path, line, fix)
 
 
-def some(names: list[str] | tuple[str, ...], shown: int = 3) -> str:
-    """The first names of a list, and how many more there are."""
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
+def note(message: str, path: str, fix: str = "") -> Diagnostic:
+    """Nothing is wrong; `fix` comes next."""
+    return Diagnostic(Verdict.OK, message, path, None, fix)

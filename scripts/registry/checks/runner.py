@@ -1,100 +1,62 @@
-"""The table of checks, and running it over facts: what is required first, what each finds, and what could not run."""
+"""Runs the table of checks over facts: what is required first, what each finds, and what could not run."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from inspect import getdoc
+from collections.abc import Iterable, Iterator, Sequence
 
-from registry.checks.context import Facts, Subject
-from registry.checks.rules import datasets, files, manifests, models, objects, repository
+from registry.checks.context import Facts
+from registry.checks.findings import Diagnostic
+from registry.checks.rules import changes
+from registry.checks.table import CHECKS, ArtifactCheck, RegistryCheck
+from registry.core.check_names import CheckName
 from registry.core.layout import owner_of
-from registry.core.values import Finding, Kind, Outcome, Verdict
-from registry.errors import NotFound
+from registry.core.values import ArtifactId, Outcome, Verdict
+from registry.dataset.changes import DatasetChange
+from registry.model.changes import ModelChange
 
-REGISTRY: tuple[Kind, ...] = ()
-DATASETS, MODELS, BOTH = (Kind.DATASET,), (Kind.MODEL,), (Kind.DATASET, Kind.MODEL)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A rule under its name; it runs for each artifact of a kind in `of`, or once for the registry.
-
-    It does not run for an artifact in which one of `requires` found something wrong, or could not run; and it is not
-    spoken of at all where its facts were not `asked` for.
-    """
-
-    name: str
-    of: tuple[Kind, ...]
-    rule: Callable[..., Iterator[Finding]]
-    requires: tuple[str, ...] = ()
-    asked: Callable[[Facts], bool] = lambda _: True
-
-    @property
-    def explanation(self) -> str:
-        """What it demands and why."""
-        return getdoc(self.rule) or ""
-
-
-def _looked(facts: Facts) -> bool:
-    return any(subject.unsound is not None for subject in facts.subjects)
-
-
-CHECKS = (
-    Check("settings", REGISTRY, repository.settings_can_be_read),
-    Check("secrets", REGISTRY, repository.no_secrets),
-    Check("places", REGISTRY, repository.places_stay),
-    Check("folders", REGISTRY, repository.folders_are_artifacts),
-    Check("removed", REGISTRY, repository.removal_is_meant),
-    Check("names", REGISTRY, files.names_are_plain),
-    Check("links", REGISTRY, files.no_links),
-    Check("data", REGISTRY, files.data_is_not_in_git),
-    Check("size", REGISTRY, files.files_are_small_text),
-    Check("dvc-files", REGISTRY, files.dvc_obeys_known_files_only),
-    Check("objects", REGISTRY, objects.objects_are_stored, asked=lambda facts: facts.stored is not None),
-    Check("derived", REGISTRY, repository.derived_files_are_current, ("settings",)),
-    Check("manifest", BOTH, manifests.manifest_keeps_its_schema),
-    Check("pointers", DATASETS, datasets.pointers_are_closed),
-    Check("pipeline", MODELS, models.pipeline_is_closed),
-    Check("withdrawn", BOTH, manifests.withdrawn_versions_exist, ("manifest",)),
-    Check("version", BOTH, manifests.version_moves_with_content, ("manifest", "pointers", "pipeline")),
-    Check("build", DATASETS, datasets.build_is_current, ("manifest", "pointers")),
-    Check("items", DATASETS, datasets.items_are_what_the_pointer_says, ("manifest", "pointers")),
-    Check("splits", DATASETS, datasets.splits_are_stable, ("manifest", "pointers")),
-    Check("classes", DATASETS, datasets.classes_match, ("manifest", "pointers", "build")),
-    Check("expectations", DATASETS, datasets.expectations_hold, ("manifest", "pointers", "items")),
-    Check("images", DATASETS, datasets.images_are_sound, asked=_looked),
-    Check("trained-on", MODELS, models.dataset_exists, ("manifest",)),
-    Check("training", MODELS, models.training_is_current, ("manifest", "pipeline", "trained-on")),
-    Check("outputs", MODELS, models.outputs_are_the_trainings, ("pipeline",)),
-    Check("gates", MODELS, models.gates_hold, ("manifest", "outputs")),
-)
+Done = dict[tuple[CheckName, ArtifactId | None], Outcome]
 
 
 def run(facts: Facts) -> tuple[Outcome, ...]:
-    """The outcome of every check, in the table's order."""
-    done: dict[tuple[str, object], Outcome] = {}
-    for check in (check for check in CHECKS if check.asked(facts)):
-        for subject in [subject for subject in facts.subjects if subject.id.kind in check.of] if check.of else [None]:
-            key = subject.id if subject else None
-            done[check.name, key] = _run(check, facts, subject, [done.get((name, key)) for name in check.requires])
+    """The outcome of every check that applies, in the table's order."""
+    done: Done = {}
+    for check in CHECKS:
+        if isinstance(check, RegistryCheck) and check.applies(facts):
+            done[check.name, None] = _run_once(check, facts, done)
+        elif isinstance(check, ArtifactCheck) and check.applies(facts):
+            for subject in (subject for subject in facts.subjects if subject.id.kind in check.of):
+                reason = _blocked(done, check.requires, subject.id)
+                found = () if reason else check.rule(subject, facts)
+                done[check.name, subject.id] = _outcome(check.name, subject.id, found, reason)
     return tuple(done.values())
 
 
-def _run(check: Check, facts: Facts, subject: Subject | None, required: Iterable[Outcome | None]) -> Outcome:
-    artifact = subject.id if subject else None
-    for outcome in required:
-        if outcome and (outcome.not_run or outcome.verdict is Verdict.WRONG):
-            return Outcome(check.name, artifact, not_run=f"{outcome.check} comes first")
-    found = check.rule(subject, facts) if subject else check.rule(facts)
-    return Outcome(check.name, artifact, tuple(_named(check, subject, finding) for finding in found))
+def _run_once(check: RegistryCheck, facts: Facts, done: Done) -> Outcome:
+    if reason := _blocked(done, check.requires, None):
+        return Outcome(check.name, None, not_run=reason)
+    # A file of an artifact is a matter of its owners, although the check runs once for all files.
+    findings = tuple(found.of(check.name, owner_of(found.path)) for found in check.rule(facts))
+    return Outcome(check.name, None, findings)
 
 
-def _named(check: Check, subject: Subject | None, finding: Finding) -> Finding:
-    return replace(finding, check=check.name, artifact=subject.id if subject else owner_of(finding.path))
+def _blocked(done: Done, requires: Iterable[CheckName], artifact: ArtifactId | None) -> str:
+    """Why a check cannot run: the first of the required ones that found something wrong, or could not run."""
+    required = (done[name, artifact] for name in requires if (name, artifact) in done)
+    blocking = (one.check for one in required if one.not_run or one.verdict is Verdict.WRONG)
+    return next((f"requires {name} to pass" for name in blocking), "")
 
 
-def explain(name: str) -> str:
-    """What a check demands and why. Raises NotFound."""
-    for check in CHECKS:
-        if check.name == name:
-            return check.explanation
-    raise NotFound(f"there is no check {name}", fix=f"name one of {', '.join(check.name for check in CHECKS)}")
+def _outcome(check: CheckName, artifact: ArtifactId, found: Iterable[Diagnostic], not_run: str = "") -> Outcome:
+    return Outcome(check, artifact, tuple(one.of(check, artifact) for one in found), not_run)
+
+
+def run_on_changes(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> Iterator[Outcome]:
+    """The outcomes of what compares two versions by their objects; gates are evaluated again, against the base."""
+    for dataset in datasets:
+        if dataset.new is not None:
+            found = changes.images_are_distinct(dataset)
+            yield _outcome(CheckName.DUPLICATES, dataset.id, found, dataset.unknown)
+    for model in models:
+        if model.gates:
+            yield _outcome(CheckName.GATES, model.id, changes.gates_hold_against_base(model))
+        if model.unknown or (model.trained and model.old is not None and model.new is not None):
+            found = changes.versions_are_compared(model)
+            yield _outcome(CheckName.COMPARISON, model.id, found, model.unknown)

@@ -7,6 +7,8 @@ from enum import IntEnum, StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from registry.core.check_names import CheckName
+
 if TYPE_CHECKING:
     import polars
 
@@ -308,7 +310,7 @@ class Verdict(StrEnum):
 class Finding:
     """What a check found: the message names the fault, `fix` the next step; `line` counts from 1."""
 
-    check: str
+    check: CheckName
     artifact: ArtifactId | None
     verdict: Verdict
     message: str
@@ -321,7 +323,7 @@ class Finding:
 class Outcome:
     """One check of one artifact (or of the registry, None): what it found, or why it could not run."""
 
-    check: str
+    check: CheckName
     artifact: ArtifactId | None
     findings: tuple[Finding, ...] = ()
     not_run: str = ""

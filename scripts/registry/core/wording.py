@@ -23,6 +23,11 @@ def join(words: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+def abbreviate(words: Sequence[str], shown: int = 3) -> str:
+    """`a, b, c and 1,200 more`: the first words of a list, and the number of the others."""
+    return ", ".join(words[:shown]) + (f" and {len(words) - shown:,} more" if len(words) > shown else "")
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "") -> str:
     """Aligned columns under their headers: text to the left, numbers (with thousands separators) to the right."""
     from tabulate import tabulate  # only here: it takes 40 ms to import, and a hook that prints no table must be fast

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from registry.core import layout, manifests
+from registry.core.check_names import CheckName
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Outcome
 from registry.integrations import dvc
-
-CHECK = "training"  # the check that finds stale models
 
 
 class StaleModel(NamedTuple):
@@ -43,7 +42,7 @@ def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
     stale = {
         outcome.artifact: outcome.findings[0].message
         for outcome in outcomes
-        if outcome.check == CHECK and outcome.artifact and outcome.findings
+        if outcome.check == CheckName.TRAINING and outcome.artifact and outcome.findings
     }
     trained_on = {model: manifests.load_model(tree, model).trained_on for model in stale}
     built = {model for model, dataset in trained_on.items() if tree.has(layout.prepared_pointer(dataset))}

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from registry.checks import output
-from registry.core.values import Finding, Kind, Outcome, Verdict
+from registry.checks import output, runner
+from registry.core.check_names import CheckName
+from registry.core.values import Finding, Outcome, Verdict
 from registry.dataset.changes import DatasetChange
-from registry.model.changes import GateState, ModelChange
+from registry.model.changes import ModelChange
 from registry.report import dataset_section as dataset_sections
 from registry.report import model_section as model_sections
-from registry.report import wording
 from registry.report.blocks import Section
 from registry.report.run_info import Repeat
 from registry.report.summary import headline
@@ -55,7 +55,7 @@ def assemble(
     """The report of a change: what `check`, `diff` and `evaluate` found, joined and sorted by name."""
     datasets = tuple(sorted(datasets, key=lambda one: one.id))
     models = tuple(sorted(models, key=lambda one: one.id))
-    outcomes = (*_without_judged(outcomes, models), *_of_change(datasets, models))
+    outcomes = (*_without_judged(outcomes, models), *runner.run_on_changes(datasets, models))
     findings = output.findings(outcomes)
     not_run = tuple(one for one in outcomes if one.not_run)
     sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
@@ -81,39 +81,4 @@ def tally(outcomes: Sequence[Outcome]) -> Tally:
 def _without_judged(outcomes: Sequence[Outcome], models: Sequence[ModelChange]) -> Iterator[Outcome]:
     """What `check` says of a model's gates, unless they were judged again here, with the base model at hand."""
     judged = {one.id for one in models if one.gates}
-    yield from (one for one in outcomes if one.check != "gates" or one.artifact not in judged or one.not_run)
-
-
-def _of_change(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> Iterator[Outcome]:
-    for dataset in (one for one in datasets if one.new is not None):
-        yield Outcome("twins", dataset.id, tuple(_twins(dataset)), dataset.unknown)
-    for model in models:
-        if model.gates:
-            yield Outcome("gates", model.id, tuple(_gates(model)))
-        if model.unknown or (model.trained and model.old is not None and model.new is not None):
-            yield Outcome("compared", model.id, not_run=model.unknown)
-
-
-def _twins(change: DatasetChange) -> Iterator[Finding]:
-    path = f"{change.id}/prepared.dvc"
-    leaks = [one for one in change.duplicates if one.first_split != one.second_split]
-    for found, what in (
-        ([one for one in leaks if one.exact], "with the same bytes lie in different splits"),
-        ([one for one in leaks if not one.exact], "that look the same lie in different splits"),
-        ([one for one in change.duplicates if one not in leaks], "are or look the same"),
-    ):
-        if found:
-            fix = "look at the pairs in the report; set split.group_by, or exclude one of each"
-            said = f"{wording.many(len(found), 'pair')} of images {what}"
-            yield Finding("twins", change.id, Verdict.NEEDS_OWNER, said, path, fix=fix)
-
-
-def _gates(change: ModelChange) -> Iterator[Finding]:
-    path = f"{change.id}/{Kind.MODEL}.yaml"
-    for one in change.gates:
-        if one.state is GateState.FAILED:
-            fix = "train a better model, or talk about the gate"
-            yield Finding("gates", change.id, Verdict.WRONG, one.message, path, one.line, fix)
-        elif one.state is GateState.NOT_EVALUATED:
-            fix = "an owner decides whether the model may pass without it"
-            yield Finding("gates", change.id, Verdict.NEEDS_OWNER, one.message, path, one.line, fix)
+    yield from (one for one in outcomes if one.check != CheckName.GATES or one.artifact not in judged or one.not_run)

@@ -20,7 +20,7 @@ def check(path: str, data: bytes = b"x", links: frozenset[str] = frozenset()) ->
 )  # fmt: skip
 def test_what_is_too_big_or_binary(path: str, data: bytes) -> None:
     (finding,) = check(path, data)
-    assert (finding.check, finding.path) == ("size", path)
+    assert (finding.check, finding.path) == ("large-files", path)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_data_in_git_is_one_finding_for_each_folder_however_many_files_it_has() 
     registry.files |= {f"datasets/pets/prepared/train/cat/{number}.jpg": b"\0" for number in range(1000)}
     registry.files["datasets/pets/raw/selection.parquet"] = b"\0"
     one, other = registry.check()
-    assert (one.check, one.path, other.path) == ("data", "datasets/pets/prepared", "datasets/pets/raw")
-    assert one.message.startswith("1,000 files of data in Git")
+    assert (one.check, one.path, other.path) == ("data-in-git", "datasets/pets/prepared", "datasets/pets/raw")
+    assert one.message.startswith("1,000 data files in Git, expected in DVC only: ")
     assert "datasets/pets/.gitignore" in one.fix
 
 
@@ -49,7 +49,7 @@ def test_data_in_git_is_one_finding_for_each_folder_however_many_files_it_has() 
 )
 def test_a_symbolic_link_in_an_artifact_s_folder(path: str) -> None:
     (finding,) = check(path, b"/etc/passwd", frozenset({path}))
-    assert (finding.check, finding.path) == ("links", path)
+    assert (finding.check, finding.path) == ("symlinks", path)
 
 
 def test_a_symbolic_link_elsewhere_is_nobody_s_business() -> None:
@@ -66,7 +66,7 @@ def test_a_symbolic_link_elsewhere_is_nobody_s_business() -> None:
 )  # fmt: skip
 def test_a_name_that_is_not_plain_is_shown_in_ascii(path: str, shown: str) -> None:
     (finding,) = check(path)
-    assert (finding.check, finding.message) == ("names", f"{shown} is not a plain name")
+    assert (finding.check, finding.message) == ("file-names", f"{shown} contains characters that are not portable")
 
 
 @pytest.mark.parametrize("path", ["docs/Übersicht.md", "models/pets/a b+c=d@e,f~g.txt", "models/pets/.gitignore"])
@@ -82,7 +82,7 @@ def test_names_that_are_plain_enough(path: str) -> None:
 )  # fmt: skip
 def test_a_file_that_dvc_would_obey_where_none_belongs(path: str) -> None:
     (finding,) = [one for one in check(path, b"outs: []\n") if one.check == "dvc-files"]
-    assert (finding.path, finding.fix) == (path, "remove it")
+    assert (finding.path, finding.fix) == (path, "delete it")
 
 
 @pytest.mark.parametrize("path", ["scripts/templates/dvc.yaml", "tests/examples/x.dvc"])

@@ -58,31 +58,31 @@ def test_a_name_that_is_not_the_folder_s() -> None:
     [
         (
             changed(images(10, 9)),
-            "version is still 1.0.0 but 1 image was removed. A removal is major",
+            "version is 1.0.0, expected at least 2.0.0: 1 image was removed (a removal is major)",
             "set version: 2.0.0",
         ),
         (
             changed(images(11, 12)),
-            "version is still 1.0.0 but 3 images were added. An addition is minor",
+            "version is 1.0.0, expected at least 1.1.0: 3 images were added (an addition is minor)",
             "set version: 1.1.0",
         ),
         (
             changed(description="x"),
-            "version is still 1.0.0 but description changed. A metadata-only change is a patch",
+            "version is 1.0.0, expected at least 1.0.1: description changed (a metadata-only change is a patch)",
             "set version: 1.0.1",
         ),
         (
             changed(images(9, 10), version="1.4.2"),
-            "version is 1.4.2 but 1 image was removed. A removal is major",
+            "version is 1.4.2, expected at least 2.0.0: 1 image was removed (a removal is major)",
             "set version: 2.0.0",
         ),
         (
             changed(images(11), version="1.0.7"),
-            "version is 1.0.7 but 1 image was added. An addition is minor",
+            "version is 1.0.7, expected at least 1.1.0: 1 image was added (an addition is minor)",
             "set version: 1.1.0",
         ),
-        (changed(version="0.9.0"), "version 0.9.0 is behind 1.0.0, which is released", "set version: 1.0.0"),
-        (changed(images(9), version="0.9.0"), "version 0.9.0 is behind 1.0.0, which is released", "set version: 2.0.0"),
+        (changed(version="0.9.0"), "version is 0.9.0, but 1.0.0 is released already", "set version: 1.0.0"),
+        (changed(images(9), version="0.9.0"), "version is 0.9.0, but 1.0.0 is released already", "set version: 2.0.0"),
     ],
     ids=["removed", "added", "words", "too-little", "patch-for-minor", "back", "back-and-changed"],
 )
@@ -111,7 +111,7 @@ def test_reasons_of_the_same_weight_are_told_together() -> None:
     }
     (finding,) = found(changed(moved), "version")
     assert finding.message == (
-        "version is still 1.0.0 but 1 image was removed and 1 image was relabelled. A removal is major"
+        "version is 1.0.0, expected at least 2.0.0: 1 image was removed and 1 image was relabelled (a removal is major)"
     )
 
 
@@ -122,7 +122,7 @@ def test_an_old_release_that_is_looked_at_as_a_whole_is_not_behind() -> None:
     registry.edit(MANIFEST, version="1.0.0")
     registry.derive()
     assert found(registry, "version", Scope.ALL) == []
-    assert found(registry, "version", Scope.BASE)[0].message == "version 1.0.0 is behind 2.0.0, which is released"
+    assert found(registry, "version", Scope.BASE)[0].message == "version is 1.0.0, but 2.0.0 is released already"
     registry.edit(MANIFEST, title="Other words")
     assert [finding.verdict for finding in found(registry, "version", Scope.ALL)] == [Verdict.WRONG]
 

@@ -27,18 +27,18 @@ def test_settings_that_cannot_be_read() -> None:
 def test_derived_files_that_are_stale_are_told_with_the_command_that_writes_them() -> None:
     registry = memory_registries.sound()
     registry.files["CODEOWNERS"] = b"* @evil\n"
-    (finding,) = found(registry, "derived")
+    (finding,) = found(registry, "generated-files")
     assert (finding.path, finding.line, finding.verdict) == ("CODEOWNERS", 1, Verdict.WRONG)
-    assert finding.fix.startswith("registry check --fix")
+    assert finding.fix == "registry check --fix"
 
 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("datasets/Pets/dataset.yaml", "'Pets' is not an artifact's name"),
-        ("datasets/p\u0435ts/dataset.yaml", "'p\\u0435ts' is not an artifact's name"),
-        ("datasets/birds/README.md", "has no dataset.yaml"),
-        ("models/birds/train.py", "has no model.yaml"),
+        ("datasets/Pets/dataset.yaml", "'Pets' is not a valid artifact name"),
+        ("datasets/p\u0435ts/dataset.yaml", "'p\\u0435ts' is not a valid artifact name"),
+        ("datasets/birds/README.md", "dataset.yaml is missing"),
+        ("models/birds/train.py", "model.yaml is missing"),
     ],
 )
 def test_a_folder_that_is_no_artifact(path: str, message: str) -> None:
@@ -59,9 +59,10 @@ def test_a_removal_needs_an_owner() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "    access_key_id = AKIA123", "secret_access_key=hunter2", "\tsession_token = x", "    password = x",
-        "    CONNECTION_STRING = DefaultEndpointsProtocol=https", "    sas_token = x", "    gdrive_client_secret = x",
-        "    oss_key_secret = x", "    account_key = x",
+        "    access_key_id = AKIA123", "secret_access_key=hunter2", "\tsession_token = hunter2",
+        "    password = hunter2", "    CONNECTION_STRING = DefaultEndpointsProtocol=https", "    sas_token = hunter2",
+        "    gdrive_client_secret = hunter2",
+        "    oss_key_secret = hunter2", "    account_key = hunter2",
     ],
 )  # fmt: skip
 def test_a_secret_in_the_config_is_named_and_never_shown(line: str) -> None:
@@ -114,6 +115,6 @@ def test_a_place_that_points_elsewhere_needs_an_owner_and_a_new_one_does_not() -
     registry.releases["before"] = dict(registry.files)
     registry.files[CONFIG] = registry.files[CONFIG].replace(b"../.registry/production", b"s3://elsewhere")
     (finding,) = registry.check(Scope.BASE, {CONFIG})
-    assert (finding.check, finding.verdict) == ("places", Verdict.NEEDS_OWNER)
-    assert finding.message == "the remote production points elsewhere than before"
+    assert (finding.check, finding.verdict) == ("storage-locations", Verdict.NEEDS_OWNER)
+    assert finding.message == "the remote production now points to a different location"
     assert memory_registries.sound().check(Scope.BASE, {CONFIG}) == []

@@ -1,24 +1,29 @@
-"""Rules on a dataset's pointers and on the images that they name."""
+"""Rules on a dataset's pointers and on the images that they list."""
 
 from collections.abc import Iterator
 
 from registry.checks.context import Facts, Scope, Subject
-from registry.checks.findings import ask, note, number, some, wrong
+from registry.checks.findings import Diagnostic, needs_owner, note, wrong
+from registry.core import wording
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
-from registry.core.values import Build, Counts, DatasetManifest, Finding
+from registry.core.values import Build, Counts, DatasetManifest
 from registry.core.versioning import total
 
 RAW, PREPARED = "raw.dvc", "prepared.dvc"
 
 
-def pointers_are_closed(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """A dataset has the pointers `raw.dvc` and `prepared.dvc`, each to the folder of that name, in the form of DVC 3.
+def pointers_are_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """`raw.dvc` and `prepared.dvc` match their closed schema, and each has one output: the folder of its name.
 
-    A pointer holds one output beside itself with `hash: md5`, and nothing that makes DVC fetch from elsewhere (`deps`,
-    `repo`, `wdir`, `remote`).
+    Keys that make DVC download from elsewhere (`deps`, `repo`, `wdir`, `remote`) are not allowed.
+
+    Why: `dvc pull` obeys these files. A pointer in another form could write outside the dataset's folder or fetch data
+    that no check has read.
+
+    How to fix: write the file again with `registry select` (`raw.dvc`) or `registry build` (`prepared.dvc`).
     """
-    for name in (RAW, PREPARED):
+    for name, command in ((RAW, "select"), (PREPARED, "build")):
         part = subject.pointers.get(name)
         if part is None:
             continue
@@ -26,121 +31,154 @@ def pointers_are_closed(subject: Subject, _: Facts) -> Iterator[Finding]:
             yield wrong(fault.message, part.path, fault.line, fault.fix)
         output, folder = part.value and part.value.output, f"{subject.id}/{name.removesuffix('.dvc')}"
         if output and (output.path != folder or not output.is_dir or output.nfiles is None):
-            fix = "write it with `registry select` (raw) or `registry build` (prepared)"
-            yield wrong(f"does not point to the folder {folder}", part.path, part.line("outs", 0, "path"), fix)
+            message = f"does not point to the folder {folder}"
+            yield wrong(message, part.path, part.line("outs", 0, "path"), f"registry {command} {subject.id}")
 
 
-def build_is_current(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """`prepared.dvc` was built from the selection in `raw.dvc`, by the rule that the manifest has now.
+def build_is_current(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """`prepared.dvc` was built from the selection in `raw.dvc` by the rule that the manifest has now.
 
-    The rule is the image key, the columns, the classes, the split and what is excluded. A dataset that is not selected
-    or built yet passes, unless it was released before.
+    The rule is `image`, `columns`, `classes`, `split` and `exclude`. A dataset that is not selected or built yet
+    passes, unless it has a release.
+
+    Why: a reviewer reads the manifest and the selection; the images must be exactly what these two produce.
+
+    How to fix: run `registry select` and `registry build`, and commit the pointers that they write.
     """
     raw, prepared, build = subject.pointers.get(RAW), subject.pointers.get(PREPARED), _build(subject)
+    select_command, build_command = f"registry select {subject.id}", f"registry build {subject.id}"
     if raw is None or prepared is None:
-        name, command = (
-            ("raw", f"registry select {subject.id}") if raw is None else ("prepared", f"registry build {subject.id}")
-        )
+        name, command = ("raw", select_command) if raw is None else ("prepared", build_command)
         if subject.latest or (raw is None and prepared):
             yield wrong(f"{name}.dvc is missing", subject.manifest.path, fix=command)
         else:
-            yield note(f"has no {'selection' if raw is None else 'images'} yet", subject.manifest.path, command)
+            state = "selected" if raw is None else "built"
+            yield note(f"not {state} yet", subject.manifest.path, command)
     elif build is None:
-        yield wrong("does not say what it was built from", prepared.path, fix=f"registry build {subject.id}")
+        yield wrong("does not record what it was built from", prepared.path, fix=build_command)
     elif build.selection != raw.value.output.md5:
         line = prepared.line("meta", "build", "selection")
-        yield wrong(
-            "was built from another selection than raw.dvc", prepared.path, line, f"registry build {subject.id}"
-        )
+        message = f"built from the selection {build.selection[:10]}, expected {raw.value.output.md5[:10]} (raw.dvc)"
+        yield wrong(message, prepared.path, line, build_command)
     elif build.rule != build_rule(subject.manifest.value):
-        message = "was built by another rule: image, columns, classes, split or exclude of dataset.yaml changed since"
-        yield wrong(message, prepared.path, prepared.line("meta", "build", "rule"), f"registry build {subject.id}")
+        line = prepared.line("meta", "build", "rule")
+        message = "built before image, columns, classes, split or exclude changed in dataset.yaml"
+        yield wrong(message, prepared.path, line, build_command)
 
 
-def items_are_what_the_pointer_says(subject: Subject, facts: Facts) -> Iterator[Finding]:
+def items_match_pointer(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
     """The `.dir` object lists `<split>/<label>/<uuid>.<ext>` and each split's `metadata.csv`, as many as `meta` counts.
 
-    It is read where a store at hand has it; where none has, an owner is asked, except at a commit.
+    The object is read from a cache, staging or production. Where none has it, an owner decides, except at a commit.
+
+    Why: reports, release notes and expectations use the counts in `prepared.dvc`; they must be those of the images.
+
+    How to fix: run `registry build`. If the list could not be read, run `registry pull` and check again.
     """
     prepared, build = subject.pointers.get(PREPARED), _build(subject)
     if prepared is None or build is None:
         return
     path, fix = prepared.path, f"registry build {subject.id}"
     splits = {split for split, classes in build.counts.items() if sum(classes.values())}
-    if build.images != total(build.counts) or prepared.value.output.nfiles != build.images + len(splits):
-        yield wrong("images, counts and nfiles do not agree", path, prepared.line("meta", "build", "images"), fix)
+    counted, nfiles = total(build.counts), prepared.value.output.nfiles
+    if build.images != counted or nfiles != build.images + len(splits):
+        tables = wording.plural(len(splits), "table")
+        message = f"images ({build.images:,}), counts ({counted:,}) and nfiles ({nfiles:,} with {tables}) disagree"
+        yield wrong(message, path, prepared.line("meta", "build", "images"), fix)
     if subject.items is not None:
         yield from _listed(subject, build, splits)
     if subject.unread and facts.scope is not Scope.STAGED:
-        fix = f"registry pull {subject.id}, and check again"
-        yield ask(f"not everything could be judged: {subject.unread}", path, fix=fix)
+        fix = f"registry pull {subject.id}"
+        yield needs_owner(f"could not be verified: {subject.unread}", path, fix=fix)
 
 
-def _listed(subject: Subject, build: Build, splits: set[str]) -> Iterator[Finding]:
+def _listed(subject: Subject, build: Build, splits: set[str]) -> Iterator[Diagnostic]:
     from registry.dataset import items
 
     part, fix = subject.pointers[PREPARED], f"registry build {subject.id}"
-    if strays := subject.items.unexpected_files:
-        what = "a file that is" if len(strays) == 1 else f"{len(strays):,} files that are"
-        yield wrong(f"prepared has {what} neither an image of a class nor a table: {some(strays)}", part.path, fix=fix)
+    if unexpected := subject.items.unexpected_files:
+        count = wording.plural(len(unexpected), "unexpected file")
+        message = f"prepared has {count}: {wording.abbreviate(unexpected)}"
+        yield wrong(message, part.path, fix=fix)
     if items.count(subject.items.frame) != _without_zeros(build.counts):
-        message = f"counts do not agree with the list of images, which has {subject.items.frame.height:,}"
+        listed = wording.plural(subject.items.frame.height, "image")
+        message = f"counts ({total(build.counts):,}) do not match the list of {listed}"
         yield wrong(message, part.path, part.line("meta", "build", "counts"), fix)
     if set(subject.items.tables) != splits:
-        yield wrong("not every split has its metadata.csv", part.path, fix=fix)
+        found, expected = (wording.join(sorted(names)) or "none" for names in (subject.items.tables, splits))
+        yield wrong(f"metadata.csv is in {found}, expected in {expected}", part.path, fix=fix)
 
 
-def classes_match(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """Every label that occurs is one of the manifest's classes; a class without an image needs an owner's word."""
+def classes_match(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """Every label of an image is a class of the manifest, and every class has an image or an owner's approval.
+
+    Why: training code takes its classes from the manifest. A class that is missing there fails or is ignored; a class
+    without images cannot be learned or measured.
+
+    How to fix: add the label to `classes`, or remove the class that has no images.
+    """
     build = _build(subject)
     if build is None:
         return
     path, line, classes = subject.manifest.path, subject.manifest.line("classes"), subject.manifest.value.classes
-    there = _per_class(build.counts)
-    if unknown := sorted(there.keys() - set(classes)):
-        yield wrong(
-            f"the images have classes that are not named here: {some(unknown)}", path, line, "add them to classes"
-        )
-    if empty := [name for name in classes if name not in there]:
-        yield ask(f"no image has the class {some(empty)}", path, line, "remove it from classes, or select images of it")
+    counts = _per_class(build.counts)
+    if unknown := sorted(counts.keys() - set(classes)):
+        message = f"images have labels that are not in classes: {wording.abbreviate(unknown)}"
+        yield wrong(message, path, line, "add them to classes")
+    if empty := [name for name in classes if name not in counts]:
+        nouns = "class has" if len(empty) == 1 else "classes have"
+        fix = "select images of it, or remove it from classes"
+        yield needs_owner(f"{len(empty):,} {nouns} no images: {wording.abbreviate(empty)}", path, line, fix)
 
 
-def expectations_hold(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """The manifest's expectations hold of the images: how many, per class, the largest class, and values left out.
+def expectations_hold(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """The images meet the manifest's `expectations`: number of images, per class, largest class, and missing values.
 
-    Numbers come from `prepared.dvc`; shares of empty values from the selection, where it can be read.
+    Counts come from `prepared.dvc`; shares of missing values come from the selection, where it can be read.
+
+    Why: a query can silently return fewer or other rows than before. Expectations stop such a version before it is
+    released and trained on.
+
+    How to fix: select other images, or change the expectation in `dataset.yaml`.
     """
     build, manifest = _build(subject), subject.manifest.value
-    path, fix = subject.manifest.path, "select other images, or change what is expected"
-    for key, message in _broken(manifest, build.counts) if build else ():
+    path, fix = subject.manifest.path, "select other images, or change the expectation"
+    for key, message in _unmet(manifest, build.counts) if build else ():
         yield wrong(message, path, subject.manifest.line("expectations", key), fix)
     for name, share in (subject.nulls or {}).items():
         if share > (limit := manifest.expectations.max_null_share[name]):
             line = subject.manifest.line("expectations", "max_null_share", name)
-            yield wrong(f"max_null_share is {limit:g} but {share:.1%} of the rows have no {name}", path, line, fix)
+            message = f"{share:.1%} of the rows have no {name}, expected at most {limit:.4g} (max_null_share)"
+            yield wrong(message, path, line, fix)
 
 
-def _broken(manifest: DatasetManifest, counts: Counts) -> Iterator[tuple[str, str]]:
-    """The key of each expectation that does not hold, and why."""
-    expected, images, there = manifest.expectations, total(counts), _per_class(counts)
-    has = f"but the dataset has {number(images, 'image')}"
+def _unmet(manifest: DatasetManifest, counts: Counts) -> Iterator[tuple[str, str]]:
+    """The key of each expectation that is not met, and the message."""
+    expected, images, per_class = manifest.expectations, total(counts), _per_class(counts)
+    found = wording.plural(images, "image")
     if expected.min_images is not None and images < expected.min_images:
-        yield "min_images", f"min_images is {expected.min_images:,} {has}"
+        yield "min_images", f"{found}, expected at least {expected.min_images:,} (min_images)"
     if expected.max_images is not None and images > expected.max_images:
-        yield "max_images", f"max_images is {expected.max_images:,} {has}"
-    per_class = {name: there.get(name, 0) for name in manifest.classes}
-    if few := [f"{name} has {count:,}" for name, count in per_class.items() if count < (expected.min_per_class or 0)]:
-        yield "min_per_class", f"min_per_class is {expected.min_per_class:,} but {some(few)}"
-    name, most = max(there.items(), key=lambda pair: pair[1], default=("", 0))
+        yield "max_images", f"{found}, expected at most {expected.max_images:,} (max_images)"
+    least = expected.min_per_class or 0
+    if few := [f"{name} has {per_class.get(name, 0):,}" for name in manifest.classes if per_class.get(name, 0) < least]:
+        yield (
+            "min_per_class",
+            f"{wording.abbreviate(few)}, expected at least {least:,} images per class (min_per_class)",
+        )
+    name, most = max(per_class.items(), key=lambda pair: pair[1], default=("", 0))
     if expected.max_class_share is not None and most > expected.max_class_share * images:
-        share = f"but {name} has {most / images:.1%} of the images"
-        yield "max_class_share", f"max_class_share is {expected.max_class_share:g} {share}"
+        limit = f"expected at most {expected.max_class_share:.4g} (max_class_share)"
+        yield "max_class_share", f"{name} has {most / images:.1%} of the images, {limit}"
 
 
-def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """No image is in two splits (or under two labels), and none moved since the last release unless the rule changed.
+def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """No image is in two splits or under two labels, and none moved since the latest release under the same split rule.
 
-    A metric is worth something only while test images stay test images.
+    Why: a metric means something only while test images stay test images. An image in train and test inflates it.
+
+    How to fix: restore the group of the images that moved, exclude them, or change `split.salt`, which assigns all
+    images to splits again and is a major change. For an image that is listed twice, correct the selection.
     """
     path, part = prepared_pointer(subject.id), subject.items
     if part is None:
@@ -150,28 +188,33 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Finding]:
     twice = items.find_repeated(part)
     if twice.height:
         uuid = twice["uuid"][0]
-        places = " and ".join(
-            f"{row['split']}/{row['label']}" for row in twice.filter(twice["uuid"] == uuid).iter_rows(named=True)
-        )
-        count = number(twice["uuid"].n_unique(), "image")
-        yield wrong(f"{count} in two places: {uuid} is in {places}", path, fix=f"registry build {subject.id}")
+        rows = twice.filter(twice["uuid"] == uuid).iter_rows(named=True)
+        places = " and ".join(f"{row['split']}/{row['label']}" for row in rows)
+        count = wording.plural(twice["uuid"].n_unique(), "image")
+        message = f"{count} listed more than once: {uuid} is in {places}"
+        yield wrong(message, path, fix=f"registry build {subject.id}")
     if subject.diff is None or subject.manifest.value.split != subject.latest.content.manifest.split:
         return
     if moved := total(subject.diff.moved):
-        fix = "give them their old group, exclude them, or deal all items anew with another split.salt (major)"
-        yield wrong(f"{number(moved, 'image')} moved to another split although the rule is the same", path, fix=fix)
+        fix = "restore their group, exclude them, or change split.salt (major)"
+        message = f"{wording.plural(moved, 'image')} moved to another split, but the split rule did not change"
+        yield wrong(message, path, fix=fix)
 
 
-def images_are_sound(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """Every image can be decoded whole, is of the type that its name says, and of a sane size.
+def images_are_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """Every image can be decoded, has the format of its file name, and has a plausible size.
 
-    Only `--images` looks at them, and only at those that nobody looked at before: on this machine, or, with `--base`,
-    for the latest release. A build proves what it reads, but it need not read what a store could copy.
+    Only `--images` runs this check, and it reads only images that were not validated before: on this machine or, with
+    `--base`, in the latest release.
+
+    Why: a build copies images inside the bucket where it can, without reading them. One truncated file stops a training
+    after hours.
+
+    How to fix: run `registry build --exclude-faulty`, or replace the images in the lake and build again.
     """
     if faults := subject.unsound:
-        fix = f"registry build {subject.id} --exclude-faulty, or put them right in the lake and build again"
-        what = "an image is" if len(faults) == 1 else f"{len(faults):,} images are"
-        yield wrong(f"{what} not sound: {'; '.join(faults[:3])}", prepared_pointer(subject.id), fix=fix)
+        message = f"{wording.plural(len(faults), 'image')} failed validation: {'; '.join(faults[:3])}"
+        yield wrong(message, prepared_pointer(subject.id), fix=f"registry build {subject.id} --exclude-faulty")
 
 
 def _build(subject: Subject) -> Build | None:

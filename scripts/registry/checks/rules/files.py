@@ -1,97 +1,136 @@
-"""Rules on the files that Git holds: text, small, plainly named; data belongs to DVC."""
+"""Rules on the files that Git tracks: text, small, with portable names; data belongs to DVC."""
 
 import re
 from collections.abc import Iterator
 
 from registry.checks.context import LARGEST, Facts, File
-from registry.checks.findings import number, some, wrong
+from registry.checks.findings import Diagnostic, wrong
+from registry.core import wording
 from registry.core.layout import owner_of
-from registry.core.values import Finding, Kind
+from registry.core.values import ArtifactId, Kind
 
 _IMAGES = (".gif", ".ico", ".jpeg", ".jpg", ".pdf", ".png", ".webp", ".woff2")
 _BINARY = (
     *(*_IMAGES, ".7z", ".arrow", ".bin", ".bmp", ".ckpt", ".feather", ".gz", ".h5", ".heic", ".npy", ".npz", ".onnx"),
     *(".parquet", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".tflite", ".tgz", ".tif", ".tiff", ".zip"),
 )
-_MAY_HOLD_IMAGES = ("docs/", "tests/")
-_ELSEWHERE = ("scripts/", "tests/", "benchmarks/")  # code, where such names are templates and examples
+_MAY_CONTAIN_IMAGES = ("docs/", "tests/")
+_CODE = ("scripts/", "tests/", "benchmarks/")  # where DVC files are templates and examples
+_DVC_FILES = {Kind.DATASET: ("raw.dvc", "prepared.dvc"), Kind.MODEL: ("dvc.yaml", "dvc.lock")}
 
 
-def files_are_small_text(facts: Facts) -> Iterator[Finding]:
-    """Git holds no file over 500 kB and nothing binary (images, archives, weights), which every clone would carry.
+def files_are_small_text(facts: Facts) -> Iterator[Diagnostic]:
+    """Git tracks text files of at most 500 kB, and no images, archives or weights.
 
-    Pictures may lie in `docs/` and `tests/`.
+    Images are allowed in `docs/` and `tests/`.
+
+    Why: Git keeps every version of a file for ever, and every clone downloads all of them.
+
+    How to fix: remove the file from Git (`git rm --cached PATH`) and track it with DVC, or keep it elsewhere.
     """
     for file in facts.files:
         if _is_data(file):
             continue
         if file.size > LARGEST:
-            yield wrong(f"{file.size / 1e6:,.1f} MB are too much for Git", file.path, fix=_untrack(file))
+            message = f"file is {wording.size(file.size)}; the limit for files in Git is {wording.size(LARGEST)}"
+            yield wrong(message, file.path, fix=_untrack(file))
         elif not file.is_link and _is_binary(file):
-            yield wrong("is binary; Git holds text", file.path, fix=_untrack(file))
+            yield wrong("is a binary file; only text belongs in Git", file.path, fix=_untrack(file))
 
 
 def _is_binary(file: File) -> bool:
     name = file.path.lower()
-    if name.endswith(_IMAGES) and file.path.startswith(_MAY_HOLD_IMAGES):
+    if name.endswith(_IMAGES) and file.path.startswith(_MAY_CONTAIN_IMAGES):
         return False
     return not file.is_text or name.endswith(_BINARY)
 
 
 def _untrack(file: File) -> str:
-    return f"git rm --cached '{file.path}', and keep it with DVC or elsewhere"
+    return f"git rm --cached '{file.path}'"
 
 
-def data_is_not_in_git(facts: Facts) -> Iterator[Finding]:
-    """Nothing below a dataset's `raw/` or `prepared/` is in Git: DVC holds it, and its `.gitignore` says so."""
+def data_is_not_in_git(facts: Facts) -> Iterator[Diagnostic]:
+    """Git tracks no file below a dataset's `raw/` or `prepared/`.
+
+    Why: DVC tracks these folders. A file that Git tracks too can differ from what the `.dvc` file says, and DVC refuses
+    to add an output that Git tracks.
+
+    How to fix: run `git rm -r --cached` on the folder, and list `/raw` and `/prepared` in the dataset's `.gitignore`.
+    """
     found: dict[str, list[str]] = {}
     for file in facts.files:
         if _is_data(file):
             found.setdefault("/".join(file.path.split("/")[:3]), []).append(file.path)
     for folder, paths in found.items():
-        fix = f"git rm -r --cached {folder}, and keep /raw and /prepared in {owner_of(folder)}/.gitignore"
-        yield wrong(f"{number(len(paths), 'file')} of data in Git, which DVC holds: {some(paths)}", folder, fix=fix)
+        fix = f"git rm -r --cached {folder}, and list /raw and /prepared in {owner_of(folder)}/.gitignore"
+        count = wording.plural(len(paths), "data file")
+        message = f"{count} in Git, expected in DVC only: {wording.abbreviate(paths)}"
+        yield wrong(message, folder, fix=fix)
 
 
 def _is_data(file: File) -> bool:
     owner = owner_of(file.path)
-    return bool(owner) and file.path.startswith((f"{owner}/raw/", f"{owner}/prepared/")) and owner.kind is Kind.DATASET
+    if owner is None or owner.kind is not Kind.DATASET:
+        return False
+    return file.path.startswith((f"{owner}/raw/", f"{owner}/prepared/"))
 
 
-def no_links(facts: Facts) -> Iterator[Finding]:
-    """No symbolic link lies in an artifact's folder: it could lead a reader, or a job with credentials, anywhere."""
-    for file in facts.files:
-        if file.is_link and file.path.startswith(tuple(f"{kind.folder}/" for kind in Kind)):
-            yield wrong("is a symbolic link", file.path, fix="commit the file itself, or remove the link")
+def no_symlinks(facts: Facts) -> Iterator[Diagnostic]:
+    """No artifact's folder contains a symbolic link.
 
+    Why: a link can point outside the registry, so that a reader or a job with credentials opens another file than the
+    reviewer saw.
 
-def names_are_plain(facts: Facts) -> Iterator[Finding]:
-    """A path has no control character, and in an artifact's folder is plain ASCII without `\\`, `:` and the like.
-
-    Other names look like their twins, break lines in what prints them, or cannot be checked out everywhere.
+    How to fix: commit the file itself, or delete the link.
     """
-    strangers = tuple(f"{folder}/" for folder in facts.strangers)
     for file in facts.files:
-        inside = file.path.startswith(tuple(f"{kind.folder}/" for kind in Kind))
-        allowed = r"[A-Za-z0-9_./+@=,~ -]+" if inside else r"[^\x00-\x1f\x7f\ud800-\udfff]+"
-        if not file.path.startswith(strangers) and not re.fullmatch(allowed, file.path):
-            yield wrong(f"{file.path!a} is not a plain name", file.path, fix="rename it: ASCII letters, digits, _ . -")
+        if file.is_link and _is_in_artifact_folder(file):
+            yield wrong("is a symbolic link", file.path, fix="commit the file itself, or delete the link")
 
 
-def dvc_obeys_known_files_only(facts: Facts) -> Iterator[Finding]:
-    """DVC reads every `.dvc`, `dvc.yaml` and `dvc.lock` that it finds, so they lie only where they are judged.
+def _is_in_artifact_folder(file: File) -> bool:
+    return file.path.startswith(tuple(f"{kind.folder}/" for kind in Kind))
 
-    These are the root's `dvc.yaml`, a dataset's `raw.dvc` and `prepared.dvc`, a model's `dvc.yaml` and `dvc.lock`.
+
+def file_names_are_portable(facts: Facts) -> Iterator[Diagnostic]:
+    """A path has no control characters; in an artifact's folder it has ASCII characters only, without `\\`, `:` etc.
+
+    Allowed there are letters, digits, spaces and `_ . / + @ = , ~ -`.
+
+    Why: other names look like each other, break the output of tools, or cannot be checked out on every system.
+
+    How to fix: rename the file.
+    """
+    unknown = tuple(f"{folder}/" for folder in facts.unknown_folders)
+    for file in facts.files:
+        allowed = r"[A-Za-z0-9_./+@=,~ -]+" if _is_in_artifact_folder(file) else r"[^\x00-\x1f\x7f\ud800-\udfff]+"
+        if not file.path.startswith(unknown) and not re.fullmatch(allowed, file.path):
+            fix = "rename it: ASCII letters, digits, _ . -"
+            yield wrong(f"{file.path!a} contains characters that are not portable", file.path, fix=fix)
+
+
+def dvc_files_are_expected(facts: Facts) -> Iterator[Diagnostic]:
+    """`.dvc` files, `dvc.yaml` and `dvc.lock` are only where other checks read them.
+
+    These are `dvc.yaml` at the root, a dataset's `raw.dvc` and `prepared.dvc`, and a model's `dvc.yaml` and `dvc.lock`.
+
+    Why: DVC obeys every such file that it finds: it would run its commands and download its URLs, although no check has
+    read it.
+
+    How to fix: delete the file, or move its content to one of the expected files.
     """
     for file in facts.files:
         name = file.path.rpartition("/")[2]
-        if not (name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock")) or file.path.startswith(_ELSEWHERE):
+        if not (name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock")) or file.path.startswith(_CODE):
             continue
         owner = owner_of(file.path)
-        known = {
-            None: {"dvc.yaml"},
-            Kind.DATASET: {f"{owner}/raw.dvc", f"{owner}/prepared.dvc"},
-            Kind.MODEL: {f"{owner}/dvc.yaml", f"{owner}/dvc.lock"},
-        }
-        if file.path not in known[owner.kind if owner else None]:
-            yield wrong("is a file that DVC would obey, in a place where none belongs", file.path, fix="remove it")
+        allowed = _allowed_dvc_files(owner)
+        if file.path not in allowed:
+            message = (
+                f"unexpected DVC file; only {wording.join(allowed)} {'is' if len(allowed) == 1 else 'are'} allowed"
+            )
+            yield wrong(message, file.path, fix="delete it")
+
+
+def _allowed_dvc_files(owner: ArtifactId | None) -> tuple[str, ...]:
+    return tuple(f"{owner}/{name}" for name in _DVC_FILES[owner.kind]) if owner else ("dvc.yaml",)

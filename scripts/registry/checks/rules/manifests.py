@@ -1,79 +1,91 @@
-"""Rules on what people write in an artifact's manifest, and on how its version moves."""
+"""Rules on what people write in an artifact's manifest, and on how far its version has to move."""
 
 from collections.abc import Iterator
 
 from registry.checks.context import Facts, Scope, Subject
-from registry.checks.findings import ask, wrong
+from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.core import versioning
-from registry.core.values import Finding, RequiredBump, Tag
+from registry.core.values import RequiredBump, Tag
 
 FETCH = "git fetch --unshallow --tags"
 
 
-def manifest_keeps_its_schema(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """The manifest is YAML without tricks, keeps its schema, names its folder, and no `<place to fill>` is left.
+def manifest_is_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """The manifest is plain YAML, matches its schema, has its folder's name, and has no `<placeholder>` left.
 
-    The schemas are `schemas/dataset.schema.json` and `schemas/model.schema.json`: owners and a licence are demanded.
+    The schemas are `schemas/dataset.schema.json` and `schemas/model.schema.json`; anchors, aliases and tags of YAML are
+    refused.
+
+    Why: everything else follows from the manifest: the data, the version, the owners who review, and the license.
+
+    How to fix: correct the line that the finding names. `docs/reference/manifests.md` describes every key.
     """
     for fault in subject.manifest.faults:
         yield wrong(fault.message, subject.manifest.path, fault.line, fault.fix)
 
 
-def version_moves_with_content(subject: Subject, facts: Facts) -> Iterator[Finding]:
-    """What was released never changes under its version, and the next version is far enough away from the last.
+def version_matches_change(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+    """The version is higher than the latest release, by at least what the change requires; otherwise nothing changed.
 
-    Removed, relabelled, moved or changed images, removed or changed classes and columns, another split rule: major.
-    Added images, another selection, a model that was trained again: minor at least. Words: patch. No version goes back.
+    Major: images, classes or columns removed or changed, images relabelled or moved to another split, another split
+    rule. Minor: images or classes added, another selection, a new training. Patch: changes of metadata only, such as
+    the title. Owners and withdrawals require no new version.
+
+    Why: consumers pin versions. A released version must never change its content, and a major version tells that
+    results are not comparable with earlier ones.
+
+    How to fix: set `version` in the manifest to the version that the finding expects, or to a higher one.
     """
     path, line = subject.manifest.path, subject.manifest.line("version")
     version = subject.manifest.value.version
     if subject.latest is None:
         if not facts.complete:
-            yield ask("what was released before is not known in this shallow clone", path, line, FETCH)
+            yield needs_owner("earlier releases are unknown: this clone is shallow", path, line, FETCH)
         return
     released = subject.latest.tag.version
     if subject.latest.content is None:
-        yield ask(f"{subject.latest.tag} is in a form that cannot be compared any more", path, line, "compare by hand")
+        message = f"could not be compared with {subject.latest.tag}: that manifest does not match today's schema"
+        yield needs_owner(message, path, line, "compare the two versions by hand")
         return
     found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
     lowest = versioning.lowest_version(released, found)
     if version < released:
         if not _is_old_checkout(subject, facts):
-            yield wrong(
-                f"version {version} is behind {released}, which is released",
-                path,
-                line,
-                f"set version: {max(lowest, released)}",
-            )
+            message = f"version is {version}, but {released} is released already"
+            yield wrong(message, path, line, f"set version: {max(lowest, released)}")
     elif version < lowest:
-        still = "is still" if version == released else "is"
-        yield wrong(f"version {still} {version} but {_reasons(found)}", path, line, f"set version: {lowest}")
+        message = f"version is {version}, expected at least {lowest}: {_reasons(found)}"
+        yield wrong(message, path, line, f"set version: {lowest}")
 
 
 def _is_old_checkout(subject: Subject, facts: Facts) -> bool:
-    """Whether somebody looks at the whole of an old release, in which nothing changed."""
+    """Whether this is an unchanged old release, checked with `--all`."""
     if facts.scope is not Scope.ALL or subject.own is None or subject.own.content is None:
         return False
     return not versioning.required_bumps(subject.own.content, subject.content, None)
 
 
 def _reasons(found: tuple[RequiredBump, ...]) -> str:
-    """`12 images were removed and 3 images were relabelled. A removal is major`."""
+    """`12 images were removed and 3 images were relabelled (a removal is major)`."""
     furthest = [required for required in found if required.bump is found[0].bump]
-    return f"{' and '.join(required.what for required in furthest[:2])}. {furthest[0].why}"
+    why = furthest[0].why
+    return f"{' and '.join(required.what for required in furthest[:2])} ({why[:1].lower()}{why[1:]})"
 
 
-def withdrawn_versions_exist(subject: Subject, facts: Facts) -> Iterator[Finding]:
-    """Only what was released can be withdrawn. Withdrawing asks for no new version."""
+def withdrawn_versions_exist(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+    """Every version under `withdrawn` was released.
+
+    Why: a typing error would leave the bad version in use, without a warning to its consumers.
+
+    How to fix: name a released version; `registry list` shows them. In a shallow clone fetch the tags first.
+    """
     for version in subject.manifest.value.withdrawn:
         if Tag(subject.id, version) in subject.releases:
             continue
         path, line = subject.manifest.path, subject.manifest.line("withdrawn", str(version))
         if facts.complete:
-            yield wrong(
-                f"withdrawn: {version} was never released", path, line, "name a released version: `registry list`"
-            )
+            fix = "name a released version (`registry list` shows them)"
+            yield wrong(f"withdrawn: {version} was never released", path, line, fix)
         else:
-            yield ask(
-                f"withdrawn: whether {version} was released is not known in this shallow clone", path, line, FETCH
-            )
+            message = f"withdrawn: could not verify that {version} was released: this clone is shallow"
+            yield needs_owner(message, path, line, FETCH)

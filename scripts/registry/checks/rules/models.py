@@ -4,68 +4,81 @@ from collections.abc import Callable, Iterator
 from posixpath import join, normpath
 
 from registry.checks.context import Facts, Scope, Subject
-from registry.checks.findings import ask, note, some, wrong
-from registry.core.values import Finding
+from registry.checks.findings import Diagnostic, needs_owner, note, wrong
+from registry.core import wording
 from registry.model import gates
 from registry.model.changes import GateState
 
 REPRO = "dvc repro {}/dvc.yaml"
-REPORT = "registry report --base main judges it"
+IMPROVE = "improve the model, or change the gate in model.yaml (needs an owner's approval)"
 
 
-def pipeline_is_closed(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """`dvc.yaml` and `dvc.lock` keep their closed schemas, and every path stays inside: outputs in the model's folder,
-    dependencies in the registry.
+def pipeline_is_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """`dvc.yaml` and `dvc.lock` match their closed schemas; outputs stay in the model's folder, dependencies in the
+    registry.
 
-    So no change of a pipeline makes DVC fetch from elsewhere (a URL, `repo`, `remote`, `wdir`). Commands are code.
+    Keys that make DVC download from elsewhere (URLs, `repo`, `remote`, `wdir`) are not allowed.
+
+    Why: `dvc repro` and `dvc pull` obey these files, in a job that has credentials for staging.
+
+    How to fix: correct the line that the finding names. Never edit `dvc.lock`: `dvc repro` writes it.
     """
     for part in (subject.pipeline, subject.lock):
         for fault in part.faults if part else ():
             yield wrong(fault.message, part.path, fault.line, fault.fix)
     if subject.pipeline and subject.pipeline.value:
-        yield from _escapes(subject)
+        yield from _dependencies(subject)
     for output in subject.lock.value.outs if subject.lock and subject.lock.value else ():
         if not output.path.startswith(f"{subject.id}/"):
-            yield wrong(f"the output {output.path} lies outside {subject.id}", subject.lock.path, fix="run `dvc repro`")
+            message = f"the output {output.path} is outside {subject.id}"
+            yield wrong(message, subject.lock.path, fix=REPRO.format(subject.id))
 
 
-def _escapes(subject: Subject) -> Iterator[Finding]:
+def _dependencies(subject: Subject) -> Iterator[Diagnostic]:
     part = subject.pipeline
     for name, stage in part.value["stages"].items():
         for place, path in enumerate(stage.get("deps", ())):
             line = part.line("stages", name, "deps", place)
             if "${" in path and "vars" not in part.value:
-                yield wrong(f"{path} needs `vars: [model.yaml:trained_on]`", part.path, line, "add it at the top")
+                fix = "add `vars: [model.yaml:trained_on]` at the top of the file"
+                yield wrong(f"the dependency {path} has a variable, but vars is missing", part.path, line, fix)
             elif normpath(join(str(subject.id), path.replace("${trained_on}", "datasets/x"))).startswith("../"):
-                yield wrong(
-                    f"{path} lies outside the registry", part.path, line, "name a file or folder of this registry"
-                )
+                fix = "name a file or folder of this registry"
+                yield wrong(f"the dependency {path} is outside the registry", part.path, line, fix)
 
 
-def dataset_exists(subject: Subject, facts: Facts) -> Iterator[Finding]:
-    """`trained_on` names a dataset of this registry."""
+def dataset_exists(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+    """`trained_on` names a dataset of this registry.
+
+    Why: the dataset's images are what the model is trained and measured on, and the report compares versions on them.
+
+    How to fix: correct `trained_on`; `registry list` shows the datasets.
+    """
     dataset = subject.manifest.value.trained_on
     if dataset not in facts.artifacts:
-        line = subject.manifest.line("trained_on")
-        yield wrong(
-            f"trained_on: {dataset} does not exist", subject.manifest.path, line, "name one that `registry list` shows"
-        )
+        line, fix = subject.manifest.line("trained_on"), "name a dataset that `registry list` shows"
+        yield wrong(f"trained_on: {dataset} does not exist", subject.manifest.path, line, fix)
 
 
-def training_is_current(subject: Subject, facts: Facts) -> Iterator[Finding]:
-    """`dvc.lock` was made from the code, the parameters and the dataset that are here now.
+def training_is_current(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+    """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now.
 
-    A commit may be ahead of its training, and a dataset may move on without its models; then an owner is asked.
+    At a commit, and where only the dataset changed, an outdated training is not *wrong*: an owner decides.
+
+    Why: the weights and the metrics of a version must come from the code and the data that its reviewers see.
+
+    How to fix: run `dvc repro MODEL/dvc.yaml`, or let the training job do it, and commit what it writes.
     """
+    fix = REPRO.format(subject.id)
     if subject.lock is None:
-        yield note("was never trained", subject.manifest.path, REPRO.format(subject.id))
+        yield note("not trained yet", subject.manifest.path, fix)
         return
-    say = wrong if subject.touched and facts.scope is not Scope.STAGED else ask
+    report = wrong if subject.touched and facts.scope is not Scope.STAGED else needs_owner
     dataset = f"{subject.manifest.value.trained_on}/prepared"
     if not any(dep.path == dataset or dep.path.startswith(f"{dataset}/") for dep in subject.lock.value.deps):
-        yield say(f"was not trained on {dataset}", subject.lock.path, fix=REPRO.format(subject.id))
+        yield report(f"not trained on {dataset}", subject.lock.path, fix=fix)
     elif changed := [*_changed_inputs(subject), *_changed_commands(subject)]:
-        yield say(f"was trained before a change of {some(changed)}", subject.lock.path, fix=REPRO.format(subject.id))
+        yield report(f"changed since the training: {wording.abbreviate(changed)}", subject.lock.path, fix=fix)
 
 
 def _changed_inputs(subject: Subject) -> Iterator[str]:
@@ -93,41 +106,48 @@ def _map(command: str | list[str], change: Callable[[str], str]) -> str | list[s
     return change(command) if isinstance(command, str) else [change(line) for line in command]
 
 
-def outputs_are_the_trainings(subject: Subject, _: Facts) -> Iterator[Finding]:
-    """`metrics.json`, the plots and whatever else of the training is in Git are as `dvc.lock` recorded them.
+def outputs_match_lock(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+    """`metrics.json`, the plots and other outputs that Git tracks are as `dvc.lock` recorded them.
 
-    A model that was trained has a `metrics.json`; a number that somebody wrote by hand is no metric.
+    A trained model has a `metrics.json`.
+
+    Why: a metric that was edited by hand was not measured.
+
+    How to fix: run `dvc repro MODEL/dvc.yaml`, and commit what it writes.
     """
     if subject.lock is None:
         return
-    lock = subject.lock.value
+    lock, fix = subject.lock.value, REPRO.format(subject.id)
     if subject.metrics is None:
-        yield wrong("metrics.json is missing", subject.lock.path, fix=REPRO.format(subject.id))
+        yield wrong("metrics.json is missing", subject.lock.path, fix=fix)
     for fault in subject.metrics.faults if subject.metrics else ():
-        yield wrong(fault.message, subject.metrics.path, fault.line, fault.fix or REPRO.format(subject.id))
+        yield wrong(fault.message, subject.metrics.path, fault.line, fault.fix or fix)
         return
     for output in lock.outs:
         if (now := lock.now.get(output.path)) and now != output.md5:
-            fix = f"git restore {output.path}, or {REPRO.format(subject.id)}"
-            yield wrong("is not what the training wrote", output.path, fix=fix)
+            yield wrong(f"MD5 is {now[:10]}, expected {output.md5[:10]} (dvc.lock)", output.path, fix=fix)
 
 
-def gates_hold(subject: Subject, facts: Facts) -> Iterator[Finding]:
-    """Each metric keeps the manifest's `min` and `max`; one that is missing or not a number keeps nothing.
+def gates_hold(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+    """Each metric is within the `min` and `max` of the manifest's gates; one that is missing or not a number fails.
 
-    At a commit a broken gate is told and lets the commit pass: it is the merge that it blocks.
+    `no_worse_than: base` and gates on slices need the predictions of both versions; only `registry report` evaluates
+    them. The new version fails without a `margin` when it is significantly worse on the shared test images: the whole
+    confidence interval of the difference in accuracy (paired bootstrap, at the gate's `confidence`) is below zero. With
+    a `margin` it fails unless the whole interval is above -margin. At a commit a failed gate is not *wrong*: it blocks
+    the merge, not the commit.
 
-    `no_worse_than: base` and the slices need both models' predictions, which `registry report` has; here they are not
-    judged. The new model breaks it when it is proven worse on the test images that both versions have: when the whole
-    interval of the difference in accuracy (paired bootstrap, at the gate's `confidence`) lies below zero. With a
-    `margin` it must be proven to lose no more than that: the whole interval lies above -margin.
+    Why: a model that is worse than its owners agreed to must not be published unnoticed.
+
+    How to fix: improve the model, or change the gate in `model.yaml`, which an owner approves.
     """
-    say = ask if facts.scope is Scope.STAGED else wrong
+    report = needs_owner if facts.scope is Scope.STAGED else wrong
     for place, gate in enumerate(subject.manifest.value.gates if subject.metrics else ()):
         line, path = subject.manifest.line("gates", place), subject.manifest.path
-        judged = gates.evaluate_bounds(gate, subject.metrics.value)
-        if judged and judged.state is GateState.FAILED:
-            yield say(judged.message, path, line, "train a better model, or talk about the gate")
-        if gate.no_worse_than or (judged and judged.state is GateState.NOT_EVALUATED):
+        result = gates.evaluate_bounds(gate, subject.metrics.value)
+        if result and result.state is GateState.FAILED:
+            yield report(result.message, path, line, IMPROVE)
+        if gate.no_worse_than or (result and result.state is GateState.NOT_EVALUATED):
             against = " against the base" if gate.no_worse_than else ""
-            yield note(f"the gate on {gates.describe(gate)}{against} is not judged here", path, REPORT)
+            message = f"the gate on {gates.describe(gate)}{against} is evaluated by `registry report` only"
+            yield note(message, path, "registry report --base main")

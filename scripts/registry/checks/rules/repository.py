@@ -1,13 +1,12 @@
-"""Rules on the registry's own files: settings, derived files, folders, secrets, and where bytes go."""
+"""Rules on the registry's own files: settings, generated files, folders, credentials, and storage locations."""
 
 import re
 from collections.abc import Iterator
 
 from registry.checks.context import Facts
-from registry.checks.findings import ask, wrong
+from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.core import names
 from registry.core.layout import manifest_path, owner_of
-from registry.core.values import Finding
 
 _SECRETS = re.compile(
     r"^\s*(access_key_id|secret_access_key|session_token|password|token|connection_string|sas_token|account_key"
@@ -15,72 +14,103 @@ _SECRETS = re.compile(
     re.IGNORECASE,
 )
 _USER_IN_URL = re.compile(r"://[^/\s]*@|[?&](?:sig|signature|token|password|X-Amz-Signature)=", re.IGNORECASE)
-_LOCAL = ("looker.ini", ".dvc/config.local", ".env", ".netrc", "credentials.json", "id_rsa", "id_ed25519")
+_CREDENTIAL_FILES = ("looker.ini", ".dvc/config.local", ".env", ".netrc", "credentials.json", "id_rsa", "id_ed25519")
+_ROTATE = "rotate the credential: it is exposed in Git history"
 
 
-def settings_can_be_read(facts: Facts) -> Iterator[Finding]:
-    """`registry.yaml`, `.dvc/config` and what the derived files are made from can be read.
+def settings_are_valid(facts: Facts) -> Iterator[Diagnostic]:
+    """`registry.yaml`, `.dvc/config` and the heads of the cards can be parsed, and `registry.yaml` matches its schema.
 
-    `registry.yaml` keeps its schema, and `.dvc/config` names the remotes staging and production.
+    `.dvc/config` must define the remotes `staging` and `production`.
+
+    Why: every command reads the storage locations and the owners from these files. Without them no other file can be
+    generated or compared.
+
+    How to fix: correct the line that the finding names. `schemas/registry.schema.json` describes `registry.yaml`.
     """
-    for part in facts.broken:
+    for part in facts.unreadable:
         for fault in part.faults:
             yield wrong(fault.message, part.path, fault.line, fault.fix)
 
 
-def derived_files_are_current(facts: Facts) -> Iterator[Finding]:
-    """`dvc.yaml`, CODEOWNERS, the list in README and the heads of the cards are what the manifests say.
+def generated_files_are_current(facts: Facts) -> Iterator[Diagnostic]:
+    """`dvc.yaml`, `CODEOWNERS`, the list in `README.md` and the heads of the cards match the manifests.
 
-    They are written by `registry check --fix`, never by hand. At a commit only the rows of what changed are compared.
+    With `--staged` only the entries of changed artifacts are compared.
+
+    Why: DVC, GitHub and the Hugging Face Hub read these files. An outdated file requests a review from the wrong owners
+    or describes another version.
+
+    How to fix: run `registry check --fix` and commit the files that it writes. Do not edit them by hand.
     """
     for stale in facts.stale:
-        yield wrong("is not what the manifests say", stale.path, stale.line, "registry check --fix, then `git add` it")
+        yield wrong("does not match the manifests", stale.path, stale.line, "registry check --fix")
 
 
-def folders_are_artifacts(facts: Facts) -> Iterator[Finding]:
-    """Every folder in `datasets/` and `models/` is an artifact: a well-formed name, and a manifest in it."""
-    for folder in facts.strangers:
+def folders_are_artifacts(facts: Facts) -> Iterator[Diagnostic]:
+    """Every folder in `datasets/` and `models/` has a valid artifact name and a manifest.
+
+    Why: a folder's path is the artifact's id and the start of its Git tags. Commands do not find a folder without a
+    manifest, so its files would be neither checked nor published.
+
+    How to fix: rename the folder, add its manifest, or delete what is left of it. `registry new` makes a new artifact.
+    """
+    for folder in facts.unknown_folders:
         artifact = owner_of(f"{folder}/x")
         if artifact is None:
-            fix = f"rename it: lower-case ASCII letters and digits in words joined by _ or -, at most {names.MAX_NAME}"
-            yield wrong(f"{folder.partition('/')[2]!a} is not an artifact's name", folder, fix=fix)
+            fix = f"rename it: lower-case ASCII letters and digits, words joined by _ or -, at most {names.MAX_NAME}"
+            yield wrong(f"{folder.partition('/')[2]!a} is not a valid artifact name", folder, fix=fix)
         else:
-            fix = f"registry new {artifact.kind} {artifact.name} in its place, or remove what is left of it"
-            yield wrong(f"has no {manifest_path(artifact).rpartition('/')[2]}", folder, fix=fix)
+            name = manifest_path(artifact).rpartition("/")[2]
+            yield wrong(f"{name} is missing", folder, fix=f"add {name}, or delete the folder")
 
 
-def removal_is_meant(facts: Facts) -> Iterator[Finding]:
-    """An artifact that a change removes needs an owner's word. Its releases stay published."""
+def removal_is_intended(facts: Facts) -> Iterator[Diagnostic]:
+    """An artifact that a change removes is confirmed by an owner.
+
+    Why: published versions stay available after the removal, but nobody can release a correction of them.
+
+    How to fix: let an owner approve the pull request. To retire one version only, restore the folder and run
+    `registry withdraw`.
+    """
     for artifact in facts.removed:
-        fix = "withdraw bad versions with a reason instead, if that is what is meant"
-        yield ask(f"{artifact} is removed; what was released of it stays published", manifest_path(artifact), fix=fix)
+        fix = "to retire single versions only, restore the folder and run `registry withdraw`"
+        yield needs_owner(f"{artifact} is removed; its published versions stay", manifest_path(artifact), fix=fix)
 
 
-def no_secrets(facts: Facts) -> Iterator[Finding]:
-    """No key, password or token is committed in `.dvc/config` or `registry.yaml`, and no file that is made for them.
+def no_secrets(facts: Facts) -> Iterator[Diagnostic]:
+    """No key, password or token is in `.dvc/config` or `registry.yaml`, and no credentials file is committed.
 
-    Credentials come from the environment (`AWS_PROFILE` …), or from `.dvc/config.local` and `looker.ini`, which Git
-    ignores. The value is never shown.
+    The value of a credential is never printed.
+
+    Why: Git keeps every version of a file, and every clone has it. A credential that was committed is compromised.
+
+    How to fix: take credentials from the environment (`AWS_PROFILE`, …), or keep them in `.dvc/config.local` and
+    `looker.ini`, which Git ignores. Rotate a credential that was committed.
     """
     for path, lines in facts.configs.items():
         for place, line in enumerate(lines, 1):
             if secret := _SECRETS.match(line):
-                name, fix = (
-                    secret[1].lower(),
-                    f"dvc remote modify --local REMOTE {secret[1].lower()} …, and change it: it was seen",
-                )
-                yield wrong(f"{name} is a secret, and this file is committed", path, place, fix)
+                name = secret[1].lower()
+                fix = f"move it to .dvc/config.local (`dvc remote modify --local`), and {_ROTATE}"
+                yield wrong(f"{name} is a credential, and this file is committed", path, place, fix)
             elif _USER_IN_URL.search(line):
-                fix = "leave user, password and signature out of the URL, and change them: they were seen"
-                yield wrong("the URL holds credentials, and this file is committed", path, place, fix)
+                fix = f"remove user, password and signature from the URL, and {_ROTATE}"
+                yield wrong("the URL contains credentials, and this file is committed", path, place, fix)
     for file in facts.files:
-        if file.path in _LOCAL or file.path.rpartition("/")[2] in _LOCAL:
-            fix = f"git rm --cached {file.path}, ignore it, and change what it held"
-            yield wrong("holds credentials and must not be committed", file.path, fix=fix)
+        if file.path in _CREDENTIAL_FILES or file.path.rpartition("/")[2] in _CREDENTIAL_FILES:
+            fix = f"`git rm --cached {file.path}`, add it to .gitignore, and {_ROTATE}"
+            yield wrong("is a file for credentials, which must not be committed", file.path, fix=fix)
 
 
-def places_stay(facts: Facts) -> Iterator[Finding]:
-    """The lake and the remotes point where they did; moving one needs an owner: bytes then come from elsewhere."""
+def storage_locations_stay(facts: Facts) -> Iterator[Diagnostic]:
+    """The lake and the remotes `staging` and `production` keep their locations, or an owner confirms the move.
+
+    Why: after a move every command reads from and writes to the new location. Objects of published versions must be
+    there, or these versions cannot be downloaded any more.
+
+    How to fix: copy all objects to the new location first, then let an owner approve the pull request.
+    """
     for name, path in facts.moved.items():
-        fix = "an owner compares the old and the new place, and that the objects are in both"
-        yield ask(f"{name} points elsewhere than before", path, fix=fix)
+        fix = "confirm that every object is at the new location"
+        yield needs_owner(f"{name} now points to a different location", path, fix=fix)

@@ -5,10 +5,11 @@ from functools import cache
 
 import click
 
-from registry.checks import collect, output, runner
+from registry.checks import collect, documentation, output, runner
 from registry.checks.context import Facts
 from registry.cli.workspace import Workspace, here, warn
 from registry.core.artifact_files import Reader
+from registry.core.check_names import CheckName
 from registry.core.values import Outcome, Verdict
 from registry.errors import RegistryError
 from registry.integrations.git_trees import History
@@ -47,7 +48,7 @@ def command(
     DVC's caches, then in staging and production.
     """
     if explain:
-        click.echo(runner.explain(explain))
+        click.echo(documentation.explain(explain))
         return
     if staged + bool(base) + everything > 1:
         raise click.UsageError("choose one of --staged, --base and --all")
@@ -74,7 +75,7 @@ def command(
 
 def _passing(outcome: Outcome) -> Outcome:
     """The outcome, where an old training is told and does not stop."""
-    if outcome.check != "training":
+    if outcome.check != CheckName.TRAINING:
         return outcome
     findings = (
         replace(one, verdict=Verdict.NEEDS_OWNER if one.verdict is Verdict.WRONG else one.verdict)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from registry.cli.workspace import Workspace, here
+from registry.core.check_names import CheckName
 from registry.errors import RegistryError
 from registry.integrations import git, git_trees
 
@@ -67,7 +68,7 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> "Re
 
     start = git.merge_base(space.root, git.resolve_commit(space.root, base), "HEAD")
     outcomes = _checked(space, base, images=images)
-    looked = any(outcome.check == "images" for outcome in outcomes)
+    looked = any(outcome.check == CheckName.IMAGES for outcome in outcomes)
     pulled: list[int] = []
     datasets, models = _compared(space, start, pulled.append)
     head = git.resolve_commit(space.root, "HEAD")

@@ -1,0 +1,37 @@
+"""The names of all checks, as findings, reports and `registry check --explain NAME` spell them."""
+
+from enum import StrEnum
+
+
+class CheckName(StrEnum):
+    """One check. `checks.table` has the rule behind each name."""
+
+    SETTINGS = "settings"
+    SECRETS = "secrets"
+    STORAGE_LOCATIONS = "storage-locations"
+    FOLDERS = "folders"
+    REMOVED = "removed"
+    FILE_NAMES = "file-names"
+    SYMLINKS = "symlinks"
+    DATA_IN_GIT = "data-in-git"
+    LARGE_FILES = "large-files"
+    DVC_FILES = "dvc-files"
+    REMOTE_OBJECTS = "remote-objects"
+    GENERATED_FILES = "generated-files"
+    MANIFEST = "manifest"
+    POINTERS = "pointers"
+    PIPELINE = "pipeline"
+    WITHDRAWN = "withdrawn"
+    VERSION = "version"
+    BUILD = "build"
+    ITEMS = "items"
+    SPLITS = "splits"
+    CLASSES = "classes"
+    EXPECTATIONS = "expectations"
+    IMAGES = "images"
+    TRAINED_ON = "trained-on"
+    TRAINING = "training"
+    OUTPUTS = "outputs"
+    GATES = "gates"
+    DUPLICATES = "duplicates"
+    COMPARISON = "comparison"
