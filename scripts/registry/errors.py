@@ -1,20 +1,20 @@
-"""Everything that can go wrong, as one tree; `cli` turns these into words and exit codes.
+"""The error tree; `cli.main` turns errors into messages and exit codes.
 
-RegistryError            exit 1: expected, the message says what is wrong and `fix` what to do next
-├── InvalidDocument      a file that people or tools wrote cannot be read as what it should be
-├── InvalidData          rows or images are not what the manifest says; names the first ten
-├── NotFound             a file, revision, artifact or object that does not exist
-├── Refused              what was asked would break a promise
-├── ToolFailed           git or DVC exited non-zero; carries command, exit code and stderr
-├── StorageFailed        a lake, staging or production did not do what was asked
-└── ServiceFailed        Looker or GitHub answered with an error
+RegistryError            exit 1: an expected failure; the message names the fault, `fix` the next step
+├── InvalidDocument      a file is not in its required form
+├── InvalidData          rows or images do not match the manifest; lists the first ten
+├── NotFound             a file, revision, artifact or object does not exist
+├── Refused              the command would break a guarantee of the registry
+├── ToolFailed           a command such as git or dvc exited non-zero; has the command, its exit code and stderr
+├── StorageFailed        the lake, staging or production failed
+└── ServiceFailed        Looker or GitHub responded with an error
 
 Any other exception is a bug (exit 3); Ctrl-C is exit 130.
 """
 
 from collections.abc import Sequence
 
-SHOWN = 10  # how many of many problems a message lists
+SHOWN = 10  # problems that a message lists
 
 
 class RegistryError(Exception):
@@ -30,7 +30,7 @@ class RegistryError(Exception):
 
 
 class InvalidDocument(RegistryError):
-    """The file at `path` (relative to the registry's root) is not what it should be; `line` counts from 1."""
+    """The file at `path` (relative to the registry's root) is not in its required form; `line` counts from 1."""
 
     def __init__(self, path: str, message: str, *, line: int | None = None, fix: str = "") -> None:
         self.path = path
@@ -40,7 +40,7 @@ class InvalidDocument(RegistryError):
 
 
 class InvalidData(RegistryError):
-    """Many rows or images are at fault: the message counts all of them and shows the first ten."""
+    """Rows or images do not match the manifest; the message counts all problems and lists the first ten."""
 
     def __init__(self, summary: str, problems: Sequence[str], *, fix: str = "") -> None:
         self.problems = tuple(problems)
@@ -54,7 +54,7 @@ class NotFound(RegistryError):
 
 
 class Refused(RegistryError):
-    """What was asked would break a promise."""
+    """The command would break a guarantee of the registry."""
 
 
 class ToolFailed(RegistryError):
@@ -69,8 +69,8 @@ class ToolFailed(RegistryError):
 
 
 class StorageFailed(RegistryError):
-    """A store did not do what was asked."""
+    """A store failed."""
 
 
 class ServiceFailed(RegistryError):
-    """A service answered with an error."""
+    """A service responded with an error."""

@@ -30,7 +30,7 @@ def test_a_file_is_written_with_its_folder_and_mode(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     write_atomically(tmp_path / "file", b"old")
-    with pytest.raises(StorageFailed, match=r"file cannot be written: File too large\n  hint: free space"):
+    with pytest.raises(StorageFailed, match=r"file cannot be written: File too large\n  hint: free disk space"):
         write_atomically(tmp_path / "file", b"new" * 1000)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
 

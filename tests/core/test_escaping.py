@@ -196,4 +196,4 @@ def test_plain_words_and_numbers_stay_as_they_are() -> None:
 
 def test_a_long_text_is_clipped_in_a_comment_and_whole_on_the_page() -> None:
     assert len(escaping.markdown("x" * 9000)) == escaping.LONGEST
-    assert len(escaping.page("x" * 9000)) == 9000
+    assert len(escaping.html("x" * 9000)) == 9000

@@ -130,16 +130,16 @@ def test_a_model_s_manifest_as_a_value() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": "dogs"}, "datasets/pets/dataset.yaml:2: name is dogs but the folder is pets"),
+        ({"name": "dogs"}, "datasets/pets/dataset.yaml:2: name is dogs, expected the folder's name pets"),
         (
             {"split": {"salt": "s", "ratios": {"train": 0.5, "val": 0.1, "test": 0.1}}},
-            "split.ratios add up to 0.7, not 1",
+            "split.ratios: the sum is 0.7, expected 1",
         ),
         (
             {"split": {"salt": "s", "group_by": "who", "ratios": {"train": 1, "val": 0, "test": 0}}},
-            "split.group_by: there is no column who",
+            "split.group_by: no column who",
         ),
-        ({"classes": ["Cat", "cat"]}, "classes Cat and cat differ in case only"),
+        ({"classes": ["Cat", "cat"]}, "classes: Cat and cat differ only in case"),
     ],
     ids=["name", "ratios", "group", "classes"],
 )

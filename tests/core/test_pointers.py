@@ -80,7 +80,7 @@ SOUND = {"selection": "s", "rule": "r", "images": 3, "counts": {}}
     ids=str,
 )  # fmt: skip
 def test_a_build_in_another_form_is_refused(build: object) -> None:
-    with pytest.raises(InvalidDocument, match="is not what `registry build` writes"):
+    with pytest.raises(InvalidDocument, match="is not in the form that `registry build` writes"):
         build_of({"build": build})
 
 
@@ -94,8 +94,8 @@ def lock(**entry: object) -> bytes:
 
 
 def test_the_paths_of_a_lock_start_at_the_root() -> None:
-    _, deps = pointers.read_lock(lock(path="../../datasets/pets/prepared"), "models/pets/dvc.lock")
-    assert deps == (Output("datasets/pets/prepared", "0" * 32, 1),)
+    locked = pointers.read_lock(lock(path="../../datasets/pets/prepared"), "models/pets/dvc.lock")
+    assert locked.deps == (Output("datasets/pets/prepared", "0" * 32, 1),)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_missing_remote_names_the_command_that_adds_it() -> None:
 
 
 def test_unreadable_config_is_an_error_of_that_file() -> None:
-    with pytest.raises(InvalidDocument, match=r"^\.dvc/config:1: not a DVC config"):
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config:1: not a DVC configuration file"):
         settings.load(tree(config=b"\x00[["))
 
 
@@ -60,7 +60,7 @@ def test_what_config_local_says_goes_before() -> None:
     options = {"endpointurl": "http://127.0.0.1:8333", "profile": "publisher"}
     assert loaded.production == settings.Remote("s3://acme-data/production", options)
     assert loaded.staging == settings.Remote("s3://acme-scratch/staging")
-    with pytest.raises(InvalidDocument, match=r"^\.dvc/config\.local:1: not a DVC config"):
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config\.local:1: not a DVC configuration file"):
         settings.load(tree(), b"\x00[[")
 
 

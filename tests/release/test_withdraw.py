@@ -40,7 +40,7 @@ def test_a_dry_run_and_another_reason(released_model: Path, run_registry: Run) -
         ("datasets/birds", "1.0.0", "bad", "datasets/birds 1.0.0 was never released"),
         ("datasets/pets", "1.0.0", " ", "withdrawn for a reason"),
         ("datasets/pets", "1.0", "bad", "'1.0' is not a version"),
-        ("pets", "1.0.0", "bad", "'pets' is not an artifact's id"),
+        ("pets", "1.0.0", "bad", "'pets' is not an artifact id"),
         ("datasets/pets", "1.0.0", "two\nlines", "withdrawn.1.0.0"),
     ],
 )

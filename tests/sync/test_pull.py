@@ -139,7 +139,7 @@ MISTAKES = {
     "datasets/pets/cooked": ["datasets/pets/cooked is no data of datasets/pets", f"name {PREPARED}, "],
     f"{PREPARED}/trian": [f"{PREPARED}/trian is no data of datasets/pets", f"name {PREPARED} or a part of it"],
     f"{PREPARED}/../raw": ["is no data of datasets/pets"],
-    "pets": ["'pets' is not an artifact's id"],
+    "pets": ["'pets' is not an artifact id"],
     "--rev=v9": ["'v9' is not a revision", "git fetch"],
 }
 

@@ -128,7 +128,8 @@ def lock(files: Files, path: str) -> Part[Lock]:
 
 
 def _lock(files: Files, document: Document) -> Lock:
-    outs, deps = pointers.parse_lock(document)
+    locked_files = pointers.parse_lock(document)
+    outs, deps = locked_files.outs, locked_files.deps
     now = {output.path: md5 for output in (*deps, *outs) if (md5 := _md5_now(files, output.path))}
     locked: dict[str, dict[str, Any]] = {}
     for stage in document.data["stages"].values():

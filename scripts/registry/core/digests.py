@@ -1,4 +1,4 @@
-"""MD5 as DVC uses it: the name of an object, and proof that bytes are what their name says."""
+"""MD5 as DVC uses it: an object's name, and the check that its content matches that name."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ def md5(data: bytes) -> str:
 
 
 def matches(data: bytes, name: str) -> bool:
-    """Whether an object's bytes are what its name says, `.dir` or not."""
+    """Whether an object's bytes have the MD5 that its name is; a name may end in `.dir`."""
     return md5(data) == name.removesuffix(".dir")
 
 

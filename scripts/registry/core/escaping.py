@@ -1,18 +1,12 @@
-"""Text from manifests, file names and labels, made harmless: it can be no tag, link, mention or markup.
+"""Escaping of text from manifests, file names and labels, so that it is no tag, link, mention or markup.
 
-GitHub looks for mentions, references and addresses in the text that Markdown has become, where no backslash is left
-to see; so they are broken there by a word joiner (U+2060), which has no width and ends no word.
+GitHub finds mentions, references and URLs in the rendered text, where a backslash no longer has an effect. They are
+broken by a word joiner (U+2060), which has no width and no line break.
 """
 
 import re
 from collections.abc import Iterable
 from html import escape
-
-
-def plain(text: str) -> str:
-    """A text with every character escaped that could move a cursor, end a line, or not be printed at all."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
 
 LONGEST = 600  # characters of one text in a comment
 JOINER = "\u2060"
@@ -23,14 +17,19 @@ _COMMIT = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
 _RUN = re.compile(r"`+")
 
 
+def plain(text: str) -> str:
+    """A text with every character escaped that is not printable, or could move a cursor or end a line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def one_line(text: str, longest: int | None = None) -> str:
-    """A text on one line, in which everything that cannot be seen is written out; clipped to `longest` characters."""
+    """A text on one line, with invisible characters escaped, and truncated to `longest` characters."""
     line = plain(" ".join(text.split()))
     return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def markdown(text: str, longest: int | None = LONGEST) -> str:
-    """A text inside a Markdown line or table cell; spaces at its ends stay, one of each."""
+    """A text inside a Markdown line or table cell; one space at each end is kept."""
     line = one_line(text, longest)
     safe = _MARKUP.sub(lambda found: _entities(found[0]), _break(line))
     safe = _LEADING.sub(lambda found: f"{found[0]}{JOINER}" if found[0].isdigit() else _entities(found[0]), safe)
@@ -38,7 +37,7 @@ def markdown(text: str, longest: int | None = LONGEST) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """A text as Markdown code; one with a `|` is written with entities, because a table would be cut there."""
+    """A text as Markdown code; one with a `|` is written with entities, because `|` would end a table cell."""
     line = one_line(text, LONGEST) or "(empty)"
     if "|" in line:
         return f"<code>{markdown(line)}</code>"
@@ -48,24 +47,24 @@ def markdown_code(text: str) -> str:
 
 
 def markdown_lines(language: str, lines: Iterable[str]) -> str:
-    """Lines of text as a block of code; `language` is ours."""
+    """Lines of text as a code block; `language` is a constant of the caller."""
     shown = [one_line(line, LONGEST) for line in lines]
     fence = "`" * max(3, max((len(run) for line in shown for run in _RUN.findall(line)), default=0) + 1)
     return "\n".join([f"{fence}{language}", *shown, fence])
 
 
 def markdown_html(text: str) -> str:
-    """A text in a tag inside Markdown (`<summary>`)."""
+    """A text in an HTML element inside Markdown (`<summary>`)."""
     return markdown_attribute(text).replace("$", _entities("$"))
 
 
 def markdown_attribute(text: str) -> str:
-    """A text in an attribute of such a tag."""
+    """A text in an attribute of an HTML element inside Markdown."""
     return escape(_break(one_line(text, LONGEST)))
 
 
-def page(text: str) -> str:
-    """A text in the HTML page: all of it."""
+def html(text: str) -> str:
+    """A text in an HTML page, not truncated."""
     return _spaced(text, escape(one_line(text)))
 
 
@@ -75,7 +74,7 @@ def _break(line: str) -> str:
 
 
 def _entities(chars: str) -> str:
-    # `$` in a tag of its own: GitHub finds formulas in the text that Markdown has become.
+    # `$` in an element of its own: GitHub finds formulas in the rendered text.
     return "".join("<span>$</span>" if char == "$" else f"&#{ord(char)};" for char in chars)
 
 

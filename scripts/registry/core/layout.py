@@ -1,4 +1,4 @@
-"""Where an artifact's files lie in a registry, and which artifact a path belongs to."""
+"""The paths of an artifact's files in a registry, and the artifact that a path belongs to."""
 
 from registry.core import names
 from registry.core.tree import Tree
@@ -38,12 +38,12 @@ def lock_path(artifact: ArtifactId) -> str:
 
 
 def product_path(artifact: ArtifactId) -> str:
-    """What `dvc artifacts get` delivers: a dataset's images, a model's weights."""
+    """What `dvc artifacts get` downloads: a dataset's images, a model's weights."""
     return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.safetensors"
 
 
 def owner_of(path: str) -> ArtifactId | None:
-    """The artifact whose folder a path lies in, if its folder's name is one."""
+    """The artifact whose folder a path is in; None where the folder's name is not a valid id."""
     parts = path.split("/")
     if len(parts) < 3:
         return None
@@ -54,6 +54,6 @@ def owner_of(path: str) -> ArtifactId | None:
 
 
 def find(tree: Tree) -> tuple[ArtifactId, ...]:
-    """The artifacts of a tree: folders with a manifest and a well-formed name, sorted."""
+    """The artifacts of a tree: folders with a manifest and a valid name, sorted."""
     found = (owner_of(entry.path) for kind in Kind for entry in tree.list(kind.folder))
     return tuple(sorted({artifact for artifact in found if artifact and tree.has(manifest_path(artifact))}))

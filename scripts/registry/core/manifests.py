@@ -1,4 +1,4 @@
-"""Where an artifact's files are, which artifacts a tree has, and manifests as values, parsed once at this door."""
+"""Manifests as values. A manifest is parsed here and nowhere else; after that, every field is known to be there."""
 
 import hashlib
 import json
@@ -28,20 +28,20 @@ from registry.core.values import (
 from registry.errors import InvalidDocument, NotFound
 
 
-def read(tree: Tree, artifact: ArtifactId) -> Document:
-    """An artifact's manifest as a document, not judged yet. Raises NotFound, InvalidDocument."""
+def read_document(tree: Tree, artifact: ArtifactId) -> Document:
+    """An artifact's manifest as a document, not validated yet. Raises NotFound, InvalidDocument."""
     path = manifest_path(artifact)
     if not tree.has(path):
         raise NotFound(
             f"{artifact} does not exist in {tree}",
-            fix=f"registry new {artifact.kind} {artifact.name}, or see `registry list`",
+            fix=f"registry new {artifact.kind} {artifact.name}, or choose one that `registry list` shows",
         )
     return documents.read_yaml(tree.read(path), path)
 
 
 def load(tree: Tree, artifact: ArtifactId) -> Manifest:
     """An artifact's manifest as a value. Raises NotFound, InvalidDocument."""
-    document = read(tree, artifact)
+    document = read_document(tree, artifact)
     schema.require(document, artifact.kind.value)
     return parse(document, artifact)
 
@@ -50,24 +50,28 @@ def load_dataset(tree: Tree, artifact: ArtifactId) -> DatasetManifest:
     """A dataset's manifest. Raises NotFound, InvalidDocument."""
     if artifact.kind is not Kind.DATASET:
         raise NotFound(f"{artifact} is not a dataset", fix="name one of datasets/…")
-    return load(tree, artifact)
+    manifest = load(tree, artifact)
+    assert isinstance(manifest, DatasetManifest)  # `parse` chooses by the kind
+    return manifest
 
 
 def load_model(tree: Tree, artifact: ArtifactId) -> ModelManifest:
     """A model's manifest. Raises NotFound, InvalidDocument."""
     if artifact.kind is not Kind.MODEL:
         raise NotFound(f"{artifact} is not a model", fix="name one of models/…")
-    return load(tree, artifact)
+    manifest = load(tree, artifact)
+    assert isinstance(manifest, ModelManifest)  # `parse` chooses by the kind
+    return manifest
 
 
 def parse(document: Document, artifact: ArtifactId) -> Manifest:
-    """A document that keeps its schema, as a value. Raises InvalidDocument for what a schema cannot say."""
+    """A document that is valid by its schema, as a value. Raises InvalidDocument for what a schema cannot express."""
     data = document.data
     if data["name"] != artifact.name:
         fix = f"set name: {artifact.name}, or rename the folder"
         raise InvalidDocument(
             document.path,
-            f"name is {data['name']} but the folder is {artifact.name}",
+            f"name is {data['name']}, expected the folder's name {artifact.name}",
             line=document.line(("name",)),
             fix=fix,
         )
@@ -123,15 +127,15 @@ def _split(document: Document, columns: tuple[Column, ...]) -> SplitRule:
         line = document.line(("split", "ratios"))
         raise InvalidDocument(
             document.path,
-            f"split.ratios add up to {float(sum(ratios.values())):g}, not 1",
+            f"split.ratios: the sum is {float(sum(ratios.values())):g}, expected 1",
             line=line,
-            fix="make them add up to 1",
+            fix="change the ratios so that they add up to 1",
         )
     group_by = data.get("group_by")
     if group_by and group_by not in {column.name for column in columns}:
         line = document.line(("split", "group_by"))
         raise InvalidDocument(
-            document.path, f"split.group_by: there is no column {group_by}", line=line, fix="name one of the columns"
+            document.path, f"split.group_by: no column {group_by}", line=line, fix="name one of the columns"
         )
     return SplitRule(data["salt"], ratios, group_by)
 
@@ -143,9 +147,9 @@ def _require_distinct_classes(document: Document) -> None:
             line = document.line(("classes", index))
             raise InvalidDocument(
                 document.path,
-                f"classes {other} and {name} differ in case only",
+                f"classes: {other} and {name} differ only in case",
                 line=line,
-                fix="keep one: some disks fold case",
+                fix="keep one of them: some file systems ignore case",
             )
         seen[name.casefold()] = name
 
@@ -167,7 +171,7 @@ def _gate(data: Mapping[str, Any]) -> Gate:
 
 
 def build_rule(manifest: DatasetManifest) -> str:
-    """The SHA-256 of the manifest's parts that decide what `build` makes; a pointer with another one is stale."""
+    """The SHA-256 of the fields that determine what `registry build` makes; a pointer with another one is outdated."""
     split = manifest.split
     parts = {
         "image": manifest.image,

@@ -18,14 +18,14 @@ _VERSION = re.compile(rf"({NUMBER})\.({NUMBER})\.({NUMBER})")
 
 
 class InvalidName(RegistryError):
-    """A text is not an id, version or tag."""
+    """A string is not an id, version, tag or path."""
 
 
 def parse_name(text: str) -> str:
-    """An artifact's name, checked: lower-case ASCII letters and digits in words joined by `_` or `-`."""
+    """An artifact's name, validated: lower-case ASCII letters and digits in words joined by `_` or `-`."""
     if not re.fullmatch(NAME, text) or len(text) > MAX_NAME:
         raise InvalidName(
-            f"{text!r} is not a name",
+            f"{text!r} is not a valid name",
             fix=f"use lower-case letters and digits, words joined by _ or -, at most {MAX_NAME} characters: cats_dogs",
         )
     return text
@@ -36,13 +36,13 @@ def parse_id(text: str) -> ArtifactId:
     match = _ID.fullmatch(text.removesuffix("/"))
     if not match or len(match[2]) > MAX_NAME:
         raise InvalidName(
-            f"{text!r} is not an artifact's id", fix="write datasets/NAME or models/NAME, such as datasets/cats_dogs"
+            f"{text!r} is not an artifact id", fix="write datasets/NAME or models/NAME, such as datasets/cats_dogs"
         )
     return ArtifactId(Kind.DATASET if match[1] == "datasets" else Kind.MODEL, match[2])
 
 
 def parse_version(text: str) -> Version:
-    """`1.2.0` → its version. Pre-releases and build numbers are not versions here (GTO counts them as latest)."""
+    """`1.2.0` → its version. Pre-releases and build numbers are refused: GTO would take them for the latest version."""
     match = _VERSION.fullmatch(text)
     if not match:
         raise InvalidName(f"{text!r} is not a version", fix="write MAJOR.MINOR.PATCH, such as 1.2.0")
@@ -58,8 +58,8 @@ def parse_tag(text: str) -> Tag:
 
 
 def find_tags(names: list[str] | tuple[str, ...]) -> tuple[Tag, ...]:
-    """The release tags among a repository's tag names, sorted; other tags are nobody's business here."""
-    found = []
+    """The release tags among a repository's tag names, sorted; other tags are ignored."""
+    found: list[Tag] = []
     for name in names:
         try:
             tag = parse_tag(name)

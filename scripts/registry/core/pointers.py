@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from posixpath import dirname, join, normpath
 from typing import Any
 
@@ -14,12 +15,12 @@ MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def object_key(md5: str) -> str:
-    """Where an object lies in a cache or remote of DVC 3: `files/md5/<2 hex>/<30 hex>[.dir]`."""
+    """The key of an object in a cache or remote of DVC 3: `files/md5/<2 hex>/<30 hex>[.dir]`."""
     return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 
 def object_md5(key: str) -> str | None:
-    """The md5 whose object a key is; None for any other key."""
+    """The md5 of the object with this key; None for any other key."""
     *_, folder, rest = ["", "", *key.split("/")]
     name = folder + rest
     return name if key == object_key(name) and MD5.fullmatch(name) else None
@@ -33,18 +34,19 @@ def read_pointer(data: bytes, path: str) -> Output:
 
 
 def parse_pointer(document: Document) -> Output:
-    """The one output of a document that keeps the schema of pointers."""
+    """The one output of a document that is valid by the schema of pointers."""
     out = document.data["outs"][0]
     return Output(join(dirname(document.path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
 
 
 def read_meta(data: bytes, path: str) -> Mapping[str, Any]:
     """The facts under a `.dvc` file's `meta:`."""
-    return documents.read_yaml(data, path).data.get("meta", {})
+    meta: Mapping[str, Any] = documents.read_yaml(data, path).data.get("meta", {})
+    return meta
 
 
 def parse_build(document: Document) -> Build | None:
-    """How the output of a document that keeps the schema of pointers was built, None where it does not say.
+    """How the output of a pointer was built; None where the document, valid by its schema, has no `meta.build`.
 
     Raises InvalidDocument for a `meta.build` in another form than `registry build` writes.
     """
@@ -59,7 +61,7 @@ def parse_build(document: Document) -> Build | None:
         return Build(str(build["selection"]), str(build["rule"]), int(build["images"]), counts)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         line = document.line(("meta", "build"))
-        fault = "meta.build is not what `registry build` writes"
+        fault = "meta.build is not in the form that `registry build` writes"
         raise InvalidDocument(document.path, fault, line=line, fix="registry build") from error
 
 
@@ -76,27 +78,37 @@ def write_pointer(output: Output, meta: Mapping[str, Any]) -> bytes:
     )
 
 
-def read_lock(data: bytes, path: str) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
-    """The outputs and dependencies that a `dvc.lock` names, paths made relative to the root. Raises InvalidDocument."""
+@dataclass(frozen=True, slots=True)
+class LockedFiles:
+    """The outputs and dependencies of all stages in a `dvc.lock`, with paths relative to the registry's root."""
+
+    outs: tuple[Output, ...]
+    deps: tuple[Output, ...]
+
+
+def read_lock(data: bytes, path: str) -> LockedFiles:
+    """The outputs and dependencies that a `dvc.lock` names. Raises InvalidDocument."""
     return parse_lock(documents.read_yaml(data, path))
 
 
-def parse_lock(document: Document) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
+def parse_lock(document: Document) -> LockedFiles:
     """The outputs and dependencies of a document. Raises InvalidDocument where it is no `dvc.lock`."""
-    path, outs, deps = document.path, [], []
+    path = document.path
+    outs: list[Output] = []
+    deps: list[Output] = []
     try:
         for stage in document.data["stages"].values():
             outs += [_locked(item, path) for item in stage.get("outs", [])]
             deps += [_locked(item, path) for item in stage.get("deps", [])]
     except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidDocument(path, "not a dvc.lock", fix="run `dvc repro`") from error
-    return tuple(outs), tuple(deps)
+        raise InvalidDocument(path, "not in the form of a dvc.lock", fix="dvc repro") from error
+    return LockedFiles(tuple(outs), tuple(deps))
 
 
 def _locked(item: Mapping[str, Any], path: str) -> Output:
     place = normpath(join(dirname(path), item["path"]))
     if place.startswith(("../", "/")) or not MD5.fullmatch(item.get("md5", "")) or item.get("hash") != "md5":
         raise InvalidDocument(
-            path, f"the entry {item['path']} is not inside the registry or has no DVC 3 hash", fix="run `dvc repro`"
+            path, f"the entry {item['path']} is outside the registry, or has no MD5 of DVC 3", fix="dvc repro"
         )
     return Output(place, item["md5"], item["size"], item.get("nfiles"))

@@ -1,21 +1,22 @@
-"""A bar on stderr for the moving of objects that takes longer than two seconds."""
+"""The one progress bar: on stderr, only on a terminal, and only for what takes longer than two seconds."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Never
 
-Progress = Callable[[int, int], None]  # told how many more objects and bytes are done
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+Progress = Callable[[int, int], None]  # called with how many more objects and bytes are done
 
 
 @contextmanager
 def bar(what: str, total: int, size: int = 0) -> Iterator[Progress]:
-    """Gives the function to call with how many more objects and bytes are done; silent where stderr is no terminal.
+    """Count objects, or bytes where their `size` is known; gives the function to call with each progress.
 
-    The bar counts objects; where `size`, all bytes together, is known, it counts bytes, and names the objects beside.
+    A `total` of 0 is unknown. The other of the two numbers is shown beside the bar.
     """
-    from tqdm import tqdm
-
-    units = {"total": size, "unit": "B"} if size else {"total": total, "unit": "object"}
-    with tqdm(desc=what, **units, unit_scale=True, delay=2, disable=None, leave=False) as shown:
+    with _bar(what, "B" if size else "object", size or total) as shown:
         done = moved = 0
 
         def advance(objects: int, more: int) -> None:
@@ -26,3 +27,20 @@ def bar(what: str, total: int, size: int = 0) -> Iterator[Progress]:
             shown.update(more if size else objects)
 
         yield advance
+
+
+@contextmanager
+def counter(what: str, unit: str, total: int = 0) -> Iterator[Callable[[int], None]]:
+    """Count units, such as rows or bytes (`B`); gives the function to call with how many more are done."""
+    with _bar(what, unit, total) as shown:
+
+        def advance(more: int) -> None:
+            shown.update(more)
+
+        yield advance
+
+
+def _bar(what: str, unit: str, total: int) -> "tqdm[Never]":
+    from tqdm import tqdm  # only here: most commands, and every hook, end without a bar
+
+    return tqdm(desc=what, total=total or None, unit=unit, unit_scale=True, delay=2, disable=None, leave=False)

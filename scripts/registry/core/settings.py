@@ -1,4 +1,4 @@
-"""The registry's own settings: `registry.yaml`, and the remotes that `.dvc/config` names."""
+"""The registry's settings: `registry.yaml`, and the remotes of `.dvc/config`."""
 
 import configparser
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ PATH = "registry.yaml"
 DVC_CONFIG = ".dvc/config"
 LOCAL_CONFIG = ".dvc/config.local"  # what `dvc remote modify --local` writes, such as a profile; never in Git
 REMOTES = ("staging", "production")
-NEAR_DUPLICATES = 2000  # images: decoded in about two seconds
+NEAR_DUPLICATES = 2000  # images, which are decoded in about two seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Who answers for the registry, and where its bytes are; `public` is the read-only face of production.
+    """The registry's name and owners, and its storage; `public` is read-only access to production over HTTP.
 
-    `pictures` says whether reports may show images of the data, `near_duplicates` up to how many images of a version
-    they look for some that look the same.
+    `pictures`: whether reports may show images of the data. `near_duplicates`: how many images a version may have for
+    reports to search it for near-duplicates.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Settings:
 
 
 def load(tree: Tree, local: bytes = b"") -> Settings:
-    """The settings of a tree; `local` (a `.dvc/config.local`) goes before. Raises NotFound and InvalidDocument."""
+    """The settings of a tree; `local`, a `.dvc/config.local`, overrides. Raises NotFound, InvalidDocument."""
     document = documents.read_yaml(tree.read(PATH), PATH)
     schema.require(document, "registry")
     remotes = read_remotes(tree.read(DVC_CONFIG))
@@ -55,17 +55,23 @@ def load(tree: Tree, local: bytes = b"") -> Settings:
         remotes[name] = Remote(own.url or old.url, {**old.options, **own.options})
     for name in REMOTES:
         if name not in remotes:
-            raise InvalidDocument(DVC_CONFIG, f"there is no remote {name}", fix=f"dvc remote add {name} URL")
+            raise InvalidDocument(DVC_CONFIG, f"no remote {name}", fix=f"dvc remote add {name} URL")
     data = document.data
-    places = (remotes[name] for name in REMOTES)
     report = data.get("report", {})
-    lake = Remote(data["lake"], _lake_options(data["lake"], remotes))
-    told = report.get("images") != "none", report.get("near_duplicates", NEAR_DUPLICATES)
-    return Settings(data["name"], tuple(data["owners"]), lake, *places, remotes.get("public"), *told)
+    return Settings(
+        name=data["name"],
+        owners=tuple(data["owners"]),
+        lake=Remote(data["lake"], _lake_options(data["lake"], remotes)),
+        staging=remotes["staging"],
+        production=remotes["production"],
+        public=remotes.get("public"),
+        pictures=report.get("images") != "none",
+        near_duplicates=report.get("near_duplicates", NEAR_DUPLICATES),
+    )
 
 
 def _lake_options(url: str, remotes: Mapping[str, Remote]) -> Mapping[str, str]:
-    """How to log in to the lake: as a remote named `lake` says; else as staging does, if both are of one kind."""
+    """The lake's options: those of a remote named `lake`; else those of staging, if both URLs have one scheme."""
     if lake := remotes.get("lake"):
         return lake.options
     staging = remotes["staging"]
@@ -73,14 +79,14 @@ def _lake_options(url: str, remotes: Mapping[str, Remote]) -> Mapping[str, str]:
 
 
 def read_remotes(config: bytes, path: str = DVC_CONFIG) -> dict[str, Remote]:
-    """The remotes of a `.dvc/config` by name; a folder there is relative to `.dvc/`, here to the root."""
+    """The remotes of a `.dvc/config` by name. A relative folder is relative to `.dvc/` there, to the root here."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(config.decode())
     except (configparser.Error, UnicodeDecodeError) as error:
         errors = getattr(error, "errors", None)
         line = errors[0][0] if errors else getattr(error, "lineno", None)
-        raise InvalidDocument(path, "not a DVC config", line=line, fix="dvc config --list") from error
+        raise InvalidDocument(path, "not a DVC configuration file", line=line, fix="dvc config --list") from error
     remotes = {}
     for section in parser.sections():
         if section.startswith("'remote \"") and section.endswith("\"'"):
@@ -94,11 +100,11 @@ def _from_root(url: str) -> str:
 
 
 def write_remotes(config: bytes, urls: Mapping[str, str]) -> bytes:
-    """A `.dvc/config` with the remotes' URLs set, all else as it was (written as DVC itself does, with configobj).
+    """A `.dvc/config` with the remotes' URLs set, and all else as it was: written with configobj, as by DVC itself.
 
-    What comes over HTTP is to be verified: without `verify`, `dvc pull` (3.67) takes other bytes than a name says.
+    Remotes over HTTP get `verify`: without it, `dvc pull` (3.67) accepts content that does not match its MD5.
     """
-    from configobj import ConfigObj
+    from configobj import ConfigObj  # only here: one command writes this file
 
     parsed = ConfigObj(config.decode().splitlines(), interpolation=False)
     for name, url in urls.items():

@@ -1,4 +1,4 @@
-"""Where files are read from: the working tree, the index, a revision (all three in `git`), or a dict in tests."""
+"""Trees of files: the working tree, the index, a revision (see `integrations.git_trees`), or a dict in memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Entry:
 
 
 class Tree(Protocol):
-    """A set of files that Git would version; ignored files (the data itself) are not in it."""
+    """The files that Git versions; ignored files (the data itself) are not among them."""
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """The entries whose path starts with the folder `prefix` (no slash at its end), sorted by path."""
         ...
 
     def read(self, path: str) -> bytes:
-        """A file's bytes; `NotFound` where there is none."""
+        """A file's bytes. Raises NotFound."""
         ...
 
     def has(self, path: str) -> bool:
@@ -33,7 +33,7 @@ class Tree(Protocol):
 
 
 def under(path: str, prefix: str) -> bool:
-    """Whether `path` is the file `prefix` or lies in that folder; everything lies under the empty prefix."""
+    """Whether `path` is the file `prefix`, or is in that folder; every path is under the empty prefix."""
     return not prefix or path == prefix or path.startswith(f"{prefix}/")
 
 

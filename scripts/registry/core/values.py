@@ -1,4 +1,4 @@
-"""The frozen values that cross from one stage to the next; nothing here opens a file or starts a tool."""
+"""The frozen values that stages exchange; nothing here reads a file or runs a tool."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What an artifact is; `folder` is the top-level folder that it lives in."""
+    """The kinds of artifact; `folder` is the top-level folder of a kind."""
 
     DATASET = "dataset"
     MODEL = "model"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ArtifactId:
-    """An artifact's id, which is its path: `datasets/cats_dogs`. `tags.parse_id` makes one from text."""
+    """An artifact's id, which is its path: `datasets/cats_dogs`. `names.parse_id` makes one from text."""
 
     kind: Kind
     name: str
@@ -37,7 +37,7 @@ class ArtifactId:
 
 
 class Bump(IntEnum):
-    """How far a version has to move, smallest first."""
+    """The part of a version that a change increments, smallest first."""
 
     NONE = 0
     PATCH = 1
@@ -47,7 +47,7 @@ class Bump(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
-    """A release, `MAJOR.MINOR.PATCH`. `tags.parse_version` makes one from text."""
+    """A release, `MAJOR.MINOR.PATCH`. `names.parse_version` makes one from text."""
 
     major: int
     minor: int
@@ -57,7 +57,7 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}"
 
     def bumped(self, bump: Bump) -> "Version":
-        """The lowest version that is `bump` away from this one."""
+        """The version after this one by `bump`."""
         match bump:
             case Bump.MAJOR:
                 return Version(self.major + 1, 0, 0)
@@ -79,12 +79,12 @@ class Tag:
         return f"{self.artifact}@v{self.version}"
 
 
-# --- manifests: what people write -------------------------------------------------------------------------------------
+# --- manifests: written by hand ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a selection: its name here, its name at the source, its type (see `tables`)."""
+    """One column of a selection: its name here, its name at the source, its type (see `dataset.column_types`)."""
 
     name: str
     source: str
@@ -106,14 +106,14 @@ class LookerQuery:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A query that is saved in Looker under this id."""
+    """A query that is saved in Looker, with its id there."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Files that people export by hand; the text says from where."""
+    """Files that are exported by hand; `description` says from where."""
 
     description: str
 
@@ -123,7 +123,7 @@ Source = LookerQuery | Look | Export
 
 @dataclass(frozen=True, slots=True)
 class SplitRule:
-    """Who goes where: ratios sum to one, in the order train, val, test; a group of `group_by` stays whole."""
+    """Split assignment: ratios in the order train, val, test, whose sum is one; groups of `group_by` stay together."""
 
     salt: str
     ratios: Mapping[str, Fraction]
@@ -132,7 +132,7 @@ class SplitRule:
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What must hold of a dataset's rows; None means: not asked."""
+    """Limits that a dataset's rows must keep; None is no limit."""
 
     min_images: int | None = None
     max_images: int | None = None
@@ -143,7 +143,7 @@ class Expectations:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What every artifact's manifest holds. `withdrawn` maps a bad version to the reason."""
+    """The fields of every manifest. `withdrawn` maps withdrawn versions to the reason."""
 
     id: ArtifactId
     version: Version
@@ -156,7 +156,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class DatasetManifest(Manifest):
-    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps a left-out UUID to the reason."""
+    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps excluded UUIDs to the reason."""
 
     source: Source
     image: str
@@ -169,9 +169,9 @@ class DatasetManifest(Manifest):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A rule that a metric must keep: absolute bounds, or `no_worse_than` the base model (see `gates` for how).
+    """A rule for a metric: absolute bounds, or `no_worse_than` the base model (see `model.gates`).
 
-    It is about the images of one class (`label`), of one slice (a column and its value), or about all.
+    It applies to the images of one class (`label`), of one slice (a column and its value), or to all.
     """
 
     metric: str
@@ -195,7 +195,7 @@ class ModelManifest(Manifest):
     tolerance: Mapping[str, float]
 
 
-# --- pointers: what tools write ---------------------------------------------------------------------------------------
+# --- pointers: written by tools ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,16 +212,16 @@ class Output:
 
     @property
     def is_dir(self) -> bool:
-        """Whether the md5 names a `.dir` object."""
+        """Whether this is a folder."""
         return self.md5.endswith(".dir")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Where a selection came from, kept under `meta.selection` in `raw.dvc`; never holds a secret.
+    """The origin of a selection, kept under `meta.selection` in `raw.dvc`; never contains a secret.
 
-    `rows_hash` is the SHA-256 of the rows as CSV, `query_hash` of the question (source and columns), `sql_hash` of the
-    SQL that Looker ran: with them a reviewer can be told whether the question changed or only the answer.
+    `rows_hash` is the SHA-256 of the rows as CSV, `query_hash` of the query (source and columns), `sql_hash` of the SQL
+    that Looker ran. They tell a reviewer whether the query changed, or only its result.
     """
 
     rows: int
@@ -232,14 +232,14 @@ class Selection:
     share_url: str | None = None
     looker_release: str | None = None
     sql_hash: str | None = None
-    query: Mapping[str, object] | None = None  # what Looker was asked
+    query: Mapping[str, object] | None = None  # as it was sent to Looker
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How `prepared.dvc` was made, kept under its `meta.build`: from which selection, by which rule, and what came out.
+    """How `prepared.dvc` was built, kept under its `meta.build`: the selection, the rule, and the numbers of images.
 
-    `selection` is the md5 of raw's `.dir`, `rule` what `artifacts.build_rule` said then.
+    `selection` is the md5 of raw's `.dir`, `rule` the `manifests.build_rule` of that time.
     """
 
     selection: str
@@ -255,10 +255,10 @@ Counts = Mapping[str, Mapping[str, int]]  # split → class → number of items
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a version of an artifact is, as far as Git knows: its manifest, and the md5s of what its pointers name.
+    """The content of a version, as Git has it: its manifest, and the md5s of the objects that its pointers name.
 
-    A dataset's objects are `raw` and `prepared`, a model's those of its `dvc.lock` by path. `recipe` is a digest of the
-    parameters in the lock. An object that is not there yet is missing from the mapping.
+    A dataset's objects are `raw` and `prepared`, a model's are those of its `dvc.lock` by path. `recipe` is a digest of
+    the parameters in the lock. An object that does not exist yet is absent from the mapping.
     """
 
     manifest: Manifest
@@ -268,11 +268,11 @@ class Content:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diff:
-    """How the items of two dataset versions differ; one item may be relabelled, moved and changed at once.
+    """How the items of two dataset versions differ; an item may be relabelled, moved and changed at the same time.
 
-    Removed items are counted where they were, all others where they are now. `rows` has one row per item that differs:
-    uuid, then split, label and md5, each with `_old` and `_new` behind it (null where the version lacks the item).
-    `tables` says whether a split's `metadata.csv` differs.
+    Removed items are counted by their old split and class, all others by their new ones. `rows` has one row per item
+    that differs: uuid, then split, label and md5, each with the suffixes `_old` and `_new` (null where the version does
+    not have the item). `tables` says whether a split's `metadata.csv` differs.
     """
 
     before: Counts
@@ -288,7 +288,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class RequiredBump:
-    """What a change asks of the version: `what` happened, and `why` that is this bump."""
+    """The bump that a change requires: `what` changed, and `why` that requires it."""
 
     bump: Bump
     what: str
@@ -299,7 +299,7 @@ class RequiredBump:
 
 
 class Verdict(StrEnum):
-    """What a check says of its subject, best first."""
+    """The result of a check, best first."""
 
     OK = "ok"
     NEEDS_OWNER = "needs an owner"
@@ -308,7 +308,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found: the message names the fault, `fix` the next step; `line` counts from 1."""
+    """One result of a check: `message` names the fault, `fix` the next step; `line` counts from 1."""
 
     check: CheckName
     artifact: ArtifactId | None
@@ -321,7 +321,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One check of one artifact (or of the registry, None): what it found, or why it could not run."""
+    """One check of one artifact (or of the registry: None): its findings, or why it did not run."""
 
     check: CheckName
     artifact: ArtifactId | None
@@ -330,6 +330,6 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of its findings."""
-        found = {finding.verdict for finding in self.findings}
-        return next((one for one in (Verdict.WRONG, Verdict.NEEDS_OWNER) if one in found), Verdict.OK)
+        """The worst verdict of its findings."""
+        verdicts = {finding.verdict for finding in self.findings}
+        return next((worst for worst in (Verdict.WRONG, Verdict.NEEDS_OWNER) if worst in verdicts), Verdict.OK)

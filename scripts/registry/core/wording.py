@@ -1,4 +1,4 @@
-"""Numbers, lists and tables in words, the same in every message, report and page."""
+"""Numbers, lists and tables as text, the same in every message and report."""
 
 from collections.abc import Sequence
 

@@ -181,7 +181,7 @@ def _gates(
     columns: Mapping[str, DataFrame],
 ) -> Iterator[GateResult]:
     """Every gate of the new manifest, evaluated as far as the images allow."""
-    document = manifests.read(new.files.tree, pair.artifact)
+    document = manifests.read_document(new.files.tree, pair.artifact)
     for place, gate in enumerate(new.manifest.gates):
         numbers = {**_slice_metric(gate, new, found, columns), **new.metrics}
         against_base = _against_base(gate, pair, found, shared, columns)

@@ -115,7 +115,7 @@ def _require_form(path: str, data: bytes) -> None:
     if path.endswith("/dvc.lock"):
         document = documents.read_yaml(data, path)
         schema.require(document, "lock")
-        outs, _ = pointers.parse_lock(document)
+        outs = pointers.parse_lock(document).outs
         folder = path.removesuffix("dvc.lock")
         if outside := [out.path for out in outs if not out.path.startswith(folder)]:
             raise InvalidDocument(path, f"output {outside[0]} is outside of {folder}", fix=FIX)

@@ -46,7 +46,7 @@ def _metrics(artifact: ArtifactId, read: Read) -> Mapping[str, object]:
 
 def _weights(artifact: ArtifactId, read: Read) -> int:
     path = layout.lock_path(artifact)
-    outs, _ = pointers.read_lock(read(path) or b"stages: {}", path)
+    outs = pointers.read_lock(read(path) or b"stages: {}", path).outs
     return sum(out.size for out in outs if out.path == layout.product_path(artifact))
 
 

@@ -131,7 +131,7 @@ def releases(
 
 def _decide(ground: Ground, tree: Tree, artifact: ArtifactId) -> Release | str:
     if not _is_built(tree, artifact):
-        manifests.read(tree, artifact)  # NotFound where there is no such artifact at all
+        manifests.read_document(tree, artifact)  # NotFound where there is no such artifact at all
         return "is not built yet"
     manifest = manifests.load(tree, artifact)
     if reason := manifest.withdrawn.get(manifest.version):

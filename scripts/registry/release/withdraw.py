@@ -44,7 +44,7 @@ def plan(tree: Tree, tag: Tag, why: str, published: Sequence[Tag]) -> Plan:
     if not why.strip():
         raise Refused("a version is withdrawn for a reason that people can read", fix='--why "labels were swapped"')
     path = layout.manifest_path(tag.artifact)
-    document = manifests.read(tree, tag.artifact)
+    document = manifests.read_document(tree, tag.artifact)
     before = tree.read(path)
     if document.data.get("withdrawn", {}).get(str(tag.version)) == why.strip():
         return Plan(tag, path, before, before)

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 
-from registry.core.escaping import page as escaped
+from registry.core.escaping import html as escaped
 from registry.dataset.changes import Sheet
 from registry.report import charts, wording
 from registry.report.assemble import Report, State

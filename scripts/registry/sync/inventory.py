@@ -46,7 +46,7 @@ def read_outputs(tree: Tree, path: str) -> tuple[Output, ...]:
     """
     if path.endswith(".dvc"):
         return (pointers.read_pointer(tree.read(path), path),)
-    outs, _ = pointers.read_lock(tree.read(path), path)
+    outs = pointers.read_lock(tree.read(path), path).outs
     return tuple(out for out in outs if not tree.list(out.path))
 
 
@@ -64,7 +64,7 @@ def inputs(tree: Tree, artifact: ArtifactId) -> tuple[Output, ...]:
     lock = layout.lock_path(artifact)
     if artifact.kind is Kind.DATASET or not tree.has(lock):
         return ()
-    _, deps = pointers.read_lock(tree.read(lock), lock)
+    deps = pointers.read_lock(tree.read(lock), lock).deps
     found = set()
     for dep in deps:
         owner = layout.owner_of(dep.path)

@@ -82,7 +82,7 @@ def wanted(tree: Tree, targets: Sequence[str]) -> tuple[tuple[Want, ...], tuple[
     for target in [text.rstrip("/") for text in targets] or map(str, layout.find(tree)):
         artifact = names.parse_id("/".join(target.split("/")[:2]))
         if not (outputs := inventory.outputs(tree, artifact)):
-            manifests.read(tree, artifact)  # NotFound where there is no such artifact at all
+            manifests.read_document(tree, artifact)  # NotFound where there is no such artifact at all
             skipped.append(f"{artifact}: is not {'built' if artifact.kind is Kind.DATASET else 'trained'} yet")
             continue
         matched = [

@@ -46,7 +46,7 @@ def test_a_manifest_that_cannot_be_parsed_is_one_finding() -> None:
 def test_a_name_that_is_not_the_folder_s() -> None:
     (finding,) = found(changed(name="dogs"), "manifest")
     assert (finding.message, finding.fix) == (
-        "name is dogs but the folder is pets", "set name: pets, or rename the folder",
+        "name is dogs, expected the folder's name pets", "set name: pets, or rename the folder",
     )  # fmt: skip
 
 
