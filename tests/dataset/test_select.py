@@ -284,7 +284,7 @@ def test_rows_that_looker_repeats_are_called_so_and_not_a_short_answer(
         looker_env(server)
         assert run() == 1
     err = capsys.readouterr().err
-    assert "Looker's answer does not hold what datasets/photos/dataset.yaml asks for" in err
+    assert "Looker's result does not hold what datasets/photos/dataset.yaml asks for" in err
     assert "uuid: 1 UUID is there more than once" in err
 
 

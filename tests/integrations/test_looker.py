@@ -21,7 +21,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
     """A Looker with 20 rows, to which the environment leads; waiting takes no time; nothing else is on the network."""
 
     def nowhere(*_: object, **__: object) -> None:
-        raise AssertionError("something asked another server")
+        raise AssertionError("a request went to another server")
 
     monkeypatch.setattr("requests.get", nowhere)
     monkeypatch.setattr(looker, "PAUSES", (0, 0, 0, 0))
@@ -33,9 +33,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
         yield served
 
 
-def ask(tmp_path: Path, source: dict[str, object] = LOOKER) -> looker.Answer:
-    (tmp_path / "answers").mkdir()
-    return looker.ask(manifest(source).source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "answers")
+def run_query(tmp_path: Path, source: dict[str, object] = LOOKER) -> looker.QueryResult:
+    (tmp_path / "results").mkdir()
+    return looker.run_query(manifest(source).source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
 
 
 def saved(**changes: object) -> dict[str, object]:
@@ -48,15 +48,15 @@ def saved(**changes: object) -> dict[str, object]:
     return {"id": "17", "title": "Dogs", "deleted": False, "query": query | changes}
 
 
-# --- what is asked, what comes back -----------------------------------------------------------------------------------
+# --- queries and results --------------------------------------------------------------------------------------------
 
 
 def test_a_query_brings_every_row_and_where_it_came_from(server: LookerServer, tmp_path: Path) -> None:
-    answer = ask(tmp_path)
-    assert json.loads(answer.rows.read_bytes()) == server.rows
-    assert answer.images == 20
-    assert answer.timezone == "UTC"
-    assert answer.query == {
+    result = run_query(tmp_path)
+    assert json.loads(result.rows.read_bytes()) == server.rows
+    assert result.images == 20
+    assert result.timezone == "UTC"
+    assert result.query == {
         "model": "photos",
         "view": "images",
         "fields": FIELDS,
@@ -64,15 +64,15 @@ def test_a_query_brings_every_row_and_where_it_came_from(server: LookerServer, t
         "sorts": ["images.uuid"],
         "query_timezone": "UTC",
     }
-    assert answer.share_url == f"{server.url}/x/AbCdEf"
-    assert answer.release == "26.22.7"
+    assert result.share_url == f"{server.url}/x/AbCdEf"
+    assert result.release == "26.22.7"
     sql = f"SELECT {', '.join(FIELDS)} FROM images WHERE {{'images.label': 'cat,dog'}}"
-    assert answer.sql_hash == sha256(sql.encode()).hexdigest()
+    assert result.sql_hash == sha256(sql.encode()).hexdigest()
 
 
 def test_all_rows_are_asked_for_past_the_cache_and_the_session_is_closed(server: LookerServer, tmp_path: Path) -> None:
     server.rows = rows(6000)
-    assert ask(tmp_path).images == 6000
+    assert run_query(tmp_path).images == 6000
     run, count = server.paths("/queries/run/json")
     assert run.params == count.params == {"limit": "-1", "cache": "false", "apply_formatting": "false"}
     assert count.body["fields"] == ["registry_images"]
@@ -82,13 +82,13 @@ def test_all_rows_are_asked_for_past_the_cache_and_the_session_is_closed(server:
 
 def test_a_session_that_cannot_be_closed_spoils_nothing(server: LookerServer, tmp_path: Path) -> None:
     server.faults = [Fault("/logout", 500, times=9)]
-    assert ask(tmp_path).images == 20
+    assert run_query(tmp_path).images == 20
     assert len(server.paths("/logout")) == 1
 
 
 def test_filters_joined_by_or_go_along(server: LookerServer, tmp_path: Path) -> None:
     expression = '${images.label} = "cat" OR ${images.camera} = "XT-3"'
-    ask(
+    run_query(
         tmp_path,
         {"looker": {"model": "photos", "view": "images", "filter_expression": expression, "timezone": "Asia/Tokyo"}},
     )
@@ -102,11 +102,11 @@ def test_a_look_is_run_as_it_is_now_without_its_limit(server: LookerServer, tmp_
     custom = {"dimension": "half", "expression": "${images.rank} / 2", "label": "Half"}
     calculation = {"table_calculation": "twice", "expression": "2 * ${images.rank}", "label": "Twice"}
     server.looks[17] = saved(dynamic_fields=json.dumps([custom, calculation]))
-    answer = ask(tmp_path, {"look": 17})
+    result = run_query(tmp_path, {"look": 17})
     dogs = [row for row in server.rows if row["images.label"] == "dog"]
-    assert answer.images == len(dogs) == answer.rows.read_text().count('"dog"')
-    assert answer.timezone == "Europe/Berlin"
-    assert set(answer.query) == {"model", "view", "fields", "filters", "query_timezone", "dynamic_fields"}
+    assert result.images == len(dogs) == result.rows.read_text().count('"dog"')
+    assert result.timezone == "Europe/Berlin"
+    assert set(result.query) == {"model", "view", "fields", "filters", "query_timezone", "dynamic_fields"}
     run, count = (json.loads(call.body["dynamic_fields"]) for call in server.paths("/queries/run/json"))
     assert run == [custom, calculation]
     assert count[0] == custom
@@ -119,7 +119,11 @@ def test_a_look_is_run_as_it_is_now_without_its_limit(server: LookerServer, tmp_
         (saved(fields=FIELDS[1:]), NotFound, "Look 17 has no field images.uuid; it has images.label, images.camera"),
         (saved(pivots=["images.label"]), Refused, "Look 17 is pivoted"),
         (saved() | {"deleted": True}, NotFound, "Look 17 was deleted"),
-        (None, ServiceFailed, r"Looker answered 404 for Look 17: Not found\n  hint: correct source in the manifest"),
+        (
+            None,
+            ServiceFailed,
+            r"404 for Look 17: Not found\n  hint: correct source in the manifest",
+        ),
     ],
 )
 def test_a_look_that_is_no_table_of_images_is_refused(
@@ -127,28 +131,28 @@ def test_a_look_that_is_no_table_of_images_is_refused(
 ) -> None:
     server.looks = {17: look} if look else {}
     with pytest.raises(error, match=message):
-        ask(tmp_path, {"look": 17})
+        run_query(tmp_path, {"look": 17})
 
 
 def test_looker_s_own_count_shows_that_it_cut_its_answer_short(server: LookerServer, tmp_path: Path) -> None:
     server.cap = 7
-    answer = ask(tmp_path)
-    assert (len(json.loads(answer.rows.read_bytes())), answer.images) == (7, 20)
+    result = run_query(tmp_path)
+    assert (len(json.loads(result.rows.read_bytes())), result.images) == (7, 20)
 
 
 def test_no_rows_are_an_answer_too(server: LookerServer, tmp_path: Path) -> None:
     server.rows = []
-    answer = ask(tmp_path)
-    assert (answer.rows.read_bytes(), answer.images) == (b"[]", 0)
+    result = run_query(tmp_path)
+    assert (result.rows.read_bytes(), result.images) == (b"[]", 0)
 
 
 def test_a_key_that_may_not_see_sql_may_still_select(server: LookerServer, tmp_path: Path) -> None:
     server.may_see_sql = False
-    answer = ask(tmp_path)
-    assert (answer.images, answer.sql_hash) == (20, None)
+    result = run_query(tmp_path)
+    assert (result.images, result.sql_hash) == (20, None)
 
 
-# --- faults that pass -------------------------------------------------------------------------------------------------
+# --- transient failures -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/login", "/versions", "/queries", "/run/sql", "/run/json"])
@@ -168,14 +172,14 @@ def test_what_passes_is_waited_out(
     server: LookerServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, fault: Fault
 ) -> None:
     server.faults = [Fault(**{**vars(fault), "path": path})]
-    assert json.loads(ask(tmp_path).rows.read_bytes()) == server.rows
+    assert json.loads(run_query(tmp_path).rows.read_bytes()) == server.rows
     assert server.faults[0].times == 0
     assert capsys.readouterr().err.count("; trying again in 0 s") == fault.times
 
 
 def test_an_answer_without_a_length_that_breaks_off_is_asked_for_again(server: LookerServer, tmp_path: Path) -> None:
     server.faults = [Fault("/run/json", cut=400, whole=False)]
-    assert json.loads(ask(tmp_path).rows.read_bytes()) == server.rows
+    assert json.loads(run_query(tmp_path).rows.read_bytes()) == server.rows
 
 
 @pytest.mark.parametrize("when", ["2", formatdate(usegmt=True)], ids=["seconds", "date"])
@@ -185,46 +189,46 @@ def test_looker_says_how_long_to_wait(
     waits: list[float] = []
     monkeypatch.setattr("time.sleep", waits.append)
     server.faults = [Fault("/run/json", 429, {"Retry-After": when})]
-    ask(tmp_path)
+    run_query(tmp_path)
     assert waits == [2.0 if when == "2" else 0.0]
 
 
-def test_patience_ends(server: LookerServer, tmp_path: Path) -> None:
+def test_tries_are_limited(server: LookerServer, tmp_path: Path) -> None:
     server.faults = [Fault("/run/json", 503, times=99)]
-    with pytest.raises(ServiceFailed, match=r"Looker answered 503: told to fail \(explore images of model photos\)"):
-        ask(tmp_path)
+    with pytest.raises(
+        ServiceFailed, match=r"Looker responded with 503: told to fail \(explore images of model photos\)"
+    ):
+        run_query(tmp_path)
     assert len(server.paths("/run/json")) == 5
 
 
-def test_nobody_waits_an_hour(server: LookerServer, tmp_path: Path) -> None:
+def test_no_wait_of_an_hour(server: LookerServer, tmp_path: Path) -> None:
     server.faults = [Fault("/run/json", 429, {"Retry-After": "3600"})]
-    with pytest.raises(ServiceFailed, match="it asks to wait 3,600 seconds"):
-        ask(tmp_path)
+    with pytest.raises(ServiceFailed, match="Retry-After is 3,600 seconds"):
+        run_query(tmp_path)
     assert len(server.paths("/run/json")) == 1
 
 
-# --- faults that stay -------------------------------------------------------------------------------------------------
+# --- permanent failures -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("path", "status"), [("/login", 404), ("/login", 401), ("/queries", 401)])
 def test_a_key_that_looker_does_not_know(server: LookerServer, tmp_path: Path, path: str, status: int) -> None:
     server.faults = [Fault(path, status)]
-    with pytest.raises(
-        ServiceFailed, match=r"127.0.0.1 does not accept the API key: told to fail\n  hint: set LOOKERSDK_"
-    ):
-        ask(tmp_path)
+    with pytest.raises(ServiceFailed, match=r"127.0.0.1 refused the API key: told to fail\n  hint: set LOOKERSDK_"):
+        run_query(tmp_path)
     assert len(server.paths(path)) == 1
 
 
 def test_a_model_that_does_not_exist(server: LookerServer, tmp_path: Path) -> None:
-    with pytest.raises(ServiceFailed, match="Looker answered 404 for explore images of model cars: Not found"):
-        ask(tmp_path, {"looker": {"model": "cars", "view": "images"}})
+    with pytest.raises(ServiceFailed, match="Looker responded with 404 for explore images of model cars: Not found"):
+        run_query(tmp_path, {"looker": {"model": "cars", "view": "images"}})
 
 
 def test_a_field_that_does_not_exist(server: LookerServer, tmp_path: Path) -> None:
     server.rows = [{"images.uuid": "x"}]
     with pytest.raises(ServiceFailed, match=r"422 for .*: Validation Failed; fields: unknown field images\.label"):
-        ask(tmp_path)
+        run_query(tmp_path)
 
 
 def test_a_permission_that_is_missing(server: LookerServer, tmp_path: Path) -> None:
@@ -232,7 +236,7 @@ def test_a_permission_that_is_missing(server: LookerServer, tmp_path: Path) -> N
     with pytest.raises(
         ServiceFailed, match=r"403(.|\n)*ask a Looker admin for the permissions access_data, explore and"
     ):
-        ask(tmp_path)
+        run_query(tmp_path)
 
 
 @pytest.mark.parametrize("padding", [0, 200_000])
@@ -242,21 +246,21 @@ def test_what_the_database_says_in_a_row_of_a_good_answer_is_an_error(
     row = {"looker_error": 'SQL Error: column "rank" does not exist\n'}
     monkeypatch.setattr(server, "run", lambda _: (200, [{"images.uuid": "x" * padding}] * bool(padding) + [row]))
     with pytest.raises(ServiceFailed, match='could not run the query: SQL Error: column "rank" does not exist'):
-        ask(tmp_path)
+        run_query(tmp_path)
 
 
 def test_a_server_that_is_too_slow(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKERSDK_TIMEOUT", "1")
     server.faults = [Fault("/run/json", delay=1.3)]
-    with pytest.raises(ServiceFailed, match=r"did not answer within 1 seconds\n  hint: set LOOKERSDK_TIMEOUT to more"):
-        ask(tmp_path)
+    with pytest.raises(ServiceFailed, match=r"did not respond within 1 second\n  hint: set LOOKERSDK_TIMEOUT to more"):
+        run_query(tmp_path)
     assert len(server.paths("/run/json")) == 1
 
 
 def test_a_server_that_is_not_there(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKERSDK_BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(ServiceFailed, match=r"the connection to 127\.0\.0\.1 broke: \[Errno \d+\] Connection refused"):
-        ask(tmp_path)
+    with pytest.raises(ServiceFailed, match=r"the connection to 127\.0\.0\.1 failed: \[Errno \d+\] Connection refused"):
+        run_query(tmp_path)
 
 
 @pytest.mark.parametrize("said", ["<html>Please log in</html>", [1, 2], {"access_token": 7}])
@@ -265,24 +269,24 @@ def test_a_server_that_is_no_looker(
 ) -> None:
     monkeypatch.setattr(server, "answer", lambda _: (200, said))
     with pytest.raises(
-        ServiceFailed, match=r"127\.0\.0\.1 does not answer as Looker's API does\n  hint: check LOOKERSDK_BASE"
+        ServiceFailed, match=r"127\.0\.0\.1 does not respond like Looker's API\n  hint: check LOOKERSDK_BASE"
     ):
-        ask(tmp_path)
+        run_query(tmp_path)
 
 
 def test_a_count_that_is_none(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "run", lambda _: (200, [{"images.uuid": "x"}]))
-    with pytest.raises(ServiceFailed, match="Looker did not answer how many images there are"):
-        ask(tmp_path)
+    with pytest.raises(ServiceFailed, match="Looker returned no number of images"):
+        run_query(tmp_path)
 
 
 def test_a_folder_that_cannot_hold_the_rows(
     server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "answers").mkdir()
-    (tmp_path / "answers/answer-1.json").mkdir()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/result-1.json").mkdir()
     with pytest.raises(StorageFailed, match="the rows cannot be written: Is a directory"):
-        looker.ask(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "answers")
+        looker.run_query(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
 
 
 # --- credentials ------------------------------------------------------------------------------------------------------
@@ -293,10 +297,8 @@ def test_variables_that_are_missing_are_named(
 ) -> None:
     monkeypatch.delenv("LOOKERSDK_CLIENT_SECRET")
     monkeypatch.setenv("LOOKERSDK_BASE_URL", "")
-    with pytest.raises(
-        Refused, match="cannot be asked without LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_SECRET\n  hint: set"
-    ):
-        ask(tmp_path)
+    with pytest.raises(Refused, match="LOOKERSDK_BASE_URL and LOOKERSDK_CLIENT_SECRET are not set\n  hint: set"):
+        run_query(tmp_path)
 
 
 def test_the_file_at_the_root_is_read_and_no_other(
@@ -311,25 +313,25 @@ def test_the_file_at_the_root_is_read_and_no_other(
     (elsewhere / "looker.ini").write_text(ini)
     monkeypatch.chdir(elsewhere)
     (tmp_path / "root").mkdir()
-    with pytest.raises(Refused, match="cannot be asked without"):
-        ask(tmp_path / "root")
+    with pytest.raises(Refused, match="LOOKERSDK_CLIENT_SECRET are not set"):
+        run_query(tmp_path / "root")
     (tmp_path / "looker.ini").write_text(ini)
-    assert ask(tmp_path).images == 20
+    assert run_query(tmp_path).images == 20
 
 
 @pytest.mark.parametrize("line", [f"client_secret {CLIENT_SECRET}", f"client_secret=%{CLIENT_SECRET}", "timeout=soon"])
 def test_a_broken_file_is_not_quoted(server: LookerServer, tmp_path: Path, line: str) -> None:
     (tmp_path / "looker.ini").write_text(f"[Looker]\n{line}\n")
     with pytest.raises(InvalidDocument, match=r"looker\.ini: cannot be read") as error:
-        ask(tmp_path)
+        run_query(tmp_path)
     assert CLIENT_SECRET not in str(error.value)
     assert error.value.__suppress_context__
 
 
 def test_an_address_without_a_scheme(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOOKERSDK_BASE_URL", "acme.cloud.looker.com")
-    with pytest.raises(Refused, match="LOOKERSDK_BASE_URL is no address"):
-        ask(tmp_path)
+    with pytest.raises(Refused, match="LOOKERSDK_BASE_URL is not a URL"):
+        run_query(tmp_path)
 
 
 @pytest.mark.parametrize("status", [404, 422, 503])
@@ -340,9 +342,9 @@ def test_a_server_that_repeats_our_secrets_does_not_make_us_tell_them(
     said = f"who is {CLIENT_ID}/{quote_plus(CLIENT_SECRET)} with {TOKEN}?\x1b[2J{' ' * 140}{CLIENT_SECRET}"
     for body in (json.dumps({"message": said}).encode(), said.encode()):
         server.faults = [Fault(path, status, body=body, times=9)]
-        (tmp_path / "answers").mkdir(exist_ok=True)
+        (tmp_path / "results").mkdir(exist_ok=True)
         with pytest.raises(ServiceFailed) as error:
-            looker.ask(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "answers")
+            looker.run_query(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
         shown = str(error.value) + capsys.readouterr().err
         assert "who is ***/***" in shown
         assert not any(secret in shown for secret in (CLIENT_ID, CLIENT_SECRET[:4], quote_plus(CLIENT_SECRET), "\x1b"))

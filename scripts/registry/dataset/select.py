@@ -23,7 +23,7 @@ from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.sync import dir_listing
 
 if TYPE_CHECKING:
-    from registry.integrations.looker import Answer
+    from registry.integrations.looker import QueryResult
 
 FILE = "selection.parquet"
 IGNORED = ("/raw", "/prepared")
@@ -72,7 +72,7 @@ def from_export(manifest: DatasetManifest, file: Path) -> Rows:
 
 
 def from_looker(manifest: DatasetManifest, root: Path) -> Rows:
-    """The rows that Looker has for the manifest's source. Raises as `looker.ask` and `tables.read`.
+    """The rows that Looker has for the manifest's source. Raises as `looker.run_query` and `tables.read`.
 
     Raises InvalidData when Looker counts other images than it sent, and Refused where the source is an export.
     """
@@ -84,28 +84,30 @@ def from_looker(manifest: DatasetManifest, root: Path) -> Rows:
             fix=f"export them, then registry select {manifest.id} --from FILE",
         )
     with TemporaryDirectory(prefix="registry-select-") as folder:
-        answer = looker.ask(manifest.source, manifest.columns, root=root, folder=Path(folder))
-        frame = exports.read(answer.rows, manifest, timezone=answer.timezone, name="Looker's answer")
-    if answer.images != len(frame):
+        result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))
+        frame = exports.read(result.rows, manifest, timezone=result.timezone, name="Looker's result")
+    if result.images != len(frame):
         raise InvalidData(
-            f"Looker sent {len(frame):,} images but counts {answer.images:,}; nothing was written",
+            f"Looker sent {len(frame):,} images but counts {result.images:,}; nothing was written",
             ["it cut its answer short, or the images changed in between, or a filter is on a measure"],
             fix="try again; then let the API key download without limit, or export the rows and use --from FILE",
         )
-    return Rows(frame, _origin(manifest, frame, "looker", answer))
+    return Rows(frame, _origin(manifest, frame, "looker", result))
 
 
-def _origin(manifest: DatasetManifest, frame: pl.DataFrame, name: str, answer: "Answer | None" = None) -> Selection:
-    query = answer.query if answer else None
+def _origin(
+    manifest: DatasetManifest, frame: pl.DataFrame, name: str, result: "QueryResult | None" = None
+) -> Selection:
+    query = result.query if result else None
     return Selection(
         rows=len(frame),
         rows_hash=exports.rows_hash(frame),
         query_hash=provenance.query_hash(manifest, query),
         origin=name,
         selected_at=datetime.now(UTC).replace(microsecond=0),
-        share_url=answer.share_url if answer else None,
-        looker_release=answer.release if answer else None,
-        sql_hash=answer.sql_hash if answer else None,
+        share_url=result.share_url if result else None,
+        looker_release=result.release if result else None,
+        sql_hash=result.sql_hash if result else None,
         query=query,
     )
 
