@@ -86,13 +86,13 @@ def split_and_write() -> None:
     """The end of a build: splits, tables, the `.dir` object, the pointer."""
     import polars as pl
 
-    from registry.cli.commands.build import _places
+    from registry.cli.steps import build_places
     from registry.cli.workspace import here
     from registry.core import manifests, names, pointers
     from registry.dataset import build
 
     space = here()
-    manifest, places = manifests.load_dataset(space.tree, names.parse_id(DATASET)), _places(space)
+    manifest, places = manifests.load_dataset(space.tree, names.parse_id(DATASET)), build_places(space)
     selected = build.read_selection(manifest, places)
     rows = build.items_of(manifest, selected.rows)
     md5 = pl.col("uuid").str.replace_all("-", "")

@@ -11,7 +11,6 @@ import yaml
 from PIL import Image
 from polars import DataFrame
 
-from registry.cli.commands import check
 from registry.cli.workspace import Workspace
 from registry.core.names import parse_id
 from registry.integrations import git_trees
@@ -112,7 +111,7 @@ def judge(root: Path, limit: int) -> tuple[dict[str, float], bytes]:
 
 def compare(root: Path, base: str = "HEAD") -> ModelChange:
     space = Workspace(root)
-    read = check.reader(space)
+    read = space.read_object
     with git_trees.Revision(root, base) as old:
         plan = evaluate.plan(old, space.tree, PETS, read)
         return evaluate.apply(plan, root, root / ".dvc/cache", read)

@@ -35,7 +35,7 @@ def stale(merged_model: Path) -> Path:
 
 
 def test_what_is_stale_is_trained_and_what_came_out_is_in_staging(stale: Path, run_registry: Run) -> None:
-    done = run_registry(stale, "train", "--base", "main", "--hand-over", "build/handover")
+    done = run_registry(stale, "train", "--base", "main", "--results", "build/results")
     assert done.code == 0, done.err
     assert done.out.splitlines()[0] == "models/pets: changed since the training: train.py"
     assert "$ dvc repro models/pets/dvc.yaml" in done.err
@@ -44,7 +44,7 @@ def test_what_is_stale_is_trained_and_what_came_out_is_in_staging(stale: Path, r
         repositories.place(repositories.staging(stale), repositories.md5(b"learned from 5")).read_bytes()
         == b"learned from 5"
     )
-    handed = repositories.snapshot(stale / "build/handover")
+    handed = repositories.snapshot(stale / "build/results")
     assert handed.keys() == {"models/pets/dvc.lock", "models/pets/metrics.json"}
     assert run_registry(stale, "train").out == "nothing to train\n"
 
@@ -65,10 +65,10 @@ def test_what_nobody_changed_is_left_alone(merged_model: Path, run_registry: Run
 
 def test_a_training_that_fails_is_one_line_and_hands_nothing_over(stale: Path, run_registry: Run) -> None:
     (stale / "models/pets/train.py").write_text("raise SystemExit(3)\n")
-    done = run_registry(stale, "train", "--hand-over", "build/handover")
+    done = run_registry(stale, "train", "--results", "build/results")
     assert done.code == 1
     assert "`dvc repro models/pets/dvc.yaml` exited" in done.err
-    assert not (stale / "build/handover").exists()
+    assert not (stale / "build/results").exists()
 
 
 def test_a_model_of_a_dataset_without_images_waits(built_model: Path) -> None:

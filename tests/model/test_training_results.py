@@ -28,8 +28,8 @@ def trained(merged_model: Path) -> Path:
 
 
 def pack(root: Path) -> Path:
-    training_results.pack(root, [MODEL], root / "build/handover")
-    return root / "build/handover"
+    training_results.pack(root, [MODEL], root / "build/results")
+    return root / "build/results"
 
 
 def head(root: Path) -> str:

@@ -1,32 +1,78 @@
-"""The registry that a command works in: its root, its working tree, its settings."""
+"""The registry that a command works in: its root, its working tree, its settings, its stores.
+
+Storage is imported when a store is first asked for: `registry check --staged` runs at every commit, opens no store, and
+must start without Polars and obstore.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from registry.core import settings
-from registry.errors import NotFound
-from registry.integrations import git, git_trees
+from registry.core.artifact_files import Reader
+from registry.core.atomic_write import write_atomically
+from registry.core.settings import Settings
+from registry.errors import NotFound, RegistryError
+from registry.integrations import dvc, git, git_trees
+from registry.scaffold import generated_files
+
+if TYPE_CHECKING:
+    from registry.storage.stores import Stores
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The checkout around the current folder."""
+    """The checkout around the current folder. Everything is read or opened once; make a new one after writing files."""
 
     root: Path
 
     @cached_property
     def tree(self) -> git_trees.WorkTree:
-        """Its files, listed once: ask again (`Workspace(root)`) after writing."""
+        """The working tree."""
         return git_trees.WorkTree(self.root)
 
     @cached_property
-    def settings(self) -> settings.Settings:
-        """What `registry.yaml`, `.dvc/config` and `.dvc/config.local` say."""
+    def settings(self) -> Settings:
+        """The settings in `registry.yaml`, `.dvc/config` and `.dvc/config.local`. Raises InvalidDocument."""
         local = self.root / settings.LOCAL_CONFIG
         return settings.load(self.tree, local.read_bytes() if local.is_file() else b"")
+
+    @cached_property
+    def stores(self) -> "Stores":
+        """Lake, staging, production and DVC's caches. Raises InvalidDocument where the settings cannot be read."""
+        from registry.storage.stores import Stores
+
+        return Stores(self.root, self.settings, warn)
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """DVC's cache of this checkout; the folder need not exist yet."""
+        return dvc.cache_dir(self.root)
+
+    def read_object(self, md5: str) -> bytes | None:
+        """An object from the first store that has an intact copy: DVC's caches, staging, production.
+
+        None where no store has one, and where the settings cannot be read, which has a check of its own.
+        """
+        return self._reader(md5)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        try:
+            return self.stores.reader
+        except RegistryError:
+            return lambda _: None
+
+    def write_generated_files(self) -> None:
+        """Write the files that are derived from manifests, where they differ, and name those written on stderr."""
+        tree = git_trees.WorkTree(self.root)  # the working tree as it is now, not as it was first listed
+        for path, data in generated_files.expected(tree).items():
+            if not tree.has(path) or tree.read(path) != data:
+                write_atomically(self.root / path, data)
+                click.echo(f"wrote {path}", err=True)
 
 
 def here() -> Workspace:
@@ -40,5 +86,5 @@ def here() -> Workspace:
 
 
 def warn(message: str) -> None:
-    """Show what a person should know, though the command goes on."""
+    """Print a warning on stderr; the command continues."""
     click.echo(f"warning: {message}", err=True)

@@ -1,36 +1,48 @@
-"""Whether every object that release tags reach is in production as its name says, and putting back what is missing.
+"""Verifies that production has every object that release tags reach, intact, and restores missing objects.
 
-Production is create-only, so what is missing can be put back, each object proven on the way and the `.dir` last, and
-what is corrupt cannot be replaced: then the report says what an administrator has to do. A repair that was killed is
-finished by the next one.
+Production is create-only: missing objects can be restored, each verified on the way and the `.dir` last; corrupt ones
+cannot be replaced, so the output names the steps for an administrator. A repair that was interrupted is completed by
+the next one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+import polars as pl
+from polars import DataFrame, Series
 
 from registry.core import layout
 from registry.core.names import find_tags
 from registry.core.pointers import object_key
+from registry.core.progress import Progress
 from registry.core.values import Output, Tag
+from registry.core.wording import plural, table
+from registry.dataset import items
 from registry.errors import SHOWN, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
-from registry.storage.transfer import Progress, audit, transfer
+from registry.storage.transfer import audit, transfer
 from registry.sync import inventory
 from registry.sync.inventory import Reached
-
-if TYPE_CHECKING:
-    import polars
 
 REMOVE = {"s3": "aws s3 rm", "gs": "gcloud storage rm"}  # by scheme: how an administrator deletes one object
 
 
+class FaultState(StrEnum):
+    """What is wrong with an object, or with what a tag says about it."""
+
+    MISSING = "missing"  # production lacks the object
+    CORRUPT = "corrupt"  # its content does not match its MD5
+    INVALID = "invalid"  # the files of the tag are, so that no object could match them
+
+
 @dataclass(frozen=True, slots=True)
-class Version:
-    """A release tag and what it reaches; `fault` says why that cannot be told."""
+class TaggedVersion:
+    """A release tag and the outputs that it reaches; `fault` says why those cannot be read."""
 
     tag: Tag
     commit: str
@@ -40,235 +52,234 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with one object. `state`: missing, corrupt, or wrong (what a tag or its pointer says is no use)."""
+    """A fault of one object; its md5 is empty where a tag reaches no object."""
 
-    state: str
+    state: FaultState
     path: str
     md5: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What was found of one tag; `size` are the bytes of its objects that production has."""
+class Result:
+    """The faults of one version; `size` is the size in bytes of its objects in production."""
 
-    version: Version
+    version: TaggedVersion
     objects: int
     size: int
     faults: tuple[Fault, ...]
 
-    def count(self, *states: str) -> int:
-        """How many faults have one of these states."""
-        return sum(fault.state in states for fault in self.faults)
+    def count(self, state: FaultState) -> int:
+        """How many faults have this state."""
+        return sum(fault.state is state for fault in self.faults)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """All objects of some tags: `found` as `objects.expand` gives them, `held` those that production has.
+class Inspection:
+    """The objects of some versions, as production's listing has them.
 
-    `corrupt` and `odd` are outputs (by md5) whose list of files, as it is in production, is not what it should be.
+    `objects` are all that they reach, in the columns of `inventory.expand`; `held` those that production has. `corrupt`
+    and `invalid` are outputs (by md5) whose list of files in production is corrupt, or intact and not what the pointer
+    says (with the reason).
     """
 
-    found: "polars.DataFrame"
-    held: "polars.DataFrame"
+    objects: DataFrame
+    held: DataFrame
     corrupt: frozenset[str]
-    odd: Mapping[str, str]
+    invalid: Mapping[str, str]
 
 
-def survey(root: Path, *, every: bool, remote: str = "origin") -> tuple[Version, ...]:
+def collect(root: Path, *, every: bool, remote: str = "origin") -> tuple[TaggedVersion, ...]:
     """The latest release of each artifact, or every one, as the remote has them. Raises Refused, ToolFailed."""
     known = remote if git.has_remote(root, remote) else None
     if not known and git.is_shallow(root):
-        raise Refused("this clone is shallow and has no remote, so its tags may not be all", fix="make a whole clone")
+        raise Refused("this clone is shallow and has no remote: tags may be missing", fix="use a full clone")
     refs = git.tag_refs(root, known or ".")
     tags = find_tags([name for name, ref in refs.items() if ref.annotated])
     chosen = tags if every else tuple({tag.artifact: tag for tag in tags}.values())  # sorted: the last is the latest
     return tuple(_version(root, tag, refs[str(tag)].commit, known) for tag in chosen)
 
 
-def _version(root: Path, tag: Tag, commit: str, remote: str | None) -> Version:
+def _version(root: Path, tag: Tag, commit: str, remote: str | None) -> TaggedVersion:
     if remote and not git.has_object(root, commit):
         git.fetch(root, [f"refs/tags/{tag}"], remote)
     with git_trees.Revision(root, commit) as tree:
         try:
             reached = inventory.reached(tree, tag.artifact)
         except InvalidDocument as error:
-            return Version(tag, commit, (), error.message)
-    return Version(tag, commit, reached, "" if reached else f"there is no pointer to data in {tag.artifact}")
+            return TaggedVersion(tag, commit, (), error.message)
+    return TaggedVersion(tag, commit, reached, "" if reached else f"{tag.artifact}: no pointer to data")
 
 
-# --- looking ----------------------------------------------------------------------------------------------------------
+# --- inspect ----------------------------------------------------------------------------------------------------------
 
 
 class _Listed(NamedTuple):
-    found: "polars.DataFrame"
+    objects: DataFrame
     is_corrupt: bool
-    odd: str
+    invalid: str
 
 
-def look(versions: Iterable[Version], production: Store, others: Sequence[Store] = ()) -> Seen:
-    """What production has of these tags' objects; lists that it lacks are read from `others`. Raises StorageFailed."""
-    import polars as pl
+def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequence[Store] = ()) -> Inspection:
+    """List these versions' objects in production; lists of files that it lacks are read from `others`.
 
+    Raises StorageFailed.
+    """
     once = {one.output.md5: one for version in versions for one in version.reached}
     listed = {md5: _list(one, production, others) for md5, one in once.items()}
-    found = pl.concat([pl.DataFrame(schema=inventory.FORM), *(one.found for one in listed.values())])
-    return Seen(
-        found,
-        inventory.held(production, found["md5"]),
+    objects = pl.concat([pl.DataFrame(schema=inventory.FORM), *(one.objects for one in listed.values())])
+    return Inspection(
+        objects,
+        inventory.held(production, objects["md5"]),
         frozenset(md5 for md5, one in listed.items() if one.is_corrupt),
-        {md5: one.odd for md5, one in listed.items() if one.odd},
+        {md5: one.invalid for md5, one in listed.items() if one.invalid},
     )
 
 
 def _list(one: Reached, production: Store, others: Sequence[Store]) -> _Listed:
-    is_corrupt, odd = False, ""
+    is_corrupt, invalid = False, ""
     for stores in ([production], others):
         try:
-            found = inventory.expand([one], stores)
+            objects = inventory.expand([one], stores)
         except Refused as error:
             if stores[0] is production:
                 is_corrupt = _is_corrupt(one.output, production)
-                odd = "" if is_corrupt else error.message
+                invalid = "" if is_corrupt else error.message
             continue
-        if not one.output.is_dir or found["size"][0] is not None:
-            return _Listed(found, is_corrupt, odd or _odd(one.output, found))
-    return _Listed(inventory.expand([one], []), is_corrupt, odd)
+        if not one.output.is_dir or objects["size"][0] is not None:
+            return _Listed(objects, is_corrupt, invalid or _find_invalid(one.output, objects))
+    return _Listed(inventory.expand([one], []), is_corrupt, invalid)
 
 
 def _is_corrupt(out: Output, production: Store) -> bool:
-    return audit(production, [out.md5])["state"][0] == "corrupt"
+    return audit(production, [out.md5])["state"].to_list() == ["corrupt"]
 
 
-def _odd(out: Output, found: "polars.DataFrame") -> str:
-    """What is wrong with a list of files that is what its name says."""
-    import polars as pl
-
+def _find_invalid(out: Output, objects: DataFrame) -> str:
+    """What is wrong with an intact list of files, or an empty string."""
     if not out.is_dir:
         return ""
-    if out.nfiles not in {None, found.height - 1}:
-        return f"{out.path}: its list has {found.height - 1:,} files, its pointer says {out.nfiles:,}"
+    if out.nfiles not in {None, objects.height - 1}:
+        return (
+            f"{out.path}: the list names {plural(objects.height - 1, 'file')}, expected {out.nfiles:,} by the pointer"
+        )
     owner = layout.owner_of(out.path)
     if not owner or out.path != layout.product_path(owner):
         return ""
-    from registry.dataset import items
-
-    names = found.filter(~pl.col("is_dir")).select("md5", relpath=pl.col("path").str.strip_prefix(f"{out.path}/"))
-    strays = items.parse(names).unexpected_files
-    return f"{out.path}: its list has {strays[0]!r}, neither an image of a class nor a table" if strays else ""
+    files = objects.filter(~pl.col("is_dir")).select("md5", relpath=pl.col("path").str.strip_prefix(f"{out.path}/"))
+    strays = items.parse(files).unexpected_files
+    return f"{out.path}: the list names {strays[0]!r}, neither an image nor metadata.csv" if strays else ""
 
 
-def suspects(seen: Seen, *, deep: bool) -> "polars.Series":
-    """The md5s of objects that have to be read: all, or those of outputs whose sizes do not fit."""
+def suspects(inspection: Inspection, *, deep: bool) -> Series:
+    """The md5s of objects that have to be read: all, or those of outputs whose sizes do not match their pointers."""
     if deep:
-        return seen.held["md5"]
-    wrong = _sums(seen).filter("misfit")
-    return seen.held.join(seen.found.join(wrong, on="root", how="semi"), on="md5", how="semi")["md5"]
+        return inspection.held["md5"]
+    mismatched = _sizes(inspection).filter("mismatch")
+    rows = inspection.objects.join(mismatched, on="root", how="semi")
+    return inspection.held.join(rows, on="md5", how="semi")["md5"]
 
 
-def _sums(seen: Seen) -> "polars.DataFrame":
-    """Columns root, path, total (what the pointer says) and have (both in bytes), misfit; of what is there."""
-    import polars as pl
-
+def _sizes(inspection: Inspection) -> DataFrame:
+    """Columns root, path, total (by the pointer) and have (in production), both in bytes, and mismatch."""
     have, is_file = pl.col("have"), ~pl.col("is_dir")
-    whole, other = have.is_not_null().all(), pl.col("total").sum() != have.filter(is_file).sum()
+    complete, differs = have.is_not_null().all(), pl.col("total").sum() != have.filter(is_file).sum()
+    held = inspection.held.select("md5", have="size")
     return (
-        seen.found.join(seen.held.select("md5", have="size"), on="md5", how="left", maintain_order="left")
+        inspection.objects.join(held, on="md5", how="left", maintain_order="left")
         .group_by("root", maintain_order=True)
         .agg(
             pl.col("path").first(),
             pl.col("total").sum(),
             have.filter(is_file).sum(),
-            misfit=(pl.col("size") != have).any() | (whole & other),
+            mismatch=(pl.col("size") != have).any() | (complete & differs),
         )
     )
 
 
-def read(production: Store, md5s: "polars.Series", progress: Progress | None = None) -> frozenset[str]:
-    """Those that hold other bytes than their name says. Raises StorageFailed."""
-    import polars as pl
-
+def find_corrupt(production: Store, md5s: Series, progress: Progress | None = None) -> frozenset[str]:
+    """Those whose content does not match their MD5. Reads all of them. Raises StorageFailed."""
     return frozenset(audit(production, md5s, progress=progress).filter(pl.col("state") == "corrupt")["md5"])
 
 
-# --- judging ----------------------------------------------------------------------------------------------------------
+# --- evaluate ---------------------------------------------------------------------------------------------------------
 
 
-def judge(versions: Iterable[Version], seen: Seen, corrupt: frozenset[str], production: Store) -> tuple[Row, ...]:
-    """A row for each tag, given what was read and found corrupt."""
-    corrupt |= seen.corrupt
-    return tuple(_row(version, seen, corrupt, production) for version in versions)
+def evaluate(
+    versions: Iterable[TaggedVersion], inspection: Inspection, corrupt: frozenset[str], production: Store
+) -> tuple[Result, ...]:
+    """The result of each version; `corrupt` are the md5s of objects that were read and do not match."""
+    corrupt |= inspection.corrupt
+    return tuple(_evaluate(version, inspection, corrupt, production) for version in versions)
 
 
-def _row(version: Version, seen: Seen, corrupt: frozenset[str], production: Store) -> Row:
-    import polars as pl
-
+def _evaluate(version: TaggedVersion, inspection: Inspection, corrupt: frozenset[str], production: Store) -> Result:
     if version.fault:
-        return Row(version, 0, 0, (Fault("wrong", str(version.tag.artifact), "", version.fault),))
+        return Result(version, 0, 0, (Fault(FaultState.INVALID, str(version.tag.artifact), "", version.fault),))
     roots = [one.output.md5 for one in version.reached]
-    mine = seen.found.filter(pl.col("root").is_in(roots))
-    once = mine.unique("md5", maintain_order=True)
-    held = seen.held.join(once, on="md5", how="semi")
+    own = inspection.objects.filter(pl.col("root").is_in(roots))
+    once = own.unique("md5", maintain_order=True)
+    held = inspection.held.join(once, on="md5", how="semi")
     faults = [
-        *_missing(version, once.join(held, on="md5", how="anti"), mine, production),
-        *(
-            Fault(
-                "corrupt", path, md5, f"{path}: {production.url}/{object_key(md5)} holds other bytes than its name says"
-            )
-            for path, md5 in once.filter(pl.col("md5").is_in(list(corrupt))).select("path", "md5").rows()
-        ),
-        *_wrong(roots, mine, seen, corrupt),
+        *_missing(version, once.join(held, on="md5", how="anti"), own, production),
+        *_corrupt(once, corrupt, production),
+        *_invalid(roots, own, inspection, corrupt),
     ]
-    return Row(version, once.height, int(held["size"].sum()), tuple(faults))
+    return Result(version, once.height, int(held["size"].sum()), tuple(faults))
 
 
-def _missing(
-    version: Version, lost: "polars.DataFrame", mine: "polars.DataFrame", production: Store
-) -> Iterator[Fault]:
-    alone = {root for root, count in mine["root"].value_counts().rows() if count == 1}
+def _missing(version: TaggedVersion, missing: DataFrame, own: DataFrame, production: Store) -> Iterator[Fault]:
+    alone = {root for root, count in own["root"].value_counts().rows() if count == 1}
     files = {one.output.md5: one.output.nfiles for one in version.reached if one.output.is_dir}
-    for path, md5 in lost.select("path", "md5").rows():
-        unknown = f", and with it which {files[md5]:,} files it lists" if md5 in alone and files.get(md5) else ""
-        yield Fault("missing", path, md5, f"{path}: {production.url}/{object_key(md5)} is missing{unknown}")
+    for path, md5 in missing.select("path", "md5").rows():
+        count = files.get(md5) if md5 in alone else None
+        unknown = f" (the list of {plural(count, 'file')})" if count else ""
+        message = f"{path}: {production.url}/{object_key(md5)} is missing{unknown}"
+        yield Fault(FaultState.MISSING, path, md5, message)
 
 
-def _wrong(roots: Sequence[str], mine: "polars.DataFrame", seen: Seen, corrupt: frozenset[str]) -> Iterator[Fault]:
-    import polars as pl
-
-    yield from (Fault("wrong", "", root, seen.odd[root]) for root in roots if root in seen.odd)
-    blamed = {*seen.odd, *mine.filter(pl.col("md5").is_in(list(corrupt)))["root"]}
-    sums = _sums(seen).filter("misfit", pl.col("root").is_in([root for root in roots if root not in blamed]))
-    for root, path, total, have, _ in sums.sort("path").rows():
-        yield Fault("wrong", path, root, f"{path}: its objects have {have:,} bytes, its pointer says {total:,}")
+def _corrupt(once: DataFrame, corrupt: frozenset[str], production: Store) -> Iterator[Fault]:
+    for path, md5 in once.filter(pl.col("md5").is_in(list(corrupt))).select("path", "md5").rows():
+        message = f"{path}: checksum mismatch: the content of {production.url}/{object_key(md5)} does not match its MD5"
+        yield Fault(FaultState.CORRUPT, path, md5, message)
 
 
-# --- repairing --------------------------------------------------------------------------------------------------------
+def _invalid(roots: Sequence[str], own: DataFrame, inspection: Inspection, corrupt: frozenset[str]) -> Iterator[Fault]:
+    invalid = inspection.invalid
+    yield from (Fault(FaultState.INVALID, "", root, invalid[root]) for root in roots if root in invalid)
+    explained = {*invalid, *own.filter(pl.col("md5").is_in(list(corrupt)))["root"]}
+    unexplained = [root for root in roots if root not in explained]
+    sizes = _sizes(inspection).filter("mismatch", pl.col("root").is_in(unexplained)).sort("path")
+    for root, path, total, have in sizes.select("root", "path", "total", "have").rows():
+        message = f"{path}: its objects have {plural(have, 'byte')}, expected {total:,} by the pointer"
+        yield Fault(FaultState.INVALID, path, root, message)
 
 
-def lost(seen: Seen) -> "polars.DataFrame":
-    """The rows of `seen.found` whose objects production lacks, each object once."""
-    return seen.found.join(seen.held, on="md5", how="anti").unique("md5", maintain_order=True)
+# --- repair -----------------------------------------------------------------------------------------------------------
 
 
-def repair(seen: Seen, sources: Sequence[Store], production: Store, progress: Progress | None = None) -> int:
-    """Put back what is missing and a source has as its name says; a `.dir` when all that it lists is there.
+def find_missing(inspection: Inspection) -> DataFrame:
+    """The rows of `inspection.objects` that production lacks, each object once."""
+    return inspection.objects.join(inspection.held, on="md5", how="anti").unique("md5", maintain_order=True)
 
-    Returns how many objects were put back. Raises StorageFailed.
+
+def repair(
+    inspection: Inspection, sources: Sequence[Store], production: Store, progress: Progress | None = None
+) -> int:
+    """Restore missing objects that a source has intact; a `.dir` only when production has all that it lists.
+
+    Returns how many objects were restored. Raises StorageFailed.
     """
-    import polars as pl
-
-    gone = lost(seen)
-    count = _bring(gone.filter(~pl.col("is_dir"))["md5"].to_list(), sources, production, progress)
-    dirs = gone.filter("is_dir")["md5"].to_list()
-    rows = seen.found.filter(~pl.col("is_dir"), pl.col("root").is_in(dirs))
-    absent = set(rows.join(inventory.held(production, rows["md5"]), on="md5", how="anti")["root"])
-    known = set(seen.found.filter("is_dir", pl.col("size").is_not_null())["root"])
-    return count + _bring([md5 for md5 in dirs if md5 in known - absent], sources, production, progress)
+    missing = find_missing(inspection)
+    count = _restore(missing.filter(~pl.col("is_dir"))["md5"].to_list(), sources, production, progress)
+    dirs = missing.filter("is_dir")["md5"].to_list()
+    rows = inspection.objects.filter(~pl.col("is_dir"), pl.col("root").is_in(dirs))
+    incomplete = set(rows.join(inventory.held(production, rows["md5"]), on="md5", how="anti")["root"])
+    readable = set(inspection.objects.filter("is_dir", pl.col("size").is_not_null())["root"])
+    return count + _restore([md5 for md5 in dirs if md5 in readable - incomplete], sources, production, progress)
 
 
-def _bring(md5s: Sequence[str], sources: Sequence[Store], production: Store, progress: Progress | None) -> int:
-    import polars as pl
-
+def _restore(md5s: Sequence[str], sources: Sequence[Store], production: Store, progress: Progress | None) -> int:
     count, left = 0, md5s
     for source in sources:
         done = transfer(source, production, left, progress=progress)
@@ -277,85 +288,80 @@ def _bring(md5s: Sequence[str], sources: Sequence[Store], production: Store, pro
     return count
 
 
-def sound_copies(rows: Iterable[Row], sources: Sequence[Store]) -> dict[str, str]:
-    """Where there is a good copy of each corrupt object: md5 → the source's address."""
-    import polars as pl
-
-    corrupt = {fault.md5 for row in rows for fault in row.faults if fault.state == "corrupt"}
-    sound = ((audit(source, corrupt).filter(pl.col("state") == "present")["md5"], source) for source in sources)
-    return {md5: source.url for md5s, source in sound for md5 in md5s}
+def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> dict[str, str]:
+    """Where there is an intact copy of each corrupt object: md5 → the URL of the source."""
+    corrupt = {fault.md5 for one in results for fault in one.faults if fault.state is FaultState.CORRUPT}
+    intact = ((audit(source, corrupt).filter(pl.col("state") == "present")["md5"], source) for source in sources)
+    return {md5: source.url for md5s, source in intact for md5 in md5s}
 
 
-# --- saying it --------------------------------------------------------------------------------------------------------
+# --- print ------------------------------------------------------------------------------------------------------------
 
 
-def as_text(rows: Sequence[Row], production: Store, copies: Mapping[str, str]) -> str:
-    """A table, the first ten faults, and what to do about them."""
-    heads = ("tag", "objects", "bytes", "missing", "wrong")
-    cells = [(str(row.version.tag), *(f"{number:,}" for number in _numbers(row).values())) for row in rows]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    lines = [
-        "  ".join(
-            f"{cell:{'>' if place else '<'}{width}}"
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in (heads, *cells)
-    ]
-    faults = list({(fault.md5, fault.message): (row, fault) for row in reversed(rows) for fault in row.faults}.values())
-    lines += [f"{row.version.tag}: {fault.message}" for row, fault in faults[:SHOWN]]
+def as_text(results: Sequence[Result], production: Store, copies: Mapping[str, str]) -> str:
+    """A table, the first ten faults, and hints."""
+    headers = ("tag", "objects", "bytes", *FaultState)
+    lines = [table(headers, [(str(one.version.tag), *_numbers(one).values()) for one in results])]
+    once = {(fault.md5, fault.message): (one, fault) for one in reversed(results) for fault in one.faults}
+    faults = list(once.values())
+    lines += [f"{one.version.tag}: {fault.message}" for one, fault in faults[:SHOWN]]
     lines += [f"… and {len(faults) - SHOWN:,} more"] * (len(faults) > SHOWN)
-    return "\n".join([*lines, *_advice([fault for _, fault in faults], production, copies)]) + "\n"
+    return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies)]) + "\n"
 
 
-def _numbers(row: Row) -> dict[str, int]:
-    counts = {"missing": row.count("missing"), "wrong": row.count("corrupt", "wrong")}
-    return {"objects": row.objects, "bytes": row.size, **counts}
+def _numbers(result: Result) -> dict[str, int]:
+    counts = {state.value: result.count(state) for state in FaultState}
+    return {"objects": result.objects, "bytes": result.size, **counts}
 
 
-def _advice(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]) -> Iterator[str]:
+def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]) -> Iterator[str]:
     states = {fault.state for fault in faults}
-    if "missing" in states:
-        yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing"
-    if "wrong" in states:
-        yield "hint: registry withdraw ID VERSION --why TEXT: what a tag itself says wrong cannot be put right"
-    corrupt = list(dict.fromkeys(fault.md5 for fault in faults if fault.state == "corrupt"))
+    if FaultState.MISSING in states:
+        yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
+    if FaultState.INVALID in states:
+        yield "hint: a published tag is immutable; withdraw the version: registry withdraw ID VERSION --why TEXT"
+    corrupt = list(dict.fromkeys(fault.md5 for fault in faults if fault.state is FaultState.CORRUPT))
     if corrupt:
-        yield "hint: production is create-only, so nobody but an administrator can replace what is corrupt:"
+        yield "hint: production is create-only; only an administrator can replace corrupt objects:"
         yield from (f"  {_removal(production, md5, copies.get(md5))}" for md5 in corrupt[:SHOWN])
         source = next((quote(copies[md5]) for md5 in corrupt if md5 in copies), "FROM")
-        yield f"  then: registry fsck --repair {source}{'; once more for the rest' * (len(corrupt) > SHOWN)}"
+        yield f"  then: registry fsck --repair {source}{'; repeat for the rest' * (len(corrupt) > SHOWN)}"
 
 
 def _removal(production: Store, md5: str, copy: str | None) -> str:
+    """The command that deletes a corrupt object; commented out where no intact copy is known."""
     place = f"{production.url}/{object_key(md5)}"
     command = REMOVE.get(place.partition("://")[0], "delete" if "://" in place else "rm -f")
-    there = f"a sound copy is in {copy}" if copy else "not before --repair FROM names a sound copy: none is known yet"
-    return f"{command} {quote(place)}  # {there}"
+    if copy:
+        return f"{command} {quote(place)}  # intact copy: {copy}"
+    return f"# {command} {quote(place)}  (first find an intact copy with registry fsck --repair FROM)"
 
 
-def as_json(rows: Sequence[Row], production: Store, copies: Mapping[str, str], repaired: int) -> dict[str, object]:
+def as_json(
+    results: Sequence[Result], production: Store, copies: Mapping[str, str], restored: int
+) -> dict[str, object]:
     """The same for programs, with every fault."""
     tags = [
         {
-            "tag": str(row.version.tag),
-            "commit": row.version.commit,
-            **_numbers(row),
+            "tag": str(one.version.tag),
+            "commit": one.version.commit,
+            **_numbers(one),
             "faults": [
                 {
-                    "state": fault.state,
+                    "state": fault.state.value,
                     "path": fault.path,
                     "md5": fault.md5,
                     "message": fault.message,
-                    "sound_copy": copies.get(fault.md5),
+                    "intact_copy": copies.get(fault.md5),
                 }
-                for fault in row.faults
+                for fault in one.faults
             ],
         }
-        for row in rows
+        for one in results
     ]
-    return {"production": production.url, "whole": is_whole(rows), "repaired": repaired, "tags": tags}
+    return {"production": production.url, "intact": is_intact(results), "restored": restored, "tags": tags}
 
 
-def is_whole(rows: Iterable[Row]) -> bool:
-    """Whether nothing is missing or wrong."""
-    return not any(row.faults for row in rows)
+def is_intact(results: Iterable[Result]) -> bool:
+    """Whether no version has a fault."""
+    return not any(one.faults for one in results)

@@ -1,7 +1,7 @@
-"""What GitHub is to keep of the promises: who may merge, who may move a tag, which jobs wait for a person.
+"""Configures a repository on GitHub: branch protection, tag rules, environments with reviewers, labels.
 
-The tables below are the whole of it. What else a repository has (other rulesets, environments, labels) is not looked
-at; in those named here, what differs is put right, so stricter rules of your own belong in a ruleset of your own.
+The tables below are the complete configuration. Other rulesets, environments and labels are ignored; those named here
+are reset where they differ, so put stricter rules of your own into a ruleset of your own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,18 +11,18 @@ from typing import Any
 from registry.integrations import github
 from registry.integrations.github import Repository
 
-# The app that GITHUB_TOKEN speaks for on github.com: no status of that name from anybody else counts. It can be no
-# bypass actor of a repository's ruleset ("must be part of the ruleset source or owner organization", HTTP 422).
+# The app of GITHUB_TOKEN on github.com: a status of that name from another app does not count. It cannot be a bypass
+# actor of a repository's ruleset ("must be part of the ruleset source or owner organization", HTTP 422).
 ACTIONS = 15368
 GATE = "registry/gate"
-REVIEWERS = 6  # the most that GitHub lets an environment have
-# `**/*` is how GitHub writes "whatever depth": docs.github.com, «Creating rulesets for a repository».
+REVIEWERS = 6  # the most that GitHub accepts for an environment
+# `**/*` matches any depth: docs.github.com, «Creating rulesets for a repository».
 RELEASES = ("refs/tags/datasets/**/*", "refs/tags/models/**/*")
 
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """A ruleset as its API has it; `app` is a GitHub App that is exempt."""
+    """A ruleset in the terms of GitHub's API; `app` is a GitHub App that is exempt."""
 
     name: str
     target: str
@@ -31,7 +31,7 @@ class Ruleset:
     app: int | None = None
 
     def body(self) -> dict[str, Any]:
-        """What is sent."""
+        """The body of the request."""
         bypass = [{"actor_id": self.app, "actor_type": "Integration", "bypass_mode": "always"}] if self.app else []
         return {
             "name": self.name,
@@ -45,10 +45,10 @@ class Ruleset:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment of jobs: whether the registry's owners let each job in, and whether it is for main alone."""
+    """An environment: whether jobs need a review by the registry's owners, and whether it is limited to main."""
 
     name: str
-    asks: bool
+    needs_review: bool
     main_only: bool
 
 
@@ -76,28 +76,31 @@ MAIN = Ruleset(
     ),
 )  # fmt: skip
 TAGS = Ruleset(
-    "registry: releases stay", "tag", RELEASES, ({"type": "deletion"}, {"type": "non_fast_forward"}, {"type": "update"})
+    "registry: releases are immutable",
+    "tag",
+    RELEASES,
+    ({"type": "deletion"}, {"type": "non_fast_forward"}, {"type": "update"}),
 )
-PUBLISHER = Ruleset("registry: releases come from the publisher", "tag", RELEASES, ({"type": "creation"},))
+PUBLISHER = Ruleset("registry: releases by the publisher", "tag", RELEASES, ({"type": "creation"},))
 
-# gpu runs what a pull request brings, so a person looks first; what main holds was reviewed when it was merged.
+# gpu runs code of a pull request, so a person reviews each job; main's code was reviewed when it was merged.
 ENVIRONMENTS = (
-    Environment("gpu", asks=True, main_only=False),
-    Environment("production", asks=False, main_only=True),
-    Environment("refresh", asks=False, main_only=True),
-    Environment("assign", asks=True, main_only=True),
+    Environment("gpu", needs_review=True, main_only=False),
+    Environment("production", needs_review=False, main_only=True),
+    Environment("refresh", needs_review=False, main_only=True),
+    Environment("assign", needs_review=True, main_only=True),
 )
 LABELS = (
-    Label("dataset", "1d76db", "A dataset that somebody asks for"),
-    Label("drift", "b60205", "What is published is not as it was published"),
+    Label("dataset", "1d76db", "A request for a dataset"),
+    Label("drift", "b60205", "Published versions fail the nightly checks"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call that puts one thing right."""
+    """One request, and what it does."""
 
-    words: str
+    description: str
     method: str
     path: str
     body: Mapping[str, Any] | None
@@ -105,7 +108,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What differs from the tables, in the order in which it is put right."""
+    """The requests that remove every difference from the tables, in their order."""
 
     repository: Repository
     steps: tuple[Step, ...]
@@ -116,13 +119,13 @@ class Plan:
         return not self.steps
 
     def __str__(self) -> str:
-        return "\n".join(step.words for step in self.steps) or f"{self.repository} is protected: nothing to do"
+        return "\n".join(step.description for step in self.steps) or f"{self.repository}: protection is up to date"
 
 
 def plan(repository: Repository, owners: Sequence[str], publisher: int | None = None) -> Plan:
-    """What to do so that a repository is as the tables say. `publisher` is the App that alone may make release tags.
+    """The differences between a repository and the tables. `publisher` is the only App that may create release tags.
 
-    `owners` are those of the registry, `@team` and `@user` alike. Raises ServiceFailed.
+    `owners` are those of the registry, `@org/team` or `@user`. Raises ServiceFailed.
     """
     main = github.ask(repository, f"repos/{repository}")["default_branch"]
     steps = [
@@ -134,7 +137,7 @@ def plan(repository: Repository, owners: Sequence[str], publisher: int | None = 
 
 
 def apply(plan: Plan) -> None:
-    """Put right what differs. Raises ServiceFailed; what was done by then stays done."""
+    """Send the requests. Raises ServiceFailed; changes made until then stay."""
     for step in plan.steps:
         github.tell(plan.repository, step.method, step.path, step.body)
 
@@ -143,7 +146,7 @@ def apply(plan: Plan) -> None:
 
 
 def rulesets(host: str, publisher: int | None) -> tuple[Ruleset, ...]:
-    """The rulesets that a repository there is to have."""
+    """The rulesets of a repository on this host."""
     gate = {"context": GATE} | ({"integration_id": ACTIONS} if host == "github.com" else {})
     checks = {"strict_required_status_checks_policy": False, "required_status_checks": [gate]}
     required = {"type": "required_status_checks", "parameters": checks}
@@ -158,19 +161,19 @@ def _rulesets(repository: Repository, wanted: Iterable[Ruleset]) -> Iterator[Ste
     for ruleset in wanted:
         name, body = ruleset.name, ruleset.body()
         if name not in numbers:
-            yield Step(f"make the ruleset «{name}»", "POST", path, body)
+            yield Step(f"create the ruleset {name!r}", "POST", path, body)
         elif not covers(github.ask(repository, f"{path}/{numbers[name]}"), body):
-            yield Step(f"put the ruleset «{name}» right", "PUT", f"{path}/{numbers[name]}", body)
+            yield Step(f"update the ruleset {name!r}", "PUT", f"{path}/{numbers[name]}", body)
 
 
 def covers(actual: Any, wanted: Any) -> bool:
-    """Whether what GitHub has says what is wanted; of mappings it may say more, since it fills in defaults."""
+    """Whether GitHub's JSON has all that is wanted; its mappings may have more keys, since it fills in defaults."""
     if isinstance(wanted, Mapping):
         return isinstance(actual, Mapping) and all(covers(actual.get(key), value) for key, value in wanted.items())
     if isinstance(wanted, list):
         rows, others = sorted(wanted, key=_rank), sorted(actual or [], key=_rank)
         return len(rows) == len(others) and all(map(covers, others, rows))
-    return actual == wanted
+    return bool(actual == wanted)
 
 
 def _rank(row: Any) -> str:
@@ -191,21 +194,19 @@ def _reviewers(repository: Repository, owners: Sequence[str]) -> list[dict[str, 
 
 def _environments(repository: Repository, reviewers: list[dict[str, Any]], main: str) -> Iterator[Step]:
     path = f"repos/{repository}/environments"
-    there = {row["name"]: row for row in github.ask_all(repository, path, "environments")}
+    existing = {row["name"]: row for row in github.ask_all(repository, path, "environments")}
     for wanted in ENVIRONMENTS:
-        itself, known = f"{path}/{wanted.name}", there.get(wanted.name)
-        people = reviewers if wanted.asks else []
+        url, known = f"{path}/{wanted.name}", existing.get(wanted.name)
+        people = reviewers if wanted.needs_review else []
         policy = {"protected_branches": False, "custom_branch_policies": True} if wanted.main_only else None
         if known is None or _people(known) != _pairs(people) or known.get("deployment_branch_policy") != policy:
-            words = [*(["asks its reviewers"] if people else []), *([f"for {main} alone"] if policy else [])]
-            what = (
-                f"{'make' if known is None else 'put'} the environment {wanted.name}{'' if known is None else ' right'}"
-            )
+            rules = [*(["with required reviewers"] if people else []), *([f"limited to {main}"] if policy else [])]
+            action = f"{'create' if known is None else 'update'} the environment {wanted.name}"
             body = {"reviewers": people or None, "deployment_branch_policy": policy, "wait_timer": _wait(known or {})}
-            yield Step(f"{what}: {', '.join(words)}", "PUT", itself, body)
+            yield Step(f"{action}: {', '.join(rules)}", "PUT", url, body)
         if policy:
-            listed = known and known.get("deployment_branch_policy") == policy
-            yield from _branches(repository, wanted.name, f"{itself}/deployment-branch-policies", main, listed)
+            listed = known is not None and known.get("deployment_branch_policy") == policy
+            yield from _branches(repository, wanted.name, f"{url}/deployment-branch-policies", main, listed)
 
 
 def _people(environment: Mapping[str, Any]) -> set[tuple[str, int]]:
@@ -218,7 +219,7 @@ def _pairs(people: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
 
 
 def _wait(environment: Mapping[str, Any]) -> int:
-    """The minutes that jobs wait there; nobody's business here, but a change to the rest would forget them."""
+    """The minutes that jobs wait in an environment: not configured here, but an update without them resets them."""
     return next((rule["wait_timer"] for rule in environment.get("protection_rules", ()) if "wait_timer" in rule), 0)
 
 
@@ -226,9 +227,9 @@ def _branches(repository: Repository, name: str, path: str, main: str, listed: b
     rows = github.ask_all(repository, path, "branch_policies") if listed else []
     kept = [row for row in rows if row["name"] == main and row.get("type", "branch") == "branch"]
     if not kept:
-        yield Step(f"let {main} into the environment {name}", "POST", path, {"name": main, "type": "branch"})
+        yield Step(f"allow {main} in the environment {name}", "POST", path, {"name": main, "type": "branch"})
     for row in (row for row in rows if row not in kept):
-        yield Step(f"keep {row['name']} out of the environment {name}", "DELETE", f"{path}/{row['id']}", None)
+        yield Step(f"disallow {row['name']} in the environment {name}", "DELETE", f"{path}/{row['id']}", None)
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------
@@ -236,8 +237,8 @@ def _branches(repository: Repository, name: str, path: str, main: str, listed: b
 
 def _labels(repository: Repository) -> Iterator[Step]:
     path = f"repos/{repository}/labels"
-    there = {row["name"].lower() for row in github.ask_all(repository, path)}
+    existing = {row["name"].lower() for row in github.ask_all(repository, path)}
     for label in LABELS:
-        if label.name not in there:
+        if label.name not in existing:
             body = {"name": label.name, "color": label.color, "description": label.description}
-            yield Step(f"make the label {label.name}", "POST", path, body)
+            yield Step(f"create the label {label.name}", "POST", path, body)

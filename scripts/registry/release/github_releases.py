@@ -1,30 +1,30 @@
-"""GitHub's releases, one for each published version: made from what Git knows, marked when the version is withdrawn.
+"""GitHub releases, one for each published version, with notes from Git; marked when the version is withdrawn.
 
-A tag publishes; its release only tells people. So tags come first, and a release that could not be made is made by the
-next run. What people wrote into a release stays.
+A version is published by its tag; the release on GitHub only announces it. So tags come first, and a release that could
+not be created is created by the next run. Text that people added to a release is kept.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.core import artifact_files
 from registry.core.escaping import markdown
 from registry.core.names import find_tags
-from registry.core.values import ArtifactId, Kind, Tag
+from registry.core.values import ArtifactId, ModelManifest, Tag
 from registry.integrations import git, git_trees, github
 from registry.integrations.github import Release, Repository
 from registry.release import notes
 
 _TITLE = "Withdrawn: "
 _MARK = re.compile(r"\A> \[!CAUTION\]\n> Withdrawn: [^\n]*\n\n")
-NEW = 0  # the id of a release that GitHub does not have yet
+NEW = 0  # the id of a release that does not exist on GitHub yet
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The releases to make, and those to change because a withdrawal was said or taken back."""
+    """The releases to create, and those to change because their version was withdrawn, or is no longer."""
 
     repository: Repository
     make: tuple[Release, ...]
@@ -32,39 +32,40 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether every release is as it should be."""
+        """Whether every release is up to date."""
         return not (self.make or self.mark)
 
     def __str__(self) -> str:
-        lines = [f"{release.tag}: make its release on GitHub" for release in self.make]
-        lines += [f"{release.tag}: change its release on GitHub to «{release.title}»" for release in self.mark]
-        return "\n".join(lines or ["every version has its release on GitHub"])
+        lines = [f"{release.tag}: create the GitHub release" for release in self.make]
+        lines += [f"{release.tag}: change the GitHub release to {release.title!r}" for release in self.mark]
+        return "\n".join(lines or ["GitHub releases are up to date"])
 
 
 def plan(
     root: Path, repository: Repository, published: Mapping[str, git.TagRef], head: str, wanted: Iterable[ArtifactId]
 ) -> Plan:
-    """What is missing on GitHub, for these artifacts. Raises ServiceFailed.
+    """What differs on GitHub, for these artifacts. Raises ServiceFailed.
 
-    `published` holds every tag of origin, those too that are about to come; withdrawals are read from `head`.
+    `published` are all tags of origin, including those that are about to be pushed; withdrawals are read from `head`.
     """
-    _bring(root, published)
+    _fetch_absent(root, published)
     tags = find_tags([name for name, ref in published.items() if ref.annotated])
-    there = {release.tag: release for release in github.releases(repository)}
-    make, mark = [], []
+    existing = {release.tag: release for release in github.releases(repository)}
+    make: list[Release] = []
+    mark: list[Release] = []
     with git_trees.History(root) as history:
-        book = _Book(history, published, tags, repository.url)
+        released = ReleaseHistory(history, published, tags, repository.url)
         for artifact in sorted(set(wanted)):
-            withdrawn = book.withdrawn(head, artifact)
+            withdrawn = released.withdrawn(head, artifact)
             for tag in (tag for tag in tags if tag.artifact == artifact):
-                known = there.get(str(tag))
-                right = marked(known or book.draft(tag), withdrawn.get(tag))
-                if right != known:
-                    (mark if known else make).append(right)
+                known = existing.get(str(tag))
+                expected = marked(known or released.draft(tag), withdrawn.get(tag))
+                if expected != known:
+                    (mark if known else make).append(expected)
     return Plan(repository, tuple(make), tuple(mark))
 
 
-def _bring(root: Path, published: Mapping[str, git.TagRef]) -> None:
+def _fetch_absent(root: Path, published: Mapping[str, git.TagRef]) -> None:
     known = git.tag_refs(root)
     absent = [name for name, ref in published.items() if name not in known and not git.has_object(root, ref.commit)]
     if absent:
@@ -72,7 +73,7 @@ def _bring(root: Path, published: Mapping[str, git.TagRef]) -> None:
 
 
 def apply(plan: Plan) -> None:
-    """Make and change them. Raises ServiceFailed; what was done by then stays done."""
+    """Create and change them. Raises ServiceFailed; changes made until then stay."""
     for release in plan.make:
         github.create_release(plan.repository, release.tag, release.title, release.notes)
     for release in plan.mark:
@@ -80,7 +81,7 @@ def apply(plan: Plan) -> None:
 
 
 def marked(release: Release, why: str | None) -> Release:
-    """A release that says that its version is withdrawn and why, or, without a reason, one that does not."""
+    """The release with the mark that its version is withdrawn, and why; without a reason, without that mark."""
     text = _MARK.sub("", release.notes.replace("\r\n", "\n"))  # GitHub's editor writes \r\n
     title = release.title.removeprefix(_TITLE)
     if why is None:
@@ -92,8 +93,8 @@ def marked(release: Release, why: str | None) -> Release:
 
 
 @dataclass(frozen=True, slots=True)
-class _Book:
-    """What the tags say, read one file at a time."""
+class ReleaseHistory:
+    """Reads released versions from Git. `published` and `tags` are all release tags, `url` is the repository's."""
 
     history: git_trees.History
     published: Mapping[str, git.TagRef]
@@ -101,36 +102,32 @@ class _Book:
     url: str
 
     def withdrawn(self, head: str, artifact: ArtifactId) -> Mapping[Tag, str]:
-        """The withdrawn versions of an artifact, with the reasons."""
+        """The withdrawn versions of an artifact with the reasons, as the manifest at `head` has them."""
         content = artifact_files.released(artifact, lambda path: self.history.read(head, path))
         return {Tag(artifact, version): why for version, why in content.manifest.withdrawn.items()} if content else {}
 
     def draft(self, tag: Tag) -> Release:
-        """The release of a version. One that today's schemas refuse has its tag as title, and no notes."""
-        told = self._told(tag)
-        if told is None:
+        """The GitHub release of a version; without notes where its files do not match the current schemas."""
+        version = self._load(tag)
+        if version is None:
             return Release(NEW, str(tag), f"{tag.artifact} {tag.version}", "")
         earlier = [one for one in self.tags if one.artifact == tag.artifact and one < tag]
-        before = self._told(earlier[-1]) if earlier else None
-        text = notes.write(told, before, self._trained_on(told), self.url)
-        return Release(NEW, str(tag), notes.title(told), text)
+        before = self._load(earlier[-1]) if earlier else None
+        text = notes.write(version, before, self._trained_on(version), self.url)
+        return Release(NEW, str(tag), notes.title(version), text)
 
-    def _told(self, tag: Tag) -> notes.Told | None:
-        return notes.load(tag, lambda path: self._read(tag, path))
+    def _load(self, tag: Tag) -> notes.ReleasedVersion | None:
+        return notes.load(tag, lambda path: self.history.read(self.published[str(tag)].commit, path))
 
-    def _read(self, tag: Tag, path: str) -> bytes | None:
-        return self.history.read(self.published[str(tag)].commit, path)
-
-    def _trained_on(self, told: notes.Told) -> Tag | None:
-        """The release whose images a model was trained on, the latest if several have the same."""
-        seen = set(told.content.objects.values())
-        return next((tag for tag in self._datasets(told) if self._images(tag) in seen), None)
-
-    def _datasets(self, told: notes.Told) -> Iterator[Tag]:
-        if told.tag.artifact.kind is Kind.MODEL:
-            wanted = told.content.manifest.trained_on
-            yield from (tag for tag in reversed(self.tags) if tag.artifact == wanted)
+    def _trained_on(self, version: notes.ReleasedVersion) -> Tag | None:
+        """The release of the dataset that a model was trained on, the latest if several have the same images."""
+        manifest = version.content.manifest
+        if not isinstance(manifest, ModelManifest):
+            return None
+        inputs = set(version.content.objects.values())
+        datasets = (tag for tag in reversed(self.tags) if tag.artifact == manifest.trained_on)
+        return next((tag for tag in datasets if self._images(tag) in inputs), None)
 
     def _images(self, tag: Tag) -> str | None:
-        told = self._told(tag)
-        return told.content.objects.get("prepared") if told else None
+        version = self._load(tag)
+        return version.content.objects.get("prepared") if version else None

@@ -1,4 +1,4 @@
-"""The notes of a release as Markdown: what Git alone knows of a version and of how it differs from the one before."""
+"""The notes of a GitHub release in Markdown: a version and how it differs from the previous one, from Git alone."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,33 +9,34 @@ from registry.core.documents import read_yaml
 from registry.core.escaping import markdown
 from registry.core.tree import DictTree
 from registry.core.values import ArtifactId, Build, Content, Kind, ModelManifest, Tag
+from registry.core.wording import plural
 
-Read = Callable[[str], bytes | None]  # a file of a revision; None where it has none
-SHOWN = 40  # rows of a table; GitHub takes 125,000 characters
+Read = Callable[[str], bytes | None]  # path → the bytes of a file in a revision; None where it does not exist
+SHOWN = 40  # rows of a table; GitHub accepts 125,000 characters
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One version as its tag has it."""
+class ReleasedVersion:
+    """A version as its tag has it; `size` is the size in bytes of what `dvc artifacts get` downloads."""
 
     tag: Tag
     content: Content
     build: Build | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
-    size: int = 0  # bytes of what `dvc artifacts get` delivers
+    size: int = 0
 
 
-def load(tag: Tag, read: Read) -> Told | None:
-    """A version from the files of its tag; None where today's schemas refuse it."""
+def load(tag: Tag, read: Read) -> ReleasedVersion | None:
+    """A version from the files of its tag; None where they do not match the current schemas."""
     content = artifact_files.released(tag.artifact, read)
     if content is None:
         return None
     if tag.artifact.kind is Kind.MODEL:
-        return Told(tag, content, metrics=_metrics(tag.artifact, read), size=_weights(tag.artifact, read))
+        return ReleasedVersion(tag, content, metrics=_metrics(tag.artifact, read), size=_weights(tag.artifact, read))
     path = layout.prepared_pointer(tag.artifact)
     data = read(path)
     size = pointers.read_pointer(data, path).size if data else 0
-    return Told(tag, content, build=pointers.parse_build(read_yaml(data, path)) if data else None, size=size)
+    return ReleasedVersion(tag, content, build=pointers.parse_build(read_yaml(data, path)) if data else None, size=size)
 
 
 def _metrics(artifact: ArtifactId, read: Read) -> Mapping[str, object]:
@@ -50,35 +51,39 @@ def _weights(artifact: ArtifactId, read: Read) -> int:
     return sum(out.size for out in outs if out.path == layout.product_path(artifact))
 
 
-def title(told: Told) -> str:
+def title(version: ReleasedVersion) -> str:
     """`datasets/pets 1.1.0: Pets at home`."""
-    return f"{told.tag.artifact} {told.tag.version}: {told.content.manifest.title}"
+    return f"{version.tag.artifact} {version.tag.version}: {version.content.manifest.title}"
 
 
-def write(told: Told, before: Told | None, trained_on: Tag | None, url: str) -> str:
-    """The notes; `before` is the version before, `trained_on` the release whose data a model saw, `url` the registry's.
+def write(version: ReleasedVersion, before: ReleasedVersion | None, trained_on: Tag | None, url: str) -> str:
+    """The notes. `before` is the previous version, if it can be read; `trained_on` the release of a model's dataset.
 
-    A version before that cannot be read is as none.
+    `url` is the repository's on GitHub.
     """
     return (
-        "\n\n".join(section.strip() for section in _sections(told, before, trained_on, url) if section.strip()) + "\n"
+        "\n\n".join(section.strip() for section in _sections(version, before, trained_on, url) if section.strip())
+        + "\n"
     )
 
 
-def _sections(told: Told, before: Told | None, trained_on: Tag | None, url: str) -> Iterator[str]:
-    manifest = told.content.manifest
+def _sections(
+    version: ReleasedVersion, before: ReleasedVersion | None, trained_on: Tag | None, url: str
+) -> Iterator[str]:
+    manifest = version.content.manifest
     yield markdown(manifest.description, None)
-    if told.build:
-        yield _counts(told.build, before.build if before else None)
-    if told.metrics:
-        yield _scores(told.metrics, before.metrics if before else {})
+    if version.build:
+        yield _counts(version.build, before.build if before else None)
+    if version.metrics:
+        yield _scores(version.metrics, before.metrics if before else {})
     if before:
-        yield _changes(told, before, url)
+        yield _changes(version, before, url)
     if isinstance(manifest, ModelManifest):
         data = _link(trained_on, url) if trained_on else f"`{manifest.trained_on}`: no release has these images"
         yield f"Trained on {data}."
+    command = f"dvc artifacts get {url} {version.tag.artifact} --rev v{version.tag.version}"
     yield (
-        f"```sh\ndvc artifacts get {url} {told.tag.artifact} --rev v{told.tag.version}   # {told.size:,} bytes\n```\n\n"
+        f"```sh\n{command}   # {plural(version.size, 'byte')}\n```\n\n"
         f"License: {markdown(manifest.license)}. Owned by {', '.join(f'`{owner}`' for owner in manifest.owners)}."
     )
 
@@ -94,25 +99,26 @@ def _counts(build: Build, before: Build | None) -> str:
     rows |= {f"… and {len(classes) - SHOWN:,} more": classes[SHOWN:]} if len(classes) > SHOWN else {}
     rows |= {"**all**": classes} if len(classes) > 1 else {}
     lines = [f"| images | {' | '.join(layout.SPLITS)} | all |", f"|---|{'--:|' * 4}"]
-    for head, chosen in rows.items():
-        now, then = ([_number(counts, split, chosen) for split in layout.SPLITS] for counts in (build.counts, old))
-        cells = [_moved(new, was) for new, was in zip([*now, sum(now)], [*then, sum(then)], strict=True)]
-        lines.append(f"| {head} | {' | '.join(cells)} |")
+    for header, labels in rows.items():
+        new, previous = ([_count(counts, split, labels) for split in layout.SPLITS] for counts in (build.counts, old))
+        totals = zip([*new, sum(new)], [*previous, sum(previous)], strict=True)
+        cells = [_with_change(number, was) for number, was in totals]
+        lines.append(f"| {header} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _number(counts: Mapping[str, Mapping[str, int]], split: str, labels: list[str]) -> int:
+def _count(counts: Mapping[str, Mapping[str, int]], split: str, labels: list[str]) -> int:
     return sum(counts.get(split, {}).get(label, 0) for label in labels)
 
 
-def _moved(new: int, old: int) -> str:
-    return f"{new:,}" if new == old else f"{new:,} ({new - old:+,})"
+def _with_change(number: int, before: int) -> str:
+    return f"{number:,}" if number == before else f"{number:,} ({number - before:+,})"
 
 
 def _scores(metrics: Mapping[str, object], before: Mapping[str, object]) -> str:
-    """Numbers side by side, not compared: two versions may have had two test sets."""
-    heads = ["metric", *(["before"] if before else []), "now"]
-    lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
+    """Metrics side by side without a difference: the test sets of two versions may differ."""
+    headers = ["metric", *(["before"] if before else []), "now"]
+    lines = [f"| {' | '.join(headers)} |", f"|---|{'--:|' * (len(headers) - 1)}"]
     for name, value in list(metrics.items())[:SHOWN]:
         cells = [*([_score(before.get(name))] if before else []), _score(value)]
         lines.append(f"| {markdown(name)} | {' | '.join(cells)} |")
@@ -125,8 +131,8 @@ def _score(value: object) -> str:
     return "–" if value is None else markdown(str(value))
 
 
-def _changes(told: Told, before: Told, url: str) -> str:
-    found = versioning.required_bumps(before.content, told.content, None)
-    what = ", ".join(markdown(required.what) for required in found) or "nothing that Git knows"
-    compare = f"{url}/compare/{quote(f'{before.tag}...{told.tag}', safe='/.')}"
-    return f"Since {_link(before.tag, url)}: {what} ([every change]({compare}))."
+def _changes(version: ReleasedVersion, before: ReleasedVersion, url: str) -> str:
+    found = versioning.required_bumps(before.content, version.content, None)
+    changes = ", ".join(markdown(required.what) for required in found) or "no change in Git"
+    compare = f"{url}/compare/{quote(f'{before.tag}...{version.tag}', safe='/.')}"
+    return f"Since {_link(before.tag, url)}: {changes} ([all changes]({compare}))."

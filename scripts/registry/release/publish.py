@@ -1,7 +1,7 @@
-"""Releasing what has no tag yet, so that a tag exists only when every object that it reaches is in production.
+"""Publishes versions that have no tag yet. A tag exists only if production has every object that it reaches.
 
-First the objects, each proven on its way from staging; then a look at production itself; then annotated tags; then
-their push. Nothing is overwritten or forced, so a run that was killed anywhere is finished by the next one.
+In this order: objects are copied from staging and verified; production is listed again; annotated tags are created;
+tags are pushed. Nothing is overwritten or forced, so a run that was interrupted is completed by the next one.
 """
 
 import time
@@ -9,30 +9,31 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
+from polars import DataFrame
 
 from registry.core import layout, manifests
 from registry.core.documents import read_yaml
 from registry.core.names import find_tags
 from registry.core.pointers import object_key, parse_build
+from registry.core.progress import Progress
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Manifest, Output, Tag
+from registry.core.wording import plural
 from registry.errors import InvalidData, Refused, ToolFailed
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
-from registry.storage.transfer import Progress, audit, transfer
+from registry.storage.transfer import audit, transfer
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
-if TYPE_CHECKING:
-    import polars
-
-HELD = 5.0  # seconds after which nobody holds the lock of a ref any more
+LOCK_TIMEOUT = 5.0  # seconds after which the lock of a ref is abandoned: Git holds one for milliseconds
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """Where a release is made: a commit of the main branch, and the tags that are published and that are here."""
+class PublishContext:
+    """Where a release is made: a commit of the main branch, and the tags of the remote and of this clone."""
 
     root: Path
     commit: str
@@ -43,30 +44,50 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
-    """One artifact's version. `make` says that its tag is still to be made, `push` that it is still to be pushed."""
+class Content:
+    """The data of a version: its own outputs, and those of other artifacts that it was made from."""
 
-    tag: Tag
     outputs: tuple[Output, ...]
     inputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version to publish. `make`: its tag does not exist yet; `push`: the remote does not have it yet."""
+
+    tag: Tag
+    content: Content
     message: str
     make: bool
     push: bool
 
+    @property
+    def output_md5s(self) -> list[str]:
+        """The objects of its own outputs."""
+        return [out.md5 for out in self.content.outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An artifact whose version is not published, and why."""
+
+    artifact: ArtifactId
+    reason: str
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What will happen. `copy` and `prove` are rows of `objects.expand`: to bring to production, to read there.
+    """What a publish will do. `copy` and `prove` are rows of `inventory.expand`: to copy to production, to read there.
 
-    What is in production already and no version has proven yet is read, because DVC can write there too.
+    Objects that are in production already and belong to no published version are read, because DVC can write there too.
     """
 
-    ground: Ground
+    context: PublishContext
     releases: tuple[Release, ...]
-    skipped: tuple[tuple[ArtifactId, str], ...]
-    found: "polars.DataFrame"
-    copy: "polars.DataFrame"
-    prove: "polars.DataFrame"
+    skipped: tuple[Skipped, ...]
+    found: DataFrame
+    copy: DataFrame
+    prove: DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -75,38 +96,38 @@ class Plan:
 
     @property
     def tags(self) -> Mapping[str, git.TagRef]:
-        """Every tag that is published when this is done."""
-        known, head = self.ground.local, git.TagRef(self.ground.commit, annotated=True)
-        ours = {str(release.tag): known.get(str(release.tag), head) for release in self.releases}
-        return {**ours, **self.ground.published}
+        """Every tag that is published once the plan was applied."""
+        local, head = self.context.local, git.TagRef(self.context.commit, annotated=True)
+        new = {str(release.tag): local.get(str(release.tag), head) for release in self.releases}
+        return {**new, **self.context.published}
 
     def __str__(self) -> str:
-        lines = [f"{artifact}: {why}" for artifact, why in self.skipped]
-        lines += [f"{release.tag}: {self._words(release)}" for release in self.releases]
-        return "\n".join(lines or ["there is no artifact here: registry new dataset NAME"])
+        lines = [f"{one.artifact}: {one.reason}" for one in self.skipped]
+        lines += [f"{release.tag}: {self._describe(release)}" for release in self.releases]
+        return "\n".join(lines or ["there is no artifact yet\n  hint: registry new dataset NAME"])
 
-    def _words(self, release: Release) -> str:
-        import polars as pl
-
-        roots = [out.md5 for out in release.outputs]
-        count = self.copy.filter(pl.col("root").is_in(roots)).height
-        steps = [f"copy {count:,} object{'s' * (count != 1)} to production"] if count else []
-        steps += [f"tag {self.ground.commit[:10]}"] if release.make else []
-        steps += [f"push the tag to {self.ground.remote}"] if release.push else []
-        return ", ".join(steps) or "is published"
+    def _describe(self, release: Release) -> str:
+        count = self.copy.filter(pl.col("root").is_in(release.output_md5s)).height
+        steps = [f"copy {plural(count, 'object')} to production"] if count else []
+        steps += [f"tag {self.context.commit[:10]}"] if release.make else []
+        steps += [f"push the tag to {self.context.remote}"] if release.push else []
+        return ", ".join(steps) or "published"
 
 
-# --- what Git says ----------------------------------------------------------------------------------------------------
+# --- Git --------------------------------------------------------------------------------------------------------------
 
 
-def survey(root: Path, remote: str = "origin") -> Ground:
-    """The place to publish from, as the remote has it now. Raises Refused anywhere but on its main branch."""
+def collect(root: Path, remote: str = "origin") -> PublishContext:
+    """The context of a publish, with the remote's current state. Raises Refused anywhere but on its main branch."""
     known = remote if git.has_remote(root, remote) else None
     main, branch = git.main_branch(root, known), git.current_branch(root)
     if branch not in {"", main}:
-        raise Refused(f"this is the branch {branch}; only {main} is published", fix=f"merge it, then git switch {main}")
+        raise Refused(
+            f"the current branch is {branch}; only {main} can be published",
+            fix=f"merge {branch} into {main}, then git switch {main}",
+        )
     if git.is_shallow(root):
-        raise Refused("this clone is shallow, so what was published before is unknown", fix="git fetch --unshallow")
+        raise Refused("this clone is shallow: earlier releases are unknown", fix="git fetch --unshallow")
     tip = f"refs/remotes/{known}/{main}" if known else f"refs/heads/{main}"
     if known:
         git.fetch(root, [f"+refs/heads/{main}:{tip}"], known)
@@ -115,38 +136,30 @@ def survey(root: Path, remote: str = "origin") -> Ground:
         fix = f"git push {known} {main}" if known else f"git switch {main}"
         raise Refused(f"HEAD ({commit[:10]}) is not on {f'{known}/' if known else ''}{main}", fix=fix)
     local = git.tag_refs(root)
-    return Ground(root, commit, tip, known, git.tag_refs(root, known) if known else local, local)
+    return PublishContext(root, commit, tip, known, git.tag_refs(root, known) if known else local, local)
 
 
-def releases(
-    ground: Ground, tree: Tree, wanted: Iterable[ArtifactId]
-) -> tuple[tuple[Release, ...], tuple[tuple[ArtifactId, str], ...]]:
-    """What of `wanted` is to be published, datasets first, and what is not, each with the reason. Raises Refused."""
-    decided = [(artifact, _decide(ground, tree, artifact)) for artifact in sorted(set(wanted))]
-    return (
-        tuple(release for _, release in decided if isinstance(release, Release)),
-        tuple((artifact, why) for artifact, why in decided if isinstance(why, str)),
-    )
-
-
-def _decide(ground: Ground, tree: Tree, artifact: ArtifactId) -> Release | str:
+def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Release | Skipped:
     if not _is_built(tree, artifact):
         manifests.read_document(tree, artifact)  # NotFound where there is no such artifact at all
-        return "is not built yet"
+        return Skipped(artifact, f"not {'built' if artifact.kind is Kind.DATASET else 'trained'} yet")
     manifest = manifests.load(tree, artifact)
     if reason := manifest.withdrawn.get(manifest.version):
-        return f"{manifest.version} is withdrawn: {reason}"
+        return Skipped(artifact, f"{manifest.version} is withdrawn: {reason}")
     tag, content = Tag(artifact, manifest.version), _content(tree, artifact)
-    there, here = ground.published.get(str(tag)), ground.local.get(str(tag))
-    if there:
-        _require_same(ground, tag, there, content, fix=f"set a higher version in {layout.manifest_path(artifact)}")
+    published, local = context.published.get(str(tag)), context.local.get(str(tag))
+    if published:
+        fix = f"set a higher version in {layout.manifest_path(artifact)}"
+        _require_same(context, tag, published, content, fix=fix)
     else:
-        _require_ready(ground, tag)
-        if here:
-            _require_on_main(ground, tag, here)
-            _require_same(ground, tag, here, content, fix=f"it was never pushed: git tag -d {tag}")
-    message = _message(tree, manifest, *content)
-    return Release(tag, *content, message, make=not (there or here), push=bool(ground.remote and not there))
+        _require_ready(context, tag)
+        if local:
+            _require_on_main(context, tag, local)
+            _require_same(context, tag, local, content, fix=f"git tag -d {tag}: it was never pushed")
+    message = _message(tree, manifest, content)
+    return Release(
+        tag, content, message, make=not (published or local), push=bool(context.remote and not published)
+    )  # fmt: skip
 
 
 def _is_built(tree: Tree, artifact: ArtifactId) -> bool:
@@ -154,56 +167,55 @@ def _is_built(tree: Tree, artifact: ArtifactId) -> bool:
     return tree.has(layout.prepared_pointer(artifact) if is_dataset else layout.lock_path(artifact))
 
 
-def _content(tree: Tree, artifact: ArtifactId) -> tuple[tuple[Output, ...], tuple[Output, ...]]:
-    return inventory.outputs(tree, artifact), inventory.inputs(tree, artifact)
+def _content(tree: Tree, artifact: ArtifactId) -> Content:
+    return Content(inventory.outputs(tree, artifact), inventory.inputs(tree, artifact))
 
 
-def _require_on_main(ground: Ground, tag: Tag, ref: git.TagRef) -> None:
-    if not git.is_ancestor(ground.root, ref.commit, ground.main):
-        raise Refused(f"the tag {tag} here was never pushed, and leads to no commit of main", fix=f"git tag -d {tag}")
+def _require_on_main(context: PublishContext, tag: Tag, ref: git.TagRef) -> None:
+    if not git.is_ancestor(context.root, ref.commit, context.main):
+        fault = f"the local tag {tag} was never pushed, and points to a commit that is not on main"
+        raise Refused(fault, fix=f"git tag -d {tag}")
 
 
-def _require_same(
-    ground: Ground, tag: Tag, ref: git.TagRef, content: tuple[tuple[Output, ...], ...], *, fix: str
-) -> None:
+def _require_same(context: PublishContext, tag: Tag, ref: git.TagRef, content: Content, *, fix: str) -> None:
     if not ref.annotated:
-        away = f"; git push {ground.remote} :refs/tags/{tag}" if ground.remote else ""
+        at_remote = f" && git push {context.remote} :refs/tags/{tag}" if context.remote else ""
         fault = f"{tag} is a lightweight tag, which DVC and GTO ignore: it publishes nothing"
-        raise Refused(fault, fix=f"delete it: git tag -d {tag}{away}")
-    with _tagged(ground, tag, ref) as tree:
-        theirs = _content(tree, tag.artifact)
-    if theirs != content:
-        raise Refused(f"{tag} exists, at {ref.commit[:10]}, with other data than HEAD has", fix=fix)
+        raise Refused(fault, fix=f"delete it: git tag -d {tag}{at_remote}")
+    with _open_tag(context, tag, ref) as tree:
+        tagged = _content(tree, tag.artifact)
+    if tagged != content:
+        raise Refused(f"{tag} exists at {ref.commit[:10]} with different data from HEAD", fix=fix)
 
 
-def _tagged(ground: Ground, tag: Tag, ref: git.TagRef) -> git_trees.Revision:
-    if not git.has_object(ground.root, ref.commit):
-        git.fetch(ground.root, [f"refs/tags/{tag}"], ground.remote or ".")
-    return git_trees.Revision(ground.root, ref.commit)
+def _open_tag(context: PublishContext, tag: Tag, ref: git.TagRef) -> git_trees.Revision:
+    if not git.has_object(context.root, ref.commit):
+        git.fetch(context.root, [f"refs/tags/{tag}"], context.remote or ".")
+    return git_trees.Revision(context.root, ref.commit)
 
 
-def _require_ready(ground: Ground, tag: Tag) -> None:
-    latest = _latest(ground, tag.artifact)
+def _require_ready(context: PublishContext, tag: Tag) -> None:
+    latest = _latest(context, tag.artifact)
     if latest and tag.version < latest.version:
         path = layout.manifest_path(tag.artifact)
-        raise Refused(
-            f"{path}: version {tag.version} is lower than the latest, {latest.version}", fix="set a higher one"
-        )
-    if changed := git.uncommitted_paths(ground.root, str(tag.artifact)):
-        raise Refused(f"{changed[0]} is not as it was committed", fix="commit it and have it merged, or put it back")
+        fault = f"{path}: version is {tag.version}, expected more than the latest published, {latest.version}"
+        raise Refused(fault, fix="set a higher version")
+    if changed := git.uncommitted_paths(context.root, str(tag.artifact)):
+        raise Refused(f"{changed[0]} has uncommitted changes", fix="commit and merge them, or undo them")
 
 
-def _latest(ground: Ground, artifact: ArtifactId) -> Tag | None:
-    annotated = [name for name, ref in ground.published.items() if ref.annotated]
+def _latest(context: PublishContext, artifact: ArtifactId) -> Tag | None:
+    annotated = [name for name, ref in context.published.items() if ref.annotated]
     return max((tag for tag in find_tags(annotated) if tag.artifact == artifact), default=None)
 
 
-def _message(tree: Tree, manifest: Manifest, outputs: tuple[Output, ...], inputs: tuple[Output, ...]) -> str:
-    facts = {"artifact": manifest.id, "version": manifest.version, "title": manifest.title}
-    for out in outputs:
+def _message(tree: Tree, manifest: Manifest, content: Content) -> str:
+    """The message of a tag: facts as `key: value` lines below the title."""
+    facts: dict[str, object] = {"artifact": manifest.id, "version": manifest.version, "title": manifest.title}
+    for out in content.outputs:
         if out.path == layout.product_path(manifest.id):
             facts |= {"md5": out.md5, "size": out.size} | ({"files": out.nfiles} if out.nfiles is not None else {})
-    facts |= {"data": " ".join(one.md5 for one in inputs)} if inputs else {}
+    facts |= {"data": " ".join(one.md5 for one in content.inputs)} if content.inputs else {}
     path = layout.prepared_pointer(manifest.id)
     if manifest.id.kind is Kind.DATASET and (build := parse_build(read_yaml(tree.read(path), path))):
         facts |= {"images": build.images}
@@ -212,46 +224,43 @@ def _message(tree: Tree, manifest: Manifest, outputs: tuple[Output, ...], inputs
     return f"{manifest.id} {manifest.version}: {manifest.title}\n\n{lines}\n"
 
 
-# --- what the stores say ----------------------------------------------------------------------------------------------
+# --- stores -----------------------------------------------------------------------------------------------------------
 
 
-def plan(ground: Ground, tree: Tree, wanted: Iterable[ArtifactId], staging: Store, production: Store) -> Plan:
+def plan(context: PublishContext, tree: Tree, wanted: Iterable[ArtifactId], staging: Store, production: Store) -> Plan:
     """What has to be done. Raises Refused, and InvalidData when an object is in neither staging nor production."""
-    import polars as pl
-
-    made, skipped = releases(ground, tree, wanted)
-    waiting = _waiting(made, production)
+    decided = [_decide(context, tree, artifact) for artifact in sorted(set(wanted))]  # datasets first
+    releases = tuple(one for one in decided if isinstance(one, Release))
+    skipped = tuple(one for one in decided if isinstance(one, Skipped))
+    waiting = _incomplete(releases, production)
     found = inventory.expand(_reached(waiting), [production, staging])
     held = inventory.held(production, found["md5"])
     absent = found.join(held, on="md5", how="anti")
-    own = [out.md5 for release in waiting for out in release.outputs]
+    own = [md5 for release in waiting for md5 in release.output_md5s]
     copy = absent.filter(pl.col("root").is_in(own)).unique("md5", maintain_order=True)
     _require_published(absent.join(copy, on="md5", how="anti"))
     _require_staged(copy, staging)
-    return Plan(ground, made, skipped, found, copy, _unproven(ground, waiting, found, held, production))
+    return Plan(context, releases, skipped, found, copy, _unproven(context, waiting, found, held, production))
 
 
-def _waiting(made: Sequence[Release], production: Store) -> list[Release]:
-    """Those that are not tagged, or were by a hand that moved no objects: a `.dir` comes last, so it tells."""
-    import polars as pl
+def _incomplete(releases: Sequence[Release], production: Store) -> list[Release]:
+    """Those without a tag, and those with a tag that was made by hand and without their objects in production.
 
-    roots = pl.Series([out.md5 for release in made for out in release.outputs], dtype=pl.String)
-    there = set(inventory.held(production, roots)["md5"])
-    return [
-        release
-        for release in made
-        if release.make or release.push or not there.issuperset(out.md5 for out in release.outputs)
-    ]
+    A `.dir` is copied last, so it tells whether the objects that it lists are there.
+    """
+    roots = pl.Series([md5 for release in releases for md5 in release.output_md5s], dtype=pl.String)
+    held = set(inventory.held(production, roots)["md5"])
+    return [release for release in releases if release.make or release.push or not held.issuperset(release.output_md5s)]
 
 
-def _reached(made: Iterable[Release]) -> Iterator[Reached]:
-    for release in made:
-        for out in (*release.outputs, *release.inputs):
+def _reached(releases: Iterable[Release]) -> Iterator[Reached]:
+    for release in releases:
+        for out in (*release.content.outputs, *release.content.inputs):
             yield Reached(release.tag.artifact, out)
 
 
-def _require_published(orphans: "polars.DataFrame") -> None:
-    for model, path in orphans.select("artifact", "path").head(1).rows():
+def _require_published(absent: DataFrame) -> None:
+    for model, path in absent.select("artifact", "path").head(1).rows():
         dataset = layout.owner_of(path)
         raise Refused(
             f"{model} was trained on data of {dataset} that is not published: {path} is not in production",
@@ -259,115 +268,112 @@ def _require_published(orphans: "polars.DataFrame") -> None:
         )
 
 
-def _require_staged(copy: "polars.DataFrame", staging: Store) -> None:
-    lost = copy.join(inventory.held(staging, copy["md5"]), on="md5", how="anti")
-    if not lost.height:
+def _require_staged(copy: DataFrame, staging: Store) -> None:
+    missing = copy.join(inventory.held(staging, copy["md5"]), on="md5", how="anti")
+    if not missing.height:
         return
     staging.require()
-    groups = lost.group_by("artifact", maintain_order=True).agg("path").rows()
-    problems = [f"{artifact}: {len(paths):,}, such as {paths[0]}" for artifact, paths in groups]
-    raise InvalidData(
-        f"objects are neither in staging ({staging.url}) nor in production", problems,
-        fix="registry push, on the machine that has them",
-    )  # fmt: skip
+    groups = missing.group_by("artifact", maintain_order=True).agg("path").rows()
+    problems = [f"{artifact}: {plural(len(paths), 'object')}, such as {paths[0]}" for artifact, paths in groups]
+    fix = "registry push, on the machine that has them"
+    raise InvalidData(f"objects are neither in staging ({staging.url}) nor in production", problems, fix=fix)
 
 
 def _unproven(
-    ground: Ground, waiting: Sequence[Release], found: "polars.DataFrame", held: "polars.DataFrame", production: Store
-) -> "polars.DataFrame":
-    import polars as pl
-
+    context: PublishContext, waiting: Sequence[Release], found: DataFrame, held: DataFrame, production: Store
+) -> DataFrame:
+    """The objects in production whose content no published version and no ETag has proven."""
     unsure = held.filter(pl.col("etag") != pl.col("md5"))  # where they are equal, the store has hashed the bytes
     rows = found.join(unsure, on="md5", how="semi").unique("md5", maintain_order=True)
-    owners = {layout.owner_of(one.output.path) for one in _reached(waiting)} if rows.height else set()
-    earlier = [tag for owner in sorted(owners) if (tag := _latest(ground, owner))]
-    return rows.join(inventory.expand(_released(ground, earlier), [production]), on="md5", how="anti")
+    owners = {owner for one in _reached(waiting) if (owner := layout.owner_of(one.output.path))}
+    earlier = [tag for owner in sorted(owners) if rows.height and (tag := _latest(context, owner))]
+    return rows.join(inventory.expand(_released(context, earlier), [production]), on="md5", how="anti")
 
 
-def _released(ground: Ground, tags: Iterable[Tag]) -> Iterator[Reached]:
+def _released(context: PublishContext, tags: Iterable[Tag]) -> Iterator[Reached]:
     for tag in tags:
-        with _tagged(ground, tag, ground.published[str(tag)]) as tree:
+        with _open_tag(context, tag, context.published[str(tag)]) as tree:
             yield from inventory.reached(tree, tag.artifact)
 
 
-# --- doing it ---------------------------------------------------------------------------------------------------------
+# --- apply ------------------------------------------------------------------------------------------------------------
 
 
 def apply(plan: Plan, staging: Store, production: Store, progress: Progress | None = None) -> int:
-    """Copy, prove, look, tag, push; returns the bytes that were read here for it.
+    """Copy and verify objects, list production again, create tags, push them. Returns the bytes read by this machine.
 
-    Raises InvalidData when an object is not what its name says: then no tag is made, here or elsewhere.
+    Raises InvalidData when an object is corrupt or missing: then no tag is created.
     """
-    import polars as pl
-
     if any(release.make for release in plan.releases):
-        git.require_identity(plan.ground.root)
+        git.require_identity(plan.context.root)
     moved = 0
     for release in plan.releases:
-        rows = plan.copy.filter(pl.col("root").is_in([out.md5 for out in release.outputs]))
+        rows = plan.copy.filter(pl.col("root").is_in(release.output_md5s))
         done = transfer(staging, production, rows["md5"], asked=True, progress=progress)
-        _require_sound(rows, done, staging, f"{release.tag} cannot be published from staging")
+        _require_intact(rows, done, staging, f"{release.tag} cannot be published from staging")
         moved += int(done["size"].sum())
     proven = audit(production, plan.prove["md5"], progress=progress)
-    _require_sound(plan.prove, proven, production, "production holds what no version has published, and it is wrong")
-    _require_there(plan.found, production)
+    _require_intact(plan.prove, proven, production, "production has unpublished objects that are corrupt")
+    _require_complete(plan.found, production)
     for release in plan.releases:
         if release.make:
-            _make_tag(plan.ground, release)
-    _push(plan.ground, [release for release in plan.releases if release.push])
+            _make_tag(plan.context, release)
+    _push(plan.context, [release for release in plan.releases if release.push])
     return moved
 
 
-def _require_sound(rows: "polars.DataFrame", done: "polars.DataFrame", store: Store, fault: str) -> None:
-    import polars as pl
-
-    words = {"missing": "is gone", "corrupt": "holds other bytes than its name says"}
-    bad = done.filter(pl.col("state").is_in(list(words))).select("md5", "state")
+def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str) -> None:
+    faults = {"missing": "is missing", "corrupt": "has a checksum mismatch: its content does not match its MD5"}
+    bad = done.filter(pl.col("state").is_in(list(faults))).select("md5", "state")
     if failed := rows.select("path", "md5").join(bad, on="md5").rows():
-        problems = [f"{path}: {store.url}/{object_key(md5)} {words[state]}" for path, md5, state in failed]
+        problems = [f"{path}: {store.url}/{object_key(md5)} {faults[state]}" for path, md5, state in failed]
         raise InvalidData(fault, problems, fix=f"{inventory.repair(failed[0][1], store)}; then publish again")
 
 
-def _require_there(found: "polars.DataFrame", production: Store) -> None:
+def _require_complete(found: DataFrame, production: Store) -> None:
     held = inventory.held(production, found["md5"])
-    fault = f"production ({production.url}) is not whole, so nothing was tagged"
-    if lost := found.join(held, on="md5", how="anti")["path"].to_list():
-        raise InvalidData(fault, [f"{path} is gone" for path in lost], fix="ask who deletes there; then publish again")
+    fault = f"production ({production.url}) is incomplete, so no tag was created"
+    if missing := found.join(held, on="md5", how="anti")["path"].to_list():
+        fix = "check who has delete access to production, then publish again"
+        raise InvalidData(fault, [f"{path} is missing" for path in missing], fix=fix)
     if wrong := tuple(inventory.misfits(found, held, [production])):
-        raise InvalidData(fault, wrong, fix="have the right bytes put there by hand; then publish again")
+        raise InvalidData(fault, wrong, fix="restore the correct objects, then publish again")
 
 
-def _free(root: Path, name: str) -> None:
-    """Remove a tag's lock that a Git which was killed left behind; one that runs holds it for milliseconds."""
+def _remove_abandoned_lock(root: Path, name: str) -> None:
+    """Remove the lock of a tag that a killed Git left behind."""
     lock = git.internal_path(root, f"refs/tags/{name}.lock")
     with suppress(FileNotFoundError):
-        while time.time() - lock.stat().st_mtime < HELD:
+        while time.time() - lock.stat().st_mtime < LOCK_TIMEOUT:
             time.sleep(0.1)
         lock.unlink()
 
 
-def _make_tag(ground: Ground, release: Release) -> None:
+def _make_tag(context: PublishContext, release: Release) -> None:
     name = str(release.tag)
-    _free(ground.root, name)
+    _remove_abandoned_lock(context.root, name)
     try:
-        git.create_tag(ground.root, name, ground.commit, release.message)
+        git.create_tag(context.root, name, context.commit, release.message)
     except ToolFailed:
-        if git.tag_refs(ground.root).get(name) != git.TagRef(ground.commit, annotated=True):
-            raise  # not another publish that was quicker
+        if git.tag_refs(context.root).get(name) != git.TagRef(context.commit, annotated=True):
+            raise  # it was not a concurrent publish that created the same tag
 
 
-def _push(ground: Ground, waiting: Sequence[Release]) -> None:
+def _push(context: PublishContext, waiting: Sequence[Release]) -> None:
     if not waiting:
         return
     try:
-        git.push_tags(ground.root, [str(release.tag) for release in waiting], ground.remote or "")
+        git.push_tags(context.root, [str(release.tag) for release in waiting], context.remote or "")
     except ToolFailed:
-        there = git.tag_refs(ground.root, ground.remote or "")
-        quicker = [release for release in waiting if str(release.tag) in there]
-        if not quicker:
+        published = git.tag_refs(context.root, context.remote or "")
+        concurrent = [release for release in waiting if str(release.tag) in published]
+        if not concurrent:
             raise
-        for release in quicker:  # another publish, perhaps of a later commit: as good as ours if the data is the same
-            content = (release.outputs, release.inputs)
-            _require_same(ground, release.tag, there[str(release.tag)], content, fix="set a higher version")
-            git.fetch(ground.root, [f"+refs/tags/{release.tag}:refs/tags/{release.tag}"], ground.remote or "")
-        _push(ground, [release for release in waiting if release not in quicker])
+        for (
+            release
+        ) in concurrent:  # a tag of a concurrent publish, perhaps of a later commit: fine if its data is equal
+            _require_same(
+                context, release.tag, published[str(release.tag)], release.content, fix="set a higher version"
+            )
+            git.fetch(context.root, [f"+refs/tags/{release.tag}:refs/tags/{release.tag}"], context.remote or "")
+        _push(context, [release for release in waiting if release not in concurrent])

@@ -1,4 +1,4 @@
-"""Asking Looker again: which datasets have a question, how far their version moves, and the words of the proposal."""
+"""Refreshing datasets from Looker: which have a query, their next version, and the text of the pull request."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from registry.core.values import ArtifactId, DatasetManifest, Kind, LookerQuery,
 BRANCH = "refresh/{}"
 
 
-def questions(tree: Tree) -> tuple[ArtifactId, ...]:
-    """The datasets that were selected by a Looker query."""
+def find_queries(tree: Tree) -> tuple[ArtifactId, ...]:
+    """The datasets whose manifest has a Looker query."""
     datasets = (artifact for artifact in layout.find(tree) if artifact.kind is Kind.DATASET)
     return tuple(one for one in datasets if isinstance(manifests.load_dataset(tree, one).source, LookerQuery))
 
 
 def next_version(facts: Facts, artifact: ArtifactId) -> Version | None:
-    """The lowest version that what changed demands; None where the one that the manifest has will do."""
+    """The lowest version that the change requires; None if the manifest's version is high enough."""
     subject = next(subject for subject in facts.subjects if subject.id == artifact)
     if subject.latest is None or subject.latest.content is None or subject.content is None:
         return None
@@ -33,15 +33,15 @@ def with_version(tree: Tree, artifact: ArtifactId, version: Version) -> tuple[st
 
 
 def title(manifest: DatasetManifest) -> str:
-    """Of the commit and of the pull request."""
+    """The title of the commit and of the pull request."""
     return f"Refresh {manifest.id}: {manifest.version}"
 
 
-def words(manifest: DatasetManifest, said: Sequence[str]) -> str:
-    """The pull request's body: what the selection and the build said, and what a reviewer has to know."""
-    text = "\n".join(said).replace("~~~~", "~ ~ ~ ~")
+def body(manifest: DatasetManifest, summary: Sequence[str]) -> str:
+    """The body of the pull request: the lines of the summary, and how to start its workflows."""
+    text = "\n".join(summary).replace("~~~~", "~ ~ ~ ~")
     return (
-        f"Looker answers the query of `{manifest.id}` otherwise than before.\n\n~~~~text\n{text}\n~~~~\n\n"
-        "GitHub starts no workflow for what a workflow proposes: close this pull request and open it again, and its "
-        "report will come.\n"
+        f"The result of the Looker query of `{manifest.id}` changed.\n\n~~~~text\n{text}\n~~~~\n\n"
+        "GitHub starts no workflows for a pull request that a workflow opened. To get the report, close this pull "
+        "request and open it again.\n"
     )

@@ -1,4 +1,4 @@
-"""Withdrawing a published version: the reason goes into the current manifest, and what is published stays."""
+"""Withdraws a published version: the reason is written to the current manifest; tag and objects stay."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from registry.errors import Refused
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The manifest as it will be; the same bytes as before where that reason stands there already."""
+    """The manifest before and after; the same bytes if it has that reason already."""
 
     tag: Tag
     path: str
@@ -22,27 +22,28 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the manifest says so already."""
+        """Whether the manifest has that reason already."""
         return self.before == self.after
 
     def __str__(self) -> str:
-        return f"{self.path} withdraws {self.tag.version} already" if self.is_empty else f"write {self.path}"
+        return (
+            f"{self.path}: {self.tag.version} is already withdrawn for that reason"
+            if self.is_empty
+            else f"write {self.path}"
+        )
 
 
 def plan(tree: Tree, tag: Tag, why: str, published: Sequence[Tag]) -> Plan:
-    """What to write, comments and order kept. Raises NotFound, InvalidDocument, and Refused where nothing is released.
+    """The manifest to write, with comments and order kept; a new reason replaces an earlier one.
 
-    A version that is withdrawn already gets the new reason.
+    Raises NotFound, InvalidDocument, and Refused for a version that was never published.
     """
     known = [str(one.version) for one in published if one.artifact == tag.artifact]
     if str(tag.version) not in known:
-        listed = f"; these were: {', '.join(known)}" if known else ""
-        raise Refused(
-            f"{tag.artifact} {tag.version} was never released, so there is nothing to withdraw{listed}",
-            fix="git fetch --tags origin, if it was released elsewhere",
-        )
+        expected = f"expected one of {', '.join(known)}" if known else "no version is published"
+        raise Refused(f"{tag.artifact} {tag.version} is not published: {expected}", fix="git fetch --tags origin")
     if not why.strip():
-        raise Refused("a version is withdrawn for a reason that people can read", fix='--why "labels were swapped"')
+        raise Refused("the reason is empty", fix='use --why "labels were swapped"')
     path = layout.manifest_path(tag.artifact)
     document = manifests.read_document(tree, tag.artifact)
     before = tree.read(path)

@@ -1,26 +1,26 @@
-"""`registry checkout`."""
+"""`registry checkout`. It runs after every `git checkout`, so it imports what links data only where data changed."""
 
 import os
 
 import click
 
 from registry.cli.workspace import Workspace, here
+from registry.core.progress import bar
 from registry.errors import SHOWN, RegistryError
+from registry.integrations import git, git_hooks
 
 
 @click.command()
-@click.argument("told", nargs=-1, metavar="", type=click.UNPROCESSED)
-@click.option("--hook", is_flag=True, help="Only what Git tells the hook post-checkout has changed; never an error.")
-def command(told: tuple[str, ...], *, hook: bool) -> None:
-    """Link the data of the checked-out commit, as far as it is in DVC's cache, and say what is missing.
+@click.argument("hook_arguments", nargs=-1, metavar="", type=click.UNPROCESSED)
+@click.option("--hook", is_flag=True, help="Run as Git's post-checkout hook: link only what changed, and never fail.")
+def command(hook_arguments: tuple[str, ...], *, hook: bool) -> None:
+    """Link the data of the checked-out commit from DVC's cache, and list what is missing.
 
-    Data that you changed and DVC does not hold is left as it is.
+    Local changes to data that DVC's cache does not hold are kept.
     """
-    from registry.integrations import git, git_hooks
-
     if not hook:
         _link(here(), None)
-    elif change := git_hooks.parse_post_checkout(os.environ, told):
+    elif change := git_hooks.parse_post_checkout(os.environ, hook_arguments):
         try:
             space = here()
             before = git.EMPTY_TREE if change.before == git.NULL_OID else change.before
@@ -30,8 +30,7 @@ def command(told: tuple[str, ...], *, hook: bool) -> None:
 
 
 def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
-    from registry.core.progress import bar
-    from registry.integrations import dvc
+    """Link the data of all pointers, or of those among `changed`."""
     from registry.sync import checkout, inventory
 
     paths = {entry.path for entry in space.tree.list()}
@@ -40,10 +39,9 @@ def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
     )
     if not pointers:
         return
-    cache = dvc.cache_dir(space.root)
-    places = inventory.placements(space.tree, pointers, cache)
-    with bar("linking", sum(len(one.files or ()) for one in places)) as progress:
-        missing = checkout.place(space.root, cache, places, progress)
+    places = inventory.placements(space.tree, pointers, space.cache_dir)
+    with bar("linking", sum(len(place.files or ()) for place in places)) as progress:
+        missing = checkout.place(space.root, space.cache_dir, places, progress)
     if missing:
         rest = len(missing) - SHOWN
         named = missing if rest <= 0 else ()

@@ -1,43 +1,47 @@
 """`registry diff`."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from registry.cli.workspace import Workspace, here, warn
+from registry.cli import comparing
+from registry.cli.workspace import here
+from registry.core import names
+from registry.core.atomic_write import write_atomically
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, Kind
+from registry.dataset import diff, diff_output
+from registry.dataset.changes import Sheet
+from registry.integrations import git_trees
 
-if TYPE_CHECKING:
-    from registry.core.tree import Tree
-    from registry.dataset.diff import DiffOptions
+FORMATS = {"text": diff_output.as_text, "json": diff_output.as_json, "md": diff_output.as_markdown}
 
 
 @click.command()
 @click.argument("arguments", nargs=-1, metavar="[OLD] [NEW] [DATASET]")
 @click.option("--staged", is_flag=True, help="Compare with what the next commit would hold, not with the working tree.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "md"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
 @click.option(
     "--sheets",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Also look at the images: put contact sheets of them here, and say which look like others.",
+    help="Also read the images: write contact sheets to FOLDER, and report near-duplicates.",
 )
 def command(arguments: tuple[str, ...], form: str, sheets: Path | None, *, staged: bool) -> None:
-    """Say how datasets differ between two revisions.
+    """Compare datasets between two revisions.
 
-    OLD and NEW are revisions or tags: HEAD~1, origin/main, datasets/pets@v1.0.0. OLD is HEAD and NEW the working tree
-    when left out. DATASET is datasets/NAME; all that differ when left out. Only lists of files are read, unless
-    --sheets asks for pictures. The exit code is 0 also when something differs.
+    OLD and NEW are revisions or tags: HEAD~1, origin/main, datasets/pets@v1.0.0. The defaults are HEAD and the working
+    tree. DATASET is datasets/NAME; the default is every dataset that differs. Only lists of files are read, unless
+    --sheets is given. The exit code is 0 whether or not there are differences.
     """
-    from contextlib import ExitStack
-
-    from registry.dataset import diff, diff_output
-    from registry.integrations import git_trees
-
     space = here()
-    revisions, only = _sort(arguments)
+    compared = _parse(arguments)
+    revisions = compared.revisions
     if len(revisions) + staged > 2:
-        raise click.UsageError("two trees at most: [OLD] [NEW], or [OLD] --staged")
+        raise click.UsageError("too many revisions: expected [OLD] [NEW], or [OLD] --staged")
     with ExitStack() as trees:
         old: Tree = trees.enter_context(git_trees.Revision(space.root, revisions[0] if revisions else "HEAD"))
         new: Tree = space.tree
@@ -45,49 +49,42 @@ def command(arguments: tuple[str, ...], form: str, sheets: Path | None, *, stage
             new = trees.enter_context(git_trees.Index(space.root))
         elif len(revisions) == 2:
             new = trees.enter_context(git_trees.Revision(space.root, revisions[1]))
-        changes = diff.compare(old, new, objects(space, sheets=sheets is not None, near=sheets is not None), only)
-    for change in changes if sheets else ():
-        _write(change.id.name, change.sheets, sheets)
-    shown = {"text": diff_output.as_text, "json": diff_output.as_json, "md": diff_output.as_markdown}
-    click.echo(shown[form](changes), nl=False)
+        with_images = sheets is not None
+        options = comparing.diff_options(space, sheets=with_images, near_duplicates=with_images)
+        changes = diff.compare(old, new, options, compared.dataset)
+    if sheets:
+        for change in changes:
+            _write(change.id.name, change.sheets, sheets)
+    click.echo(FORMATS[form](changes), nl=False)
 
 
-def _sort(arguments: tuple[str, ...]) -> tuple[list[str], object]:
-    """The revisions, and the dataset: whatever is in the grammar of ids is one."""
-    from registry.core import manifests, names
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What to compare: the revisions, old first, and the dataset, or None for all of them."""
 
-    revisions, found = [], []
-    for name in arguments:
+    revisions: tuple[str, ...]
+    dataset: ArtifactId | None
+
+
+def _parse(arguments: Sequence[str]) -> _Compared:
+    """Tell revisions from the dataset: an argument in the grammar of artifact ids is one."""
+    revisions: list[str] = []
+    found: list[ArtifactId] = []
+    for argument in arguments:
         try:
-            found.append(names.parse_id(name))
+            found.append(names.parse_id(argument))
         except names.InvalidName:
-            revisions.append(name)
+            revisions.append(argument)
     if len(found) > 1:
-        raise click.UsageError("name one dataset, or none for all of them")
+        raise click.UsageError("too many datasets: expected one, or none for all of them")
     for artifact in found:
-        if artifact.kind is not manifests.Kind.DATASET:
-            raise click.UsageError(f"{artifact} is a model: `registry evaluate` compares those")
-    return revisions, found[0] if found else None
+        if artifact.kind is not Kind.DATASET:
+            raise click.UsageError(f"{artifact} is a model: compare models with `registry evaluate {artifact}`")
+    return _Compared(tuple(revisions), found[0] if found else None)
 
 
-def _write(name: str, drawn: tuple, folder: Path) -> None:
-    from registry.core.atomic_write import write_atomically
-
-    for sheet in drawn:
+def _write(name: str, sheets: Sequence[Sheet], folder: Path) -> None:
+    for sheet in sheets:
         path = folder / f"{name}-{sheet.name}.webp"
         write_atomically(path, sheet.image)
         click.echo(f"wrote {path}", err=True)
-
-
-def objects(space: Workspace, *, sheets: bool, near: bool) -> "DiffOptions":
-    """How objects of this registry are read: from DVC's caches, then staging and production.
-
-    `near`: near-duplicates are sought in what is no larger than the settings say.
-    """
-    from registry.dataset import perceptual_hash
-    from registry.dataset.diff import DiffOptions
-    from registry.integrations import dvc
-    from registry.storage.stores import Stores
-
-    read, notes = Stores(space.root, space.settings, warn).reader, dvc.cache_dir(space.root) / perceptual_hash.PATH
-    return DiffOptions(read, notes, sheets, space.settings.near_duplicates if near else None)

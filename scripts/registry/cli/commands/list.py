@@ -11,15 +11,16 @@ from registry.core import layout, manifests, names
 from registry.core.layout import lock_path, prepared_pointer
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Tag, Version
+from registry.core.wording import table
 from registry.errors import InvalidDocument
 from registry.integrations import git
 
-HEADS = ("artifact", "version", "state", "published", "trained on", "owners")
+HEADERS = ("artifact", "version", "state", "published", "trained on", "owners")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One artifact: `state` says where its version stands, `published` holds every tagged version, latest first."""
+    """One artifact: the state of its current version, and its published versions, latest first."""
 
     artifact: ArtifactId
     version: Version | None
@@ -34,34 +35,29 @@ class Row:
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(form: str) -> None:
-    """Show every artifact: its version, whether that is published, what it was trained on, who owns it."""
+    """List every artifact: its version and the state of it, published versions, the training dataset, owners.
+
+    The state is one of not built, not trained, to publish, published, withdrawn, removed, invalid manifest.
+    """
     space = here()
     rows = find_rows(space.tree, names.find_tags(git.tag_names(space.root)))
     if form == "json":
         click.echo(json.dumps([_as_json(row) for row in rows], indent=2))
     elif rows:
-        click.echo(_table([HEADS, *(_cells(row) for row in rows)]))
+        click.echo(table(HEADERS, [_cells(row) for row in rows]))
     else:
-        click.echo("nothing yet: start with `registry new dataset NAME`", err=True)
+        click.echo("there is no artifact yet\n  hint: registry new dataset NAME", err=True)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    shown = [f"v{version}" for version in row.published[:3]] + ["…"] * (len(row.published) > 3)
-    version = str(row.version or "-")
+    latest = [f"v{version}" for version in row.published[:3]] + ["…"] * (len(row.published) > 3)
     return (
         str(row.artifact),
-        version,
+        str(row.version or "-"),
         row.state,
-        " ".join(shown) or "-",
+        " ".join(latest) or "-",
         str(row.trained_on or "-"),
         " ".join(row.owners) or "-",
-    )
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
@@ -79,13 +75,13 @@ def _as_json(row: Row) -> dict[str, object]:
 
 
 def find_rows(tree: Tree, tags: Sequence[Tag]) -> tuple[Row, ...]:
-    """A row for every artifact of a tree, and for those that only tags remember."""
+    """A row for every artifact of a tree, and for removed artifacts that still have tags."""
     found = layout.find(tree)
     loaded = {artifact: _load(tree, artifact) for artifact in found}
-    gone = sorted({tag.artifact for tag in tags} - set(found))
+    removed = sorted({tag.artifact for tag in tags} - set(found))
     return (
         *(_row(tree, artifact, loaded, tags) for artifact in found),
-        *(Row(artifact, None, "removed", _published(artifact, tags), "", ()) for artifact in gone),
+        *(Row(artifact, None, "removed", _published(artifact, tags), "", ()) for artifact in removed),
     )
 
 
@@ -100,7 +96,7 @@ def _row(tree: Tree, artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | N
     published = _published(artifact, tags)
     manifest = loaded[artifact]
     if manifest is None:
-        return Row(artifact, None, "manifest is invalid", published, "", ())
+        return Row(artifact, None, "invalid manifest", published, "", ())
     return Row(
         artifact,
         manifest.version,
@@ -123,7 +119,9 @@ def _state(tree: Tree, manifest: Manifest, published: tuple[Version, ...]) -> st
     if manifest.version in published:
         return "published"
     pointer = prepared_pointer(manifest.id) if isinstance(manifest, DatasetManifest) else lock_path(manifest.id)
-    return "to publish" if tree.has(pointer) else f"not {'built' if manifest.id.kind is Kind.DATASET else 'trained'}"
+    if tree.has(pointer):
+        return "to publish"
+    return "not built" if manifest.id.kind is Kind.DATASET else "not trained"
 
 
 def _users(artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | None]) -> Iterator[ArtifactId]:

@@ -2,28 +2,27 @@
 
 import click
 
-from registry.cli.workspace import Workspace, here
+from registry.cli.workspace import here
 from registry.core import names
-from registry.core.atomic_write import write_atomically
 from registry.core.values import ArtifactId, Kind
-from registry.scaffold import generated_files, new
+from registry.scaffold import new
 
 
 @click.command()
 @click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
 @click.argument("name")
-@click.option("--title", default="", help="One line; made from the name when left out.")
+@click.option("--title", default="", help="A one-line title; derived from NAME by default.")
 @click.option(
-    "--owner", "owners", multiple=True, help="Who answers for it (@user, @org/team); the registry's when left out."
+    "--owner", "owners", multiple=True, help="An owner, @user or @org/team; can be repeated. Default: the registry's."
 )
-@click.option("--trained-on", metavar="ID", help="A model's dataset; datasets/NAME when left out.")
-@click.option("--dry-run", is_flag=True, help="Show what would be written.")
+@click.option("--trained-on", metavar="ID", help="The dataset of a model. Default: datasets/NAME.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
 def command(
     kind: str, name: str, title: str, owners: tuple[str, ...], trained_on: str | None, *, dry_run: bool
 ) -> None:
-    """Make a dataset or a model called NAME: its folder, manifest and card, and for a model its code.
+    """Create a dataset or a model called NAME: its folder, manifest and card, and the training code of a model.
 
-    Places to fill are in <angle brackets>; `registry check` names those that are left.
+    Fill in the <placeholders>; `registry check` lists the remaining ones.
     """
     space = here()
     artifact = ArtifactId(Kind(kind), names.parse_name(name))
@@ -33,8 +32,7 @@ def command(
     if dry_run:
         return
     new.apply(plan, space.root)
-    for path, data in generated_files.expected(Workspace(space.root).tree).items():
-        write_atomically(space.root / path, data)
+    space.write_generated_files()
     manifest = f"{artifact}/{artifact.kind}.yaml"
-    after = f"registry select {artifact}" if artifact.kind is Kind.DATASET else f"dvc repro {artifact}/dvc.yaml"
-    click.echo(f"hint: fill the <places> in {manifest}, then `{after}`")
+    following = f"registry select {artifact}" if artifact.kind is Kind.DATASET else f"dvc repro {artifact}/dvc.yaml"
+    click.echo(f"hint: fill in the <placeholders> in {manifest}, then {following}")

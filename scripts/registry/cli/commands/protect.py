@@ -3,30 +3,29 @@
 import click
 
 from registry.cli.workspace import here
+from registry.integrations import github
+from registry.release import github_protection
 
 
 @click.command()
-@click.option("--plan", "only_plan", is_flag=True, help="Show what differs; change nothing.")
-@click.option("--apply", "do_it", is_flag=True, help="Look anew, show it, and put it right.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print the differences, and change nothing.")
+@click.option("--apply", "change", is_flag=True, help="Recompute the differences, print them, and apply them.")
 @click.option(
-    "--publisher", metavar="APP_ID", type=click.IntRange(min=1), help="The GitHub App that alone may make release tags."
+    "--publisher", metavar="APP_ID", type=click.IntRange(min=1), help="Let only this GitHub App create release tags."
 )
-def command(publisher: int | None, *, only_plan: bool, do_it: bool) -> None:
-    """Have GitHub keep the promises: rulesets, environments of the jobs, labels.
+def command(publisher: int | None, *, only_plan: bool, change: bool) -> None:
+    """Configure branch protection, tag rules, environments and labels on GitHub.
 
-    Main: only by pull request, with the status registry/gate and a review by CODEOWNERS; never deleted or rewritten.
-    Tags of releases: never moved or deleted. Environments: gpu and assign ask the registry's owners; all but gpu are
-    for main alone. Needs an administrator's token. With --publisher, publish.yml has to push with that App's token:
-    GitHub exempts no job's own token from such a rule.
+    The main branch: changes only by pull request, with the status registry/gate and a review by a code owner; no
+    deletion, no force push. Release tags: no update, no deletion. Environments: gpu and assign require a review by the
+    registry's owners; all but gpu are limited to the main branch. Needs an administrator's token. With --publisher,
+    publish.yml must push with that App's token: GitHub cannot exempt GITHUB_TOKEN from such a rule.
     """
-    from registry.integrations import github
-    from registry.release import github_protection
-
-    if only_plan == do_it:
-        raise click.UsageError("say --plan (show what differs) or --apply (put it right)")
+    if only_plan == change:
+        raise click.UsageError("choose --plan (print the differences) or --apply (apply them)")
     space = here()
     plan = github_protection.plan(github.connect(space.root), space.settings.owners, publisher)
     click.echo(str(plan))
-    if do_it and not plan.is_empty:
+    if change and not plan.is_empty:
         github_protection.apply(plan)
-        click.echo(f"{plan.repository} is protected")
+        click.echo(f"{plan.repository}: protection configured")

@@ -1,63 +1,47 @@
 """`registry reproduce`."""
 
-from typing import TYPE_CHECKING
-
 import click
 
+from registry.cli import steps
 from registry.cli.workspace import Workspace, here
+from registry.core.names import find_tags
 from registry.errors import Refused
-
-if TYPE_CHECKING:
-    from registry.core.values import Tag
+from registry.integrations import git
+from registry.model import reproduce
+from registry.sync import pull
 
 
 @click.command()
 @click.argument("tags", nargs=-1, metavar="[models/NAME@vVERSION]...")
-@click.option("--latest", is_flag=True, help="The latest published version of every model, withdrawn ones left out.")
+@click.option("--latest", is_flag=True, help="The latest published version of each model that is not withdrawn.")
 def command(tags: tuple[str, ...], *, latest: bool) -> None:
-    """Train a published model again from its tag, and say whether its metrics come back.
+    """Train a published model again from its tag, and compare the metrics.
 
-    In a temporary worktree, which is removed afterwards; your files stay as they are. Metrics are judged by
-    reproduce.tolerance in the manifest of that version; one that names no tolerance asks for exactly the same numbers.
+    Training runs in a temporary worktree, which is removed afterwards; your working tree is not changed. Metrics must
+    agree within reproduce.tolerance of that version's manifest; without a tolerance they must be identical.
     """
-    from registry.model import reproduce
-
     if bool(tags) == latest:
-        raise click.UsageError("name the tags of models, such as models/NAME@v1.0.0, or say --latest")
+        raise click.UsageError("name tags such as models/NAME@v1.0.0, or use --latest")
     space = here()
-    wanted = tags or reproduce.latest_tags(space.tree, _published(space))
-    failed = [tag for tag in wanted if not _reproduce(space, tag)]
+    wanted = tags or reproduce.latest_tags(space.tree, find_tags(git.tag_names(space.root)))
+    failed = [tag for tag in wanted if not _reproduce(space, str(tag))]
     if failed:
-        fix = "look at what differs: versions of libraries, the device, a seed that is not set"
-        raise Refused(f"{', '.join(failed)} {'was' if len(failed) == 1 else 'were'} not reproduced", fix=fix)
+        verb = "was" if len(failed) == 1 else "were"
+        fix = "compare the versions of libraries, the hardware and random seeds with the original run"
+        raise Refused(f"{', '.join(map(str, failed))} {verb} not reproduced", fix=fix)
     if not wanted:
-        click.echo("no model is published yet, so there is nothing to train again")
-
-
-def _published(space: Workspace) -> "tuple[Tag, ...]":
-    from registry.core.names import find_tags
-    from registry.integrations import git
-
-    return find_tags(git.tag_names(space.root))
+        click.echo("no model is published yet: nothing to reproduce")
 
 
 def _reproduce(space: Workspace, tag: str) -> bool:
-    from registry.core.progress import bar
-    from registry.integrations import dvc
-    from registry.model import reproduce
-    from registry.storage.stores import Stores
-    from registry.sync import pull
-
-    cache = dvc.cache_dir(space.root)
-    again = reproduce.plan(space.root, tag)
-    click.echo(str(again))
-    wants = [pull.Want(one, one.output.path) for one in again.inputs]
-    fetch = pull.plan(wants, Stores(space.root, space.settings))
-    with bar("pulling", fetch.fetch.height) as progress:
-        pull.require_all(fetch, pull.apply(fetch, progress))
-    rows = reproduce.apply(again, space.root, cache)
+    """Whether the metrics of a tag were reproduced."""
+    plan = reproduce.plan(space.root, tag)
+    click.echo(str(plan))
+    needed = steps.plan_pull(space, (pull.Want(reached, reached.output.path) for reached in plan.inputs))
+    pull.require_all(needed, steps.fetch(needed))
+    rows = reproduce.apply(plan, space.root, space.cache_dir)
     click.echo(reproduce.format_table(rows))
     same = reproduce.is_reproduced(rows)
     if same:
-        click.echo(f"{again.tag}: reproduced")
+        click.echo(f"{plan.tag}: reproduced")
     return same

@@ -3,24 +3,23 @@
 import click
 
 from registry.cli.workspace import here
+from registry.core import names
+from registry.core.values import Tag
+from registry.integrations import git
+from registry.release import withdraw
 
 
 @click.command()
 @click.argument("artifact", metavar="ID")
 @click.argument("version")
-@click.option("--why", metavar="TEXT", required=True, help="What is wrong with it, in one line for those who use it.")
-@click.option("--dry-run", is_flag=True, help="Show what would be written.")
+@click.option("--why", metavar="TEXT", required=True, help="The reason, in one line for people who use the version.")
+@click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
 def command(artifact: str, version: str, why: str, *, dry_run: bool) -> None:
-    """Say of a published version that nobody should use it any more, and why.
+    """Mark a published version as withdrawn, with a reason.
 
-    The reason is written into the artifact's current manifest, and holds once that is merged. The version's tag and its
-    objects stay: what was made with it can still be explained. ID is datasets/NAME or models/NAME.
+    The reason is written to the artifact's current manifest and takes effect when that is merged. The version's tag and
+    objects stay, so that results based on it can still be explained. ID is datasets/NAME or models/NAME.
     """
-    from registry.core import names
-    from registry.core.values import Tag
-    from registry.integrations import git
-    from registry.release import withdraw
-
     space = here()
     tag = Tag(names.parse_id(artifact), names.parse_version(version.removeprefix("v")))
     plan = withdraw.plan(space.tree, tag, why, names.find_tags(git.tag_names(space.root)))
@@ -29,6 +28,6 @@ def command(artifact: str, version: str, why: str, *, dry_run: bool) -> None:
         return
     withdraw.apply(plan, space.root)
     click.echo(
-        f"hint: git switch -c withdraw-{tag.artifact.name}-{tag.version}; git add {plan.path}; "
-        f"git commit -m 'Withdraw {tag.artifact} {tag.version}'; git push -u origin HEAD; then open a pull request"
+        f"hint: git switch -c withdraw-{tag.artifact.name}-{tag.version} && git add {plan.path} && "
+        f"git commit -m 'Withdraw {tag.artifact} {tag.version}' && git push -u origin HEAD; then open a pull request"
     )

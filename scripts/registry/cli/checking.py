@@ -1,0 +1,46 @@
+"""Facts for the commands that run checks, with what stores have and what images are.
+
+Storage, Polars and Pillow are imported in the functions that need them: `registry check --staged` runs at every commit
+and calls none of these.
+"""
+
+from dataclasses import replace
+
+from registry.checks import collect
+from registry.checks.context import Facts
+from registry.cli.workspace import Workspace
+from registry.core.progress import bar
+from registry.errors import RegistryError
+from registry.integrations.git_trees import History
+
+
+def gather(space: Workspace, change: collect.Change) -> Facts:
+    """The facts of a change that its files, Git and the lists of files tell."""
+    with History(space.root) as history:
+        return collect.gather(change, history, space.read_object)
+
+
+def with_images(space: Workspace, facts: Facts) -> Facts:
+    """The facts, with the faults of images that have not been validated yet."""
+    from registry.checks import collect_images
+    from registry.dataset import validation_cache
+
+    cache = space.root / validation_cache.PATH
+    unseen = collect_images.list_unseen(facts, space.read_object, validation_cache.validated_md5s(cache))
+    with bar("validating images", unseen.images.height) as progress:
+        validated, sound = collect_images.look(unseen, space.read_object, progress)
+    validation_cache.record_objects(cache, sound)
+    return validated
+
+
+def with_stored(space: Workspace, facts: Facts, change: collect.Change) -> Facts:
+    """The facts, with what staging and production have of the objects that a change refers to."""
+    from registry.checks import collect_objects
+
+    wanted = collect_objects.wanted(space.root, change.tree, change.paths, change.before)
+    try:
+        caches, remotes = space.stores.caches, (space.stores.production, space.stores.staging)
+    except RegistryError as error:
+        return replace(facts, stored=collect_objects.unknown(error))
+    with bar("listing staging and production", len(wanted.needed)) as progress:
+        return replace(facts, stored=collect_objects.judge(wanted, remotes, caches, progress))

@@ -1,0 +1,65 @@
+"""Comparisons between two trees that several commands make: of datasets and of models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from registry.cli import steps
+from registry.cli.workspace import Workspace
+from registry.core.progress import bar
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId
+from registry.dataset import perceptual_hash
+from registry.dataset.diff import DiffOptions
+from registry.errors import RegistryError
+from registry.model import evaluate
+from registry.model.changes import ModelChange
+from registry.sync import pull
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How models differ between two trees, and how many bytes were pulled to find out."""
+
+    models: tuple[ModelChange, ...]
+    pulled: int
+
+
+def diff_options(space: Workspace, *, sheets: bool, near_duplicates: bool) -> DiffOptions:
+    """How a comparison of datasets reads objects. `sheets`: draw contact sheets.
+
+    `near_duplicates`: search for near-duplicates in datasets no larger than `report.near_duplicates` in the settings.
+    Raises InvalidDocument where the settings cannot be read.
+    """
+    limit = space.settings.near_duplicates
+    hashes = space.cache_dir / perceptual_hash.PATH
+    return DiffOptions(space.stores.reader, hashes, sheets, limit if near_duplicates else None)
+
+
+def compare_models(space: Workspace, old: Tree, new: Tree, models: Sequence[ArtifactId]) -> Comparison:
+    """How these models differ between two trees. Pulls what has to be run for it, and runs it."""
+    plans = [evaluate.plan(old, new, model, space.read_object) for model in models]
+    runs = evaluate.pending_runs(space.root, plans)
+    for run in runs:
+        click.echo(str(run), err=True)
+    pulled = _pull(space, [pull.Want(reached, path) for run in runs for reached, path in run.needs])
+    with bar("evaluating", sum(len(plan.runs) for plan in plans)) as progress:
+        changes = [evaluate.apply(plan, space.root, space.cache_dir, space.read_object, progress) for plan in plans]
+    return Comparison(tuple(changes), pulled)
+
+
+def _pull(space: Workspace, wants: Sequence[pull.Want]) -> int:
+    """Pull what can be pulled; a model that lacks something says so itself, and the others are still evaluated.
+
+    Returns the bytes to fetch.
+    """
+    if not wants:
+        return 0
+    try:
+        plan = steps.plan_pull(space, wants)
+        steps.fetch(plan)
+        return int(plan.fetch["size"].sum())
+    except RegistryError as error:
+        click.echo(f"some objects needed for the evaluation could not be pulled: {error}", err=True)
+        return 0

@@ -1,0 +1,106 @@
+"""Steps that several commands take, with their output and progress bars: select, build, pull, push."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from registry.cli.workspace import Workspace
+from registry.core import layout, manifests
+from registry.core.atomic_write import write_atomically
+from registry.core.progress import bar
+from registry.core.values import ArtifactId
+from registry.core.wording import plural
+from registry.dataset import build as building
+from registry.dataset import select as selecting
+from registry.sync import checkout, pull, push
+
+NOT_WRITTEN = "nothing was written (--dry-run)"
+
+
+# --- select -----------------------------------------------------------------------------------------------------------
+
+
+def select(space: Workspace, dataset: ArtifactId, export: Path | None = None, *, dry_run: bool = False) -> None:
+    """Run a dataset's Looker query, or read an export, and write the selection."""
+    manifest = manifests.load_dataset(space.tree, dataset)
+    before = selecting.before(space.root, dataset)
+    if export:
+        click.echo(f"reading {export}", err=True)
+        rows = selecting.from_export(manifest, export)
+    else:
+        rows = selecting.from_looker(manifest, space.root)
+    plan = selecting.plan(dataset, rows, before)
+    click.echo(str(plan))
+    if dry_run:
+        click.echo(NOT_WRITTEN, err=True)
+    else:
+        selecting.apply(plan, space.root, space.cache_dir)
+
+
+# --- build ------------------------------------------------------------------------------------------------------------
+
+
+def plan_build(space: Workspace, dataset: ArtifactId) -> building.Plan:
+    """What a build of a dataset's current selection would do."""
+    manifest = manifests.load_dataset(space.tree, dataset)
+    click.echo(f"looking up the images of {dataset}", err=True)
+    return building.plan(manifest, build_places(space))
+
+
+def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False) -> building.Built:
+    """Build a dataset. With `exclude_faulty`, add faulty images to its `exclude:` and build without them."""
+    if not exclude_faulty:
+        return _build(space, dataset, validate=False)
+    try:
+        return _build(space, dataset, validate=True)
+    except building.FaultyImages as error:
+        path = layout.manifest_path(dataset)
+        manifest = manifests.load_dataset(space.tree, dataset)
+        write_atomically(space.root / path, building.exclude(manifest, space.tree.read(path), error.faults))
+        click.echo(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
+        return _build(Workspace(space.root), dataset, validate=True)
+
+
+def _build(space: Workspace, dataset: ArtifactId, *, validate: bool) -> building.Built:
+    """Build; with `validate`, images that could be copied server-side are read and validated here too."""
+    plan = plan_build(space, dataset)
+    with bar("copying images", len(plan.unread)) as progress:
+        return building.apply(plan, build_places(space), progress, unseen=not validate)
+
+
+def build_places(space: Workspace) -> building.Places:
+    """Where a build reads and writes."""
+    stores = space.stores
+    return building.Places(space.root, stores.lake, stores.staging, stores.production, stores.cache)
+
+
+# --- pull and push ----------------------------------------------------------------------------------------------------
+
+
+def plan_pull(space: Workspace, wants: Iterable[pull.Want]) -> pull.Plan:
+    """What has to be fetched into DVC's cache."""
+    return pull.plan(list(wants), space.stores)
+
+
+def fetch(plan: pull.Plan) -> pull.Fetched:
+    """Fetch into DVC's cache what remotes have."""
+    with bar("pulling", plan.fetch.height, int(plan.fetch["size"].sum())) as progress:
+        return pull.apply(plan, progress)
+
+
+def link(space: Workspace, plan: pull.Plan) -> None:
+    """Link what was pulled into the working tree, as far as the cache has it."""
+    places = pull.placements(plan)
+    with bar("linking", sum(len(place.files or ()) for place in places)) as progress:
+        checkout.place(space.root, space.cache_dir, places, progress)
+
+
+def upload(space: Workspace, needed: Sequence[push.Needed], *, dry_run: bool = False) -> None:
+    """Upload into staging the objects that neither staging nor production has."""
+    plan = push.plan(needed, space.stores)
+    click.echo(str(plan))
+    if plan.objects.height and not dry_run:
+        with bar("pushing", plan.objects.height, plan.size) as progress:
+            moved = push.apply(plan, progress)
+        click.echo(f"pushed {plural(plan.objects.height, 'object')}, {plural(moved, 'byte')}")
