@@ -1,4 +1,4 @@
-"""What the workflows type to tell GitHub something: the gate's status, the issue on drift, what is asked again."""
+"""`registry ci`: the gate's status, the issue on failed nightly checks, the datasets to refresh."""
 
 import json
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ def test_drift_is_one_issue_that_is_kept_current(
 
 
 def test_an_issue_without_words_leads_to_the_run(tmp_path: Path) -> None:
-    assert "No check could say what" in drift_issue.body(tmp_path / "nowhere", URL)
+    assert "No check wrote any output" in drift_issue.body(tmp_path / "nowhere", URL)
 
 
 def test_an_issue_stays_short_and_its_block_closed(tmp_path: Path) -> None:
@@ -100,11 +100,11 @@ def test_an_issue_stays_short_and_its_block_closed(tmp_path: Path) -> None:
 
 
 def test_only_datasets_with_a_query_are_asked_again(built_dataset: Path, run_registry: Run) -> None:
-    assert run_registry(built_dataset, "ci", "questions").out == "datasets=[]\n"
+    assert run_registry(built_dataset, "ci", "queries").out == "datasets=[]\n"
     folder = built_dataset / "datasets/photos"
     folder.mkdir()
     (folder / "dataset.yaml").write_bytes(selections.text())
     repositories.commit(built_dataset, "photos")
-    assert run_registry(built_dataset, "ci", "questions").out == 'datasets=["datasets/photos"]\n'
-    assert run_registry(built_dataset, "ci", "questions", "datasets/pets").out == 'datasets=["datasets/pets"]\n'
-    assert run_registry(built_dataset, "ci", "questions", "../x").refused()
+    assert run_registry(built_dataset, "ci", "queries").out == 'datasets=["datasets/photos"]\n'
+    assert run_registry(built_dataset, "ci", "queries", "datasets/pets").out == 'datasets=["datasets/pets"]\n'
+    assert run_registry(built_dataset, "ci", "queries", "../x").refused()

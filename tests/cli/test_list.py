@@ -48,7 +48,7 @@ def test_states_follow_pointers_and_tags() -> None:
         states(tree(DATASET + "withdrawn: {{1.0.0: wrong}}\n"), "datasets/birds@v1.0.0")["datasets/birds"]
         == "withdrawn"
     )
-    assert states(tree("schema: 2\n"))["datasets/birds"] == "manifest is invalid"
+    assert states(tree("schema: 2\n"))["datasets/birds"] == "invalid manifest"
     assert states(tree(), "datasets/old@v1.0.0")["datasets/old"] == "removed"
 
 

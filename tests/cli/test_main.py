@@ -16,8 +16,8 @@ def fail(error: BaseException):
 
 @pytest.mark.parametrize(("error", "code", "words"), [
     (Refused("no", fix="do that"), 1, "error: no\n  hint: do that\n"),
-    (KeyboardInterrupt(), 130, "stopped; run the same command again to go on\n"),
-    (ZeroDivisionError("oh"), 3, "this is a bug in registry: please report it with the lines above\n"),
+    (KeyboardInterrupt(), 130, "interrupted\n  hint: run the same command again to continue\n"),
+    (ZeroDivisionError("oh"), 3, "this is a bug in registry\n  hint: report it with the lines above\n"),
 ])  # fmt: skip
 def test_errors_become_words_and_exit_codes(error, code, words, monkeypatch, capsys) -> None:
     monkeypatch.setattr(main.cli, "main", fail(error))

@@ -1,4 +1,4 @@
-"""fsck: what is missing or wrong in production is found, named and, where that can be, put back."""
+"""fsck: missing, corrupt and invalid objects of releases are found and named; missing ones are restored."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from support.repositories import Run, origin, production, staging
 
 CAT, DOG, WEIGHTS = repositories.md5(b"one cat"), repositories.md5(b"a dog"), repositories.md5(b"weights of 1.0.0")
 WHOLE = """\
-tag                   objects  bytes  missing  wrong
-datasets/pets@v1.0.0       11  1,451        0      0
-models/pets@v1.0.0         10  1,139        0      0
+tag                     objects    bytes    missing    corrupt    invalid
+datasets/pets@v1.0.0         11    1,451          0          0          0
+models/pets@v1.0.0           10    1,139          0          0          0
 """
 PATIENCE = 60  # seconds until a test gives up waiting
 
@@ -39,7 +39,7 @@ def faults(root: Path, run_registry: Run, *args: str) -> list[tuple[str, str, st
     done = run_registry(root, "fsck", "--format", "json", *args)
     report = json.loads(done.out)
     found = [(row["tag"], fault["state"], fault["path"]) for row in report["tags"] for fault in row["faults"]]
-    assert (done.code, report["whole"]) == (int(bool(found)), not found)
+    assert (done.code, report["intact"]) == (int(bool(found)), not found)
     return found
 
 
@@ -56,7 +56,7 @@ def test_all_is_well(released_model: Path, run_registry: Run) -> None:
 
 def test_before_anything_is_published(merged_model: Path, run_registry: Run) -> None:
     done = run_registry(merged_model, "fsck")
-    assert (done.code, done.out) == (0, "nothing is published yet, so nothing can be missing\n")
+    assert (done.code, done.out) == (0, "no version is published yet: nothing to verify\n")
     assert json.loads(run_registry(merged_model, "fsck", "--format", "json").out)["tags"] == []
 
 
@@ -88,9 +88,9 @@ def test_a_missing_object_is_named_with_its_place(released_model: Path, run_regi
     done = run_registry(released_model, "fsck")
     assert done.code == 1
     assert done.out.splitlines()[2:] == [
-        "models/pets@v1.0.0         10  1,123        1      0",
+        "models/pets@v1.0.0           10    1,123          1          0          0",
         f"models/pets@v1.0.0: models/pets/model.safetensors: {place(released_model, WEIGHTS)} is missing",
-        "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) puts back what is missing",
+        "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects",
     ]
 
 
@@ -100,12 +100,12 @@ def test_the_first_ten_are_named(released_model: Path, run_registry: Run) -> Non
     assert out.count(f"{production(released_model)}/files/") == 3, (
         "without the lists of files, what they list is unknown"
     )
-    assert "and with it which 8 files it lists" in out
+    assert "is missing (the list of 8 files)" in out
     for file in staging(released_model).glob("files/md5/*/*"):
         if file.suffix != ".dir":
             file.unlink()
     done = run_registry(released_model, "fsck", "--repair", "staging")
-    assert (done.code, done.err) == (1, "put back 0 of 12 missing objects\n")
+    assert (done.code, done.err) == (1, "restored 0 of 12 missing objects\n")
     assert (done.out.count(f"{production(released_model)}/files/"), "… and 2 more\n" in done.out) == (10, True)
 
 
@@ -117,12 +117,12 @@ def test_a_corrupt_object_is_found_by_size_or_by_reading(
     repositories.overwrite(file, body)
     done = run_registry(released_model, "fsck", *args)
     assert done.code == 1
-    assert f"{file} holds other bytes than its name says" in done.out
-    assert "hint: production is create-only, so nobody but an administrator can replace what is corrupt:\n" in done.out
-    assert f"  rm -f {file}  # not before --repair FROM names a sound copy: none is known yet\n" in done.out
+    assert f"checksum mismatch: the content of {file} does not match its MD5" in done.out
+    assert "hint: production is create-only; only an administrator can replace corrupt objects:\n" in done.out
+    assert f"  # rm -f {file}  (first find an intact copy with registry fsck --repair FROM)\n" in done.out
     done = run_registry(released_model, "fsck", *args, "--repair", "staging")
     assert (done.code, file.read_bytes()) == (1, body), "nothing is ever overwritten"
-    assert f"  rm -f {file}  # a sound copy is in {staging(released_model)}\n" in done.out
+    assert f"  rm -f {file}  # intact copy: {staging(released_model)}\n" in done.out
     file.unlink()  # what the administrator does
     assert run_registry(released_model, "fsck", "--deep", "--repair", "staging").out == WHOLE
 
@@ -145,8 +145,8 @@ def test_a_corrupt_list_of_files_is_found_without_reading_all(
     ("name", "message"),
     [
         ("../../../home/me/.bashrc", "is not a file of its folder"),
-        ("train/cat/run.sh", "its list has 'train/cat/run.sh', neither an image of a class nor a table"),
-        (None, "datasets/pets/prepared: its list has 1 files, its pointer says 2"),
+        ("train/cat/run.sh", "the list names 'train/cat/run.sh', neither an image nor metadata.csv"),
+        (None, "datasets/pets/prepared: the list names 1 file, expected 2 by the pointer"),
     ],
 )
 def test_a_list_with_other_names_than_it_may_have(
@@ -177,7 +177,7 @@ def test_tags_that_say_nothing_useful(released_model: Path, run_registry: Run) -
         repositories.git_in(released_model, "push", "--quiet", "origin", name)
     out = run_registry(released_model, "fsck").out
     assert "datasets/pets@v1.1.0: datasets/pets/raw.dvc:1: outs: is empty" in out
-    assert "datasets/birds@v0.1.0: there is no pointer to data in datasets/birds" in out
+    assert "datasets/birds@v0.1.0: datasets/birds: no pointer to data" in out
 
 
 # --- repairing --------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_everything_is_put_back_from(source: str, released_model: Path, run_regi
         config = released_model / ".dvc/config"
         config.write_text(f"{config.read_text()}['remote \"backup\"']\n    url = {tmp_path / 'backup'}\n")
     done = run_registry(released_model, "fsck", "--repair", source)
-    assert (done.code, done.out, done.err) == (0, WHOLE, "put back 12 of 12 missing objects\n")
+    assert (done.code, done.out, done.err) == (0, WHOLE, "restored 12 of 12 missing objects\n")
     assert repositories.published(released_model) == before
     assert release_auditor.broken_promises(origin(released_model), production(released_model)) == []
     assert run_registry(released_model, "fsck", "--repair", source).err == ""
@@ -202,7 +202,7 @@ def test_a_wrong_copy_is_not_put_back_and_no_list_before_its_files(released_mode
     shutil.rmtree(production(released_model))
     repositories.overwrite(repositories.place(staging(released_model), CAT), b"ONE CAT")
     done = run_registry(released_model, "fsck", "--repair", "staging")
-    assert (done.code, done.err) == (1, "put back 10 of 12 missing objects\n")
+    assert (done.code, done.err) == (1, "restored 10 of 12 missing objects\n")
     there = repositories.snapshot(production(released_model) / "files")
     assert not place(released_model, CAT).exists()
     assert f"md5/{prepared(released_model)[:2]}/{prepared(released_model)[2:]}" not in there
@@ -262,11 +262,8 @@ def test_on_s3(merged_model: Path, run_registry: Run, tmp_path: Path, monkeypatc
         client.delete_object(Bucket="production", Key=key)
         client.put_object(Bucket="production", Key=f"files/md5/{DOG[:2]}/{DOG[2:]}", Body=b"A DOG")
         done = run_registry(merged_model, "fsck", "--deep", "--repair", "staging")
-        assert (done.code, done.err) == (1, "put back 1 of 1 missing objects\n")
+        assert (done.code, done.err) == (1, "restored 1 of 1 missing object\n")
         assert client.get_object(Bucket="production", Key=key)["Body"].read() == b"one cat"
-        assert (
-            f"  aws s3 rm s3://production/files/md5/{DOG[:2]}/{DOG[2:]}  # a sound copy is in s3://staging\n"
-            in done.out
-        )
+        assert f"  aws s3 rm s3://production/files/md5/{DOG[:2]}/{DOG[2:]}  # intact copy: s3://staging\n" in done.out
         client.delete_object(Bucket="production", Key=f"files/md5/{DOG[:2]}/{DOG[2:]}")
         assert run_registry(merged_model, "fsck", "--deep", "--repair", "staging").out == WHOLE

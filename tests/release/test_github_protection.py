@@ -13,7 +13,7 @@ from support.repositories import Run
 from support.servers.github import Fault, GitHub, serve
 
 PROJECT = Path(__file__).parents[2]
-DONE = "acme/registry is protected: nothing to do\n"
+DONE = "acme/registry: protection is up to date\n"
 OTHER = {"ref_name": {"include": ["refs/heads/next"], "exclude": []}}
 
 
@@ -50,17 +50,17 @@ def test_the_plan_says_all_and_does_nothing(hub: GitHub, registry_repo: Path, ru
     done = run_registry(registry_repo, "protect", "--plan")
     assert (done.code, hub.made()) == (0, [])
     assert done.out.splitlines() == [
-        "make the ruleset «registry: main»",
-        "make the ruleset «registry: releases stay»",
-        "make the environment gpu: asks its reviewers",
-        "make the environment production: for main alone",
-        "let main into the environment production",
-        "make the environment refresh: for main alone",
-        "let main into the environment refresh",
-        "make the environment assign: asks its reviewers, for main alone",
-        "let main into the environment assign",
-        "make the label dataset",
-        "make the label drift",
+        "create the ruleset 'registry: main'",
+        "create the ruleset 'registry: releases are immutable'",
+        "create the environment gpu: with required reviewers",
+        "create the environment production: limited to main",
+        "allow main in the environment production",
+        "create the environment refresh: limited to main",
+        "allow main in the environment refresh",
+        "create the environment assign: with required reviewers, limited to main",
+        "allow main in the environment assign",
+        "create the label dataset",
+        "create the label drift",
     ]
 
 
@@ -99,14 +99,14 @@ def test_what_differs_is_put_right_and_nothing_else(protected: GitHub, registry_
     protected.labels.pop("drift")
     done = run_registry(registry_repo, "protect", "--apply")
     assert done.out.splitlines() == [
-        "put the ruleset «registry: main» right",
-        "put the ruleset «registry: releases stay» right",
-        "put the environment gpu right: asks its reviewers",
-        "put the environment production right: for main alone",
-        "let main into the environment production",
-        "keep topic out of the environment assign",
-        "make the label drift",
-        "acme/registry is protected",
+        "update the ruleset 'registry: main'",
+        "update the ruleset 'registry: releases are immutable'",
+        "update the environment gpu: with required reviewers",
+        "update the environment production: limited to main",
+        "allow main in the environment production",
+        "disallow topic in the environment assign",
+        "create the label drift",
+        "acme/registry: protection configured",
     ]
     assert len(protected.made()) == 7
     assert run_registry(registry_repo, "protect", "--plan").out == DONE
@@ -147,7 +147,7 @@ def test_a_ruleset_says_what_is_wanted(actual: dict[str, object], same: bool) ->
 
 def test_only_the_publishers_app_may_make_tags(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
     done = run_registry(registry_repo, "protect", "--apply", "--publisher", "4711")
-    assert done.out.splitlines()[0] == "make the ruleset «registry: releases come from the publisher»"
+    assert done.out.splitlines()[0] == "create the ruleset 'registry: releases by the publisher'"
     assert protected.rulesets[-1]["rules"] == [{"type": "creation"}]
     assert protected.rulesets[-1]["bypass_actors"] == [
         {"actor_id": 4711, "actor_type": "Integration", "bypass_mode": "always"}
@@ -174,7 +174,11 @@ def test_stopped_half_way_the_next_run_goes_on(protected: GitHub, registry_repo:
     protected.faults.append(Fault("/labels", 403, "Resource not accessible by personal access token", "POST"))
     assert run_registry(registry_repo, "protect", "--apply").refused("Resource not accessible", "token")
     done = run_registry(registry_repo, "protect", "--apply")
-    assert done.out.splitlines() == ["make the label dataset", "make the label drift", "acme/registry is protected"]
+    assert done.out.splitlines() == [
+        "create the label dataset",
+        "create the label drift",
+        "acme/registry: protection configured",
+    ]
 
 
 def test_without_github_it_says_what_is_missing(

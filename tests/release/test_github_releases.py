@@ -46,7 +46,7 @@ def test_every_new_tag_has_a_release(hub: GitHub, merged_model: Path, run_regist
     done = run_registry(merged_model, "publish")
     assert done.code == 0
     assert done.out.splitlines()[-2:] == [
-        f"{DATASET}: make its release on GitHub", f"{MODEL}: make its release on GitHub",
+        f"{DATASET}: create the GitHub release", f"{MODEL}: create the GitHub release",
     ]  # fmt: skip
     assert {row["tag_name"]: row["name"] for row in hub.releases} == {
         DATASET: "datasets/pets 1.0.0: Pets at home", MODEL: "models/pets 1.0.0: Cat or dog",
@@ -80,7 +80,7 @@ def test_the_next_release_says_what_changed(hub: GitHub, merged_model: Path, run
     since = "Since [`datasets/pets@v1.0.0`](URL/releases/tag/datasets%2Fpets%40v1.0.0): "
     changes = "URL/compare/datasets/pets%40v1.0.0...datasets/pets%40v1.1.0"
     what = "the selection changed, the images or their metadata changed, description changed"
-    assert f"{since}{what} ([every change]({changes})).\n" in notes
+    assert f"{since}{what} ([all changes]({changes})).\n" in notes
     model = bodies(hub)["models/pets@v1.1.0"]
     assert "| metric | before | now |\n|---|--:|--:|\n| accuracy | 0.9 | 0.9 |\n" in model
     assert f"Trained on [`{SECOND}`]" in model
@@ -90,8 +90,8 @@ def test_many_classes_still_fit() -> None:
     counts = {split: {f"class_{number:04}": 2 for number in range(10_000)} for split in SPLITS}
     tag = parse_tag(DATASET)
     manifest = Manifest(tag.artifact, tag.version, "Pets", "Many.", ("@acme/vision",), "CC-BY-4.0", {})
-    told = notes.Told(tag, Content(manifest, {}), build=Build("", "", 60_000, counts))
-    text = notes.write(told, None, None, "https://github.com/acme/registry")
+    version = notes.ReleasedVersion(tag, Content(manifest, {}), build=Build("", "", 60_000, counts))
+    text = notes.write(version, None, None, "https://github.com/acme/registry")
     assert "| class_0039 | 2 | 2 | 2 | 6 |\n| … and 9,960 more | 19,920 | 19,920 | 19,920 | 59,760 |\n" in text
     assert len(text) < 4_000
 
@@ -104,13 +104,13 @@ def test_what_is_there_is_left_alone(hub: GitHub, merged_model: Path, run_regist
     hub.releases[0]["body"] = "What people wrote.\r\n"
     before, told = [dict(row) for row in hub.releases], len(hub.made())
     done = run_registry(merged_model, "publish")
-    assert done.out.splitlines()[-1] == "every version has its release on GitHub"
+    assert done.out.splitlines()[-1] == "GitHub releases are up to date"
     assert (hub.releases, len(hub.made())) == (before, told)
 
 
 def test_a_dry_run_makes_none(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     done = run_registry(merged_model, "publish", "--dry-run")
-    assert done.out.splitlines()[-1] == f"{MODEL}: make its release on GitHub"
+    assert done.out.splitlines()[-1] == f"{MODEL}: create the GitHub release"
     assert (hub.releases, hub.made()) == ([], [])
 
 
@@ -145,10 +145,10 @@ def test_a_withdrawn_version_says_so_once_that_is_merged(hub: GitHub, merged_mod
     repositories.merge(merged_model, "withdraw it")
     done = run_registry(merged_model, "publish")
     title = "Withdrawn: datasets/pets 1.0.0: Pets at home"
-    assert done.out.splitlines()[-1] == f"{DATASET}: change its release on GitHub to «{title}»"
+    assert done.out.splitlines()[-1] == f"{DATASET}: change the GitHub release to {title!r}"
     assert hub.releases[0]["name"] == title
     assert hub.releases[0]["body"] == f"> [!CAUTION]\n> Withdrawn: labels &#42;swapped&#42;\n\n{notes}"
-    assert run_registry(merged_model, "publish").out.endswith("every version has its release on GitHub\n")
+    assert run_registry(merged_model, "publish").out.endswith("GitHub releases are up to date\n")
     manifest = merged_model / "datasets/pets/dataset.yaml"
     manifest.write_text(re.sub(r"withdrawn:\n.*\n", "", manifest.read_text()))
     repositories.merge(merged_model, "take it back")
@@ -177,9 +177,12 @@ def test_without_github_one_line_says_so(
     monkeypatch.delenv("GH_ENTERPRISE_TOKEN")
     done = run_registry(merged_model, "publish")
     assert done.code == 0
-    assert f"no releases on GitHub: gh has no token for {hub.host} (gh auth login" in done.err
+    assert f"GitHub releases were skipped: gh has no token for {hub.host}\n  hint: gh auth login" in done.err
     monkeypatch.delenv("GH_REPO")
-    assert "no releases on GitHub: this clone's origin is not on GitHub (" in run_registry(merged_model, "publish").err
+    assert (
+        "GitHub releases were skipped: this clone's origin is not on GitHub\n  hint: "
+        in run_registry(merged_model, "publish").err
+    )
     assert release_auditor.releases(origin(merged_model)).keys() == {DATASET, MODEL}
     assert hub.calls == []
 
@@ -187,7 +190,7 @@ def test_without_github_one_line_says_so(
 def test_a_refusal_comes_after_the_tags(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     hub.faults.append(Fault("/releases", 401, "Bad credentials"))
     done = run_registry(merged_model, "publish")
-    words = "all tags are published, but releases on GitHub are missing"
+    words = "all tags are published, but GitHub releases are missing"
     assert done.refused(words, "Bad credentials (HTTP 401)", "gh auth login")
     assert release_auditor.releases(origin(merged_model)).keys() == {DATASET, MODEL}
     assert TOKEN not in done.out + done.err

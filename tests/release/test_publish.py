@@ -26,7 +26,7 @@ def nothing_was_published(root: Path) -> bool:
 def test_objects_and_annotated_tags(merged_model: Path, run_registry: Run) -> None:
     done = run_registry(merged_model, "publish")
     assert done.code == 0
-    assert done.out.splitlines()[-1].startswith("published: 12 objects copied, ")
+    assert done.out.splitlines()[-1].startswith("published: 12 objects copied to production, ")
     assert repositories.snapshot(production(merged_model) / "files") == repositories.snapshot(
         staging(merged_model) / "files"
     )
@@ -83,7 +83,7 @@ def test_a_dry_run_only_says_what_would_happen(merged_model: Path, run_registry:
 def test_again_there_is_nothing_to_do(released_model: Path, run_registry: Run) -> None:
     before = repositories.published(released_model)
     done = run_registry(released_model, "publish")
-    assert done.out == f"{DATASET}: is published\n{MODEL}: is published\n"
+    assert done.out == f"{DATASET}: already published\n{MODEL}: already published\n"
     assert repositories.published(released_model) == before
 
 
@@ -103,7 +103,7 @@ def test_what_is_published_never_changes(released_model: Path, run_registry: Run
 def test_in_a_registry_without_a_remote_the_tags_stay_here(built_model: Path, run_registry: Run) -> None:
     assert run_registry(built_model, "publish").code == 0
     assert sorted(release_auditor.releases(built_model)) == [DATASET, MODEL]
-    assert run_registry(built_model, "publish").out == f"{DATASET}: is published\n{MODEL}: is published\n"
+    assert run_registry(built_model, "publish").out == f"{DATASET}: already published\n{MODEL}: already published\n"
 
 
 def test_in_a_detached_head_on_main_as_ci_has_it(merged_model: Path, run_registry: Run) -> None:
@@ -120,7 +120,7 @@ def test_what_is_not_built_or_withdrawn_is_left_out(merged_model: Path, run_regi
     done = run_registry(merged_model, "publish", "datasets/birds", "datasets/pets")
     assert done.code == 0
     assert done.out.splitlines() == [
-        "datasets/birds: is not built yet", "datasets/pets: 1.0.0 is withdrawn: two labels are wrong",
+        "datasets/birds: not built yet", "datasets/pets: 1.0.0 is withdrawn: two labels are wrong",
     ]  # fmt: skip
     assert nothing_was_published(merged_model)
 
@@ -160,7 +160,7 @@ def test_a_wrong_body_that_production_had_before_is_not_tagged(merged_model: Pat
     file = repositories.place(production(merged_model), CAT)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"ONE cat")
-    assert run_registry(merged_model, "publish").refused("production holds what no version has published", str(file))
+    assert run_registry(merged_model, "publish").refused("unpublished objects that are corrupt", str(file))
     assert nothing_was_published(merged_model)
 
 
@@ -170,7 +170,7 @@ def test_a_truncated_object_of_an_earlier_release_is_seen(released_model: Path, 
     repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.1.0")
     repositories.merge(released_model, "more pets")
     done = run_registry(released_model, "publish", "datasets/pets")
-    assert done.refused("is not whole, so nothing was tagged", f"{file} holds other bytes")
+    assert done.refused("is incomplete, so no tag was created", str(file))
     assert sorted(release_auditor.releases(origin(released_model))) == [DATASET, MODEL]
 
 
@@ -196,7 +196,7 @@ def test_a_list_of_files_that_leads_out_of_its_folder(merged_model: Path, run_re
 def test_an_object_that_is_nowhere(merged_model: Path, run_registry: Run) -> None:
     repositories.place(staging(merged_model), CAT).unlink()
     done = run_registry(merged_model, "publish")
-    assert done.refused("datasets/pets: 1, such as datasets/pets/prepared/train/cat/0a8c7f6e", "registry push")
+    assert done.refused("datasets/pets: 1 object, such as datasets/pets/prepared/train/cat/0a8c7f6e", "registry push")
     assert not production(merged_model).exists()
 
 
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full(merged_model: Path, run_registry: Run) -> None:
 
 def test_only_main_is_published(merged_model: Path, run_registry: Run) -> None:
     repositories.git_in(merged_model, "switch", "--quiet", "--create", "feature")
-    assert run_registry(merged_model, "publish").refused("this is the branch feature; only main is published")
+    assert run_registry(merged_model, "publish").refused("the current branch is feature; only main can be published")
 
 
 def test_only_what_is_merged_is_published(merged_model: Path, run_registry: Run) -> None:
@@ -269,7 +269,7 @@ def test_only_what_is_merged_is_published(merged_model: Path, run_registry: Run)
 
 def test_only_what_is_committed_is_published(merged_model: Path, run_registry: Run) -> None:
     (merged_model / "datasets/pets/notes.txt").write_text("new")
-    assert run_registry(merged_model, "publish").refused("datasets/pets/notes.txt is not as it was committed")
+    assert run_registry(merged_model, "publish").refused("datasets/pets/notes.txt has uncommitted changes")
 
 
 def test_a_shallow_clone_is_refused(merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_other_data_needs_another_version(released_model: Path, run_registry: Ru
 def test_a_version_never_goes_back(released_model: Path, run_registry: Run) -> None:
     repositories.dataset(released_model, "pets", repositories.PETS, "0.9.0")
     repositories.merge(released_model, "back")
-    words = "datasets/pets/dataset.yaml: version 0.9.0 is lower than the latest, 1.0.0"
+    words = "datasets/pets/dataset.yaml: version is 0.9.0, expected more than the latest published, 1.0.0"
     assert run_registry(released_model, "publish").refused(words)
 
 
@@ -317,7 +317,7 @@ def test_a_tag_that_exists_elsewhere_with_other_data(merged_model: Path, run_reg
     repositories.commit(other, "never merged")
     repositories.git_in(other, "tag", "--annotate", "--message", "by hand", DATASET)
     repositories.git_in(other, "push", "--quiet", "origin", DATASET)
-    assert run_registry(merged_model, "publish").refused(f"{DATASET} exists, at", "with other data than HEAD has")
+    assert run_registry(merged_model, "publish").refused(f"{DATASET} exists at", "with different data from HEAD")
     assert not production(merged_model).exists()
 
 
@@ -326,4 +326,4 @@ def test_a_tag_of_mine_that_never_left_a_branch(merged_model: Path, run_registry
     repositories.commit(merged_model, "never merged")
     repositories.git_in(merged_model, "tag", "--annotate", "--message", "by hand", DATASET)
     repositories.git_in(merged_model, "switch", "--quiet", "main")
-    assert run_registry(merged_model, "publish").refused("leads to no commit of main", f"git tag -d {DATASET}")
+    assert run_registry(merged_model, "publish").refused("a commit that is not on main", f"git tag -d {DATASET}")

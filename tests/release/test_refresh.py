@@ -68,7 +68,7 @@ def hub(released: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
 def test_the_same_answer_changes_nothing(hub: GitHub, released: Path, run_registry: Run) -> None:
     done = run_registry(released, "refresh", PHOTOS, "--propose")
     assert done.code == 0
-    assert done.out.splitlines()[-1] == f"{PHOTOS}: the answer is the same"
+    assert done.out.splitlines()[-1] == f"{PHOTOS}: the query's result has not changed"
     assert repositories.git_in(released, "status", "--short") == ""
     assert hub.made() == []
 
@@ -107,5 +107,5 @@ def test_a_later_answer_takes_the_place_of_the_first(
 
 def test_work_that_is_not_committed_is_not_proposed(hub: GitHub, released: Path, run_registry: Run) -> None:
     (released / "notes.txt").write_text("mine\n")
-    assert run_registry(released, "refresh", PHOTOS, "--propose").refused("not committed")
+    assert run_registry(released, "refresh", PHOTOS, "--propose").refused("uncommitted changes")
     assert hub.made() == []

@@ -18,10 +18,10 @@ def test_the_reason_goes_into_the_manifest_and_comments_stay(released_model: Pat
     assert (done.code, manifest.read_text()) == (0, f"{before}withdrawn:\n  1.0.0: 'labels: were swapped'\n")
     assert "git commit -m 'Withdraw datasets/pets 1.0.0'" in done.out
     assert "open a pull request" in done.out
-    assert "1.0.0    withdrawn  v1.0.0" in run_registry(released_model, "list").out
+    assert "1.0.0      withdrawn  v1.0.0" in run_registry(released_model, "list").out
     assert "[withdrawn]" not in run_registry(released_model, "check").out
     again = run_registry(released_model, "withdraw", "datasets/pets", "1.0.0", "--why", "labels: were swapped")
-    assert (again.code, again.out) == (0, f"{MANIFEST} withdraws 1.0.0 already\n")
+    assert (again.code, again.out) == (0, f"{MANIFEST}: 1.0.0 is already withdrawn for that reason\n")
 
 
 def test_a_dry_run_and_another_reason(released_model: Path, run_registry: Run) -> None:
@@ -36,9 +36,9 @@ def test_a_dry_run_and_another_reason(released_model: Path, run_registry: Run) -
 @pytest.mark.parametrize(
     ("artifact", "version", "why", "words"),
     [
-        ("datasets/pets", "1.2.0", "bad", "datasets/pets 1.2.0 was never released, so there is nothing to withdraw"),
-        ("datasets/birds", "1.0.0", "bad", "datasets/birds 1.0.0 was never released"),
-        ("datasets/pets", "1.0.0", " ", "withdrawn for a reason"),
+        ("datasets/pets", "1.2.0", "bad", "datasets/pets 1.2.0 is not published: expected one of 1.0.0"),
+        ("datasets/birds", "1.0.0", "bad", "datasets/birds 1.0.0 is not published: no version is published"),
+        ("datasets/pets", "1.0.0", " ", "the reason is empty"),
         ("datasets/pets", "1.0", "bad", "'1.0' is not a version"),
         ("pets", "1.0.0", "bad", "'pets' is not an artifact id"),
         ("datasets/pets", "1.0.0", "two\nlines", "withdrawn.1.0.0"),

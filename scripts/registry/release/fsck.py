@@ -93,7 +93,9 @@ def collect(root: Path, *, every: bool, remote: str = "origin") -> tuple[TaggedV
     """The latest release of each artifact, or every one, as the remote has them. Raises Refused, ToolFailed."""
     known = remote if git.has_remote(root, remote) else None
     if not known and git.is_shallow(root):
-        raise Refused("this clone is shallow and has no remote: tags may be missing", fix="use a full clone")
+        raise Refused(
+            "this clone is shallow and has no remote: tags may be missing", fix="clone the repository without --depth"
+        )
     refs = git.tag_refs(root, known or ".")
     tags = find_tags([name for name, ref in refs.items() if ref.annotated])
     chosen = tags if every else tuple({tag.artifact: tag for tag in tags}.values())  # sorted: the last is the latest
@@ -319,7 +321,7 @@ def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]
     if FaultState.MISSING in states:
         yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
     if FaultState.INVALID in states:
-        yield "hint: a published tag is immutable; withdraw the version: registry withdraw ID VERSION --why TEXT"
+        yield "hint: registry withdraw ID VERSION --why TEXT: a published tag cannot be corrected"
     corrupt = list(dict.fromkeys(fault.md5 for fault in faults if fault.state is FaultState.CORRUPT))
     if corrupt:
         yield "hint: production is create-only; only an administrator can replace corrupt objects:"

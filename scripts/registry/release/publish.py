@@ -111,7 +111,7 @@ class Plan:
         steps = [f"copy {plural(count, 'object')} to production"] if count else []
         steps += [f"tag {self.context.commit[:10]}"] if release.make else []
         steps += [f"push the tag to {self.context.remote}"] if release.push else []
-        return ", ".join(steps) or "published"
+        return ", ".join(steps) or "already published"
 
 
 # --- Git --------------------------------------------------------------------------------------------------------------
