@@ -88,7 +88,7 @@ def test_only_what_is_missing_is_fetched(clone: Path, run_registry: Run) -> None
     done = run_registry(clone, "pull", "--rev", "HEAD")
     assert done.out.splitlines()[::2] == [
         f"1 of 12 objects, 7 bytes → {clone / '.dvc/cache'}",
-        "pulled 1 objects, 7 bytes",
+        "pulled 1 object, 7 bytes",
     ]
     assert run_registry(clone, "pull", "--rev", "HEAD").out == "nothing to fetch: the cache has all 12 objects\n"
 
