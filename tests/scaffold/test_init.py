@@ -110,9 +110,9 @@ def test_the_command_takes_one_bucket_or_two(registry_repo: Path, run_registry: 
     two = run_registry(registry_repo, *given, "--staging", "s3://s", "--production", "s3://p")
     assert "production .registry/production → s3://p\n" in two.out
     for options, words in (
-        ((), "--bucket is missing"),
-        (("--staging", "s3://s"), "--production is missing"),
-        (("--bucket", "b", "--staging", "s"), "give either --bucket, or --staging and --production"),
+        ((), "--bucket is required"),
+        (("--staging", "s3://s"), "--production is required"),
+        (("--bucket", "b", "--staging", "s"), "use either --bucket, or --staging and --production"),
     ):
         done = run_registry(registry_repo, *given, *options)
         assert (done.code, words in done.err) == (1, True)
