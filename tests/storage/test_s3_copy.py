@@ -710,7 +710,7 @@ def test_publish_copies_inside_the_store_and_again_asks_little(
     assert set(places.production.list()["key"]) == set(places.staging.list()["key"])
     assert list(release_auditor.releases(desk)) == ["datasets/pets@v1.0.0"]
     proxy.clear()
-    assert run_registry(desk, "publish").out == "datasets/pets@v1.0.0: is published\n"
+    assert run_registry(desk, "publish").out == "datasets/pets@v1.0.0: already published\n"
     assert sum(proxy.counts().values()) <= 3
 
 
