@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from registry.cli import main
 from support import repositories
@@ -16,6 +17,9 @@ from support.repositories import Run
 PROJECT = Path(__file__).parents[1]
 # Markers of all tests below a folder; others are marked where they stand. `pytest --markers` says what each means.
 FOLDERS = {"faults": ("s3", "slow"), "scaffold/templates": ("slow",), "servers": ("s3",), "workflows": ("workflows",)}
+# An example may take as long as it likes: how long that is says something of the machine only.
+settings.register_profile("registry", deadline=None)
+settings.load_profile("registry")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

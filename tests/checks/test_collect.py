@@ -345,7 +345,7 @@ FILES = [
 
 
 @given(st.sampled_from(FILES), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_put_anywhere_into_a_file_is_checked_without_a_crash(path: str, data: st.DataObject) -> None:
     registry = memory_registries.sound()
     document = yaml.safe_load(registry.files[path])
@@ -365,7 +365,7 @@ def test_whatever_is_put_anywhere_into_a_file_is_checked_without_a_crash(path: s
     ),
     st.binary(max_size=60),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_whatever_bytes_a_file_has_it_is_checked_without_a_crash(path: str, data: bytes) -> None:
     registry = memory_registries.sound()
     registry.files[path] = data

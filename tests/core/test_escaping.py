@@ -155,7 +155,7 @@ def test_markdown_has_no_markup_of_an_attack(text: str) -> None:
     assert same(in_markdown(text), BENIGN, text)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(hostile)
 def test_markdown_has_no_markup_of_any_text(text: str) -> None:
     found = in_markdown(text)
@@ -164,13 +164,13 @@ def test_markdown_has_no_markup_of_any_text(text: str) -> None:
     assert active == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(hostile)
 def test_the_page_has_no_markup_of_any_text(text: str) -> None:
     assert same(Parsed(html.render(report(text))), BENIGN_PAGE, text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hostile)
 def test_a_text_is_read_as_it_was_written(text: str) -> None:
     written = f"x {escaping.markdown(text.strip())} x"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from registry.storage.local import INCOMING, Folder
-from support.killing import PATIENCE
+from support.patience import PATIENCE
 from support.s3_registry import Scene, World
 
 ROOM = 1000  # bytes: enough for an image, not for the list of all

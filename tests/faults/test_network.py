@@ -1,10 +1,13 @@
 """What networks and servers do wrong: each command heals it or says what it is, and never takes wrong bytes."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
-from registry.storage import cloud
+from registry.storage import cloud, s3_copy
+from support.patience import PATIENCE
 from support.s3_registry import Scene, World
 from support.servers.fault_proxy import (
     EXPIRED_TOKEN,
@@ -22,8 +25,6 @@ from support.servers.fault_proxy import (
     only,
 )
 from support.servers.http_wire import Request
-
-pytestmark = pytest.mark.usefixtures("in_a_hurry")
 
 COMMANDS = ("build", "push", "check", "publish", "fsck", "fetch")
 STALL = Wait(3600)
@@ -69,6 +70,26 @@ def first_reads() -> Callable[[Request], bool]:
     return when
 
 
+@contextmanager
+def hurried(deed: str = "", *, stays: bool = False) -> Iterator[None]:
+    """Pauses between tries take a hundredth of their time.
+
+    Only where a fault stays does a command soon give up, and only in a stall does it take silence for one: everywhere
+    else a busy machine must not be the fault.
+    """
+    silence = 1.5 if deed == "stall" else PATIENCE
+    backoff = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=50), "base": 2}
+    tries = {"backoff": backoff, "retry_timeout": timedelta(seconds=2 if stays and deed == "stall" else PATIENCE)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cloud, "PATIENCE", {**cloud.PATIENCE, **tries})
+        patch.setattr(cloud, "SILENCE", timedelta(seconds=silence))
+        patch.setattr(cloud, "SENDING", timedelta(seconds=silence))
+        patch.setattr(s3_copy, "READ", silence)
+        patch.setattr(s3_copy, "PATIENCE", 1.0 if stays else PATIENCE)
+        patch.setattr(s3_copy, "LONGEST_WAIT", 0.05)
+        yield
+
+
 @pytest.fixture
 def scene(world: World, played: Mapping[str, Scene], command: str) -> Iterator[Scene]:
     """A command that is about to begin; afterwards nothing is wrong with the network any more."""
@@ -94,7 +115,8 @@ def test_what_passes_is_tried_again(world: World, scene: Scene, deed: str) -> No
     else:
         times = 1 if deed == "stall" else 2
         world.proxy.add(Fault(PASSING[deed], times=times), Fault(PASSING[deed], times=times, after=scene.requests // 2))
-    done = world.run(*scene.args)
+    with hurried(deed):
+        done = world.run(*scene.args)
     assert done.code == 0, done.out + done.err
     assert world.trace() == scene.end
 
@@ -105,7 +127,8 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
     what, words = LASTING[deed]
     on_bodies = isinstance(what, Truncate | Corrupt)
     world.proxy.add(Fault(what, is_read if on_bodies else always, None, after=0 if on_bodies else scene.requests // 2))
-    done = world.run(*scene.args)
+    with hurried(deed, stays=True):
+        done = world.run(*scene.args)
     said = done.out + done.err
     assert world.leaks(said) == []
     if (scene.name, deed) == ("build", "corrupt"):
@@ -132,9 +155,10 @@ def test_a_listing_from_before(world: World, scene: Scene, monkeypatch: pytest.M
     world.proxy.add(Fault(Stale(), only("list"), None))
     begin = {name: world.contents(name) for name in scene.begin.buckets}
     world.fill({name: {} for name in begin})
-    world.run(*scene.args)
-    world.fill(begin)
-    done = world.run(*scene.args)
+    with hurried():
+        world.run(*scene.args)
+        world.fill(begin)
+        done = world.run(*scene.args)
     assert done.code == 0 or (done.code == 1 and "hint: " in done.out + done.err), done.out + done.err
     assert world.wrong_objects() == []
     assert scene.name == "fsck" or world.broken_promises() == []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from support.killing import PATIENCE
+from support.patience import PATIENCE
 from support.s3_registry import Scene, World
 from support.servers.fault_proxy import Answer, Fault
 

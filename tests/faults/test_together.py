@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support import repositories
-from support.killing import PATIENCE
+from support.patience import PATIENCE
 from support.s3_registry import PETS, Scene, World
 
 DATASET = f"{PETS}@v1.0.0"

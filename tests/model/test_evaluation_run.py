@@ -131,7 +131,7 @@ def test_outputs_that_lie_in_each_other(tmp_path: Path, planned: EvaluationRun) 
 def test_it_may_not_run_for_ever(tmp_path: Path, planned: EvaluationRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation_run, "TIMEOUT", 0.3)
     with pytest.raises(ToolFailed) as error:
-        run(tmp_path, with_program(planned, "import time; time.sleep(60)"))
+        run(tmp_path, with_program(planned, "import time; time.sleep(3600)"))
     assert evaluation_run.reason(error.value) == "killed after 0.3 seconds"
     assert left(tmp_path) == []
 
@@ -142,7 +142,7 @@ import pathlib
 from polars import DataFrame
 from registry.core import names, tree
 from registry.model import evaluation_run
-program = b"import time; open('begun', 'w'); time.sleep(60)"
+program = b"import time; open('begun', 'w'); time.sleep(3600)"
 test = DataFrame({{"relpath": [], "md5": []}}, {{"relpath": str, "md5": str}})
 files = tree.DictTree({{"{PROGRAM}": program}})
 planned = evaluation_run.EvaluationRun(names.parse_id("models/pets"), files, (), (), test)

@@ -100,7 +100,7 @@ def test_a_failure_leaves_nothing_behind(built_model: Path) -> None:
 
 
 def test_ctrl_c_leaves_nothing_behind(built_model: Path) -> None:
-    release(built_model, "import time; open('begun', 'w'); time.sleep(60)", accuracy=0.02)
+    release(built_model, "import time; open('begun', 'w'); time.sleep(3600)", accuracy=0.02)
     before = traces(built_model)[:2]
     command = [sys.executable, "-m", "registry", "reproduce", TAG]
     # Whoever started the tests in the background had them ignore Ctrl-C, and a child inherits that.

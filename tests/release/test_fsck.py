@@ -15,6 +15,7 @@ import yaml
 
 from registry.demo.seaweedfs import S3Server
 from support import release_auditor, repositories
+from support.patience import PATIENCE
 from support.repositories import Run, origin, production, staging
 
 CAT, DOG, WEIGHTS = repositories.md5(b"one cat"), repositories.md5(b"a dog"), repositories.md5(b"weights of 1.0.0")
@@ -23,7 +24,6 @@ tag                     objects    bytes    missing    corrupt    invalid
 datasets/pets@v1.0.0         11    1,451          0          0          0
 models/pets@v1.0.0           10    1,139          0          0          0
 """
-PATIENCE = 60  # seconds until a test gives up waiting
 
 
 def prepared(root: Path) -> str:

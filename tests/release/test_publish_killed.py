@@ -16,12 +16,12 @@ import pytest
 import yaml
 
 from support import release_auditor, repositories
+from support.patience import PATIENCE
 from support.repositories import Run, origin, production, staging
 
 DATASET, MODEL = "datasets/pets@v1.0.0", "models/pets@v1.0.0"
 WEIGHTS = repositories.md5(b"weights of 1.0.0")
 CAT = repositories.md5(b"one cat")
-PATIENCE = 60  # seconds until a test gives up waiting
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.transfer import transfer
 from support import release_auditor, repositories
+from support.patience import FOR_EVER, PATIENCE
 from support.repositories import Run, md5
 from support.servers import fault_proxy
 from support.servers.fault_proxy import Corrupt, Fault, FaultProxy, Reset, Rewrite, only
@@ -225,7 +226,13 @@ def test_a_server_that_falls_silent_is_asked_again(
     monkeypatch.setattr(s3_copy, "READ", 0.5)
     monkeypatch.setattr(s3_copy, "PATIENCE", 0.0)
     name = places.stage(client, md5(b"a"), b"a")
-    proxy.add(Fault(fault_proxy.Wait(60), only("copy")))
+
+    def is_copy(request: Request) -> bool:
+        if request.kind == "copy":
+            monkeypatch.setattr(s3_copy, "READ", PATIENCE)  # for the connection of the second try
+        return request.kind == "copy"
+
+    proxy.add(Fault(fault_proxy.Wait(FOR_EVER), is_copy))
     assert places.state(name) == ["copied"]
 
 
@@ -736,7 +743,7 @@ with (folder / "asked").open("a") as file:
     file.write("x")
 asked = len((folder / "asked").read_text())
 keys = json.loads((folder / "keys").read_text())[min(asked, 3) // 3]
-lasts = datetime.timedelta(seconds=30)  # less than botocore keeps keys for: it asks again at each request
+lasts = datetime.timedelta(minutes=9)  # less than botocore keeps keys for: it asks again at each request
 until = datetime.datetime.now(datetime.UTC) + lasts
 print(json.dumps({"Version": 1, **keys, "Expiration": until.isoformat()}))
 """

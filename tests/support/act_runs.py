@@ -18,6 +18,7 @@ from typing import Any
 from registry.demo.seaweedfs import REGION, S3Server
 from support import repositories
 from support.cloudformation import PRODUCTION, REQUIRED, STAGING, Stack
+from support.patience import PATIENCE
 from support.servers.github import TOKEN, GitHub, serve
 from support.workflow_files import ROOT
 
@@ -159,7 +160,7 @@ class World:
         done = subprocess.run(
             [VENV / "bin/act", event, *options],
             cwd=self.root, env={**clean, **home, "XDG_CACHE_HOME": str(self.top / "home/.cache")},
-            capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return _read(done)
 

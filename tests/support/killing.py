@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.patience import PATIENCE
 from support.s3_registry import Scene, World, open_world, scenes
 from support.servers.fault_proxy import Fault, Request, Wait
 
 KILLED = ("build", "push", "pull", "publish", "fsck")
-PATIENCE = 120  # seconds until a command that nobody kills has hung
 JITTER = 0.04  # seconds after a request at which the blow may fall, and longer after the last: Git's and DVC's work
 TAIL = 0.8
 

@@ -20,6 +20,7 @@ from PIL import Image
 from registry.cli import main
 from registry.demo.seaweedfs import BUCKETS, S3Server
 from support import release_auditor, repositories
+from support.patience import PATIENCE
 from support.repositories import Outcome
 from support.servers.fault_proxy import FaultProxy
 
@@ -32,7 +33,6 @@ MANIFEST = {
     "split": {"salt": "pets", "ratios": {"train": 0.6, "val": 0.2, "test": 0.2}},
 }  # fmt: skip
 IMAGES = 12
-HUNG = 60  # seconds until a command has hung
 LOST = 3  # objects that production lacks where `fsck --repair` begins
 CONFIG = """\
 [core]
@@ -139,7 +139,7 @@ class World:
     def run(self, *args: str, root: Path | None = None) -> Outcome:
         """`registry` in this process, which spares its imports; should it hang, the process ends and says where."""
         out, err = io.StringIO(), io.StringIO()
-        faulthandler.dump_traceback_later(HUNG, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=sys.__stderr__)
         with pytest.MonkeyPatch.context() as patch, contextlib.chdir(root or self.root):
             for name, value in self.env.items():
                 patch.setenv(name, value)

@@ -225,6 +225,7 @@ FILES = {
     "custom.github-workflows-require-timeout": sorted(GITHUB.glob("workflows/*.yml")),
     "vendor.github-actions": sorted(GITHUB.glob("actions/*/action.yml")),
     "vendor.github-issue-forms": [GITHUB / "ISSUE_TEMPLATE/new-dataset.yml"],
+    "vendor.dependabot": [GITHUB / "dependabot.yml"],
     "vendor.github-issue-config": [GITHUB / "ISSUE_TEMPLATE/config.yml"],
 }
 

@@ -37,7 +37,7 @@ SERVICES = ("master", "filer", "volume", "s3", "admin")
 # elsewhere when told so.
 PORTS, GRPC = range(11_000, 22_000), 10_000
 STARTS = 5  # times that a new one tries other ports, should somebody take one of its own first
-PATIENCE = 20.0  # seconds to come up
+PATIENCE = 300.0  # seconds to come up: it takes 1.2, and on a busy machine far longer
 GRACE = 3.0  # seconds to go down before it is killed: it takes 1.3, or, once in ten times, for ever
 
 Document = Mapping[str, object]  # a policy, in AWS's JSON
@@ -154,7 +154,7 @@ class S3Server:
 
     def _has_disk(self) -> bool:
         """Whether what stores has reported to what knows where: after a restart that takes up to five seconds."""
-        master = HTTPConnection("127.0.0.1", self._ports["master.port"], timeout=5)
+        master = HTTPConnection("127.0.0.1", self._ports["master.port"], timeout=PATIENCE)
         try:
             master.request("GET", "/dir/status")
             return json.load(master.getresponse())["Topology"]["Max"] > 0
@@ -241,8 +241,8 @@ class S3Server:
             signature_version="s3v4",  # or presigned URLs get the one before
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1},
-            connect_timeout=5,
-            read_timeout=30,
+            connect_timeout=PATIENCE,
+            read_timeout=PATIENCE,
         )
         with _MAKING_CLIENTS:
             return _session().create_client(
