@@ -44,6 +44,7 @@ check: ## Run every linter and the registry's own checks.
 	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/new-dataset.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --no-ignores --quiet .github
 
 # pip gives what it puts into a folder of its own no dependencies that anybody would import.
