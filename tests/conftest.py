@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from registry.cli import main
 from support import repositories
@@ -17,8 +17,8 @@ from support.repositories import Run
 PROJECT = Path(__file__).parents[1]
 # Markers of all tests below a folder; others are marked where they stand. `pytest --markers` says what each means.
 FOLDERS = {"faults": ("s3", "slow"), "scaffold/templates": ("slow",), "servers": ("s3",), "workflows": ("workflows",)}
-# An example may take as long as it likes: how long that is says something of the machine only.
-settings.register_profile("registry", deadline=None)
+# How long an example takes says something of the machine only: no deadline, and no complaint that making it was slow.
+settings.register_profile("registry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("registry")
 
 

@@ -302,7 +302,7 @@ def test_what_is_no_selection_is_refused() -> None:
         exports.read_selection(b"nothing", "raw/selection.parquet")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=50)
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")).filter(str.strip), min_size=1, max_size=8)
 )
