@@ -121,7 +121,7 @@ def report(text: str) -> Report:
     finding = Finding(text, None, Verdict.WRONG, text, text, 3, text)
     section = Section(text, line, blocks)
     return replace(
-        report_situations.removed_and_words(), headline=text, findings=(finding,), sections=(section,),
+        report_situations.removed_and_metadata(), headline=text, findings=(finding,), sections=(section,),
         not_run=(Outcome(text, None, not_run=text),), datasets=(), models=(),
     )  # fmt: skip
 
@@ -196,4 +196,4 @@ def test_plain_words_and_numbers_stay_as_they_are() -> None:
 
 def test_a_long_text_is_clipped_in_a_comment_and_whole_on_the_page() -> None:
     assert len(escaping.markdown("x" * 9000)) == escaping.LONGEST
-    assert len(escaping.html("x" * 9000)) == 9000
+    assert len(escaping.visible_line("x" * 9000)) == 9000

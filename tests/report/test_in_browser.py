@@ -60,7 +60,7 @@ def shown(browser: Browser, report: Report, folder: Path, width: int, theme: str
 def test_a_report_fits_its_pictures_show_and_nothing_is_logged(
     browser: Browser, tmp_path: Path, name: str, size: str, theme: str
 ) -> None:
-    page = shown(browser, report_situations.EIGHT[name](), tmp_path, SIZES[size], theme)
+    page = shown(browser, report_situations.SITUATIONS[name](), tmp_path, SIZES[size], theme)
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]
     broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).map(one => one.alt)"
     assert page.evaluate(broken) == []

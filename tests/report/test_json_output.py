@@ -9,7 +9,7 @@ from registry.report.assemble import Report
 from support import report_situations
 
 
-@pytest.mark.parametrize("make", report_situations.EIGHT.values(), ids=report_situations.EIGHT)
+@pytest.mark.parametrize("make", report_situations.SITUATIONS.values(), ids=report_situations.SITUATIONS)
 def test_every_report_keeps_its_closed_schema(make: Callable[[], Report]) -> None:
     text = json_output.render(make())
     assert list(schema.find_faults(documents.Document("report.json", json.loads(text), {}), "report")) == []

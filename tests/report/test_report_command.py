@@ -57,7 +57,7 @@ def test_a_report_is_three_files_and_its_pictures(grown: Path, run_registry: Run
     folder = grown / ".registry/report"
     first, *paths = done.out.splitlines()
     assert done.code == 0, done.err
-    assert first == f"{told(folder)['verdict']}: datasets/pets gains 1 image; no model changes."
+    assert first == f"{told(folder)['verdict']}: datasets/pets: 1 image added; no model changed"
     assert paths == [str(folder / name) for name in ("report.md", "report.html", "report.json")]
     text = (folder / "report.md").read_text()
     shown = sorted(file.name for file in (folder / "pictures").iterdir())
@@ -74,7 +74,7 @@ def test_a_second_report_differs_in_hardware_only(grown: Path, run_registry: Run
     for name in ("report.md", "report.html", "report.json"):
         one, two = ((folder / name).read_text() for folder in folders)
         changed = [line for line, other in zip(one.splitlines(), two.splitlines(), strict=True) if line != other]
-        assert all("Made on: " in line or '"seconds"' in line or '"peak"' in line for line in changed)
+        assert all("Generated on: " in line or '"seconds"' in line or '"peak"' in line for line in changed)
     for file in sorted((folders[0] / "pictures").iterdir()):
         assert file.read_bytes() == (folders[1] / "pictures" / file.name).read_bytes()
 
@@ -101,15 +101,15 @@ def test_a_machine_without_the_data_tells_the_same_with_near_duplicates(
     home, ci = (told(tmp_path / name) for name in ("home", "ci"))
     (twin,) = home["datasets"][0]["duplicates"]
     assert ({twin["first"], twin["second"]}, twin["exact"]) == ({UUID.format(20), UUID.format(21)}, False)
-    assert {**home, "repeat": None} == {**ci, "repeat": None}
+    assert {**home, "run": None} == {**ci, "run": None}
 
 
 def test_how_to_repeat_it_can_be_typed(grown: Path, run_registry: Run, tmp_path: Path) -> None:
     run_registry(grown, "report")
-    repeat = told(grown / ".registry/report")["repeat"]
-    assert repeat["base"] == git_in(grown, "rev-parse", "main")
-    assert repeat["head"] == git_in(grown, "rev-parse", "HEAD")
-    checkout, pull, report = (command.split() for command in repeat["commands"])
+    run = told(grown / ".registry/report")["run"]
+    assert run["base"] == git_in(grown, "rev-parse", "main")
+    assert run["head"] == git_in(grown, "rev-parse", "HEAD")
+    checkout, pull, report = (command.split() for command in run["commands"])
     git_in(grown, *checkout[1:])
     assert run_registry(grown, *pull[1:]).code == 0
     assert run_registry(grown, *report[1:], "--out", str(tmp_path / "again")).code == 0
@@ -138,7 +138,7 @@ def test_objects_that_no_store_has_block(grown: Path, run_registry: Run) -> None
     run_registry(grown, "report")
     found = told(grown / ".registry/report")
     assert found["verdict"] == "blocked"
-    assert [one["check"] for one in found["findings"] if one["verdict"] == "wrong"] == ["objects"]
+    assert [one["check"] for one in found["findings"] if one["verdict"] == "wrong"] == ["remote-objects"]
 
 
 def test_a_base_that_does_not_exist_is_an_error(grown: Path, run_registry: Run) -> None:
@@ -202,8 +202,8 @@ def test_looking_at_sound_images_changes_no_word(grown: Path, run_registry: Run,
     assert run_registry(grown, "report", "--out", str(tmp_path / "home")).code == 0
     assert run_registry(grown, "report", "--images", "--out", str(tmp_path / "ci")).code == 0
     home, ci = (told(tmp_path / name) for name in ("home", "ci"))
-    assert {**home, "repeat": None} == {**ci, "repeat": None}
-    assert home["repeat"]["commands"] == ci["repeat"]["commands"]
+    assert {**home, "run": None} == {**ci, "run": None}
+    assert home["run"]["commands"] == ci["run"]["commands"]
 
 
 def test_images_that_nobody_looked_at_are_looked_at_when_asked(grown: Path, run_registry: Run) -> None:
@@ -217,4 +217,4 @@ def test_images_that_nobody_looked_at_are_looked_at_when_asked(grown: Path, run_
     assert run_registry(grown, "report", "--images").code == 0
     assert told(folder)["verdict"] == "blocked"
     assert "images" in {finding["check"] for finding in told(folder)["findings"]}
-    assert any(line.endswith(" --images") for line in told(folder)["repeat"]["commands"])
+    assert any(line.endswith(" --images") for line in told(folder)["run"]["commands"])

@@ -17,10 +17,10 @@ def curves() -> pl.DataFrame:
     return frame(
         ("model", "series", "step", "value"),
         *(
-            (which, series, step, round(start / (step + 1) * (1.1 if which == "base" else 1.0), 3))
-            for which in ("base", "new")
+            (model, series, step, round(start / (step + 1) * (1.1 if model == "base" else 1.0), 3))
+            for model in ("base", "new")
             for series, start in (("train/loss", 0.7), ("val/loss", 0.8))
-            for step in range(6)
+            for step in range(4)
         ),
     )
 
@@ -29,16 +29,16 @@ def confusion() -> pl.DataFrame:
     cells = {"base": (93, 11, 10, 89), "new": (97, 7, 7, 92)}
     pairs = (("cat", "cat"), ("cat", "dog"), ("dog", "cat"), ("dog", "dog"))
     rows = (
-        (which, *pair, number) for which, numbers in cells.items() for pair, number in zip(pairs, numbers, strict=True)
+        (model, *pair, number) for model, numbers in cells.items() for pair, number in zip(pairs, numbers, strict=True)
     )
     return frame(("model", "actual", "predicted", "images"), *rows)
 
 
 def calibration() -> pl.DataFrame:
     rows = (
-        (which, place / 10 + 0.05, place / 10 + 0.05, round(min(1, place / 10 + 0.02), 2), 20)
-        for which in ("base", "new")
-        for place in range(5, 10)
+        (model, place / 10 + 0.05, place / 10 + 0.05, round(min(1, place / 10 + 0.02), 2), 20)
+        for model in ("base", "new")
+        for place in range(7, 10)
     )
     return frame(("model", "bin", "confidence", "accuracy", "images"), *rows)
 

@@ -1,4 +1,4 @@
-"""Reports for eight situations (and a hostile one), from values made by hand."""
+"""Reports for typical situations, from hand-made values."""
 
 import math
 from dataclasses import replace
@@ -38,7 +38,7 @@ from registry.model.changes import (
 )
 from registry.model.comparison import TITLES
 from registry.report.assemble import Report, assemble
-from registry.report.run_info import Repeat
+from registry.report.run_info import RunInfo
 from support.model_frames import calibration, confusion, curves, flips, frame, uuid
 
 PETS, MODEL = ArtifactId(Kind.DATASET, "pets"), ArtifactId(Kind.MODEL, "pets")
@@ -46,7 +46,7 @@ V100, V110, V120, V200 = Version(1, 0, 0), Version(1, 1, 0), Version(1, 2, 0), V
 NOTHING: Counts = {}
 BEFORE: Counts = {"train": {"cat": 800, "dog": 760}, "val": {"cat": 100, "dog": 95}, "test": {"cat": 104, "dog": 99}}
 HARDWARE = Hardware("AMD EPYC 7763", 4, "NVIDIA H100", "570.86", 81.4, 31_000_000, 1_430_000_000)
-REPEAT = Repeat(
+RUN_INFO = RunInfo(
     ("git checkout 5f1d", "registry pull", "registry report --base origin/main"), "0" * 38 + "a1", "5f1d" * 10, HARDWARE
 )
 PASSED = tuple(
@@ -57,8 +57,8 @@ PASSED = tuple(
 
 
 def diff(before: Counts, after: Counts, **kinds: Counts) -> Diff:
-    names = ("added", "removed", "relabelled", "moved", "changed")
-    return Diff(before, after, *(kinds.get(name, NOTHING) for name in names), rows=pl.DataFrame(), tables=False)
+    counts = dict.fromkeys(("added", "removed", "relabelled", "moved", "changed"), NOTHING) | kinds
+    return Diff(before, after, **counts, rows=pl.DataFrame(), tables=False)
 
 
 def plus(counts: Counts, other: Counts, sign: int = 1) -> Counts:
@@ -80,7 +80,7 @@ def paired(
     return PairedComparison(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
 
 
-# --- the eight --------------------------------------------------------------------------------------------------------
+# --- situations -------------------------------------------------------------------------------------------------------
 
 
 def first_release() -> Report:
@@ -117,11 +117,11 @@ def first_release() -> Report:
         confusion=confusion().filter(model="new"),
         calibration=calibration().filter(model="new"),
     )
-    return assemble(PASSED, [dataset], [model], REPEAT)
+    return assemble(PASSED, [dataset], [model], RUN_INFO)
 
 
 def grown() -> Report:
-    """Only new images, and nobody trained."""
+    """Only new images, and no training."""
     more: Counts = {"train": {"cat": 80, "dog": 20}, "val": {"cat": 9, "dog": 3}, "test": {"cat": 12, "dog": 2}}
     columns = frame(("value", "before", "after"), ("indoors", 0.62, 0.58), ("outdoors", 0.38, 0.42))
     dataset = DatasetChange(
@@ -138,13 +138,13 @@ def grown() -> Report:
         shifts=(Shift("place", 0.04, columns),),
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
         sheets=(sheet("added", "Added", 126),),
-        search_skipped="among 2,084 images: registry.yaml has report.near_duplicates up to 2,000",
+        search_skipped="2,084 images exceed report.near_duplicates (2,000)",
     )
-    return assemble(PASSED, [dataset], [], REPEAT)
+    return assemble(PASSED, [dataset], [], RUN_INFO)
 
 
 def relabelled() -> Report:
-    """Images of one camera left, and labels changed; the question is another one. Twins were found."""
+    """Another query: images of one camera are gone, labels changed, and duplicates were found."""
     gone: Counts = {"train": {"cat": 50, "dog": 1}}
     new: Counts = {"train": {"cat": 6, "dog": 10}, "test": {"dog": 2}}
     dataset = DatasetChange(
@@ -173,12 +173,12 @@ def relabelled() -> Report:
         ),
         sheets=(sheet("removed", "Removed", 51, "#d98f8f"), sheet("relabelled", "Relabelled", 18, "#d9c58f")),
     )
-    return assemble(PASSED, [dataset], [], REPEAT)
+    return assemble(PASSED, [dataset], [], RUN_INFO)
 
 
 def trained() -> Report:
     """A model trained again on a larger dataset: better, on the same images, and its gates hold."""
-    return assemble(PASSED, [], [model_change()], REPEAT)
+    return assemble(PASSED, [], [model_change()], RUN_INFO)
 
 
 def model_change(**changes: Any) -> ModelChange:
@@ -279,10 +279,10 @@ def blocked() -> Report:
             (Finding(CheckName.GATES, MODEL, Verdict.WRONG, "as check says it", "models/pets/model.yaml", 14),),
         ),
     )
-    return assemble(outcomes, [], [model], REPEAT)
+    return assemble(outcomes, [], [model], RUN_INFO)
 
 
-def base_gone() -> Report:
+def base_unavailable() -> Report:
     """The base model cannot be run any more."""
     why = "the base model cannot be run: ModuleNotFoundError: No module named 'torchscript'"
     gates = (
@@ -305,10 +305,10 @@ def base_gone() -> Report:
         confusion=confusion().filter(model="new"),
         calibration=None,
     )
-    return assemble(PASSED, [], [model], REPEAT)
+    return assemble(PASSED, [], [model], RUN_INFO)
 
 
-def removed_and_words() -> Report:
+def removed_and_metadata() -> Report:
     """One dataset is removed, of another only the words change."""
     removed = DatasetChange(PETS, "Pets at home", V110, None, diff=diff(BEFORE, NOTHING, removed=BEFORE))
     words = DatasetChange(
@@ -329,67 +329,65 @@ def removed_and_words() -> Report:
         "datasets/pets",
         fix="an owner of it says that nobody needs it",
     )
-    return assemble((*PASSED, Outcome(CheckName.REMOVED, None, (ask,))), [removed, words], [], REPEAT)
+    return assemble((*PASSED, Outcome(CheckName.REMOVED, None, (ask,))), [removed, words], [], RUN_INFO)
 
 
-def many(number: int = 10) -> Report:
-    """Ten artifacts at once, with hundreds of classes and many findings."""
-    classes = [f"class_{place:03d}" for place in range(30)]
-    before: Counts = {split: dict.fromkeys(classes, size) for split, size in (("train", 80), ("val", 10), ("test", 10))}
-    more: Counts = {split: dict.fromkeys(classes, 3) for split in before}
-    datasets = [
-        DatasetChange(
-            ArtifactId(Kind.DATASET, f"set_{place}"),
-            f"Set {place}",
-            V110,
-            V120,
-            QueryChange.RESULT,
-            diff=diff(before, plus(before, more), added=more),
-            required_bump=RequiredBump(Bump.MINOR, "270 images were added", "An addition is minor"),
-            declared=Bump.MINOR,
-            bytes_before=10**9,
-            bytes_after=11 * 10**8,
-            sheets=(sheet("added", "Added", 360),),
-        )
-        for place in range(number - 3)
-    ]
-    models = [model_at(place) for place in range(3)]
-    notes = [
+def many(datasets: int = 3, models: int = 1, classes: int = 9) -> Report:
+    """More artifacts, findings and rows than a comment shows unfolded."""
+    names = [f"class_{place:03d}" for place in range(classes)]
+    before: Counts = {split: dict.fromkeys(names, size) for split, size in (("train", 80), ("val", 10), ("test", 10))}
+    more: Counts = {split: dict.fromkeys(names, 3) for split in before}
+    grown = [grown_set(place, before, more) for place in range(datasets)]
+    notes = tuple(
         Finding(
             CheckName.EXPECTATIONS,
             one.id,
             Verdict.NEEDS_OWNER,
-            f"{name} has fewer images than asked",
+            f"{name} has fewer images than expectations.min_per_class",
             f"{one.id}/dataset.yaml",
             30,
             "select more images, or lower min_per_class",
         )
-        for one in datasets
-        for name in classes[:20]
-    ]
-    return assemble((*PASSED, Outcome(CheckName.EXPECTATIONS, None, tuple(notes))), datasets, models, REPEAT)
+        for one in grown
+        for name in names[:20]
+    )
+    outcomes = (*PASSED, Outcome(CheckName.EXPECTATIONS, None, notes))
+    return assemble(outcomes, grown, [model_at(place, classes) for place in range(models)], RUN_INFO)
 
 
-def model_at(place: int) -> ModelChange:
-    named = tuple(
-        MetricChange(f"per_class.class_{one:03d}.f1", 0.8, 0.8 + one / 1000, better=True) for one in range(30)
+def grown_set(place: int, before: Counts, more: Counts) -> DatasetChange:
+    images = sum(sum(counts.values()) for counts in more.values())
+    return DatasetChange(
+        ArtifactId(Kind.DATASET, f"set_{place}"),
+        f"Set {place}",
+        V110,
+        V120,
+        QueryChange.RESULT,
+        diff=diff(before, plus(before, more), added=more),
+        required_bump=RequiredBump(Bump.MINOR, f"{images} images were added", "An addition is minor"),
+        declared=Bump.MINOR,
+        bytes_before=10**9,
+        bytes_after=11 * 10**8,
+        sheets=(sheet("added", "Added", images),),
     )
-    sliced = tuple(Slice("label", f"class_{one:03d}", paired(0.8, 0.82, -0.01, 0.05, 10, 0.3)) for one in range(30))
-    change = model_change(
-        metrics=named,
-        slices=sliced,
-        comparison=paired(0.9, 0.9 + (place - 1) / 100, (place - 1.5) / 100, (place - 0.5) / 100),
-    )
+
+
+def model_at(place: int, classes: int) -> ModelChange:
+    names = [f"class_{one:03d}" for one in range(classes)]
+    metrics = tuple(MetricChange(f"per_class.{name}.f1", 0.8, 0.82, better=True) for name in names)
+    slices = tuple(Slice("label", name, paired(0.8, 0.82, -0.01, 0.05, 10, 0.3)) for name in names)
+    low, high = (place - 1.5) / 100, (place - 0.5) / 100
+    change = model_change(metrics=metrics, slices=slices, comparison=paired(0.9, 0.9 + (place - 1) / 100, low, high))
     return replace(change, id=ArtifactId(Kind.MODEL, f"set_{place}"))
 
 
-EIGHT = {
+SITUATIONS = {
     "first_release": first_release,
     "grown": grown,
     "relabelled": relabelled,
     "trained": trained,
     "blocked": blocked,
-    "base_gone": base_gone,
-    "removed_and_words": removed_and_words,
+    "base_unavailable": base_unavailable,
+    "removed_and_metadata": removed_and_metadata,
     "many": many,
 }

@@ -63,9 +63,9 @@ def markdown_attribute(text: str) -> str:
     return escape(_break(one_line(text, LONGEST)))
 
 
-def html(text: str) -> str:
-    """A text in an HTML page, not truncated."""
-    return _spaced(text, escape(one_line(text)))
+def visible_line(text: str) -> str:
+    """A text on one line of visible characters, for a template to escape; a space at either end stays."""
+    return _spaced(text, one_line(text))
 
 
 def _break(line: str) -> str:

@@ -1,4 +1,4 @@
-"""Puts a report together: the verdict, the tally of checks, every finding worst first, and its sections."""
+"""Assembles a report: the verdict, the tally of checks, every finding (worst first), and the sections."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from registry.model.changes import ModelChange
 from registry.report import dataset_section as dataset_sections
 from registry.report import model_section as model_sections
 from registry.report.blocks import Section
-from registry.report.run_info import Repeat
+from registry.report.run_info import RunInfo
 from registry.report.summary import headline
 
 
 class State(StrEnum):
-    """What may become of the pull request."""
+    """The verdict on a pull request."""
 
     READY = "ready"
     NEEDS_OWNER = "needs an owner"
@@ -26,7 +26,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many checks passed, asked for an owner, failed or could not run; the last are never among the first."""
+    """How many checks passed, need an owner, failed, or could not run; a check is counted once."""
 
     passed: int
     needs_owner: int
@@ -36,7 +36,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that a reviewer is told; `sections` are the datasets, then the models."""
+    """A whole report; `sections` are the datasets, then the models."""
 
     state: State
     headline: str
@@ -46,22 +46,29 @@ class Report:
     datasets: tuple[DatasetChange, ...]
     models: tuple[ModelChange, ...]
     sections: tuple[Section, ...]
-    repeat: Repeat
+    run: RunInfo
 
 
 def assemble(
-    outcomes: Sequence[Outcome], datasets: Sequence[DatasetChange], models: Sequence[ModelChange], repeat: Repeat
+    outcomes: Sequence[Outcome], datasets: Sequence[DatasetChange], models: Sequence[ModelChange], run: RunInfo
 ) -> Report:
-    """The report of a change: what `check`, `diff` and `evaluate` found, joined and sorted by name."""
+    """The report of a change: the results of `check`, `diff` and `evaluate`, sorted by name."""
     datasets = tuple(sorted(datasets, key=lambda one: one.id))
     models = tuple(sorted(models, key=lambda one: one.id))
     outcomes = (*_without_judged(outcomes, models), *runner.run_on_changes(datasets, models))
     findings = output.findings(outcomes)
     not_run = tuple(one for one in outcomes if one.not_run)
     sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
-    said = headline(datasets, models)
     return Report(
-        _state(findings, not_run), said, tally(outcomes), findings, not_run, datasets, models, sections, repeat
+        _state(findings, not_run),
+        headline(datasets, models),
+        tally(outcomes),
+        findings,
+        not_run,
+        datasets,
+        models,
+        sections,
+        run,
     )
 
 
@@ -72,10 +79,14 @@ def _state(findings: Sequence[Finding], not_run: Sequence[Outcome]) -> State:
 
 
 def tally(outcomes: Sequence[Outcome]) -> Tally:
-    """The checks by what became of them."""
+    """The number of checks by result."""
     ran = [one.verdict for one in outcomes if not one.not_run]
-    counts = (ran.count(verdict) for verdict in (Verdict.OK, Verdict.NEEDS_OWNER, Verdict.WRONG))
-    return Tally(*counts, len(outcomes) - len(ran))
+    return Tally(
+        passed=ran.count(Verdict.OK),
+        needs_owner=ran.count(Verdict.NEEDS_OWNER),
+        failed=ran.count(Verdict.WRONG),
+        not_run=len(outcomes) - len(ran),
+    )
 
 
 def _without_judged(outcomes: Sequence[Outcome], models: Sequence[ModelChange]) -> Iterator[Outcome]:

@@ -1,28 +1,30 @@
-"""What a report is made of: blocks that hold plain text, which `markdown` and `page` escape and lay out."""
+"""The blocks of a report: values that hold plain text, which `markdown` and `html` escape and lay out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from registry.core.values import ArtifactId
 from registry.dataset.changes import Sheet
 from registry.report.charts import Chart
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A piece of a line that is a name, a path or a command."""
+    """A name, a path or a command within a line."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Strong:
-    """A piece of a line that catches the eye."""
+    """Emphasised text within a line."""
 
     text: str
 
 
 class Tone(StrEnum):
-    """What a word means for the reviewer."""
+    """The meaning of a mark for the reviewer."""
 
     GOOD = "good"
     ASK = "ask"
@@ -32,13 +34,13 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A word with a colour and, where it is sure to be shown, a symbol: never a colour alone."""
+    """A word with a colour and, in Markdown, a symbol: never a colour alone."""
 
     tone: Tone
     text: str
 
 
-Line = tuple[str | Code | Strong | Mark, ...]  # every piece may hold text from a manifest: no renderer trusts any
+Line = tuple[str | Code | Strong | Mark, ...]  # every piece may hold untrusted text, so renderers escape all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines as they are: commands (`sh`), or what went and came (`diff`)."""
+    """Preformatted lines: commands (`sh`), or removed and added lines (`diff`)."""
 
     language: str
     lines: tuple[str, ...]
@@ -74,7 +76,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A chart (drawn for light and for dark) or a contact sheet; `name` is fit for a file, without its ending."""
+    """A chart (for light and dark themes) or a contact sheet; `name` is a file name without its extension."""
 
     name: str
     alt: str
@@ -83,7 +85,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """Something folded away; `kind` says when a comment that is too long leaves it out (`markdown.LEFT_OUT`)."""
+    """A collapsible part; `kind` decides when a comment that is too long omits it (`markdown.OMITTED_FIRST`)."""
 
     kind: str
     title: str
@@ -96,11 +98,20 @@ Block = Para | Bullets | Table | Lines | Picture | Detail
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One artifact (or the gates, or how to repeat it): a title, one sentence, and what stands below it.
-
-    The `headline` is what is left of a section when nothing else of it fits.
-    """
+    """One artifact: a title, one line, and its blocks; a comment that is too long keeps the `headline` only."""
 
     title: str
     headline: Line
     blocks: tuple[Block, ...] = ()
+
+
+def sheet_detail(artifact: ArtifactId, sheet: Sheet) -> Detail:
+    """A contact sheet under its title."""
+    name = f"{artifact.kind.folder}-{artifact.name}-{sheet.name}"
+    title = f"{sheet.title} ({sheet.shown:,} of {sheet.total:,})" if sheet.shown < sheet.total else sheet.title
+    return Detail("pictures", title, (Picture(name, sheet.alt, sheet),), is_open=True)
+
+
+def metadata_detail(keys: Iterable[str]) -> Detail:
+    """The keys of a manifest that changed without a change of data or weights."""
+    return Detail("metadata", "Changed metadata", (Bullets(tuple((Code(key),) for key in keys)),))

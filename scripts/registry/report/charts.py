@@ -1,6 +1,6 @@
-"""The charts of a report: what each shows, and drawing it for GitHub's light and dark themes as SVG or PNG.
+"""The charts of a report, rendered for GitHub's light and dark themes as SVG or PNG.
 
-Drawn by Vega inside vl-convert, in a font that it brings along: no browser, no network, the same bytes everywhere.
+Vega inside vl-convert renders them with a font of its own: no browser, no network, the same bytes on every machine.
 """
 
 import json
@@ -8,22 +8,21 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import polars as pl
+import vl_convert
+from PIL import Image
 from polars import DataFrame, col
 
 from registry.core.escaping import one_line
 from registry.core.values import Counts
 
-if TYPE_CHECKING:
-    from altair import TopLevelMixin
-
 WIDTH = 420  # of the plot, without its axes, in CSS pixels
-CLASSES = 20  # bars of a chart
-CONFUSED = 30  # classes of a confusion matrix that can still be read
-SCALE = 2  # pixels of a PNG for each CSS pixel
+CLASSES = 20  # of a bar chart: those that changed most
+CONFUSED = 30  # classes of a readable confusion matrix; more become a table
+SCALE = 2  # PNG pixels per CSS pixel
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 THEMES = ("light", "dark")
 _BEFORE_AFTER = ["before", "after"]
@@ -32,7 +31,7 @@ _BASE_NEW = ["base", "new"]
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours of GitHub's own themes, so that a chart looks like part of the page."""
+    """Colours of one of GitHub's themes, so that a chart looks like part of the page."""
 
     ground: str
     ink: str
@@ -56,7 +55,7 @@ class Chart:
 
 
 def labels(before: Counts, after: Counts) -> Chart:
-    """How many items each class has, over all splits; of many classes those that changed most."""
+    """The number of images per class, over all splits; of many classes those that changed most."""
     old, new = _by_class(before), _by_class(after)
     names = sorted(old.keys() | new.keys(), key=lambda name: (-abs(new.get(name, 0) - old.get(name, 0)), name))
     rows = [
@@ -65,7 +64,7 @@ def labels(before: Counts, after: Counts) -> Chart:
         for version, counts in zip(_BEFORE_AFTER, (old, new), strict=True)
     ]
     frame = DataFrame(rows, schema=["label", "version", "items"], orient="row")
-    return _chart(_bars(frame, "label", "items", "items", sorted(frame["label"].unique())))
+    return _chart(_bars(frame, "label", "items", "images", sorted(frame["label"].unique())))
 
 
 def _by_class(counts: Counts) -> Mapping[str, int]:
@@ -77,17 +76,15 @@ def _by_class(counts: Counts) -> Mapping[str, int]:
 
 
 def shift(table: DataFrame) -> Chart:
-    """How the shares of a column's values moved (the table of `review.Shift`)."""
+    """The shares of a column's values, before and after (the table of `dataset.changes.Shift`)."""
     named = _clean(table, "value")
     long = named.unpivot(["before", "after"], index="value", variable_name="version", value_name="share")
-    return _chart(_bars(long, "value", "share", "share of the items", named["value"].to_list(), percent=True))
+    return _chart(_bars(long, "value", "share", "share of images", named["value"].to_list(), percent=True))
 
 
-def _bars(
-    frame: DataFrame, name: str, size: str, title: str, order: list[str], *, percent: bool = False
-) -> "alt.Chart":
+def _bars(frame: DataFrame, name: str, size: str, title: str, order: list[str], *, percent: bool = False) -> alt.Chart:
     axis = alt.Axis(format="%" if percent else ",d", tickCount=5, tickMinStep=0 if percent else 1)
-    return (
+    chart: alt.Chart = (
         alt.Chart(frame)
         .mark_bar()
         .encode(
@@ -98,10 +95,11 @@ def _bars(
         )
         .properties(width=WIDTH, height=alt.Step(11))
     )
+    return chart
 
 
 def curves(frame: DataFrame) -> Chart:
-    """Training curves of both models, one plot for each series (columns model, series, step, value)."""
+    """Training curves of both models, one plot per series (columns model, series, step, value)."""
     series = sorted(frame["series"].unique())[:6]
     plots = [
         alt.Chart(frame.filter(col("series") == name), title=one_line(name))
@@ -123,12 +121,11 @@ def confusion(frame: DataFrame) -> Chart:
     frame = frame.with_columns(share=col("images") / col("images").sum().over("model", "actual")).fill_nan(0)
     classes = sorted({*frame["actual"], *frame["predicted"]})
     side = max(26, min(44, 200 // max(1, len(classes))))
-    sort = {"sort": classes}
     plots = []
     for name in [name for name in _BASE_NEW if name in set(frame["model"])]:
         cells = alt.Chart(frame.filter(col("model") == name), title=name).encode(
-            x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-40, orient="bottom"), **sort),
-            y=alt.Y("actual:N", title="actual", **sort),
+            x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-40, orient="bottom"), sort=classes),
+            y=alt.Y("actual:N", title="actual", sort=classes),
         )
         ramp = alt.Scale(domain=[0, 1], range="heatmap")
         squares = cells.mark_rect().encode(color=alt.Color("share:Q", scale=ramp, legend=None))
@@ -138,22 +135,22 @@ def confusion(frame: DataFrame) -> Chart:
 
 
 def calibration(frame: DataFrame) -> Chart:
-    """How often a model is right, against how sure it says it is (columns model, confidence, accuracy, images)."""
+    """Reliability diagram: accuracy by predicted confidence (columns model, confidence, accuracy, images)."""
     line = alt.Chart(DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]})).mark_line(strokeDash=[2, 3])
     unit = alt.Scale(domain=[0, 1])
-    said = alt.Chart(frame).encode(
-        x=alt.X("confidence:Q", title="says that it is sure", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
-        y=alt.Y("accuracy:Q", title="is right", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
+    models = alt.Chart(frame).encode(
+        x=alt.X("confidence:Q", title="predicted confidence", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
+        y=alt.Y("accuracy:Q", title="accuracy", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
         color=_colour("model", _BASE_NEW),
     )
-    # Few images say little, so their points are small and their lines faint.
+    # Bins with few images have small points; lines are faint, because they only guide the eye.
     size = alt.Size("images:Q", scale=alt.Scale(range=[12, 100]), legend=None)
-    points = said.mark_line(opacity=0.35) + said.mark_circle(opacity=1).encode(size=size)
+    points = models.mark_line(opacity=0.35) + models.mark_circle(opacity=1).encode(size=size)
     ideal = line.encode(x="confidence:Q", y="accuracy:Q", color=alt.value("#8b949e"))
     return _chart((ideal + points).properties(width=240, height=200))
 
 
-def _colour(column: str, domain: list[str]) -> "alt.Color":
+def _colour(column: str, domain: list[str]) -> alt.Color:
     return alt.Color(
         f"{column}:N",
         title=None,
@@ -162,28 +159,23 @@ def _colour(column: str, domain: list[str]) -> "alt.Color":
     )
 
 
-def _chart(made: "TopLevelMixin") -> Chart:
+def _chart(made: alt.TopLevelMixin) -> Chart:
     return Chart(json.dumps(made.to_dict(), sort_keys=True))
 
 
 def _clean(frame: DataFrame, *names: str) -> DataFrame:
-    """Texts from data, without what would break the drawing; long ones are clipped by the axis (`labelLimit`)."""
+    """Texts from data as single visible lines; the axis clips long ones (`labelLimit`)."""
     texts = (col(name).cast(pl.String).fill_null("(none)") for name in names)
     return frame.with_columns(text.map_elements(one_line, return_dtype=pl.String) for text in texts)
 
 
 def svg(chart: Chart, theme: str) -> bytes:
     """The chart as SVG for `light` or `dark`."""
-    import vl_convert
-
     return vl_convert.vegalite_to_svg(json.loads(chart.spec), config=_config(theme)).encode()
 
 
 def png(chart: Chart, theme: str) -> bytes:
-    """The chart as PNG, SCALE pixels for each CSS pixel; 64 colours are enough, and make it a fifth of the size."""
-    import vl_convert
-    from PIL import Image
-
+    """The chart as PNG, SCALE pixels per CSS pixel; 64 colours are enough, and reduce it to a fifth of its size."""
     drawn = vl_convert.vegalite_to_png(json.loads(chart.spec), scale=SCALE, config=_config(theme))
     buffer = BytesIO()
     few = Image.open(BytesIO(drawn)).convert("RGB").quantize(64, dither=Image.Dither.NONE)
@@ -192,7 +184,7 @@ def png(chart: Chart, theme: str) -> bytes:
 
 
 def png_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a PNG's chart in CSS pixels."""
+    """Width and height of a chart's PNG in CSS pixels."""
     width, height = struct.unpack(">II", data[16:24])  # the first chunk is always IHDR
     return width // SCALE, height // SCALE
 

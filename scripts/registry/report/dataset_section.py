@@ -1,161 +1,172 @@
-"""What a report says of one dataset, as blocks."""
+"""The section of a report on one dataset, as blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from registry.core.values import Bump, Counts
-from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange, Sheet
+from polars import DataFrame
+
+from registry.core.layout import SPLITS
+from registry.core.values import Bump, Diff
+from registry.core.wording import plural, size
+from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange, Shift
 from registry.dataset.distribution import describe as describe_concentration
 from registry.report import charts, summary, wording
-from registry.report.blocks import Block, Bullets, Code, Detail, Line, Lines, Para, Picture, Section, Strong, Table
+from registry.report.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Detail,
+    Line,
+    Lines,
+    Para,
+    Picture,
+    Section,
+    Strong,
+    Table,
+    metadata_detail,
+    sheet_detail,
+)
 
-QUESTIONS = {
-    QueryChange.FIRST: "The first selection.",
-    QueryChange.UNCHANGED: "The question and its answer are the same.",
-    QueryChange.RESULT: "The question is the same; its answer has other rows.",
-    QueryChange.QUERY: "The question changed.",
+QUERIES = {
+    QueryChange.FIRST: "First selection",
+    QueryChange.UNCHANGED: "Query and result set unchanged",
+    QueryChange.RESULT: "Query unchanged; the result set changed",
+    QueryChange.QUERY: "Query changed",
 }
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
-WIDEST = 8  # columns of a transition matrix; more are listed
+MATRIX_COLUMNS = 8  # of a transition matrix; with more the transitions are listed
 
 
 def section(change: DatasetChange) -> Section:
-    """One dataset: the sentence first, then what a reviewer looks at, most telling first."""
-    headline = (Code(str(change.id)), f" {summary.dataset(change)}.")
+    """One dataset: what changed, then the evidence."""
+    headline = (Code(str(change.id)), f" {summary.dataset(change)}")
     return Section(wording.title(change), headline, tuple(_blocks(change)))
 
 
 def _blocks(change: DatasetChange) -> Iterator[Block]:
     if change.unknown:
-        yield Para((Strong("Not known:"), f" {change.unknown}"))
+        yield Para((Strong("Incomplete:"), f" {change.unknown}"))
     if change.new is not None:
-        yield Para((f"{QUESTIONS[change.query_change]} ", *_version(change)))
+        yield Para(_version(change))
     if change.query_change is QueryChange.QUERY and any(change.queries):
-        yield from _queries(change)
+        yield from _query_diff(change)
     if change.concentrations:
         yield Bullets(tuple((describe_concentration(one),) for one in change.concentrations))
-    if _has_items(change):
-        yield _by_split(change)
-    yield from (_sheet(change, sheet) for sheet in change.sheets)
+    diff = _items(change)
+    if diff:
+        yield _by_split(diff)
+    yield from (sheet_detail(change.id, sheet) for sheet in change.sheets)
     if change.search_skipped:
-        yield Para(("Near-duplicates were not sought ", change.search_skipped, "."))
-    yield from _details(change)
+        yield Para((f"Near-duplicate search skipped: {change.search_skipped}",))
+    yield from _details(change, diff)
 
 
-def _has_items(change: DatasetChange) -> bool:
-    """Whether there is more to tell of its items than a number."""
+def _items(change: DatasetChange) -> Diff | None:
+    """The difference, where items of an existing dataset changed: a removed dataset has no details."""
     diff = change.diff
-    return diff is not None and change.new is not None and any(wording.total(getattr(diff, kind)) for kind in KINDS)
+    if diff is None or change.new is None:
+        return None
+    return diff if any(wording.total(getattr(diff, kind)) for kind in KINDS) else None
 
 
 def _version(change: DatasetChange) -> Line:
-    bytes_moved = f"{wording.size(change.bytes_before)} → {wording.size(change.bytes_after)}. "
-    moved: Line = (bytes_moved,) if change.bytes_before != change.bytes_after else ()
+    parts = [QUERIES[change.query_change]]
+    if change.bytes_before != change.bytes_after:
+        parts.append(f"{size(change.bytes_before)} → {size(change.bytes_after)}")
     required = change.required_bump
     if required is None or required.bump is Bump.NONE or change.old is None:
-        return moved
-    why = f"{required.what[:1].upper()}{required.what[1:]}: {required.why[:1].lower()}{required.why[1:]}."
-    if change.declared < required.bump:
-        return (*moved, f"{why} ", Strong(f"The version moves by {wording.bump(change.declared)} only."))
-    return (*moved, f"{why} The version moves by {wording.bump(change.declared)}.")
+        return (" · ".join(parts),)
+    parts.append(f"required version bump: {wording.bump(required.bump)} ({required.what})")
+    declared = f"declared: {wording.bump(change.declared)}"
+    return (" · ".join(parts), ", ", Strong(declared) if change.declared < required.bump else declared)
 
 
-def _queries(change: DatasetChange) -> Iterator[Block]:
+def _query_diff(change: DatasetChange) -> Iterator[Block]:
     old, new = (text.splitlines() for text in change.queries)
-    gone = [f"- {line.strip()}" for line in old if line not in new]
-    come = [f"+ {line.strip()}" for line in new if line not in old]
-    if gone or come:
-        yield Lines("diff", (*gone, *come))
+    removed = [f"- {line.strip()}" for line in old if line not in new]
+    added = [f"+ {line.strip()}" for line in new if line not in old]
+    if removed or added:
+        yield Lines("diff", (*removed, *added))
 
 
-def _by_split(change: DatasetChange) -> Table:
-    diff = change.diff
-    splits = _ordered(diff)
+def _by_split(diff: Diff) -> Table:
+    splits = _splits(diff)
     rows = [("before", diff.before), *((kind, getattr(diff, kind)) for kind in KINDS), ("after", diff.after)]
     shown = [(name, counts) for name, counts in rows if name == "after" or wording.total(counts)]
     lines = tuple(
-        ((name,), *((f"{sum(counts.get(split, {}).values()):,}",) for split in splits), (f"{wording.total(counts):,}",))
+        ((name,), *_cells(sum(counts.get(split, {}).values()) for split in splits), *_cells([wording.total(counts)]))
         for name, counts in shown
     )
-    return Table(("images", *splits, "all"), "l" + "r" * (len(splits) + 1), lines)
+    return Table(("images", *splits, "total"), "l" + "r" * (len(splits) + 1), lines)
 
 
-def _ordered(diff: object) -> list[str]:
-    there = {split for counts in (diff.before, diff.after, diff.removed) for split in counts}
-    return [split for split in ("train", "val", "test") if split in there] + sorted(there - {"train", "val", "test"})
+def _splits(diff: Diff) -> list[str]:
+    present = {split for counts in (diff.before, diff.after, diff.removed) for split in counts}
+    return [split for split in SPLITS if split in present]
 
 
-def _sheet(change: DatasetChange, sheet: Sheet) -> Detail:
-    name = f"{change.id.kind.folder}-{change.id.name}-{sheet.name}"
-    shown = f"{sheet.title} ({sheet.shown:,} of {sheet.total:,})" if sheet.shown < sheet.total else sheet.title
-    return Detail("pictures", shown, (Picture(name, sheet.alt, sheet),), is_open=True)
-
-
-def _details(change: DatasetChange) -> Iterator[Detail]:
-    start = f"{change.id.kind.folder}-{change.id.name}"
-    if _has_items(change):
-        alt = "Items of each class, before and after"
-        chart = Picture(f"{start}-labels", alt, charts.labels(change.diff.before, change.diff.after))
-        yield Detail("labels", "Classes, before and after", (chart,))
-        yield Detail("counts", "Counts by split and class", (_by_class(change),))
+def _details(change: DatasetChange, diff: Diff | None) -> Iterator[Detail]:
+    prefix = f"{change.id.kind.folder}-{change.id.name}"
+    if diff:
+        alt = "Images per class, before and after"
+        chart = Picture(f"{prefix}-labels", alt, charts.labels(diff.before, diff.after))
+        yield Detail("labels", alt, (chart,))
+        yield Detail("counts", "Counts by split and class", (_by_class(diff),))
     if change.transitions is not None and change.transitions.height:
-        yield Detail("transitions", "Labels and splits, old and new", tuple(_transitions(change)))
+        yield Detail("transitions", "Transitions of labels and splits", tuple(_transitions(change.transitions)))
     if change.duplicates:
-        named = f"{wording.many(len(change.duplicates), 'pair')} of images that are or look the same"
-        yield Detail("twins", named, (_twins(change.duplicates),))
+        title = f"{plural(len(change.duplicates), 'pair')} of duplicate or near-duplicate images"
+        yield Detail("duplicates", title, (_duplicates(change.duplicates),))
     if change.shifts:
-        yield Detail("columns", "Columns whose distribution moved", tuple(_shifts(change, start)))
+        yield Detail("columns", "Distribution shifts", tuple(_shifts(change.shifts, prefix)))
     if change.metadata_changes:
-        yield Detail("words", "Words that changed", (Bullets(tuple((Code(key),) for key in change.metadata_changes)),))
+        yield metadata_detail(change.metadata_changes)
 
 
-def _by_class(change: DatasetChange) -> Table:
-    diff = change.diff
+def _by_class(diff: Diff) -> Table:
     columns = (diff.before, diff.added, diff.removed, diff.relabelled, diff.moved, diff.changed, diff.after)
-    rows = tuple(
-        ((split,), (Code(label),), *((_number(counts, split, label),) for counts in columns))
-        for split in _ordered(diff)
+    rows: tuple[tuple[Line, ...], ...] = tuple(
+        ((split,), (Code(label),), *_cells(counts.get(split, {}).get(label, 0) for counts in columns))
+        for split in _splits(diff)
         for label in sorted({label for counts in columns for label in counts.get(split, {})})
     )
     return Table(("split", "class", "before", *KINDS, "after"), "ll" + "r" * len(columns), rows)
 
 
-def _number(counts: Counts, split: str, label: str) -> str:
-    return f"{counts.get(split, {}).get(label, 0):,}"
-
-
-def _transitions(change: DatasetChange) -> Iterator[Table]:
+def _transitions(transitions: DataFrame) -> Iterator[Table]:
     for what in ("label", "split"):
-        frame = change.transitions.filter(what=what)
-        if not frame.height:
-            continue
-        items = {(old, new): number for _, old, new, number in frame.select("what", "old", "new", "items").rows()}
-        olds, news = sorted({old for old, _ in items}), sorted({new for _, new in items})
-        if len(news) > WIDEST:
-            rows = tuple(((Code(old),), (Code(new),), (f"{items[old, new]:,}",)) for old, new in sorted(items))
-            yield Table((f"old {what}", f"new {what}", "images"), "llr", rows)
-            continue
-        rows = tuple(((Code(old),), *((_or_dot(items.get((old, new))),) for new in news)) for old in olds)
-        yield Table((f"{what}: old ↓ new →", *news), "l" + "r" * len(news), rows)
+        rows = transitions.filter(what=what).select("old", "new", "items").rows()
+        if rows:
+            yield _transition_table(what, {(old, new): items for old, new, items in rows})
 
 
-def _or_dot(number: int | None) -> str:
-    return f"{number:,}" if number else "·"
+def _transition_table(what: str, items: Mapping[tuple[str, str], int]) -> Table:
+    olds, news = sorted({old for old, _ in items}), sorted({new for _, new in items})
+    if len(news) > MATRIX_COLUMNS:
+        listed = tuple(((Code(old),), (Code(new),), (f"{items[old, new]:,}",)) for old, new in sorted(items))
+        return Table((f"old {what}", f"new {what}", "images"), "llr", listed)
+    rows = tuple(((Code(old),), *_cells((items.get((old, new), 0) for new in news), zero="·")) for old in olds)
+    return Table((f"{what}: old ↓ new →", *news), "l" + "r" * len(news), rows)
 
 
-def _shifts(change: DatasetChange, start: str) -> Iterator[Block]:
-    for place, shift in enumerate(change.shifts, 1):
-        yield Para((Code(shift.column), f": {wording.percent(shift.distance)} of the items would have to move"))
+def _cells(numbers: Iterable[int], zero: str = "0") -> tuple[Line, ...]:
+    return tuple((f"{number:,}" if number else zero,) for number in numbers)
+
+
+def _shifts(shifts: Sequence[Shift], prefix: str) -> Iterator[Block]:
+    for place, shift in enumerate(shifts, 1):
+        distance = f": distribution shift {wording.percent(shift.distance)} (total variation distance)"
+        yield Para((Code(shift.column), distance))
         alt = f"Shares of the values of {shift.column}, before and after"
-        yield Picture(f"{start}-column-{place}", alt, charts.shift(shift.table))
+        yield Picture(f"{prefix}-column-{place}", alt, charts.shift(shift.table))
 
 
-def _twins(twins: tuple[DuplicatePair, ...]) -> Table:
+def _duplicates(pairs: Sequence[DuplicatePair]) -> Table:
     rows = tuple(
         (
             (Code(one.first), f" {one.first_split}/{one.first_label}"),
             (Code(one.second), f" {one.second_split}/{one.second_label}"),
-            ("the same bytes" if one.exact else f"{wording.many(one.distance, 'bit')} apart",),
+            ("identical bytes" if one.exact else f"{plural(one.distance, 'bit')} of the perceptual hash",),
         )
-        for one in twins
+        for one in pairs
     )
-    return Table(("image", "its twin", "how alike"), "lll", rows)
+    return Table(("image", "duplicate of", "difference"), "lll", rows)

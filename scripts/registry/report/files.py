@@ -1,4 +1,4 @@
-"""The files of a report: texts, and the pictures that its Markdown links to, in a folder or on a branch at GitHub."""
+"""The files of a report: texts, and the pictures that the Markdown links to, in a folder."""
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ FOLDER = "pictures"  # beside report.md
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A picture's files by name, and the width to show it at, in CSS pixels."""
+    """The files of a picture by name, those for light and dark themes, and its width in CSS pixels."""
 
     name: str
     light: str
@@ -27,7 +27,7 @@ class Drawn:
 
 
 def draw(report: Report) -> tuple[Drawn, ...]:
-    """Every picture of a report: charts as PNG for light and for dark, contact sheets as they are."""
+    """Every picture of a report: charts as PNG for light and dark themes, contact sheets as they are."""
     found = (picture for section in report.sections for picture in _pictures(section.blocks))
     return tuple(_draw(picture) for picture in found)
 
@@ -44,13 +44,13 @@ def _draw(picture: Picture) -> Drawn:
     if isinstance(picture.source, Sheet):
         name = f"{picture.name}.webp"
         return Drawn(picture.name, name, name, picture.source.width, {name: picture.source.image})
-    light, dark = (charts.png(picture.source, theme) for theme in charts.THEMES)
-    files = {f"{picture.name}-light.png": light, f"{picture.name}-dark.png": dark}
-    return Drawn(picture.name, *files, charts.png_size(light)[0], files)
+    light, dark = f"{picture.name}-light.png", f"{picture.name}-dark.png"
+    data = {light: charts.png(picture.source, "light"), dark: charts.png(picture.source, "dark")}
+    return Drawn(picture.name, light, dark, charts.png_size(data[light])[0], data)
 
 
 def links(drawn: Iterable[Drawn], address: str) -> dict[str, Link]:
-    """Where each picture is, below `address` (a URL or a folder, without a slash at its end)."""
+    """The link to each picture, below `address` (a URL or a folder, without a trailing slash)."""
     return {one.name: Link(f"{address}/{one.light}", f"{address}/{one.dark}", one.width) for one in drawn}
 
 
@@ -60,7 +60,7 @@ def files(drawn: Iterable[Drawn]) -> dict[str, bytes]:
 
 
 def without_sheets(report: Report) -> Report:
-    """The report with no image of the data in it; charts, which show numbers only, stay."""
+    """The report without images of the data; charts, which show numbers only, stay."""
     sections = tuple(replace(one, blocks=_without(one.blocks)) for one in report.sections)
     return replace(report, sections=sections)
 
@@ -70,7 +70,7 @@ def _without(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
 
 
 def write(report: Report, folder: Path, *, shown: bool) -> None:
-    """Write report.md, report.html, report.json, and for the first the folder of its pictures, if they are `shown`."""
+    """Write report.md, report.html, report.json, and, where they are `shown`, the pictures of report.md."""
     drawn = draw(report) if shown else ()
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     for name, data in files(drawn).items():

@@ -1,45 +1,50 @@
-"""What stands around the artifacts: findings, what could not run, and how to make the report again."""
+"""The parts of a report around the artifacts: findings, checks that could not run, and how to reproduce the report."""
 
 import re
 from collections.abc import Sequence
 
 from registry.core.values import Finding, Outcome, Verdict
-from registry.report import wording
+from registry.core.wording import plural, size
 from registry.report.blocks import Block, Code, Line, Lines, Mark, Para, Strong, Table, Tone
-from registry.report.run_info import Repeat
+from registry.report.run_info import RunInfo
 
-FOUND = {Verdict.WRONG: Mark(Tone.BAD, "wrong"), Verdict.NEEDS_OWNER: Mark(Tone.ASK, "needs an owner")}
+MARKS = {Verdict.WRONG: Mark(Tone.BAD, "wrong"), Verdict.NEEDS_OWNER: Mark(Tone.ASK, "needs an owner")}
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
 def finding_line(finding: Finding) -> Line:
-    """A finding: its place, what is wrong, and the next step."""
-    place = (finding.path or "the registry") + (f":{finding.line}" if finding.line else "")
-    fix: Line = (" ", Strong("Hint:"), " ", *_words(finding.fix)) if finding.fix else ()
-    return (FOUND[finding.verdict], " ", Code(place), " ", *_words(finding.message), f" ({finding.check}).", *fix)
+    """A finding: its verdict, place, message and check, as `registry check` prints them, and the hint."""
+    place = (finding.path or "registry") + (f":{finding.line}" if finding.line else "")
+    hint: Line = (" · ", Strong("hint:"), " ", *_with_code(finding.fix)) if finding.fix else ()
+    return (MARKS[finding.verdict], " ", Code(place), " ", *_with_code(finding.message), f" [{finding.check}]", *hint)
 
 
-def _words(text: str) -> Line:
-    """A message, whose commands stand between backticks."""
+def _with_code(text: str) -> Line:
+    """A message with its commands, which are between backticks."""
     parts = _QUOTED.split(text)
     return tuple(Code(part) if place % 2 else part for place, part in enumerate(parts) if part)
+
+
+def not_run_title(outcomes: Sequence[Outcome]) -> str:
+    """`2 checks could not run`."""
+    return f"{plural(len(outcomes), 'check')} could not run"
 
 
 def not_run_table(outcomes: Sequence[Outcome]) -> Table:
     """The checks that could not run, and why."""
     rows = tuple(
-        ((Code(one.check),), (Code(str(one.artifact)) if one.artifact else "the registry",), (one.not_run,))
+        ((Code(one.check),), (Code(str(one.artifact)) if one.artifact else "registry",), (one.not_run,))
         for one in outcomes
     )
-    return Table(("check", "of", "why it could not run"), "lll", rows)
+    return Table(("check", "artifact", "reason"), "lll", rows)
 
 
-def repeat_blocks(repeat: Repeat) -> tuple[Block, ...]:
-    """The commands, the commits, and last the only part that differs from one machine to the next."""
-    where = repeat.hardware
-    machine = [where.processor, wording.many(where.cores, "core")]
+def run_info_blocks(run: RunInfo) -> tuple[Block, ...]:
+    """The commands, the commits, and last the only part that differs between two runs: machine and time."""
+    where = run.hardware
+    machine = [where.processor, plural(where.cores, "core")]
     machine += [f"{where.gpu} (driver {where.driver})" if where.driver else where.gpu] if where.gpu else ["no GPU"]
-    pulled = f"{wording.size(where.pulled)} of data pulled, " if where.pulled else ""
-    spent = f"{where.seconds:.0f} s, {pulled}{wording.size(where.peak)} of memory"
-    commits = ("Base ", Code(repeat.base), ", change ", Code(repeat.head), ".")
-    return Lines("sh", repeat.commands), Para(commits), Para((f"Made on: {', '.join(machine)}; {spent}.",))
+    downloaded = f"{size(where.pulled)} downloaded, " if where.pulled else ""
+    usage = f"{where.seconds:.0f} s, {downloaded}{size(where.peak)} peak memory"
+    commits = ("Base ", Code(run.base), ", head ", Code(run.head))
+    return Lines("sh", run.commands), Para(commits), Para((f"Generated on: {', '.join(machine)}; {usage}",))

@@ -1,8 +1,11 @@
-"""A report as JSON for programs, closed by `schemas/report.schema.json`."""
+"""A report as JSON for programs, as `schemas/report.schema.json` defines it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from polars import DataFrame
 
 from registry.core import documents
 from registry.core.escaping import plain
@@ -12,12 +15,9 @@ from registry.model.changes import GateResult, ModelChange
 from registry.report import wording
 from registry.report.assemble import Report
 
-if TYPE_CHECKING:
-    from polars import DataFrame
-
 
 def render(report: Report) -> str:
-    """The whole report as JSON, but for pictures. A number that is none, or is infinite, is null."""
+    """The whole report as JSON, without pictures. A number that is not finite is null."""
     return documents.write_json(
         {
             "schema": 1,
@@ -29,7 +29,7 @@ def render(report: Report) -> str:
             "datasets": [_dataset(one) for one in report.datasets],
             "models": [_model(one) for one in report.models],
             "gates": [_gate(model, one) for model in report.models for one in model.gates],
-            "repeat": _plain(report.repeat),
+            "run": _plain(report.run),
         }
     ).decode()
 
@@ -76,7 +76,7 @@ def _model(change: ModelChange) -> dict[str, Any]:
 
 
 def _rest(change: DatasetChange | ModelChange) -> list[str]:
-    """The fields whose JSON is just what they hold."""
+    """The fields that are rendered as they are."""
     own = {"id", "title", "old", "new", "query_change", "queries", "diff", "required_bump", "gates"}
     return [field.name for field in fields(change) if field.name not in own]
 
@@ -86,7 +86,7 @@ def _gate(model: ModelChange, one: GateResult) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: dataclasses become objects, frames lists of rows, NaN and infinity null."""
+    """A value for JSON: dataclasses become objects, frames lists of rows, NaN and infinity null."""
     match value:
         case Bump():
             return wording.bump(value)
@@ -98,10 +98,6 @@ def _plain(value: Any) -> Any:
             return {name: getattr(value, name) for name in ("name", "title", "total", "shown", "alt")}
     if is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if hasattr(value, "items"):
+    if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in sorted(value.items())}
-    return [_plain(one) for one in (_rows(value) if hasattr(value, "to_dicts") else value)]
-
-
-def _rows(frame: "DataFrame") -> list[dict[str, Any]]:
-    return frame.to_dicts()
+    return [_plain(one) for one in (value.to_dicts() if isinstance(value, DataFrame) else value)]

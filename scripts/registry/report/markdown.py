@@ -1,14 +1,14 @@
-"""A report as Markdown for a pull request's comment: folded, and short enough for GitHub.
+"""A report as Markdown for a comment on a pull request: collapsible, and within GitHub's limit.
 
-What does not fit is left out in a stated order: whole parts first (LEFT_OUT), then all but the headlines, then findings
-and headlines beyond a number. Nothing is ever cut in the middle, and `report.html` has all.
+What does not fit is omitted in a fixed order: kinds of details (OMITTED_FIRST), then everything except headlines, then
+findings and headlines beyond a number. Nothing is cut in the middle, and `report.html` is always complete.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from registry.core.escaping import markdown, markdown_attribute, markdown_code, markdown_html, markdown_lines
-from registry.report import wording
+from registry.core.wording import plural
 from registry.report.assemble import Report, State
 from registry.report.blocks import (
     Block,
@@ -25,19 +25,19 @@ from registry.report.blocks import (
     Table,
     Tone,
 )
-from registry.report.footer import finding_line, not_run_table, repeat_blocks
+from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks
 
-LIMIT = 64_000  # GitHub takes 65,536 characters; what posts the comment adds a line or two
-LEFT_OUT = (
-    "words", "params", "calibration", "curves", "columns", "metrics", "flips", "findings", "counts", "twins",
+LIMIT = 64_000  # GitHub accepts 65,536 characters; the job that posts the comment adds a line or two
+OMITTED_FIRST = (
+    "metadata", "params", "calibration", "curves", "columns", "metrics", "flips", "findings", "counts", "duplicates",
     "transitions", "confusion", "labels", "slices", "checks", "pictures",
 )  # fmt: skip
-WATERMARK = "<!-- registry report -->"  # tells the comment from others, however it was posted
+WATERMARK = "<!-- registry report -->"  # identifies the comment, however it was posted
 STALE = "> **Stale**: "
 ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
-ROWS = 25  # of a table
-MOST_FINDINGS = 100  # more are told in the other two
-OPEN = 3  # sections that stand open; more are folded
+ROWS = 25  # of a table; more are in report.html
+MOST_FINDINGS = 100  # more are in report.html and report.json
+OPEN = 3  # with more sections all of them are folded
 MARKS = {State.READY: "✅ Ready", State.NEEDS_OWNER: "⚠️ Needs an owner", State.BLOCKED: "⛔ Blocked"}
 
 
@@ -46,7 +46,7 @@ SYMBOLS = {Tone.GOOD: "✅", Tone.ASK: "⚠️", Tone.BAD: "⛔", Tone.UNKNOWN: 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a picture can be seen; `dark` is for GitHub's dark theme, `width` in CSS pixels."""
+    """The URLs of a picture for GitHub's light and dark theme, and its width in CSS pixels."""
 
     light: str
     dark: str
@@ -55,59 +55,60 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """How much of a report is shown: kinds of details left out, headlines alone, at most so many of each."""
+    """How much of a report is shown: the kinds of details to omit, headlines only, the number of each."""
 
-    without: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
     headlines: bool = False
     findings: int = 20
     sections: int = 1000
 
 
+_SHORTEST = _Fit(OMITTED_FIRST, True, 0, 0)
+
+
 def render(report: Report, links: Mapping[str, Link], limit: int = LIMIT) -> str:
-    """The report in at most `limit` characters (as UTF-16 units). A picture without a link is not shown."""
-    for fit in _fits():
-        text = _render(report, links, fit)
-        if _length(text) <= limit:
-            break
-    return text
+    """The report in at most `limit` characters (as UTF-16 units). A picture without a link is omitted."""
+    texts = (_render(report, links, fit) for fit in _fits())
+    return next((text for text in texts if _length(text) <= limit), _render(report, links, _SHORTEST))
 
 
 def mark_stale(text: str, why: str) -> str:
-    """A rendered report that says first why it is stale, in place of what it said of that before."""
+    """A rendered report with the reason why it is stale on top, in place of an earlier one."""
     fresh = text.partition("\n\n")[2] if text.startswith(STALE) else text
     return f"{STALE}{why}\n\n{fresh}"
 
 
 def _length(text: str) -> int:
-    # Room for the addresses that pictures get at GitHub, so that a report is the same here and there.
+    # With room for the URLs of pictures at GitHub, so that local and posted reports omit the same parts.
     return len(text.encode("utf-16-le")) // 2 + ADDRESS * (text.count(' src="') + text.count(' srcset="'))
 
 
 def _fits() -> Iterator[_Fit]:
-    yield from (_Fit(LEFT_OUT[:count]) for count in range(len(LEFT_OUT) + 1))
-    yield _Fit(LEFT_OUT, headlines=True)
-    yield from (_Fit(LEFT_OUT, True, number, number) for number in (20, 10, 3, 0))
+    yield from (_Fit(OMITTED_FIRST[:count]) for count in range(len(OMITTED_FIRST) + 1))
+    yield _Fit(OMITTED_FIRST, headlines=True)
+    yield from (_Fit(OMITTED_FIRST, True, number, number) for number in (20, 10, 3))
+    yield _SHORTEST
 
 
 def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
     parts = [f"## {MARKS[report.state]}", _piece(Strong(report.headline)), _tally(report)]
     parts += _findings(report, fit)
     parts += _sections(report, links, fit)
-    closing = [Detail("repeat", "How to repeat this", repeat_blocks(report.repeat))]
+    closing = [Detail("run", "Reproduce this report", run_info_blocks(report.run))]
     if report.not_run:
-        closing.insert(0, Detail("checks", "Checks that could not run", (not_run_table(report.not_run),)))
+        closing.insert(0, Detail("checks", not_run_title(report.not_run), (not_run_table(report.not_run),)))
     parts += [text for block in closing if (text := _block(block, links, fit))]
-    if fit.without:
-        kinds = "everything but the headlines" if fit.headlines else ", ".join(fit.without)
-        parts.append(f"Left out, because a comment has 65,536 characters: {kinds}. `report.html` has all.")
+    if fit.omitted:
+        kinds = "everything except headlines" if fit.headlines else ", ".join(fit.omitted)
+        parts.append(f"Omitted to fit GitHub's limit of 65,536 characters: {kinds}. `report.html` is complete.")
     return "\n\n".join([*parts, WATERMARK]) + "\n"
 
 
 def _tally(report: Report) -> str:
     tally = report.tally
-    parts = [f"✅ {wording.many(tally.passed, 'check')} passed"]
-    asking = "asks" if tally.needs_owner == 1 else "ask"
-    parts += [f"⚠️ {tally.needs_owner} {asking} for an owner"] * bool(tally.needs_owner)
+    parts = [f"✅ {plural(tally.passed, 'check')} passed"]
+    verb = "needs" if tally.needs_owner == 1 else "need"
+    parts += [f"⚠️ {tally.needs_owner} {verb} an owner"] * bool(tally.needs_owner)
     parts += [f"⛔ {tally.failed} failed"] * bool(tally.failed)
     parts += [f"⚪ {tally.not_run} could not run"] * bool(tally.not_run)
     return " · ".join(parts)
@@ -115,9 +116,9 @@ def _tally(report: Report) -> str:
 
 def _findings(report: Report, fit: _Fit) -> list[str]:
     lines = [f"- {_line(finding_line(one))}" for one in report.findings[:MOST_FINDINGS]]
-    shown, folded = lines[: fit.findings], [] if "findings" in fit.without else lines[fit.findings :]
+    shown, folded = lines[: fit.findings], [] if "findings" in fit.omitted else lines[fit.findings :]
     rest = len(report.findings) - len(shown) - len(folded)
-    last = [f"- and {wording.many(rest, 'more finding' if shown else 'finding')} in `report.html`"] * bool(rest)
+    last = [f"- and {plural(rest, 'more finding' if shown else 'finding')} in `report.html`"] * bool(rest)
     if folded:
         return ["### Findings", "\n".join(shown), _fold("More findings", ["\n".join([*folded, *last])])]
     return ["### Findings", "\n".join([*shown, *last])] if report.findings else []
@@ -126,7 +127,7 @@ def _findings(report: Report, fit: _Fit) -> list[str]:
 def _sections(report: Report, links: Mapping[str, Link], fit: _Fit) -> list[str]:
     shown = report.sections[: fit.sections]
     rest = len(report.sections) - len(shown)
-    more = f"- and {wording.many(rest, 'more artifact' if shown else 'artifact')} in `report.html`"
+    more = f"- and {plural(rest, 'more artifact' if shown else 'artifact')} in `report.html`"
     if fit.headlines:
         lines = [f"- {_line(one.headline)}" for one in shown] + [more] * bool(rest)
         return ["\n".join(lines)]
@@ -160,7 +161,7 @@ def _block(block: Block, links: Mapping[str, Link], fit: _Fit) -> str:
         case Picture():
             return _picture(block, links)
         case Detail(kind):
-            body = [] if kind in fit.without else [text for part in block.blocks if (text := _block(part, links, fit))]
+            body = [] if kind in fit.omitted else [text for part in block.blocks if (text := _block(part, links, fit))]
             return _fold(block.title, body, is_open=block.is_open) if body else ""
 
 
@@ -185,7 +186,7 @@ def _table(table: Table) -> str:
     rows += [[_line(cell) for cell in row] for row in table.rows[:ROWS]]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     if rest := len(table.rows) - ROWS:
-        lines += ["", f"and {wording.many(rest, 'more row')} in `report.html`"] * (rest > 0)
+        lines += ["", f"and {plural(rest, 'more row')} in `report.html`"] * (rest > 0)
     return "\n".join(lines)
 
 

@@ -1,110 +1,126 @@
-"""What a report says of one model, as blocks."""
+"""The section of a report on one model, as blocks."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from polars import DataFrame, col
 
-from registry.dataset.changes import Sheet
+from registry.core.wording import plural
 from registry.model import gates
-from registry.model.changes import GateState, MetricChange, ModelChange, PairedComparison
+from registry.model.changes import (
+    Evaluation,
+    GateState,
+    MetricChange,
+    ModelChange,
+    PairedComparison,
+    ParamChange,
+    Role,
+    Slice,
+)
 from registry.report import charts, summary, wording
-from registry.report.blocks import Block, Bullets, Code, Detail, Line, Mark, Para, Picture, Section, Strong, Table, Tone
+from registry.report.blocks import (
+    Block,
+    Code,
+    Detail,
+    Line,
+    Mark,
+    Para,
+    Picture,
+    Section,
+    Strong,
+    Table,
+    Tone,
+    metadata_detail,
+    sheet_detail,
+)
 
 GATES = {
     GateState.PASSED: Mark(Tone.GOOD, "passed"),
     GateState.FAILED: Mark(Tone.BAD, "failed"),
     GateState.NOT_EVALUATED: Mark(Tone.UNKNOWN, "not evaluated"),
 }
+RELIABILITY = "Reliability diagram: accuracy by predicted confidence"
 
 
 def section(change: ModelChange) -> Section:
-    """One model: the sentence first, then gates, numbers on the same images, and what changed side."""
-    return Section(wording.title(change), (Code(str(change.id)), f" {summary.model(change)}."), tuple(_blocks(change)))
+    """One model: how it compares, its gates, then the evidence."""
+    headline = (Code(str(change.id)), f" {summary.model(change)}")
+    return Section(wording.title(change), headline, tuple(_blocks(change)))
 
 
 def _blocks(change: ModelChange) -> Iterator[Block]:
     if change.unknown:
-        yield Para((Strong("Not known:"), f" {change.unknown}"))
+        yield Para((Strong("Incomplete:"), f" {change.unknown}"))
     if change.gates:
         rows = tuple(((GATES[one.state],), (gates.describe_rule(one.gate),), (one.message,)) for one in change.gates)
-        yield Table(("", "gate", "number"), "lll", rows)
+        yield Table(("result", "gate", "measured"), "lll", rows)
     if change.comparison:
-        yield Para(_flipped(change.comparison))
+        yield Para((_flip_counts(change.comparison),))
     if change.relabelled:
-        images = wording.many(change.relabelled, "common test image")
-        yield Para((f"Labels changed on {images}; both models are judged by the new ones.",))
+        images = plural(change.relabelled, "shared test image")
+        yield Para((f"{images} relabelled; both models are evaluated against the new labels",))
     if change.evaluations:
-        yield _cells(change)
-    moved = tuple(one for one in change.metrics if "." not in one.name)
-    if moved:
-        yield _metrics(moved)
-    yield from (_sheet(change, sheet) for sheet in change.sheets)
+        yield _evaluations(change.evaluations)
+    if overall := [one for one in change.metrics if "." not in one.name]:
+        yield _metrics(overall)
+    yield from (sheet_detail(change.id, sheet) for sheet in change.sheets)
     yield from _details(change)
 
 
-def _flipped(paired: PairedComparison) -> Line:
-    images = f"{wording.many(paired.fixed, 'image')} that only the new model has right"
-    broke = f"{paired.broken:,} that only the base has right"
-    if not paired.broken + paired.fixed:
-        return ("Both models have the same images right.",)
-    chance = f"chance alone would divide them so unevenly with {wording.probability(paired.p_value)} (McNemar)"
-    return (f"{images}, {broke}; {chance}.",)
+def _flip_counts(found: PairedComparison) -> str:
+    if not found.broken + found.fixed:
+        return "Both models classify the same images correctly"
+    test = f"McNemar exact test: {wording.p_value(found.p_value)}"
+    return f"{plural(found.fixed, 'prediction')} fixed, {found.broken:,} broken ({test})"
 
 
-def _cells(change: ModelChange) -> Table:
-    found = {(cell.model, cell.test_set): cell for cell in change.evaluations}
-    sets = [data for data in ("base", "new") if any(cell.test_set == data for cell in change.evaluations)]
-    rows = tuple(
-        ((f"{model} model",), *((_accuracy(found.get((model, data))),) for data in sets))
-        for model in ("base", "new")
-        if any(cell.model == model for cell in change.evaluations)
-    )
-    return Table(("accuracy", *(f"{data} test set" for data in sets)), "l" + "r" * len(sets), rows)
+def _evaluations(evaluations: Sequence[Evaluation]) -> Table:
+    found = {(one.model, one.test_set): one for one in evaluations}
+    models = [role for role in Role if any(one.model is role for one in evaluations)]
+    sets = [role for role in Role if any(one.test_set is role for one in evaluations)]
+    rows = tuple(((f"{model} model",), *((_accuracy(found.get((model, one))),) for one in sets)) for model in models)
+    return Table(("accuracy", *(f"{one} test set" for one in sets)), "l" + "r" * len(sets), rows)
 
 
-def _accuracy(cell: object) -> str:
-    return f"{wording.percent(cell.accuracy)} of {cell.images:,}" if cell else "not run"
+def _accuracy(found: Evaluation | None) -> str:
+    return f"{wording.percent(found.accuracy)} of {found.images:,}" if found else "not evaluated"
 
 
-def _metrics(changes: tuple[MetricChange, ...]) -> Table:
-    rows = tuple(((Code(one.name),), (_value(one.old),), (_value(one.new),), (_move(one),)) for one in changes)
-    return Table(("metric, on its own test set", "base", "new", "change"), "lrrl", rows)
+def _metrics(changes: Sequence[MetricChange]) -> Table:
+    rows = tuple(((Code(one.name),), (_number(one.old),), (_number(one.new),), (_difference(one),)) for one in changes)
+    return Table(("metric (own test set)", "base", "new", "change"), "lrrl", rows)
 
 
-def _value(number: float | None) -> str:
-    return "—" if number is None else f"{number:.4g}" if math.isfinite(number) else "not a number"
+def _number(number: float | None) -> str:
+    return "—" if number is None else f"{number:.4g}" if math.isfinite(number) else "not finite"
 
 
-def _move(change: MetricChange) -> str:
-    if change.old is None or change.new is None or change.old == change.new:
-        return "" if change.old == change.new else "new" if change.old is None else "gone"
-    if not math.isfinite(change.new - change.old):
+def _difference(change: MetricChange) -> str:
+    if change.old is None or change.new is None:
+        return "" if change.old == change.new else "new" if change.old is None else "removed"
+    if change.old == change.new or not math.isfinite(change.new - change.old):
         return ""
-    word = {True: " ▲ better", False: " ▼ worse", None: ""}[change.better]
-    return f"{wording.signed(f'{change.new - change.old:+.4g}')}{word}"
-
-
-def _sheet(change: ModelChange, sheet: Sheet) -> Detail:
-    name = f"{change.id.kind.folder}-{change.id.name}-{sheet.name}"
-    shown = f"{sheet.title} ({sheet.shown:,} of {sheet.total:,})" if sheet.shown < sheet.total else sheet.title
-    return Detail("pictures", shown, (Picture(name, sheet.alt, sheet),), is_open=True)
+    direction = {True: " ▲ better", False: " ▼ worse", None: ""}[change.better]
+    return f"{wording.signed(f'{change.new - change.old:+.4g}')}{direction}"
 
 
 def _details(change: ModelChange) -> Iterator[Detail]:
     if change.slices:
-        yield Detail("slices", "By class and slice", (_slices(change),))
-    deep = tuple(one for one in change.metrics if "." in one.name and one.old != one.new)
-    if deep:
+        yield Detail("slices", "Accuracy by class and slice", (_slices(change.slices),))
+    if deep := [one for one in change.metrics if "." in one.name and one.old != one.new]:
         yield Detail("metrics", "Metrics by class and slice", (_metrics(deep),))
     if params := [one for one in change.params if one.old != one.new]:
-        rows = tuple(((Code(one.name),), (_param(one.old),), (_param(one.new),)) for one in params)
-        yield Detail("params", "Parameters that changed", (Table(("parameter", "base", "new"), "lll", rows),))
+        yield Detail("params", "Changed parameters", (_params(params),))
     yield from _charts(change)
     if change.flips is not None and change.flips.height:
-        yield Detail("flips", "Images that changed side", (_flips(change),))
+        yield Detail("flips", "Predictions that changed (fixed / broken)", (_flips(change.flips),))
     if change.metadata_changes:
-        yield Detail("words", "Words that changed", (Bullets(tuple((Code(key),) for key in change.metadata_changes)),))
+        yield metadata_detail(change.metadata_changes)
+
+
+def _params(params: Sequence[ParamChange]) -> Table:
+    rows = tuple(((Code(one.name),), (_param(one.old),), (_param(one.new),)) for one in params)
+    return Table(("parameter", "base", "new"), "lll", rows)
 
 
 def _param(text: str | None) -> str | Code:
@@ -112,38 +128,35 @@ def _param(text: str | None) -> str | Code:
 
 
 def _charts(change: ModelChange) -> Iterator[Detail]:
-    if _has_rows(change.curves):
-        yield _chart(change, "curves", "Training curves", charts.curves(change.curves))
-    if _has_rows(change.confusion) and change.confusion["actual"].n_unique() > charts.CONFUSED:
-        yield Detail("confusion", "Classes that are confused most", (_confused(change.confusion),))
-    elif _has_rows(change.confusion):
-        yield _chart(change, "confusion", "Confusion matrices, in images", charts.confusion(change.confusion))
-    if _has_rows(change.calibration):
-        title = "Calibration: how often each is right, against how sure it says it is"
-        yield _chart(change, "calibration", title, charts.calibration(change.calibration))
-
-
-def _has_rows(frame: DataFrame | None) -> bool:
-    return frame is not None and frame.height > 0
+    curves, confusion, calibration = change.curves, change.confusion, change.calibration
+    if curves is not None and curves.height:
+        yield _chart(change, "curves", "Training curves", charts.curves(curves))
+    if confusion is not None and confusion.height:
+        if confusion["actual"].n_unique() > charts.CONFUSED:
+            yield Detail("confusion", "Most confused classes", (_confused(confusion),))
+        else:
+            yield _chart(change, "confusion", "Confusion matrices (number of images)", charts.confusion(confusion))
+    if calibration is not None and calibration.height:
+        yield _chart(change, "calibration", RELIABILITY, charts.calibration(calibration))
 
 
 def _chart(change: ModelChange, kind: str, title: str, chart: charts.Chart) -> Detail:
-    alt = f"{title}, of the base and the new {change.id}"
-    return Detail(kind, title, (Picture(f"{change.id.kind.folder}-{change.id.name}-{kind}", alt, chart),))
+    name, alt = f"{change.id.kind.folder}-{change.id.name}-{kind}", f"{title}, of the base and the new {change.id}"
+    return Detail(kind, title, (Picture(name, alt, chart),))
 
 
 def _confused(frame: DataFrame) -> Table:
     pairs = (
         frame.filter(col("actual") != col("predicted"))
         .group_by("actual", "predicted")
-        .agg(*(col("images").filter(col("model") == model).sum().alias(model) for model in ("base", "new")))
+        .agg(*(col("images").filter(col("model") == role).sum().alias(role) for role in Role))
     )
-    rows = pairs.sort("new", "base", "actual", "predicted", descending=[True, True, False, False]).rows()
-    lines = tuple(((Code(actual),), (Code(said),), (f"{old:,}",), (f"{new:,}",)) for actual, said, old, new in rows)
+    rows = pairs.sort(*reversed(Role), "actual", "predicted", descending=[True, True, False, False]).rows()
+    lines = tuple(((Code(actual),), (Code(to),), (f"{old:,}",), (f"{new:,}",)) for actual, to, old, new in rows)
     return Table(("actual", "predicted", "base", "new"), "llrr", lines)
 
 
-def _slices(change: ModelChange) -> Table:
+def _slices(slices: Sequence[Slice]) -> Table:
     rows = tuple(
         (
             (Code(f"{one.column}={one.value}"),),
@@ -151,26 +164,26 @@ def _slices(change: ModelChange) -> Table:
             (wording.percent(one.comparison.base),),
             (wording.percent(one.comparison.new),),
             (_points(one.comparison),),
-            (wording.judgement(one.comparison) if one.comparison.low > 0 or one.comparison.high < 0 else "",),
+            (wording.conclusion(one.comparison),),
         )
-        for one in change.slices
+        for one in slices
     )
-    return Table(("slice", "images", "base", "new", "points", ""), "lrrrrl", rows)
+    interval = gates.confidence_interval(slices[0].comparison.confidence)
+    return Table(("slice", "images", "base", "new", f"difference in pp ({interval})", "result"), "lrrrrl", rows)
 
 
-def _points(paired: PairedComparison) -> str:
-    between = f"{wording.points(paired.low)} to {wording.points(paired.high)}"
-    return f"{wording.points(paired.difference)} ({between})"
+def _points(found: PairedComparison) -> str:
+    return f"{wording.points(found.difference)} ({wording.points(found.low)} to {wording.points(found.high)})"
 
 
-def _flips(change: ModelChange) -> Table:
+def _flips(flips: DataFrame) -> Table:
     columns = ("kind", "uuid", "label", "base", "base_score", "new", "new_score")
-    rows = tuple(
-        ((kind,), (Code(uuid),), (Code(label),), (Code(base), f" {_score(old)}"), (Code(new), f" {_score(now)}"))
-        for kind, uuid, label, base, old, new, now in change.flips.select(columns).sort("kind", "uuid").rows()
-    )
-    return Table(("", "image", "is", "base says", "new says"), "lllll", rows)
+    rows: list[tuple[Line, ...]] = []
+    for kind, uuid, label, base, base_score, new, new_score in flips.select(columns).sort("kind", "uuid").rows():
+        predictions = ((Code(base), _confidence(base_score)), (Code(new), _confidence(new_score)))
+        rows.append(((kind,), (Code(uuid),), (Code(label),), *predictions))
+    return Table(("", "image", "label", "base prediction", "new prediction"), "lllll", tuple(rows))
 
 
-def _score(score: float | None) -> str:
-    return "" if score is None else f"{score:.2f}"
+def _confidence(score: float | None) -> str:
+    return "" if score is None else f" {score:.2f}"

@@ -1,4 +1,4 @@
-"""How a report was made, so that it can be made again."""
+"""How a report was made, so that it can be reproduced."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ from registry.integrations.hardware import Hardware
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """How to make the report again: commands to type, and the revisions (full commit ids) that were compared."""
+class RunInfo:
+    """The commands that reproduce a report, the compared revisions (full commit ids), and the machine."""
 
     commands: tuple[str, ...]
     base: str

@@ -1,77 +1,75 @@
-"""The one sentence of a report: what changed, what it does to the model, and how sure that is."""
+"""The headline of a report: what changed in each dataset and model, in one line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from registry.core.values import Diff
+from registry.core.wording import join, plural
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange
 from registry.report import wording
 
-SPOKEN = 3  # artifacts that are named; more are counted
+NAMED = 3  # artifacts that the headline names; more are counted
 
 
 def headline(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> str:
-    """One plain sentence."""
+    """One line on all artifacts."""
     if not datasets and not models:
-        return "No dataset and no model changes."
-    if len(datasets) + len(models) > SPOKEN:
-        return f"{_counted(datasets, models)}."
-    parts = [f"{one.id} {dataset(one)}" for one in datasets] + [f"{one.id} {model(one)}" for one in models]
-    rest = "; no model changes" if not models and any(one.diff for one in datasets) else ""
-    return f"{'; '.join(parts)}{rest}."
+        return "no dataset or model changed"
+    if len(datasets) + len(models) > NAMED:
+        return _counted(datasets, models)
+    parts = [f"{one.id}: {dataset(one)}" for one in datasets] + [f"{one.id}: {model(one)}" for one in models]
+    if not models and any(one.diff for one in datasets):
+        parts.append("no model changed")
+    return "; ".join(parts)
 
 
 def dataset(change: DatasetChange) -> str:
-    """What a dataset does, after its name."""
+    """What changed in a dataset."""
     diff = change.diff
     if change.new is None:
-        return f"is removed, with {wording.many(wording.total(diff.before), 'image')}" if diff else "is removed"
+        return f"removed ({plural(wording.total(diff.before), 'image')})" if diff else "removed"
     if change.old is None:
-        return f"is new, with {wording.many(wording.total(diff.after), 'image')}" if diff else "is new"
-    parts = _items(change) if diff else []
-    if parts:
-        return wording.listed(parts)
+        return f"new, {plural(wording.total(diff.after), 'image')}" if diff else "new"
+    if diff and (parts := list(_items(diff))):
+        return ", ".join(parts)
     if diff and diff.tables:
-        return "keeps its images, and changes columns of its metadata"
+        return "images unchanged, metadata columns changed"
     if change.unknown:
-        return "changes, but its images could not be compared"
-    return (
-        f"changes in words only ({wording.listed(list(change.metadata_changes))})"
-        if change.metadata_changes
-        else "keeps its images"
+        return "changed, but the images could not be compared"
+    return _metadata_only(change) or "images unchanged"
+
+
+def _items(diff: Diff) -> Iterator[str]:
+    counts = (
+        (diff.added, "added"),
+        (diff.removed, "removed"),
+        (diff.relabelled, "relabelled"),
+        (diff.moved, "moved to another split"),
+        (diff.changed, "with changed content"),
     )
-
-
-def _items(change: DatasetChange) -> list[str]:
-    diff = change.diff
-    counts = (diff.added, diff.removed, diff.relabelled, diff.moved, diff.changed)
-    words = ("gains {}", "loses {}", "relabels {}", "moves {} to another split", "has {} with other bytes")
-    numbers = [(wording.total(count), word) for count, word in zip(counts, words, strict=True)]
-    first = next((place for place, (number, _) in enumerate(numbers) if number), None)
-    return [
-        word.format(wording.many(number, "image") if place == first else f"{number:,}")
-        for place, (number, word) in enumerate(numbers)
-        if number
-    ]
+    changed = [(number, what) for items, what in counts if (number := wording.total(items))]
+    for place, (number, what) in enumerate(changed):
+        yield f"{number:,} {what}" if place else f"{plural(number, 'image')} {what}"
 
 
 def model(change: ModelChange) -> str:
-    """What a model does, after its name."""
+    """What changed in a model."""
     if change.new is None:
-        return "is removed"
+        return "removed"
     if change.comparison:
-        return f"{wording.judgement(change.comparison)}: {wording.comparison(change.comparison)}"
+        return wording.comparison(change.comparison)
     accuracy = next((one.new for one in change.metrics if one.name == "accuracy" and one.new is not None), None)
     if change.old is None:
-        return f"is new, with an accuracy of {wording.percent(accuracy)}" if accuracy is not None else "is new"
+        return f"new, accuracy {wording.percent(accuracy)}" if accuracy is not None else "new"
     if change.trained:
-        return "was trained again, and could not be compared with the base"
+        return "retrained, but not compared with the base"
     if change.unknown:
-        return "changes, and could not be compared with the base"
-    return (
-        f"changes in words only ({wording.listed(list(change.metadata_changes))})"
-        if change.metadata_changes
-        else "keeps its weights"
-    )
+        return "changed, but not compared with the base"
+    return _metadata_only(change) or "weights unchanged"
+
+
+def _metadata_only(change: DatasetChange | ModelChange) -> str:
+    return f"metadata-only change ({join(change.metadata_changes)})" if change.metadata_changes else ""
 
 
 def _counted(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> str:
@@ -80,19 +78,16 @@ def _counted(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -
         diffs = [one.diff for one in datasets if one.diff]
         kinds = ("added", "removed", "relabelled")
         sums = [(kind, sum(wording.total(getattr(diff, kind)) for diff in diffs)) for kind in kinds]
-        said = ", ".join(f"{number:,} images {kind}" for kind, number in sums if number)
-        parts.append(f"{wording.many(len(datasets), 'dataset')}{f' ({said})' if said else ''}")
+        images = ", ".join(f"{plural(number, 'image')} {kind}" for kind, number in sums if number)
+        parts.append(f"{plural(len(datasets), 'dataset')}{f' ({images})' if images else ''}")
     if models:
-        said = [_place(one) for one in models]
-        places = ("better", "worse", "undecided", "new", "removed", "not compared")
-        found = ", ".join(f"{said.count(place)} {place}" for place in places if place in said)
-        parts.append(f"{wording.many(len(models), 'model')} ({found})")
-    return f"{' and '.join(parts)} change{'s' * (len(datasets) + len(models) == 1)}"
+        results = [_result(one) for one in models]
+        counted = ", ".join(f"{results.count(result)} {result}" for result in dict.fromkeys(results))
+        parts.append(f"{plural(len(models), 'model')} ({counted})")
+    return f"{' and '.join(parts)} changed"
 
 
-def _place(change: ModelChange) -> str:
+def _result(change: ModelChange) -> str:
     if change.new is None or change.old is None:
         return "removed" if change.new is None else "new"
-    if change.comparison is None:
-        return "not compared"
-    return {"is better": "better", "is worse": "worse"}.get(wording.judgement(change.comparison), "undecided")
+    return wording.conclusion(change.comparison) if change.comparison else "not compared"

@@ -1,15 +1,10 @@
-"""Numbers and names in words, the same in every part of a report."""
+"""Phrases that every part of a report shares: versions, shares, and how two models compare."""
 
 from registry.core.values import Bump, Counts
+from registry.core.wording import plural
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange, PairedComparison
-
-UNITS = ("bytes", "kB", "MB", "GB", "TB")
-
-
-def many(number: int, noun: str) -> str:
-    """`1 image`, `1,200 images`."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+from registry.model.gates import confidence_interval
 
 
 def percent(share: float) -> str:
@@ -23,26 +18,13 @@ def points(difference: float) -> str:
 
 
 def signed(text: str) -> str:
-    """A number with a true minus; nothing is not negative."""
+    """A formatted number with a typographic minus; zero has no sign."""
     return "0.0" if text in ("-0.0", "+0.0") else text.replace("-", "−")
 
 
-def size(number: int) -> str:
-    """`1.2 MB`."""
-    value, unit = float(number), 0
-    while value >= 1000 and unit < len(UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.1f} {UNITS[unit]}" if unit else many(number, "byte")
-
-
 def total(counts: Counts) -> int:
-    """All items."""
+    """The number of items over all splits and classes."""
     return sum(sum(classes.values()) for classes in counts.values())
-
-
-def listed(words: list[str]) -> str:
-    """`a, b and c`."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def bump(step: Bump) -> str:
@@ -51,7 +33,7 @@ def bump(step: Bump) -> str:
 
 
 def title(change: DatasetChange | ModelChange) -> str:
-    """The artifact and how its version moves."""
+    """The artifact and its versions: `datasets/pets 1.0.0 → 1.1.0`."""
     if change.old is None:
         return f"{change.id} {change.new} (new)"
     if change.new is None:
@@ -59,22 +41,23 @@ def title(change: DatasetChange | ModelChange) -> str:
     return f"{change.id} {change.old} → {change.new}" if change.old != change.new else f"{change.id} {change.new}"
 
 
-def comparison(paired: PairedComparison) -> str:
-    """How two models compare, and how sure that is."""
-    sure = f"{100 * paired.confidence:g}% interval {points(paired.low)} to {points(paired.high)} points"
-    right = (
-        f"{percent(paired.new)} right instead of {percent(paired.base)} on {many(paired.images, 'common test image')}"
-    )
-    return f"{right} ({sure}, {probability(paired.p_value)})"
+def comparison(found: PairedComparison) -> str:
+    """Both accuracies, how certain their difference is, and the conclusion: the headline of a model."""
+    images = plural(found.images, "shared test image")
+    interval = f"{confidence_interval(found.confidence)} {points(found.low)} to {points(found.high)} pp"
+    statistics = f"{interval}, McNemar {p_value(found.p_value)}"
+    return f"accuracy {percent(found.new)} vs. {percent(found.base)} on {images} ({statistics}): {conclusion(found)}"
 
 
-def probability(p_value: float) -> str:
-    """A p-value, no more exact than anybody needs: `p = 0.021`, `p < 0.001`."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+def p_value(probability: float) -> str:
+    """A p-value to two significant digits: `p = 0.48`, `p = 0.021`, `p < 0.001`."""
+    if probability < 0.001:
+        return "p < 0.001"
+    return f"p = {probability:.2f}" if probability >= 0.0995 else f"p = {probability:.3f}"
 
 
-def judgement(paired: PairedComparison) -> str:
-    """What the interval shows."""
-    if paired.low > 0:
-        return "is better"
-    return "is worse" if paired.high < 0 else "cannot be told from the base"
+def conclusion(found: PairedComparison) -> str:
+    """What the confidence interval shows."""
+    if found.low > 0:
+        return "significantly better"
+    return "significantly worse" if found.high < 0 else "no significant difference"

@@ -16,7 +16,7 @@ from registry.integrations import git, git_trees, hardware
 from registry.model import evaluate
 from registry.report import files, github_images
 from registry.report.assemble import Report, assemble
-from registry.report.run_info import Repeat
+from registry.report.run_info import RunInfo
 
 OUT = ".registry/report"
 
@@ -71,8 +71,8 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> Rep
         compared = comparing.compare_models(space, old, space.tree, evaluate.changed_models(old, space.tree))
     head = git.resolve_commit(space.root, "HEAD")
     commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}{' --images' * validated}")
-    repeat = Repeat(commands, start, head, hardware.measure(started, compared.pulled))
-    return assemble(outcomes, datasets, compared.models, repeat)
+    run = RunInfo(commands, start, head, hardware.measure(started, compared.pulled))
+    return assemble(outcomes, datasets, compared.models, run)
 
 
 def _run_checks(space: Workspace, base: str, *, images: bool) -> tuple[Outcome, ...]:
