@@ -1,9 +1,9 @@
-"""What a version costs: `registry build` against the floor and against the usual way, and again after growing by 1%.
+"""Time of `registry build`, compared with a baseline and with DVC, and again after adding 1% of the images.
 
-The floor reads the same images, takes their MD5 and writes them elsewhere, in two processes. The usual way copies them
-into class folders, then `dvc add`, then `dvc push` to a folder. All on one disk, in one run, in turns.
+The baseline reads the same images, computes their MD5 and writes them elsewhere, in two processes. DVC: the images are
+copied into class folders, then `dvc add`, then `dvc push` to a folder. All on one disk, in one run, alternating.
 
-python benchmarks/build.py [--images 10000] [--rounds 3] [--usual-rounds 1]
+python benchmarks/build.py [--images 10000] [--rounds 3] [--dvc-rounds 1]
 """
 
 import argparse
@@ -50,32 +50,32 @@ split: {salt: pets, ratios: {train: 0.8, val: 0.1, test: 0.1}}
 
 
 class Cost(NamedTuple):
-    """Seconds on the clock, and of all processors together, which other work on the machine disturbs less."""
+    """Wall-clock seconds, and CPU seconds of all processes, on which other work on the machine has less influence."""
 
     wall: float
-    processor: float
+    cpu: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--usual-rounds", type=int, default=1)
+    parser.add_argument("--dvc-rounds", type=int, default=1)
     parser.add_argument("--undecoded", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.undecoded:
         build_undecoded()
         return
     with tempfile.TemporaryDirectory(prefix="registry-benchmark-") as folder:
-        costs = measure(Path(folder), args.images, args.rounds, args.usual_rounds)
+        costs = measure(Path(folder), args.images, args.rounds, args.dvc_rounds)
     report(args.images, costs)
 
 
-def measure(top: Path, images: int, rounds: int, usual_rounds: int) -> dict[str, Cost]:
+def measure(top: Path, images: int, rounds: int, dvc_rounds: int) -> dict[str, Cost]:
     """What each row costs, the median of the rounds.
 
     Nothing is deleted until the end: ext4 without a journal does not use an inode again for minutes, and looks for
-    others at the cost of the next measurement (three times the floor, seen).
+    others at the cost of the next measurement (measured: three times the baseline).
     """
     uuids = [str(UUID(int=random.Random(number).getrandbits(128))) for number in range(images + images // 100)]
     make_lake(top / "lake", uuids)
@@ -84,40 +84,40 @@ def measure(top: Path, images: int, rounds: int, usual_rounds: int) -> dict[str,
 
     def clock(row: str, work: Callable[[], None]) -> None:
         os.sync()
-        begun, used = time.perf_counter(), processor_seconds()
+        begun, used = time.perf_counter(), cpu_seconds()
         work()
-        cost = Cost(time.perf_counter() - begun, processor_seconds() - used)
+        cost = Cost(time.perf_counter() - begun, cpu_seconds() - used)
         costs.setdefault(row, []).append(cost)
-        print(f"{row}: {cost.wall:.2f} s, {cost.processor:.2f} s of processors", file=sys.stderr)
+        print(f"{row}: {cost.wall:.2f} s, {cost.cpu:.2f} CPU s", file=sys.stderr)
 
     for number in range(rounds):
         copy = make_copy(top / f"copy-{number}")
-        clock("floor", partial(floor, top / "lake", copy, first))
-        clock("floor, the 1%", partial(floor, top / "lake", copy, added))
+        clock("baseline", partial(baseline, top / "lake", copy, first))
+        clock("baseline, the 1%", partial(baseline, top / "lake", copy, added))
         for row, command in (("build", BUILD), ("build, not decoding", UNDECODED)):
             root = make_registry(top / f"{row}-{number}", top / "lake", first)
             clock(row, partial(run, root, *command))
             select(root, uuids)
             clock(f"{row}, 1% more", partial(run, root, *command))
-    for number in range(usual_rounds):
-        root = make_usual(top / f"usual-{number}")
-        clock("usual way", partial(usual, root, top / "lake", first))
-        clock("usual way, 1% more", partial(usual, root, top / "lake", added))
+    for number in range(dvc_rounds):
+        root = make_dvc(top / f"dvc-{number}")
+        clock("DVC", partial(with_dvc, root, top / "lake", first))
+        clock("DVC, 1% more", partial(with_dvc, root, top / "lake", added))
     return {row: Cost(*map(statistics.median, zip(*rounds_, strict=True))) for row, rounds_ in costs.items()}
 
 
 def report(images: int, costs: dict[str, Cost]) -> None:
     print(f"\n{images:,} images of about 10 kB, {os.cpu_count()} cores\n")
-    print("| what | seconds | to the floor | processor seconds | to the floor | against the usual way |")
+    print("| what | seconds | of baseline | CPU seconds | of baseline | compared with DVC |")
     print("|---|---|---|---|---|---|")
     for row, cost in costs.items():
-        whole = costs.get("usual way, 1% more" if "1%" in row else "usual way")
+        whole = costs.get("DVC, 1% more" if "1%" in row else "DVC")
         gain = f"{whole.wall / cost.wall:.1f} times faster" if whole and whole is not cost else ""
-        wall, processor = (mine / least for mine, least in zip(cost, costs["floor"], strict=True))
-        print(f"| {row} | {cost.wall:.2f} | {wall:.2f} | {cost.processor:.2f} | {processor:.2f} | {gain} |")
+        wall, cpu = (mine / least for mine, least in zip(cost, costs["baseline"], strict=True))
+        print(f"| {row} | {cost.wall:.2f} | {wall:.2f} | {cost.cpu:.2f} | {cpu:.2f} | {gain} |")
 
 
-def processor_seconds() -> float:
+def cpu_seconds() -> float:
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -128,7 +128,7 @@ BUILD = (str(BIN / "registry"), "build", "datasets/pets")
 UNDECODED = (sys.executable, str(Path(__file__).resolve()), "--undecoded")
 
 
-def floor(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
+def baseline(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
     """Read + MD5 + write, two processes, nothing else."""
     parts = [uuids[start : start + 1000] for start in range(0, len(uuids), 1000)]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
@@ -137,7 +137,7 @@ def floor(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
 
 def copy_hashed(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
     for uuid in uuids:
-        with open(f"{lake}/{uuid}.jpg", "rb") as file:  # noqa: PTH123 - pathlib would not be the floor
+        with open(f"{lake}/{uuid}.jpg", "rb") as file:  # noqa: PTH123 - pathlib would slow the baseline down
             data = file.read()
         md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
         with open(f"{copy}/{md5[:2]}/{md5[2:]}", "wb") as file:  # noqa: PTH123 - as above
@@ -145,7 +145,7 @@ def copy_hashed(lake: Path, copy: Path, uuids: Sequence[str]) -> None:
 
 
 def build_undecoded() -> None:
-    """`registry build` that believes every image."""
+    """`registry build` without decoding the images."""
     from registry.cli import main
     from registry.dataset import image_validation
 
@@ -157,7 +157,7 @@ def believe(_key: str, _data: bytes) -> None:
     return None
 
 
-def usual(root: Path, lake: Path, uuids: Sequence[str]) -> None:
+def with_dvc(root: Path, lake: Path, uuids: Sequence[str]) -> None:
     """Copy into class folders, `dvc add`, `dvc push`."""
     for uuid in uuids:
         shutil.copyfile(lake / f"{uuid}.jpg", root / "prepared" / label(uuid) / f"{uuid}.jpg")
@@ -176,7 +176,7 @@ def make_lake(lake: Path, uuids: Sequence[str]) -> None:
         start, rest = pictures[number % 50][:2], pictures[number % 50][2:]
         comment = b"\xff\xfe\x00\x12" + uuid.replace("-", "")[:16].encode()
         (lake / f"{uuid}.jpg").write_bytes(start + comment + rest)
-    old = time.time() - 60  # as in a lake that nobody just wrote
+    old = time.time() - 60  # as in a lake that is not being written
     for uuid in uuids:
         os.utime(lake / f"{uuid}.jpg", (old, old))
 
@@ -220,7 +220,7 @@ def select(root: Path, uuids: Sequence[str]) -> None:
     run(root, str(BIN / "registry"), "select", "datasets/pets", "--from", "export.csv")
 
 
-def make_usual(root: Path) -> Path:
+def make_dvc(root: Path) -> Path:
     root.mkdir()
     run(root, "git", "init", "--quiet")
     run(root, "dvc", "init", "--quiet")

@@ -1,4 +1,4 @@
-"""What a commit waits for: `registry check --staged` in a registry of 200 artifacts, against importing its parsers.
+"""Time of `registry check --staged` in a registry of 200 artifacts, compared with importing its parsers.
 
 python benchmarks/check.py [--artifacts 200] [--rounds 15]
 """
@@ -29,8 +29,8 @@ def main() -> None:
         root = Path(folder)
         make(root, args.artifacts)
         cases = {
-            "one dataset's words, staged": lambda: edit(root, version="1.0.1", description="Other words."),
-            "one model's words, staged": lambda: edit(root, "models", version="1.0.1", description="Other words."),
+            "one dataset's description, staged": lambda: edit(root, version="1.0.1", description="Changed."),
+            "one model's description, staged": lambda: edit(root, "models", version="1.0.1", description="Changed."),
             "a dataset's images and version, staged": lambda: edit(
                 root, version="1.1.0", pictures=memory_registries.images(12)
             ),

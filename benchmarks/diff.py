@@ -1,4 +1,4 @@
-"""What it costs to say how versions differ: `registry diff` of two large ones, and beside `dvc diff` of two small ones.
+"""Time of `registry diff` for two large versions, and next to `dvc diff` for two small ones.
 
 The larger pair has lists of files, metadata (a text, a number and a time for each item) and made-up MD5s: no image is
 read. The smaller pair has real files, because DVC wants them in the workspace; the two commands alternate.

@@ -1,4 +1,4 @@
-"""What a million rows cost: select, split and write, check, compare: seconds, time per row and peak memory of each.
+"""A million rows: seconds, time per row and peak memory to select, to split and write, to check and to compare.
 
 No image is needed: MD5s are made up and fed to the build where it would have read the images.
 

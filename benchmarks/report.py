@@ -1,4 +1,4 @@
-"""What it costs to tell a reviewer of a change: `registry report` for images added to a large dataset, nothing trained.
+"""Time of `registry report` for images added to a large dataset, without training.
 
 Every image is a real JPEG of its own. They lie in staging, as after a pull request's push, and not in DVC's cache.
 

@@ -1,8 +1,8 @@
-"""What `registry push`, `pull` and `check --remote` cost on S3, against DVC, s5cmd and rclone, all on one SeaweedFS.
+"""Time of `registry push`, `pull` and `check --remote` on S3, compared with DVC, s5cmd and rclone on one SeaweedFS.
 
-Every push goes to a fresh prefix, every pull into a fresh clone with nothing remembered. s5cmd and rclone only copy
-the objects: they prove no checksum and link no file. Latency is what a relay between clients and server adds to a
-request and its answer, half of it each way; there is none at 0.
+Every push goes to a fresh prefix, every pull into a fresh clone with empty caches. s5cmd and rclone only copy
+the objects: they verify no checksum and link no file. Latency is what a relay between clients and server adds to a
+request and its response, half of it each way; there is none at 0.
 
 python benchmarks/transfer.py [--sizes 10000x10k,1000x1m,1x1g] [--latency 0,20] [--rounds 3] [--tools registry,dvc]
 """
@@ -57,10 +57,10 @@ split: {salt: pets, ratios: {train: 0.8, val: 0.1, test: 0.1}}
 
 
 class Cost(NamedTuple):
-    """Seconds on the clock and of all processors together, and the most memory of one process (MB)."""
+    """Wall-clock seconds, CPU seconds of all processes, and the peak memory of one process (MB)."""
 
     wall: float
-    processor: float
+    cpu: float
     memory: float
 
 
@@ -86,7 +86,7 @@ class Place(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="10000x10k,1000x1m,1x1g", help="FILESxBYTES, with k, m, g")
-    parser.add_argument("--latency", default="0,20", help="milliseconds for a request and its answer")
+    parser.add_argument("--latency", default="0,20", help="milliseconds for a request and its response")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slow-rounds", type=int, help="rounds of DVC's rows; as many as --rounds when left out")
     parser.add_argument("--tools", default=",".join(TOOLS))
@@ -147,7 +147,7 @@ class Bench:
             shutil.rmtree(place.root)
 
     def place(self, prefix: str = "") -> Place:
-        """A checkout with nothing remembered."""
+        """A checkout with empty caches."""
         number = next(NUMBERS)
         prefix, root = prefix or f"{number:04}", self.top / f"checkout-{number}"
         shutil.copytree(self.home, root, ignore=shutil.ignore_patterns("cache"))
@@ -157,7 +157,7 @@ class Bench:
         return Place(root, prefix, env | {"DVC_SITE_CACHE_DIR": str(root / ".dvc/tmp/site")})
 
     def require_all(self, place: Place) -> None:
-        """Nobody is fast by leaving something out."""
+        """A tool that leaves objects out is not fast. Raises SystemExit."""
         want, have = (
             sorted(p.name for p in (root / ".dvc/cache/files").rglob("*/*/*")) for root in (self.home, place.root)
         )
@@ -170,7 +170,7 @@ class Bench:
         cost = run(command, place)
         if work:
             self.costs.setdefault((work, tool), []).append(cost)
-            print(f"{work}, {tool}: {cost.wall:.2f} s, {cost.processor:.2f} s of processors", file=sys.stderr)
+            print(f"{work}, {tool}: {cost.wall:.2f} s, {cost.cpu:.2f} CPU s", file=sys.stderr)
 
 
 NUMBERS = count(1)
@@ -231,12 +231,12 @@ def run(command: list[str], place: Place) -> Cost:
 def report(size: Size, latency: float, rows: Mapping[tuple[str, str], Cost]) -> None:
     """A Markdown table: `ratio` is to the registry's own time, more than 1 where the other is slower."""
     print(f"\n### {size}, {latency:g} ms, {os.cpu_count()} cores\n")
-    print("| work | tool | seconds | ratio | of processors | peak memory |")
+    print("| work | tool | seconds | ratio | CPU seconds | peak memory |")
     print("|---|---|---|---|---|---|")
     for (work, tool), cost in sorted(rows.items(), key=lambda row: (row[0][0] != "push", row[0][0] != "pull")):
         own = rows.get((work, "registry"))
         ratio = f"{cost.wall / own.wall:.2f}" if own else ""
-        print(f"| {work} | {tool} | {cost.wall:.2f} | {ratio} | {cost.processor:.2f} | {cost.memory:,.0f} MB |")
+        print(f"| {work} | {tool} | {cost.wall:.2f} | {ratio} | {cost.cpu:.2f} | {cost.memory:,.0f} MB |")
     sys.stdout.flush()
 
 

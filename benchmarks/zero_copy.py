@@ -1,12 +1,12 @@
-"""What a version of images costs that lie in S3 already: `registry build` and `publish`, against the ways through here.
+"""Time of `registry build` and `publish` for images that are in S3 already, compared with ways that download them.
 
-All on one SeaweedFS, in turns, each run into a fresh prefix of staging with nothing remembered:
+All on one SeaweedFS, in turns, each run into a fresh prefix of staging with empty caches:
 - s5cmd downloads into class folders, `dvc add`, `dvc push`;
 - `dvc import-url --to-remote`, which makes no class folders;
 - the best chain that one could assemble: s5cmd, hashes and links by two processes, a push by obstore, 64 at a time.
 
 Then the registry's own: the build again with nothing new, publish, and publish again with nothing new. What passes
-through here is counted in a round of its own, behind a proxy that counts. Last, the processor time of one CopyObject.
+through the client is counted in a round of its own, behind a counting proxy. Last, the CPU time of one CopyObject.
 
 python benchmarks/zero_copy.py [--images 10000] [--latency 0] [--rounds 3] [--slow-rounds 1] [--counted 500] [--own]
 """
@@ -49,7 +49,7 @@ Ways = Mapping[str, Callable[[], None]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--latency", type=float, default=0, help="milliseconds for a request and its answer")
+    parser.add_argument("--latency", type=float, default=0, help="milliseconds for a request and its response")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slow-rounds", type=int, default=1, help="rounds of `dvc import-url --to-remote`")
     parser.add_argument("--counted", type=int, default=500, help="images of the round whose bytes are counted")
@@ -127,13 +127,13 @@ class Bench:
     def ways(self, lake: str, uuids: Sequence[str]) -> Ways:
         """What to run, in this order, each in a checkout of its own but for those that go on in the registry's."""
         lake = f"s3://lake/{lake}"
-        roots = {name: self.top / f"{next(NUMBERS):04}" for name in ("own", "usual", "import", "chain")}
+        roots = {name: self.top / f"{next(NUMBERS):04}" for name in ("own", "with_dvc", "import", "chain")}
         own = make_own(roots["own"], lake, uuids)
-        for name in ("usual", "import", "chain"):
+        for name in ("with_dvc", "import", "chain"):
             make_other(roots[name])
         return {
             BUILD: partial(images.run, own, REGISTRY, "build", "datasets/pets"),
-            "s5cmd, dvc add, dvc push": partial(usual, roots["usual"], lake, uuids),
+            "s5cmd, dvc add, dvc push": partial(with_dvc, roots["with_dvc"], lake, uuids),
             IMPORT: partial(import_url, roots["import"], lake),
             "s5cmd, parallel add, obstore push": partial(chain, roots["chain"], lake, uuids),
             "registry build, nothing new": partial(images.run, own, REGISTRY, "build", "datasets/pets"),
@@ -146,7 +146,7 @@ BUILD = "registry build"
 IMPORT = "dvc import-url --to-remote"
 
 
-def usual(root: Path, lake: str, uuids: Sequence[str]) -> None:
+def with_dvc(root: Path, lake: str, uuids: Sequence[str]) -> None:
     download(root, lake, uuids)
     images.run(root, "dvc", "add", "--quiet", "prepared")
     images.run(root, "dvc", "push", "--quiet")
@@ -230,10 +230,10 @@ def make_other(root: Path) -> None:
 
 def clock(name: str, work: Callable[[], None]) -> images.Cost:
     os.sync()
-    begun, used = time.perf_counter(), images.processor_seconds()
+    begun, used = time.perf_counter(), images.cpu_seconds()
     work()
-    cost = images.Cost(time.perf_counter() - begun, images.processor_seconds() - used)
-    print(f"{name}: {cost.wall:.2f} s, {cost.processor:.2f} s of processors", file=sys.stderr)
+    cost = images.Cost(time.perf_counter() - begun, images.cpu_seconds() - used)
+    print(f"{name}: {cost.wall:.2f} s, {cost.cpu:.2f} CPU s", file=sys.stderr)
     return cost
 
 
@@ -242,17 +242,17 @@ def clock(name: str, work: Callable[[], None]) -> images.Cost:
 
 def report(args: argparse.Namespace, costs: Mapping[str, images.Cost], counted: Mapping[str, tuple[int, int]]) -> None:
     print(f"\n### {args.images:,} images of about 10 kB, {args.latency:g} ms, {os.cpu_count()} cores\n")
-    print("| what | seconds | to `registry build` | processor seconds here | bytes for an image, up and down |")
+    print("| what | seconds | to `registry build` | CPU seconds here | bytes per image, up and down |")
     print("|---|---|---|---|---|")
     own = costs[BUILD]
     for name, cost in costs.items():
         up, down = counted[name]
-        print(f"| {name} | {cost.wall:.2f} | {cost.wall / own.wall:.2f} | {cost.processor:.2f} | {up:,} ↑ {down:,} ↓ |")
+        print(f"| {name} | {cost.wall:.2f} | {cost.wall / own.wall:.2f} | {cost.cpu:.2f} | {up:,} ↑ {down:,} ↓ |")
     print(f"\nThe bytes were counted with {min(args.counted, args.images):,} images; they include lists and tables.")
 
 
 def report_calls(server: S3Server) -> None:
-    """The processor time of one copy here, by this package's client and by botocore's."""
+    """The CPU time of one copy in the client, by this package's client and by botocore's."""
     os.environ.update(server.env())
     body, client = b"x" * 10_000, server.client()
     etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
