@@ -151,5 +151,5 @@ def test_the_cache_is_where_dvc_says(
 def test_a_config_that_dvc_cannot_read_is_named(registry_repo: Path, run: Run, text: str) -> None:
     (registry_repo / ".dvc/config").write_bytes(text.encode("latin-1"))
     assert run("cache", "dir") != 0
-    with pytest.raises(InvalidDocument, match=r"^\.dvc/config: DVC cannot read it: "):
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config: not a DVC configuration file: "):
         dvc.cache_dir(registry_repo)

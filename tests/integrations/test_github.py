@@ -54,7 +54,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )  # fmt: skip
 def test_a_remote_names_a_repository(url: str, clone: Path) -> None:
     repositories.git_in(clone, "remote", "add", "origin", url)
-    assert github.find(clone) == Repository("github.com", "acme", "data")
+    assert github.find_repository(clone) == Repository("github.com", "acme", "data")
 
 
 @pytest.mark.parametrize(
@@ -62,23 +62,23 @@ def test_a_remote_names_a_repository(url: str, clone: Path) -> None:
 )
 def test_other_remotes_are_not_github(url: str, clone: Path) -> None:
     repositories.git_in(clone, "remote", "add", "origin", url)
-    assert github.find(clone) is None
+    assert github.find_repository(clone) is None
 
 
 def test_an_enterprise_server_is_known_by_its_name(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repositories.git_in(clone, "remote", "add", "origin", "git@code.acme.com:acme/data.git")
-    assert github.find(clone) is None
+    assert github.find_repository(clone) is None
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://code.acme.com")
-    assert github.find(clone) == Repository("code.acme.com", "acme", "data")
+    assert github.find_repository(clone) == Repository("code.acme.com", "acme", "data")
 
 
 def test_a_job_around_a_scratch_clone_does_not_lend_it_its_repository(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_REPOSITORY", "acme/data")
-    assert github.find(clone) is None
+    assert github.find_repository(clone) is None
     monkeypatch.setenv("GH_REPO", "acme/data")
-    assert github.find(clone) == Repository("github.com", "acme", "data")
+    assert github.find_repository(clone) == Repository("github.com", "acme", "data")
 
 
 def test_without_a_token_or_gh_there_is_nobody_to_speak_to(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_releases(hub: GitHub, repository: Repository) -> None:
     (made,) = github.releases(repository)
     assert (made.tag, made.title, made.notes) == (TAG, "Pets 1.0.0", "Cats & <dogs>")
     assert hub.releases[0]["make_latest"] == "false"
-    github.change_release(repository, github.Release(made.id, TAG, "(withdrawn) Pets 1.0.0", "bad"))
+    github.update_release(repository, github.Release(made.id, TAG, "(withdrawn) Pets 1.0.0", "bad"))
     assert (hub.releases[0]["name"], hub.releases[0]["body"]) == ("(withdrawn) Pets 1.0.0", "bad")
 
 
@@ -174,10 +174,10 @@ def test_what_a_refusal_says_of_single_values_is_shown(hub: GitHub, repository: 
     ("status", "message", "step"),
     [
         (401, "Bad credentials", "gh auth login"),
-        (403, "Resource not accessible by integration", "use a token that may do this"),
+        (403, "Resource not accessible by integration", "use a token with that permission"),
         (403, "API rate limit exceeded for user ID 1.", "wait until `gh api rate_limit`"),
         (429, "You have exceeded a secondary rate limit", "wait until `gh api rate_limit`"),
-        (422, "Validation Failed", "which value it refuses"),
+        (422, "Validation Failed", "the value that GitHub refused"),
         (500, "Server Error", "run the same command again"),
         (503, "Service Unavailable", "run the same command again"),
     ],

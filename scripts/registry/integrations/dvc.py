@@ -1,4 +1,4 @@
-"""DVC in our words: where its caches are, and linking data out of them. Nothing of ours runs `dvc gc`."""
+"""DVC: where its caches are, checking data out of them, running stages. `dvc gc` is never run."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,16 @@ from registry.integrations.process import run, tool_path
 
 
 def dvc(root: Path, *args: str, quiet: bool = False) -> str:
-    """One DVC command's standard output: the DVC beside this interpreter, telling nobody about it."""
-    env = {"PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
-    return run(["dvc", *args], cwd=root, env=env, quiet=quiet).decode(errors="replace")
+    """The standard output of a DVC command; runs the DVC beside this interpreter, without analytics."""
+    return run(["dvc", *args], cwd=root, env=_environment(), quiet=quiet).decode(errors="replace")
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
 
 
 def cache_dir(root: Path) -> Path:
-    """Where DVC keeps the objects of this checkout: `cache.dir` of its four configs, or `.dvc/cache`.
+    """Where DVC keeps the objects of this checkout: `cache.dir` of its four configuration files, or `.dvc/cache`.
 
     A store over this folder has the layout of `pointers.object_key`.
     """
@@ -28,8 +31,8 @@ def cache_dir(root: Path) -> Path:
 
 
 def _configs(root: Path) -> Iterator[Path]:
-    """DVC's four, as `dvc.dirs` (3.67) has them, the last one first obeyed: to import dvc.config takes 0.2 s."""
-    import platformdirs
+    """DVC's configuration files as in `dvc.dirs` (3.67); later ones override. Importing dvc.config takes 0.2 s."""
+    import platformdirs  # only here: few commands need the cache
 
     yield Path(os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative"), "config")
     yield Path(os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative"), "config")
@@ -38,7 +41,7 @@ def _configs(root: Path) -> Iterator[Path]:
 
 
 def _configured_cache(config: Path) -> str | None:
-    from configobj import ConfigObj, ConfigObjError
+    from configobj import ConfigObj, ConfigObjError  # only here: few commands need the cache
 
     try:
         sections = ConfigObj(config.read_text(encoding="utf-8").splitlines()).dict()
@@ -46,25 +49,25 @@ def _configured_cache(config: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError, ConfigObjError) as error:
         where = ".dvc/config" if config.parent.name == ".dvc" else str(config)
-        raise InvalidDocument(where, f"DVC cannot read it: {error}", fix="dvc config --list") from error
+        raise InvalidDocument(where, f"not a DVC configuration file: {error}", fix="dvc config --list") from error
     cache = sections.get("cache")
     return cache.get("dir") if isinstance(cache, dict) else None
 
 
 def cache_dirs(root: Path) -> tuple[Path, ...]:
-    """The caches of this checkout and of the others that share its Git repository, its own first.
+    """The caches of all working trees of this repository, this one's first.
 
-    DVC gives every linked worktree a cache of its own, but a commit is pushed from any of them.
+    DVC gives each linked working tree its own cache, but a commit may be pushed from any of them.
     """
     folders = (cache_dir(tree) for tree in (root, *git.worktrees(root)) if (tree / ".dvc").is_dir())
     return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
 
 
 def checkout(root: Path, pointers: Iterable[str]) -> None:
-    """Link the data of these `.dvc` and `dvc.lock` files, as far as the cache holds it whole.
+    """Check out the data of these `.dvc` and `dvc.lock` files, as far as the cache has all of an output's objects.
 
-    What a person changed and DVC does not hold stays as it is: then ToolFailed. An output that lacks one object is
-    not linked at all, and no error.
+    Raises ToolFailed for local changes that are not in the cache, which are kept. An output that lacks an object is
+    skipped without an error.
     """
     targets = [path.replace("dvc.lock", "dvc.yaml") if path.endswith("/dvc.lock") else path for path in pointers]
     if targets:
@@ -72,8 +75,8 @@ def checkout(root: Path, pointers: Iterable[str]) -> None:
 
 
 def configure_guest(root: Path, cache: Path) -> None:
-    """Make a temporary checkout keep its objects in another's cache, and all that DVC remembers in itself."""
-    from configobj import ConfigObj
+    """Make a temporary checkout use another one's cache, and keep DVC's state in its own folder."""
+    from configobj import ConfigObj  # only here: few commands need the cache
 
     config = ConfigObj(interpolation=False)
     config["cache"] = {"dir": str(cache.absolute())}
@@ -82,16 +85,15 @@ def configure_guest(root: Path, cache: Path) -> None:
 
 
 def repro(root: Path, target: str) -> None:
-    """Run the stages of a `dvc.yaml` whose inputs changed; talks to stderr.
+    """Run the stages of a `dvc.yaml` whose inputs changed; all output goes to stderr.
 
-    The run cache answers from this machine alone: DVC 3.67 pushes no object of a metric with `cache: false`, and
-    without them a stage cannot be restored elsewhere.
+    Only this machine's run cache is used: DVC 3.67 pushes no object of a metric with `cache: false`, and without them a
+    stage cannot be restored on another machine.
     """
-    run(["dvc", "repro", target], cwd=root, env={"PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}, capture=False)
+    run(["dvc", "repro", target], cwd=root, env=_environment(), capture=False)
 
 
 def retrain(root: Path, target: str) -> None:
-    """Run every stage of a `dvc.yaml` as if for the first time, keeping no output in the cache; talks to stderr."""
-    env = {"PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
-    anew = ("--force", "--no-run-cache", "--no-commit", "--quiet")
-    run(["dvc", "repro", *anew, target], cwd=root, env=env, capture=False)
+    """Run every stage of a `dvc.yaml` without any cache, and store no output in it; all output goes to stderr."""
+    options = ("--force", "--no-run-cache", "--no-commit", "--quiet")
+    run(["dvc", "repro", *options, target], cwd=root, env=_environment(), capture=False)

@@ -1,6 +1,7 @@
-"""Questions to GitHub and actions on it, in our words, each over `gh api`; nobody else in the package spells gh.
+"""GitHub's REST API through `gh api`: repositories, releases, statuses, comments, issues, pull requests.
 
-Only REST, of which GitHub publishes a description that tests can judge by; `gh release` and `gh pr` ask in GraphQL too.
+Only REST, because GitHub publishes an OpenAPI description of it that tests can validate against; `gh release` and
+`gh pr` also use GraphQL.
 """
 
 import json
@@ -18,21 +19,21 @@ from registry.integrations.process import run, tool_path
 
 PAGE = 100  # rows a page, the most that GitHub gives
 TIMEOUT = 120  # seconds for one call, all pages of a list included
-LONGEST_STATUS = 140  # characters of a status' description
-ACTIONS = "github-actions[bot]"  # who speaks with a job's own token
+MAX_STATUS = 140  # characters of a status' description
+ACTIONS = "github-actions[bot]"  # the author of what a job does with its own token
 _SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
 _NAME = re.compile(r"(?:(?P<host>[^/\s]+)/)?(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)")
-_AGAIN = "run the same command again: what is done already is left alone"
+_RETRY = "run the same command again: it continues where this one stopped"
 _FIXES = {
     "401": "gh auth login, or set GH_TOKEN to a token that is still valid",
-    "403": "use a token that may do this; in GitHub Actions the job's `permissions:` say so",
-    "404": "is the name right (GH_REPO, or the remote origin), and may the token see it?",
-    "422": "GitHub's words above say which value it refuses; correct it, then run the same command again",
+    "403": "use a token with that permission; in GitHub Actions, see the job's `permissions:`",
+    "404": "check the name (GH_REPO, or the remote origin) and whether the token may read it",
+    "422": "correct the value that GitHub refused, then run the same command again",
 }
 
 
 class Unreachable(RegistryError):
-    """There is no GitHub to speak to from here: no repository there, no gh, or no token."""
+    """GitHub cannot be used: no repository there, no gh, or no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,13 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """The URL of its page."""
         return f"https://{self.host}/{self}"
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release as it stands on GitHub."""
+    """A release on GitHub."""
 
     id: int
     tag: str
@@ -64,20 +65,20 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment in the talk of an issue or a pull request; `author` is the login, empty of who left GitHub."""
+    """A comment on an issue or a pull request; `author` is the login, empty for a deleted account."""
 
     id: int
     author: str
-    words: str
+    body: str
 
 
-# --- where ------------------------------------------------------------------------------------------------------------
+# --- repository -------------------------------------------------------------------------------------------------------
 
 
-def find(root: Path) -> Repository | None:
-    """The repository on GitHub that a clone belongs to: what GH_REPO names, as for gh, or else the remote `origin`.
+def find_repository(root: Path) -> Repository | None:
+    """The repository on GitHub of a clone: the one that GH_REPO names, as for gh, or else the remote `origin`.
 
-    None where origin is anywhere else. GITHUB_REPOSITORY is not asked: in a job it also stands around scratch clones.
+    None where origin is not on GitHub. GITHUB_REPOSITORY is not used: in a job, it is also set for scratch clones.
     """
     if named := _NAME.fullmatch(os.environ.get("GH_REPO", "")):
         return Repository(named["host"] or os.environ.get("GH_HOST", "github.com"), named["owner"], named["name"])
@@ -88,7 +89,7 @@ def find(root: Path) -> Repository | None:
 
 
 def parse_url(url: str) -> Repository | None:
-    """A remote's URL (HTTPS, or SSH in either form) as a repository; None where it is not HOST and OWNER/NAME."""
+    """The repository of a remote's URL (HTTPS, or SSH in either form); None for any other URL."""
     if "://" in url and not url.startswith("ssh://"):
         parts = urlsplit(url)
         host, path = parts.netloc.rpartition("@")[2], parts.path
@@ -105,10 +106,10 @@ def _is_github(host: str) -> bool:
 
 
 def connect(root: Path) -> Repository:
-    """The repository that a clone belongs to, when gh is here and has a token for it. Raises Unreachable."""
-    found = find(root)
+    """The repository of a clone, for which gh is installed and has a token. Raises Unreachable."""
+    found = find_repository(root)
     if not found:
-        fix = "if it is there under another address, set GH_REPO=OWNER/NAME"
+        fix = "if it is on GitHub under another URL, set GH_REPO=OWNER/NAME"
         raise Unreachable("this clone's origin is not on GitHub", fix=fix)
     try:
         _gh("auth", "token", "--hostname", found.host, host=found.host, quiet=True)
@@ -121,28 +122,28 @@ def connect(root: Path) -> Repository:
     return found
 
 
-# --- one call ---------------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def ask(repository: Repository, path: str) -> Any:
-    """What GitHub says at a path of its API. Raises ServiceFailed."""
+def get(repository: Repository, path: str) -> Any:  # JSON: GitHub's API defines the types
+    """The resource at a path of the API. Raises ServiceFailed."""
     return json.loads(_call(repository, "GET", path))
 
 
-def ask_all(repository: Repository, path: str, key: str = "") -> list[Any]:
-    """All rows of a list, page after page; `key` where each page is a mapping that holds them."""
+def get_all(repository: Repository, path: str, key: str = "") -> list[Any]:
+    """All rows of a list, page after page; `key` where each page is a mapping that has them under that key."""
     more = "&" if "?" in path else "?"
-    told = _call(repository, "GET", f"{path}{more}per_page={PAGE}", "--paginate", "--slurp")
-    return [row for page in json.loads(told) for row in (page[key] if key else page)]
+    pages = _call(repository, "GET", f"{path}{more}per_page={PAGE}", "--paginate", "--slurp")
+    return [row for page in json.loads(pages) for row in (page[key] if key else page)]
 
 
-def tell(repository: Repository, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Change something; printed as it is run, but for the body. Raises ServiceFailed."""
+def send(repository: Repository, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Change a resource; the command is printed as it is run, without the body. Raises ServiceFailed."""
     if body is None:
-        told = _call(repository, method, path)
+        response = _call(repository, method, path)
     else:
-        told = _call(repository, method, path, "--input", "-", stdin=json.dumps(body).encode())
-    return json.loads(told) if told else None
+        response = _call(repository, method, path, "--input", "-", stdin=json.dumps(body).encode())
+    return json.loads(response) if response else None
 
 
 def _call(repository: Repository, method: str, path: str, *more: str, stdin: bytes | None = None) -> bytes:
@@ -150,7 +151,7 @@ def _call(repository: Repository, method: str, path: str, *more: str, stdin: byt
     try:
         return _gh("api", "--method", method, path, *more, host=repository.host, quiet=quiet, stdin=stdin)
     except ToolFailed as error:
-        raise _explained(f"{repository.host} refused {method} {path}", error) from error
+        raise _service_failure(f"{repository.host} refused {method} {path}", error) from error
 
 
 def _gh(*args: str, host: str, quiet: bool, stdin: bytes | None = None) -> bytes:
@@ -159,20 +160,20 @@ def _gh(*args: str, host: str, quiet: bool, stdin: bytes | None = None) -> bytes
     return run(["gh", *args], env={**settings, "PATH": tool_path()}, quiet=quiet, stdin=stdin, timeout=TIMEOUT)
 
 
-def _explained(fault: str, failed: ToolFailed) -> ServiceFailed:
+def _service_failure(fault: str, failed: ToolFailed) -> ServiceFailed:
     lines = [line.strip().removeprefix("gh: ") for line in failed.stderr.splitlines() if line.strip()]
-    words = "; ".join([*lines, *_details(failed.stdout)])
-    status = match[1] if (match := re.search(r"HTTP (\d{3})", words)) else ""
-    fix = _FIXES.get(status, f"{_AGAIN}; https://www.githubstatus.com says how GitHub is")
-    if status == "429" or "rate limit" in words:
-        fix = f"wait until `gh api rate_limit` says that there is more, then {_AGAIN}"
-    return ServiceFailed(f"{fault}: {words}", fix=fix)
+    message = "; ".join([*lines, *_details(failed.stdout)])
+    status = match[1] if (match := re.search(r"HTTP (\d{3})", message)) else ""
+    fix = _FIXES.get(status, f"{_RETRY}; see https://www.githubstatus.com")
+    if status == "429" or "rate limit" in message:
+        fix = f"wait until `gh api rate_limit` shows remaining requests, then {_RETRY}"
+    return ServiceFailed(f"{fault}: {message}", fix=fix)
 
 
-def _details(answer: str) -> Iterator[str]:
-    """What a refusal says of single values: texts, or mappings with a message or a code; gh (2.102) shows none."""
+def _details(response: str) -> Iterator[str]:
+    """A response's errors of single values: strings, or mappings with a message or a code; gh (2.102) shows none."""
     try:
-        errors = json.loads(answer)["errors"]
+        errors = json.loads(response)["errors"]
     except (ValueError, LookupError, TypeError):
         return
     for error in errors:
@@ -184,67 +185,72 @@ def _details(answer: str) -> Iterator[str]:
 
 
 def releases(repository: Repository) -> tuple[Release, ...]:
-    """Every release, drafts left out."""
-    rows = ask_all(repository, f"repos/{repository}/releases")
+    """Every release that is not a draft."""
+    rows = get_all(repository, f"repos/{repository}/releases")
     return tuple(
         Release(row["id"], row["tag_name"], row["name"] or "", row["body"] or "") for row in rows if not row["draft"]
     )
 
 
 def create_release(repository: Repository, tag: str, title: str, notes: str) -> None:
-    """A release of a tag that exists, unless it has one; never as «latest», which knows no artifacts."""
-    # GitHub makes a tag that does not exist, of main and lightweight; so look first.
-    ask(repository, f"repos/{repository}/git/ref/tags/{quote(tag, safe='/@')}")
+    """Create a release of an existing tag, unless it has one; never as «latest», of which there is only one."""
+    # For a tag that does not exist, GitHub would create a lightweight one on the default branch.
+    get(repository, f"repos/{repository}/git/ref/tags/{quote(tag, safe='/@')}")
     body = {"tag_name": tag, "name": title, "body": notes, "make_latest": "false"}
     try:
-        tell(repository, "POST", f"repos/{repository}/releases", body)
+        send(repository, "POST", f"repos/{repository}/releases", body)
     except ServiceFailed as error:
         if "tag_name already_exists" not in error.message:
-            raise  # not another publish that was quicker
+            raise  # it was not created by another publish at the same time
 
 
-def change_release(repository: Repository, release: Release) -> None:
-    """Give a release this title and these notes."""
+def update_release(repository: Repository, release: Release) -> None:
+    """Set a release's title and notes."""
     body = {"name": release.title, "body": release.notes}
-    tell(repository, "PATCH", f"repos/{repository}/releases/{release.id}", body)
+    send(repository, "PATCH", f"repos/{repository}/releases/{release.id}", body)
 
 
 # --- pull requests, statuses, issues ----------------------------------------------------------------------------------
 
 
-def set_status(repository: Repository, commit: str, context: str, state: str, words: str, url: str = "") -> None:
+def set_status(repository: Repository, commit: str, context: str, state: str, description: str, url: str = "") -> None:
     """Set a commit status; `state` is error, failure, pending or success, `url` leads to the details."""
-    short = words if len(words) <= LONGEST_STATUS else f"{words[: LONGEST_STATUS - 1]}…"
+    short = description if len(description) <= MAX_STATUS else f"{description[: MAX_STATUS - 1]}…"
     body = {"context": context, "state": state, "description": short} | ({"target_url": url} if url else {})
-    tell(repository, "POST", f"repos/{repository}/statuses/{commit}", body)
+    send(repository, "POST", f"repos/{repository}/statuses/{commit}", body)
 
 
 def comments(repository: Repository, number: int) -> tuple[Comment, ...]:
-    """What was said in an issue or a pull request, oldest first; not what was said of its lines."""
-    rows = ask_all(repository, f"repos/{repository}/issues/{number}/comments")
+    """The comments on an issue or a pull request, oldest first, without review comments on lines."""
+    rows = get_all(repository, f"repos/{repository}/issues/{number}/comments")
     return tuple(Comment(row["id"], (row["user"] or {}).get("login", ""), row["body"] or "") for row in rows)
 
 
-def change_comment(repository: Repository, comment: int, words: str) -> None:
-    """Put other words into a comment."""
-    tell(repository, "PATCH", f"repos/{repository}/issues/comments/{comment}", {"body": words})
+def update_comment(repository: Repository, comment: int, body: str) -> None:
+    """Replace the body of a comment."""
+    send(repository, "PATCH", f"repos/{repository}/issues/comments/{comment}", {"body": body})
 
 
-def upsert_issue(repository: Repository, title: str, words: str, label: str) -> str:
-    """Open an issue, or put new words into the open one with that title and label; returns its URL."""
-    rows = ask_all(repository, f"repos/{repository}/issues?state=open&labels={quote(label, safe='')}")
+def upsert_issue(repository: Repository, title: str, body: str, label: str) -> str:
+    """Open an issue, or replace the body of the open one with that title and label; returns its URL."""
+    rows = get_all(repository, f"repos/{repository}/issues?state=open&labels={quote(label, safe='')}")
     known = [row for row in rows if row["title"] == title and "pull_request" not in row]
     if known:
-        return tell(repository, "PATCH", f"repos/{repository}/issues/{known[0]['number']}", {"body": words})["html_url"]
-    body = {"title": title, "body": words, "labels": [label]}
-    return tell(repository, "POST", f"repos/{repository}/issues", body)["html_url"]
+        issue = send(repository, "PATCH", f"repos/{repository}/issues/{known[0]['number']}", {"body": body})
+    else:
+        issue = send(
+            repository, "POST", f"repos/{repository}/issues", {"title": title, "body": body, "labels": [label]}
+        )
+    return str(issue["html_url"])
 
 
-def open_pull_request(repository: Repository, branch: str, title: str, words: str, base: str = "main") -> str:
-    """Open a pull request of a pushed branch, or put new words into the open one; returns its URL."""
+def open_pull_request(repository: Repository, branch: str, title: str, body: str, base: str = "main") -> str:
+    """Open a pull request of a pushed branch, or update the title and body of the open one; returns its URL."""
     head = quote(f"{repository.owner}:{branch}", safe="")
-    known = ask_all(repository, f"repos/{repository}/pulls?state=open&head={head}&base={quote(base, safe='')}")
-    body = {"title": title, "body": words}
+    known = get_all(repository, f"repos/{repository}/pulls?state=open&head={head}&base={quote(base, safe='')}")
+    texts = {"title": title, "body": body}
     if known:
-        return tell(repository, "PATCH", f"repos/{repository}/pulls/{known[0]['number']}", body)["html_url"]
-    return tell(repository, "POST", f"repos/{repository}/pulls", {**body, "head": branch, "base": base})["html_url"]
+        pull = send(repository, "PATCH", f"repos/{repository}/pulls/{known[0]['number']}", texts)
+    else:
+        pull = send(repository, "POST", f"repos/{repository}/pulls", {**texts, "head": branch, "base": base})
+    return str(pull["html_url"])

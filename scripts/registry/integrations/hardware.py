@@ -1,13 +1,13 @@
-"""What this machine is, and what this process has used of it: told in reports, decided upon by nobody."""
+"""The machine, and what the process has used of it: shown in reports, never used in decisions."""
 
-import os
 import platform
-import resource
 import shutil
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from registry.errors import ToolFailed
 from registry.integrations.process import run
@@ -15,9 +15,9 @@ from registry.integrations.process import run
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where and how a report was made; the only part of it that may differ from one machine to the next.
+    """The machine on which a report was made; the only part of a report that may differ between machines.
 
-    `seconds` is the duration, `pulled` bytes of data that were fetched, `peak` bytes of memory.
+    `seconds` is the duration, `pulled` the bytes of data that were fetched, `peak` the peak memory in bytes.
     """
 
     processor: str
@@ -33,15 +33,29 @@ _CPUS = Path("/proc/cpuinfo")
 
 
 def measure(started: float, pulled: int) -> Hardware:
-    """The machine, the seconds since `started` (of `time.monotonic`), and the peak memory of us or of a child."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * unit
+    """The machine, the seconds since `started` (of `time.monotonic`), and the peak memory."""
     gpu, driver = _gpu()
-    return Hardware(_processor(), _cores(), gpu, driver, round(time.monotonic() - started, 1), pulled, peak)
+    seconds = round(time.monotonic() - started, 1)
+    return Hardware(_processor(), _cores(), gpu, driver, seconds, pulled, _peak_memory())
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use; on macOS, where processes have no affinity, all of them."""
+    process = psutil.Process()
+    return len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
+
+
+def _peak_memory() -> int:
+    """The peak memory of this process, or of the largest child where that is more (POSIX), in bytes.
+
+    psutil knows a peak on Windows only.
+    """
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # only here: it exists on POSIX only
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * unit
 
 
 def _processor() -> str:
@@ -55,9 +69,13 @@ def _gpu() -> tuple[str, str]:
     if not shutil.which("nvidia-smi"):
         return "", ""
     try:
-        told = run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], quiet=True).decode()
+        rows = (
+            run(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"], quiet=True)
+            .decode()
+            .splitlines()
+        )
     except ToolFailed:
         return "", ""
-    rows = [line.split(", ") for line in told.splitlines() if line.count(", ") == 1]
-    names = sorted({name for name, _ in rows})
-    return ", ".join(names), rows[0][1] if rows else ""
+    gpus = [row.split(", ") for row in rows if row.count(", ") == 1]
+    names = sorted({name for name, _ in gpus})
+    return ", ".join(names), gpus[0][1] if gpus else ""

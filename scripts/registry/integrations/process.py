@@ -1,4 +1,4 @@
-"""Running other programs: each command is printed on stderr as it is run, and fails with its own words."""
+"""Running other programs: a command is printed on stderr as it is run, and its error carries its own stderr."""
 
 import os
 import shlex
@@ -23,9 +23,9 @@ def run(
     capture: bool = True,
     timeout: float | None = None,
 ) -> bytes:
-    """Run `command` and return its standard output; `env` is added to ours.
+    """Run `command` and return its standard output; `env` is added to this process's environment.
 
-    A command that only asks a question is `quiet`: not printed. Without `capture` all its output goes to stderr.
+    A query is `quiet`: it is not printed. Without `capture`, all output goes to stderr.
     Raises ToolFailed when it exits non-zero or runs for more than `timeout` seconds (it is killed then), NotFound when
     it is not installed.
     """
@@ -36,22 +36,23 @@ def run(
             command,
             cwd=cwd,
             env={**os.environ, **env} if env else None,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            input=stdin,
             stdout=subprocess.PIPE if capture else STDERR,
             stderr=subprocess.PIPE if capture else None,
             check=False,
             timeout=timeout,
-            **({"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}),
         )
     except FileNotFoundError as error:
         raise NotFound(f"{command[0]} is not installed", fix=f"install {command[0]} and put it on PATH") from error
     except subprocess.TimeoutExpired as error:
         raise ToolFailed(command, TOO_LONG, f"killed after {timeout:,} seconds") from error
     if done.returncode:
-        said, error = ((stream or b"").decode(errors="replace") for stream in (done.stdout, done.stderr))
-        raise ToolFailed(command, done.returncode, error, stdout=said)
+        stdout, stderr = ((stream or b"").decode(errors="replace") for stream in (done.stdout, done.stderr))
+        raise ToolFailed(command, done.returncode, stderr, stdout=stdout)
     return done.stdout or b""
 
 
 def tool_path() -> str:
-    """PATH with this interpreter's folder first: `python`, `dvc` and `registry` are found with none active."""
+    """PATH with this interpreter's folder first, so that its `python`, `dvc` and `registry` are found."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

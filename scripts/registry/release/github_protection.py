@@ -127,7 +127,7 @@ def plan(repository: Repository, owners: Sequence[str], publisher: int | None = 
 
     `owners` are those of the registry, `@org/team` or `@user`. Raises ServiceFailed.
     """
-    main = github.ask(repository, f"repos/{repository}")["default_branch"]
+    main = github.get(repository, f"repos/{repository}")["default_branch"]
     steps = [
         *_rulesets(repository, rulesets(repository.host, publisher)),
         *_environments(repository, _reviewers(repository, owners), main),
@@ -139,7 +139,7 @@ def plan(repository: Repository, owners: Sequence[str], publisher: int | None = 
 def apply(plan: Plan) -> None:
     """Send the requests. Raises ServiceFailed; changes made until then stay."""
     for step in plan.steps:
-        github.tell(plan.repository, step.method, step.path, step.body)
+        github.send(plan.repository, step.method, step.path, step.body)
 
 
 # --- rulesets ---------------------------------------------------------------------------------------------------------
@@ -157,12 +157,12 @@ def rulesets(host: str, publisher: int | None) -> tuple[Ruleset, ...]:
 def _rulesets(repository: Repository, wanted: Iterable[Ruleset]) -> Iterator[Step]:
     path = f"repos/{repository}/rulesets"
     # Without `includes_parents=false` those of the organization are listed too, and cannot be changed here.
-    numbers = {row["name"]: row["id"] for row in github.ask_all(repository, f"{path}?includes_parents=false")}
+    numbers = {row["name"]: row["id"] for row in github.get_all(repository, f"{path}?includes_parents=false")}
     for ruleset in wanted:
         name, body = ruleset.name, ruleset.body()
         if name not in numbers:
             yield Step(f"create the ruleset {name!r}", "POST", path, body)
-        elif not covers(github.ask(repository, f"{path}/{numbers[name]}"), body):
+        elif not covers(github.get(repository, f"{path}/{numbers[name]}"), body):
             yield Step(f"update the ruleset {name!r}", "PUT", f"{path}/{numbers[name]}", body)
 
 
@@ -188,13 +188,13 @@ def _reviewers(repository: Repository, owners: Sequence[str]) -> list[dict[str, 
     for owner in [owner.removeprefix("@") for owner in owners if owner.startswith("@")][:REVIEWERS]:
         organization, _, team = owner.partition("/")
         path = f"orgs/{organization}/teams/{team}" if team else f"users/{owner}"
-        found.append({"type": "Team" if team else "User", "id": github.ask(repository, path)["id"]})
+        found.append({"type": "Team" if team else "User", "id": github.get(repository, path)["id"]})
     return found
 
 
 def _environments(repository: Repository, reviewers: list[dict[str, Any]], main: str) -> Iterator[Step]:
     path = f"repos/{repository}/environments"
-    existing = {row["name"]: row for row in github.ask_all(repository, path, "environments")}
+    existing = {row["name"]: row for row in github.get_all(repository, path, "environments")}
     for wanted in ENVIRONMENTS:
         url, known = f"{path}/{wanted.name}", existing.get(wanted.name)
         people = reviewers if wanted.needs_review else []
@@ -224,7 +224,7 @@ def _wait(environment: Mapping[str, Any]) -> int:
 
 
 def _branches(repository: Repository, name: str, path: str, main: str, listed: bool) -> Iterator[Step]:
-    rows = github.ask_all(repository, path, "branch_policies") if listed else []
+    rows = github.get_all(repository, path, "branch_policies") if listed else []
     kept = [row for row in rows if row["name"] == main and row.get("type", "branch") == "branch"]
     if not kept:
         yield Step(f"allow {main} in the environment {name}", "POST", path, {"name": main, "type": "branch"})
@@ -237,7 +237,7 @@ def _branches(repository: Repository, name: str, path: str, main: str, listed: b
 
 def _labels(repository: Repository) -> Iterator[Step]:
     path = f"repos/{repository}/labels"
-    existing = {row["name"].lower() for row in github.ask_all(repository, path)}
+    existing = {row["name"].lower() for row in github.get_all(repository, path)}
     for label in LABELS:
         if label.name not in existing:
             body = {"name": label.name, "color": label.color, "description": label.description}

@@ -77,7 +77,7 @@ def apply(plan: Plan) -> None:
     for release in plan.make:
         github.create_release(plan.repository, release.tag, release.title, release.notes)
     for release in plan.mark:
-        github.change_release(plan.repository, release)
+        github.update_release(plan.repository, release)
 
 
 def marked(release: Release, why: str | None) -> Release:

@@ -26,7 +26,7 @@ def publish(root: Path, folder: Path) -> str:
     found = {file.name: file for file in sorted((folder / FOLDER).glob("*"))}
     if not found:
         return ""
-    repository = github.find(root)
+    repository = github.find_repository(root)
     if repository is None:
         raise Refused("origin is not at GitHub, so report.md cannot link to pictures there", fix="--pictures local")
     _require_pictures(found)

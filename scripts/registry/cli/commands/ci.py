@@ -46,9 +46,9 @@ def stale(number: int, head: str, url: str) -> None:
     """Mark the report of a pull request, if there is one, as being replaced by a new one."""
     repository = github.connect(here().root)
     for comment in github.comments(repository, number):
-        if comment.author == github.ACTIONS and WATERMARK in comment.words:
-            body = mark_stale(comment.words, f"[a run]({url}) is making the report of {head[:10]}.")
-            github.change_comment(repository, comment.id, body)
+        if comment.author == github.ACTIONS and WATERMARK in comment.body:
+            body = mark_stale(comment.body, f"[a run]({url}) is making the report of {head[:10]}.")
+            github.update_comment(repository, comment.id, body)
 
 
 @command.command()
