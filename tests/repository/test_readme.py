@@ -52,7 +52,7 @@ def spans(row: str) -> list[str]:
 
 
 class Reader:
-    """Somebody who types what README.md says, with their own Git URL, bucket and editor."""
+    """A user who types what README.md says, with their own Git URL, bucket and editor."""
 
     def __init__(self, top: Path, env: dict[str, str]) -> None:
         self.top, self.env = top, env
@@ -101,18 +101,18 @@ def reader(looker: LookerServer, tmp_path_factory: pytest.TempPathFactory) -> Re
         "EDITOR": shlex.join([sys.executable, str(top / "fill.py")]),
         **looker.env(),
     }
-    somebody = Reader(top, env)
+    user = Reader(top, env)
     for entry in WorkTree(ROOT).list():
-        (somebody.clone / entry.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / entry.path, somebody.clone / entry.path)
-    (somebody.clone / ".venv").symlink_to(Path(sys.prefix))
+        (user.clone / entry.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / entry.path, user.clone / entry.path)
+    (user.clone / ".venv").symlink_to(Path(sys.prefix))
     for command in (
         "git init -b main",
-        f"git init --bare -b main {somebody.origin}",
-        f"git remote add origin {somebody.origin}",
+        f"git init --bare -b main {user.origin}",
+        f"git remote add origin {user.origin}",
     ):
-        somebody.type(f"{command} --quiet" if " init" in command else command)
-    return somebody
+        user.type(f"{command} --quiet" if " init" in command else command)
+    return user
 
 
 def test_a_maintainer_a_contributor_a_reviewer_and_a_consumer_type_what_it_says(reader: Reader) -> None:
