@@ -263,14 +263,16 @@ def test_the_same_inputs_give_the_same_bytes_on_another_machine_in_another_order
     for number in numbers:
         there.put(number)
     there.select(sorted(ROWS, reverse=True))
-    jitter, read, look = random.Random(4), Folder.read, Folder.look
+    jitter, read, look = random.Random(4), Folder.read, Folder.find_many
 
     def late(self: Folder, key: str) -> Iterator[bytes]:
         time.sleep(jitter.random() / 100)
         yield from read(self, key)
 
     monkeypatch.setattr(Folder, "read", late)
-    monkeypatch.setattr(Folder, "look", lambda self, keys: look(self, keys).sample(fraction=1, shuffle=True, seed=5))
+    monkeypatch.setattr(
+        Folder, "find_many", lambda self, keys: look(self, keys).sample(fraction=1, shuffle=True, seed=5)
+    )
     there.built()
     assert there.pointer.read_bytes() == desk.pointer.read_bytes()
     assert snapshot(there.staging) == snapshot(desk.staging)
@@ -352,14 +354,14 @@ def test_more_are_added_to_what_is_excluded_already(desk: Desk) -> None:
 def test_an_image_that_is_deleted_between_listing_and_copying_is_missing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = Folder.look
+    look = Folder.find_many
 
     def look_and_delete(self: Folder, keys: Sequence[str]) -> pl.DataFrame:
         found = look(self, keys)
         desk.photo(11).unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(Folder, "look", look_and_delete)
+    monkeypatch.setattr(Folder, "find_many", look_and_delete)
     done = desk.build()
     assert done.code == 1
     assert f"{uuid(11)} (photos/{uuid(11)}.jpg): missing" in done.err
@@ -476,8 +478,8 @@ def test_a_damaged_object_in_a_store_is_told(desk: Desk) -> None:
             shutil.rmtree(desk.root / ".dvc/tmp")
         done = desk.build()
         assert done.code == 1
-        fault = f"has 4 bytes where its name means {len(picture(3))}: it is damaged"
-        assert f"{place(desk.staging, md5(picture(3)))} {fault}" in done.err
+        fault = f"size is 4 bytes, expected {len(picture(3))}"
+        assert f"{place(desk.staging, md5(picture(3)))}: {fault}" in done.err
     assert desk.pointer.read_bytes() == before
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from registry.storage import cloud, s3_copy
+from registry.storage import cloud_config, cloud_listing, retry, s3_copy
 from support.patience import PATIENCE
 from support.s3_registry import Scene, World
 from support.servers.fault_proxy import (
@@ -42,13 +42,13 @@ PASSING: Mapping[str, Deed] = {
 }
 # What stays, and the words of which each message has one: that of the first request which meets it.
 LASTING: Mapping[str, tuple[Deed, tuple[str, ...]]] = {
-    "503": (SLOW_DOWN, ("the server asks to slow down", "the server answered 503")),
+    "503": (SLOW_DOWN, ("the server limits the rate of requests", "the server responded with 503")),
     "reset": (Reset(), ("the server could not be reached",)),
-    "stall": (STALL, ("the server fell silent", "the server could not be reached")),
+    "stall": (STALL, ("the connection timed out", "the server could not be reached")),
     "truncated": (Truncate(), ("the server could not be reached",)),
-    "corrupt": (Corrupt(), ("other bytes than its name says",)),
-    "expired": (EXPIRED_TOKEN, ("your credentials have expired", "see that your credentials have not expired")),
-    "clock": (SKEWED, ("this machine's clock is off", "that this machine's clock is right")),
+    "corrupt": (Corrupt(), ("checksum mismatch",)),
+    "expired": (EXPIRED_TOKEN, ("the credentials have expired", "that your credentials are valid")),
+    "clock": (SKEWED, ("this machine's clock is wrong", "that this machine's clock is right")),
 }
 
 
@@ -81,12 +81,12 @@ def hurried(deed: str = "", *, stays: bool = False) -> Iterator[None]:
     backoff = {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=50), "base": 2}
     tries = {"backoff": backoff, "retry_timeout": timedelta(seconds=2 if stays and deed == "stall" else PATIENCE)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cloud, "PATIENCE", {**cloud.PATIENCE, **tries})
-        patch.setattr(cloud, "SILENCE", timedelta(seconds=silence))
-        patch.setattr(cloud, "SENDING", timedelta(seconds=silence))
-        patch.setattr(s3_copy, "READ", silence)
-        patch.setattr(s3_copy, "PATIENCE", 1.0 if stays else PATIENCE)
-        patch.setattr(s3_copy, "LONGEST_WAIT", 0.05)
+        patch.setattr(cloud_config, "RETRIES", {**cloud_config.RETRIES, **tries})
+        patch.setattr(cloud_config, "READ_TIMEOUT", timedelta(seconds=silence))
+        patch.setattr(cloud_config, "WRITE_TIMEOUT", timedelta(seconds=silence))
+        patch.setattr(s3_copy, "READ_TIMEOUT", silence)
+        patch.setattr(retry, "RETRY_SECONDS", 1.0 if stays else PATIENCE)
+        patch.setattr(retry, "LONGEST_DELAY", 0.05)
         yield
 
 
@@ -150,8 +150,8 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_listing_from_before(world: World, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every listing says what there was when the buckets were empty."""
-    monkeypatch.setattr(cloud, "ASKED", 0)  # listed, not asked for one by one
-    monkeypatch.setattr(cloud, "FEW", 0)
+    monkeypatch.setattr(cloud_listing, "ONE_BY_ONE", 0)  # listed, not asked for one by one
+    monkeypatch.setattr(cloud_listing, "FEW_IN_FOLDER", 0)
     world.proxy.add(Fault(Stale(), only("list"), None))
     begin = {name: world.contents(name) for name in scene.begin.buckets}
     world.fill({name: {} for name in begin})

@@ -139,7 +139,7 @@ def test_a_push_whose_data_is_nowhere_is_stopped(hooked: Path) -> None:
     repositories.place(hooked / ".dvc/cache", repositories.md5(b"a cat that came later")).unlink()
     done = plain_git(hooked, "push", "origin", "main")
     assert done.code == 1
-    assert "objects are nowhere" in done.err
+    assert "objects are missing: not in a cache" in done.err
     assert "datasets/pets in commit" in done.err
     assert repositories.git_in(hooked, "ls-remote", "origin") == ""
 
@@ -193,7 +193,7 @@ def test_data_that_a_person_changed_is_kept_and_told(two_versions: Path) -> None
     done = plain_git(two_versions, "checkout", "v1")
     assert done.code == 0
     assert "the data was not linked: " in done.err
-    assert "1 file would be lost: DVC's cache does not hold what is there" in done.err
+    assert "1 file would be lost: DVC's cache does not hold their content" in done.err
     assert image.read_bytes() == b"mine"
 
 

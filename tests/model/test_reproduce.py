@@ -137,7 +137,9 @@ def test_data_that_is_gone_is_named_before_training(bare_cache: Path, run_regist
     for store in (repositories.staging(bare_cache), bare_cache / ".dvc/cache"):
         repositories.place(store, repositories.md5(b"one cat")).unlink()
     done = run_registry(bare_cache, "reproduce", TAG)
-    assert done.refused("1 object could not be had", "models/pets: 1 missing, such as datasets/pets/prepared/train/cat")
+    assert done.refused(
+        "1 object could not be fetched", "models/pets: 1 missing, such as datasets/pets/prepared/train/cat"
+    )
     assert "dvc repro" not in done.err
 
 

@@ -117,7 +117,7 @@ def test_a_corrupt_object_is_found_by_size_or_by_reading(
     repositories.overwrite(file, body)
     done = run_registry(released_model, "fsck", *args)
     assert done.code == 1
-    assert f"checksum mismatch: the content of {file} does not match its MD5" in done.out
+    assert f"{file}: checksum mismatch: content does not match its MD5" in done.out
     assert "hint: production is create-only; only an administrator can replace corrupt objects:\n" in done.out
     assert f"  # rm -f {file}  (first find an intact copy with registry fsck --repair FROM)\n" in done.out
     done = run_registry(released_model, "fsck", *args, "--repair", "staging")

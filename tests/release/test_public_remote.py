@@ -16,7 +16,7 @@ from registry.core.settings import Remote
 from registry.errors import NotFound, StorageFailed
 from registry.integrations import process
 from registry.storage.open import open_store
-from registry.storage.transfer import audit
+from registry.storage.verify import audit
 from support import repositories
 from support.repositories import MORE_PETS, PETS, Run, md5
 
@@ -99,5 +99,5 @@ def test_a_store_over_http_is_read_and_proven(released_model: Path, public: str)
 
 def test_nothing_is_written_over_http(released_model: Path, public: str) -> None:
     store = open_store(Remote(public), released_model)
-    with pytest.raises(StorageFailed, match="cannot be written to: plain HTTP only reads"):
+    with pytest.raises(StorageFailed, match="cannot be written to: plain HTTP is read-only"):
         store.put(object_key(md5(b"new")), b"new")

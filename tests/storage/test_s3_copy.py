@@ -23,9 +23,9 @@ from registry.core.settings import Remote
 from registry.dataset import build
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
-from registry.storage import cloud, s3_copy, s3_credentials
+from registry.storage import cloud, retry, s3_copy, s3_credentials, s3_signing
 from registry.storage.base import Copier
-from registry.storage.ingest import SAMPLE, Ingest, _lot, ingest
+from registry.storage.ingest import SAMPLE, Ingest, ingest, sample_order
 from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.transfer import transfer
@@ -146,12 +146,14 @@ def test_requests_are_signed_as_botocore_signs_them(token: str | None, monkeypat
 
     now, keys = datetime(2026, 1, 31, 12, 34, 56, tzinfo=UTC), ReadOnlyCredentials("AKIA", "hush", token)
     monkeypatch.setattr(auth, "get_current_datetime", lambda: now.replace(tzinfo=None))
-    place = s3_copy.Place("bucket", "a b/ü", "https://s3.example.com:9000", "eu-central-1", s3_credentials.Login())
+    place = s3_signing.S3Location(
+        "bucket", "a b/ü", "https://s3.example.com:9000", "eu-central-1", s3_credentials.Login()
+    )
     headers = {"x-amz-copy-source": "/lake/a%20b.jpg", "if-none-match": "*"}
     request = AWSRequest("PUT", place.address + place.path("k+y~.jpg"), headers)
     auth.S3SigV4Auth(keys, "s3", place.region).add_auth(request)
     theirs = dict(re.findall(r"(Credential|Signature)=([^,]+)", request.headers["Authorization"]))
-    ours = s3_copy.sign(keys, place, "k+y~.jpg", headers, now)
+    ours = s3_signing.sign_put(keys, place, "k+y~.jpg", headers, now)
     found = dict(re.findall(r"(Credential|Signature)=([^,]+)", ours["authorization"]))
     assert (found, ours["x-amz-date"]) == (theirs, request.headers["X-Amz-Date"])
 
@@ -223,13 +225,13 @@ def test_what_passes_is_tried_again(
 def test_a_server_that_falls_silent_is_asked_again(
     places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_copy, "READ", 0.5)
-    monkeypatch.setattr(s3_copy, "PATIENCE", 0.0)
+    monkeypatch.setattr(s3_copy, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", 0.0)
     name = places.stage(client, md5(b"a"), b"a")
 
     def is_copy(request: Request) -> bool:
         if request.kind == "copy":
-            monkeypatch.setattr(s3_copy, "READ", PATIENCE)  # for the connection of the second try
+            monkeypatch.setattr(s3_copy, "READ_TIMEOUT", PATIENCE)  # for the connection of the second try
         return request.kind == "copy"
 
     proxy.add(Fault(fault_proxy.Wait(FOR_EVER), is_copy))
@@ -239,11 +241,11 @@ def test_a_server_that_falls_silent_is_asked_again(
 @pytest.mark.parametrize(
     ("deed", "words"),
     [
-        (fault_proxy.COPY_FAILED, "the server answered 200 InternalError"),
-        (fault_proxy.SLOW_DOWN, "the server asks to slow down"),
+        (fault_proxy.COPY_FAILED, "the server responded with 200 InternalError"),
+        (fault_proxy.SLOW_DOWN, "the server limits the rate of requests"),
         (Reset(), "the server could not be reached"),
-        (fault_proxy.EXPIRED_TOKEN, "your credentials have expired"),
-        (fault_proxy.Answer(403, "RequestTimeTooSkewed", "AKIAHUSH"), "this machine's clock is off"),
+        (fault_proxy.EXPIRED_TOKEN, "the credentials have expired"),
+        (fault_proxy.Answer(403, "RequestTimeTooSkewed", "AKIAHUSH"), "this machine's clock is wrong"),
         (fault_proxy.Answer(403, "AccessDenied", "AKIAHUSH"), "access denied"),
     ],
 )
@@ -255,8 +257,8 @@ def test_what_stays_is_told_in_bounded_time_and_shows_no_secret(
     deed: fault_proxy.Deed,
     words: str,
 ) -> None:
-    monkeypatch.setattr(s3_copy, "PATIENCE", 0.3)
-    monkeypatch.setattr(s3_copy, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(retry, "RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(retry, "LONGEST_DELAY", 0.1)
     name = places.stage(client, md5(b"a"), b"a")
     proxy.add(Fault(deed, only("copy"), times=None))
     with pytest.raises(StorageFailed) as caught:
@@ -310,10 +312,10 @@ class OldServer:
     def copier(self, places: Places) -> Copier:
         """From the lake to staging, there."""
         lake, staging = (
-            s3_copy.Place(bucket, places.folder, self.url, "us-east-1", s3_credentials.Login())
+            s3_signing.S3Location(bucket, places.folder, self.url, "us-east-1", s3_credentials.Login())
             for bucket in ("lake", "staging")
         )
-        return s3_copy.Inside(lake, staging, places.lake.open, places.staging.has)
+        return s3_copy.ServerSideCopier(lake, staging, places.lake.open, places.staging.has)
 
 
 @pytest.mark.parametrize("refusal", [501, 400])
@@ -364,7 +366,7 @@ def test_a_wrong_body_under_a_right_name_does_not_get_through(places: Places, cl
     put_in_parts(client, f"{places.folder}/{object_key(parts)}", b"evil" * (PART // 3))
     held = places.stage(client, f"{md5(b'[]')}.dir", b"[]")
     gone = md5(b"gone")
-    assert places.state(right, wrong, parts, gone, held) == ["copied", "corrupt", "corrupt", "missing", "held"]
+    assert places.state(right, wrong, parts, gone, held) == ["copied", "corrupt", "corrupt", "missing", "skipped"]
     assert places.production.list()["key"].to_list() == [object_key(right)]
 
 
@@ -425,7 +427,7 @@ def test_what_was_uploaded_in_parts_is_read_and_then_copied(
 def test_what_is_too_large_to_be_copied_comes_through_here(
     places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_copy.Inside, "largest", PART)
+    monkeypatch.setattr(s3_copy.ServerSideCopier, "max_bytes", PART)
     body = b"weights." * (PART // 4)
     name = md5(body)
     put_in_parts(client, f"{places.folder}/{object_key(name)}", body)
@@ -438,8 +440,8 @@ def test_what_is_too_large_to_be_copied_comes_through_here(
 def test_what_comes_in_parts_through_here_is_whole_or_not_there(
     places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_copy.Inside, "largest", PART)
-    monkeypatch.setattr(cloud, "AT_ONCE", PART)
+    monkeypatch.setattr(s3_copy.ServerSideCopier, "max_bytes", PART)
+    monkeypatch.setattr(cloud, "SINGLE_REQUEST", PART)
     right, wrong = b"weights." * (PART // 2), b"weigh..." * (PART // 2)
     put_in_parts(client, f"{places.folder}/{object_key(md5(right))}", right)
     put_in_parts(client, f"{places.folder}/{object_key('0' * 32)}", wrong)
@@ -475,7 +477,7 @@ def test_a_large_object_that_is_swapped_while_it_is_read_is_told(
     chunks = places.staging.read(object_key(name))
     assert next(chunks) == in_parts[:1000]
     places.stage(client, name, in_parts[::-1])
-    with pytest.raises(StorageFailed, match="it was changed while it was read\n  hint: run the same command again"):
+    with pytest.raises(StorageFailed, match="the object changed while it was read\n  hint: run the same command again"):
         list(chunks)
 
 
@@ -509,7 +511,7 @@ def test_a_copy_that_the_store_made_wrong_is_told(places: Places, client: BaseCl
         return disguised(data)
 
     proxy.add(Fault(Rewrite(spoil), only("copy")))
-    with pytest.raises(StorageFailed, match="holds other bytes than its name says"):
+    with pytest.raises(StorageFailed, match="checksum mismatch"):
         places.state(name)
 
 
@@ -556,7 +558,7 @@ def test_of_a_lake_whose_etags_only_look_like_md5s_everything_is_read(
 
 def test_one_etag_that_lies_is_found_out_by_the_copy(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
     places.fill(client, 20)
-    lots = sorted((_lot(f"{number:02}.jpg"), number) for number in range(20))
+    lots = sorted((sample_order(f"{number:02}.jpg"), number) for number in range(20))
     liar = lots[-1][1]  # surely not in the sample
     told = {md5(body_of(liar)).encode(): md5(b"kms").encode()}
 
@@ -572,7 +574,7 @@ def test_one_etag_that_lies_is_found_out_by_the_copy(places: Places, client: Bas
 
 def test_an_image_that_changes_or_goes_after_the_listing(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
     places.fill(client, 20)
-    *_, changed, gone = (number for _, number in sorted((_lot(f"{n:02}.jpg"), n) for n in range(20)))
+    *_, changed, gone = (number for _, number in sorted((sample_order(f"{n:02}.jpg"), n) for n in range(20)))
 
     def change(request: Request) -> bool:
         if request.kind == "copy":
@@ -729,7 +731,7 @@ def test_an_attackers_body_in_staging_is_named_and_nothing_is_tagged(
     victim = md5(picture(5))
     places.stage(client, victim, picture(6)[: len(picture(5))])
     done = run_registry(desk, "publish")
-    assert done.refused(f"{places.staging.url}/{object_key(victim)} holds other bytes than its name says")
+    assert done.refused(f"{places.staging.url}/{object_key(victim)}: checksum mismatch")
     assert release_auditor.releases(desk) == {}
     assert not places.production.has(object_key(victim))
 
@@ -797,7 +799,7 @@ def test_keys_that_cannot_be_had_are_told_of_without_what_was_said(
     places = Places(folder, profile=profile, configpath=str(tmp_path / "config"))
     copier = places.production.copier_from(places.staging)
     for ask in (lambda: places.staging.get("a"), lambda: copier.copy("a", "b", md5(b"a"))):
-        with pytest.raises(StorageFailed, match="there are no current credentials") as caught:
+        with pytest.raises(StorageFailed, match="no valid credentials") as caught:
             ask()
         assert "AKIA" not in f"{caught.value}{caught.value.__cause__}"
     assert proxy.exchanges == ()

@@ -138,7 +138,7 @@ def test_one_file_that_would_be_lost_stops_everything(clone: Path, run_registry:
     (clone / CAT).write_bytes(b"mine")
     (clone / "models/pets/model.safetensors").write_bytes(b"also mine")
     done = run_registry(clone, "checkout")
-    words = "2 files would be lost: DVC's cache does not hold what is there"
+    words = "2 files would be lost: DVC's cache does not hold their content"
     assert done.refused(words, CAT, "models/pets/model.safetensors", "move or delete them, or keep them (`dvc commit`")
     assert repositories.snapshot(clone / PREPARED) == {CAT.removeprefix(f"{PREPARED}/"): repositories.md5(b"mine")}
 
@@ -216,7 +216,7 @@ def test_while_dvc_works_nothing_is_placed(clone: Path, run_registry: Run, monke
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.1)  # seconds that DVC waits for another
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     placement = Placement(PREPARED, PREPARED, {CAT: repositories.md5(b"one cat")})
-    with Repo(str(clone)) as repo, repo.lock, pytest.raises(Refused, match="DVC is at work"):
+    with Repo(str(clone)) as repo, repo.lock, pytest.raises(Refused, match="another DVC process holds the lock"):
         checkout.place(clone, clone / ".dvc/cache", [placement])
     assert not (clone / PREPARED).exists()
 

@@ -16,7 +16,7 @@ from registry.demo.seaweedfs import S3Server
 from registry.errors import Refused
 from registry.storage.local import Folder
 from registry.storage.open import open_store
-from registry.sync import gc
+from registry.sync import gc, references
 from support import repositories
 from support.repositories import Run, git_in, origin, production, staging
 
@@ -65,7 +65,7 @@ def old(merged_model: Path) -> Path:
 def test_what_nothing_refers_to_is_shown_and_then_deleted(old: Path, run_registry: Run) -> None:
     assert run_registry(old, "publish").code == 0
     before, released, left = repositories.snapshot(staging(old)), repositories.snapshot(production(old)), leave(old)
-    head = f"{staging(old)}: 1 of 13 objects not needed, 9 bytes\n"
+    head = f"{staging(old)}: 1 of 13 objects unreferenced, 9 bytes\n"
     text = f"{head}{9:>17} bytes  {30:>5} days  {left.relative_to(staging(old))}\n"
     age(old)
     done = run_registry(old, "gc", "--plan")
@@ -74,7 +74,7 @@ def test_what_nothing_refers_to_is_shown_and_then_deleted(old: Path, run_registr
     assert (done.code, done.out) == (0, f"{text}deleted from staging: 1 of 13 objects, 9 bytes\n")
     assert repositories.snapshot(staging(old)) == {name: md5 for name, md5 in before.items() if not left.match(name)}
     assert repositories.snapshot(production(old)) == released
-    assert run_registry(old, "gc", "--apply").out == f"{staging(old)}: 0 of 12 objects not needed, 0 bytes\n"
+    assert run_registry(old, "gc", "--apply").out == f"{staging(old)}: 0 of 12 objects unreferenced, 0 bytes\n"
 
 
 def test_one_of_plan_and_apply_has_to_be_said(old: Path, run_registry: Run) -> None:
@@ -95,7 +95,7 @@ def test_young_objects_stay_and_what_a_young_list_has(old: Path, run_registry: R
         os.utime(path)
     assert named(old, run_registry) == left
     repositories.overwrite(lists[0], b"[]")
-    assert run_registry(old, "gc", "--apply").refused("the young object", "is nowhere, or is not what its name says")
+    assert run_registry(old, "gc", "--apply").refused("the young object", "is missing or corrupt in every store")
     assert unneeded == {path for path in unneeded if path.exists()}
 
 
@@ -152,11 +152,11 @@ def test_a_pull_requests_commits_are_kept_also_from_a_fork_and_a_closed_branch_i
     shutil.move(old / "datasets/birds", tmp_path / "fork/datasets/birds")
     repositories.commit(tmp_path / "fork", "birds")
     git_in(tmp_path / "fork", "push", "--quiet", "origin", "HEAD:refs/pull/7/head")
-    assert named_after_fetch(old, run_registry, "refs/registry/origin/pull/7/head is not here as it is there") == left
+    assert named_after_fetch(old, run_registry, "refs/registry/origin/pull/7/head differs from the remote") == left
     git_in(tmp_path / "fork", "push", "--quiet", "origin", "HEAD:side")
-    assert named_after_fetch(old, run_registry, "refs/remotes/origin/side is not here as it is there") == left
+    assert named_after_fetch(old, run_registry, "refs/remotes/origin/side differs from the remote") == left
     git_in(origin(old), "update-ref", "-d", "refs/heads/side")
-    assert named_after_fetch(old, run_registry, "refs/remotes/origin/side is no longer there") == left
+    assert named_after_fetch(old, run_registry, "refs/remotes/origin/side was deleted at the remote") == left
     git_in(origin(old), "update-ref", "-d", "refs/pull/7/head")
     git_in(old, "update-ref", "-d", "refs/registry/origin/pull/7/head")
     assert len(named(old, run_registry)) == len(left) + 5
@@ -165,7 +165,7 @@ def test_a_pull_requests_commits_are_kept_also_from_a_fork_and_a_closed_branch_i
 def named_after_fetch(root: Path, run_registry: Run, words: str) -> set[Path]:
     """What would be deleted, after the command that the refusal names."""
     done = run_registry(root, "gc", "--plan")
-    assert done.refused("origin was not just fetched: refs/", words)
+    assert done.refused("origin must be fetched first: refs/", words)
     git_in(root, *shlex.split(done.err.split("hint: git ")[1]))
     return named(root, run_registry)
 
@@ -208,7 +208,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda root: (git_in(root, "switch", "-c", "side"), break_pointer(root), git_in(root, "switch", "main")),
         "raw.dvc:1: outs: is empty",
     ),
-    "a list that is nowhere": (lose_list, "what datasets/birds/prepared of commit"),
+    "a list that is nowhere": (lose_list, "the files of datasets/birds/prepared of commit"),
     "one place": (lambda root: point(root, "staging", "../.registry/production"), "are the same place"),
     "one place, by a link": (
         lambda root: (shutil.rmtree(production(root), ignore_errors=True), production(root).symlink_to("staging")),
@@ -216,11 +216,11 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a remote that moved on": (
         lambda root: git_in(origin(root), "update-ref", "refs/heads/new", "main"),
-        "origin was not just fetched: refs/remotes/origin/new is not here as it is there",
+        "origin must be fetched first: refs/remotes/origin/new differs from the remote",
     ),
     "a tag that is not here": (
         lambda root: git_in(origin(root), "tag", "-a", "-m", "x", "x", "main"),
-        "origin was not just fetched: refs/tags/x",
+        "origin must be fetched first: refs/tags/x",
     ),
 }  # fmt: skip
 
@@ -238,7 +238,7 @@ def test_refused_where_the_remote_does_not_answer_and_in_a_shallow_clone(
     old: Path, run_registry: Run, tmp_path: Path
 ) -> None:
     git_in(tmp_path, "clone", "--quiet", "--depth=1", f"file://{origin(old)}", "shallow")
-    assert run_registry(tmp_path / "shallow", "gc", "--apply").refused("this clone is shallow")
+    assert run_registry(tmp_path / "shallow", "gc", "--apply").refused("shallow clone")
     origin(old).rename(tmp_path / "away.git")
     assert run_registry(old, "gc", "--apply").code == 1
     assert leave(old).exists()
@@ -275,15 +275,15 @@ def test_on_s3_and_with_a_clock_that_is_off(
             other.put(f"{name}-", md5.encode())
         left = gc.object_key(repositories.md5(b"left over"))
         store.put(left, b"left over")
-        kept, week, now = gc.survey(merged_model), timedelta(days=7), datetime.now(UTC)
-        assert gc.plan(kept, store, other, (), week, now).unneeded.is_empty()
-        plan = gc.plan(kept, store, other, (), week, now + timedelta(days=8))
-        assert plan.unneeded["key"].to_list() == [left]
-        with pytest.raises(Refused, match="the clock here says"):
+        referenced, week, now = references.survey(merged_model), timedelta(days=7), datetime.now(UTC)
+        assert gc.plan(referenced, store, other, (), week, now).unreferenced.is_empty()
+        plan = gc.plan(referenced, store, other, (), week, now + timedelta(days=8))
+        assert plan.unreferenced["key"].to_list() == [left]
+        with pytest.raises(Refused, match="the clock of this machine"):
             gc.apply(plan)
         before, released = set(store.list()["key"]), other.list()
         gc.apply(replace(plan, now=now))
         assert set(store.list()["key"]) == before - {left}
         assert other.list().equals(released)
         with pytest.raises(Refused, match="the same place"):
-            gc.plan(kept, store, open_store(replace(remotes[0], url="s3://staging/"), tmp_path), (), week, now)
+            gc.plan(referenced, store, open_store(replace(remotes[0], url="s3://staging/"), tmp_path), (), week, now)

@@ -13,7 +13,7 @@ from registry.core.tree import DictTree
 from registry.demo.seaweedfs import S3Server
 from registry.errors import Refused
 from registry.integrations import git_trees
-from registry.storage import cloud
+from registry.storage import cloud, cloud_listing
 from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.sync import inventory
@@ -80,7 +80,7 @@ def test_the_first_store_with_the_right_list_of_files_is_read(built_model: Path)
         path.parent.mkdir(parents=True)
         path.write_bytes(json.dumps([]).encode())
     assert expand(built_model, [empty, bad, good]).equals(whole)
-    with pytest.raises(Refused, match=r"files of datasets/pets/prepared holds other bytes .* in .*/bad"):
+    with pytest.raises(Refused, match=r"datasets/pets/prepared: list of files .*/bad/.*\.dir: checksum mismatch"):
         expand(built_model, [empty, bad])
     alone = expand(built_model, [empty])
     assert alone.select("path", "size").rows() == [
@@ -91,20 +91,20 @@ def test_the_first_store_with_the_right_list_of_files_is_read(built_model: Path)
 def test_sizes_that_do_not_add_up_name_the_object_at_fault(built_model: Path) -> None:
     store = cache(built_model)
     found = expand(built_model, [store])
-    assert list(inventory.misfits(found, inventory.held(store, found["md5"]), [store])) == []
+    assert list(inventory.find_size_mismatches(found, inventory.find_stored(store, found["md5"]), [store])) == []
     file = repositories.place(store.path, repositories.md5(b"one cat"))
     repositories.overwrite(file, b"one")
-    (fault,) = inventory.misfits(found, inventory.held(store, found["md5"]), [store])
-    assert fault.endswith(f"000000000001.jpg: {file} holds other bytes than its name says")
-    (fault,) = inventory.misfits(found, inventory.held(store, found["md5"]), [])
+    (fault,) = inventory.find_size_mismatches(found, inventory.find_stored(store, found["md5"]), [store])
+    assert fault.endswith(f"000000000001.jpg: {file}: checksum mismatch: content does not match its MD5")
+    (fault,) = inventory.find_size_mismatches(found, inventory.find_stored(store, found["md5"]), [])
     assert fault.startswith("datasets/pets/prepared: its objects have ")
 
 
 def test_held_tells_of_what_is_there(built_model: Path) -> None:
     store = cache(built_model)
     md5s = pl.Series(["0" * 32, repositories.md5(b"one cat"), repositories.md5(b"one cat")])
-    assert inventory.held(store, md5s).select("md5", "size").rows() == [(repositories.md5(b"one cat"), 7)]
-    assert inventory.held(Folder(built_model / "nowhere"), md5s).height == 0
+    assert inventory.find_stored(store, md5s).select("md5", "size").rows() == [(repositories.md5(b"one cat"), 7)]
+    assert inventory.find_stored(Folder(built_model / "nowhere"), md5s).height == 0
 
 
 def test_a_pointer_of_one_file(registry_repo: Path) -> None:
@@ -128,8 +128,8 @@ def test_a_bucket_tells_the_same_however_it_is_asked(
     there, lost = (
         [repositories.md5(f"{kind} {number}".encode()) for number in range(60)] for kind in ("there", "lost")
     )
-    for name, value in {"ASKED": 10, "FEW": 0, "LISTED": 7, "PAGE_COST": cost}.items():
-        monkeypatch.setattr(cloud, name, value)
+    for name, value in {"ONE_BY_ONE": 10, "FEW_IN_FOLDER": 0, "PAGE": 7, "PAGE_COST": cost}.items():
+        monkeypatch.setattr(cloud_listing, name, value)
     with S3Server(tmp_path / "s3", buckets=("staging",)) as server:
         for name, value in server.env().items():
             monkeypatch.setenv(name, value)
@@ -138,10 +138,12 @@ def test_a_bucket_tells_the_same_however_it_is_asked(
             store.put(pointers.object_key(md5), md5.encode())
         store.put("files/md5/other", b"no object")
         store.put("aside/md5/00/1", b"no object")
-        found = inventory.held(store, pl.Series([*there, *lost]))
+        found = inventory.find_stored(store, pl.Series([*there, *lost]))
         assert sorted(found.select("md5", "size").rows()) == sorted((md5, 32) for md5 in there)
-        none = inventory.held(open_store(Remote("s3://staging/empty"), tmp_path), pl.Series(lost))
+        none = inventory.find_stored(open_store(Remote("s3://staging/empty"), tmp_path), pl.Series(lost))
         assert none.height == 0
-        pages = cloud.Bucket._pages
-        monkeypatch.setattr(cloud.Bucket, "_pages", lambda *args: (page[::-1] for page in pages(*args)))
-        assert sorted(inventory.held(store, pl.Series([*there, *lost]))["md5"]) == sorted(there), "listed in no order"
+        pages = cloud.Bucket._list_pages
+        monkeypatch.setattr(cloud.Bucket, "_list_pages", lambda *args: (page[::-1] for page in pages(*args)))
+        assert sorted(inventory.find_stored(store, pl.Series([*there, *lost]))["md5"]) == sorted(there), (
+            "listed in no order"
+        )

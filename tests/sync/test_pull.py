@@ -131,7 +131,7 @@ def test_what_is_not_made_yet_is_skipped_with_a_word(clone: Path, run_registry: 
     (clone / "datasets/pets/prepared.dvc").unlink()
     (clone / "models/pets/dvc.lock").unlink()
     done = run_registry(clone, "pull")
-    assert (done.code, done.out) == (0, "datasets/pets: is not built yet\nmodels/pets: is not trained yet\n")
+    assert (done.code, done.out) == (0, "datasets/pets: not built yet\nmodels/pets: not trained yet\n")
 
 
 MISTAKES = {
@@ -157,7 +157,7 @@ def test_what_is_nowhere_is_named_and_the_rest_is_there(home: Path, clone: Path,
     lose(home, DOG)
     done = run_registry(clone, "pull")
     words = f"datasets/pets: 2 missing, such as {PREPARED}/"
-    assert done.refused("2 objects could not be had from", words, "`registry push` where the data is")
+    assert done.refused("2 objects could not be fetched from", words, "`registry push` where the data is")
     assert (clone / "models/pets/model.safetensors").exists()
     assert (clone / "datasets/pets/raw/selection.parquet").exists()
     assert not (clone / PREPARED).exists()
@@ -182,7 +182,10 @@ def test_a_wrong_body_never_arrives(home: Path, clone: Path, run_registry: Run) 
     corrupt(staging(home), DOG)
     done = run_registry(clone, "pull", "--rev", "HEAD")
     assert done.refused(
-        "1 object could not be had", "1 corrupt, such as", f"{DOG[2:]}", "corrupt in staging is deleted"
+        "1 object could not be fetched",
+        "1 corrupt, such as",
+        f"{DOG[2:]}",
+        "delete the corrupt objects in staging",
     )
     assert not repositories.place(clone / ".dvc/cache", DOG).exists()
     assert len(cached(clone)) == 10, "without it, and the list of files that would stand for it"
@@ -282,7 +285,9 @@ def test_from_s3(home: Path, clone: Path, run_registry: Run, tmp_path: Path, mon
         client.delete_object(Bucket="staging", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}")
         client.put_object(Bucket="production", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}", Body=b"WEIGHTS of 1.0.0")
         done = run_registry(clone, "pull", "--rev", "HEAD")
-        assert done.refused("1 object could not be had from s3://production or s3://staging", "models/pets: 1 corrupt")
+        assert done.refused(
+            "1 object could not be fetched from s3://production or s3://staging", "models/pets: 1 corrupt"
+        )
         client.delete_object(Bucket="production", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}")
         client.put_object(Bucket="staging", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}", Body=b"weights of 1.0.0")
         assert run_registry(clone, "pull", "--rev", "HEAD").code == 0

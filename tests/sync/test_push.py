@@ -69,7 +69,7 @@ def test_an_object_that_is_nowhere_stops_the_push(unpushed: Path, run_registry: 
     words = (
         f"datasets/pets in commit {commit}: 1, such as datasets/pets/prepared/train/cat/0a8c7f6e-0000-4000-8000-0000000"
     )
-    assert done.refused("objects are nowhere: not in a cache of this machine", words, "registry build, dvc repro")
+    assert done.refused("objects are missing: not in a cache of this machine", words, "registry build, dvc repro")
     assert not staging(unpushed).exists()
 
 
@@ -92,7 +92,7 @@ def test_a_corrupt_cache_spreads_nothing(unpushed: Path, run_registry: Run, body
 def test_a_truncated_object_in_staging_is_named(built_model: Path, run_registry: Run) -> None:
     file = repositories.place(staging(built_model), CAT)
     repositories.overwrite(file, b"one")
-    assert run_registry(built_model, "push").refused(f"{file} holds other bytes than its name says", "push again")
+    assert run_registry(built_model, "push").refused(f"{file}: checksum mismatch", "push again")
 
 
 def test_an_older_commit(unpushed: Path, run_registry: Run) -> None:

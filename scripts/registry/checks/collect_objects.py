@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from registry.checks.context import Absent, Stored
 from registry.core import layout, settings
 from registry.core.artifact_files import Part
+from registry.core.progress import Progress
 from registry.core.schema import Fault
 from registry.core.tree import Tree
 from registry.errors import InvalidDocument, Refused, RegistryError
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
-from registry.storage.transfer import Progress
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
@@ -183,14 +183,14 @@ def _held(md5s: "polars.Series", remotes: Sequence[Store]) -> "polars.DataFrame"
 
     frames, left = [], pl.DataFrame({"md5": md5s.unique()})
     for remote in remotes:
-        frames.append(inventory.held(remote, left["md5"]))
+        frames.append(inventory.find_stored(remote, left["md5"]))
         left = left.join(frames[-1], on="md5", how="anti")
     return pl.concat(frames)
 
 
 def _lacking(one: _Listed, held: "polars.DataFrame", remotes: Sequence[Store]) -> Absent | None:
     missing = one.rows.join(held, on="md5", how="anti", maintain_order="left")["path"].to_list()
-    faults = [one.fault] if one.fault else [] if missing else inventory.misfits(one.rows, held, remotes)
+    faults = [one.fault] if one.fault else [] if missing else inventory.find_size_mismatches(one.rows, held, remotes)
     absent = Absent(one.needed.path, one.needed.commit, one.rows.height, tuple(missing), tuple(faults))
     return absent if absent.missing or absent.faults else None
 

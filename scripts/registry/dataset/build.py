@@ -17,13 +17,14 @@ from polars import col
 from registry.core import documents, item_paths, layout, manifests, pointers
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.pointers import object_key
+from registry.core.progress import Progress
 from registry.core.values import Build, Counts, DatasetManifest, Output
 from registry.dataset import column_types, exports, image_validation, items, splits, validation_cache
 from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
 from registry.storage.local import Folder
-from registry.storage.transfer import Progress, require_size
+from registry.storage.verify import require_size
 from registry.sync import dir_listing, inventory
 
 FILE = "selection.parquet"
@@ -200,8 +201,8 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     """
     selected = read_selection(manifest, places)
     rows = items_of(manifest, selected.rows)
-    places.lake.require()
-    listed = places.lake.look(rows["key"].to_list())
+    places.lake.require_readable()
+    listed = places.lake.find_many(rows["key"].to_list())
     if listed.is_empty():
         fix = "look at lake: in registry.yaml, and at image: in dataset.yaml"
         raise NotFound(f"none of the {len(rows):,} images, such as {rows['key'][0]}, is in {places.lake.url}", fix=fix)
@@ -224,7 +225,7 @@ def _with_stored(known: pl.DataFrame, places: Places) -> pl.DataFrame:
     """The rows with `stored`: whether staging or production has the object of their md5, in its full size."""
     wanted, found = known.filter(col("md5").is_not_null()).select("md5", "size").unique("md5"), []
     for store in (places.staging, places.production):
-        there = wanted.join(inventory.held(store, wanted["md5"]), on="md5", suffix="_there")
+        there = wanted.join(inventory.find_stored(store, wanted["md5"]), on="md5", suffix="_there")
         for md5, right, size in there.filter(col("size_there") != col("size"))["md5", "size", "size_there"].rows():
             require_size(store, object_key(md5), size, right)
         found.append(there["md5"])

@@ -154,8 +154,8 @@ def fill_lake(album: Album, lake: Store) -> None:
     """Put every picture under its UUID, as the photo desk would have."""
     from tqdm import tqdm
 
-    with ThreadPoolExecutor(lake.lanes) as lanes:
-        put = lanes.map(lambda picture: lake.put(f"{picture.uuid}.jpg", picture.data), album.pictures)
+    with ThreadPoolExecutor(lake.concurrency) as pool:
+        put = pool.map(lambda picture: lake.put(f"{picture.uuid}.jpg", picture.data), album.pictures)
         for _ in tqdm(put, "filling the lake", len(album.pictures), unit=" images", delay=2):
             pass
 

@@ -16,6 +16,7 @@ import polars as pl
 from polars import DataFrame, Series
 
 from registry.core import layout
+from registry.core.digests import describe_mismatch
 from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
@@ -25,7 +26,9 @@ from registry.dataset import items
 from registry.errors import SHOWN, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
-from registry.storage.transfer import audit, transfer
+from registry.storage.results import STORED, ObjectState
+from registry.storage.transfer import transfer
+from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
@@ -129,10 +132,10 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
     """
     once = {one.output.md5: one for version in versions for one in version.reached}
     listed = {md5: _list(one, production, others) for md5, one in once.items()}
-    objects = pl.concat([pl.DataFrame(schema=inventory.FORM), *(one.objects for one in listed.values())])
+    objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(one.objects for one in listed.values())])
     return Inspection(
         objects,
-        inventory.held(production, objects["md5"]),
+        inventory.find_stored(production, objects["md5"]),
         frozenset(md5 for md5, one in listed.items() if one.is_corrupt),
         {md5: one.invalid for md5, one in listed.items() if one.invalid},
     )
@@ -154,7 +157,7 @@ def _list(one: Reached, production: Store, others: Sequence[Store]) -> _Listed:
 
 
 def _is_corrupt(out: Output, production: Store) -> bool:
-    return audit(production, [out.md5])["state"].to_list() == ["corrupt"]
+    return audit(production, [out.md5])["state"].to_list() == [ObjectState.CORRUPT]
 
 
 def _find_invalid(out: Output, objects: DataFrame) -> str:
@@ -201,7 +204,7 @@ def _sizes(inspection: Inspection) -> DataFrame:
 
 def find_corrupt(production: Store, md5s: Series, progress: Progress | None = None) -> frozenset[str]:
     """Those whose content does not match their MD5. Reads all of them. Raises StorageFailed."""
-    return frozenset(audit(production, md5s, progress=progress).filter(pl.col("state") == "corrupt")["md5"])
+    return frozenset(audit(production, md5s, progress=progress).filter(pl.col("state") == ObjectState.CORRUPT)["md5"])
 
 
 # --- evaluate ---------------------------------------------------------------------------------------------------------
@@ -242,7 +245,7 @@ def _missing(version: TaggedVersion, missing: DataFrame, own: DataFrame, product
 
 def _corrupt(once: DataFrame, corrupt: frozenset[str], production: Store) -> Iterator[Fault]:
     for path, md5 in once.filter(pl.col("md5").is_in(list(corrupt))).select("path", "md5").rows():
-        message = f"{path}: checksum mismatch: the content of {production.url}/{object_key(md5)} does not match its MD5"
+        message = describe_mismatch(f"{path}: {production.url}/{object_key(md5)}")
         yield Fault(FaultState.CORRUPT, path, md5, message)
 
 
@@ -276,7 +279,7 @@ def repair(
     count = _restore(missing.filter(~pl.col("is_dir"))["md5"].to_list(), sources, production, progress)
     dirs = missing.filter("is_dir")["md5"].to_list()
     rows = inspection.objects.filter(~pl.col("is_dir"), pl.col("root").is_in(dirs))
-    incomplete = set(rows.join(inventory.held(production, rows["md5"]), on="md5", how="anti")["root"])
+    incomplete = set(rows.join(inventory.find_stored(production, rows["md5"]), on="md5", how="anti")["root"])
     readable = set(inspection.objects.filter("is_dir", pl.col("size").is_not_null())["root"])
     return count + _restore([md5 for md5 in dirs if md5 in readable - incomplete], sources, production, progress)
 
@@ -285,15 +288,17 @@ def _restore(md5s: Sequence[str], sources: Sequence[Store], production: Store, p
     count, left = 0, md5s
     for source in sources:
         done = transfer(source, production, left, progress=progress)
-        count += done.filter(pl.col("state") == "copied").height
-        left = done.filter(~pl.col("state").is_in(["copied", "present"]))["md5"].to_list()
+        count += done.filter(pl.col("state") == ObjectState.COPIED).height
+        left = done.filter(~pl.col("state").is_in(STORED))["md5"].to_list()
     return count
 
 
 def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> dict[str, str]:
     """Where there is an intact copy of each corrupt object: md5 → the URL of the source."""
     corrupt = {fault.md5 for one in results for fault in one.faults if fault.state is FaultState.CORRUPT}
-    intact = ((audit(source, corrupt).filter(pl.col("state") == "present")["md5"], source) for source in sources)
+    intact = (
+        (audit(source, corrupt).filter(pl.col("state") == ObjectState.PRESENT)["md5"], source) for source in sources
+    )
     return {md5: source.url for md5s, source in intact for md5 in md5s}
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from polars import DataFrame
 
 from registry.core import layout, manifests
+from registry.core.digests import CHECKSUM_MISMATCH
 from registry.core.documents import read_yaml
 from registry.core.names import find_tags
 from registry.core.pointers import object_key, parse_build
@@ -24,7 +25,9 @@ from registry.core.wording import plural
 from registry.errors import InvalidData, Refused, ToolFailed
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
-from registry.storage.transfer import audit, transfer
+from registry.storage.results import ObjectState
+from registry.storage.transfer import transfer
+from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
@@ -234,7 +237,7 @@ def plan(context: PublishContext, tree: Tree, wanted: Iterable[ArtifactId], stag
     skipped = tuple(one for one in decided if isinstance(one, Skipped))
     waiting = _incomplete(releases, production)
     found = inventory.expand(_reached(waiting), [production, staging])
-    held = inventory.held(production, found["md5"])
+    held = inventory.find_stored(production, found["md5"])
     absent = found.join(held, on="md5", how="anti")
     own = [md5 for release in waiting for md5 in release.output_md5s]
     copy = absent.filter(pl.col("root").is_in(own)).unique("md5", maintain_order=True)
@@ -249,7 +252,7 @@ def _incomplete(releases: Sequence[Release], production: Store) -> list[Release]
     A `.dir` is copied last, so it tells whether the objects that it lists are there.
     """
     roots = pl.Series([md5 for release in releases for md5 in release.output_md5s], dtype=pl.String)
-    held = set(inventory.held(production, roots)["md5"])
+    held = set(inventory.find_stored(production, roots)["md5"])
     return [release for release in releases if release.make or release.push or not held.issuperset(release.output_md5s)]
 
 
@@ -269,10 +272,10 @@ def _require_published(absent: DataFrame) -> None:
 
 
 def _require_staged(copy: DataFrame, staging: Store) -> None:
-    missing = copy.join(inventory.held(staging, copy["md5"]), on="md5", how="anti")
+    missing = copy.join(inventory.find_stored(staging, copy["md5"]), on="md5", how="anti")
     if not missing.height:
         return
-    staging.require()
+    staging.require_readable()
     groups = missing.group_by("artifact", maintain_order=True).agg("path").rows()
     problems = [f"{artifact}: {plural(len(paths), 'object')}, such as {paths[0]}" for artifact, paths in groups]
     fix = "registry push, on the machine that has them"
@@ -309,9 +312,9 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     moved = 0
     for release in plan.releases:
         rows = plan.copy.filter(pl.col("root").is_in(release.output_md5s))
-        done = transfer(staging, production, rows["md5"], asked=True, progress=progress)
+        done = transfer(staging, production, rows["md5"], known_absent=True, progress=progress)
         _require_intact(rows, done, staging, f"{release.tag} cannot be published from staging")
-        moved += int(done["size"].sum())
+        moved += int(done["moved"].sum())
     proven = audit(production, plan.prove["md5"], progress=progress)
     _require_intact(plan.prove, proven, production, "production has unpublished objects that are corrupt")
     _require_complete(plan.found, production)
@@ -323,20 +326,20 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
 
 
 def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str) -> None:
-    faults = {"missing": "is missing", "corrupt": "has a checksum mismatch: its content does not match its MD5"}
+    faults = {ObjectState.MISSING: "missing", ObjectState.CORRUPT: CHECKSUM_MISMATCH}
     bad = done.filter(pl.col("state").is_in(list(faults))).select("md5", "state")
     if failed := rows.select("path", "md5").join(bad, on="md5").rows():
-        problems = [f"{path}: {store.url}/{object_key(md5)} {faults[state]}" for path, md5, state in failed]
-        raise InvalidData(fault, problems, fix=f"{inventory.repair(failed[0][1], store)}; then publish again")
+        problems = [f"{path}: {store.url}/{object_key(md5)}: {faults[state]}" for path, md5, state in failed]
+        raise InvalidData(fault, problems, fix=f"{inventory.describe_repair(failed[0][1], store)}; then publish again")
 
 
 def _require_complete(found: DataFrame, production: Store) -> None:
-    held = inventory.held(production, found["md5"])
+    held = inventory.find_stored(production, found["md5"])
     fault = f"production ({production.url}) is incomplete, so no tag was created"
     if missing := found.join(held, on="md5", how="anti")["path"].to_list():
         fix = "check who has delete access to production, then publish again"
         raise InvalidData(fault, [f"{path} is missing" for path in missing], fix=fix)
-    if wrong := tuple(inventory.misfits(found, held, [production])):
+    if wrong := tuple(inventory.find_size_mismatches(found, held, [production])):
         raise InvalidData(fault, wrong, fix="restore the correct objects, then publish again")
 
 

@@ -1,8 +1,7 @@
-"""What a place of objects is (lake, staging, production, a cache), and the one that is a folder.
+"""What a store of objects is: the interface of folders and buckets, and its frames.
 
-Nothing here ever overwrites an object; only `gc` deletes any, from staging. A folder is written with the system's own
-calls, because object_store's create-only write of a local file costs 2.5 times as much (a link and an unlink for each),
-and because DVC's objects are read-only files; buckets are in `buckets`.
+Nothing here ever overwrites an object; only `gc` deletes any, from staging. Polars is imported when a frame is made:
+`registry check --staged`, which runs at every commit, imports this module and must start without Polars.
 """
 
 from abc import ABC, abstractmethod
@@ -17,14 +16,14 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 
-CHUNK = 8 << 20  # bytes that are read at once: an image is one chunk, a model's weights are many
-AT_ONCE = 65_536  # objects that wait to be put into a frame
+CHUNK = 8 << 20  # bytes read at once: an image is one chunk, a model's weights are many
+FRAME_ROWS = 65_536  # objects collected before they become part of a frame
 
 
-class Object(NamedTuple):
+class StoredObject(NamedTuple):
     """What a store knows of an object without reading it: size in bytes, modified in microseconds since 1970.
 
-    `etag` changes whenever the bytes do; a bucket's plain ones are their MD5, a folder's never are.
+    `etag` changes whenever the bytes do; a bucket's may be their MD5, a folder's never is.
     """
 
     key: str
@@ -33,50 +32,53 @@ class Object(NamedTuple):
     modified: int
 
 
-Chunks = Callable[[], Iterator[bytes]]  # gives an object's bytes, in each call from their start
+Chunks = Callable[[], Iterator[bytes]]  # an object's bytes, from the start at each call
 
 
 class Copier(ABC):
-    """Copies objects inside the service that two stores share: no byte of them comes here. Can be pickled.
+    """Copies objects inside the service that two stores share; their bytes do not pass this machine. Can be pickled.
 
-    `largest` is the size of object (bytes) up to which it can.
+    `max_bytes` is the size of the largest object that it copies.
     """
 
-    largest: int
+    max_bytes: int
 
     @abstractmethod
     def copy(self, source: str, key: str, etag: str) -> str | None:
-        """Copy the object `source`, as long as it has this etag, to `key`, unless an object is there.
+        """Copy the object `source` to `key` if its ETag is `etag` and no object has that key.
 
-        Returns the copy's etag; None when one of both does not hold. Raises NotFound (no source) and StorageFailed.
+        Returns the copy's ETag; None when one of the conditions failed. Raises NotFound (no source) and StorageFailed.
         """
 
     @abstractmethod
-    def read(self, source: str) -> tuple[Object, Iterator[bytes]]:
-        """An object of the source, and its bytes in chunks: those that an object of this etag has. Raises NotFound."""
+    def read(self, source: str) -> tuple[StoredObject, Iterator[bytes]]:
+        """An object of the source, and its bytes in chunks, which belong to this ETag. Raises NotFound."""
 
 
 class Store(ABC):
-    """Objects by key. `url` is fit to be shown; `lanes` is how many threads keep the place busy. Can be pickled."""
+    """Objects by key. Can be pickled.
+
+    `url` may be shown: it has no credentials. `concurrency` is the number of threads that use the store fully.
+    """
 
     url: str
-    lanes: int
+    concurrency: int
 
     @abstractmethod
-    def require(self) -> None:
-        """Raises StorageFailed when the place is not there or cannot be read."""
+    def require_readable(self) -> None:
+        """Raises StorageFailed when the store does not exist or cannot be read."""
 
     @abstractmethod
-    def scan(self, prefix: str = "") -> Iterator[list[Object]]:
-        """Every object below the folder `prefix`, in chunks, in any order; none where there is no such place yet."""
+    def scan(self, prefix: str = "") -> Iterator[list[StoredObject]]:
+        """Every object below the folder `prefix`, in chunks, in any order; none where the folder does not exist."""
 
     @abstractmethod
-    def look(self, keys: Sequence[str]) -> "DataFrame":
-        """Those of `keys` that exist, as `list` gives them; listed or asked for, whichever is cheaper."""
+    def find_many(self, keys: Sequence[str]) -> "DataFrame":
+        """Those of `keys` that exist, with the columns of `list`; by listing or one by one, whichever is cheaper."""
 
     @abstractmethod
-    def find(self, key: str) -> Object | None:
-        """What is known of one object; None where there is none."""
+    def find(self, key: str) -> StoredObject | None:
+        """What the store knows of one object; None where it has none."""
 
     @abstractmethod
     def read(self, key: str) -> Iterator[bytes]:
@@ -84,29 +86,33 @@ class Store(ABC):
 
     @abstractmethod
     def write(self, key: str, chunks: Chunks) -> bool:
-        """Show an object under its key once it is whole; False when one was there already, which stays.
+        """Store an object, which becomes visible when it is complete; False when the key exists, which is unchanged.
 
-        What `chunks` raises ends it, and nothing is left of it.
+        An exception from `chunks` ends the write, and nothing of it is left.
         """
 
-    def copier_from(self, source: "Store") -> Copier | None:  # noqa: ARG002 - for those that can
-        """What copies objects of `source` to this store without reading them; None where nothing does."""
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; a key that does not exist is no error. For `gc` alone, in staging."""
+
+    def copier_from(self, source: "Store") -> Copier | None:  # noqa: ARG002 - for stores that can copy
+        """The copier from `source` to this store inside their service; None where they share none."""
         return None
 
     def list(self, prefix: str = "") -> "DataFrame":
         """Every object below the folder `prefix`: columns key, size (bytes), etag, modified (UTC), sorted by key."""
         import polars as pl
 
-        return pl.concat([table([]), *map(table, self.scan(prefix))]).sort("key")
+        return pl.concat([to_frame([]), *map(to_frame, self.scan(prefix))]).sort("key")
 
-    def head(self, key: str) -> Object:
-        """What is known of one object. Raises NotFound."""
+    def head(self, key: str) -> StoredObject:
+        """What the store knows of one object. Raises NotFound."""
         if found := self.find(key):
             return found
         raise NotFound(f"{self.url}/{key} does not exist")
 
     def has(self, key: str) -> bool:
-        """Whether there is an object under `key`."""
+        """Whether there is an object with this key."""
         return self.find(key) is not None
 
     def get(self, key: str) -> bytes:
@@ -114,25 +120,27 @@ class Store(ABC):
         return b"".join(self.read(key))
 
     def put(self, key: str, data: bytes) -> bool:
-        """Store `data` under `key`; False when an object was there already, which stays."""
+        """Store `data`; False when the key exists, which is unchanged."""
         return self.write(key, lambda: iter((data,)))
 
 
-def table(objects: Iterable[Object]) -> "DataFrame":
+def to_frame(objects: Iterable[StoredObject]) -> "DataFrame":
     """Objects as a frame: columns key, size (bytes), etag, modified (UTC)."""
     import polars as pl
 
-    form = {"key": pl.String, "size": pl.Int64, "etag": pl.String, "modified": pl.Datetime("us", "UTC")}
-    left, parts = iter(objects), [pl.DataFrame(schema=form)]
-    while part := list(islice(left, AT_ONCE)):  # Python's objects take ten times as much memory as a frame's
-        parts.append(pl.DataFrame(part, form, orient="row"))
-    return pl.concat(parts)
+    schema = pl.Schema(
+        {"key": pl.String(), "size": pl.Int64(), "etag": pl.String(), "modified": pl.Datetime("us", "UTC")}
+    )
+    left, frames = iter(objects), [pl.DataFrame(schema=schema)]
+    while rows := list(islice(left, FRAME_ROWS)):  # Python's objects take ten times as much memory as a frame's
+        frames.append(pl.DataFrame(rows, schema, orient="row"))
+    return pl.concat(frames)
 
 
-def ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same, each asked for by a thread of its own while the one before is in use."""
+def prefetch(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks, each fetched by another thread while the one before is in use."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = pool.submit(next, chunks, None)
+        pending = pool.submit(next, chunks, None)
+        while (chunk := pending.result()) is not None:
+            pending = pool.submit(next, chunks, None)
             yield chunk

@@ -1,13 +1,14 @@
-"""Work spread over an executor: a map over partitions that tells how far it is, and stops when one of them fails."""
+"""A parallel map over Python's Executor interface: threads by default, processes or a cluster on demand."""
 
 import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
+from functools import partial
 from multiprocessing import get_context, parent_process
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from registry.core.progress import Progress
 from registry.errors import StorageFailed
@@ -16,50 +17,73 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 
-PART = 64  # objects in one task of an executor
-ROUNDS = 8  # tasks for each lane, at least: with few of them most lanes wait for the last one
+PARTITION = 64  # items in one task of an executor, at most
+TASKS_PER_WORKER = 8  # at least: with few tasks most workers wait for the last one
 
 
-def spread(
-    work: Callable[[Sequence[Any]], list[tuple]],
-    items: Sequence[Any],
+class Moved(Protocol):
+    """A result that knows how many bytes were read or written for it, for progress."""
+
+    @property
+    def moved(self) -> int:
+        """Bytes."""
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result", bound=Moved)
+
+
+def parallel_map(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
     *,
-    lanes: int,
-    progress: Progress | None,
-    executor: Executor | None,
-) -> list[tuple]:
-    """`work` over partitions of `items`; each row's second field is the bytes that it moved. Keeps the items' order."""
-    step = max(1, min(PART, len(items) // (lanes * ROUNDS)))
-    parts = [items[start : start + step] for start in range(0, len(items), step)]
-    done: dict[int, list[tuple]] = {}
-    with nullcontext(executor) if executor else ThreadPoolExecutor(lanes) as pool:
-        futures = {pool.submit(work, part): number for number, part in enumerate(parts)}
+    concurrency: int,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> list[Result]:
+    """`work` of every item, in the items' order. The first exception ends it; tasks that have not begun are cancelled.
+
+    `concurrency` is the number of threads where no `executor` is given; with one that uses other processes, `work` and
+    the items are pickled. Raises StorageFailed when a worker process dies.
+    """
+    size = max(1, min(PARTITION, len(items) // (concurrency * TASKS_PER_WORKER)))
+    partitions = [items[start : start + size] for start in range(0, len(items), size)]
+    done: dict[int, list[Result]] = {}
+    with nullcontext(executor) if executor else ThreadPoolExecutor(concurrency) as pool:
+        futures = {pool.submit(partial(_map, work), part): number for number, part in enumerate(partitions)}
         try:
             for future in as_completed(futures):
-                rows = done[futures[future]] = future.result()
+                results = done[futures[future]] = future.result()
                 if progress:
-                    progress(len(rows), sum(row[1] for row in rows))
+                    progress(len(results), sum(result.moved for result in results))
         except BrokenExecutor as error:
-            fix = "free memory, then run the same command again: what was stored stays"
-            raise StorageFailed("a worker was killed, perhaps for want of memory", fix=fix) from error
+            raise StorageFailed(
+                "a worker process was killed, perhaps because memory ran out",
+                fix="free memory, then run the same command again: it continues where it stopped",
+            ) from error
         finally:
-            for future in futures:  # after a failure or Ctrl-C; those that are done do not mind
+            for future in futures:  # after a failure or Ctrl-C; without effect on those that are done
                 future.cancel()
-    return [row for number in range(len(parts)) for row in done[number]]
+    return [result for number in range(len(partitions)) for result in done[number]]
+
+
+def _map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [work(item) for item in items]
 
 
 def processes() -> Executor:
-    """A process for each processor, none of which outlives this one."""
-    # Spawned: a forked process would inherit the locks of threads that it does not have.
+    """A process for each processor; all of them end with this one."""
+    # Spawned: a forked process would inherit locks without the threads that hold them.
     return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _follow_parent)
 
 
 def _follow_parent() -> None:
-    """In a worker: Ctrl-C is for the parent to act on, and when the parent is killed, nobody is left behind."""
+    """In a worker: ignore Ctrl-C, which the parent handles, and exit when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with, args=(parent_process(),), daemon=True).start()
+    if parent := parent_process():
+        Thread(target=_exit_with, args=(parent,), daemon=True).start()
 
 
-def _leave_with(parent: "BaseProcess") -> None:
+def _exit_with(parent: "BaseProcess") -> None:
     parent.join()
     os._exit(1)

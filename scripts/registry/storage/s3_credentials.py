@@ -1,28 +1,36 @@
-"""Credentials for S3, found and renewed by botocore as DVC finds them."""
+"""Credentials for S3, found and renewed by botocore as DVC finds them.
+
+botocore does the work; by hand there is only what a remote's own options in DVC's configuration require, and a provider
+in obstore's form. `obstore.auth.boto3.Boto3CredentialProvider` (obstore 0.12) would be that provider, but it imports
+boto3, which DVC does not install; with a `credential_process` it cannot be pickled for worker processes; and by default
+it passes on keys as valid for 30 minutes, which is longer than botocore guarantees.
+"""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
 from registry.errors import StorageFailed
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials, ReadOnlyCredentials
-    from botocore.session import Session
+    from obstore.store import S3Credential
 
 
-LENT = timedelta(minutes=10)  # obstore asks again in the last 5 of these; botocore renews keys 15 before they end
-
+KEYS_VALID_FOR = timedelta(minutes=10)  # obstore asks again in the last 5; botocore renews keys 15 before they expire
 LOG_IN = "log in to that cloud, or set its environment variables"
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who signs for a remote: its own options in DVC's configuration, then botocore's chain, as DVC does."""
+    """Who signs requests to a remote: its options in DVC's configuration, then botocore's chain, as with DVC."""
 
     access_key: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
@@ -32,72 +40,69 @@ class Login:
     credentials_file: str = ""
     is_anonymous: bool = False
 
-    def find(self) -> "Credentials":
+    def find_credentials(self) -> Credentials:
         """Credentials that renew themselves when they expire. Raises StorageFailed where there are none."""
-        around = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith("AWS_"))
-        with _explained():
-            found = _find(self, around)
+        environment = tuple((name, value) for name, value in sorted(os.environ.items()) if name.startswith("AWS_"))
+        with _translate_errors():
+            found = _find_credentials(self, environment)
         if not found:
-            raise StorageFailed("there are no credentials for S3", fix=LOG_IN)
+            raise StorageFailed("no credentials for S3", fix=LOG_IN)
         return found
 
 
 @cache
-def _find(login: Login, _around: tuple[tuple[str, str], ...]) -> "Credentials | None":
-    """Found once for an environment, so that all stores renew the same ones."""
-    from botocore.credentials import Credentials
-
+def _find_credentials(login: Login, _environment: tuple[tuple[str, str], ...]) -> Credentials | None:
+    """Cached for each environment, so that all stores renew the same credentials."""
     if login.access_key:
         return Credentials(login.access_key, login.secret_key, login.token or None)
-    return _session(login).get_credentials()
+    return _open_session(login).get_credentials()
 
 
-def keys_of(credentials: "Credentials") -> "ReadOnlyCredentials":
-    """The keys of this moment. Raises StorageFailed where they have expired and cannot be renewed."""
-    with _explained():
+def current_keys(credentials: Credentials) -> ReadOnlyCredentials:
+    """The keys to sign with now. Raises StorageFailed where they have expired and cannot be renewed."""
+    with _translate_errors():
         return credentials.get_frozen_credentials()
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
+def _translate_errors() -> Iterator[None]:
     try:
         yield
-    except (BotoCoreError, ClientError, OSError, ValueError):  # STS refused; a credential_process failed, said nonsense
-        # Without the cause: it may hold what that program said.
-        raise StorageFailed("there are no current credentials for S3", fix=LOG_IN) from None
+    except (BotoCoreError, ClientError, OSError, ValueError):  # STS failed, or a credential_process
+        # Without the cause: it may have that program's output.
+        raise StorageFailed("no valid credentials for S3", fix=LOG_IN) from None
 
 
 def configured_region(login: Login) -> str | None:
     """The region of the profile, or of AWS_DEFAULT_REGION; None also where the profile cannot be read."""
-    from botocore.exceptions import BotoCoreError
-
     try:
-        return _session(login).get_config_variable("region")
+        region = _open_session(login).get_config_variable("region")
     except BotoCoreError:
-        return None  # who asks for its keys is told
+        return None  # `find_credentials` reports it
+    return str(region) if region else None
 
 
-def _session(login: Login) -> "Session":
-    from botocore.session import Session
-
-    found = Session(profile=login.profile or None)
-    for name in ("config_file", "credentials_file"):
-        if path := getattr(login, name):
-            found.set_config_variable(name, path)
-    return found
+def _open_session(login: Login) -> Session:
+    session = Session(profile=login.profile or None)
+    if login.config_file:
+        session.set_config_variable("config_file", login.config_file)
+    if login.credentials_file:
+        session.set_config_variable("credentials_file", login.credentials_file)
+    return session
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
-    """A Login in the form that obstore asks for. Can be pickled."""
+class CredentialProvider:
+    """A Login in the form that obstore calls. Can be pickled."""
 
     login: Login
 
-    def __call__(self) -> Mapping[str, object]:
-        """The keys, and until when obstore may use them."""
-        keys = keys_of(self.login.find())
-        until = datetime.now(UTC) + LENT
-        found = {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key, "expires_at": until}
-        return found | ({"token": keys.token} if keys.token else {})
+    def __call__(self) -> "S3Credential":
+        """The keys, and until when obstore may use them. Raises StorageFailed."""
+        keys = current_keys(self.login.find_credentials())
+        return {
+            "access_key_id": keys.access_key or "",
+            "secret_access_key": keys.secret_key or "",
+            "token": keys.token,
+            "expires_at": datetime.now(UTC) + KEYS_VALID_FOR,
+        }

@@ -71,7 +71,7 @@ class Stores:
 
 def _is_readable(store: Store) -> bool:
     try:
-        store.require()
+        store.require_readable()
     except (NotFound, StorageFailed):
         return False
     return True

@@ -3,32 +3,34 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from registry.core import layout, pointers
+import polars as pl
+from polars import DataFrame, Series, col
+
+from registry.core import digests, layout, pointers
 from registry.core.pointers import object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
 from registry.errors import NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.local import Folder
-from registry.storage.transfer import audit
+from registry.storage.results import ObjectState
+from registry.storage.verify import audit
 from registry.sync import dir_listing
 from registry.sync.checkout import Placement
 
-if TYPE_CHECKING:
-    import polars
-
-
 # A row for each file that an output (`root`, its md5) reaches, and one for the output itself. `size` is the object's,
-# where DVC's formats tell it; `total` is, in the output's own row, what its pointer says of all files. Both in bytes.
-FORM = {"artifact": str, "root": str, "path": str, "md5": str, "is_dir": bool, "size": int, "total": int}
-POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may know, in Git's words
+# where DVC's formats have it; `total`, in the output's own row, is what its pointer has for all files. Both in bytes.
+SCHEMA = pl.Schema(
+    {"artifact": pl.String, "root": pl.String, "path": pl.String, "md5": pl.String, "is_dir": pl.Boolean}
+    | {"size": pl.Int64, "total": pl.Int64}
+)
+POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may accept, as a Git pathspec
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """An output of DVC's that a version of `artifact` needs."""
+    """An output that a version of `artifact` needs."""
 
     artifact: ArtifactId
     output: Output
@@ -57,20 +59,21 @@ def outputs(tree: Tree, artifact: ArtifactId) -> tuple[Output, ...]:
 
 
 def inputs(tree: Tree, artifact: ArtifactId) -> tuple[Output, ...]:
-    """The data that a model was trained on, as its `dvc.lock` names it; nothing for a dataset. Raises InvalidDocument.
+    """The data that a model was trained on, by its `dvc.lock`; none for a dataset. Raises InvalidDocument.
 
-    DVC keeps no object for a part of an output (`prepared/train`): then it is all of the dataset in this tree.
+    DVC keeps no object for a part of an output (`prepared/train`): then they are all outputs of that dataset in this
+    tree.
     """
     lock = layout.lock_path(artifact)
     if artifact.kind is Kind.DATASET or not tree.has(lock):
         return ()
     deps = pointers.read_lock(tree.read(lock), lock).deps
-    found = set()
+    found = set[Output]()
     for dep in deps:
         owner = layout.owner_of(dep.path)
         if owner and owner.kind is Kind.DATASET and not tree.list(dep.path):
-            is_whole = dep.path.count("/") == 2
-            found.update([dep] if is_whole else outputs(tree, owner))
+            is_complete = dep.path.count("/") == 2
+            found.update([dep] if is_complete else outputs(tree, owner))
     return tuple(sorted(found, key=lambda out: out.path))
 
 
@@ -79,41 +82,42 @@ def reached(tree: Tree, artifact: ArtifactId) -> tuple[Reached, ...]:
     return tuple(Reached(artifact, out) for out in (*outputs(tree, artifact), *inputs(tree, artifact)))
 
 
-def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> "polars.DataFrame":
-    """Every object of these outputs, a row for each file: the columns of FORM.
+def reached_by(tree: Tree, paths: Iterable[str]) -> tuple[Reached, ...]:
+    """Everything that the artifacts need whose pointers are among `paths`. Raises InvalidDocument."""
+    owners = sorted({owner for path in paths if is_pointer(path) and (owner := layout.owner_of(path))})
+    return tuple(one for owner in owners for one in reached(tree, owner))
 
-    `.dir` objects are read from the first store that has them as their name says; one that is nowhere stands for itself
-    alone. Raises Refused for one that is corrupt wherever it is.
+
+def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> DataFrame:
+    """Every object of these outputs, a row for each file: the columns of SCHEMA.
+
+    `.dir` objects are read from the first store with an intact copy; one that no store has gets its own row only.
+    Raises Refused for one of which all copies are corrupt.
     """
-    import polars as pl
-
     once: dict[str, Reached] = {}
     for one in needed:
         once.setdefault(one.output.md5, one)
     frames = (frame for one in once.values() for frame in _expand_one(one, stores))
-    return pl.concat([pl.DataFrame(schema=FORM), *frames])
+    return pl.concat([DataFrame(schema=SCHEMA), *frames])
 
 
-def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator["polars.DataFrame"]:
-    import polars as pl
-
+def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator[DataFrame]:
     out = one.output
     listing = _read_listing(one, stores) if out.is_dir else None
     size = (len(listing) if listing else None) if out.is_dir else out.size
-    yield pl.DataFrame(
-        [(str(one.artifact), out.md5, out.path, out.md5, out.is_dir, size, out.size)], FORM, orient="row"
-    )
+    row = (str(one.artifact), out.md5, out.path, out.md5, out.is_dir, size, out.size)
+    yield DataFrame([row], SCHEMA, orient="row")
     if listing:
         same = {"artifact": str(one.artifact), "root": out.md5, "is_dir": False, "size": None, "total": None}
-        columns = {name: pl.lit(value).cast(FORM[name]) for name, value in same.items()}
+        columns = {name: pl.lit(value, SCHEMA[name]) for name, value in same.items()}
         path = pl.concat_str(pl.lit(f"{out.path}/"), "relpath")
-        yield dir_listing.read(listing, out.md5).select("md5", path=path, **columns).select(list(FORM))
+        yield dir_listing.read(listing, out.md5).select("md5", path=path, **columns).select(list(SCHEMA))
 
 
 def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
     corrupt = None
     for store in stores:
-        for _ in range(2):  # a bit may have changed on its way here, and somebody is told to delete it
+        for _ in range(2):  # the fault may lie in the transmission, and a person is told to delete the object
             try:
                 data = store.get(object_key(one.output.md5))
             except NotFound:
@@ -123,75 +127,72 @@ def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
         else:
             corrupt = corrupt or store
     if corrupt:
-        fault = f"{one.artifact}: the list of files of {one.output.path} holds other bytes than its name says"
-        raise Refused(f"{fault}, in {corrupt.url}", fix=repair(one.output.md5, corrupt))
+        place = f"{one.output.path}: list of files {corrupt.url}/{object_key(one.output.md5)}"
+        raise Refused(digests.describe_mismatch(place), fix=describe_repair(one.output.md5, corrupt))
     return None
 
 
-def placement(output: Output, path: str, found: "polars.DataFrame") -> Placement:
-    """What belongs at `path`, an output or a part of it: rows of `expand` say which files, unless they lack."""
-    import polars as pl
-
+def placement(output: Output, path: str, found: DataFrame) -> Placement:
+    """The files that belong at `path`, an output or a part of it, by rows of `expand`."""
     if not output.is_dir:
         return Placement(output.path, path, {path: output.md5})
-    rows = found.filter(pl.col("root") == output.md5)
+    rows = found.filter(col("root") == output.md5)
     if not rows.filter("is_dir")["size"].count():
         return Placement(output.path, path, None)
-    inside = (pl.col("path") == path) | pl.col("path").str.starts_with(f"{path}/")
-    return Placement(output.path, path, dict(rows.filter(~pl.col("is_dir") & inside).select("path", "md5").rows()))
+    inside = (col("path") == path) | col("path").str.starts_with(f"{path}/")
+    files = rows.filter(~col("is_dir") & inside)
+    return Placement(output.path, path, dict(zip(files["path"], files["md5"], strict=True)))
 
 
 def placements(tree: Tree, paths: Iterable[str], cache: Path) -> tuple[Placement, ...]:
-    """What belongs at the outputs of these pointers, as far as `cache` knows. Raises InvalidDocument, Refused."""
-    stores, found = [Folder(cache)], []
+    """The files that belong at the outputs of these pointers, as far as `cache` has the lists of files.
+
+    Raises InvalidDocument and Refused.
+    """
+    stores, found = [Folder(cache)], list[Reached]()
     for path in paths:
         owner = layout.owner_of(path)
         found += [Reached(owner, out) for out in read_outputs(tree, path)] if owner else []
     return tuple(placement(one.output, one.output.path, expand([one], stores)) for one in found)
 
 
-def repair(md5: str, store: Store) -> str:
-    """What to do about an object that holds other bytes than its name says."""
+def describe_repair(md5: str, store: Store) -> str:
+    """The hint for a corrupt object."""
     return f"delete {store.url}/{object_key(md5)}, then run `registry push` where the data is"
 
 
-def held(store: Store, md5s: "polars.Series") -> "polars.DataFrame":
+def find_stored(store: Store, md5s: Series) -> DataFrame:
     """Those of `md5s` that a store has: columns md5, size (bytes) and etag."""
-    import polars as pl
-
-    folder, name = pl.col("md5").str.slice(0, 2), pl.col("md5").str.slice(2)
-    wanted = pl.DataFrame({"md5": md5s.unique()}).with_columns(
+    folder, name = col("md5").str.slice(0, 2), col("md5").str.slice(2)
+    wanted = DataFrame({"md5": md5s.unique()}).with_columns(
         key=pl.concat_str(pl.lit("files/md5/"), folder, pl.lit("/"), name)
     )
-    return wanted.join(store.look(wanted["key"].to_list()), on="key").select("md5", "size", "etag")
+    return wanted.join(store.find_many(wanted["key"].to_list()), on="key").select("md5", "size", "etag")
 
 
-def misfits(found: "polars.DataFrame", sizes: "polars.DataFrame", stores: Sequence[Store]) -> Iterator[str]:
-    """Outputs whose objects in `sizes` (md5, size) do not add up to what their pointer says, and whose fault that is.
+def find_size_mismatches(found: DataFrame, sizes: DataFrame, stores: Sequence[Store]) -> Iterator[str]:
+    """Describes outputs whose objects in `sizes` (md5, size) do not add up to the size in their pointer.
 
-    A folder's size in its pointer is the sum over its files. To tell which of them is wrong, `stores` are read.
+    A folder's size in its pointer is the sum over its files. `stores` are read to find which of them is corrupt.
     """
-    import polars as pl
-
     sums = (
-        found.join(sizes.select("md5", have="size"), on="md5", maintain_order="left")
+        found.join(sizes.select("md5", stored="size"), on="md5", maintain_order="left")
         .group_by("root", maintain_order=True)
         .agg(
-            pl.col("path").first(),
-            pl.col("total").sum(),
-            pl.col("have").filter(~pl.col("is_dir")).sum(),
-            wrong=(pl.col("size") != pl.col("have")).any(),
+            col("path").first(),
+            col("total").sum(),
+            col("stored").filter(~col("is_dir")).sum(),
+            differs=(col("size") != col("stored")).any(),
         )
     )
-    for root, path, total, have, _ in sums.filter(pl.col("wrong") | (pl.col("total") != pl.col("have"))).rows():
-        blamed = list(_corrupt(found.filter(pl.col("root") == root), stores))
-        yield from blamed or [f"{path}: its objects have {have:,} bytes, its pointer says {total:,}"]
+    wrong = sums.filter(col("differs") | (col("total") != col("stored")))
+    for root, path, total, stored in wrong.select("root", "path", "total", "stored").iter_rows():
+        corrupt = list(_describe_corrupt(found.filter(col("root") == root), stores))
+        yield from corrupt or [f"{path}: its objects have {stored:,} bytes, expected {total:,} by its pointer"]
 
 
-def _corrupt(found: "polars.DataFrame", stores: Sequence[Store]) -> Iterator[str]:
-    import polars as pl
-
+def _describe_corrupt(found: DataFrame, stores: Sequence[Store]) -> Iterator[str]:
     for store in stores:
-        corrupt = audit(store, found["md5"]).filter(pl.col("state") == "corrupt")
-        for path, md5 in found.join(corrupt, on="md5").select("path", "md5").rows():
-            yield f"{path}: {store.url}/{object_key(md5)} holds other bytes than its name says"
+        corrupt = audit(store, found["md5"]).filter(col("state") == ObjectState.CORRUPT)
+        for path, md5 in found.join(corrupt, on="md5").select("path", "md5").iter_rows():
+            yield digests.describe_mismatch(f"{path}: {store.url}/{object_key(md5)}")

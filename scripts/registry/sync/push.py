@@ -1,31 +1,35 @@
-"""Putting into staging what commits refer to and neither staging nor production has: a push gate that tells the truth.
+"""Uploads to staging what commits refer to and neither staging nor production has; it fails if an object is missing.
 
-DVC's own cannot be one: `dvc push` in a clone without data succeeds, and looks at the working tree alone.
+`dvc push` cannot be such a gate: in a clone without data it succeeds, and it considers the working tree alone.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from registry.core import layout
+import polars as pl
+from polars import DataFrame, col
+
+from registry.core import wording
 from registry.core.pointers import object_key
+from registry.core.progress import Progress
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.integrations.git_hooks import PushedRevisions
 from registry.storage.base import Store
+from registry.storage.results import ObjectState
 from registry.storage.stores import Stores
-from registry.storage.transfer import Progress, transfer
+from registry.storage.transfer import transfer
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
-if TYPE_CHECKING:
-    import polars
+_CACHED = pl.Schema({"md5": pl.String, "size": pl.Int64, "etag": pl.String, "cache": pl.Int32})
+_REPAIR = "delete the corrupt object; recreate it (registry build, dvc repro), then push again"
 
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a commit's artifacts reach."""
+    """The outputs that a commit's artifacts need."""
 
     commit: str
     reached: tuple[Reached, ...]
@@ -33,11 +37,14 @@ class Needed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Which objects go to staging: rows of `objects.expand` with `size`, and `cache`, the number of who has it."""
+    """Which objects go to staging: rows of `inventory.expand` with `size`, and `cache`, an index of `stores.caches`.
+
+    `reached` is the number of objects that are needed in all.
+    """
 
     stores: Stores
     reached: int
-    objects: "polars.DataFrame"
+    objects: DataFrame
 
     @property
     def size(self) -> int:
@@ -45,100 +52,95 @@ class Plan:
         return int(self.objects["size"].sum())
 
     def __str__(self) -> str:
+        reached = wording.plural(self.reached, "object")
         if not self.objects.height:
-            return f"nothing to push: staging and production have all {self.reached:,} objects"
-        counts = self.objects["artifact"].value_counts(sort=True).rows()
+            return f"nothing to push: staging and production have all {reached}"
+        counts = self.objects["artifact"].value_counts(sort=True).iter_rows()
         lines = (f"  {count:,} of {artifact}" for artifact, count in counts)
-        return "\n".join([f"{self.objects.height:,} of {self.reached:,} objects → {self.stores.staging.url}", *lines])
+        return "\n".join([f"{self.objects.height:,} of {reached} → {self.stores.staging.url}", *lines])
 
 
 def needed_by(root: Path, revisions: Iterable[str]) -> tuple[Needed, ...]:
-    """What all artifacts of these revisions reach. Raises NotFound, Refused."""
+    """What all artifacts of these revisions need. Raises NotFound, Refused."""
     commits = dict.fromkeys(git.resolve_commit(root, revision) for revision in revisions)
-    return tuple(_needed(root, commit, None) for commit in commits)
+    return tuple(_read_needed(root, commit, None) for commit in commits)
 
 
 def needed_by_push(root: Path, pushed: PushedRevisions) -> tuple[Needed, ...]:
-    """What the artifacts reach whose pointers a push changes, in each of its commits. Raises Refused."""
+    """What the artifacts need whose pointers a push changes, in each of its commits. Raises Refused."""
     known = [revision for revision in pushed.known if revision.startswith("--") or git.has_object(root, revision)]
     changes = git.changing_commits(root, pushed.tips, known, inventory.POINTERS) if pushed.tips else ()
-    return tuple(_needed(root, change.commit, change.paths) for change in changes)
+    return tuple(_read_needed(root, change.commit, change.paths) for change in changes)
 
 
-def _needed(root: Path, commit: str, paths: Iterable[str] | None) -> Needed:
+def _read_needed(root: Path, commit: str, paths: Iterable[str] | None) -> Needed:
     with git_trees.Revision(root, commit) as tree:
         changed = [entry.path for entry in tree.list()] if paths is None else paths
-        owners = sorted({layout.owner_of(path) for path in changed if inventory.is_pointer(path)})
         try:
-            return Needed(commit, tuple(one for owner in owners for one in inventory.reached(tree, owner)))
+            return Needed(commit, inventory.reached_by(tree, changed))
         except InvalidDocument as error:
-            fix = f"{error.fix}, and put it right in that commit (git commit --amend, git rebase --interactive)"
-            raise Refused(f"commit {commit[:10]}: {error.message}", fix=fix.removeprefix(", and ")) from error
+            first = f"{error.fix}; " if error.fix else ""
+            fix = f"{first}correct that commit (git commit --amend, git rebase --interactive)"
+            raise Refused(f"commit {commit[:10]}: {error.message}", fix=fix) from error
 
 
 def plan(needed: Sequence[Needed], stores: Stores) -> Plan:
-    """What has to be pushed. Raises InvalidData when objects are nowhere, or are there with a wrong size."""
-    import polars as pl
-
+    """What has to be pushed. Raises InvalidData when no store has an object, or one has it with a wrong size."""
     reached = [one for commit in needed for one in commit.reached]
     found = inventory.expand(reached, [*stores.caches, stores.staging, stores.production])
-    there = pl.concat(inventory.held(store, found["md5"]) for store in (stores.production, stores.staging))
-    left = found.join(there, on="md5", how="anti").unique("md5", maintain_order=True)
-    cached = _cached(left, stores.caches)
-    _require_all(left.join(cached, on="md5", how="anti"), needed)
-    sizes = pl.concat([there, cached.drop("cache")]).unique("md5", keep="first", maintain_order=True)
-    if faults := tuple(inventory.misfits(found, sizes, [stores.staging, *stores.caches])):
-        fix = "delete a corrupt object where it is; bring it back (registry build, dvc repro), then push again"
-        raise InvalidData("objects that this push refers to are not whole", faults, fix=fix)
-    rows = left.drop("size").join(cached.select("md5", "size", "cache"), on="md5", maintain_order="left")
+    stored = pl.concat(inventory.find_stored(store, found["md5"]) for store in (stores.production, stores.staging))
+    absent = found.join(stored, on="md5", how="anti").unique("md5", maintain_order=True)
+    cached = _find_cached(absent, stores.caches)
+    _require_all(absent.join(cached, on="md5", how="anti"), needed)
+    sizes = pl.concat([stored, cached.drop("cache")]).unique("md5", keep="first", maintain_order=True)
+    if faults := tuple(inventory.find_size_mismatches(found, sizes, [stores.staging, *stores.caches])):
+        raise InvalidData("objects that this push refers to are damaged", faults, fix=_REPAIR)
+    rows = absent.drop("size").join(cached.select("md5", "size", "cache"), on="md5", maintain_order="left")
     return Plan(stores, found["md5"].n_unique(), rows)
 
 
-def _cached(left: "polars.DataFrame", caches: Sequence[Store]) -> "polars.DataFrame":
-    """Columns md5, size and etag, and `cache`: the number of the first cache that has the object."""
-    import polars as pl
+def _find_cached(absent: DataFrame, caches: Sequence[Store]) -> DataFrame:
+    """Columns md5, size and etag, and `cache`: the index of the first cache that has the object."""
+    found = (
+        inventory.find_stored(store, absent["md5"]).with_columns(cache=pl.lit(number, pl.Int32))
+        for number, store in enumerate(caches)
+    )
+    return pl.concat([DataFrame(schema=_CACHED), *found]).unique("md5", keep="first", maintain_order=True)
 
-    form = {"md5": pl.String, "size": pl.Int64, "etag": pl.String, "cache": pl.Int32}
-    held = (inventory.held(store, left["md5"]).with_columns(cache=number) for number, store in enumerate(caches))
-    return pl.concat([pl.DataFrame(schema=form), *held]).unique("md5", keep="first", maintain_order=True)
 
-
-def _require_all(nowhere: "polars.DataFrame", needed: Sequence[Needed]) -> None:
-    if not nowhere.height:
+def _require_all(missing: DataFrame, needed: Sequence[Needed]) -> None:
+    if not missing.height:
         return
     commits = {one.output.md5: commit.commit for commit in reversed(needed) for one in commit.reached}
-    groups = nowhere.group_by("artifact", "root", maintain_order=True).agg("path").rows()
+    groups = missing.group_by("artifact", "root", maintain_order=True).agg("path").iter_rows()
     problems = [
         f"{artifact} in commit {commits[root][:10]}: {len(paths):,}, such as {paths[0]}"
         for artifact, root, paths in groups
     ]
     raise InvalidData(
-        "objects are nowhere: not in a cache of this machine, not in staging, not in production",
+        "objects are missing: not in a cache of this machine, not in staging, not in production",
         problems,
-        fix="make them again (registry build, dvc repro; git add what is not DVC's), or push where they are",
+        fix="recreate them (registry build, dvc repro; git add what DVC does not track), or push where they are",
     )
 
 
 def apply(plan: Plan, progress: Progress | None = None) -> int:
-    """Copy the objects, the `.dir` last, each proven on the way; returns the bytes.
+    """Copy the objects, the `.dir` last, each verified on the way; returns the bytes.
 
-    Raises InvalidData when a cache holds other bytes than a name says, and StorageFailed.
+    Raises InvalidData when an object of a cache is corrupt, and StorageFailed.
     """
-    import polars as pl
-
     moved = 0
     for is_dir in (False, True):
         for number, cache in enumerate(plan.stores.caches):
-            rows = plan.objects.filter(pl.col("is_dir") == is_dir, pl.col("cache") == number)
-            done = transfer(cache, plan.stores.staging, rows["md5"], asked=True, progress=progress)
-            failed = done.filter(pl.col("state").is_in(["missing", "corrupt"])).select("md5", "state")
+            rows = plan.objects.filter(col("is_dir") == is_dir, col("cache") == number)
+            done = transfer(cache, plan.stores.staging, rows["md5"], known_absent=True, progress=progress)
+            failed = done.filter(col("state").is_in([ObjectState.MISSING, ObjectState.CORRUPT])).select("md5", "state")
             _require_copied(rows.join(failed, on="md5"), cache)
-            moved += int(done["size"].sum())
+            moved += int(done["moved"].sum())
     return moved
 
 
-def _require_copied(failed: "polars.DataFrame", cache: Store) -> None:
-    rows = failed.select("path", "md5", "state").rows()
+def _require_copied(failed: DataFrame, cache: Store) -> None:
+    rows = failed.select("path", "md5", "state").iter_rows()
     if problems := [f"{path}: {cache.url}/{object_key(md5)} is {state}" for path, md5, state in rows]:
-        fix = "delete a corrupt object where it is; bring it back (registry build, dvc repro), then push again"
-        raise InvalidData("objects could not be pushed", problems, fix=fix)
+        raise InvalidData("objects could not be pushed", problems, fix=_REPAIR)

@@ -63,5 +63,5 @@ def _sources(space: Workspace, name: str) -> tuple[Store, ...]:
     store = open_store(remote, space.root)
     if name == "production" or store.url == space.stores.production.url:
         raise Refused("production cannot be repaired from itself", fix="use --repair staging, or another remote")
-    store.require()
+    store.require_readable()
     return (store,)

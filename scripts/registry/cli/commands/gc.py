@@ -7,7 +7,7 @@ import click
 from registry.cli.workspace import here
 from registry.core.progress import bar
 from registry.core.wording import plural
-from registry.sync import gc
+from registry.sync import gc, references
 
 
 @click.command()
@@ -26,13 +26,13 @@ def command(older_than: int, *, only_plan: bool, delete: bool) -> None:
     space = here()
     stores = space.stores
     with bar("reading commits", 0) as progress:
-        kept = gc.survey(space.root, progress)
+        referenced = references.survey(space.root, progress)
     age, now = timedelta(days=older_than), datetime.now(UTC)
     with bar("reading lists of files", 0) as progress:
-        plan = gc.plan(kept, stores.staging, stores.production, stores.caches, age, now, progress=progress)
+        plan = gc.plan(referenced, stores.staging, stores.production, stores.caches, age, now, progress=progress)
     click.echo(str(plan))
-    if delete and plan.unneeded.height:
-        with bar("deleting", plan.unneeded.height) as progress:
+    if delete and plan.unreferenced.height:
+        with bar("deleting", plan.unreferenced.height) as progress:
             gc.apply(plan, progress)
-        deleted = f"{plan.unneeded.height:,} of {plural(plan.objects, 'object')}"
+        deleted = f"{plan.unreferenced.height:,} of {plural(plan.objects, 'object')}"
         click.echo(f"deleted from staging: {deleted}, {plural(plan.size, 'byte')}")

@@ -1,0 +1,106 @@
+"""Proof that objects are intact: their content has the MD5 that is their name."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from functools import partial
+from typing import NoReturn
+
+from polars import DataFrame
+
+from registry.core.digests import describe_mismatch
+from registry.core.pointers import object_key
+from registry.core.progress import Progress
+from registry.errors import NotFound, StorageFailed
+from registry.storage.base import Store
+from registry.storage.parallel import parallel_map
+from registry.storage.results import ObjectResult, ObjectState, to_frame
+
+Read = Callable[[str], Iterator[bytes]]  # an object's chunks, by its key
+
+
+class NotIntact(Exception):
+    """The object is `missing` or `corrupt`."""
+
+    def __init__(self, state: ObjectState) -> None:
+        super().__init__(state)
+        self.state = state
+
+
+class VerifiedChunks:
+    """An object's bytes, in chunks from the start at each call (`base.Chunks`), hashed on their way.
+
+    After the last chunk it raises NotIntact unless the MD5 is the object's name. `size` is the number of bytes so far.
+    """
+
+    def __init__(self, read: Read, md5: str) -> None:
+        self._read, self._md5 = read, md5
+        self.size = 0
+
+    def __call__(self) -> Iterator[bytes]:
+        """The bytes. Raises NotIntact."""
+        digest, self.size = hashlib.md5(usedforsecurity=False), 0
+        try:
+            for chunk in self._read(object_key(self._md5)):
+                digest.update(chunk)
+                self.size += len(chunk)
+                yield chunk
+        except NotFound:
+            raise NotIntact(ObjectState.MISSING) from None
+        if digest.hexdigest() != self._md5.removesuffix(".dir"):
+            raise NotIntact(ObjectState.CORRUPT)
+
+
+def audit(
+    store: Store, md5s: Iterable[str], *, progress: Progress | None = None, executor: Executor | None = None
+) -> DataFrame:
+    """Read objects where they are: columns md5, moved (bytes) and state (`present`, `missing` or `corrupt`)."""
+    names, work = sorted(set(md5s)), partial(verify, store)
+    return to_frame(
+        parallel_map(work, names, concurrency=store.concurrency, progress=progress, executor=executor),
+    )
+
+
+def verify(store: Store, md5: str) -> ObjectResult:
+    """Read an object: `present`, `missing` or `corrupt`."""
+    return retry_corrupt(lambda: read_verified(store.read, md5))
+
+
+def verify_by_etag(store: Store, md5: str) -> ObjectResult:
+    """The same; the object is read only where its ETag does not prove it (a bucket's plain ETag is the MD5)."""
+    found = store.find(object_key(md5))
+    if not found:
+        return ObjectResult(md5, 0, ObjectState.MISSING)
+    if found.etag == md5.removesuffix(".dir"):
+        return ObjectResult(md5, 0, ObjectState.PRESENT)
+    return verify(store, md5)
+
+
+def read_verified(read: Read, md5: str) -> ObjectResult:
+    """Read an object once: `present`, `missing` or `corrupt`."""
+    chunks = VerifiedChunks(read, md5)
+    try:
+        for _ in chunks():
+            pass
+    except NotIntact as fault:
+        return ObjectResult(md5, chunks.size, fault.state)
+    return ObjectResult(md5, chunks.size, ObjectState.PRESENT)
+
+
+def retry_corrupt(attempt: Callable[[], ObjectResult]) -> ObjectResult:
+    """What is corrupt is read a second time: the fault may lie in the transmission, and a person is told to delete."""
+    result = attempt()
+    return attempt() if result.state is ObjectState.CORRUPT else result
+
+
+def raise_corrupt(store: Store, key: str) -> NoReturn:
+    """Raise StorageFailed for an object whose content does not match its MD5."""
+    fix = "check who has write access there; delete that object, then run the same command again"
+    raise StorageFailed(describe_mismatch(f"{store.url}/{key}"), fix=fix)
+
+
+def require_size(store: Store, key: str, found: int, expected: int) -> None:
+    """Raise StorageFailed when an object does not have the size (bytes) that its MD5 stands for."""
+    if found != expected:
+        fault = f"{store.url}/{key}: size is {found:,} bytes, expected {expected:,}"
+        raise StorageFailed(fault, fix="delete that object, then run the same command again")
