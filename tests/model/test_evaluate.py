@@ -1,4 +1,4 @@
-"""Models of two trees compared: what has to be run, what came out, and what could not be had."""
+"""Comparing the models of two trees: which runs are needed, the result, and what is unavailable."""
 
 import json
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ reds = [Image.open(path).getpixel((0, 0))[0] for path in paths]
 rows = {"uuid": [path.stem for path in paths], "predicted": ["dog" if red > limit else "cat" for red in reds]}
 rows["score_dog"] = [red / 255 for red in reds]
 rows["score_cat"] = [1 - red / 255 for red in reds]
-right = [path.parent.name == said for path, said in zip(paths, rows["predicted"])]
+right = [path.parent.name == label for path, label in zip(paths, rows["predicted"])]
 DataFrame(rows).write_parquet(args.predictions)
 pathlib.Path(args.metrics).write_text(json.dumps({"accuracy": sum(right) / len(right), "images": len(right)}))
 """
@@ -83,7 +83,7 @@ def put_model(root: Path, limit: int, *, program: str = PROGRAM, locked: bool = 
     (folder / "evaluate.py").write_text(program)
     (folder / "params.yaml").write_text(f"limit: {limit}\n")
     repositories.write(folder / "model.yaml", yaml.safe_load((folder / "model.yaml").read_text()) | manifest)
-    metrics, predictions = judge(root, limit)
+    metrics, predictions = evaluate_on(root, limit)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "predictions.parquet").unlink(missing_ok=True)
     (folder / "predictions.parquet").write_bytes(predictions)
@@ -97,15 +97,15 @@ def put_model(root: Path, limit: int, *, program: str = PROGRAM, locked: bool = 
     repositories.write(folder / "dvc.lock", lock)
 
 
-def judge(root: Path, limit: int) -> tuple[dict[str, float], bytes]:
+def evaluate_on(root: Path, limit: int) -> tuple[dict[str, float], bytes]:
     """What PROGRAM writes for the dataset that lies in the registry."""
     paths = sorted((root / "datasets/pets/prepared/test").glob("*/*.png"))
     reds = [Image.open(path).getpixel((0, 0))[0] for path in paths]
-    said = ["dog" if level > limit else "cat" for level in reds]
+    predicted = ["dog" if level > limit else "cat" for level in reds]
     scores = {"score_dog": [level / 255 for level in reds], "score_cat": [1 - level / 255 for level in reds]}
     out = BytesIO()
-    DataFrame({"uuid": [path.stem for path in paths], "predicted": said, **scores}).write_parquet(out)
-    right = [path.parent.name == one for path, one in zip(paths, said, strict=True)]
+    DataFrame({"uuid": [path.stem for path in paths], "predicted": predicted, **scores}).write_parquet(out)
+    right = [path.parent.name == one for path, one in zip(paths, predicted, strict=True)]
     return {"accuracy": sum(right) / len(right), "images": len(right)}, out.getvalue()
 
 
@@ -169,7 +169,7 @@ def test_slices_are_the_classes_and_the_columns_that_the_manifest_names(base: Pa
     assert change.unknown == "metadata.csv of the test set has no column place"
 
 
-def test_words_alone_change_nothing(base: Path) -> None:
+def test_metadata_alone_changes_nothing(base: Path) -> None:
     gates = [{"metric": "accuracy", "no_worse_than": "base", "margin": 0.001}]
     put_model(base, 105, description="Other words.", gates=gates)
     change = compare(base)
@@ -183,7 +183,7 @@ def test_words_alone_change_nothing(base: Path) -> None:
 # --- two test sets ----------------------------------------------------------------------------------------------------
 
 
-def test_each_model_is_run_on_what_it_has_not_answered(base: Path) -> None:
+def test_each_model_is_run_on_images_without_its_predictions(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
     put_model(base, 105)
     change = compare(base)
@@ -203,7 +203,7 @@ def test_each_model_is_run_on_what_it_has_not_answered(base: Path) -> None:
     assert runs(base) == 1
 
 
-def test_what_was_relabelled_is_judged_by_the_new_label(base: Path) -> None:
+def test_relabelled_images_are_evaluated_against_the_new_label(base: Path) -> None:
     first, second, *_ = DOGS
     relabelled = {path: data for path, data in DOGS.items() if path not in (first, second)}
     put_data(base, {**CATS, **relabelled, image_path("cat", 11): DOGS[first]})
@@ -214,7 +214,7 @@ def test_what_was_relabelled_is_judged_by_the_new_label(base: Path) -> None:
     assert change.flips.select("uuid", "label", "kind").rows() == [(uuid(11), "cat", "fixed")]
 
 
-def test_other_bytes_are_another_image(base: Path) -> None:
+def test_changed_bytes_are_another_image(base: Path) -> None:
     path, *_ = DOGS
     put_data(base, {**CATS, **DOGS, path: red(90)})
     put_model(base, 105)
@@ -229,7 +229,7 @@ def test_predictions_that_are_not_kept_are_made(base: Path) -> None:
     assert (change.comparison.broken, runs(base)) == (3, 1)
 
 
-# --- what cannot be had -----------------------------------------------------------------------------------------------
+# --- what is unavailable ----------------------------------------------------------------------------------------------
 
 
 def with_broken_base(base: Path, program: str) -> None:
@@ -370,11 +370,11 @@ def test_gates_by_class_and_slice(base: Path) -> None:
     assert all(lines[gate.line - 1].startswith("- metric") for gate in change.gates)
 
 
-def test_what_is_not_a_number_breaks_a_gate(base: Path) -> None:
+def test_a_metric_that_is_not_a_number_fails_a_gate(base: Path) -> None:
     put_model(base, 75, gates=[{"metric": "accuracy", "min": 0.1}, {"metric": "accuracy", "no_worse_than": "base"}])
     (base / FOLDER / "metrics.json").write_text('{"accuracy": NaN}')
     change = compare(base)
-    assert [gate.state for gate in change.gates] == [GateState.FAILED, GateState.PASSED]  # the predictions are there
+    assert [gate.state for gate in change.gates] == [GateState.FAILED, GateState.PASSED]  # predictions exist
     assert change.gates[0].message == "accuracy is not in metrics.json, which has no numbers"
     assert change.metrics[0] == MetricChange("accuracy", 1, None, None)
 
@@ -382,7 +382,7 @@ def test_what_is_not_a_number_breaks_a_gate(base: Path) -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_pulls_runs_and_judges(base: Path, run_registry: Run) -> None:
+def test_the_command_pulls_runs_and_evaluates_gates(base: Path, run_registry: Run) -> None:
     put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
     put_model(base, 75, version="1.1.0", gates=[{"metric": "accuracy", "min": 0.9}])
     repositories.stage(base)

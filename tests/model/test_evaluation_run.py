@@ -149,13 +149,13 @@ planned = evaluation_run.EvaluationRun(names.parse_id("models/pets"), files, (),
 evaluation_run.execute(pathlib.Path("."), planned, pathlib.Path("cache"))
 """
     # Whoever started the tests in the background had them ignore Ctrl-C, and a child inherits that.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=heed,  # noqa: PLW1509
+        preexec_fn=restore_sigint,  # noqa: PLW1509
     )
     while process.poll() is None and not list(tmp_path.rglob("begun")):
         time.sleep(0.05)

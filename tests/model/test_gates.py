@@ -71,10 +71,10 @@ def test_a_smaller_test_set_proves_less() -> None:
 
 def test_confidence_is_the_gates_own() -> None:
     found = paired_comparison.compare(90, 9, 2, 0)
-    sure, bold = (Gate("accuracy", no_worse_than="base", confidence=one) for one in (0.999, 0.6))
-    assert gates.evaluate_against_base(sure, found).state is PASSED
-    assert gates.evaluate_against_base(bold, found).state is FAILED
-    assert gates.evaluate_against_base(sure, found).message.count("(99.9% CI ") == 1
+    strict, lenient = (Gate("accuracy", no_worse_than="base", confidence=one) for one in (0.999, 0.6))
+    assert gates.evaluate_against_base(strict, found).state is PASSED
+    assert gates.evaluate_against_base(lenient, found).state is FAILED
+    assert gates.evaluate_against_base(strict, found).message.count("(99.9% CI ") == 1
 
 
 def test_what_cannot_be_compared_is_not_judged() -> None:

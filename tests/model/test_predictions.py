@@ -115,8 +115,8 @@ def test_calibration_bins() -> None:
 
 
 def test_certainty_is_in_the_last_bin() -> None:
-    sure = predictions.single(TEST, answers("cat", "dog", "dog", score=1.0))
-    assert predictions.calibration(sure).rows() == [("new", 0.95, 1.0, 1.0, 3)]
+    certain = predictions.single(TEST, answers("cat", "dog", "dog", score=1.0))
+    assert predictions.calibration(certain).rows() == [("new", 0.95, 1.0, 1.0, 3)]
 
 
 def test_classes_come_first_then_the_frequent_values_of_columns() -> None:

@@ -104,13 +104,13 @@ def test_ctrl_c_leaves_nothing_behind(built_model: Path) -> None:
     before = traces(built_model)[:2]
     command = [sys.executable, "-m", "registry", "reproduce", TAG]
     # Whoever started the tests in the background had them ignore Ctrl-C, and a child inherits that.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    restore_sigint = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(
         command,
         cwd=built_model,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=heed,  # noqa: PLW1509
+        preexec_fn=restore_sigint,  # noqa: PLW1509
     )
     while process.poll() is None and not list((built_model / reproduce.FOLDER).glob("*/models/pets/begun")):
         time.sleep(0.05)

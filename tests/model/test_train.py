@@ -59,7 +59,7 @@ def test_only_the_models_that_are_named_are_trained(stale: Path, run_registry: R
     assert run_registry(stale, "train", "models/other", "--dry-run").out == "nothing to train\n"
 
 
-def test_what_nobody_changed_is_left_alone(merged_model: Path, run_registry: Run) -> None:
+def test_an_unchanged_model_is_not_trained(merged_model: Path, run_registry: Run) -> None:
     assert run_registry(merged_model, "train", "--base", "main").out == "nothing to train\n"
 
 

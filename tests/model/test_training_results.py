@@ -1,4 +1,4 @@
-"""What a training hands over: packed, judged as a stranger's, put onto the branch; and the report as a status."""
+"""Training results: packed, validated as untrusted, pushed to the branch; and the commit status of a report."""
 
 import json
 import os
@@ -20,7 +20,7 @@ LOCK = "models/pets/dvc.lock"
 
 @pytest.fixture
 def trained(merged_model: Path) -> Path:
-    """`merged_model`, on a branch that is pushed, where a training wrote new metrics that nobody committed."""
+    """`merged_model`, on a branch that is pushed, where a training wrote new metrics that are not committed."""
     repositories.git_in(merged_model, "switch", "--quiet", "--create", "change")
     repositories.git_in(merged_model, "push", "--quiet", "origin", "change")
     (merged_model / "models/pets/metrics.json").write_text('{"accuracy": 0.95}\n')
@@ -70,8 +70,8 @@ def test_a_branch_that_moved_on_is_left_alone_and_the_report_marked(trained: Pat
     repositories.git_in(trained, "push", "--quiet", "origin", "change")
     later = head(trained)
     (trained / "build/report.md").write_text("# Ready\n")
-    told = ("--head", before, "--branch", "change", "--report", "build/report.md")
-    done = run_registry(trained, "ci", "accept", str(folder), *told)
+    options = ("--head", before, "--branch", "change", "--report", "build/report.md")
+    done = run_registry(trained, "ci", "accept", str(folder), *options)
     assert done.out == f"commit={before}\nstale=true\n"
     assert repositories.git_in(repositories.origin(trained), "rev-parse", "change") == later
     assert (trained / "build/report.md").read_text().startswith(f"> **Stale**: this report was made for {before[:10]}")
@@ -90,7 +90,7 @@ def test_what_the_training_no_longer_writes_goes(trained: Path) -> None:
     assert changed == ["A", "models/pets/plots/new.json", "D", "models/pets/plots/old.json"]
 
 
-# --- strangers --------------------------------------------------------------------------------------------------------
+# --- untrusted results ------------------------------------------------------------------------------------------------
 
 
 def put(path: str, data: bytes = b"{}") -> Callable[[Path], None]:
@@ -133,7 +133,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_a_stranger_can_put_nothing_else_onto_a_branch(trained: Path, what: str) -> None:
+def test_untrusted_results_reach_no_other_path_of_a_branch(trained: Path, what: str) -> None:
     folder, before = pack(trained), repositories.git_in(repositories.origin(trained), "for-each-ref")
     HOSTILE[what](folder)
     with pytest.raises((InvalidData, InvalidDocument)) as caught:

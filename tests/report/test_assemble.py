@@ -22,7 +22,7 @@ def test_verdicts_of_the_situations() -> None:
     }
 
 
-def test_what_could_not_run_is_never_counted_as_passed_and_asks_for_an_owner() -> None:
+def test_a_check_that_could_not_run_is_not_counted_as_passed_and_needs_an_owner() -> None:
     report = assemble(
         [Outcome("build", None, not_run="no network"), Outcome("large-files", None)], [], [], report_situations.RUN_INFO
     )
@@ -30,7 +30,7 @@ def test_what_could_not_run_is_never_counted_as_passed_and_asks_for_an_owner() -
     assert report.state is State.NEEDS_OWNER
 
 
-def test_a_gate_that_could_not_be_judged_asks_for_an_owner_and_a_broken_one_blocks() -> None:
+def test_a_gate_that_is_not_evaluated_needs_an_owner_and_a_failed_one_blocks() -> None:
     gate = Gate("accuracy", min=0.8)
     results = {
         GateState.PASSED: State.READY,
@@ -42,13 +42,18 @@ def test_a_gate_that_could_not_be_judged_asks_for_an_owner_and_a_broken_one_bloc
         assert assemble((), [], [change], report_situations.RUN_INFO).state is state
 
 
-def test_what_check_says_of_gates_gives_way_to_what_was_judged_with_the_base() -> None:
-    told = Finding(
-        "gates", report_situations.MODEL, Verdict.NEEDS_OWNER, "is judged in the report", "models/pets/model.yaml", 15
+def test_gates_evaluated_with_the_base_replace_those_of_check() -> None:
+    finding = Finding(
+        "gates",
+        report_situations.MODEL,
+        Verdict.NEEDS_OWNER,
+        "is evaluated in the report",
+        "models/pets/model.yaml",
+        15,
     )
-    outcomes = (Outcome("gates", report_situations.MODEL, (told,)),)
+    outcomes = (Outcome("gates", report_situations.MODEL, (finding,)),)
     assert assemble(outcomes, [], [report_situations.model_change()], report_situations.RUN_INFO).findings == ()
-    assert assemble(outcomes, [], [], report_situations.RUN_INFO).findings == (told,)
+    assert assemble(outcomes, [], [], report_situations.RUN_INFO).findings == (finding,)
 
 
 def test_findings_are_worst_first_and_artifacts_in_order() -> None:

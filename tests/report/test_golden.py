@@ -1,4 +1,4 @@
-"""Whole reports for eight situations; `pytest --update-goldens tests/report` writes them anew."""
+"""Whole reports for eight situations; `pytest --update-goldens tests/report` updates them."""
 
 import re
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def test_markdown(situation: tuple[str, Report], golden: Golden) -> None:
     golden(f"{name}.md", markdown.render(report, linked(report)))
 
 
-def test_markdown_of_much_in_little_room(golden: Golden) -> None:
+def test_markdown_of_many_artifacts_in_few_characters(golden: Golden) -> None:
     report = report_situations.many()
     golden("many_in_4000.md", markdown.render(report, linked(report), 4_000))
 

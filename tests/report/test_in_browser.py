@@ -89,7 +89,7 @@ def test_hostile_texts_neither_run_nor_widen_the_page(browser: Browser, tmp_path
     assert page.errors == []
 
 
-def test_a_page_that_were_broken_would_be_seen(browser: Browser, tmp_path: Path) -> None:
+def test_a_broken_page_would_be_detected(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text(
         '<body><div style="width:2000px">x</div><img src="none.png"><script>nope()</script>'
     )

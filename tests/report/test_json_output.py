@@ -17,13 +17,13 @@ def test_every_report_keeps_its_closed_schema(make: Callable[[], Report]) -> Non
     assert "Infinity" not in text
 
 
-def test_what_is_no_number_is_null() -> None:
-    told = json.loads(json_output.render(report_situations.blocked()))
-    assert [one["new"] for one in told["models"][0]["metrics"]] == [0.8276, None]
+def test_a_number_that_is_not_finite_is_null() -> None:
+    report = json.loads(json_output.render(report_situations.blocked()))
+    assert [one["new"] for one in report["models"][0]["metrics"]] == [0.8276, None]
 
 
 def test_the_schema_is_closed() -> None:
-    told = json.loads(json_output.render(report_situations.trained()))
-    told["models"][0]["surprise"] = 1
-    faults = list(schema.find_faults(documents.Document("report.json", told, {}), "report"))
+    report = json.loads(json_output.render(report_situations.trained()))
+    report["models"][0]["surprise"] = 1
+    faults = list(schema.find_faults(documents.Document("report.json", report, {}), "report"))
     assert [fault.message for fault in faults] == ["models.0: unknown key 'surprise'"]

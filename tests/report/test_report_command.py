@@ -29,7 +29,7 @@ PHOTOS = {
     "val/cat/" + UUID.format(3) + ".jpg": photo("blue"),
     "test/dog/" + UUID.format(4) + ".jpg": photo("black"),
 }
-TWINS = (("train", 20, 160), ("test", 21, 240))
+COPIES = (("train", 20, 160), ("test", 21, 240))
 MORE = {**PHOTOS, "train/cat/" + UUID.format(8) + ".jpg": photo("white")}
 
 
@@ -48,7 +48,7 @@ def grown(registry_repo: Path, run_registry: Run) -> Path:
     return registry_repo
 
 
-def told(folder: Path) -> dict:
+def read_report(folder: Path) -> dict:
     return json.loads((folder / "report.json").read_text())
 
 
@@ -57,13 +57,13 @@ def test_a_report_is_three_files_and_its_pictures(grown: Path, run_registry: Run
     folder = grown / ".registry/report"
     first, *paths = done.out.splitlines()
     assert done.code == 0, done.err
-    assert first == f"{told(folder)['verdict']}: datasets/pets: 1 image added; no model changed"
+    assert first == f"{read_report(folder)['verdict']}: datasets/pets: 1 image added; no model changed"
     assert paths == [str(folder / name) for name in ("report.md", "report.html", "report.json")]
     text = (folder / "report.md").read_text()
     shown = sorted(file.name for file in (folder / "pictures").iterdir())
     assert shown == ["datasets-pets-added.webp", "datasets-pets-labels-dark.png", "datasets-pets-labels-light.png"]
     assert all(f'="pictures/{name}"' in text for name in shown)
-    assert list(schema.find_faults(documents.Document("report.json", told(folder), {}), "report")) == []
+    assert list(schema.find_faults(documents.Document("report.json", read_report(folder), {}), "report")) == []
     assert git_in(grown, "status", "--porcelain") == ""
 
 
@@ -86,11 +86,11 @@ def drawing(seed: int, side: int) -> bytes:
     return data.getvalue()
 
 
-def test_a_machine_without_the_data_tells_the_same_with_near_duplicates(
+def test_a_machine_without_the_data_reports_the_same_near_duplicates(
     grown: Path, run_registry: Run, tmp_path: Path
 ) -> None:
-    twins = {f"{split}/cat/{UUID.format(number)}.jpg": drawing(5, side) for split, number, side in TWINS}
-    repositories.dataset(grown, "pets", MORE | twins, "1.1.0")
+    copies = {f"{split}/cat/{UUID.format(number)}.jpg": drawing(5, side) for split, number, side in COPIES}
+    repositories.dataset(grown, "pets", MORE | copies, "1.1.0")
     run_registry(grown, "check", "--fix")
     repositories.stage(grown)
     repositories.commit(grown, "one cat, twice")
@@ -98,22 +98,22 @@ def test_a_machine_without_the_data_tells_the_same_with_near_duplicates(
     for place in ("home", "ci"):
         assert run_registry(grown, "report", "--out", str(tmp_path / place)).code == 0
         (grown / ".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'empty'}\n")
-    home, ci = (told(tmp_path / name) for name in ("home", "ci"))
-    (twin,) = home["datasets"][0]["duplicates"]
-    assert ({twin["first"], twin["second"]}, twin["exact"]) == ({UUID.format(20), UUID.format(21)}, False)
+    home, ci = (read_report(tmp_path / name) for name in ("home", "ci"))
+    (pair,) = home["datasets"][0]["duplicates"]
+    assert ({pair["first"], pair["second"]}, pair["exact"]) == ({UUID.format(20), UUID.format(21)}, False)
     assert {**home, "run": None} == {**ci, "run": None}
 
 
-def test_how_to_repeat_it_can_be_typed(grown: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_the_commands_reproduce_the_report(grown: Path, run_registry: Run, tmp_path: Path) -> None:
     run_registry(grown, "report")
-    run = told(grown / ".registry/report")["run"]
+    run = read_report(grown / ".registry/report")["run"]
     assert run["base"] == git_in(grown, "rev-parse", "main")
     assert run["head"] == git_in(grown, "rev-parse", "HEAD")
     checkout, pull, report = (command.split() for command in run["commands"])
     git_in(grown, *checkout[1:])
     assert run_registry(grown, *pull[1:]).code == 0
     assert run_registry(grown, *report[1:], "--out", str(tmp_path / "again")).code == 0
-    assert told(tmp_path / "again")["headline"] == told(grown / ".registry/report")["headline"]
+    assert read_report(tmp_path / "again")["headline"] == read_report(grown / ".registry/report")["headline"]
 
 
 def test_registry_yaml_can_forbid_pictures(grown: Path, run_registry: Run) -> None:
@@ -126,17 +126,17 @@ def test_registry_yaml_can_forbid_pictures(grown: Path, run_registry: Run) -> No
     assert "image/webp" not in (folder / "report.html").read_text()
 
 
-def test_what_is_blocked_is_told_with_exit_code_0_unless_asked(grown: Path, run_registry: Run) -> None:
+def test_a_blocked_change_exits_with_0_unless_asked(grown: Path, run_registry: Run) -> None:
     (grown / "datasets/pets/dataset.yaml").write_text("schema: [")
     assert run_registry(grown, "report").code == 0
-    assert told(grown / ".registry/report")["verdict"] == "blocked"
+    assert read_report(grown / ".registry/report")["verdict"] == "blocked"
     assert run_registry(grown, "report", "--exit-code").code == 1
 
 
-def test_objects_that_no_store_has_block(grown: Path, run_registry: Run) -> None:
+def test_missing_objects_block(grown: Path, run_registry: Run) -> None:
     repositories.place(repositories.staging(grown), repositories.md5(photo("white"))).unlink()
     run_registry(grown, "report")
-    found = told(grown / ".registry/report")
+    found = read_report(grown / ".registry/report")
     assert found["verdict"] == "blocked"
     assert [one["check"] for one in found["findings"] if one["verdict"] == "wrong"] == ["remote-objects"]
 
@@ -168,11 +168,11 @@ def test_pictures_lie_on_the_branch_and_the_text_links_there(
 def test_elsewhere_than_at_github_pictures_stay_local(grown: Path, run_registry: Run) -> None:
     repositories.add_origin(grown)
     done = run_registry(grown, "report", "--pictures", "branch")
-    assert done.refused("origin is not at GitHub", "--pictures local")
+    assert done.refused("origin is not on GitHub", "--pictures local")
 
 
 @pytest.mark.parametrize("name", ["x.svg", "X.png", "run.sh", "a b.png", "big.png", "text.png", "link.png"])
-def test_a_stranger_s_file_is_no_picture(
+def test_an_untrusted_file_is_no_picture(
     name: str, merged_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GH_REPO", "acme/data")
@@ -198,23 +198,23 @@ def test_a_report_without_pictures_has_nothing_to_publish(merged_model: Path, tm
         github_images.publish(merged_model, tmp_path)
 
 
-def test_looking_at_sound_images_changes_no_word(grown: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_validating_valid_images_changes_no_word(grown: Path, run_registry: Run, tmp_path: Path) -> None:
     assert run_registry(grown, "report", "--out", str(tmp_path / "home")).code == 0
     assert run_registry(grown, "report", "--images", "--out", str(tmp_path / "ci")).code == 0
-    home, ci = (told(tmp_path / name) for name in ("home", "ci"))
+    home, ci = (read_report(tmp_path / name) for name in ("home", "ci"))
     assert {**home, "run": None} == {**ci, "run": None}
     assert home["run"]["commands"] == ci["run"]["commands"]
 
 
-def test_images_that_nobody_looked_at_are_looked_at_when_asked(grown: Path, run_registry: Run) -> None:
+def test_images_are_validated_when_asked(grown: Path, run_registry: Run) -> None:
     repositories.dataset(grown, "pets", {**MORE, "train/dog/" + UUID.format(9) + ".jpg": photo("red")[:300]}, "1.1.0")
     run_registry(grown, "check", "--fix")
     repositories.stage(grown)
     repositories.commit(grown, "one more dog, cut off")
     folder = grown / ".registry/report"
     assert run_registry(grown, "report").code == 0
-    assert "images" not in {finding["check"] for finding in told(folder)["findings"]}
+    assert "images" not in {finding["check"] for finding in read_report(folder)["findings"]}
     assert run_registry(grown, "report", "--images").code == 0
-    assert told(folder)["verdict"] == "blocked"
-    assert "images" in {finding["check"] for finding in told(folder)["findings"]}
-    assert any(line.endswith(" --images") for line in told(folder)["run"]["commands"])
+    assert read_report(folder)["verdict"] == "blocked"
+    assert "images" in {finding["check"] for finding in read_report(folder)["findings"]}
+    assert any(line.endswith(" --images") for line in read_report(folder)["run"]["commands"])

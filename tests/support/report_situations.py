@@ -144,8 +144,8 @@ def grown() -> Report:
 
 
 def relabelled() -> Report:
-    """Another query: images of one camera are gone, labels changed, and duplicates were found."""
-    gone: Counts = {"train": {"cat": 50, "dog": 1}}
+    """Another query: images of one camera were removed, labels changed, and duplicates were found."""
+    removed: Counts = {"train": {"cat": 50, "dog": 1}}
     new: Counts = {"train": {"cat": 6, "dog": 10}, "test": {"dog": 2}}
     dataset = DatasetChange(
         PETS,
@@ -153,7 +153,7 @@ def relabelled() -> Report:
         V110,
         V200,
         QueryChange.QUERY,
-        diff=diff(BEFORE, plus(BEFORE, gone, -1), removed=gone, relabelled=new),
+        diff=diff(BEFORE, plus(BEFORE, removed, -1), removed=removed, relabelled=new),
         queries=(
             "filters:\n  pets.taken: 12 months\n  pets.camera:",
             "filters:\n  pets.taken: 12 months\n  pets.camera: -XT-3",
@@ -327,7 +327,7 @@ def removed_and_metadata() -> Report:
         Verdict.NEEDS_OWNER,
         "datasets/pets is removed; its releases stay",
         "datasets/pets",
-        fix="an owner of it says that nobody needs it",
+        fix="ask an owner to confirm that it is not needed",
     )
     return assemble((*PASSED, Outcome(CheckName.REMOVED, None, (ask,))), [removed, words], [], RUN_INFO)
 

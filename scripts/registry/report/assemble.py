@@ -55,7 +55,7 @@ def assemble(
     """The report of a change: the results of `check`, `diff` and `evaluate`, sorted by name."""
     datasets = tuple(sorted(datasets, key=lambda one: one.id))
     models = tuple(sorted(models, key=lambda one: one.id))
-    outcomes = (*_without_judged(outcomes, models), *runner.run_on_changes(datasets, models))
+    outcomes = (*_without_reevaluated(outcomes, models), *runner.run_on_changes(datasets, models))
     findings = output.findings(outcomes)
     not_run = tuple(one for one in outcomes if one.not_run)
     sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
@@ -89,7 +89,9 @@ def tally(outcomes: Sequence[Outcome]) -> Tally:
     )
 
 
-def _without_judged(outcomes: Sequence[Outcome], models: Sequence[ModelChange]) -> Iterator[Outcome]:
-    """What `check` says of a model's gates, unless they were judged again here, with the base model at hand."""
-    judged = {one.id for one in models if one.gates}
-    yield from (one for one in outcomes if one.check != CheckName.GATES or one.artifact not in judged or one.not_run)
+def _without_reevaluated(outcomes: Sequence[Outcome], models: Sequence[ModelChange]) -> Iterator[Outcome]:
+    """The outcomes of `check`, without gates that were evaluated again together with the base model."""
+    reevaluated = {one.id for one in models if one.gates}
+    yield from (
+        one for one in outcomes if one.check != CheckName.GATES or one.artifact not in reevaluated or one.not_run
+    )

@@ -21,14 +21,16 @@ def publish(root: Path, folder: Path) -> str:
     """Push the pictures of a written report to the branch `reports`, and link report.md to them; returns their commit.
 
     The pictures may come from a job that ran code of a pull request, so only PNG and WebP files of limited size and
-    with plain names are accepted. Raises InvalidData for anything else, and Refused where origin is not at GitHub.
+    with plain names are accepted. Raises InvalidData for anything else, and Refused where origin is not on GitHub.
     """
     found = {file.name: file for file in sorted((folder / FOLDER).glob("*"))}
     if not found:
         return ""
     repository = github.find_repository(root)
     if repository is None:
-        raise Refused("origin is not at GitHub, so report.md cannot link to pictures there", fix="--pictures local")
+        raise Refused(
+            "origin is not on GitHub, so report.md cannot link to pictures on a branch", fix="--pictures local"
+        )
     _require_pictures(found)
     commit = git_asset_branch.publish_files(
         root, BRANCH, {name: file.read_bytes() for name, file in found.items()}, "a report"

@@ -79,7 +79,7 @@ def mark_stale(text: str, why: str) -> str:
 
 
 def _length(text: str) -> int:
-    # With room for the URLs of pictures at GitHub, so that local and posted reports omit the same parts.
+    # With space for the URLs of pictures at GitHub, so that local and posted reports omit the same parts.
     return len(text.encode("utf-16-le")) // 2 + ADDRESS * (text.count(' src="') + text.count(' srcset="'))
 
 
