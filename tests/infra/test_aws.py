@@ -107,7 +107,7 @@ def test_nobody_is_trusted_by_wildcard() -> None:
     assert len(allowed) == 6  # three jobs, two groups of people, CloudFront
     assert "*" not in json.dumps([one["Principal"] for one in allowed])
     assert [one["Condition"] for one in allowed if "Service" in one["Principal"]] == [
-        {"StringEquals": {"aws:SourceArn": f"arn:aws:cloudfront::{ACCOUNT}:distribution/PublicFace"}}
+        {"StringEquals": {"aws:SourceArn": f"arn:aws:cloudfront::{ACCOUNT}:distribution/PublicDistribution"}}
     ]
 
 
@@ -151,7 +151,7 @@ def test_a_lake_that_is_encrypted_with_kms_can_be_read_through_s3_alone() -> Non
 
 def test_what_is_there_already_is_not_made() -> None:
     stack = Stack(**REQUIRED, MakeGitHubProvider="false")
-    assert not {"Lake", "LakePolicy", "GitHubProvider", "PublicFace", "ConsumerRole"} & set(stack.resources)
+    assert not {"Lake", "LakePolicy", "GitHubProvider", "PublicDistribution", "ConsumerRole"} & set(stack.resources)
     provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
     for name in JOB_ROLES:
         (job,) = statements(stack.resources[name]["Properties"])
@@ -159,11 +159,11 @@ def test_what_is_there_already_is_not_made() -> None:
 
 
 def test_the_public_face_shows_objects_and_no_listing() -> None:
-    config = Stack(**REQUIRED, Public="true").resources["PublicFace"]["Properties"]["DistributionConfig"]
+    config = Stack(**REQUIRED, Public="true").resources["PublicDistribution"]["Properties"]["DistributionConfig"]
     assert config["DefaultRootObject"]
     assert config["DefaultCacheBehavior"]["AllowedMethods"] == ["GET", "HEAD"]
     assert config["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
-    assert config["Origins"][0]["OriginAccessControlId"] == "PublicFaceAccess.Id"
+    assert config["Origins"][0]["OriginAccessControlId"] == "PublicAccessControl.Id"
 
 
 def test_the_outputs_are_commands(stack: Stack) -> None:

@@ -133,7 +133,7 @@ def test_a_model_pull_request_trained_at_home_is_told_even_without_cml(released:
     released.cml = False
     ran = released.pull_request("change", head)
     assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
-    assert ran.step("comment", "Comment with CML") == "not run"
+    assert ran.step("comment", "Post the report with CML") == "not run"
     assert released.github.status_of(head) == {"registry/gate": "success"}
     [comment] = released.github.comments
     assert "shade" in comment["body"]
@@ -144,7 +144,7 @@ def test_a_bad_pull_request_is_blocked_with_the_right_words(released: World) -> 
     head = propose(released, lambda root: trainable_registry.dataset(root, "1.0.1", train=5))
     ran = released.pull_request("change", head)
     assert ran.jobs == ALL_GOOD | {"validate": "failure", "gate": "failure"}, ran.log
-    assert ran.step("train", "Train what the change made stale") == "not run"
+    assert ran.step("train", "Train models that are out of date") == "not run"
     assert released.github.status_of(head) == {"registry/gate": "failure"}
     [status] = released.github.statuses
     assert status["description"].startswith("blocked: ")
@@ -175,7 +175,7 @@ def test_objects_that_nobody_pushed_block_the_merge(released: World) -> None:
     head = released.push_branch("change")
     ran = released.pull_request("change", head)
     assert ran.jobs == ALL_GOOD | {"gate": "failure"}, ran.log
-    assert ran.step("train", "Train what the change made stale") == "not run"
+    assert ran.step("train", "Train models that are out of date") == "not run"
     assert released.github.status_of(head) == {"registry/gate": "failure"}
     [comment] = released.github.comments
     assert "registry push" in comment["body"]
@@ -228,7 +228,7 @@ def test_a_night_in_which_an_object_is_lost(released: World) -> None:
         ran = released.dispatch("nightly.yml")
     finally:
         released.server.client().put_object(Bucket=PRODUCTION, Key=lost, Body=body)
-    assert ran.jobs == {"stores": "failure", "models": "success", "tell": "success"}, ran.log
+    assert ran.jobs == {"stores": "failure", "models": "success", "issue": "success"}, ran.log
     [issue] = released.github.issues
     assert issue["labels"] == [{"name": "drift"}]
     assert "missing" in issue["body"]

@@ -23,7 +23,7 @@ PERMISSIONS = {
     "code/code": {"contents": "read"},
     "nightly/models": {"contents": "read", "id-token": "write"},
     "nightly/stores": {"contents": "read", "id-token": "write"},
-    "nightly/tell": {"contents": "read", "issues": "write"},
+    "nightly/issue": {"contents": "read", "issues": "write"},
     "publish/publish": {"contents": "write", "id-token": "write"},
     "pull-request/comment": {"contents": "write", "pull-requests": "write", "statuses": "write"},
     "pull-request/gate": {},
@@ -108,7 +108,7 @@ def test_the_gpu_runner_is_for_this_repository_and_main_alone() -> None:
     assert SAME_REPOSITORY in JOBS["pull-request/train"]["if"]
     for name in own:
         assert JOBS[name]["steps"][-1] == {
-            "name": "Leave a clean workspace", "if": "always()", "run": "git clean -ffdxq"
+            "name": "Clean the workspace", "if": "always()", "run": "git clean -ffdxq"
         }  # fmt: skip
 
 
@@ -214,7 +214,7 @@ def test_the_gate_waits_for_every_job() -> None:
 
 @each([place for place, step in STEPS.items() if "uses" in step and "checkout@" in step["uses"]])
 def test_jobs_that_look_at_versions_have_history(name: str) -> None:
-    needs_none = {"nightly/tell", "pull-request/stale", "refresh/list"}
+    needs_none = {"nightly/issue", "pull-request/stale", "refresh/list"}
     assert (STEPS[name]["with"].get("fetch-depth") == 0) is (name.partition(":")[0] not in needs_none)
 
 
