@@ -333,8 +333,8 @@ def test_the_command_writes_contact_sheets(built_dataset: Path, run_registry: Ru
         (("nothing",), 1, "'nothing' is not a revision"),
         (("datasets/birds",), 1, "datasets/birds is a dataset neither in"),
         (("models/pets",), 1, "is a model"),
-        (("HEAD", "HEAD", "HEAD"), 1, "two trees at most"),
-        (("datasets/pets", "datasets/dogs"), 1, "name one dataset"),
+        (("HEAD", "HEAD", "HEAD"), 1, "too many revisions"),
+        (("datasets/pets", "datasets/dogs"), 1, "too many datasets"),
     ],
 )
 def test_the_command_says_what_it_cannot_compare(

@@ -32,7 +32,7 @@ def test_a_folder_of_class_folders_becomes_an_album(class_folders: Path) -> None
 
 def test_too_few_pictures_are_refused_with_the_counts(tmp_path: Path) -> None:
     (tmp_path / "cat").mkdir()
-    with pytest.raises(Refused, match="holds cat: 0"):
+    with pytest.raises(Refused, match="has cat: 0"):
         pictures.folder(tmp_path)
     with pytest.raises(NotFound, match="is not a folder"):
         pictures.folder(tmp_path / "nowhere")

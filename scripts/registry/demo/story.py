@@ -1,4 +1,4 @@
-"""The story of two releases, told by running the commands that a team would type, in a scratch copy of the template."""
+"""The demo: two releases and a consumer, by the commands that a team runs, in a scratch copy of the template."""
 
 import hashlib
 import json
@@ -17,6 +17,7 @@ from registry.core.atomic_write import write_atomically
 from registry.core.layout import card_path, manifest_path
 from registry.core.settings import Remote
 from registry.core.values import ArtifactId, Kind
+from registry.core.wording import plural
 from registry.demo import pictures
 from registry.demo.pictures import Album
 from registry.errors import RegistryError, ToolFailed
@@ -24,17 +25,17 @@ from registry.integrations import git
 from registry.integrations.process import tool_path
 from registry.storage.open import open_store
 
-MISLABELLED = 6  # pictures of the first release that carry a wrong label; the second release leaves them out
+MISLABELLED = 6  # pictures with a wrong label in the first release; the second release omits them
 
 
 @dataclass
 class Scene:
-    """Where the story happens: a bare `origin.git`, the contributor's clone, the stores, the consumer's folder."""
+    """The folders of a demo, and what the first release had: file hashes and metrics, to compare with later."""
 
     template: Path
     top: Path
     album: Album
-    bucket: str  # URL or folder that holds staging/ and production/
+    bucket: str  # URL or folder of staging/ and production/
     lake: str
     hashes: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, object] = field(default_factory=dict)
@@ -46,17 +47,17 @@ class Scene:
 
     @property
     def origin(self) -> Path:
-        """What GitHub would hold."""
+        """The bare repository in place of GitHub."""
         return self.top / "origin.git"
 
     @property
     def report(self) -> Path:
-        """What a reviewer of the second release is told."""
+        """The report of the second release."""
         return self.top / "report"
 
     @property
     def dataset(self) -> ArtifactId:
-        """The dataset of the story."""
+        """The demo's dataset."""
         return ArtifactId(Kind.DATASET, self.album.name)
 
     @property
@@ -65,62 +66,60 @@ class Scene:
         return ArtifactId(Kind.MODEL, self.album.name)
 
     def run(self, command: str, *, cwd: Path | None = None, fails: bool = False) -> None:
-        """Type a command: show it, let it print, and stop the story when it fails (or, if it must fail, does not)."""
+        """Print and run a command. Raises ToolFailed if it fails; with `fails`, if it does not."""
         say(click.style(f"\n$ {command}", bold=True))
         env = {**os.environ, "PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
         code = subprocess.run(
             shlex.split(command), cwd=cwd or self.clone, env=env, stdin=subprocess.DEVNULL, check=False
         ).returncode
         if (code != 0) is not fails:
-            raise ToolFailed(
-                shlex.split(command), code, "", fix=f"look at what is in {self.top}; nothing outside it was touched"
-            )
+            raise ToolFailed(shlex.split(command), code, "", fix=f"see the files in {self.top}; no others were changed")
 
     def commit(self, message: str) -> None:
-        """Commit everything, past the hooks."""
+        """Commit everything; the hooks run."""
         self.run("git add --all")
         self.run(f"git commit --quiet --message {shlex.quote(message)}")
 
     def edit(self, path: str, changes: dict[documents.Location, object]) -> None:
-        """Fill places in a YAML file, and show what was filled."""
+        """Set values in a YAML file, and print them."""
         file = self.clone / path
         write_atomically(file, documents.edit_yaml(file.read_bytes(), changes))
         for location, value in changes.items():
             say(f"  {path}: {'.'.join(map(str, location))} = {json.dumps(value, ensure_ascii=False)}")
 
     def push(self, branch: str) -> None:
-        """Open a pull request, past the hook."""
+        """Push a branch, as for a pull request; the hook runs."""
         self.run(f"git push --quiet --set-upstream origin {branch}")
 
     def merge(self, branch: str) -> None:
-        """What the green button does."""
+        """Merge a branch and push main, as GitHub would."""
         self.run("git switch --quiet main")
         self.run(f"git merge --quiet --no-ff --message 'Merge {branch}' {branch}")
         self.run("git push --quiet origin main")
 
 
 def say(text: str) -> None:
-    """A line of the story."""
+    """Print a line."""
     click.echo(text)
 
 
 def chapter(number: int, title: str) -> None:
-    """A heading."""
+    """Print a heading."""
     say(click.style(f"\n━━ {number}. {title} {'━' * max(0, 90 - len(title))}", fg="cyan", bold=True))
 
 
-def tell(scene: Scene) -> None:
-    """All chapters, in order."""
+def run_all(scene: Scene) -> None:
+    """Run all chapters, in order."""
     for number, (title, act) in enumerate(CHAPTERS):
         chapter(number, title)
         act(scene)
 
 
 def found_registry(scene: Scene) -> None:
-    """A team makes a repository from the template and says where its bytes live."""
+    """A team creates a repository from the template and configures its storage."""
     copy_template(scene)
     pictures.fill_lake(scene.album, open_store(Remote(scene.lake), scene.top))
-    say(f"the lake holds {len(scene.album.pictures):,} images, each under its UUID: {scene.lake}")
+    say(f"the lake has {plural(len(scene.album.pictures), 'image')}, each under its UUID: {scene.lake}")
     scene.run(f"git init --quiet --bare --initial-branch=main {shlex.quote(str(scene.origin))}", cwd=scene.top)
     scene.run("git init --quiet --initial-branch=main")
     for key, value in (("user.name", "Ana Contributor"), ("user.email", "ana@example.com")):
@@ -134,21 +133,21 @@ def found_registry(scene: Scene) -> None:
 
 
 def copy_template(scene: Scene) -> None:
-    """What «Use this template» does: the last commit's files with a history of their own. This .venv is linked in."""
+    """Copy the files of the last commit, as «Use this template» does on GitHub, and link this .venv."""
     scene.run(f"git clone --quiet --depth 1 --no-tags {scene.template.as_uri()} {scene.clone.name}", cwd=scene.top)
     shutil.rmtree(scene.clone / ".git")
     (scene.clone / ".venv").symlink_to(Path(sys.prefix))
 
 
 def first_dataset(scene: Scene) -> None:
-    """Half of the images, a few of them mislabelled, become a dataset."""
+    """Create a dataset from half of the images, with a few wrong labels."""
     half = scene.album.pictures[: len(scene.album.pictures) // 2]
     classes = scene.album.classes
     wrong = {picture.uuid: classes[classes.index(picture.label) - 1] for picture in half[:MISLABELLED]}
     pictures.export(half, wrong, scene.top / "exports" / "january.csv")
     scene.run(f"git switch --quiet --create {scene.album.name}-dataset")
     scene.run(f"registry new dataset {scene.album.name} --title {shlex.quote(scene.album.title)}")
-    scene.edit(manifest_path(scene.dataset), _dataset_words(scene.album))
+    scene.edit(manifest_path(scene.dataset), _dataset_values(scene.album))
     scene.run(f"registry select {scene.dataset} --from {shlex.quote(str(scene.top / 'exports' / 'january.csv'))}")
     build(scene)
     scene.run("registry check --fix")
@@ -157,12 +156,12 @@ def first_dataset(scene: Scene) -> None:
     scene.merge(f"{scene.album.name}-dataset")
 
 
-def _dataset_words(album: Album) -> dict[documents.Location, object]:
+def _dataset_values(album: Album) -> dict[documents.Location, object]:
     column = "images.{}".format
     return {
         ("description",): album.description,
         ("license",): album.license,
-        ("source",): {"export": "The photo desk's monthly CSV from Looker"},
+        ("source",): {"export": "Monthly CSV export from Looker"},
         ("columns", "camera"): {"from": column("camera"), "type": "string"},
         ("columns", "captured_at"): {"from": column("captured_at"), "type": "datetime"},
         ("classes",): list(album.classes),
@@ -172,37 +171,32 @@ def _dataset_words(album: Album) -> dict[documents.Location, object]:
 
 
 def build(scene: Scene) -> None:
-    """Build; where real pictures turn out to be broken, they are left out by name."""
+    """Build the dataset, without damaged images."""
     try:
         scene.run(f"registry build {scene.dataset}")
-        broken = "S3 copied the images and nobody looked at them. Broken ones" if "://" in scene.lake else ""
+        why = "The images were copied server-side and not validated." if "://" in scene.lake else ""
     except RegistryError:
-        broken = "The build refuses images that nobody could train on. They"
-    if broken:
-        say(f"\n{broken} are left out, each with its reason:")
+        why = "The build fails on images that cannot be used for training."
+    if why:
+        say(f"\n{why} The next build excludes faulty images, each with a reason:")
         scene.run(f"registry build {scene.dataset} --exclude-faulty")
-    fetch(scene)
-
-
-def fetch(scene: Scene) -> None:
-    """Bring the images of a version into the working tree."""
     scene.run(f"registry pull {scene.dataset}")
 
 
 def first_model(scene: Scene) -> None:
-    """A VGG is trained on it."""
+    """Train a VGG on the dataset."""
     name = scene.album.name
     scene.run(f"git switch --quiet --create {name}-model")
-    scene.run(f"registry new model {name} --title {shlex.quote(f'{scene.album.title}: which is it?')}")
-    # Half of what guessing gives: pictures that nobody has seen yet may be hard, and the story is not about accuracy.
+    scene.run(f"registry new model {name} --title {shlex.quote(f'{scene.album.title}: classifier')}")
+    # Half of the accuracy of guessing: pictures of a user may be difficult, and the demo is not about accuracy.
     least = round(0.5 / len(scene.album.classes), 2)
-    words = {
-        ("description",): f"Tells {len(scene.album.classes)} classes apart: {', '.join(scene.album.classes)}.",
+    values: dict[documents.Location, object] = {
+        ("description",): f"Classifies images into {', '.join(scene.album.classes)}.",
         ("license",): "Apache-2.0",
-        ("intended_use",): "The demo. Nothing else.",
+        ("intended_use",): "The demo only.",
         ("gates",): [{"metric": "accuracy", "min": least}],
     }
-    scene.edit(manifest_path(scene.model), words)
+    scene.edit(manifest_path(scene.model), values)
     scene.edit(f"{scene.model}/params.yaml", {("architecture",): "vgg", **scene.album.params})
     scene.run(f"dvc repro {scene.model}/dvc.yaml")
     scene.run(f"dvc metrics show {scene.model}/metrics.json")
@@ -213,7 +207,7 @@ def first_model(scene: Scene) -> None:
 
 
 def first_release(scene: Scene) -> None:
-    """Main is published: objects to production, then the tags."""
+    """Publish main: objects to production, then tags."""
     scene.run("registry publish --dry-run")
     scene.run("registry publish")
     scene.run("registry list")
@@ -229,19 +223,21 @@ def hash_files(scene: Scene) -> dict[str, str]:
 
 
 def read_metrics(scene: Scene) -> dict[str, object]:
-    """The model's metrics as they are in the working tree."""
-    return documents.read_json((scene.clone / str(scene.model) / "metrics.json").read_bytes(), "metrics.json")
+    """The model's metrics in the working tree."""
+    path = f"{scene.model}/metrics.json"
+    metrics: dict[str, object] = documents.read_json((scene.clone / path).read_bytes(), path)
+    return metrics
 
 
 def second_release(scene: Scene) -> None:
-    """Twice the images, the mislabelled ones gone, a ResNet in place of the VGG."""
+    """Twice the images without the wrong labels, and a ResNet instead of the VGG."""
     wrong = {picture.uuid for picture in scene.album.pictures[:MISLABELLED]}
     kept = tuple(picture for picture in scene.album.pictures if picture.uuid not in wrong)
     pictures.export(kept, {}, scene.top / "exports" / "february.csv")
     scene.run(f"git switch --quiet --create {scene.album.name}-v2")
     scene.run(f"registry select {scene.dataset} --from {shlex.quote(str(scene.top / 'exports' / 'february.csv'))}")
     build(scene)
-    say("\nThe version still says 1.0.0. The check knows what changed, and what that demands:")
+    say("\nThe version is still 1.0.0. The check reports what changed and which version that requires:")
     scene.run("registry check", fails=True)
     scene.edit(manifest_path(scene.dataset), {("version",): "2.0.0"})
     scene.edit(manifest_path(scene.model), {("version",): "2.0.0"})
@@ -252,7 +248,7 @@ def second_release(scene: Scene) -> None:
     scene.run("registry check --fix")
     scene.commit("Twice the images, without the mislabelled ones; ResNet")
     scene.push(f"{scene.album.name}-v2")
-    say("\nWhat the pull request's comment tells a reviewer, and what the gate is set to:")
+    say("\nThe report that CI posts to the pull request, and the state of the gate:")
     scene.run(f"registry diff main HEAD {scene.dataset}")
     scene.run(f"registry report --base main --out {shlex.quote(str(scene.report))}")
     scene.merge(f"{scene.album.name}-v2")
@@ -261,60 +257,59 @@ def second_release(scene: Scene) -> None:
 
 
 def back_in_time(scene: Scene) -> None:
-    """The first release, byte for byte, and its metrics again."""
+    """Restore the first release byte for byte, and reproduce its metrics."""
     scene.run(f"git checkout --quiet {scene.model}@v1.0.0")
     scene.run("dvc checkout --quiet")
     if hash_files(scene) != scene.hashes:
         raise RegistryError(
-            "the first release came back with other bytes", fix="please report this: it must not happen"
+            "the files of the first release differ from those that were released", fix="report this as a bug"
         )
-    say(f"{len(scene.hashes):,} files have exactly the bytes of v1.0.0 (compared by SHA-256)")
+    say(f"{plural(len(scene.hashes), 'file')} identical to v1.0.0 (compared by SHA-256)")
     scene.run(f"dvc repro --force --no-run-cache {scene.model}/dvc.yaml")
     if read_metrics(scene) != scene.metrics:
-        say(f"trained again, v1.0.0 comes out differently: {scene.metrics} → {read_metrics(scene)}")
         raise RegistryError(
-            "the first release's metrics did not come out again", fix="please report this: it must not happen"
+            f"the metrics of v1.0.0 were not reproduced: {read_metrics(scene)}, expected {scene.metrics}",
+            fix="report this as a bug",
         )
-    say(f"trained again, v1.0.0 gives the same metrics: accuracy {scene.metrics['accuracy']}")
+    say(f"trained again, v1.0.0 has the same metrics: accuracy {scene.metrics['accuracy']}")
     scene.run("git checkout --quiet --force main")
     scene.run("dvc checkout --quiet")
 
 
 def consume(scene: Scene) -> None:
-    """Another team, another folder, nothing but the Git URL."""
-    there = scene.top / "consumer"
-    there.mkdir()
+    """Another team downloads both releases with nothing but the Git URL."""
+    folder = scene.top / "consumer"
+    folder.mkdir()
     url = shlex.quote(str(scene.origin))
-    scene.run(f"dvc artifacts get {url} {scene.dataset} --rev v1.0.0 --out v1", cwd=there)
-    scene.run(f"dvc get {url} {scene.dataset}/prepared/test --rev {scene.dataset}@v2.0.0 --out v2-test", cwd=there)
-    scene.run(f"dvc artifacts get {url} {scene.model} --out model.safetensors", cwd=there)
+    scene.run(f"dvc artifacts get {url} {scene.dataset} --rev v1.0.0 --out v1", cwd=folder)
+    scene.run(f"dvc get {url} {scene.dataset}/prepared/test --rev {scene.dataset}@v2.0.0 --out v2-test", cwd=folder)
+    scene.run(f"dvc artifacts get {url} {scene.model} --out model.safetensors", cwd=folder)
     for command in ("git init --quiet", "dvc init --quiet"):
-        scene.run(command, cwd=there)
-    scene.run(f"dvc import {url} {scene.dataset}/prepared --rev {scene.dataset}@v2.0.0 --out images", cwd=there)
+        scene.run(command, cwd=folder)
+    scene.run(f"dvc import {url} {scene.dataset}/prepared --rev {scene.dataset}@v2.0.0 --out images", cwd=folder)
     read = (
         "import dvc.api, sys; text = dvc.api.read(sys.argv[1], repo=sys.argv[2], rev=sys.argv[3]); "
         "print(len(text.splitlines()) - 1, 'test images')"
     )
     metadata = f"{scene.dataset}/prepared/test/metadata.csv"
-    scene.run(f"python -c {shlex.quote(read)} {metadata} {url} {scene.dataset}@v2.0.0", cwd=there)
+    scene.run(f"python -c {shlex.quote(read)} {metadata} {url} {scene.dataset}@v2.0.0", cwd=folder)
     layout = "import datasets; print(datasets.load_dataset('imagefolder', data_dir='images')['test'])"
     scene.run(
-        f"env HF_HUB_OFFLINE=1 HF_DATASETS_CACHE={shlex.quote(str(there / 'cache'))} python -c {shlex.quote(layout)}",
-        cwd=there,
+        f"env HF_HUB_OFFLINE=1 HF_DATASETS_CACHE={shlex.quote(str(folder / 'cache'))} python -c {shlex.quote(layout)}",
+        cwd=folder,
     )
 
 
 def what_next(scene: Scene) -> None:
-    """Where everything lies."""
+    """List what the demo made."""
     say(f"""
-the contributor's clone   {scene.clone}
-what GitHub would hold    {scene.origin}
+contributor's clone       {scene.clone}
+remote (as on GitHub)     {scene.origin}
 staging and production    {scene.bucket}
-the lake                  {scene.lake}
-the consumer's folder     {scene.top / "consumer"}
-the card of the dataset   {scene.clone / card_path(scene.dataset)}
-the second release's report, which a reviewer reads in the pull request:
-  {scene.report / "report.html"}
+lake                      {scene.lake}
+consumer's folder         {scene.top / "consumer"}
+card of the dataset       {scene.clone / card_path(scene.dataset)}
+report of release 2.0.0   {scene.report / "report.html"}
 
 Try next, in the clone (after `. .venv/bin/activate`):
   registry list
@@ -325,12 +320,12 @@ Try next, in the clone (after `. .venv/bin/activate`):
 
 
 CHAPTERS = (
-    ("A registry, made from the template", found_registry),
+    ("A registry from the template", found_registry),
     ("A dataset from a selection", first_dataset),
     ("A model", first_model),
     ("The first release", first_release),
-    ("The second release: more images, no mislabelled ones, another architecture", second_release),
-    ("Back in time", back_in_time),
-    ("A consumer, with nothing but the Git URL", consume),
-    ("Where everything lies", what_next),
+    ("The second release: more images, corrected labels, another architecture", second_release),
+    ("The first release restored and reproduced", back_in_time),
+    ("A consumer with nothing but the Git URL", consume),
+    ("What the demo made", what_next),
 )
