@@ -305,9 +305,9 @@ def spoil(desk: Desk) -> None:
 
 FAULTS = {
     1: "missing",
-    2: "empty",
+    2: "empty file",
     3: "truncated",
-    4: "its name says JPEG, but it is PNG",
+    4: "expected JPEG, found PNG",
     7: f"the same bytes as {uuid(8)}, which is labelled no, not dog",
     8: f"the same bytes as {uuid(7)}, which is labelled dog, not no",
     9: f"the same bytes as {uuid(6)}",

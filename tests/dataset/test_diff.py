@@ -91,7 +91,7 @@ def test_a_camera_that_is_removed_is_told_with_what_it_demands() -> None:
     rows = items()
     found = change(rows, {row: item for row, item in rows.items() if item[2] != "XT-3"}, version="1.1.0")
     assert [describe(one) for one in found.concentrations if one.column == "camera"] == [
-        "100% of the removed images are camera=XT-3, 6.0 times their share"
+        "100% of the removed images have camera=XT-3, 6.0 times its share of all images"
     ]
     assert found.diff.removed == {"train": {"dog": 16}, "val": {"dog": 4}}
     assert (found.required_bump.bump, found.declared, found.query_change) == (
@@ -170,7 +170,7 @@ def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
     before = dict(registry.files)
     put(registry, {row: item for row, item in rows.items() if row % 6}, version="2.0.0")
     table = next(md5 for md5, data in registry.objects.items() if data.startswith(b"file_name"))
-    for data, words in ((None, "no intact copy"), (b"file_name,\xff\n", "a metadata.csv cannot be read")):
+    for data, words in ((None, "no intact copy"), (b"file_name,\xff\n", "metadata.csv cannot be parsed")):
         registry.objects |= {table: data}
         (found,) = compare(registry, before)
         assert words in found.unknown
@@ -204,7 +204,7 @@ def test_the_same_bytes_in_two_splits_are_found() -> None:
     ],
 )  # fmt: skip
 def test_the_declared_bump(old: str, new: str, bump: Bump) -> None:
-    assert diff.declared(names.parse_version(old), names.parse_version(new)) is bump
+    assert diff.declared_bump(names.parse_version(old), names.parse_version(new)) is bump
 
 
 # --- the question -----------------------------------------------------------------------------------------------------
@@ -280,21 +280,21 @@ def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
     before = dict(registry.files)
     smaller = {row: item for row, item in rows.items() if row not in (4, 6)} | {3: (rows[3][0], "dog", *rows[3][2:])}
     put(registry, {**smaller, 700: ("test", "cat", "c1", photo(5, (320, 240)))}, rows_hash="other", version="2.0.0")
-    (found,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
+    (found,) = compare(registry, before, near=19, notes=tmp_path / "fingerprints.parquet")
     assert [(sheet.name, sheet.total, sheet.alt.split("(")[1]) for sheet in found.sheets] == [
         ("added", 1, "1 cat)"), ("removed", 2, "2 dog)"), ("relabelled", 1, "1 cat to dog)"),
     ]  # fmt: skip
     near = [(one.first, one.second, one.exact) for one in found.duplicates]
     assert near == [(uuid(5), uuid(700), False)]
     assert found.unknown == found.search_skipped == ""
-    (large,) = compare(registry, before, near=18, notes=tmp_path / "likeness.parquet")
+    (large,) = compare(registry, before, near=18, notes=tmp_path / "fingerprints.parquet")
     assert (large.duplicates, large.unknown) == ((), "")
-    assert large.search_skipped == "among 19 images: registry.yaml has report.near_duplicates up to 18"
+    assert large.search_skipped == "19 images exceed report.near_duplicates in registry.yaml (18)"
     registry.objects = {md5: data for md5, data in registry.objects.items() if not data.startswith(b"\xff\xd8")}
-    (again,) = compare(registry, before, near=19, notes=tmp_path / "likeness.parquet")
-    assert again.duplicates == found.duplicates  # remembered
+    (again,) = compare(registry, before, near=19, notes=tmp_path / "fingerprints.parquet")
+    assert again.duplicates == found.duplicates  # from the cache
     (blind,) = compare(registry, before, near=19, notes=tmp_path / "other.parquet")
-    assert ": 1 of the 1 new ones and 18 of the 18 others could not be read" in blind.unknown
+    assert ": 1 of 1 new images and 18 of 18 other images could not be read" in blind.unknown
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_the_command_compares_the_last_commit_with_what_is_there(built_dataset: 
     told = run_registry(built_dataset, "diff", "datasets/pets")
     assert told.code == 0
     assert next(line.split() for line in told.out.splitlines() if "added " in line) == ["added", "0", "0", "1", "1"]
-    assert "1 image was added. An addition is minor. The version does not move; set version: 1.1.0" in told.out
+    assert "1 image was added. An addition is minor; the version is the same: set version: 1.1.0" in told.out
     repositories.git_in(built_dataset, "add", "--all")
     assert run_registry(built_dataset, "diff", "--staged").out == told.out
     repositories.commit(built_dataset, "more")
@@ -331,7 +331,7 @@ def test_the_command_writes_contact_sheets(built_dataset: Path, run_registry: Ru
     ("args", "code", "words"),
     [
         (("nothing",), 1, "'nothing' is not a revision"),
-        (("datasets/birds",), 1, "datasets/birds is a dataset neither in"),
+        (("datasets/birds",), 1, "datasets/birds: no such dataset in"),
         (("models/pets",), 1, "is a model"),
         (("HEAD", "HEAD", "HEAD"), 1, "too many revisions"),
         (("datasets/pets", "datasets/dogs"), 1, "too many datasets"),

@@ -36,30 +36,30 @@ CHANGE = DatasetChange(
 )  # fmt: skip
 TEXT = f"""\
 datasets/pets 1.0.0 → 1.1.0: Pets at home
-  not known: whether it rains
-  the question changed
+  unknown: whether it rains
+  query changed
     - look 7
     + look 8
 
-  images   train  test    all
-  before   2,000   200  2,200
-  added        0     1      1
-  removed      3     0      3
-  after    1,997   201  2,198
+  images      train    test    all
+  before      2,000     200  2,200
+  added           0       1      1
+  removed         3       0      3
+  after       1,997     201  2,198
 
-  class  before  added  removed  after
-  cat     1,300      1        0  1,301
-  dog       900      0        3    897
+  class      before    added    removed    after
+  cat         1,300        1          0    1,301
+  dog           900        0          3      897
 
   label cat → dog: 1 image
-  100% of the removed images are camera=XT-3, 5.1 times their share
-  camera is distributed otherwise (25.0% of the images)
-  test/dog/{uuid(2)} has the same bytes as train/cat/{uuid(1)} (in another split)
-  train/cat/{uuid(4)} looks like train/cat/{uuid(3)} (1 bit apart)
+  100% of the removed images have camera=XT-3, 5.1 times its share of all images
+  distribution shift in camera: 25.0% (total variation distance)
+  test/dog/{uuid(2)} is identical to train/cat/{uuid(1)} (in another split)
+  train/cat/{uuid(4)} is a near-duplicate of train/cat/{uuid(3)} (distance 1 bit)
   Removed: 3 of 3 images (3 dog)
   size 1.2 MB → 999 bytes
-  words: title
-  3 images were removed. A removal is major. The version moves by minor; set version: 2.0.0
+  metadata-only changes: title
+  3 images were removed. A removal is major; the version bump is minor: set version: 2.0.0
 """
 
 
@@ -87,9 +87,9 @@ def test_the_head_of_a_first_a_removed_and_an_unmoved_version(
     assert diff_output.as_text([DatasetChange(PETS, "Pets", old, new)]).splitlines()[0] == head
 
 
-def test_of_a_question_that_nobody_can_read_nothing_is_said() -> None:
+def test_an_invalid_manifest_has_no_query_change() -> None:
     broken = DatasetChange(PETS, "Pets", Version(1, 0, 0), Version(1, 0, 0), unknown="dataset.yaml:3: a tab")
-    assert diff_output.as_text([broken]) == "datasets/pets 1.0.0: Pets\n  not known: dataset.yaml:3: a tab\n"
+    assert diff_output.as_text([broken]) == "datasets/pets 1.0.0: Pets\n  unknown: dataset.yaml:3: a tab\n"
 
 
 def test_nothing_from_a_manifest_is_markup_or_moves_a_cursor() -> None:

@@ -43,7 +43,10 @@ def test_a_camera_that_goes_is_named_with_its_numbers() -> None:
     items, _ = distribution.as_values(rows, rows)
     found = distribution.find_concentrations("removed", items, gone["uuid"])
     assert found[0] == Concentration("removed", "camera", "XT-3", 94, 0.94, pytest.approx(0.94 / 0.2))
-    assert distribution.describe(found[0]) == "94% of the removed images are camera=XT-3, 4.7 times their share"
+    assert (
+        distribution.describe(found[0])
+        == "94% of the removed images have camera=XT-3, 4.7 times its share of all images"
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,9 +101,12 @@ def test_g_is_zero_where_nothing_is_told_and_else_positive(a: int, b: int, c: in
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Concentration("added", "label", "cat", 9, 1.0, 2.04), "100% of the added images are label=cat, 2.0 times"),
-        (Concentration("added", "label", "cat", 999, 0.999, 2.0), "over 99% of the added images are label=cat"),
-        (Concentration("added", "label", "emu", 9, 0.9, math.inf), "90% of the added images are label=emu, which none"),
+        (Concentration("added", "label", "cat", 9, 1.0, 2.04), "100% of the added images have label=cat, 2.0 times"),
+        (Concentration("added", "label", "cat", 999, 0.999, 2.0), "over 99% of the added images have label=cat"),
+        (
+            Concentration("added", "label", "emu", 9, 0.9, math.inf),
+            "90% of the added images have label=emu, a new value",
+        ),
     ],
 )
 def test_the_sentence(found: Concentration, words: str) -> None:

@@ -66,13 +66,13 @@ def test_an_image_whose_tail_became_zeros_is_found(key: str) -> None:
 @pytest.mark.parametrize(
     ("key", "data", "fault"),
     [
-        ("a.jpg", b"", "empty"),
-        ("a.jpg", SOUND["rgb.png"], "its name says JPEG, but it is PNG"),
-        ("a.png", SOUND["rgb.jpg"], "its name says PNG, but it is JPEG"),
-        ("a.jpg", SOUND["lossy.webp"], "its name says JPEG, but it is WebP"),
-        ("a.jpg", b"<html>not found</html>", "its name says JPEG, but it is HTML or XML"),
-        ("a.jpg", b"\0" * 5000, "its name says JPEG, but it is no image"),
-        ("a.gif", b"GIF89a", "not a type that a dataset can have (jpg, jpeg, png, webp)"),
+        ("a.jpg", b"", "empty file"),
+        ("a.jpg", SOUND["rgb.png"], "expected JPEG, found PNG"),
+        ("a.png", SOUND["rgb.jpg"], "expected PNG, found JPEG"),
+        ("a.jpg", SOUND["lossy.webp"], "expected JPEG, found WebP"),
+        ("a.jpg", b"<html>not found</html>", "expected JPEG, found HTML or XML"),
+        ("a.jpg", b"\0" * 5000, "expected JPEG, found no image"),
+        ("a.gif", b"GIF89a", "the extension is not one of jpg, jpeg, png, webp"),
         ("a.jpg", SOUND["rgb.jpg"][:900], "truncated"),
         ("a.png", SOUND["rgb.png"][:-5], "truncated"),
     ],
@@ -87,13 +87,13 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     import zlib
 
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4)
-    assert find_fault("a.png", bytes(bomb)) == "too large: 60,000 × 60,000 pixels, more than 89,478,485"
+    assert find_fault("a.png", bytes(bomb)) == "image has 60,000 × 60,000 pixels, the limit is 89,478,485"
     assert Image.MAX_IMAGE_PIXELS == image_validation.MAX_PIXELS
 
 
 def test_more_bytes_than_any_image_has_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_validation, "MAX_BYTES", 1000)
-    assert find_fault("a.jpg", SOUND["rgb.jpg"]) == f"too large: {len(SOUND['rgb.jpg']):,} bytes, more than 1,000"
+    assert find_fault("a.jpg", SOUND["rgb.jpg"]) == f"file has {len(SOUND['rgb.jpg']):,} bytes, the limit is 1,000"
 
 
 @pytest.mark.parametrize("key", SOUND)

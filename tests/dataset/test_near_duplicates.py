@@ -39,7 +39,7 @@ OLD = {row: ("test" if row > 8 else "train", "cat" if row % 2 else "dog", photo(
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    return tmp_path / "likeness.parquet"
+    return tmp_path / "fingerprints.parquet"
 
 
 def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
@@ -105,7 +105,7 @@ def test_what_cannot_be_read_does_not_keep_it_from_what_can(notes: Path) -> None
     here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
     found, unknown = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, here.get, notes)
     assert [{one.first, one.second} for one in found] == [{uuid(5), uuid(20)}]
-    assert unknown == "whether new images look like others: 9 of the 10 others could not be read"
+    assert unknown == "near-duplicates of unreadable images: 9 of 10 other images could not be read"
 
 
 def test_every_copy_stands_beside_the_first_of_its_kind() -> None:

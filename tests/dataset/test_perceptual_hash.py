@@ -81,7 +81,7 @@ def test_the_bands_find_what_comparing_all_with_all_finds(seeds: list[int], near
         (f"{one:02}", f"{two:02}", (values[one] ^ values[two]).bit_count())
         for one in range(min(cut, len(values)))
         for two in range(one + 1, len(values))
-        if (values[one] ^ values[two]).bit_count() <= perceptual_hash.NEAR
+        if (values[one] ^ values[two]).bit_count() <= perceptual_hash.MAX_DISTANCE
     }
     assert set(perceptual_hash.find_pairs(some, others).rows()) == expected
 
@@ -92,7 +92,7 @@ def test_a_near_pair_that_does_not_agree_in_grey_is_none() -> None:
 
 
 def test_looks_are_remembered(tmp_path: Path) -> None:
-    path = tmp_path / "notes/likeness.parquet"
+    path = tmp_path / "notes/fingerprints.parquet"
     first = perceptual_hash.to_frame({"a": (1, GREY), "b": None})
     perceptual_hash.record(path, first)
     perceptual_hash.record(path, perceptual_hash.to_frame({"c": (2**64 - 1, GREY)}))
@@ -102,7 +102,7 @@ def test_looks_are_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", [b"", b"PAR1 and nothing else"])
 def test_a_broken_memory_is_an_empty_one(tmp_path: Path, broken: bytes) -> None:
-    path = tmp_path / "likeness.parquet"
+    path = tmp_path / "fingerprints.parquet"
     path.write_bytes(broken)
     assert perceptual_hash.lookup(path, pl.Series(["a"])).is_empty()
     perceptual_hash.record(path, perceptual_hash.to_frame({"a": (1, GREY)}))

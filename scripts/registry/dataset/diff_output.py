@@ -1,7 +1,7 @@
-"""What became of datasets, in words: as text for people, as Markdown, as JSON for programs."""
+"""Dataset changes as text for a terminal, as Markdown, and as JSON for programs."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -10,21 +10,21 @@ from polars import DataFrame
 from registry.core import documents
 from registry.core.escaping import plain
 from registry.core.layout import SPLITS
-from registry.core.values import ArtifactId, Bump, Counts, Diff, Version
+from registry.core.values import ArtifactId, Bump, Counts, Diff, RequiredBump, Version
 from registry.core.versioning import total
+from registry.core.wording import plural, size, table
 from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
 from registry.dataset.distribution import describe
 
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
-MOST = 12  # classes, transitions, twins that a text shows of each
+LIMIT = 12  # classes, transitions and duplicate pairs that a text lists
 FENCE = "~~~~"
-QUESTIONS = {
-    QueryChange.FIRST: "the first version",
-    QueryChange.UNCHANGED: "the question and its answer are the same",
-    QueryChange.RESULT: "the question is the same; its answer has other rows",
-    QueryChange.QUERY: "the question changed",
+QUERY_CHANGES = {
+    QueryChange.FIRST: "first version",
+    QueryChange.UNCHANGED: "query and result unchanged",
+    QueryChange.RESULT: "query unchanged; the result set changed",
+    QueryChange.QUERY: "query changed",
 }
-UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def as_text(changes: Sequence[DatasetChange]) -> str:
@@ -33,13 +33,13 @@ def as_text(changes: Sequence[DatasetChange]) -> str:
 
 
 def as_markdown(changes: Sequence[DatasetChange]) -> str:
-    """The same text in blocks of code, in which nothing from a manifest is markup, a link or a mention."""
+    """The same text in code blocks, in which nothing from a manifest is markup, a link or a mention."""
     blocks = ("\n".join([f"{FENCE}text", *_lines(change), FENCE]) for change in changes)
     return "\n\n".join(blocks) + "\n" if changes else "No dataset differs.\n"
 
 
 def as_json(changes: Sequence[DatasetChange]) -> str:
-    """An object with `schema` 1 and the list `datasets`: the fields of `review.DatasetChange`, without pictures."""
+    """An object with `schema` 1 and the list `datasets`: the fields of `DatasetChange`, without images."""
     return documents.write_json({"schema": 1, "datasets": [_plain(change) for change in changes]}).decode()
 
 
@@ -47,129 +47,117 @@ def as_json(changes: Sequence[DatasetChange]) -> str:
 
 
 def _lines(change: DatasetChange) -> Iterator[str]:
-    yield _head(change)
-    for part in (_about(change), _counts(change.diff), _details(change), _version(change)):
+    yield _heading(change)
+    for part in (_query_lines(change), _count_lines(change.diff), _detail_lines(change), _version_lines(change)):
         yield from (f"  {plain(line)}" if line else "" for line in part)
 
 
-def _head(change: DatasetChange) -> str:
+def _heading(change: DatasetChange) -> str:
     if change.old is None:
-        moved = f"{change.new} (new)"
+        versions = f"{change.new} (new)"
     elif change.new is None:
-        moved = f"{change.old} (removed)"
+        versions = f"{change.old} (removed)"
     else:
-        moved = f"{change.old} → {change.new}" if change.old != change.new else str(change.new)
-    return plain(f"{change.id} {moved}: {change.title}")
+        versions = f"{change.old} → {change.new}" if change.old != change.new else str(change.new)
+    return plain(f"{change.id} {versions}: {change.title}")
 
 
-def _about(change: DatasetChange) -> Iterator[str]:
+def _query_lines(change: DatasetChange) -> Iterator[str]:
     if change.unknown:
-        yield f"not known: {change.unknown}"
-    is_readable = change.diff is not None or not change.unknown  # of a broken manifest nobody can tell
+        yield f"unknown: {change.unknown}"
+    is_readable = change.diff is not None or not change.unknown
     if change.new and is_readable:
-        yield QUESTIONS[change.query_change]
+        yield QUERY_CHANGES[change.query_change]
     old, new = (text.splitlines() for text in change.queries)
     yield from (f"  - {line}" for line in old if line not in new)
     yield from (f"  + {line}" for line in new if line not in old)
 
 
-def _counts(diff: Diff | None) -> Iterator[str]:
-    """How many images there were, what became of them, and how many there are: by split, then by class."""
+def _count_lines(diff: Diff | None) -> Iterator[str]:
+    """Images before, by kind of change, and after: in one table by split, in another by class."""
     if diff is None:
         return
-    rows = [(kind, getattr(diff, kind)) for kind in ("before", *KINDS, "after")]
-    shown = [(name, counts) for name, counts in rows if name in {"before", "after"} or total(counts)]
-    splits = [split for split in SPLITS if any(split in counts for _, counts in shown)]
-    labels = sorted({label for _, counts in shown for classes in counts.values() for label in classes})
+    every = {kind: counts_of(diff, kind) for kind in ("before", *KINDS, "after")}
+    shown = {kind: counts for kind, counts in every.items() if kind in {"before", "after"} or total(counts)}
+    splits = [split for split in SPLITS if any(split in counts for counts in shown.values())]
+    labels = sorted({label for counts in shown.values() for classes in counts.values() for label in classes})
+    by_split = [[kind, *(_sum(counts, [split]) for split in splits), total(counts)] for kind, counts in shown.items()]
     yield ""
-    yield from _table(
-        ["images", *splits, "all"],
-        [[name, *(_number(counts, [split], labels) for split in splits), total(counts)] for name, counts in shown],
-    )
+    yield from table(["images", *splits, "all"], by_split).splitlines()
+    changed = [counts for kind, counts in shown.items() if kind in KINDS]
+    most_changed = sorted(labels, key=lambda label: -sum(_sum(counts, SPLITS, label) for counts in changed))[:LIMIT]
+    by_class = [
+        [plain(label), *(_sum(counts, SPLITS, label) for counts in shown.values())] for label in sorted(most_changed)
+    ]
     yield ""
-    moved = sorted(labels, key=lambda label: -sum(_number(counts, SPLITS, [label]) for _, counts in shown[1:-1]))
-    yield from _table(
-        ["class", *(name for name, _ in shown)],
-        [[label, *(_number(counts, SPLITS, [label]) for _, counts in shown)] for label in sorted(moved[:MOST])],
-    )
-    yield from [f"and {len(labels) - MOST:,} more classes"] * (len(labels) > MOST)
+    yield from table(["class", *shown], by_class).splitlines()
+    yield from [f"and {len(labels) - LIMIT:,} more classes"] * (len(labels) > LIMIT)
     yield ""
 
 
-def _number(counts: Counts, splits: Sequence[str], labels: Sequence[str]) -> int:
-    return sum(counts.get(split, {}).get(label, 0) for split in splits for label in labels)
+def counts_of(diff: Diff, kind: str) -> Counts:
+    """The counts of one kind of change (or `before`, `after`) by split and class."""
+    counts: Counts = getattr(diff, kind)
+    return counts
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str | int]]) -> Iterator[str]:
-    texts = [list(head), *([f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    for first, *rest in texts:
-        yield "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])])
+def _sum(counts: Counts, splits: Sequence[str], label: str | None = None) -> int:
+    """The images of these splits: of one class, or all."""
+    classes = (counts.get(split, {}) for split in splits)
+    return sum(sum(each.values()) if label is None else each.get(label, 0) for each in classes)
 
 
-def _details(change: DatasetChange) -> Iterator[str]:
+def _detail_lines(change: DatasetChange) -> Iterator[str]:
     if change.transitions is not None and change.transitions.height:
         largest = change.transitions.sort("items", "what", "old", "new", descending=[True, False, False, False])
-        for what, old, new, number in largest.head(MOST).iter_rows():
-            yield f"{what} {old} → {new}: {_many(number, 'image')}"
+        for what, old, new, number in largest.head(LIMIT).iter_rows():
+            yield f"{what} {old} → {new}: {plural(number, 'image')}"
         yield from _more(largest.height, "transition")
     yield from map(describe, change.concentrations)
     for shift in change.shifts:
-        yield f"{shift.column} is distributed otherwise ({shift.distance:.1%} of the images)"
+        yield f"distribution shift in {shift.column}: {shift.distance:.1%} (total variation distance)"
     if change.diff and change.diff.tables and change.diff.rows.is_empty():
-        yield "metadata.csv changed; the images and their labels did not"
-    yield from (_twins(one) for one in change.duplicates[:MOST])
-    yield from _more(len(change.duplicates), "pair")
-    yield from [f"near-duplicates were not sought {change.search_skipped}"] * bool(change.search_skipped)
-    yield from (f"{sheet.alt}" for sheet in change.sheets)
+        yield "metadata.csv changed; images and labels are the same"
+    yield from map(_describe_pair, change.duplicates[:LIMIT])
+    yield from _more(len(change.duplicates), "duplicate pair")
+    if change.search_skipped:
+        yield f"near-duplicate search skipped: {change.search_skipped}"
+    yield from (sheet.alt for sheet in change.sheets)
 
 
-def _twins(one: DuplicatePair) -> str:
-    first = f"{one.first_split}/{one.first_label}/{one.first}"
-    second = f"{one.second_split}/{one.second_label}/{one.second}"
-    alike = "has the same bytes as" if one.exact else "looks like"
-    notes = ["in another split"] * (one.first_split != one.second_split)
-    notes += [f"{_many(one.distance, 'bit')} apart"] * (not one.exact)
-    return f"{second} {alike} {first}" + (f" ({', '.join(notes)})" if notes else "")
+def _describe_pair(pair: DuplicatePair) -> str:
+    first = f"{pair.first_split}/{pair.first_label}/{pair.first}"
+    second = f"{pair.second_split}/{pair.second_label}/{pair.second}"
+    relation = "is identical to" if pair.exact else "is a near-duplicate of"
+    notes = ["in another split"] * (pair.first_split != pair.second_split)
+    notes += [f"distance {plural(pair.distance, 'bit')}"] * (not pair.exact)
+    return f"{second} {relation} {first}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _more(number: int, noun: str) -> list[str]:
-    return [f"and {_many(number - MOST, f'more {noun}')}"] * (number > MOST)
+    return [f"and {plural(number - LIMIT, f'more {noun}')}"] * (number > LIMIT)
 
 
-def _version(change: DatasetChange) -> Iterator[str]:
+def _version_lines(change: DatasetChange) -> Iterator[str]:
     if change.bytes_before != change.bytes_after:
         yield f"size {size(change.bytes_before)} → {size(change.bytes_after)}"
     if change.metadata_changes:
-        yield f"words: {', '.join(change.metadata_changes)}"
-    if change.required_bump and change.required_bump.bump and change.old and change.new:
-        yield _bump(change, change.old.bumped(change.required_bump.bump))
+        yield f"metadata-only changes: {', '.join(change.metadata_changes)}"
+    required = change.required_bump
+    if required and required.bump and change.old and change.new:
+        yield _describe_bump(required, change.declared, change.old.bumped(required.bump))
 
 
-def _bump(change: DatasetChange, lowest: Version) -> str:
-    required, verb = change.required_bump, "moves" if change.declared else "does not move"
-    step = f"{verb} by {change.declared.name.lower()}" if change.declared else verb
-    short = change.declared < required.bump
-    return f"{required.what}. {required.why}. The version {step}" + (f"; set version: {lowest}" if short else "")
-
-
-def size(number: int) -> str:
-    """`1.2 MB`."""
-    value, unit = float(number), 0
-    while value >= 1000 and unit < len(UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.1f} {UNITS[unit]}" if unit else _many(number, "byte")
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def _describe_bump(required: RequiredBump, declared: Bump, lowest: Version) -> str:
+    step = f"the version bump is {declared.name.lower()}" if declared else "the version is the same"
+    return f"{required.what}. {required.why}; {step}" + (f": set version: {lowest}" if declared < required.bump else "")
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: dataclasses become objects, frames lists of rows, NaN and infinity null."""
+    """A value as JSON: dataclasses become objects, frames lists of rows, NaN and infinity null."""
     match value:
         case Bump():
             return value.name.lower()
@@ -182,6 +170,6 @@ def _plain(value: Any) -> Any:
         case DataFrame():
             return [_plain(row) for row in value.to_dicts()]
     if is_dataclass(value):
-        held = [field.name for field in fields(value) if not isinstance(getattr(value, field.name), bytes)]
-        return {name: _plain(getattr(value, name)) for name in held}
-    return {key: _plain(value[key]) for key in value} if hasattr(value, "keys") else [_plain(one) for one in value]
+        names = [field.name for field in fields(value) if not isinstance(getattr(value, field.name), bytes)]
+        return {name: _plain(getattr(value, name)) for name in names}
+    return {key: _plain(value[key]) for key in value} if isinstance(value, Mapping) else [_plain(one) for one in value]

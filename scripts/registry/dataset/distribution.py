@@ -1,12 +1,14 @@
-"""Where a change of items is concentrated, and how metadata moved: over every column of two versions' metadata.
+"""Distributions of metadata columns: values over-represented among changed items, and columns that shifted.
 
-A column is looked at as values that people can name: texts as they are, numbers in bins that hold about as many items
-each, times by year, month, day or hour.
+Every column is first turned into values that can be named: strings as they are, numbers in bins of about equal counts,
+times by year, month, day or hour.
 """
 
 import math
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 import polars as pl
 from polars import DataFrame, Series, col
@@ -17,30 +19,41 @@ from registry.dataset.changes import Concentration, Shift
 from registry.errors import Refused
 
 UUID = "uuid"
-NONE = "(none)"  # what stands for no value
+NONE = "(none)"  # the name of a missing value
 OTHERS = "others"
 BINS = 10  # of numbers
-FEW = 12  # as many different whole numbers or less stay what they are; also the rows of a shift's table
+MAX_DISTINCT = 12  # integers with at most so many distinct values are not binned; also the rows of a shift's table
 
-FEWEST = 5  # items that a sentence is about, at least
-SMALLEST = 0.1  # share of the change that a sentence is about, at least
-LIFT = 1.5  # times their share, at least
-SURPRISE = 15.0  # G that is demanded: with one degree of freedom chance gives that once in 9,000 values
-SENTENCES = 3  # of one kind of change, two of them about one column
-MOST_SHIFTS = 4
-SMALLEST_SHIFT = 0.01
-CROWD = 10  # items per text, on average, below which a column of texts is names rather than groups
+# What a concentration must reach to be reported.
+MIN_ITEMS = 5
+MIN_SHARE = 0.1  # of the changed items
+MIN_LIFT = 1.5  # share among the changed items / share among all items
+MIN_G = 15.0  # with one degree of freedom, chance alone exceeds it once in 9,000 values
+MAX_CONCENTRATIONS = 3  # of one kind of change
+MAX_PER_COLUMN = 2
 
-# Days from which on times are told so: Polars' name of the step, and the form. What spans less is told by the hour.
-_SPANS = ((5 * 365, "1y", "%Y"), (90, "1mo", "%Y-%m"), (3, "1d", "%Y-%m-%d"))
-_HOURS = (0, "1h", "%Y-%m-%d %H h")
+MAX_SHIFTS = 4
+MIN_SHIFT = 0.01  # total variation distance
+MIN_ITEMS_PER_STRING = 10  # on average; a column whose strings repeat less holds names or notes, not categories
+
+
+class _TimeStep(NamedTuple):
+    """Times that span at least `days` are shown by `step` (of Polars' `truncate`), as `form` (of `strftime`) writes."""
+
+    days: int
+    step: str
+    form: str
+
+
+_TIME_STEPS = (_TimeStep(5 * 365, "1y", "%Y"), _TimeStep(90, "1mo", "%Y-%m"), _TimeStep(3, "1d", "%Y-%m-%d"))
+_HOURS = _TimeStep(0, "1h", "%Y-%m-%d %H h")
 
 
 def describe(found: Concentration) -> str:
-    """`94% of the removed images are camera=XT-3, 5.1 times their share`."""
+    """`94% of the removed images have camera=XT-3, 5.1 times its share of all images`."""
     share = "over 99%" if 0.995 <= found.share < 1 else f"{found.share:.0%}"
-    times = f"{found.times:.1f} times their share" if math.isfinite(found.times) else "which none was before"
-    return f"{share} of the {found.kind} images are {found.column}={found.value}, {times}"
+    lift = f"{found.times:.1f} times its share of all images" if math.isfinite(found.times) else "a new value"
+    return f"{share} of the {found.kind} images have {found.column}={found.value}, {lift}"
 
 
 # --- metadata ---------------------------------------------------------------------------------------------------------
@@ -48,23 +61,25 @@ def describe(found: Concentration) -> str:
 
 def read_table(data: bytes, columns: Sequence[Column]) -> DataFrame:
     """A split's `metadata.csv`: uuid, label and, typed, the other columns that it has. Raises Refused."""
-    forms = {one.name: one.type for one in columns if one.name not in {UUID, "label"} and one.type != "uuid"}
+    types = {
+        column.name: column.type for column in columns if column.name not in {UUID, "label"} and column.type != UUID
+    }
     try:
-        heads = pl.read_csv(data, infer_schema=False, n_rows=0).columns
-        there = [name for name in forms if name in heads]
-        names = [UUID if UUID in heads else "file_name", "label"]
-        texts = pl.read_csv(data, infer_schema=False, columns=[*names, *there])
+        headers = pl.read_csv(data, infer_schema=False, n_rows=0).columns
+        present = [name for name in types if name in headers]
+        names = [UUID if UUID in headers else "file_name", "label"]
+        texts = pl.read_csv(data, infer_schema=False, columns=[*names, *present])
         from_name = col("file_name").str.extract_groups(item_paths.FILE_NAME).struct.field(UUID)
-        uuid = col(UUID) if UUID in heads else from_name
-        return texts.select(uuid, "label", *(_typed(name, forms[name]) for name in there))
+        uuid = col(UUID) if UUID in headers else from_name
+        return texts.select(uuid, "label", *(_typed(name, types[name]) for name in present))
     except pl.exceptions.PolarsError as error:
-        raise Refused("a metadata.csv cannot be read", fix="build the dataset again") from error
+        raise Refused("metadata.csv cannot be parsed", fix="registry build") from error
 
 
-def _typed(name: str, form: str) -> pl.Expr:
-    """As `build` wrote it (`cells.as_text`); what is no such value is none."""
+def _typed(name: str, type_name: str) -> pl.Expr:
+    """A column as `build` wrote it (`column_types.as_text`); null where the text is no such value."""
     text = col(name)
-    match form:
+    match type_name:
         case "integer":
             return text.cast(pl.Int64, strict=False)
         case "number":
@@ -80,151 +95,168 @@ def _typed(name: str, form: str) -> pl.Expr:
 
 
 def as_values(before: DataFrame, after: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Two versions' metadata (uuid, and typed columns) with every other column as values that people can name.
+    """Two versions' metadata (uuid, and typed columns) with every other column as values that can be named.
 
-    Columns that one version lacks are left out. An ordered column (numbers, times) is an Enum in its order.
+    Columns that one version lacks are left out. An ordered column (numbers, times) becomes an Enum in its order.
     """
-    shared = [name for name in before.columns if name != UUID and name in after.columns]
-    pairs = {name: _as_values(before[name], after[name]) for name in shared}
-    old, new = ({name: pair[side] for name, pair in pairs.items()} for side in (0, 1))
-    return DataFrame({UUID: before[UUID], **old}), DataFrame({UUID: after[UUID], **new})
+    old, new = {UUID: before[UUID]}, {UUID: after[UUID]}
+    for name in before.columns:
+        if name != UUID and name in after.columns:
+            old[name], new[name] = _as_values(before[name], after[name])
+    return DataFrame(old), DataFrame(new)
 
 
 def _as_values(before: Series, after: Series) -> tuple[Series, Series]:
-    if before.dtype != after.dtype:
-        return before.cast(pl.String).fill_null(NONE), after.cast(pl.String).fill_null(NONE)
-    if before.dtype.is_temporal():
+    if before.dtype == after.dtype and before.dtype.is_temporal():
         return _by_time(before, after)
-    if before.dtype.is_numeric():
+    if before.dtype == after.dtype and before.dtype.is_numeric():
         return _binned(before, after)
     return before.cast(pl.String).fill_null(NONE), after.cast(pl.String).fill_null(NONE)
 
 
 def _by_time(before: Series, after: Series) -> tuple[Series, Series]:
-    moments = [moment for side in (before, after) for moment in (side.min(), side.max()) if moment is not None]
-    days = (max(moments) - min(moments)).total_seconds() / 86_400 if moments else 0
-    hours = _HOURS if before.dtype == pl.Datetime else _SPANS[-1]
-    _, step, form = next((one for one in _SPANS if days >= one[0]), hours)
-    starts = [side.dt.truncate(step) for side in (before, after)]
+    smallest = _HOURS if before.dtype == pl.Datetime else _TIME_STEPS[-1]
+    days = _span(pl.concat([before, after])) / timedelta(days=1)
+    _, step, form = next((one for one in _TIME_STEPS if days >= one.days), smallest)
+    starts = before.dt.truncate(step), after.dt.truncate(step)
     distinct = pl.concat([side.unique() for side in starts]).drop_nulls().unique().sort()
     texts = distinct.dt.to_string(form)
     order = pl.Enum([*texts, NONE])
-    return tuple(side.replace_strict(distinct, texts, default=NONE, return_dtype=order) for side in starts)
+    old, new = (side.replace_strict(distinct, texts, default=NONE, return_dtype=order) for side in starts)
+    return old, new
+
+
+def _span(times: Series) -> timedelta:
+    """The time from the earliest to the latest; none where there are no values."""
+    first, last = times.min(), times.max()
+    if isinstance(first, datetime) and isinstance(last, datetime):
+        return last - first
+    return last - first if isinstance(first, date) and isinstance(last, date) else timedelta()
 
 
 def _binned(before: Series, after: Series) -> tuple[Series, Series]:
     distinct = pl.concat([before.unique(), after.unique()]).drop_nulls().unique().sort()
-    if distinct.dtype.is_integer() and len(distinct) <= FEW:
+    if distinct.dtype.is_integer() and len(distinct) <= MAX_DISTINCT:
         order = pl.Enum([*map(str, distinct), NONE])
-        return tuple(side.cast(pl.String).fill_null(NONE).cast(order) for side in (before, after))
-    edges = _edges(before if before.count() else after)
-    labels = _labels(edges)
-    names = Series([*labels, NONE], dtype=pl.Enum([*labels, NONE]))
-    return tuple(names.gather(_places(side.cast(pl.Float64), edges)).alias(side.name) for side in (before, after))
+        old, new = (side.cast(pl.String).fill_null(NONE).cast(order) for side in (before, after))
+        return old, new
+    edges = _bin_edges(before if before.count() else after)
+    labels = [*_bin_labels(edges), NONE]
+    names = Series(labels, dtype=pl.Enum(labels))
+    old, new = (names.gather(_bin_indices(side.cast(pl.Float64), edges)).alias(side.name) for side in (before, after))
+    return old, new
 
 
-def _places(numbers: Series, edges: Sequence[float]) -> Series:
-    """Which bin, from 0, each number is in; one after the last for no number."""
-    places = Series(edges, dtype=pl.Float64).search_sorted(numbers, side="right")
-    return places.zip_with(numbers.is_not_null(), Series([len(edges) + 1], dtype=places.dtype))
+def _bin_indices(numbers: Series, edges: Sequence[float]) -> Series:
+    """The bin of each number, from 0; a missing number has the index after the last bin."""
+    indices = Series(edges, dtype=pl.Float64).search_sorted(numbers, side="right")
+    return indices.zip_with(numbers.is_not_null(), Series([len(edges) + 1], dtype=indices.dtype))
 
 
-def _edges(numbers: Series) -> list[float]:
-    """The deciles, to three digits: easy to read, and they only have to be near."""
+def _bin_edges(numbers: Series) -> list[float]:
+    """The deciles, rounded to three digits so that they are easy to read."""
     ordered = numbers.drop_nulls().sort()
     if ordered.is_empty():
         return []
-    return sorted({float(f"{ordered[place * len(ordered) // BINS]:.3g}") for place in range(1, BINS)})
+    return sorted({float(f"{ordered[index * len(ordered) // BINS]:.3g}") for index in range(1, BINS)})
 
 
-def _labels(edges: Sequence[float]) -> list[str]:
+def _bin_labels(edges: Sequence[float]) -> list[str]:
     if not edges:
         return ["any"]
-    texts = [_number(edge) for edge in edges]
+    texts = [f"{edge:,.0f}" if abs(edge) >= 1000 else f"{edge:g}" for edge in edges]
     inner = [f"{low} to {high}" for low, high in pairwise(texts)]
     return [f"below {texts[0]}", *inner, f"{texts[-1]} or more"]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
 # --- concentrations ---------------------------------------------------------------------------------------------------
 
 
 def find_concentrations(kind: str, items: DataFrame, changed: Series) -> tuple[Concentration, ...]:
-    """The values that are much more frequent among the `changed` uuids than among all `items`, most telling first.
+    """The values that are much more frequent among the `changed` uuids than among all `items`, strongest first.
 
-    `items` comes from `as_values` and holds the changed ones too. What tells most is the value with the largest G of
-    the test of independence (Sokal and Rohlf, Biometry, 17.4), among those that `_is_told` lets through.
+    `items` comes from `as_values` and includes the changed ones. Values that pass the thresholds above are ranked by
+    the G statistic of the test of independence (Sokal and Rohlf, Biometry, 17.4).
     """
-    marked = items.with_columns(hit=col(UUID).is_in(changed.implode()))
-    total = int(marked["hit"].sum())
-    if total < FEWEST or total == marked.height:
+    marked = items.with_columns(is_changed=col(UUID).is_in(changed.implode()))
+    total = int(marked["is_changed"].sum())
+    if total < MIN_ITEMS or total == marked.height:
         return ()
     names = [name for name in items.columns if name != UUID]
-    found = sorted((row for name in names for row in _surprises(marked, name, total)), reverse=True)
-    return tuple(Concentration(kind, *row) for row in _best(found))
+    scored = [found for name in names for found in _score_values(kind, marked, name, total)]
+    scored.sort(key=lambda one: (one.g, one.concentration.column, one.concentration.value), reverse=True)
+    return tuple(_best(one.concentration for one in scored))
 
 
-def _surprises(marked: DataFrame, name: str, total: int) -> Iterator[tuple[float, str, str, int, float, float]]:
-    """G, column, value, count, share and times of the values of one column that are worth a sentence."""
-    grouped = marked.group_by(col(name).alias("value")).agg(count=col("hit").sum().cast(pl.Int64), there=pl.len())
-    share, usual = col("count") / total, col("there") / marked.height
-    told = grouped.filter(col("count") >= FEWEST, share >= SMALLEST, share >= LIFT * usual)
-    for value, count, there in told.sort("value").iter_rows():
-        surprise = _g(count, total, there, marked.height)
-        if surprise >= SURPRISE:
-            yield surprise, name, value, count, count / total, count / total / (there / marked.height)
+class _Scored(NamedTuple):
+    """A candidate and its G statistic."""
+
+    g: float
+    concentration: Concentration
 
 
-def _g(count: int, changed: int, there: int, everything: int) -> float:
-    """The G statistic of the two-by-two table: changed or not, of this value or not."""
-    cells = ((count, changed, there), (changed - count, changed, everything - there),
-             (there - count, everything - changed, there),
-             (everything - changed - there + count, everything - changed, everything - there))  # fmt: skip
-    return 2 * sum(seen * math.log(seen * everything / (row * column)) for seen, row, column in cells if seen)
+def _score_values(kind: str, marked: DataFrame, column: str, total: int) -> Iterator[_Scored]:
+    """The values of one column that pass the thresholds; `total` items are changed."""
+    grouped = marked.group_by(col(column).alias("value")).agg(
+        changed=col("is_changed").sum().cast(pl.Int64), items=pl.len()
+    )
+    share, usual_share = col("changed") / total, col("items") / marked.height
+    frequent = grouped.filter(col("changed") >= MIN_ITEMS, share >= MIN_SHARE, share >= MIN_LIFT * usual_share)
+    for value, changed, items in frequent.sort("value").iter_rows():
+        g = _g(changed, total, items, marked.height)
+        if g >= MIN_G:
+            lift = changed / total / (items / marked.height)
+            yield _Scored(g, Concentration(kind, column, value, changed, changed / total, lift))
 
 
-def _best(found: Sequence[tuple[float, str, str, int, float, float]]) -> Iterator[tuple[str, str, int, float, float]]:
-    said: list[str] = []
-    for _, *row in found:
-        if len(said) < SENTENCES and said.count(row[0]) < 2:
-            said.append(row[0])
-            yield tuple(row)
+def _g(both: int, changed: int, of_value: int, total: int) -> float:
+    """The G statistic of the two-by-two table: changed or not, of this value or not; `both` is the first cell."""
+    cells = ((both, changed, of_value), (changed - both, changed, total - of_value),
+             (of_value - both, total - changed, of_value),
+             (total - changed - of_value + both, total - changed, total - of_value))  # fmt: skip
+    return 2 * sum(count * math.log(count * total / (row * column)) for count, row, column in cells if count)
+
+
+def _best(ranked: Iterator[Concentration]) -> Iterator[Concentration]:
+    columns: list[str] = []
+    for concentration in ranked:
+        if len(columns) < MAX_CONCENTRATIONS and columns.count(concentration.column) < MAX_PER_COLUMN:
+            columns.append(concentration.column)
+            yield concentration
 
 
 # --- shifts -----------------------------------------------------------------------------------------------------------
 
 
 def find_shifts(before: DataFrame, after: DataFrame) -> tuple[Shift, ...]:
-    """The columns whose distribution moved most, furthest first; both frames come from `as_values`.
+    """The columns whose distributions differ most, largest distance first; both frames come from `as_values`.
 
-    A column of texts that hardly ever repeat (names, notes) is no distribution, and left out.
+    A column of strings that hardly ever repeat (names, notes) is left out.
     """
-    names = [name for name in before.columns if name != UUID]
-    moved = (_shift(before[name], after[name]) for name in names if not before.is_empty() and not after.is_empty())
-    told = (shift for shift in moved if shift and shift.distance >= SMALLEST_SHIFT)
-    return tuple(sorted(told, key=lambda shift: (-shift.distance, shift.column))[:MOST_SHIFTS])
+    if before.is_empty() or after.is_empty():
+        return ()
+    shifts = (_compare_column(before[name], after[name]) for name in before.columns if name != UUID)
+    large = (shift for shift in shifts if shift and shift.distance >= MIN_SHIFT)
+    return tuple(sorted(large, key=lambda shift: (-shift.distance, shift.column))[:MAX_SHIFTS])
 
 
-def _shift(before: Series, after: Series) -> Shift | None:
-    sides = (_shares(before, "before"), _shares(after, "after"))
-    both = sides[0].join(sides[1], on="value", how="full", coalesce=True).fill_null(0.0)
-    if both.schema["value"] == pl.String and len(before) + len(after) < CROWD * both.height:
+def _compare_column(before: Series, after: Series) -> Shift | None:
+    both = _shares(before, "before").join(_shares(after, "after"), on="value", how="full", coalesce=True).fill_null(0.0)
+    if both.schema["value"] == pl.String and len(before) + len(after) < MIN_ITEMS_PER_STRING * both.height:
         return None
     distance = float((both["before"] - both["after"]).abs().sum()) / 2
-    return Shift(before.name, distance, _table(both))
+    return Shift(before.name, distance, _shift_table(both))
 
 
-def _shares(values: Series, side: str) -> DataFrame:
-    return DataFrame({"value": values}).group_by("value").agg((pl.len() / len(values)).alias(side))
+def _shares(values: Series, name: str) -> DataFrame:
+    return DataFrame({"value": values}).group_by("value").agg((pl.len() / len(values)).alias(name))
 
 
-def _table(both: DataFrame) -> DataFrame:
-    """The values that have or had most items, in their own order where they have one; the rest in a last row."""
+def _shift_table(both: DataFrame) -> DataFrame:
+    """The most frequent values, in their own order where they have one; the rest in a last row."""
     largest = both.sort(-pl.max_horizontal("before", "after"), "value")
-    shown, rest = (largest, largest.clear()) if both.height <= FEW else (largest.head(FEW - 1), largest.slice(FEW - 1))
+    limit = MAX_DISTINCT if both.height <= MAX_DISTINCT else MAX_DISTINCT - 1
+    shown, rest = largest.head(limit), largest.slice(limit)
     ordered = shown if both.schema["value"] == pl.String else shown.sort("value")
     last = rest.select(pl.lit(OTHERS).alias("value"), col("before").sum(), col("after").sum())
     texts = ordered.with_columns(col("value").cast(pl.String))

@@ -1,4 +1,4 @@
-"""The items of a dataset version, read from the names in its `.dir` object, and how two versions differ."""
+"""The items of a dataset version, parsed from the paths in its `.dir` object, and how two versions differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,18 +40,18 @@ def count(frame: DataFrame, split: str = "split", label: str = "label") -> Count
     """How many rows a frame has per split (in the order train, val, test) and class (sorted)."""
     counted = frame.group_by(split, label).len().sort(split, label)
     counts: dict[str, dict[str, int]] = {}
-    for name, one, number in counted.iter_rows():
-        counts.setdefault(name, {})[one] = number
+    for split_name, label_name, number in counted.iter_rows():
+        counts.setdefault(split_name, {})[label_name] = number
     return counts
 
 
 def find_repeated(items: Items) -> DataFrame:
-    """The rows of every uuid that stands more than once, sorted by uuid: an item in two splits or under two labels."""
+    """The rows of every duplicate uuid, sorted by uuid: an item in two splits or under two labels."""
     return items.frame.filter(col("uuid").is_duplicated()).sort("uuid", "split", "label")
 
 
 def compare(old: Items, new: Items) -> Diff:
-    """How two versions differ, neither of which repeats a uuid."""
+    """How two versions differ, neither of which has duplicate uuids."""
     both = old.frame.join(new.frame, on="uuid", how="full", coalesce=True, suffix="_new").rename(
         {name: f"{name}_old" for name in ("split", "label", "md5")}
     )

@@ -1,21 +1,21 @@
-"""What was learned of lake objects: an MD5 for each sound image, so that growing a dataset costs the new part only.
+"""Which lake objects were validated before, with their MD5s, so that growing a dataset costs the new part only.
 
-A note holds as long as the store says the same of the object (size, etag, time). Losing the file costs time alone.
+An entry is valid as long as the store reports the same size, ETag and time of the object.
 """
 
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 
 import polars as pl
 
-from registry.core.atomic_write import write_atomically
+from registry.dataset import parquet_cache
 
-PATH = ".dvc/tmp/registry/images.1.parquet"  # count up when `images.judge` becomes stricter
+PATH = ".dvc/tmp/registry/images.1.parquet"  # count up when `image_validation.find_fault` becomes stricter
 SETTLED = timedelta(seconds=2)  # coarsest clock of a file system (FAT); as Git does with its index ("racy git")
+OBJECTS = "objects"  # stands for the lake in entries of objects, which have no lake
 
 IDENTITY = ("key", "size", "etag", "modified")  # what `Store.look` says of an object
-_FORM = {
+_SCHEMA: parquet_cache.Schema = {
     "lake": pl.String,
     "key": pl.String,
     "size": pl.Int64,
@@ -26,40 +26,28 @@ _FORM = {
 
 
 def lookup(path: Path, lake: str, objects: pl.DataFrame) -> pl.DataFrame:
-    """`objects` (rows of `Store.look`) with the column md5: null where nothing is known of just this object."""
-    notes = _read(path).filter(pl.col("lake") == lake)
-    return objects.join(notes.select(*IDENTITY, "md5"), on=IDENTITY, how="left", maintain_order="left")
+    """`objects` (rows of `Store.look`) with the column md5: null for an object that was not validated as it is now."""
+    cached = parquet_cache.read(path, _SCHEMA).filter(pl.col("lake") == lake)
+    return objects.join(cached.select(*IDENTITY, "md5"), on=IDENTITY, how="left", maintain_order="left")
 
 
 def record(path: Path, lake: str, images: pl.DataFrame, read_from: datetime) -> None:
-    """Remember sound images (the columns of IDENTITY and md5) that were read after `read_from`. Raises StorageFailed.
+    """Cache valid images (the columns of IDENTITY and md5) that were read after `read_from`. Raises StorageFailed.
 
-    Objects that were changed just before are left out: the next change might leave the same time behind.
+    Objects that were changed just before are left out: the next change might have the same time.
     """
     settled = images.filter(pl.col("modified") < read_from.astimezone(UTC) - SETTLED)
-    new = settled.select(pl.lit(lake).alias("lake"), *IDENTITY, "md5").cast(_FORM)
-    out = BytesIO()
-    both = pl.concat([new, _read(path)]).unique(["lake", "key"], keep="first", maintain_order=True)
-    both.write_parquet(out, compression="zstd", compression_level=1)
-    write_atomically(path, out.getvalue())
-
-
-def _read(path: Path) -> pl.DataFrame:
-    """All notes; none where the file is missing, broken or of another form."""
-    try:
-        notes = pl.read_parquet(BytesIO(path.read_bytes()))
-    except (OSError, pl.exceptions.PolarsError):
-        return pl.DataFrame(schema=_FORM)
-    return notes if notes.schema == _FORM else pl.DataFrame(schema=_FORM)
+    rows = settled.select(pl.lit(lake).alias("lake"), *IDENTITY, "md5").cast({**_SCHEMA})
+    parquet_cache.add(path, rows, _SCHEMA, ["lake", "key"])
 
 
 def validated_md5s(path: Path) -> pl.Series:
-    """The MD5s of all images that were found sound, wherever they lay."""
-    return _read(path)["md5"].drop_nulls().unique()
+    """The MD5s of all valid images, whatever their lake."""
+    return parquet_cache.read(path, _SCHEMA)["md5"].drop_nulls().unique()
 
 
 def record_objects(path: Path, md5s: list[str]) -> None:
-    """Remember sound images that were read as objects, under their own MD5, in any store. Raises StorageFailed."""
-    old = datetime.fromtimestamp(0, UTC)  # an object's bytes never change
-    frame = pl.DataFrame({"key": md5s, "size": 0, "etag": "", "modified": old, "md5": md5s})
-    record(path, "objects", frame, datetime.now(UTC))
+    """Cache valid images that were read as objects, under their own MD5, from any store. Raises StorageFailed."""
+    never_changed = datetime.fromtimestamp(0, UTC)
+    frame = pl.DataFrame({"key": md5s, "size": 0, "etag": "", "modified": never_changed, "md5": md5s})
+    record(path, OBJECTS, frame, datetime.now(UTC))
