@@ -151,7 +151,7 @@ def test_a_version_is_what_the_formats_say(desk: Desk) -> None:
 
 def test_what_was_built_is_counted_for_people(desk: Desk) -> None:
     assert desk.built() == (
-        "40 images: 0 known, 40 read, 40 of them new in staging (0.0 MB)\n"
+        "40 images: 0 validated before, 40 validated now, 40 new in staging (25.5 kB)\n"
         "class  train  val  test  all\n"
         "cat       10    0     4   14\n"
         "dog        5    6     2   13\n"
@@ -304,13 +304,13 @@ def spoil(desk: Desk) -> None:
 
 
 FAULTS = {
-    1: "missing",
+    1: "missing from the lake",
     2: "empty file",
     3: "truncated",
     4: "expected JPEG, found PNG",
-    7: f"the same bytes as {uuid(8)}, which is labelled no, not dog",
-    8: f"the same bytes as {uuid(7)}, which is labelled dog, not no",
-    9: f"the same bytes as {uuid(6)}",
+    7: f"identical to {uuid(8)}, whose label is no instead of dog",
+    8: f"identical to {uuid(7)}, whose label is dog instead of no",
+    9: f"identical to {uuid(6)}",
 }
 
 
@@ -321,11 +321,10 @@ def test_images_that_cannot_be_used_are_named_and_no_version_is_made(desk: Desk)
     done = desk.build()
     assert (done.code, done.out) == (1, "")
     _, *said = done.err.splitlines()
-    assert said[0] == "error: 7 of 40 images of datasets/pets cannot be used; prepared.dvc stays as it was"
+    assert said[0] == "error: datasets/pets: 7 of 40 images invalid; prepared.dvc is unchanged"
     assert said[1:-1] == [f"  {uuid(n)} (photos/{uuid(n)}.jpg): {reason}" for n, reason in FAULTS.items()]
     assert said[-1] == (
-        "  hint: put them right in the lake, or name them under exclude: in datasets/pets/dataset.yaml, "
-        "each with the reason: `registry build datasets/pets --exclude-faulty` does that"
+        "  hint: replace them in the lake, or exclude them: registry build datasets/pets --exclude-faulty"
     )
     assert desk.pointer.read_bytes() == before
 
@@ -339,7 +338,7 @@ def test_faulty_images_are_excluded_on_demand_each_with_its_reason(desk: Desk) -
     left = {path.split("/")[2].removesuffix(".jpg") for path in desk.files() if path.endswith("jpg")}
     assert left == {uuid(number) for number in range(40)} - {uuid(number) for number in FAULTS}
     assert out.startswith("7 images are excluded now, each with its reason: see datasets/pets/dataset.yaml\n")
-    assert desk.built().startswith("33 images: 33 known, 0 read")
+    assert desk.built().startswith("33 images: 33 validated before, 0 validated now")
 
 
 def test_more_are_added_to_what_is_excluded_already(desk: Desk) -> None:
@@ -348,7 +347,7 @@ def test_more_are_added_to_what_is_excluded_already(desk: Desk) -> None:
     desk.put(5, b"")
     desk.put(6, b"")
     desk.built("--exclude-faulty")
-    assert f"  {uuid(5)}: blurred  # says Ana\n  {uuid(6)}: empty\n" in manifest.read_text()
+    assert f"  {uuid(5)}: blurred  # says Ana\n  {uuid(6)}: empty file\n" in manifest.read_text()
 
 
 def test_an_image_that_is_deleted_between_listing_and_copying_is_missing(
@@ -379,7 +378,7 @@ def test_an_image_of_too_many_bytes_is_not_read(desk: Desk, monkeypatch: pytest.
 
     monkeypatch.setattr(Folder, "read", watched)
     done = desk.build()
-    assert f"{uuid(3)} (photos/{uuid(3)}.jpg): too large: {len(picture(3)) + 2000} bytes, more than 2000" in done.err
+    assert f"photos/{uuid(3)}.jpg): file has {len(picture(3)) + 2000:,} bytes, the limit is 2,000" in done.err
 
 
 def test_a_thousand_copies_of_one_placeholder_are_told_at_once(desk: Desk) -> None:
@@ -399,7 +398,7 @@ def test_only_what_is_new_is_read(desk: Desk) -> None:
     for number in (40, 41):
         desk.put(number)
     desk.select([*ROWS, row(40), row(41)])
-    assert desk.built().startswith("42 images: 40 known, 2 read, 2 of them new in staging")
+    assert desk.built().startswith("42 images: 40 validated before, 2 validated now, 2 new in staging")
 
 
 def test_a_changed_image_is_read_again_even_with_its_old_size_and_time(desk: Desk) -> None:
@@ -409,14 +408,14 @@ def test_a_changed_image_is_read_again_even_with_its_old_size_and_time(desk: Des
     data[data.index(b"\xff\xfe\x00\x03") + 4] ^= 1  # in the comment
     desk.photo(7).write_bytes(data)
     os.utime(desk.photo(7), ns=(old.st_atime_ns, old.st_mtime_ns))
-    assert desk.built().startswith("40 images: 39 known, 1 read, 1 of them new")
+    assert desk.built().startswith("40 images: 39 validated before, 1 validated now, 1 new")
     assert md5(bytes(data)) in desk.files().values()
 
 
 def test_an_image_that_was_just_written_is_not_remembered(desk: Desk) -> None:
     desk.photo(3).touch()
     desk.built()
-    assert desk.built().startswith("40 images: 39 known, 1 read, 0 of them new")
+    assert desk.built().startswith("40 images: 39 validated before, 1 validated now, 0 new")
 
 
 @pytest.mark.parametrize(
@@ -433,7 +432,7 @@ def test_a_broken_memory_is_ignored(desk: Desk, broken: Callable[[Path], object]
     desk.built()
     before = desk.pointer.read_bytes()
     broken(desk.root / validation_cache.PATH)
-    assert desk.built().startswith("40 images: 0 known, 40 read, 0 of them new")
+    assert desk.built().startswith("40 images: 0 validated before, 40 validated now, 0 new")
     assert desk.pointer.read_bytes() == before
 
 
@@ -442,7 +441,7 @@ def test_what_staging_lost_is_brought_back(desk: Desk) -> None:
     before = snapshot(desk.staging)
     for name in [md5(picture(3)), md5(picture(4))]:
         place(desk.staging, name).unlink()
-    assert desk.built().startswith("40 images: 38 known, 2 read, 2 of them new")
+    assert desk.built().startswith("40 images: 38 validated before, 2 validated now, 2 new")
     assert snapshot(desk.staging) == before
 
 
@@ -451,7 +450,7 @@ def test_another_lake_is_another_memory(desk: Desk) -> None:
     shutil.copytree(desk.lake, desk.root / ".registry/lake2")
     settings = desk.root / "registry.yaml"
     settings.write_text(settings.read_text().replace(".registry/lake", ".registry/lake2"))
-    assert desk.built().startswith("40 images: 0 known, 40 read, 0 of them new")
+    assert desk.built().startswith("40 images: 0 validated before, 40 validated now, 0 new")
 
 
 # --- where objects go -------------------------------------------------------------------------------------------------
@@ -462,11 +461,11 @@ def test_what_production_has_does_not_go_to_staging_again(desk: Desk) -> None:
     desk.staging.rename(desk.production)
     desk.put(40)
     desk.select([*ROWS, row(40)])
-    assert desk.built().startswith("41 images: 40 known, 1 read, 1 of them new")
+    assert desk.built().startswith("41 images: 40 validated before, 1 validated now, 1 new")
     assert place(desk.staging, md5(picture(40))).exists()
     assert not place(desk.staging, md5(picture(3))).exists()
     shutil.rmtree(desk.root / ".dvc/tmp")
-    assert desk.built().startswith("41 images: 0 known, 41 read, 0 of them new")
+    assert desk.built().startswith("41 images: 0 validated before, 41 validated now, 0 new")
 
 
 def test_a_damaged_object_in_a_store_is_told(desk: Desk) -> None:
@@ -491,7 +490,7 @@ def test_a_dataset_without_a_selection_is_told(desk: Desk) -> None:
     done = desk.build()
     assert done.err == (
         "looking up the images of datasets/pets\n"
-        "error: datasets/pets has no selection yet: there is no datasets/pets/raw.dvc\n"
+        "error: datasets/pets/raw.dvc does not exist: datasets/pets has no selection\n"
         "  hint: registry select datasets/pets\n"
     )
 
@@ -499,7 +498,7 @@ def test_a_dataset_without_a_selection_is_told(desk: Desk) -> None:
 def test_a_selection_that_was_edited_by_hand_is_refused(desk: Desk) -> None:
     file = desk.root / PETS / "raw/selection.parquet"
     file.write_bytes(exports.write_selection(exports.read_selection(file.read_bytes(), "").head(10)))
-    assert "raw/selection.parquet is not the selection that raw.dvc names" in desk.build().err
+    assert "raw/selection.parquet: the MD5 differs from the one in raw.dvc" in desk.build().err
     assert not desk.staging.exists()
 
 
@@ -509,22 +508,22 @@ def test_a_selection_that_is_not_checked_out_is_taken_from_where_it_is(desk: Des
     if where != ".dvc/cache":
         (desk.root / where).parent.mkdir(exist_ok=True)
         (desk.root / ".dvc/cache").rename(desk.root / where)
-    assert desk.built().startswith("40 images: 0 known, 40 read")
+    assert desk.built().startswith("40 images: 0 validated before, 40 validated now")
 
 
 def test_a_selection_that_is_nowhere_is_told(desk: Desk) -> None:
     shutil.rmtree(desk.root / PETS / "raw")
     shutil.rmtree(desk.root / ".dvc/cache")
-    assert "the selection of datasets/pets is not here, not in staging and not in production" in desk.build().err
+    assert "datasets/pets: no copy of the selection in DVC's cache, staging or production" in desk.build().err
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"uuid": "../../../etc/passwd"}, "'../../../etc/passwd' is no UUID"),
-        ({"uuid": uuid(1)}, f"{uuid(1)} is there twice"),
-        ({"label": "../../x"}, f"{uuid(0)}: '../../x' is none of the manifest's classes"),
-        ({"label": None}, f"{uuid(0)}: None is none of the manifest's classes"),
+        ({"uuid": "../../../etc/passwd"}, "'../../../etc/passwd' is not a UUID"),
+        ({"uuid": uuid(1)}, f"duplicate UUID {uuid(1)}"),
+        ({"label": "../../x"}, f"{uuid(0)}: label '../../x' is not in classes"),
+        ({"label": None}, f"{uuid(0)}: label None is not in classes"),
     ],
 )
 def test_a_hostile_selection_is_refused(desk: Desk, change: Mapping[str, str | None], words: str) -> None:
@@ -541,7 +540,7 @@ def test_a_hostile_selection_is_refused(desk: Desk, change: Mapping[str, str | N
 def test_a_selection_of_other_columns_is_refused(desk: Desk) -> None:
     file = desk.root / PETS / "raw/selection.parquet"
     forge(desk, exports.read_selection(file.read_bytes(), "").drop("camera"))
-    assert "the selection has the columns uuid, label, size, captured_at, dataset.yaml has others" in desk.build().err
+    assert "the selection has the columns uuid, label, size, captured_at, expected" in desk.build().err
 
 
 def forge(desk: Desk, rows: pl.DataFrame) -> None:
@@ -569,15 +568,15 @@ def test_a_lake_that_has_none_of_the_images_is_not_forty_faults(desk: Desk) -> N
     done = desk.build("--exclude-faulty")
     assert done.err == (
         "looking up the images of datasets/pets\n"
-        f"error: none of the 40 images, such as photos/{uuid(0)}.jpg, is in {desk.lake}\n"
-        "  hint: look at lake: in registry.yaml, and at image: in dataset.yaml\n"
+        f"error: none of 40 images exists in the lake: {desk.lake}/photos/{uuid(0)}.jpg\n"
+        "  hint: check lake: in registry.yaml and image: in dataset.yaml\n"
     )
 
 
 def test_excluding_every_image_leaves_no_version(desk: Desk) -> None:
     lines = "".join(f"\n  {name}: blurred" for name, *_ in ROWS)
     (desk.root / PETS / "dataset.yaml").write_text(MANIFEST.replace("exclude: {}", f"exclude:{lines}"))
-    assert "datasets/pets/dataset.yaml: exclude: leaves no image" in desk.build().err
+    assert "datasets/pets/dataset.yaml: exclude: removes every image" in desk.build().err
 
 
 # --- plans, full disks, kills -----------------------------------------------------------------------------------------
@@ -588,11 +587,11 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(desk: Desk) -> None
     before = snapshot(desk.root)
     done = desk.build("--dry-run")
     assert done.code == 0
-    megabytes = sum(len(picture(number)) for number in range(1, 40)) / 1e6
+    kilobytes = sum(len(picture(number)) for number in range(1, 40)) / 1e3
     assert done.out.startswith(
-        "datasets/pets: 40 rows selected, 0 of them excluded\n"
-        f"39 of 40 images to take, {megabytes:.1f} MB\n"
-        "missing in the lake: 1\nclass  train  val  test  all\ncat"
+        "datasets/pets: 40 rows selected, 0 excluded\n"
+        f"39 of 40 images to ingest, {kilobytes:.1f} kB\n"
+        "1 image missing from the lake\nclass  train  val  test  all\ncat"
     )
     assert snapshot(desk.root) == before
 
@@ -620,7 +619,7 @@ def test_a_full_disk_leaves_the_earlier_version_and_the_next_run_finishes(
     assert "no space left on device\n  hint: free space, then run the same command again" in done.err
     assert desk.pointer.read_bytes() == before
     assert not list(desk.staging.rglob(f"{INCOMING}*"))
-    assert desk.built().startswith("60 images: 40 known, 20 read")
+    assert desk.built().startswith("60 images: 40 validated before, 20 validated now")
 
 
 KILLED = """

@@ -77,7 +77,7 @@ def test_an_export_becomes_a_selection(photos: Path, capsys: pytest.CaptureFixtu
     assert Counter(row["images.label"] for row in some) == {"dog": 16, "cat": 14}
     assert capsys.readouterr().out.splitlines() == [
         "datasets/photos: 30 rows from export.csv (dog 16, cat 14)",
-        "its first selection",
+        "first selection",
         "hint: registry build datasets/photos",
     ]
     assert require_whole(photos) == sorted(str(row["images.uuid"]) for row in some)
@@ -113,7 +113,7 @@ def test_the_same_rows_in_another_order_change_nothing(photos: Path, capsys: pyt
     before = snapshot(photos)
     capsys.readouterr()
     assert run_export(photos, some[::-1]) == 0
-    assert "the question is the same, the rows are the same since 19" in capsys.readouterr().out
+    assert "query unchanged, rows unchanged since 19" in capsys.readouterr().out
     assert snapshot(photos) == before
 
 
@@ -124,8 +124,8 @@ def test_what_changed_is_told(photos: Path, capsys: pytest.CaptureFixture[str]) 
     capsys.readouterr()
     assert run_export(photos, [*relabelled, *some[2:25], *rows(9, seed=2)]) == 0
     told = capsys.readouterr().out.splitlines()[1]
-    assert told.startswith("the question is the same, the rows changed since 20")
-    assert told.endswith(" UTC: 9 added, 5 removed, 2 with other values")
+    assert told.startswith("query unchanged, rows changed since 20")
+    assert told.endswith(" UTC: 9 added, 5 removed, 2 changed")
     assert len(require_whole(photos)) == 34
 
 
@@ -136,7 +136,7 @@ def test_another_question_with_the_same_rows_is_told(photos: Path, capsys: pytes
     (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": "from the photo desk"}))
     capsys.readouterr()
     assert run_export(photos, some) == 0
-    assert "the question changed, the rows are the same since" in capsys.readouterr().out
+    assert "query changed, rows unchanged since" in capsys.readouterr().out
     assert pointer(photos)["outs"] == before["outs"]
     assert pointer(photos)["meta"]["selection"]["query_hash"] != before["meta"]["selection"]["query_hash"]
 
@@ -192,7 +192,7 @@ def test_bad_rows_leave_everything_as_it_was(photos: Path, capsys: pytest.Captur
     run_export(photos, rows(30))
     before = snapshot(photos)
     assert run_export(photos, [*rows(30), *rows(1)]) == 1
-    assert "uuid: 1 UUID is there more than once" in capsys.readouterr().err
+    assert "uuid: 1 duplicate UUID" in capsys.readouterr().err
     assert snapshot(photos) == before
 
 
@@ -262,7 +262,7 @@ def test_the_rows_of_an_export_of_the_same_query_are_the_same(
     with LookerServer(rows(30)).serve() as server:
         looker_env(server)
         assert run() == 0
-    assert "the question is the same, the rows are the same" in capsys.readouterr().out
+    assert "query unchanged, rows unchanged" in capsys.readouterr().out
     assert snapshot(photos) == before
 
 
@@ -273,7 +273,9 @@ def test_an_answer_that_was_cut_short_is_not_written(
     with LookerServer(rows(6000), cap=5000).serve() as server:
         looker_env(server)
         assert run() == 1
-    assert "Looker sent 5,000 images but counts 6,000; nothing was written" in capsys.readouterr().err
+    assert (
+        "Looker returned 5,000 images, expected 6,000 by its own count; nothing was written" in capsys.readouterr().err
+    )
     assert snapshot(photos) == before
 
 
@@ -284,16 +286,16 @@ def test_rows_that_looker_repeats_are_called_so_and_not_a_short_answer(
         looker_env(server)
         assert run() == 1
     err = capsys.readouterr().err
-    assert "Looker's result does not hold what datasets/photos/dataset.yaml asks for" in err
-    assert "uuid: 1 UUID is there more than once" in err
+    assert "the Looker result does not match datasets/photos/dataset.yaml" in err
+    assert "uuid: 1 duplicate UUID" in err
 
 
 def test_a_dataset_of_exports_says_what_to_give(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": "the photo desk's weekly table"}))
     assert run() == 1
     assert capsys.readouterr().err == (
-        "error: datasets/photos/dataset.yaml: its rows come from an export: the photo desk's weekly table\n"
-        "  hint: export them, then registry select datasets/photos --from FILE\n"
+        "error: datasets/photos/dataset.yaml: the source is an export: the photo desk's weekly table\n"
+        "  hint: registry select datasets/photos --from FILE\n"
     )
 
 
@@ -306,27 +308,27 @@ def test_a_symbolic_link_is_not_followed(photos: Path, name: str) -> None:
     shutil.move(photos / name, photos.parent / "elsewhere")
     (photos / name).symlink_to(photos.parent / "elsewhere")
     with pytest.raises(Refused, match=f"^{name} is a symbolic link"):
-        select.before(photos, PHOTOS)
+        select.read_current(photos, PHOTOS)
 
 
-def test_somebody_s_file_in_raw_is_not_lost(photos: Path) -> None:
+def test_an_unexpected_file_in_raw_is_not_lost(photos: Path) -> None:
     run_export(photos, rows(3))
     (photos / DATASET / "raw/notes.txt").write_text("mine")
-    with pytest.raises(Refused, match=f"{DATASET}/raw holds notes.txt"):
-        select.before(photos, PHOTOS)
+    with pytest.raises(Refused, match=f"{DATASET}/raw: unexpected file notes.txt"):
+        select.read_current(photos, PHOTOS)
 
 
 def test_a_file_in_the_place_of_the_folder_is_told(photos: Path) -> None:
     (photos / DATASET / "raw").write_text("mine")
     with pytest.raises(Refused, match="raw cannot be read: Not a directory"):
-        select.before(photos, PHOTOS)
+        select.read_current(photos, PHOTOS)
 
 
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts:\n", "outs: []\n", "", "outs:\n- md5: x\n  path: ../../etc\n"])
 def test_a_pointer_that_nobody_can_read_is_not_overwritten(photos: Path, text: str) -> None:
     (photos / DATASET / "raw.dvc").write_text(text)
-    with pytest.raises(InvalidDocument, match=rf"^{DATASET}/raw.dvc.*\n  hint: take it back from Git, or delete it"):
-        select.before(photos, PHOTOS)
+    with pytest.raises(InvalidDocument, match=rf"^{DATASET}/raw.dvc.*\n  hint: restore it from Git, or delete it"):
+        select.read_current(photos, PHOTOS)
 
 
 def test_only_datasets_have_selections(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -363,7 +365,7 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     (photos / DATASET / ".gitignore").unlink()
     old = require_whole(photos)
     new = select.from_export(selections.manifest(), write_csv(photos.parent / "new.csv", rows(40)))
-    plan = select.plan(PHOTOS, new, select.before(photos, PHOTOS))
+    plan = select.plan(PHOTOS, new, select.read_current(photos, PHOTOS))
     (photos.parent / "plan").write_bytes(pickle.dumps(plan))
     undisturbed = shutil.copytree(photos, photos.parent / "undisturbed", symlinks=True)
     select.apply(plan, undisturbed, undisturbed / ".dvc/cache")
@@ -373,7 +375,7 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     assert code == (-signal.SIGKILL if writes < 5 else 0)
     assert require_whole(photos) == (old if writes < 5 else new.frame["uuid"].to_list())
 
-    again = select.plan(PHOTOS, new, select.before(photos, PHOTOS))
+    again = select.plan(PHOTOS, new, select.read_current(photos, PHOTOS))
     select.apply(again, photos, photos / ".dvc/cache")
     assert snapshot(photos) == snapshot(undisturbed)
     assert require_whole(photos) == new.frame["uuid"].to_list()

@@ -657,8 +657,8 @@ def test_a_build_moves_a_sample_through_here_and_the_images_check_the_rest(
     proxy.clear()
     built = run_registry(desk, "build", "datasets/pets")
     assert built.out.startswith(
-        "40 images: 0 known, 8 read, 32 unseen, 40 of them new in staging (0.0 MB)\n"
-        "the unseen did not come through here; whether they are sound says: registry check --images\n"
+        "40 images: 0 validated before, 8 validated now, 32 not validated, 40 new in staging (25.5 kB)\n"
+        "32 images were copied server-side and not validated; run `registry check --images`\n"
     )
     count, size = images_read(proxy)
     assert (count, size // len(picture(1))) == (SAMPLE, SAMPLE)
@@ -701,8 +701,8 @@ def test_images_that_the_listing_alone_refuses_are_not_read(
         client.put_object(Bucket="lake", Key=f"{places.folder}/photos/{uuid(number)}.jpg", Body=body)
     proxy.clear()
     done = run_registry(desk, "build", "datasets/pets")
-    assert f"{uuid(3)} (photos/{uuid(3)}.jpg): empty\n" in done.err
-    assert f"{uuid(4)} (photos/{uuid(4)}.jpg): too large: {len(picture(4)) + 2000} bytes, more than 2000\n" in done.err
+    assert f"{uuid(3)} (photos/{uuid(3)}.jpg): empty file\n" in done.err
+    assert f"photos/{uuid(4)}.jpg): file has {len(picture(4)) + 2000:,} bytes, the limit is 2,000\n" in done.err
     assert not [one for one in proxy.exchanges if one.kind == "get" and uuid(3)[:-1] in one.key and one.key[-5] in "34"]
     assert not (desk / "datasets/pets/prepared.dvc").exists()
 

@@ -24,13 +24,13 @@ NOT_WRITTEN = "nothing was written (--dry-run)"
 def select(space: Workspace, dataset: ArtifactId, export: Path | None = None, *, dry_run: bool = False) -> None:
     """Run a dataset's Looker query, or read an export, and write the selection."""
     manifest = manifests.load_dataset(space.tree, dataset)
-    before = selecting.before(space.root, dataset)
+    current = selecting.read_current(space.root, dataset)
     if export:
         click.echo(f"reading {export}", err=True)
         rows = selecting.from_export(manifest, export)
     else:
         rows = selecting.from_looker(manifest, space.root)
-    plan = selecting.plan(dataset, rows, before)
+    plan = selecting.plan(dataset, rows, current)
     click.echo(str(plan))
     if dry_run:
         click.echo(NOT_WRITTEN, err=True)
@@ -48,25 +48,25 @@ def plan_build(space: Workspace, dataset: ArtifactId) -> building.Plan:
     return building.plan(manifest, build_places(space))
 
 
-def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False) -> building.Built:
+def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False) -> building.BuildResult:
     """Build a dataset. With `exclude_faulty`, add faulty images to its `exclude:` and build without them."""
     if not exclude_faulty:
-        return _build(space, dataset, validate=False)
+        return _build(space, dataset, validate_all=False)
     try:
-        return _build(space, dataset, validate=True)
-    except building.FaultyImages as error:
+        return _build(space, dataset, validate_all=True)
+    except building.InvalidImages as error:
         path = layout.manifest_path(dataset)
         manifest = manifests.load_dataset(space.tree, dataset)
         write_atomically(space.root / path, building.exclude(manifest, space.tree.read(path), error.faults))
         click.echo(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
-        return _build(Workspace(space.root), dataset, validate=True)
+        return _build(Workspace(space.root), dataset, validate_all=True)
 
 
-def _build(space: Workspace, dataset: ArtifactId, *, validate: bool) -> building.Built:
-    """Build; with `validate`, images that could be copied server-side are read and validated here too."""
+def _build(space: Workspace, dataset: ArtifactId, *, validate_all: bool) -> building.BuildResult:
+    """Build; with `validate_all`, images that could be copied server-side are read and validated here too."""
     plan = plan_build(space, dataset)
-    with bar("copying images", len(plan.unread)) as progress:
-        return building.apply(plan, build_places(space), progress, unseen=not validate)
+    with bar("copying images", len(plan.pending)) as progress:
+        return building.apply(plan, build_places(space), progress, validate_all=validate_all)
 
 
 def build_places(space: Workspace) -> building.Places:

@@ -1,8 +1,8 @@
-"""What a cell's text means as a value of a column's type; what it cannot mean becomes null.
+"""The value that a cell's text stands for, by the column's type; null where it stands for none.
 
-Space around a value is dropped and an empty text is no value; a string keeps its spaces.
+Space around a value is dropped, and an empty text is a missing value; a string keeps its spaces.
 
-| type     | what is read                                                 | what is kept                     |
+| type     | accepted text                                                | value                            |
 |----------|--------------------------------------------------------------|----------------------------------|
 | uuid     | 8-4-4-4-12 hex digits in either case                         | text in lower case               |
 | string   | any text                                                     | the text                         |
@@ -10,7 +10,7 @@ Space around a value is dropped and an empty text is no value; a string keeps it
 | number   | `-1.5`, `2e-3`; no NaN, no infinities, no separators         | 64-bit float                     |
 | boolean  | true, false, yes, no in any case                             | boolean                          |
 | date     | `2024-01-31`                                                 | date                             |
-| datetime | `2024-01-31 12:00[:00[.123456]]`, with `T`, `Z` or `+01:00`  | UTC, microseconds, rest cut off  |
+| datetime | `2024-01-31 12:00[:00[.123456]]`, with `T`, `Z` or `+01:00`  | UTC, truncated to microseconds   |
 """
 
 from collections.abc import Callable, Mapping
@@ -22,11 +22,11 @@ from registry.core import item_paths
 EXPECTED: Mapping[str, str] = {
     "uuid": "a UUID (8-4-4-4-12 hex digits)",
     "string": "a text",
-    "integer": "an integer (digits only, no separators, no leading zeros)",
-    "number": "a number (a decimal point, no thousands separators)",
+    "integer": "an integer (digits without separators or leading zeros)",
+    "number": "a number (decimal point, no thousands separators)",
     "boolean": "true, false, yes or no",
     "date": "a date (2024-01-31)",
-    "datetime": "a date and time (2024-01-31T12:00:00Z; an hour that clocks skip or repeat only with its offset)",
+    "datetime": "a date and time (2024-01-31T12:00:00Z; a local time that is skipped or repeated needs an offset)",
 }
 
 _UUID = f"^{item_paths.UUID}$"
@@ -40,25 +40,25 @@ _DATETIME = (
 )
 
 
-def text(head: str, kind: str) -> pl.Expr:
-    """The text under a head that is read as `kind`; null where there is no value."""
-    value = pl.col(head) if kind == "string" else pl.col(head).str.strip_chars()
+def text(header: str, kind: str) -> pl.Expr:
+    """The text of a column of type `kind`; null where the value is missing."""
+    value = pl.col(header) if kind == "string" else pl.col(header).str.strip_chars()
     return pl.when(value != "").then(value)
 
 
 def typed(value: pl.Expr, kind: str, timezone: str) -> pl.Expr:
-    """A text as a value of type `kind`, null where it is none; `timezone` is that of times which name none."""
+    """A text as a value of type `kind`, null where it is invalid; `timezone` applies to times without one."""
     return _datetime(value, timezone) if kind == "datetime" else _TYPES[kind](value)
 
 
-def as_text(head: str, dtype: pl.DataType) -> pl.Expr:
-    """A column of any Polars type as texts that `typed` reads back as the same values."""
-    value = pl.col(head)
+def as_text(header: str, dtype: pl.DataType) -> pl.Expr:
+    """A column of any Polars type as texts that `typed` parses as the same values."""
+    value = pl.col(header)
     if isinstance(dtype, pl.Datetime):
         value = value.dt.convert_time_zone("UTC") if dtype.time_zone else value
         return value.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.6f{'Z' if dtype.time_zone else ''}")
     if dtype.is_nested() or dtype == pl.Binary:
-        return pl.when(value.is_not_null()).then(pl.lit(f"a value of type {dtype}")).alias(head)
+        return pl.when(value.is_not_null()).then(pl.lit(f"a value of type {dtype}")).alias(header)
     return value.cast(pl.String)
 
 
@@ -102,14 +102,14 @@ def _datetime(value: pl.Expr, timezone: str) -> pl.Expr:
     day, hour, second, part, zone = (parts.struct.field(name) for name in ("day", "hour", "second", "part", "zone"))
     clock = pl.concat_str(day, pl.lit(" "), hour, second.fill_null(":00"), part.fill_null("").str.head(7))
     moment = clock.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    # A local time that a change of clocks skips or repeats is no moment.
+    # A local time that is skipped or repeated when clocks change is ambiguous.
     local = moment.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
-    stated = (moment - _ahead(zone)).dt.replace_time_zone("UTC")
+    stated = (moment - _utc_offset(zone)).dt.replace_time_zone("UTC")
     return pl.when(zone.is_null()).then(local).otherwise(stated)
 
 
-def _ahead(zone: pl.Expr) -> pl.Expr:
-    """How far a zone (`Z`, `UTC`, `+01:00`, `-0530`) is ahead of UTC."""
+def _utc_offset(zone: pl.Expr) -> pl.Expr:
+    """The UTC offset of a zone (`Z`, `UTC`, `+01:00`, `-0530`)."""
     digits = zone.str.replace(":", "")
     sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
     hours, minutes = (digits.str.slice(start, 2).cast(pl.Int64, strict=False).fill_null(0) for start in (1, 3))

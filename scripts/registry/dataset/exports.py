@@ -1,7 +1,7 @@
-"""Tables of rows: reading exports under a manifest's column contract, and a selection in its one form.
+"""Exported tables, validated against a manifest's columns; and `selection.parquet`, the file of a selection.
 
-A cell is first a text, whatever file it came from, so that CSV, JSON and Parquet of the same rows give the same
-selection; `cells` says what a text means.
+Every cell is read as text first, so that CSV, JSON and Parquet of the same rows give the same selection;
+`column_types` defines which value a text stands for.
 """
 
 import re
@@ -15,39 +15,40 @@ from pathlib import Path
 import polars as pl
 
 from registry.core.values import Column, DatasetManifest
+from registry.core.wording import join, plural
 from registry.dataset import column_types, json_stream
 from registry.errors import SHOWN, InvalidData, InvalidDocument, NotFound, Refused
 
-ROW = "\0row"  # the column of row numbers, under a name that no file has
+ROW = "\0row"  # the column of row numbers; no file has a column of this name
 ROWS_PER_GROUP = 131_072
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows as they came: every column a text, and `ROW` as a spreadsheet (from 2) or a list (from 1) counts them."""
+    """Rows as text columns, and `ROW`, counted as a spreadsheet (from 2) or a list (from 1) does."""
 
     name: str
     rows: pl.LazyFrame
-    heads: tuple[str, ...]
+    headers: tuple[str, ...]
 
 
 def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: str = "") -> pl.DataFrame:
     """The rows of a CSV, Parquet or JSON file as the manifest's columns, in their order, sorted by uuid.
 
-    `timezone` is that of times which name none; `name` is what messages call the file. A column's head is its `from`,
-    or else its own name, or else either of them with other punctuation (Looker writes `images.uuid` as `Images UUID`).
-    Raises NotFound and Refused for a file that cannot be read, InvalidData with every kind of fault that its rows have.
+    `timezone` applies to times without one; `name` is what messages call the file. A column's header is its `from`, or
+    else its own name, or else either of them with other punctuation (Looker writes `images.uuid` as `Images UUID`).
+    Raises NotFound and Refused for a file that cannot be read, InvalidData with every kind of problem in its rows.
     """
     _require_timezone(timezone, manifest)
     table = open_table(path, name or str(path))
-    found, problems = _match(table.heads, manifest.columns) if table.heads else ({}, [])
+    found, problems = _match_columns(table.headers, manifest.columns) if table.headers else ({}, [])
     frame = _typed(table, found, manifest.columns, timezone)
-    problems += _judge(table, frame, found, manifest)
+    problems += _find_problems(table, frame, found, manifest)
     if problems:
         raise InvalidData(
-            f"{table.name} does not hold what {manifest.id}/dataset.yaml asks for; nothing was written",
+            f"{table.name} does not match {manifest.id}/dataset.yaml; nothing was written",
             problems,
-            fix="correct the rows where they come from, or columns and classes in the manifest; then try again",
+            fix="correct the rows at their source, or columns and classes in the manifest; then select again",
         )
     return frame.select(column.name for column in manifest.columns).sort("uuid")
 
@@ -58,8 +59,8 @@ def _require_timezone(timezone: str, manifest: DatasetManifest) -> None:
     except pl.exceptions.PolarsError as error:
         raise InvalidDocument(
             f"{manifest.id}/dataset.yaml",
-            f"source: {timezone!r} is not a time zone",
-            fix="write its name in the time zone database, such as Europe/Berlin or UTC",
+            f"source: unknown time zone {timezone!r}",
+            fix="use a name of the IANA time zone database, such as Europe/Berlin or UTC",
         ) from error
 
 
@@ -67,16 +68,16 @@ def _require_timezone(timezone: str, manifest: DatasetManifest) -> None:
 
 
 def open_table(path: Path, name: str) -> Table:
-    """A file's rows, not read yet where its form allows. Raises NotFound and Refused."""
+    """A file's rows, read lazily where its format allows it. Raises NotFound and Refused."""
     reader = _READERS.get(path.suffix.lower())
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise Refused(f"{name} is not a file", fix="give the path of one exported table")
+            raise Refused(f"{name} is not a file", fix="give the path of an exported table")
         if reader is None:
-            raise Refused(f"{name} is no kind of table known here", fix=f"export it as one of {', '.join(_READERS)}")
+            raise Refused(f"{name}: unsupported file type", fix=f"export it as {join(list(_READERS), 'or')}")
         path.open("rb").close()
         rows = reader(path)
-        return Table(name, rows, tuple(head for head in rows.collect_schema().names() if head != ROW))
+        return Table(name, rows, tuple(header for header in rows.collect_schema().names() if header != ROW))
     except FileNotFoundError as error:
         raise NotFound(f"{name} does not exist", fix="give the path of an exported table") from error
     except (OSError, pl.exceptions.PolarsError, json_stream.NotRows) as error:
@@ -85,12 +86,12 @@ def open_table(path: Path, name: str) -> Table:
 
 def _unreadable(name: str, error: Exception) -> Refused:
     fault = (error.strerror if isinstance(error, OSError) else "") or str(error).split("\n", 1)[0]
-    return Refused(f"{name} cannot be read: {fault}", fix="export it again, whole, CSV and JSON in UTF-8")
+    return Refused(f"{name} cannot be read: {fault}", fix="export it again; CSV and JSON must be complete and in UTF-8")
 
 
 def _read_csv(path: Path) -> pl.LazyFrame:
     rows = pl.scan_csv(path, infer_schema=False, row_index_name=ROW, row_index_offset=2)
-    return rows.filter(~pl.all_horizontal(pl.exclude(ROW).fill_null("") == ""))  # spreadsheets leave empty lines
+    return rows.filter(~pl.all_horizontal(pl.exclude(ROW).fill_null("") == ""))  # spreadsheets export empty lines
 
 
 def _read_json(path: Path) -> pl.LazyFrame:
@@ -99,7 +100,7 @@ def _read_json(path: Path) -> pl.LazyFrame:
 
 def _read_parquet(path: Path) -> pl.LazyFrame:
     rows = pl.scan_parquet(path)
-    texts = [column_types.as_text(head, dtype) for head, dtype in rows.collect_schema().items()]
+    texts = [column_types.as_text(header, dtype) for header, dtype in rows.collect_schema().items()]
     return rows.select(texts).with_row_index(ROW, offset=1)
 
 
@@ -115,25 +116,27 @@ _READERS: Mapping[str, Callable[[Path], pl.LazyFrame]] = {
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _match(heads: tuple[str, ...], columns: tuple[Column, ...]) -> tuple[dict[str, str], list[str]]:
-    """Column name → its head, and a problem for each column that has none or several."""
-    fits = {column: _fitting(heads, column) for column in columns}
-    found = {column.name: fitting[0] for column, fitting in fits.items() if len(fitting) == 1}
-    problems = [f"{column.name} could be any of {_quoted(several)}" for column, several in fits.items() if several[1:]]
-    if missing := [column for column, fitting in fits.items() if not fitting]:
+def _match_columns(headers: tuple[str, ...], columns: tuple[Column, ...]) -> tuple[dict[str, str], list[str]]:
+    """Column name → its header, and a problem for each column that has none or several."""
+    matches = {column: _matching_headers(headers, column) for column in columns}
+    found = {column.name: names[0] for column, names in matches.items() if len(names) == 1}
+    problems = [
+        f"{column.name} matches several columns: {_quoted(names)}" for column, names in matches.items() if names[1:]
+    ]
+    if missing := [column for column, names in matches.items() if not names]:
         wanted = [" or ".join(dict.fromkeys((column.source, column.name))) for column in missing]
-        heading = f"{_count(len(missing), 'column')} missing; there are {_quoted(heads)}"
+        heading = f"{_count(len(missing), 'column')} missing; found {_quoted(headers)}"
         problems.append(_listed(heading, wanted[:SHOWN], len(missing)))
     return found, problems
 
 
-def _fitting(heads: tuple[str, ...], column: Column) -> list[str]:
-    # Polars numbers the second of two equal heads; which of them is meant, nobody can say.
-    plain = {head: re.sub(r"_duplicated_[0-9]+$", "", head) for head in heads}
+def _matching_headers(headers: tuple[str, ...], column: Column) -> list[str]:
+    # Polars numbers the second of two equal headers; both count, so that they are ambiguous.
+    plain = {header: re.sub(r"_duplicated_[0-9]+$", "", header) for header in headers}
     for form in (str, _words):
         for name in (column.source, column.name):
-            if fits := [head for head, text in plain.items() if form(text) == form(name)]:
-                return fits
+            if matching := [header for header, text in plain.items() if form(text) == form(name)]:
+                return matching
     return []
 
 
@@ -142,7 +145,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], timezone: str) -> pl.DataFrame:
-    """The found columns, typed (a wrong value is null), and beside each one `NAME?`: whether its value is wrong."""
+    """The found columns, typed (an invalid value is null), and for each one `NAME?`: whether its value is invalid."""
     values = []
     for column in columns:
         if column.name in found:
@@ -155,61 +158,68 @@ def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], 
         raise _unreadable(table.name, error) from error
 
 
-# --- judging ----------------------------------------------------------------------------------------------------------
+# --- validation -------------------------------------------------------------------------------------------------------
 
 
-def _judge(table: Table, frame: pl.DataFrame, found: Mapping[str, str], manifest: DatasetManifest) -> Iterator[str]:
-    """Each kind of problem: what it is, how often, and the first ten."""
+def _find_problems(
+    table: Table, frame: pl.DataFrame, found: Mapping[str, str], manifest: DatasetManifest
+) -> Iterator[str]:
+    """Each kind of problem, with its number and the first ten."""
     if frame.is_empty():
-        yield "there are no rows"
+        yield "the table has no rows"
         return
     for column in manifest.columns:
-        if head := found.get(column.name):
-            yield from _judge_values(table, frame, head, column)
+        if header := found.get(column.name):
+            yield from _check_values(table, frame, header, column)
     if "uuid" in found:
-        yield from _judge_repeats(frame)
+        yield from _check_duplicates(frame)
     if "label" in found:
-        yield from _judge_classes(frame, manifest.classes)
+        yield from _check_labels(frame, manifest.classes)
 
 
-def _judge_values(table: Table, frame: pl.DataFrame, head: str, column: Column) -> Iterator[str]:
-    is_wrong, is_null = pl.col(f"{column.name}?"), pl.col(column.name).is_null()
-    wrong = frame.filter(is_wrong)[ROW].to_list()
-    if wrong:
-        first = table.rows.filter(pl.col(ROW).is_in(wrong[:SHOWN])).select(ROW, head).collect()
+def _check_values(table: Table, frame: pl.DataFrame, header: str, column: Column) -> Iterator[str]:
+    is_invalid, is_null = pl.col(f"{column.name}?"), pl.col(column.name).is_null()
+    invalid = frame.filter(is_invalid)[ROW].to_list()
+    if invalid:
+        first = table.rows.filter(pl.col(ROW).is_in(invalid[:SHOWN])).select(ROW, header).collect()
         shown = [f"row {row:,}: {_shown(text)}" for row, text in first.sort(ROW).rows()]
         yield _listed(
-            f"{column.name}: {_count(len(wrong), 'value')} not {column_types.EXPECTED[column.type]}", shown, len(wrong)
+            f"{column.name}: {_count(len(invalid), 'value')} not {column_types.EXPECTED[column.type]}",
+            shown,
+            len(invalid),
         )
-    empty = () if column.nullable else frame.filter(is_null & ~is_wrong)[ROW].to_list()
+    empty = () if column.nullable else frame.filter(is_null & ~is_invalid)[ROW].to_list()
     if empty:
         shown = [f"row {row:,}" for row in empty[:SHOWN]]
         yield _listed(f"{column.name}: {_count(len(empty), 'row')} without a value", shown, len(empty))
 
 
-def _judge_repeats(frame: pl.DataFrame) -> Iterator[str]:
+def _check_duplicates(frame: pl.DataFrame) -> Iterator[str]:
     repeated = frame.filter(pl.col("uuid").is_not_null() & pl.col("uuid").is_duplicated())
     groups = repeated.group_by("uuid").agg(ROW).sort(pl.col(ROW).list.first())
     if len(groups):
         shown = [f"{uuid}: rows {', '.join(map(str, rows[:SHOWN]))}" for uuid, rows in groups.head(SHOWN).rows()]
-        yield _listed(f"uuid: {_count(len(groups), 'UUID')} there more than once", shown, len(groups))
+        yield _listed(f"uuid: {plural(len(groups), 'duplicate UUID')}", shown, len(groups))
 
 
-def _judge_classes(frame: pl.DataFrame, classes: tuple[str, ...]) -> Iterator[str]:
-    strange = frame.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(list(classes)))
-    groups = strange.group_by("label").agg(pl.len(), pl.col(ROW).min()).sort(ROW)
+def _check_labels(frame: pl.DataFrame, classes: tuple[str, ...]) -> Iterator[str]:
+    unknown = frame.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(list(classes)))
+    groups = unknown.group_by("label").agg(pl.len(), pl.col(ROW).min()).sort(ROW)
     if len(groups):
-        shown = [f"{_shown(label)}: {count:,} × from row {row:,} on" for label, count, row in groups.head(SHOWN).rows()]
-        yield _listed(f"label: {_count(len(groups), 'label')} not among the manifest's classes", shown, len(groups))
+        shown = [
+            f"{_shown(label)}: {plural(count, 'row')}, first in row {row:,}"
+            for label, count, row in groups.head(SHOWN).rows()
+        ]
+        yield _listed(f"label: {_count(len(groups), 'label')} not in classes", shown, len(groups))
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{' is' if number == 1 else 's are'}"
+    return f"{plural(number, noun)} {'is' if number == 1 else 'are'}"
 
 
-def _listed(head: str, shown: Sequence[str], total: int) -> str:
+def _listed(heading: str, shown: Sequence[str], total: int) -> str:
     rest = [f"… and {total - len(shown):,} more"] if total > len(shown) else []
-    return "\n      ".join([head, *shown, *rest])
+    return "\n      ".join([heading, *shown, *rest])
 
 
 def _shown(text: str) -> str:
@@ -220,14 +230,14 @@ def _quoted(texts: Sequence[str]) -> str:
     return ", ".join(map(_shown, texts[:50])) + (", …" if len(texts) > 50 else "")
 
 
-# --- a selection's own form -------------------------------------------------------------------------------------------
+# --- selection.parquet ------------------------------------------------------------------------------------------------
 
 
 def write_selection(rows: pl.DataFrame) -> bytes:
     """Parquet of rows that are sorted by uuid: the same rows and the same Polars release give the same bytes.
 
-    Row groups are of a fixed size and hold no statistics. The bytes name Polars' release, so they change with it: what
-    says whether two selections hold the same rows is `rows_hash`.
+    Row groups have a fixed size and no statistics. The bytes contain the Polars release, so they change with it;
+    whether two selections have the same rows is decided by `rows_hash`.
     """
     out = BytesIO()
     rows.write_parquet(out, compression="zstd", compression_level=3, statistics=False, row_group_size=ROWS_PER_GROUP)
@@ -235,17 +245,17 @@ def write_selection(rows: pl.DataFrame) -> bytes:
 
 
 def read_selection(data: bytes, name: str) -> pl.DataFrame:
-    """The rows of a `selection.parquet`. Raises Refused when it is none."""
+    """The rows of a `selection.parquet`. Raises Refused where it is damaged."""
     try:
         return pl.read_parquet(BytesIO(data))
     except pl.exceptions.PolarsError as error:
-        raise Refused(f"{name} is not a selection", fix="run `dvc checkout`, or `registry select` again") from error
+        raise Refused(f"{name} is not a valid Parquet file", fix="registry pull, or registry select") from error
 
 
 def rows_hash(rows: pl.DataFrame) -> str:
-    """The SHA-256 of the rows as CSV: every value a quoted text, no value an empty cell, `\\n` at the end of lines.
+    """The SHA-256 of the rows as CSV: values as quoted texts, missing values as empty cells, lines end with `\\n`.
 
-    Times are `2024-01-31T12:00:00.000000Z`, numbers the shortest text that reads back as the same number.
+    Times are `2024-01-31T12:00:00.000000Z`, numbers the shortest text that parses as the same number.
     """
     texts = [column_types.as_text(name, dtype) for name, dtype in rows.schema.items()]
     digest = sha256()

@@ -1,4 +1,4 @@
-"""Where a selection came from: the hash of the question, and the facts that `raw.dvc` keeps under `meta.selection`."""
+"""Where a selection came from: the hash of its query, and the facts that `raw.dvc` has under `meta.selection`."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ KEY = "selection"
 
 
 def query_hash(manifest: DatasetManifest, query: Mapping[str, object] | None) -> str:
-    """The SHA-256 of what is asked for: the manifest's source and columns, and for a Look the query that it had.
+    """The SHA-256 of the manifest's source and columns, and for a Look also of the query that it had.
 
-    `query` is what Looker was asked (`Selection.query`); a query that stands in the manifest is hashed from there.
+    `query` is the query that Looker ran (`Selection.query`); it is only used for a Look.
     """
     source = manifest.source
-    asked = {type(source).__name__: asdict(source), **({"query": query} if isinstance(source, Look) else {})}
+    parts = {type(source).__name__: asdict(source), **({"query": query} if isinstance(source, Look) else {})}
     columns = [[column.name, column.source, column.type] for column in manifest.columns]
-    return hashlib.sha256(json.dumps([asked, columns], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([parts, columns], sort_keys=True).encode()).hexdigest()
 
 
 def to_meta(selection: Selection) -> dict[str, object]:
-    """The facts as `meta` of `raw.dvc`; what is not known is left out."""
+    """The facts as `meta` of `raw.dvc`, without those that are None."""
     facts = {field.name: getattr(selection, field.name) for field in fields(Selection)}
     at = selection.selected_at.astimezone(UTC)
     facts["selected_at"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -33,11 +33,11 @@ def to_meta(selection: Selection) -> dict[str, object]:
 
 
 def read(pointer: bytes, path: str) -> Selection:
-    """The facts that a `raw.dvc` holds. Raises InvalidDocument where it holds none."""
+    """The facts in a `raw.dvc`. Raises InvalidDocument where they are missing or invalid."""
     try:
         facts = dict(pointers.read_meta(pointer, path)[KEY])
         facts["selected_at"] = datetime.fromisoformat(facts["selected_at"])
         return Selection(**facts)
     except (KeyError, TypeError, ValueError) as error:
-        fix = "only `registry select` writes this file: take it back from Git, or delete it and select again"
-        raise InvalidDocument(path, "it does not say where its selection came from", fix=fix) from error
+        fix = "restore it from Git, or delete it and run `registry select`"
+        raise InvalidDocument(path, "meta.selection is missing or invalid", fix=fix) from error

@@ -1,10 +1,9 @@
-"""How a Looker query or an export becomes a selection: rows with where they came from, a plan, then files.
+"""How a Looker query or an export becomes a selection: rows and their origin, then a plan, then files.
 
-Written in this order, each file whole or not at all: the objects in DVC's cache, `.gitignore`, `raw/selection.parquet`,
-and `raw.dvc` last, so that what Git knows is always readable and running again finishes a run that was killed.
+Files are written atomically, in this order: objects in DVC's cache, `.gitignore`, `raw/selection.parquet`, and
+`raw.dvc` last. So what Git tracks is always readable, and a killed run is finished by running it again.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from registry.core import pointers
+from registry.core import digests, pointers
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
 from registry.core.values import ArtifactId, DatasetManifest, Export, LookerQuery, Output, Selection
@@ -31,27 +30,34 @@ READ_ONLY = 0o444  # what DVC gives the objects of its cache, so that a link to 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
-    """The rows of a selection, sorted by uuid, and where they came from."""
+class SelectedRows:
+    """The rows of a selection, sorted by uuid, and their origin."""
 
     frame: pl.DataFrame
     origin: Selection
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Before:
-    """What a dataset's folder holds: raw.dvc and what it says, the rows that it names if they are here, .gitignore."""
+class Previous:
+    """A selection in the working tree: raw.dvc, parsed, and its rows, unless they have to be pulled first."""
 
-    pointer: bytes | None = None
-    output: Output | None = None
-    origin: Selection | None = None
-    rows: pl.DataFrame | None = None
+    pointer: bytes
+    output: Output
+    origin: Selection
+    rows: pl.DataFrame | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Current:
+    """What a dataset's folder holds before a selection is written: the previous one, and .gitignore."""
+
+    previous: Previous | None = None
     ignore: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a selection writes: objects by md5 into the cache, then files by path from the root, in this order."""
+    """What a selection writes, in this order: objects by MD5 into the cache, files by path from the root."""
 
     summary: tuple[str, ...]
     objects: Mapping[str, bytes]
@@ -64,35 +70,36 @@ class Plan:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def from_export(manifest: DatasetManifest, file: Path) -> Rows:
-    """The rows of an exported file. Raises as `tables.read`."""
+def from_export(manifest: DatasetManifest, file: Path) -> SelectedRows:
+    """The rows of an exported file. Raises as `exports.read`."""
     timezone = manifest.source.timezone if isinstance(manifest.source, LookerQuery) else "UTC"
     frame = exports.read(file, manifest, timezone=timezone)
-    return Rows(frame, _origin(manifest, frame, file.name))
+    return SelectedRows(frame, _origin(manifest, frame, file.name))
 
 
-def from_looker(manifest: DatasetManifest, root: Path) -> Rows:
-    """The rows that Looker has for the manifest's source. Raises as `looker.run_query` and `tables.read`.
+def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
+    """The result of the manifest's Looker query. Raises as `looker.run_query` and `exports.read`.
 
-    Raises InvalidData when Looker counts other images than it sent, and Refused where the source is an export.
+    Raises InvalidData when Looker counts more or fewer images than it returned, and Refused where the source is an
+    export.
     """
     from registry.integrations import looker  # the SDK takes half a second to import
 
     if isinstance(manifest.source, Export):
         raise Refused(
-            f"{manifest_path(manifest.id)}: its rows come from an export: {manifest.source.description}",
-            fix=f"export them, then registry select {manifest.id} --from FILE",
+            f"{manifest_path(manifest.id)}: the source is an export: {manifest.source.description}",
+            fix=f"registry select {manifest.id} --from FILE",
         )
     with TemporaryDirectory(prefix="registry-select-") as folder:
         result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))
-        frame = exports.read(result.rows, manifest, timezone=result.timezone, name="Looker's result")
+        frame = exports.read(result.rows, manifest, timezone=result.timezone, name="the Looker result")
     if result.images != len(frame):
         raise InvalidData(
-            f"Looker sent {len(frame):,} images but counts {result.images:,}; nothing was written",
-            ["it cut its answer short, or the images changed in between, or a filter is on a measure"],
-            fix="try again; then let the API key download without limit, or export the rows and use --from FILE",
+            f"Looker returned {len(frame):,} images, expected {result.images:,} by its own count; nothing was written",
+            ["the result was truncated, or the images changed in between, or a filter is on a measure"],
+            fix="select again; else allow the API key to download without limit, or export the rows and use --from",
         )
-    return Rows(frame, _origin(manifest, frame, "looker", result))
+    return SelectedRows(frame, _origin(manifest, frame, "looker", result))
 
 
 def _origin(
@@ -115,75 +122,75 @@ def _origin(
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-def before(root: Path, artifact: ArtifactId) -> Before:
-    """What is there. Raises Refused where writing would follow a link or lose a file, or where reading fails."""
+def read_current(root: Path, artifact: ArtifactId) -> Current:
+    """What the folder holds. Raises Refused where writing would follow a link or lose a file, or reading fails."""
     try:
-        _require_place(root, artifact)
+        _require_safe_folder(root, artifact)
         ignore, path = root / str(artifact) / ".gitignore", raw_pointer(artifact)
         ignored = ignore.read_bytes() if ignore.is_file() else b""
         if not (root / path).is_file():
-            return Before(ignore=ignored)
+            return Current(ignore=ignored)
         pointer = (root / path).read_bytes()
         output, origin = pointers.read_pointer(pointer, path), provenance.read(pointer, path)
-        return Before(pointer, output, origin, _rows_before(root / selection_path(artifact), output, artifact), ignored)
+        rows = _read_rows(root / selection_path(artifact), output, artifact)
+        return Current(Previous(pointer, output, origin, rows), ignored)
     except InvalidDocument as error:
-        fix = "take it back from Git, or delete it, and select again"
+        fix = "restore it from Git, or delete it; then select again"
         raise InvalidDocument(error.path, error.fault, line=error.line, fix=fix) from error
     except OSError as error:
-        raise Refused(f"{error.filename} cannot be read: {error.strerror}", fix="let yourself read it") from error
+        raise Refused(
+            f"{error.filename} cannot be read: {error.strerror}", fix="check the permissions of the file"
+        ) from error
 
 
-def _require_place(root: Path, artifact: ArtifactId) -> None:
+def _require_safe_folder(root: Path, artifact: ArtifactId) -> None:
     folder = root / str(artifact)
     raw = folder / "raw"
     for path in (folder.parent, folder, raw, root / raw_pointer(artifact)):
         if path.is_symlink():
             name = path.relative_to(root)
-            raise Refused(f"{name} is a symbolic link, which could lead anywhere", fix=f"put what it names at {name}")
+            raise Refused(f"{name} is a symbolic link", fix="replace it by a regular file or folder")
     for path in sorted(raw.iterdir()) if raw.exists() else ():
         if path.name != FILE and not is_leftover(path, FILE):
-            raise Refused(f"{artifact}/raw holds {path.name}, which is no part of a selection", fix="move it elsewhere")
+            raise Refused(f"{artifact}/raw: unexpected file {path.name}", fix="move it elsewhere")
 
 
-def _rows_before(file: Path, output: Output, artifact: ArtifactId) -> pl.DataFrame | None:
-    """The rows of an output, if this is their file."""
+def _read_rows(file: Path, output: Output, artifact: ArtifactId) -> pl.DataFrame | None:
+    """The rows of an output, if the file is the one that it names."""
     data = file.read_bytes() if file.is_file() else b""
-    is_theirs = dir_listing.md5_of(_listing(_md5(data))) == output.md5
-    return exports.read_selection(data, selection_path(artifact)) if is_theirs else None
+    is_current = dir_listing.md5_of(_listing(digests.md5(data))) == output.md5
+    return exports.read_selection(data, selection_path(artifact)) if is_current else None
 
 
-def plan(artifact: ArtifactId, rows: Rows, known: Before) -> Plan:
-    """What is to be written. The same rows for the same question leave `raw.dvc` as it is, byte for byte."""
+def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
+    """What is to be written. The same result of the same query leaves `raw.dvc` as it is, byte for byte."""
     data = exports.write_selection(rows.frame)
-    listing = _listing(_md5(data))
+    md5, previous = digests.md5(data), current.previous
+    listing = _listing(md5)
     output = Output(f"{artifact}/raw", dir_listing.md5_of(listing), len(data), nfiles=1)
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
-    summary = (f"{artifact}: {_counted(rows)}", *_changes(rows, known))
-    if known.origin and _identity(known.origin) == _identity(rows.origin):
-        pointer = known.pointer
-        if known.output.md5 != output.md5:  # another release of Polars wrote the same rows
-            return Plan((*summary, "to have them here: registry pull"), {}, {})
+    summary = (f"{artifact}: {_describe_rows(rows)}", _describe_change(rows, previous))
+    if previous and _identity(previous.origin) == _identity(rows.origin):
+        pointer = previous.pointer
+        if previous.output.md5 != output.md5:  # another release of Polars wrote the same rows
+            return Plan((*summary, "run `registry pull` to download the selection"), {}, {})
     files = {
-        f"{artifact}/.gitignore": _ignoring(known.ignore),
+        f"{artifact}/.gitignore": _add_ignored(current.ignore),
         selection_path(artifact): data,
         raw_pointer(artifact): pointer,
     }
-    return Plan(summary, {_md5(data): data, output.md5: listing}, files)
+    return Plan(summary, {md5: data, output.md5: listing}, files)
 
 
 def _identity(origin: Selection) -> tuple[str, str]:
     return origin.rows_hash, origin.query_hash
 
 
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
 def _listing(md5: str) -> bytes:
     return dir_listing.write(pl.DataFrame({"md5": [md5], "relpath": [FILE]}))
 
 
-def _ignoring(ignore: bytes) -> bytes:
+def _add_ignored(ignore: bytes) -> bytes:
     lines = ignore.decode(errors="surrogateescape").splitlines()
     missing = [line for line in IGNORED if line not in lines]
     if not missing:
@@ -191,50 +198,48 @@ def _ignoring(ignore: bytes) -> bytes:
     return ("\n".join([*lines, *missing]) + "\n").encode(errors="surrogateescape")
 
 
-# --- what it says -----------------------------------------------------------------------------------------------------
+# --- summary ----------------------------------------------------------------------------------------------------------
 
 
-def _counted(rows: Rows) -> str:
+def _describe_rows(rows: SelectedRows) -> str:
     counts = rows.frame.group_by("label").len().sort("len", "label", descending=[True, False]).rows()
     shown = [f"{label} {count:,}" for label, count in counts[:10]]
     rest = [f"{len(counts) - 10:,} more classes"] if len(counts) > 10 else []
     return f"{len(rows.frame):,} rows from {rows.origin.origin} ({', '.join([*shown, *rest])})"
 
 
-def _changes(rows: Rows, known: Before) -> tuple[str, ...]:
-    if known.origin is None:
-        return ("its first selection",)
-    identities = zip(_identity(rows.origin), _identity(known.origin), strict=True)
-    same_rows, same_question = (new == old for new, old in identities)
-    question = "the question is the same" if same_question else "the question changed"
-    since = f"since {known.origin.selected_at:%Y-%m-%d %H:%M} UTC"
-    if same_rows:
-        return (f"{question}, the rows are the same {since}",)
-    if known.rows is None:
-        return (f"{question}, the rows changed {since}; those are not here to compare (registry pull)",)
-    return (f"{question}, the rows changed {since}: {_compared(rows.frame, known.rows)}",)
+def _describe_change(rows: SelectedRows, previous: Previous | None) -> str:
+    if previous is None:
+        return "first selection"
+    query = "unchanged" if rows.origin.query_hash == previous.origin.query_hash else "changed"
+    since = f"since {previous.origin.selected_at:%Y-%m-%d %H:%M} UTC"
+    if rows.origin.rows_hash == previous.origin.rows_hash:
+        return f"query {query}, rows unchanged {since}"
+    if previous.rows is None:
+        return f"query {query}, rows changed {since}; run `registry pull` to compare them"
+    return f"query {query}, rows changed {since}: {_compare_rows(rows.frame, previous.rows)}"
 
 
-def _compared(new: pl.DataFrame, old: pl.DataFrame) -> str:
-    added, removed = (one.join(other, on="uuid", how="anti") for one, other in ((new, old), (old, new)))
+def _compare_rows(new: pl.DataFrame, old: pl.DataFrame) -> str:
+    added, removed = new.join(old, on="uuid", how="anti"), old.join(new, on="uuid", how="anti")
     counts = f"{len(added):,} added, {len(removed):,} removed"
     if new.schema != old.schema:
         return f"{counts}; the columns were {', '.join(old.columns)}"
     unequal = new.join(old, on=new.columns, how="anti", nulls_equal=True)
-    return f"{counts}, {len(unequal) - len(added):,} with other values"
+    return f"{counts}, {len(unequal) - len(added):,} changed"
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def apply(made: Plan, root: Path, cache: Path) -> None:
-    """Write the plan; `cache` is DVC's cache folder. What is there already with the same bytes is left alone.
+def apply(plan: Plan, root: Path, cache: Path) -> None:
+    """Write the plan; `cache` is DVC's cache folder. Files that are the same already are left alone.
 
-    Raises StorageFailed; whatever the moment, what was there before can still be read, and applying again finishes.
+    Raises StorageFailed. If it is interrupted, the previous selection is still readable, and applying again finishes.
     """
-    for md5, data in made.objects.items():
+    for md5, data in plan.objects.items():
         _write(cache / pointers.object_key(md5), data, mode=READ_ONLY)
-    for path, data in made.files.items():
+    for path, data in plan.files.items():
         _write(root / path, data, mode=0o644)
 
 

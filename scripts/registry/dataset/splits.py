@@ -1,8 +1,8 @@
-"""Who is in train, val and test: a pure function of the manifest's rule and a row, so that no row ever moves.
+"""Split assignment: a pure function of the manifest's rule and a row, so that no row ever moves between splits.
 
 The rule: the first 8 bytes of SHA-256 over `salt`, a zero byte, and the group (or the uuid where there is none), as a
-fraction of 2^64, against the cumulative ratios. Adding or removing rows moves nobody; a group shares one text, so it is
-never divided.
+fraction of 2^64, against the cumulative ratios. Adding or removing rows moves no other row; a group shares one text, so
+it is never divided.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 def assign(rule: SplitRule, keys: Iterable[str]) -> Iterator[str]:
     """The split of each key (a group's value as text, or a uuid), in order."""
     names = tuple(rule.ratios)
-    # Exact integers, so that every machine draws the same line; the last one is 2^64 whatever the ratios' digits.
+    # Exact integers, so that the limits are the same on every machine; the last one is 2^64 whatever the ratios are.
     limits = [int(ratio * 2**64) for ratio in accumulate(rule.ratios.values())]
     start = sha256(rule.salt.encode() + b"\0")
     for key in keys:
         digest = start.copy()
         digest.update(key.encode())
-        place = int.from_bytes(digest.digest()[:8], "big")
-        yield next(name for name, limit in zip(names, limits, strict=True) if place < limit)
+        number = int.from_bytes(digest.digest()[:8], "big")
+        yield next(name for name, limit in zip(names, limits, strict=True) if number < limit)
 
 
 def split_column(rule: SplitRule, rows: "polars.DataFrame") -> "polars.Series":
-    """The split of each row, named `split`. A row without a group stands alone, under its uuid."""
+    """The split of each row, as a column `split`. A row without a group is assigned by its uuid."""
     import polars as pl
 
     key = pl.col("uuid")
     if rule.group_by:
-        # The kind of key goes in front, so that a group's text never meets a uuid by accident.
+        # The prefix keeps a group's text from being equal to a uuid.
         group = pl.col(rule.group_by).cast(pl.String)
         key = pl.when(group.is_null()).then(key).otherwise(pl.concat_str(pl.lit("group:"), group))
     keys = rows.select(key.alias("key"))["key"]

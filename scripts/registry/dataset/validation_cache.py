@@ -37,7 +37,7 @@ def record(path: Path, lake: str, images: pl.DataFrame, read_from: datetime) -> 
     Objects that were changed just before are left out: the next change might have the same time.
     """
     settled = images.filter(pl.col("modified") < read_from.astimezone(UTC) - SETTLED)
-    rows = settled.select(pl.lit(lake).alias("lake"), *IDENTITY, "md5").cast({**_SCHEMA})
+    rows = settled.select(pl.lit(lake).alias("lake"), *IDENTITY, "md5").match_to_schema(_SCHEMA)
     parquet_cache.add(path, rows, _SCHEMA, ["lake", "key"])
 
 
