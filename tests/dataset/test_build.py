@@ -152,13 +152,12 @@ def test_a_version_is_what_the_formats_say(desk: Desk) -> None:
 def test_what_was_built_is_counted_for_people(desk: Desk) -> None:
     assert desk.built() == (
         "40 images: 0 validated before, 40 validated now, 40 new in staging (25.5 kB)\n"
-        "class  train  val  test  all\n"
-        "cat       10    0     4   14\n"
-        "dog        5    6     2   13\n"
-        "no         7    3     3   13\n"
-        "all       22    9     9   40\n"
-        "hint: registry pull datasets/pets, to have the images here; "
-        "then git add datasets/pets and commit\n"
+        "class      train    val    test    all\n"
+        "cat           10      0       4     14\n"
+        "dog            5      6       2     13\n"
+        "no             7      3       3     13\n"
+        "all           22      9       9     40\n"
+        "hint: registry pull datasets/pets; then git add datasets/pets && git commit\n"
     )
 
 
@@ -337,7 +336,7 @@ def test_faulty_images_are_excluded_on_demand_each_with_its_reason(desk: Desk) -
     assert manifest.startswith(MANIFEST.partition("exclude")[0])
     left = {path.split("/")[2].removesuffix(".jpg") for path in desk.files() if path.endswith("jpg")}
     assert left == {uuid(number) for number in range(40)} - {uuid(number) for number in FAULTS}
-    assert out.startswith("7 images are excluded now, each with its reason: see datasets/pets/dataset.yaml\n")
+    assert out.startswith("datasets/pets/dataset.yaml: added 7 faulty images to exclude:, each with its reason\n")
     assert desk.built().startswith("33 images: 33 validated before, 0 validated now")
 
 
@@ -591,7 +590,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(desk: Desk) -> None
     assert done.out.startswith(
         "datasets/pets: 40 rows selected, 0 excluded\n"
         f"39 of 40 images to ingest, {kilobytes:.1f} kB\n"
-        "1 image missing from the lake\nclass  train  val  test  all\ncat"
+        "1 image missing from the lake\nclass"
     )
     assert snapshot(desk.root) == before
 

@@ -156,7 +156,7 @@ def test_rows_that_are_not_here_cannot_be_compared(photos: Path, capsys: pytest.
     shutil.rmtree(photos / DATASET / "raw")
     capsys.readouterr()
     assert run_export(photos, rows(31)) == 0
-    assert "those are not here to compare (registry pull)" in capsys.readouterr().out
+    assert "run `registry pull` to compare them" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_the_pointer_s_is_not_compared(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_the_pointer_s_is_not_compared(photos: Path, capsys: 
     (photos / DATASET / "raw/selection.parquet").write_bytes(b"somebody's own")
     capsys.readouterr()
     assert run_export(photos, rows(31)) == 0
-    assert "those are not here to compare" in capsys.readouterr().out
+    assert "run `registry pull` to compare them" in capsys.readouterr().out
 
 
 def test_another_release_of_polars_does_not_make_another_selection(
@@ -175,7 +175,7 @@ def test_another_release_of_polars_does_not_make_another_selection(
     write = exports.write_selection
     monkeypatch.setattr(exports, "write_selection", lambda frame: write(frame) + b"another release")
     assert run_export(photos, rows(30)) == 0
-    assert "to have them here: registry pull" in capsys.readouterr().out
+    assert "run `registry pull` to download the selection" in capsys.readouterr().out
     assert snapshot(photos) == before
 
 

@@ -14,7 +14,7 @@ PATH = ".dvc/tmp/registry/images.1.parquet"  # count up when `image_validation.f
 SETTLED = timedelta(seconds=2)  # coarsest clock of a file system (FAT); as Git does with its index ("racy git")
 OBJECTS = "objects"  # stands for the lake in entries of objects, which have no lake
 
-IDENTITY = ("key", "size", "etag", "modified")  # what `Store.look` says of an object
+IDENTITY = ("key", "size", "etag", "modified")  # what `Store.find_many` says of an object
 _SCHEMA: parquet_cache.Schema = {
     "lake": pl.String,
     "key": pl.String,
@@ -26,7 +26,7 @@ _SCHEMA: parquet_cache.Schema = {
 
 
 def lookup(path: Path, lake: str, objects: pl.DataFrame) -> pl.DataFrame:
-    """`objects` (rows of `Store.look`) with the column md5: null for an object that was not validated as it is now."""
+    """`objects` (rows of `Store.find_many`) with the column md5: null for an object that was not validated as it is now."""
     cached = parquet_cache.read(path, _SCHEMA).filter(pl.col("lake") == lake)
     return objects.join(cached.select(*IDENTITY, "md5"), on=IDENTITY, how="left", maintain_order="left")
 
@@ -37,7 +37,7 @@ def record(path: Path, lake: str, images: pl.DataFrame, read_from: datetime) -> 
     Objects that were changed just before are left out: the next change might have the same time.
     """
     settled = images.filter(pl.col("modified") < read_from.astimezone(UTC) - SETTLED)
-    rows = settled.select(pl.lit(lake).alias("lake"), *IDENTITY, "md5").match_to_schema(_SCHEMA)
+    rows = settled.with_columns(lake=pl.lit(lake)).select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
     parquet_cache.add(path, rows, _SCHEMA, ["lake", "key"])
 
 
