@@ -23,7 +23,7 @@ settings.load_profile("registry")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-goldens", action="store_true", help="write tests/golden anew; look at the difference")
+    parser.addoption("--update-goldens", action="store_true", help="rewrite tests/golden; then read the diff")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,7 +51,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _nobodys_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _isolated_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No test sees the settings of the person who runs it, or leaves something in their home."""
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(
@@ -147,7 +147,7 @@ def released_model(merged_model: Path, run_registry: Run) -> Path:
 
 @pytest.fixture
 def run_registry(capfd: pytest.CaptureFixture[str]) -> Run:
-    """The `registry` command in this process: fast, because nothing is imported anew."""
+    """The `registry` command in this process: fast, because nothing is imported again."""
 
     def run(root: Path, *args: str) -> repositories.Outcome:
         capfd.readouterr()

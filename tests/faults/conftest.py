@@ -8,7 +8,7 @@ from support.s3_registry import Scene, World, open_world, scenes
 
 
 @pytest.fixture(scope="session")
-def world(_nobodys_machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(_isolated_machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with open_world(tmp_path_factory.mktemp("world")) as made:
         yield made
 

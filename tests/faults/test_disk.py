@@ -11,14 +11,14 @@ from registry.storage.local import INCOMING, Folder
 from support.patience import PATIENCE
 from support.s3_registry import Scene, World
 
-ROOM = 1000  # bytes: enough for an image, not for the list of all
+LIMIT = 1000  # bytes: enough for an image, not for the list of all
 
 
 @pytest.mark.parametrize("command", ["build", "fetch", "pull"])
 def test_a_full_disk(world: World, played: Mapping[str, Scene], command: str) -> None:
     scene = played[command]
     world.enter(scene.begin)
-    process = world.start(*scene.args, largest=ROOM)
+    process = world.start(*scene.args, largest=LIMIT)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, out + err
     assert "file too large" in err.lower()

@@ -75,18 +75,18 @@ def test_lost_from_production(published: World, md5: str) -> None:
     assert published.broken_promises() == []
 
 
-# --- damaged, or put there by somebody --------------------------------------------------------------------------------
+# --- damaged, or put there by another ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("body", [b"weights of 6.6.6", b"w", b""], ids=["as long", "shorter", "empty"])
-def test_a_strangers_body_under_a_right_name_in_staging(merged: World, body: bytes) -> None:
+def test_a_wrong_body_under_a_right_name_in_staging(merged: World, body: bytes) -> None:
     merged.put("staging", key(WEIGHTS), body)
     assert is_told(merged.run("publish"), f"s3://staging/{key(WEIGHTS)}", "checksum mismatch")
     assert merged.get("production", key(WEIGHTS)) is None
     assert merged.trace()["tags"] == ({}, {})
 
 
-def test_a_strangers_body_does_not_come_into_a_cache(merged: World) -> None:
+def test_a_wrong_body_does_not_come_into_a_cache(merged: World) -> None:
     merged.put("staging", key(IMAGE), picture(99))
     cached = merged.root / ".dvc/cache" / key(IMAGE)
     cached.unlink()
@@ -94,7 +94,7 @@ def test_a_strangers_body_does_not_come_into_a_cache(merged: World) -> None:
     assert not cached.exists()
 
 
-def test_a_strangers_list_of_files(merged: World) -> None:
+def test_a_wrong_list_of_files(merged: World) -> None:
     md5 = yaml.safe_load((merged.root / PETS / "prepared.dvc").read_text())["outs"][0]["md5"]
     merged.put("staging", key(md5), json.dumps([{"md5": WEIGHTS, "relpath": "train/cat/0.jpg"}]).encode())
     for command in (("publish",), ("check", "--all", "--remote")):
@@ -154,9 +154,9 @@ def test_a_list_of_files_that_lies(merged: World, name: str) -> None:
     assert merged.get("production", key(md5)) is None
 
 
-def test_a_model_that_names_data_of_nobody(merged: World) -> None:
+def test_a_model_that_names_data_of_no_dataset(merged: World) -> None:
     lock = merged.root / MODEL / "dvc.lock"
-    lock.write_text(lock.read_text().replace(WEIGHTS, repositories.md5(b"of nobody")))
+    lock.write_text(lock.read_text().replace(WEIGHTS, repositories.md5(b"of no dataset")))
     repositories.commit(merged.root, "other weights")
     for command in (("push",), ("check", "--all", "--remote"), ("pull", MODEL)):
         assert is_told(merged.run(*command), "models/pets")

@@ -53,7 +53,7 @@ LASTING: Mapping[str, tuple[Deed, tuple[str, ...]]] = {
 
 
 def is_read(request: Request) -> bool:
-    """Whether its answer has a body of somebody's bytes."""
+    """Whether its response has the content of an object."""
     return request.kind == "get"
 
 

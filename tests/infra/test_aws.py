@@ -100,7 +100,7 @@ def test_object_lock_is_there_when_it_is_asked_for() -> None:
     assert rule == {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 365}}
 
 
-def test_nobody_is_trusted_by_wildcard() -> None:
+def test_no_principal_is_trusted_by_wildcard() -> None:
     stack = Stack(**REQUIRED, **PEOPLE, MakeLake="true", Public="true")
     documents = [*stack.of_type("AWS::S3::BucketPolicy").values(), *stack.of_type("AWS::IAM::Role").values()]
     allowed = [one for document in documents for one in statements(document) if one["Effect"] == "Allow"]

@@ -104,7 +104,7 @@ class Cloud:
         return _credentials(self.sts.assume_role_with_web_identity(**where, WebIdentityToken=token))
 
     def person(self, role: str, identity: str) -> Credentials:
-        """What STS gives to somebody whom the account knows."""
+        """What STS gives to a person whom the account knows."""
         sts = self.server.client(identity, url=self.server.tls_url, service="sts")
         where = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/{role}", "RoleSessionName": identity}
         return _credentials(sts.assume_role(**where))

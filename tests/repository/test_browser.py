@@ -85,7 +85,7 @@ class TestDebian:
         assert find()[1:] == [libraries, program]
         assert len((machine / "apt-get.log").read_text().splitlines()) == 1
 
-    def test_one_that_no_longer_starts_is_fetched_anew(self, machine: Path) -> None:
+    def test_one_that_no_longer_starts_is_fetched_again(self, machine: Path) -> None:
         package(machine, STARTS)
         program(browser.OWN / "usr/lib/chromium/chromium-headless-shell", BROKEN)
         assert browser.fault(find()) == ""

@@ -98,7 +98,7 @@ def test_groups_add_up_and_move_with_the_lock(project: Path, env: dict[str, str]
     assert versions(project) == {"registry": "1.0.0", "base": "2.0", "hook": "2.0", "trainer": "2.0"}
 
 
-def test_a_venv_without_its_python_is_made_anew(project: Path) -> None:
+def test_a_venv_without_its_python_is_made_again(project: Path) -> None:
     install(project)
     for name in (project / ".venv/bin").glob("python*"):
         name.unlink()

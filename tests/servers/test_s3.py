@@ -58,20 +58,20 @@ def test_an_identity_may_do_what_its_policy_says(server: S3Server) -> None:
         assert code_of(caught) == "AccessDenied"
 
 
-@pytest.mark.parametrize("stranger", ["key", "secret"])
-def test_strangers_are_refused(server: S3Server, stranger: str) -> None:
+@pytest.mark.parametrize("unknown", ["key", "secret"])
+def test_unknown_credentials_are_refused(server: S3Server, unknown: str) -> None:
     known = server.credentials()
     wrong = {
         "key": Credentials("AKIANOBODY", known.secret_key),
         "secret": Credentials(known.access_key, "guessed"),
-    }[stranger]
+    }[unknown]
     with pytest.raises(ClientError) as caught:
         server.client(wrong).list_buckets()
-    assert code_of(caught) == {"key": "InvalidAccessKeyId", "secret": "SignatureDoesNotMatch"}[stranger]
+    assert code_of(caught) == {"key": "InvalidAccessKeyId", "secret": "SignatureDoesNotMatch"}[unknown]
 
 
 def test_the_environment_is_all_that_obstore_needs(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "of somebody else")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of another session")
     for name, value in server.env("reader").items():
         monkeypatch.setenv(name, value)
     assert bytes(obstore.get(from_url("s3://lake"), "image").bytes()) == b"pixels"
@@ -127,7 +127,7 @@ def test_a_second_one_beside_it_is_killed_and_started_again_where_it_was(server:
     assert server.client().list_objects_v2(Bucket="lake")["KeyCount"] == 1
 
 
-def test_a_port_that_somebody_takes_first_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_first_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = s3.free_ports()
     choices = iter([first, s3.free_ports()])
     monkeypatch.setattr(s3, "free_ports", lambda: next(choices))

@@ -92,7 +92,7 @@ class World:
         return {row["Key"] for row in told.get("Contents", ())}
 
     def run(self, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
-        """The `registry` command as somebody in a role (a contributor's) types it."""
+        """The `registry` command as a person in a role (a contributor's) types it."""
         return command(self.root, self.server, *args, role=role, **env)
 
     def push_branch(self, name: str, *, number: int = 1) -> str:
@@ -115,7 +115,7 @@ class World:
             "action": "synchronize", "number": 1, "repository": self.repository(),
             "pull_request": {
                 "number": 1, "base": {"ref": "main", "repo": {"full_name": name}},
-                "head": {"ref": branch, "sha": head, "repo": {"full_name": "stranger/data" if fork else name}},
+                "head": {"ref": branch, "sha": head, "repo": {"full_name": "other/data" if fork else name}},
             },
         }  # fmt: skip
         return self.act("pull_request", "pull-request.yml", event, "refs/pull/1/merge")
@@ -125,7 +125,7 @@ class World:
         return self.act("push", workflow, {"ref": "refs/heads/main", "repository": self.repository()}, "main")
 
     def dispatch(self, workflow: str, **inputs: str) -> Ran:
-        """Run a workflow as GitHub would when somebody presses its button."""
+        """Run a workflow as GitHub would when its button is pressed."""
         event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self.repository()}
         return self.act("workflow_dispatch", workflow, event, "main")
 
@@ -216,7 +216,7 @@ def found(top: Path, server: S3Server, fill: Callable[[Path], None]) -> None:
 
 
 def command(root: Path, server: S3Server, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
-    """What the `registry` command says to somebody in a role."""
+    """The outcome of the `registry` command for a person in a role."""
     done = repositories.registry(root, *args, env={**os.environ, **server.env(role), **env})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -125,7 +125,7 @@ def _wait(process: "subprocess.Popen[str]", event: threading.Event | None, secon
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    with suppress(ProcessLookupError):  # it was quicker, and left nobody behind
+    with suppress(ProcessLookupError):  # it was quicker, and left no process
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 

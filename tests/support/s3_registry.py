@@ -59,7 +59,7 @@ class State:
 
 @dataclass(frozen=True)
 class Scene:
-    """A command of `registry`, the state that it begins in, and what it leaves when nobody disturbs it."""
+    """A command of `registry`, the state that it begins in, and what it leaves when it is not disturbed."""
 
     name: str
     args: tuple[str, ...]
@@ -176,7 +176,7 @@ class World:
         }
 
     def leaks(self, said: str) -> list[str]:
-        """The keys, and what is made of them, as far as somebody said them."""
+        """The keys, and what is made of them, as far as they were used."""
         keys = self.server.credentials()
         hidden = (keys.secret_key, keys.access_key, "AWS4-HMAC-SHA256", "X-Amz-Signature")
         return [one for one in hidden if one in said]

@@ -32,7 +32,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((f"{name}: {step['name']}", step) for step in action["runs"]["steps"])
 
 
-def of_strangers() -> Iterator[tuple[str, dict[str, Any]]]:
+def of_forks() -> Iterator[tuple[str, dict[str, Any]]]:
     """The jobs that a pull request from a fork starts."""
     for job, content in jobs():
         on = triggers(WORKFLOWS[job.partition("/")[0]])

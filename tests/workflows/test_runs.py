@@ -1,4 +1,4 @@
-"""The workflows run by act: pull requests good, bad and from a stranger, and a merge.
+"""The workflows run by act: pull requests good, bad and from a fork, and a merge.
 
 That a job is skipped is no failure to act, so every job that is expected is asserted to have succeeded.
 """
@@ -168,7 +168,7 @@ def test_a_training_that_fails_is_told(released: World) -> None:
     assert len(released.github.comments) == 1
 
 
-def test_objects_that_nobody_pushed_block_the_merge(released: World) -> None:
+def test_objects_that_were_not_pushed_block_the_merge(released: World) -> None:
     trainable_registry.dataset(released.root, "1.1.0", train=12)
     repositories.registry(released.root, "check", "--fix")
     repositories.commit(released.root, "images that are on one machine only")
@@ -200,7 +200,7 @@ def test_the_merge_queue_tries_a_merge(released: World) -> None:
     assert (status["context"], status["state"]) == ("registry/gate", "success")
 
 
-def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World) -> None:
+def test_a_pull_request_from_a_fork_is_validated_and_nothing_more(released: World) -> None:
     head = propose(released, grow)
     ran = released.pull_request("change", head, fork=True)
     assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "gate"), "success")), ran.log
@@ -208,7 +208,7 @@ def test_a_strangers_pull_request_is_validated_and_nothing_more(released: World)
     assert repositories.git_in(released.origin, "rev-parse", "change") == head
 
 
-# --- what nobody waits for --------------------------------------------------------------------------------------------
+# --- scheduled --------------------------------------------------------------------------------------------------------
 
 
 def test_a_night_in_which_nothing_drifted(released: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from registry.cli.main import COMMANDS, cli
 from registry.core.documents import read_yaml
 from support import workflow_files
-from support.workflow_files import GITHUB, ROOT, SAME_REPOSITORY, WORKFLOWS, jobs, of_strangers, steps, triggers
+from support.workflow_files import GITHUB, ROOT, SAME_REPOSITORY, WORKFLOWS, jobs, of_forks, steps, triggers
 
 BIN = Path(sys.executable).parent
 JOBS = dict(jobs())
@@ -73,22 +73,22 @@ def test_the_roles_are_those_that_infra_puts_out(name: str) -> None:
     assert f"gh variable set {variable} --body" in (ROOT / "infra/aws.yaml").read_text()
 
 
-def test_only_the_job_that_asks_looker_sees_a_secret() -> None:
+def test_only_the_job_that_runs_queries_has_a_secret() -> None:
     text = {path.stem: path.read_text() for path in GITHUB.rglob("*.yml")}
     assert [name for name, words in text.items() if "secrets." in words] == ["refresh"]
     assert "pull_request" not in triggers(WORKFLOWS["refresh"])
 
 
-# --- strangers --------------------------------------------------------------------------------------------------------
+# --- forks ------------------------------------------------------------------------------------------------------------
 
 
 def test_what_a_fork_starts() -> None:
-    assert dict(of_strangers()).keys() == {
+    assert dict(of_forks()).keys() == {
         "code/code", "pull-request/scope", "pull-request/validate", "pull-request/gate"
     }  # fmt: skip
 
 
-@each(dict(of_strangers()))
+@each(dict(of_forks()))
 def test_a_fork_reaches_no_credential_and_no_machine_of_ours(name: str) -> None:
     job = JOBS[name]
     assert job["runs-on"] == "ubuntu-latest"
@@ -98,7 +98,7 @@ def test_a_fork_reaches_no_credential_and_no_machine_of_ours(name: str) -> None:
 
 
 @each(WORKFLOWS)
-def test_no_trigger_gives_a_strangers_code_our_rights(name: str) -> None:
+def test_no_trigger_gives_code_of_a_fork_our_rights(name: str) -> None:
     assert not {"pull_request_target", "workflow_run", "issue_comment", "issues"} & triggers(WORKFLOWS[name]).keys()
 
 

@@ -229,7 +229,7 @@ class _Connection(socketserver.BaseRequestHandler):
         self.proxy = self.server.proxy
         self.client = self._track(self.request)
         self.upstream: socket.socket | None = None
-        self.is_last = False  # somebody said that this exchange is the last on its connection
+        self.is_last = False  # one side announced that this exchange is the last on its connection
 
     def handle(self) -> None:
         with suppress(Cut, OSError):

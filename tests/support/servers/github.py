@@ -45,7 +45,7 @@ def graphql(github: GitHub, asked: Row) -> Row:
         row["body"] = given["input"]["body"]
         return {"data": {"updateIssueComment": {"issueComment": {"url": row["html_url"]}}}}
     if "query PullRequestByNumber" not in asked["query"]:
-        github.violations.append(f"nobody has said what GitHub answers to {asked['query']}")
+        github.violations.append(f"no response is defined for {asked['query']}")
     status, pull = found(github.pulls, "number", given.get("pr_number"))
     if status != 200:
         return {"data": None, "errors": [{"type": "NOT_FOUND", "message": "Could not resolve to a PullRequest."}]}
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path.removeprefix(ROOT))
         query = dict(parse_qsl(parts.query))
         if not (routed := _route(self.command, parts.path)):
-            self.github.violations.append(f"nobody has said what GitHub answers to {self.command} {parts.path}")
+            self.github.violations.append(f"no response is defined for {self.command} {parts.path}")
             self._send(*not_found())
             return
         template, values = routed
