@@ -138,7 +138,7 @@ def grown() -> Report:
         shifts=(Shift("place", 0.04, columns),),
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
         sheets=(sheet("added", "Added", 126),),
-        search_skipped="2,084 images exceed report.near_duplicates (2,000)",
+        search_skipped="2,084 images exceed report.near_duplicates in registry.yaml (2,000)",
     )
     return assemble(PASSED, [dataset], [], RUN_INFO)
 

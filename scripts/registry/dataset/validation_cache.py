@@ -26,7 +26,7 @@ _SCHEMA: parquet_cache.Schema = {
 
 
 def lookup(path: Path, lake: str, objects: pl.DataFrame) -> pl.DataFrame:
-    """`objects` (rows of `Store.find_many`) with the column md5: null for an object that was not validated as it is now."""
+    """`objects` (rows of `Store.find_many`) with the column md5: null for an object not validated in this state."""
     cached = parquet_cache.read(path, _SCHEMA).filter(pl.col("lake") == lake)
     return objects.join(cached.select(*IDENTITY, "md5"), on=IDENTITY, how="left", maintain_order="left")
 

@@ -22,6 +22,7 @@ TITLES = {
     Flip.BROKEN: "Broken: correct with the base, wrong now",
     Flip.FIXED: "Fixed: wrong with the base, correct now",
 }
+CONFIDENCES = "; in brackets: confidence of the base and the new model"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,12 +162,13 @@ def _sheets(flips: DataFrame, read: Reader) -> Iterator[Sheet]:
         rows = flips.filter(col("kind") == kind)
         if rows.height:
             pictures = [_picture(row) for row in contact_sheets.sample(rows).iter_rows(named=True)]
-            yield contact_sheets.render(kind, title, pictures, rows.height, read)
+            has_scores = rows["new_score"].null_count() < rows.height
+            yield contact_sheets.render(kind, f"{title}{CONFIDENCES * has_scores}", pictures, rows.height, read)
 
 
 def _picture(row: Mapping[str, Any]) -> CaptionedImage:  # a row of a frame, which has no static types
     scores = [f"{score:.2f}" for score in (row["base_score"], row["new_score"]) if score is not None]
-    note = f"label {row['label']}" + (f"; confidence {' to '.join(scores)}" if scores else "")
+    note = f"label {row['label']}" + (f" ({', '.join(scores)})" if scores else "")
     return CaptionedImage(row["md5"], (row["base"], row["new"]), note)
 
 

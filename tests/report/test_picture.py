@@ -1,0 +1,86 @@
+"""The picture of a report that README shows; `pytest tests/report/test_picture.py --update-goldens` takes it again."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from random import Random
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from registry.core import digests
+from registry.core.values import ArtifactId, Gate, Kind
+from registry.dataset import contact_sheets
+from registry.dataset.changes import Sheet
+from registry.dataset.contact_sheets import CaptionedImage
+from registry.model.changes import Flip, ModelChange
+from registry.model.comparison import CONFIDENCES, TITLES
+from registry.report import html
+from registry.report.assemble import assemble
+from support import report_situations
+from support.browser import started
+
+PICTURE = Path(__file__).parents[2] / "docs/images/report.png"
+WIDTH, HEIGHT, MAX_BYTES = 900, 1196, 200_000
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+# The label, and the predictions of the base and of the new model.
+BROKEN = ((4, 4, 9), (8, 8, 3), (5, 5, 6), (7, 7, 1))
+FIXED = (
+    (7, 1, 7),
+    (3, 8, 3),
+    (9, 4, 9),
+    (2, 7, 2),
+    (6, 5, 6),
+    (0, 6, 0),
+    (5, 3, 5),
+    (9, 7, 9),
+    (8, 9, 8),
+    (1, 7, 1),
+    (4, 9, 4),
+)
+
+
+def handwriting(digit: int, seed: int) -> bytes:
+    """A tilted digit of 28 × 28 pixels."""
+    image, data = Image.new("L", (112, 112), "black"), BytesIO()
+    ImageDraw.Draw(image).text((56, 56), str(digit), "white", ImageFont.load_default(size=92), anchor="mm")
+    tilted = image.rotate(Random(seed).uniform(-28, 28), Image.Resampling.BICUBIC)
+    tilted.resize((28, 28), Image.Resampling.LANCZOS).save(data, "PNG")
+    return data.getvalue()
+
+
+def flip_sheet(kind: Flip, flips: tuple[tuple[int, int, int], ...]) -> Sheet:
+    random = Random(kind)
+    objects: dict[str, bytes] = {}
+    images: list[CaptionedImage] = []
+    for place, (label, base, new) in enumerate(flips):
+        data = handwriting(label, place)
+        objects[digests.md5(data)] = data
+        scores = ", ".join(f"{random.uniform(0.5, 0.97):.2f}" for _ in range(2))
+        note = f"label {DIGITS[label]} ({scores})"
+        images.append(CaptionedImage(digests.md5(data), (DIGITS[base], DIGITS[new]), note))
+    return contact_sheets.render(kind, TITLES[kind] + CONFIDENCES, images, len(images), objects.get)
+
+
+def model() -> ModelChange:
+    change = report_situations.model_change(sheets=(flip_sheet(Flip.FIXED, FIXED), flip_sheet(Flip.BROKEN, BROKEN)))
+    last = replace(
+        change.gates[2],
+        gate=Gate("f1", min=0.8, label="seven"),
+        message="per_class.seven.f1 is 0.929, expected at least 0.8",
+    )
+    return replace(change, id=ArtifactId(Kind.MODEL, "digits"), gates=(*change.gates[:2], last))
+
+
+def test_the_picture_of_a_report(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if request.config.getoption("--update-goldens"):
+        report = assemble(report_situations.PASSED, [], [model()], report_situations.RUN_INFO)
+        (tmp_path / "report.html").write_text(html.render(report))
+        with started() as browser:
+            page = browser.open((tmp_path / "report.html").as_uri(), WIDTH, "light")
+            page.screenshot(tmp_path / "page.png")
+        PICTURE.parent.mkdir(parents=True, exist_ok=True)
+        top = Image.open(tmp_path / "page.png").convert("RGB").crop((0, 0, WIDTH, HEIGHT))
+        top.quantize(128, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+    assert Image.open(PICTURE).size == (WIDTH, HEIGHT)
+    assert PICTURE.stat().st_size < MAX_BYTES
