@@ -135,7 +135,7 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
         return  # a lake's ETag need not be an MD5: who is given the same bytes twice believes them
     if done.code == 0:
         assert on_bodies, said
-        assert world.trace() == scene.end, "it did not need what could not be had"
+        assert world.trace() == scene.end, "it did not need what was not available"
     else:
         assert done.code == 1, said
         assert "hint: " in said

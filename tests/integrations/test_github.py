@@ -81,7 +81,7 @@ def test_a_job_around_a_scratch_clone_does_not_lend_it_its_repository(
     assert github.find_repository(clone) == Repository("github.com", "acme", "data")
 
 
-def test_without_a_token_or_gh_there_is_nobody_to_speak_to(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_and_gh_are_required(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(github.Unreachable, match="this clone's origin is not on GitHub"):
         github.connect(clone)
     monkeypatch.setenv("GH_REPO", "acme/data")
@@ -145,7 +145,7 @@ def test_one_issue_is_opened_and_then_updated(hub: GitHub, repository: Repositor
 
 
 def test_gh_pr_comment_keeps_one_comment(hub: GitHub) -> None:
-    """What the workflow types when CML cannot be had; asked in GraphQL."""
+    """What the workflow types when CML is not available; through GraphQL."""
     number = str(hub.add_pull("topic")["number"])
     for body in ("the first report", "the second report"):
         ask = ("gh", "pr", "comment", number, "--edit-last", "--create-if-none", "--body", body)
@@ -203,7 +203,7 @@ def test_an_old_token_is_refused_and_never_shown(
     assert TOKEN not in "".join(capfd.readouterr()) + str(caught.value)
 
 
-def test_nobody_answers(hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer(hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     away = Repository("127.0.0.1:9", "acme", "registry")
     with pytest.raises(ServiceFailed, match="run the same command again"):
         github.releases(away)

@@ -152,7 +152,7 @@ def test_a_corrupt_list_of_files_is_found_without_reading_all(
 def test_a_list_with_other_names_than_it_may_have(
     name: str | None, message: str, released_model: Path, run_registry: Run
 ) -> None:
-    """Somebody made and pushed such a tag past all checks."""
+    """Such a tag was made and pushed past all checks."""
     names = [name] if name else ["train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"]
     listing = json.dumps([{"md5": CAT, "relpath": one} for one in names], sort_keys=True).encode()
     md5 = f"{repositories.md5(listing)}.dir"
@@ -225,7 +225,7 @@ def test_killed_in_the_middle_of_an_object(released_model: Path, run_registry: R
     process = subprocess.Popen(command, cwd=released_model, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end, writing = time.monotonic() + PATIENCE, None
     while writing is None and time.monotonic() < end and process.poll() is None:
-        with suppress(OSError):  # nobody reads there yet
+        with suppress(OSError):  # there is no reader yet
             writing = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.01)
     assert writing is not None

@@ -89,7 +89,7 @@ def test_applied_there_is_nothing_more_to_do_and_your_own_rules_stay(
     assert protected.environments["gpu"]["deployment_branch_policy"] is None
 
 
-def test_what_differs_is_put_right_and_nothing_else(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
+def test_what_differs_is_set_and_nothing_else(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
     protected.rulesets[0]["enforcement"] = "disabled"
     protected.rulesets[1]["bypass_actors"] = [{"actor_id": 5, "actor_type": "RepositoryRole", "bypass_mode": "always"}]
     protected.environments["gpu"]["protection_rules"] = []

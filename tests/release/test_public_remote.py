@@ -61,12 +61,12 @@ def run_dvc(folder: Path, *args: str) -> CompletedProcess[str]:
     return repositories.sh(folder, "dvc", *args, env={**os.environ, "PATH": process.tool_path()})
 
 
-def test_a_stranger_pulls_gets_and_reads(origin: Path, public: str, tmp_path: Path) -> None:
-    repositories.git_in(tmp_path, "clone", "--quiet", str(origin), "stranger")
-    stranger, prepared = tmp_path / "stranger", "datasets/pets/prepared"
-    assert run_dvc(stranger, "pull", "--remote", "public").returncode == 0
-    assert {path: (stranger / prepared / path).read_bytes() for path in PETS} == PETS
-    assert (stranger / "models/pets/model.safetensors").read_bytes() == b"weights of 1.0.0"
+def test_an_anonymous_reader_pulls_gets_and_reads(origin: Path, public: str, tmp_path: Path) -> None:
+    repositories.git_in(tmp_path, "clone", "--quiet", str(origin), "reader")
+    reader, prepared = tmp_path / "reader", "datasets/pets/prepared"
+    assert run_dvc(reader, "pull", "--remote", "public").returncode == 0
+    assert {path: (reader / prepared / path).read_bytes() for path in PETS} == PETS
+    assert (reader / "models/pets/model.safetensors").read_bytes() == b"weights of 1.0.0"
     assert run_dvc(tmp_path, "get", str(origin), prepared, "--remote", "public", "--out", "got").returncode == 0
     assert (tmp_path / "got" / CAT).read_bytes() == b"one cat"
     weights = dvc.api.read("models/pets/model.safetensors", repo=str(origin), remote="public", mode="rb")
@@ -79,9 +79,9 @@ def test_a_stranger_pulls_gets_and_reads(origin: Path, public: str, tmp_path: Pa
 
 def test_other_bytes_than_a_name_says_are_not_pulled(origin: Path, released_model: Path, tmp_path: Path) -> None:
     repositories.overwrite(repositories.place(repositories.production(released_model), md5(b"one cat")), b"one rat")
-    repositories.git_in(tmp_path, "clone", "--quiet", str(origin), "stranger")
-    assert run_dvc(tmp_path / "stranger", "pull", "--remote", "public").returncode == 1
-    assert not (tmp_path / "stranger/datasets/pets/prepared").exists()
+    repositories.git_in(tmp_path, "clone", "--quiet", str(origin), "reader")
+    assert run_dvc(tmp_path / "reader", "pull", "--remote", "public").returncode == 1
+    assert not (tmp_path / "reader/datasets/pets/prepared").exists()
     # What DVC reads without its cache it never verifies; there HTTPS has to do.
     cat = dvc.api.read(f"datasets/pets/prepared/{CAT}", repo=str(origin), remote="public", mode="rb")
     assert cat == b"one rat"

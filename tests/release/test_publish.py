@@ -156,7 +156,7 @@ def test_a_wrong_body_under_a_right_name_never_enters_production(
 
 
 def test_a_wrong_body_that_production_had_before_is_not_tagged(merged_model: Path, run_registry: Run) -> None:
-    """Somebody ran `dvc push`, which trusts its cache; the size is right."""
+    """A person ran `dvc push`, which trusts its cache; the size is right."""
     file = repositories.place(production(merged_model), CAT)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"ONE cat")
@@ -275,7 +275,7 @@ def test_a_shallow_clone_is_refused(merged_model: Path, run_registry: Run, tmp_p
     assert run_registry(tmp_path / "shallow", "publish").refused("this clone is shallow", "git fetch --unshallow")
 
 
-def test_nobody_to_tag_for(merged_model: Path, run_registry: Run) -> None:
+def test_without_an_author_there_is_no_tag(merged_model: Path, run_registry: Run) -> None:
     repositories.git_in(merged_model, "config", "user.name", "")
     repositories.git_in(merged_model, "config", "user.email", "")
     assert run_registry(merged_model, "publish").refused("user.name and user.email are not set", "git config user.name")

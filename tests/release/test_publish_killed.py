@@ -63,15 +63,15 @@ def join(fifo: Path, process: subprocess.Popen) -> int:
     """Open the writing end of a pipe at which something that `process` started waits; closing it lets that go on."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError):  # ENXIO: nobody reads there yet
+        with contextlib.suppress(OSError):  # ENXIO: there is no reader yet
             return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
         time.sleep(0.01)
-    raise AssertionError(f"nobody came to {fifo}: {process.communicate()}")
+    raise AssertionError(f"no writer opened {fifo}: {process.communicate()}")
 
 
 @pytest.fixture
 def undisturbed(merged_model: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What a publish that nobody disturbs leaves behind."""
+    """What an undisturbed publish leaves."""
     head = repositories.git_in(merged_model, "rev-parse", "HEAD")
     return repositories.snapshot(staging(merged_model) / "files"), {DATASET: head, MODEL: head}
 

@@ -1,4 +1,4 @@
-"""Asking Looker again: nothing where the answer is the same, the next version and a pull request where it is not."""
+"""Refreshing: nothing where the result is the same, the next version and a pull request where it is not."""
 
 from collections.abc import Iterator
 from io import BytesIO

@@ -169,7 +169,7 @@ def many() -> Registry:
     return registry
 
 
-def test_the_rows_of_some_made_anew_are_those_of_all_made_anew() -> None:
+def test_generating_some_rows_gives_those_of_generating_all() -> None:
     registry = many()
     registry.edit("datasets/bees/dataset.yaml", title="Busy", owners=["@ana"], version="1.1.0")
     some = expected(registry, "datasets/bees")

@@ -52,9 +52,9 @@ def test_credentials_in_a_url_are_refused_and_not_shown(url: str) -> None:
     assert "hush" not in str(error.value)
 
 
-def test_an_answer_that_the_schema_refuses_is_not_written() -> None:
+def test_an_owner_that_the_schema_refuses_is_not_written() -> None:
     with pytest.raises(InvalidDocument, match="owners"):
-        init.plan(DictTree(FRESH), init.Answers("birds", ("nobody",), "s", "p", "l"))
+        init.plan(DictTree(FRESH), init.Answers("birds", ("ann",), "s", "p", "l"))
 
 
 def test_the_worked_example_goes_unless_it_is_to_stay(tmp_path) -> None:

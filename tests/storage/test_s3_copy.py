@@ -1,4 +1,4 @@
-"""Copies inside S3, on a real server: what they move, what they prove, and what gets through when somebody cheats."""
+"""Copies inside S3, on a real server: what they move, what they verify, and what passes when a server cheats."""
 
 import io
 import json
@@ -222,7 +222,7 @@ def test_what_passes_is_tried_again(
     }
 
 
-def test_a_server_that_falls_silent_is_asked_again(
+def test_a_request_that_times_out_is_repeated(
     places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3_copy, "READ_TIMEOUT", 0.5)
@@ -783,11 +783,11 @@ def test_keys_that_expire_in_the_middle_are_renewed(
         ("acme", "print('AKIAHUSH')"),
         ("acme", ""),
         ("gone", ""),
-        ("nobody", ""),
+        ("unknown", ""),
     ],
     ids=["it fails", "it says nonsense", "it says nothing", "it is not there", "no such profile"],
 )
-def test_keys_that_cannot_be_had_are_told_of_without_what_was_said(
+def test_unavailable_credentials_are_reported_without_output_of_programs(
     proxy: FaultProxy, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, program: str
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):

@@ -357,7 +357,7 @@ def test_s3_is_asked_with_the_remotes_own_options_and_failures_show_no_secret(tm
 # --- between stores ---------------------------------------------------------------------------------------------------
 
 
-def test_transfer_says_of_each_object_what_became_of_it(staging: Folder, production: Folder) -> None:
+def test_transfer_returns_a_state_for_each_object(staging: Folder, production: Folder) -> None:
     names = keep(staging, b"here", b"damaged", b"there")
     damage(staging, names[1], b"DAMAGED")
     keep(production, b"there")

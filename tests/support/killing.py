@@ -85,7 +85,7 @@ def _broken(world: World, scene: Scene, when: str) -> Iterator[str]:
     """Promise 1, and no wrong object anywhere. Where a repair begins, the promise is broken already."""
     if scene.name != "fsck":
         yield from (f"{when}: {fault}" for fault in world.broken_promises())
-    yield from (f"{when}: other bytes than its name says: {key}" for key in world.wrong_objects())
+    yield from (f"{when}: checksum mismatch: {key}" for key in world.wrong_objects())
 
 
 def _difference(before: object, now: object) -> str:

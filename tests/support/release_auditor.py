@@ -65,12 +65,12 @@ def _faults(repository: Path, tag: str, read: Read) -> Iterator[str]:
         if data is None:
             yield f"{md5} is missing"
         elif hashlib.md5(data).hexdigest() != md5.removesuffix(".dir"):
-            yield f"{md5} holds other bytes"
+            yield f"{md5}: checksum mismatch"
         elif md5.endswith(".dir"):
             for entry in json.loads(data):
                 inner = read(entry["md5"])
                 if inner is None or hashlib.md5(inner).hexdigest() != entry["md5"]:
-                    yield f"{entry['relpath']} of {md5} is missing or holds other bytes"
+                    yield f"{entry['relpath']} of {md5} is missing or damaged"
 
 
 def _pointed(repository: Path, tag: str) -> Iterator[str]:

@@ -188,7 +188,7 @@ class World:
         return [str(path) for path in paths if self.leaks(path.read_bytes().decode("latin-1"))]
 
     def wrong_objects(self) -> list[str]:
-        """Objects in staging, production and DVC's cache that hold other bytes than their name says."""
+        """Objects in staging, production and DVC's cache whose content does not match their MD5."""
         stores = {bucket: self.listed(bucket) for bucket in ("staging", "production")}
         stores["cache"] = repositories.snapshot(self.root / ".dvc/cache")
         return [
@@ -211,7 +211,7 @@ def open_world(folder: Path) -> Iterator[World]:
 
 
 def scenes(world: World) -> dict[str, Scene]:
-    """The commands that talk to S3, by name, each undisturbed once, in the order of the way of the data.
+    """The commands that talk to S3, by name, each undisturbed once, in the order of the typical workflow.
 
     `fetch` is a `pull` that leaves the working tree alone, and so needs no DVC.
     """

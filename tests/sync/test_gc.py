@@ -1,4 +1,4 @@
-"""gc: only what nobody can refer to is deleted, only from staging, and nothing at all where that cannot be told."""
+"""gc: only what no commit refers to is deleted, only from staging, and nothing where that cannot be determined."""
 
 import os
 import shlex
@@ -83,7 +83,7 @@ def test_one_of_plan_and_apply_has_to_be_said(old: Path, run_registry: Run) -> N
 
 
 def test_young_objects_stay_and_what_a_young_list_has(old: Path, run_registry: Run) -> None:
-    """Somebody builds: the list comes last, and refers to what lay there before."""
+    """During a build the `.dir` object comes last, and refers to older objects."""
     assert named(old, run_registry, "--older-than", "31") == set()
     left = named(old, run_registry, "--older-than", "29")
     birds(old, BIRD)
@@ -244,7 +244,7 @@ def test_refused_where_the_remote_does_not_answer_and_in_a_shallow_clone(
     assert leave(old).exists()
 
 
-def test_a_broken_pointer_that_was_put_right_and_merged_does_not_stop_everything(old: Path, run_registry: Run) -> None:
+def test_a_broken_pointer_that_was_fixed_and_merged_does_not_stop_everything(old: Path, run_registry: Run) -> None:
     break_pointer(old)
     git_in(old, "revert", "--no-edit", "HEAD")
     git_in(old, "push", "--quiet", "origin", "main")

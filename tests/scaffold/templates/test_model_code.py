@@ -281,5 +281,5 @@ def test_the_metrics_are_their_textbook_values(code: SimpleNamespace) -> None:
     assert metrics["per_class"]["b"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "images": 2}
     assert metrics["macro_f1"] == pytest.approx(7 / 12, abs=1e-6)
     assert metrics["loss"] == pytest.approx(-numpy.log([0.8, 0.8, 0.4, 0.6, 0.2]).mean(), abs=1e-6)
-    # 0.8 sure and 2 of 3 right; 0.6 sure and 1 of 2 right.
+    # Confidence 0.8: 2 of 3 correct; confidence 0.6: 1 of 2 correct.
     assert metrics["ece"] == pytest.approx((3 * (0.8 - 2 / 3) + 2 * (0.6 - 1 / 2)) / 5, abs=1e-6)
