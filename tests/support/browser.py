@@ -154,7 +154,8 @@ class Browser:
         while (answer := self._next()).get("id") != number:
             self._heard(answer)
         assert "error" not in answer, f"{method}: {answer.get('error')}"
-        return answer["result"]
+        result: dict[str, Any] = answer["result"]
+        return result
 
     def open(self, address: str, width: int, theme: str) -> Page:
         """A page that has loaded, as wide as this, for people who prefer `light` or `dark`."""
@@ -178,19 +179,27 @@ class Browser:
             assert got, "the browser ended"
             self._rest += got
         message, _, self._rest = self._rest.partition(b"\0")
-        return json.loads(message)
+        event: dict[str, Any] = json.loads(message)
+        return event
 
     def _heard(self, event: dict[str, Any]) -> None:
-        page, params = self._pages.get(event.get("sessionId", "")), event.get("params", {})
-        match event.get("method"):
-            case "Page.loadEventFired":
-                self._loaded.add(event["sessionId"])
-            case "Runtime.exceptionThrown":
-                page.errors.append(params["exceptionDetails"]["text"])
-            case "Runtime.consoleAPICalled" if params["type"] == "error":
-                page.errors.append(str(params["args"]))
-            case "Log.entryAdded" if params["entry"]["level"] == "error":
-                page.errors.append(params["entry"]["text"])
+        session, params = event.get("sessionId", ""), event.get("params", {})
+        if event.get("method") == "Page.loadEventFired":
+            self._loaded.add(session)
+        elif (page := self._pages.get(session)) and (error := _error(event.get("method"), params)):
+            page.errors.append(error)
+
+
+def _error(method: str | None, params: dict[str, Any]) -> str:
+    """What an event says of an error; empty for any other event."""
+    match method:
+        case "Runtime.exceptionThrown":
+            return str(params["exceptionDetails"]["text"])
+        case "Runtime.consoleAPICalled" if params["type"] == "error":
+            return str(params["args"])
+        case "Log.entryAdded" if params["entry"]["level"] == "error":
+            return str(params["entry"]["text"])
+    return ""
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""What CloudFormation would make of the template, given parameters: conditions decided, references filled in."""
+"""The CloudFormation template with parameters applied: conditions evaluated, references resolved."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cfnlint.decode import cfn_yaml
+
+Node = Any  # a part of a template: cfn-lint's YAML values, of any JSON type
 
 PATH = Path(__file__).parents[2] / "infra" / "aws.yaml"
 ACCOUNT, REGION = "000000000000", "eu-central-1"
@@ -44,7 +47,7 @@ class Stack:
         self.resources = self._section("Resources")
         self.outputs = {name: output["Value"] for name, output in self._section("Outputs").items()}
 
-    def of_type(self, kind: str) -> dict[str, dict]:
+    def of_type(self, kind: str) -> dict[str, dict[str, Node]]:
         """The properties of the resources of a type, by logical id."""
         return {name: one["Properties"] for name, one in self.resources.items() if one["Type"] == kind}
 
@@ -56,13 +59,13 @@ class Stack:
             assert one in spec.get("AllowedValues", [one])
         return listed
 
-    def _section(self, name: str) -> dict[str, dict]:
+    def _section(self, name: str) -> dict[str, dict[str, Node]]:
         chosen = {
             key: one for key, one in self.template[name].items() if self._conditions.get(one.get("Condition"), True)
         }
         return {key: self._fill(one) for key, one in chosen.items()}
 
-    def _fill(self, node: object) -> object:
+    def _fill(self, node: Node) -> Node:
         if isinstance(node, Mapping):
             if len(node) == 1 and (name := next(iter(node))).startswith(("Fn::", "Ref")):
                 return self._call(name, node[name])
@@ -72,7 +75,7 @@ class Stack:
             return [value for value in map(self._fill, node) if value is not NO_VALUE]
         return str(node) if isinstance(node, str) else node
 
-    def _call(self, function: str, value: object) -> object:
+    def _call(self, function: str, value: Node) -> Node:
         match function:
             case "Ref":
                 return self._refer(value)
@@ -88,12 +91,12 @@ class Stack:
                 return not self._fill(value[0])
             case "Fn::Join":
                 return value[0].join(self._fill(value[1]))
-        raise ValueError(f"{function}: say here what CloudFormation makes of it")
+        raise ValueError(f"{function} is not implemented here")
 
-    def _named(self, name: str) -> object:
+    def _named(self, name: str) -> Node:
         return self._attribute(*name.split(".")) if "." in name else self._refer(name)
 
-    def _refer(self, name: str) -> object:
+    def _refer(self, name: str) -> Node:
         if name in PSEUDO or name in self.parameters:
             return PSEUDO[name] if name in PSEUDO else self.parameters[name]
         resource = self.template["Resources"][name]

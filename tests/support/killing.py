@@ -20,7 +20,8 @@ from pathlib import Path
 
 from support.patience import PATIENCE
 from support.s3_registry import Scene, World, open_world, scenes
-from support.servers.fault_proxy import Fault, Request, Wait
+from support.servers.fault_proxy import Fault, Wait
+from support.servers.http_wire import Request
 
 KILLED = ("build", "push", "pull", "publish", "fsck")
 JITTER = 0.04  # seconds after a request at which the blow may fall, and longer after the last: Git's and DVC's work

@@ -117,7 +117,7 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
         counts.setdefault(split, {}).setdefault(label, 0)
         counts[split][label] += 1
     raw = put_folder(registry, folder, "raw", {"selection.parquet": "\n".join(sorted(pictures)).encode()}, {})
-    manifest = manifests.load(DictTree(registry.files), names.parse_id(folder))
+    manifest = manifests.load_dataset(DictTree(registry.files), names.parse_id(folder))
     meta = {"selection": raw, "rule": manifests.build_rule(manifest), "images": len(pictures), "counts": counts}
     tables = {f"{split}/metadata.csv": f"file_name,label\n{split}\n".encode() for split in counts}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})

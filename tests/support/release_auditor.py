@@ -1,4 +1,4 @@
-"""An independent reader of promise 1: it knows Git's tags, pointers' YAML, and objects by their MD5, nothing of ours.
+"""An independent check that production has every released object; it uses Git, YAML and MD5, and no module of ours.
 
 Objects are files in a folder, or in a bucket of S3.
 """
@@ -11,12 +11,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import yaml
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 Read = Callable[[str], bytes | None]  # an object by its MD5; None where there is none
 
@@ -24,7 +21,7 @@ TAG = re.compile(r"((?:datasets|models)/[a-z0-9_-]+)@v[0-9]+\.[0-9]+\.[0-9]+")
 
 
 def broken_promises(repository: Path, production: Path | Read) -> list[str]:
-    """Objects that a release tag reaches and that are not in production with the bytes that their name says."""
+    """Objects that a release tag reaches and that production lacks, or has with other content."""
     read = in_folder(production) if isinstance(production, Path) else production
     return [f"{tag}: {fault}" for tag in releases(repository) for fault in _faults(repository, tag, read)]
 
@@ -39,13 +36,14 @@ def in_folder(store: Path) -> Read:
     return read
 
 
-def in_bucket(client: "BaseClient", bucket: str, prefix: str = "") -> Read:
+def in_bucket(client: Any, bucket: str, prefix: str = "") -> Read:  # botocore makes the client's methods at run time
     """The objects of a bucket in DVC's layout, each read once."""
 
     @cache
     def read(md5: str) -> bytes | None:
         try:
-            return client.get_object(Bucket=bucket, Key=f"{prefix}files/md5/{md5[:2]}/{md5[2:]}")["Body"].read()
+            found = client.get_object(Bucket=bucket, Key=f"{prefix}files/md5/{md5[:2]}/{md5[2:]}")
+            return bytes(found["Body"].read())
         except client.exceptions.NoSuchKey:
             return None
 
@@ -87,8 +85,9 @@ def _pointed(repository: Path, tag: str) -> Iterator[str]:
                         yield entry["md5"]
 
 
-def _yaml(repository: Path, tag: str, name: str) -> dict:
-    return yaml.safe_load(_git(repository, "show", f"{tag}:{name}"))
+def _yaml(repository: Path, tag: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(_git(repository, "show", f"{tag}:{name}"))
+    return found
 
 
 def _git(repository: Path, *args: str) -> bytes:

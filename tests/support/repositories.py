@@ -46,9 +46,13 @@ Run = Callable[..., Outcome]  # the folder and the arguments of `registry`
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-def sh(root: Path, *command: str, **options: object) -> subprocess.CompletedProcess[str]:
+def sh(
+    root: Path, *command: str, env: Mapping[str, str] | None = None, timeout: float | None = None
+) -> subprocess.CompletedProcess[str]:
     """A command's result, whatever its exit code."""
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options)
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=env, timeout=timeout
+    )
 
 
 def git_in(root: Path, *args: str) -> str:
@@ -58,9 +62,9 @@ def git_in(root: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
-def registry(root: Path, *args: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """The `registry` command as a person runs it, in a process of its own."""
-    return sh(root, sys.executable, "-m", "registry", *args, **options)
+def registry(root: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The `registry` command as a user runs it, in a process of its own."""
+    return sh(root, sys.executable, "-m", "registry", *args, env=env)
 
 
 def commit(root: Path, message: str) -> str:

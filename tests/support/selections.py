@@ -44,7 +44,9 @@ def manifest(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object
     """A manifest as a value."""
     document = documents.read_yaml(text(source, columns), "datasets/photos/dataset.yaml")
     schema.require(document, "dataset")
-    return manifests.parse(document, PHOTOS)
+    parsed = manifests.parse(document, PHOTOS)
+    assert isinstance(parsed, DatasetManifest)
+    return parsed
 
 
 def rows(count: int, seed: int = 1) -> list[Row]:

@@ -15,7 +15,8 @@ SAME_REPOSITORY = "github.event.pull_request.head.repo.full_name == github.repos
 
 def triggers(workflow: dict[Any, Any]) -> dict[str, Any]:
     """What starts a workflow. (To YAML 1.1, `on` is true.)"""
-    return workflow[True]
+    found: dict[str, Any] = workflow[True]
+    return found
 
 
 def jobs() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -219,7 +219,7 @@ def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
 
 def _in_flow(value: Any) -> Any:
     """A value; a short list or mapping is written on one line."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq  # only here: see `edit_yaml`
 
     if not isinstance(value, dict | list) or len(str(value)) > MAX_FLOW:
         return value

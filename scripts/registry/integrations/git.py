@@ -26,12 +26,53 @@ def run(root: Path, *args: str, stdin: bytes | None = None) -> None:
     process.run(["git", *args], cwd=root, stdin=stdin)
 
 
+def split_records(text: str) -> tuple[str, ...]:
+    """The records of an output in which Git ends each with NUL (`-z`)."""
+    return tuple(name for name in text.split("\0") if name)
+
+
+# --- repository -------------------------------------------------------------------------------------------------------
+
+
 def find_root(start: Path) -> Path:
     """The top folder of the working tree that `start` is in. Raises NotFound."""
     try:
         return Path(output(start, "rev-parse", "--show-toplevel").rstrip("\n"))
     except ToolFailed as error:
         raise NotFound(f"{start} is not in a Git repository", fix="cd into your registry, or `git clone` it") from error
+
+
+def is_shallow(root: Path) -> bool:
+    """Whether this is a shallow clone, whose history is cut off."""
+    return output(root, "rev-parse", "--is-shallow-repository").strip() == "true"
+
+
+def worktrees(root: Path) -> tuple[Path, ...]:
+    """The folders of all working trees of this repository, the main one first."""
+    lines = output(root, "worktree", "list", "--porcelain").splitlines()
+    return tuple(Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))
+
+
+def internal_path(root: Path, name: str) -> Path:
+    """Where Git keeps a file of its own, such as `refs/tags/NAME.lock`, in this repository or linked working tree."""
+    return root / output(root, "rev-parse", "--git-path", name).strip()
+
+
+def set_config(root: Path, key: str, value: str) -> None:
+    """Set an option in the repository's own configuration."""
+    output(root, "config", key, value)
+
+
+def require_identity(root: Path) -> None:
+    """Raise Refused when Git has no name and e-mail address to create a tag with."""
+    try:
+        output(root, "var", "GIT_COMMITTER_IDENT")
+    except ToolFailed as error:
+        fix = "git config user.name YOU && git config user.email YOU@EXAMPLE.COM"
+        raise Refused("user.name and user.email are not set in Git's configuration", fix=fix) from error
+
+
+# --- revisions and changes --------------------------------------------------------------------------------------------
 
 
 def resolve_commit(root: Path, revision: str) -> str:
@@ -43,11 +84,6 @@ def resolve_commit(root: Path, revision: str) -> str:
         raise NotFound(f"{revision!r} is not a revision of this repository", fix=fix) from error
 
 
-def is_shallow(root: Path) -> bool:
-    """Whether this is a shallow clone, whose history is cut off."""
-    return output(root, "rev-parse", "--is-shallow-repository").strip() == "true"
-
-
 def merge_base(root: Path, one: str, other: str) -> str:
     """The best common ancestor of two revisions. Raises NotFound."""
     try:
@@ -56,15 +92,14 @@ def merge_base(root: Path, one: str, other: str) -> str:
         raise NotFound(f"{one} and {other} have no common history", fix="git fetch --unshallow origin") from error
 
 
+def is_ancestor(root: Path, commit: str, tip: str) -> bool:
+    """Whether `commit` is `tip`, or is in its history."""
+    return not output(root, "rev-list", "--max-count=1", commit, "--not", tip)
+
+
 def current_branch(root: Path) -> str:
-    """The checked-out branch, or an empty text when HEAD is detached."""
+    """The checked-out branch; empty when HEAD is detached."""
     return output(root, "branch", "--show-current").strip()
-
-
-def tag_names(root: Path) -> tuple[str, ...]:
-    """The names of all annotated tags; like GTO and DVC, the registry ignores lightweight ones."""
-    lines = output(root, "for-each-ref", "--format=%(objecttype) %(refname:strip=2)", "refs/tags").splitlines()
-    return tuple(name for kind, _, name in (line.partition(" ") for line in lines) if kind == "tag")
 
 
 def staged_paths(root: Path) -> tuple[str, ...]:
@@ -77,6 +112,14 @@ def changed_paths(root: Path, old: str, new: str | None = None) -> tuple[str, ..
     changed = split_records(output(root, "diff", "--name-only", "--no-renames", "-z", old, *([new] if new else [])))
     untracked = () if new else split_records(output(root, "ls-files", "--others", "--exclude-standard", "-z"))
     return tuple(sorted({*changed, *untracked}))
+
+
+def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
+    """The paths below a folder that differ from HEAD, untracked files included."""
+    listed = split_records(
+        output(root, "status", "--porcelain", "--no-renames", "-z", "--untracked-files=all", "--", folder)
+    )
+    return tuple(line[3:] for line in listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +149,7 @@ def diff_stat(root: Path, old: str, new: str) -> tuple[str, ...]:
     return tuple(output(root, "diff", "--stat", old, new).splitlines())
 
 
-def set_config(root: Path, key: str, value: str) -> None:
-    """Set an option in the repository's own configuration."""
-    output(root, "config", key, value)
-
-
-def split_records(text: str) -> tuple[str, ...]:
-    """The records of an output in which Git ends each with NUL (`-z`)."""
-    return tuple(name for name in text.split("\0") if name)
-
-
-# --- remotes and tags -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TagRef:
-    """The commit of a tag, and whether the tag is annotated (GTO and DVC ignore lightweight ones)."""
-
-    commit: str
-    annotated: bool
+# --- refs and remotes -------------------------------------------------------------------------------------------------
 
 
 def remotes(root: Path) -> tuple[str, ...]:
@@ -132,35 +157,14 @@ def remotes(root: Path) -> tuple[str, ...]:
     return tuple(output(root, "remote").split())
 
 
-def refs(root: Path, remote: str = ".") -> dict[str, str]:
-    """The object ids of all refs of a remote, or of this repository (`.`), by full name."""
-    return dict(line.split("\t")[::-1] for line in output(root, "ls-remote", "--refs", remote).splitlines())
-
-
-def tips(root: Path, chosen: Sequence[str]) -> tuple[str, ...]:
-    """The commits of the refs that arguments of rev-list choose, such as `--branches`."""
-    return tuple(output(root, "rev-list", "--no-walk", *chosen).split())
-
-
-def remote_url(root: Path, remote: str = "origin") -> str:
-    """The URL that a remote is fetched from."""
-    return output(root, "remote", "get-url", remote).strip()
-
-
 def has_remote(root: Path, remote: str = "origin") -> bool:
     """Whether a remote of that name is configured."""
     return remote in output(root, "remote").split()
 
 
-def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
-    """Every tag of a remote, or of this repository (`.`), by name."""
-    lines = (line.split(None, 1) for line in output(root, "ls-remote", "--tags", remote).splitlines())
-    ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}
-    return {
-        name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids)
-        for name, object_id in ids.items()
-        if not name.endswith("^{}")
-    }
+def remote_url(root: Path, remote: str = "origin") -> str:
+    """The URL that a remote is fetched from."""
+    return output(root, "remote", "get-url", remote).strip()
 
 
 def main_branch(root: Path, remote: str | None) -> str:
@@ -174,42 +178,54 @@ def main_branch(root: Path, remote: str | None) -> str:
     return head[1].removeprefix("refs/heads/") if head[:1] == ["ref:"] else "main"
 
 
+def refs(root: Path, remote: str = ".") -> dict[str, str]:
+    """The object ids of all refs of a remote, or of this repository (`.`), by full name."""
+    return dict(line.split("\t")[::-1] for line in output(root, "ls-remote", "--refs", remote).splitlines())
+
+
+def tips(root: Path, chosen: Sequence[str]) -> tuple[str, ...]:
+    """The commits of the refs that arguments of rev-list choose, such as `--branches`."""
+    return tuple(output(root, "rev-list", "--no-walk", *chosen).split())
+
+
+def tag_names(root: Path) -> tuple[str, ...]:
+    """The names of all annotated tags; like GTO and DVC, the registry ignores lightweight ones."""
+    lines = output(root, "for-each-ref", "--format=%(objecttype) %(refname:strip=2)", "refs/tags").splitlines()
+    return tuple(name for kind, _, name in (line.partition(" ") for line in lines) if kind == "tag")
+
+
+@dataclass(frozen=True, slots=True)
+class TagRef:
+    """The commit of a tag, and whether the tag is annotated (GTO and DVC ignore lightweight ones)."""
+
+    commit: str
+    annotated: bool
+
+
+def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
+    """Every tag of a remote, or of this repository (`.`), by name."""
+    lines = (line.split(None, 1) for line in output(root, "ls-remote", "--tags", remote).splitlines())
+    ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}
+    return {
+        name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids)
+        for name, object_id in ids.items()
+        if not name.endswith("^{}")
+    }
+
+
 def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
     """Fetch refs of a remote, and the tags that point into their history; no local tag is ever moved."""
     run(root, "fetch", "--quiet", remote, *refs)
 
 
-def is_ancestor(root: Path, commit: str, tip: str) -> bool:
-    """Whether `commit` is `tip` or lies in its history."""
-    return not output(root, "rev-list", "--max-count=1", commit, "--not", tip)
+def fetch_commit(root: Path, commit: str, remote: str = "origin") -> None:
+    """Fetch a commit by its id, without tags and without FETCH_HEAD."""
+    run(root, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, commit)
 
 
-def has_object(root: Path, object_id: str) -> bool:
-    """Whether this repository has a commit or other object."""
-    return output(root, "cat-file", "--batch-check", stdin=f"{object_id}\n".encode()).split()[-1] != "missing"
-
-
-def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
-    """The paths below a folder that differ from HEAD, untracked files included."""
-    listed = split_records(
-        output(root, "status", "--porcelain", "--no-renames", "-z", "--untracked-files=all", "--", folder)
-    )
-    return tuple(line[3:] for line in listed)
-
-
-def require_identity(root: Path) -> None:
-    """Raise Refused when Git has no name and e-mail address to create a tag with."""
-    try:
-        output(root, "var", "GIT_COMMITTER_IDENT")
-    except ToolFailed as error:
-        fix = "git config user.name YOU && git config user.email YOU@EXAMPLE.COM"
-        raise Refused("user.name and user.email are not set in Git's configuration", fix=fix) from error
-
-
-def worktrees(root: Path) -> tuple[Path, ...]:
-    """The folders of all working trees of this repository, the main one first."""
-    lines = output(root, "worktree", "list", "--porcelain").splitlines()
-    return tuple(Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree "))
+def push_branch(root: Path, branch: str, commit: str, remote: str = "origin", *, options: Sequence[str] = ()) -> None:
+    """Set a branch of a remote to a commit. Raises ToolFailed for what is no fast-forward, unless options force it."""
+    run(root, "push", "--quiet", "--no-verify", *options, remote, f"{commit}:refs/heads/{branch}")
 
 
 def create_tag(root: Path, name: str, commit: str, message: str) -> None:
@@ -222,17 +238,12 @@ def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:
     run(root, "push", "--quiet", "--atomic", "--no-verify", remote, *(f"refs/tags/{name}" for name in names))
 
 
-def push_branch(root: Path, branch: str, commit: str, remote: str = "origin", *, options: Sequence[str] = ()) -> None:
-    """Set a branch of a remote to a commit. Raises ToolFailed for what is no fast-forward, unless options force it."""
-    run(root, "push", "--quiet", "--no-verify", *options, remote, f"{commit}:refs/heads/{branch}")
-
-
-def fetch_commit(root: Path, commit: str, remote: str = "origin") -> None:
-    """Fetch a commit by its id, without tags and without FETCH_HEAD."""
-    run(root, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, commit)
-
-
 # --- objects ----------------------------------------------------------------------------------------------------------
+
+
+def has_object(root: Path, object_id: str) -> bool:
+    """Whether this repository has a commit or other object."""
+    return output(root, "cat-file", "--batch-check", stdin=f"{object_id}\n".encode()).split()[-1] != "missing"
 
 
 def write_blob(root: Path, data: bytes) -> str:
@@ -250,12 +261,7 @@ def parents(root: Path, commit: str) -> tuple[str, ...]:
     return tuple(output(root, "rev-list", "--no-walk", "--parents", commit).split()[1:])
 
 
-def internal_path(root: Path, name: str) -> Path:
-    """Where Git keeps a file of its own, such as `refs/tags/NAME.lock`, in this repository or linked working tree."""
-    return root / output(root, "rev-parse", "--git-path", name).strip()
-
-
-# --- worktrees --------------------------------------------------------------------------------------------------------
+# --- linked working trees ---------------------------------------------------------------------------------------------
 
 
 def add_worktree(root: Path, folder: Path, commit: str) -> None:

@@ -1,15 +1,18 @@
-"""Cuts GitHub's OpenAPI description down to what the loopback GitHub answers.
+"""Reduces GitHub's OpenAPI description to the operations of the loopback GitHub.
 
 Of api.github.com.json in npm's `@octokit/openapi` (here 23.0.2) it keeps these operations with what they refer to,
-without prose and examples: `npm pack @octokit/openapi`, unpack it, then
+without descriptions and examples: `npm pack @octokit/openapi`, unpack it, then
 
-    python tests/openapi/cut.py package/generated/api.github.com.json tests/openapi/github.json
+    python tests/support/openapi/cut.py package/generated/api.github.com.json tests/support/openapi/github.json
 """
 
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+Node = Any  # a part of an OpenAPI description: JSON of any type
 
 REPO = "/repos/{owner}/{repo}"
 OPERATIONS = {
@@ -62,7 +65,7 @@ def main() -> None:
     Path(sys.argv[2]).write_text(json.dumps(cut, indent=None, separators=(",", ":"), sort_keys=True) + "\n")
 
 
-def without_prose(node: object, key: str = "") -> object:
+def without_prose(node: Node, key: str = "") -> Node:
     """A node as validators need it; `key` is what it stands under: in `properties` and the like every key is kept."""
     if isinstance(node, list):
         return [without_prose(one) for one in node]
@@ -75,15 +78,15 @@ def without_prose(node: object, key: str = "") -> object:
     return _each({name: one for name, one in node.items() if name not in PROSE})
 
 
-def _each(node: dict[str, object]) -> dict[str, object]:
+def _each(node: dict[str, Node]) -> dict[str, Node]:
     return {name: without_prose(one, name) for name, one in node.items()}
 
 
-def _shared(item: dict[str, object]) -> dict[str, object]:
+def _shared(item: dict[str, Node]) -> dict[str, Node]:
     return {"parameters": without_prose(item["parameters"])} if "parameters" in item else {}
 
 
-def _chosen(whole: dict, path: str) -> dict[str, object]:
+def _chosen(whole: dict[str, Node], path: str) -> dict[str, Node]:
     return {method: without_prose(whole["paths"][path][method]) for method in OPERATIONS[path]}
 
 

@@ -35,7 +35,8 @@ class Exchange:
 @cache
 def load() -> dict[str, Any]:
     """The description."""
-    return json.loads(FILE.read_text())
+    loaded: dict[str, Any] = json.loads(FILE.read_text())
+    return loaded
 
 
 @cache
@@ -45,7 +46,8 @@ def _judge() -> OpenAPI:
 
 def responses(method: str, template: str) -> dict[str, Any]:
     """Status → what such an answer is."""
-    return load()["paths"][template][method]["responses"]
+    found: dict[str, Any] = load()["paths"][template][method]["responses"]
+    return found
 
 
 def faults(exchange: Exchange) -> list[str]:
@@ -87,7 +89,7 @@ def _resolved(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
-_NOTHING = object()
+_NOTHING: Any = object()  # stands for no value where None is one
 
 
 def _filled(schema: dict[str, Any], known: Any = _NOTHING) -> Any:
@@ -119,5 +121,5 @@ def _sample(schema: dict[str, Any]) -> Any:
             return _filled(schema[choices][0])
     if "enum" in schema:
         return schema["enum"][0]
-    plain = {"array": [], "boolean": False, "integer": 0, "number": 0, "object": {}}
-    return plain.get(schema.get("type"), SAMPLES.get(schema.get("format"), "sample"))
+    plain: dict[str, Any] = {"array": [], "boolean": False, "integer": 0, "number": 0, "object": {}}
+    return plain.get(schema.get("type", ""), SAMPLES.get(schema.get("format", ""), "sample"))

@@ -304,6 +304,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def _tell(self, raw: bytes) -> bool:
         """False when the server has stopped listening, as it may when it refuses: its answer is there to be read."""
+        assert self.upstream is not None  # `_pass_on` connects
         try:
             self.upstream.sendall(raw)
         except OSError:

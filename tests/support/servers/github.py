@@ -68,6 +68,7 @@ def serve(github: GitHub) -> Iterator[GitHub]:
     with tempfile.TemporaryDirectory() as folder:
         made = make_certificate(Path(folder))
         with _Server(("127.0.0.1", 0), type("Bound", (_Handler,), {"github": github})) as server:
+            server.github = github
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(made.path, made.key)
             server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -81,9 +82,11 @@ def serve(github: GitHub) -> Iterator[GitHub]:
 
 
 class _Server(ThreadingHTTPServer):
+    github: GitHub
+
     def handle_error(self, request: object, client_address: object) -> None:
         """An error of our own is a violation too."""
-        self.RequestHandlerClass.github.violations.append(traceback.format_exc())
+        self.github.violations.append(traceback.format_exc())
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Row = dict[str, Any]
-Answer = tuple[int, Any]
+Answer = tuple[int, Any]  # status and JSON
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What a GitHub keeps of labels, rulesets and environments."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from support.openapi import description
@@ -92,7 +93,8 @@ def _reviewer(github: "GitHub", one: Row) -> Row:
     name = next(name for name, number in known.items() if number == one["id"]).rpartition("/")[2]
     template = "/orgs/{org}/teams/{team_slug}" if one["type"] == "Team" else "/users/{username}"
     words = {"slug": name, "name": name} if one["type"] == "Team" else {"login": name, "type": "User"}
-    return description.complete("get", template, 200, {"id": one["id"], **words})
+    made: Row = description.complete("get", template, 200, {"id": one["id"], **words})
+    return made
 
 
 def _policies(github: "GitHub", call: Call) -> Answer:
@@ -117,7 +119,7 @@ def _drop_policy(github: "GitHub", call: Call) -> Answer:
 
 
 _POLICIES = "/environments/{environment_name}/deployment-branch-policies"
-RULES = {
+RULES: "dict[tuple[str, str], Callable[[GitHub, Call], Answer]]" = {
     ("GET", "/labels"): lambda github, call: paged(call, list(github.labels.values())),
     ("POST", "/labels"): _make_label,
     ("GET", "/labels/{name}"): lambda github, call: found(list(github.labels.values()), "name", call.values["name"]),

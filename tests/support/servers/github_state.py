@@ -1,6 +1,7 @@
 """What a GitHub keeps and answers: releases, statuses, comments, issues, pull requests, labels, rules."""
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,9 @@ TOKEN = "ghs_loopback7Kq2mZx9"
 REPO = "/repos/{owner}/{repo}"
 NOW = "2026-01-01T00:00:00Z"
 ACTIONS = {"login": "github-actions[bot]", "id": 41898282, "type": "Bot"}
+
+# By method and template of the path.
+Answers = dict[tuple[str, str], Callable[["GitHub", Call], Answer]]
 
 
 @dataclass
@@ -139,7 +143,7 @@ def _user(github: GitHub, call: Call) -> Answer:
     return (200, {"id": github.users[login], "login": login, "type": "User"}) if login in github.users else not_found()
 
 
-_PEOPLE = {
+_PEOPLE: Answers = {
     ("GET", "/user"): lambda _, __: (200, ACTIONS),
     ("GET", "/users/{username}"): _user,
     ("GET", "/orgs/{org}/teams/{team_slug}"): _team,
@@ -154,6 +158,7 @@ _PEOPLE = {
 
 
 def _disable(github: GitHub, call: Call) -> Answer:
+    assert github.origin is not None  # whoever runs workflows has one
     name = call.values["workflow_id"]
     listed = subprocess.run(
         ["git", "-C", github.origin, "ls-tree", "--name-only", "main", f".github/workflows/{name}"], capture_output=True
@@ -210,7 +215,7 @@ def _combined(github: GitHub, call: Call) -> Answer:
     return 200, {"state": state, "statuses": latest, "sha": call.values["ref"], "total_count": len(latest)}
 
 
-_CODE = {
+_CODE: Answers = {
     ("PUT", "/actions/workflows/{workflow_id}/disable"): _disable,
     ("GET", "/commits/{ref}/status"): _combined,
     ("GET", "/git/ref/{ref}"): _ref,
@@ -293,7 +298,7 @@ def _open_pull(github: GitHub, call: Call) -> Answer:
     return 201, github.add_pull(head, call.body["title"], sha=sha, base=call.body["base"], body=call.body.get("body"))
 
 
-_TALK = {
+_TALK: Answers = {
     ("GET", "/issues"): _issues,
     ("POST", "/issues"): _open_issue,
     ("GET", "/issues/{issue_number}"): lambda github, call: found(github.issues, "number", call.values["issue_number"]),
@@ -312,7 +317,7 @@ _TALK = {
 }
 
 # (method, template of the description) → what is answered
-ANSWERS = {
+ANSWERS: Answers = {
     **_PEOPLE,
     **{(method, REPO + path): answer for part in (_CODE, _TALK, RULES) for (method, path), answer in part.items()},
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedIOBase
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 PIECE = 64 << 10  # bytes passed on at once
@@ -44,7 +44,7 @@ class Request:
     key: str
 
 
-def read_head(reader: BufferedReader) -> Head | None:
+def read_head(reader: BufferedIOBase) -> Head | None:
     """None where the other side has closed. `Expect` is left out of `raw`: whoever reads the body answers it."""
     lines = []
     while (line := reader.readline(PIECE)).strip():
@@ -59,7 +59,7 @@ def read_head(reader: BufferedReader) -> Head | None:
     )
 
 
-def read_body(reader: BufferedReader, head: Head) -> Iterator[tuple[bytes, bytes]]:
+def read_body(reader: BufferedIOBase, head: Head) -> Iterator[tuple[bytes, bytes]]:
     """The body that `head` announces, in pieces: each as it came, and what it carries. Raises Cut."""
     if head.says("transfer-encoding", "chunked"):
         yield from _read_chunks(reader)
@@ -72,7 +72,7 @@ def read_body(reader: BufferedReader, head: Head) -> Iterator[tuple[bytes, bytes
         yield piece, piece
 
 
-def _read_chunks(reader: BufferedReader) -> Iterator[tuple[bytes, bytes]]:
+def _read_chunks(reader: BufferedIOBase) -> Iterator[tuple[bytes, bytes]]:
     size = -1
     while size:
         line = reader.readline(PIECE)
