@@ -1,4 +1,4 @@
-"""Installs groups of pyproject.toml into .venv, by uv where it can be had.
+"""Installs groups of pyproject.toml into .venv, with uv where it is available.
 
 python3 scripts/install.py [GROUP...]
 
@@ -151,7 +151,7 @@ def uv(*arguments: str) -> bool:
 
 
 def find_uv() -> str | None:
-    """The one in .venv, which the lock pins, or on PATH, or fetched; None where it cannot be had."""
+    """The one in .venv, which the lock pins, or on PATH, or fetched; None where it is not available."""
     own = VENV / "bin/uv"
     if not own.is_file() and (found := shutil.which("uv")):
         return found
