@@ -187,7 +187,7 @@ def model_change(**changes: Any) -> ModelChange:
         GateResult(
             Gate("accuracy", no_worse_than="base"),
             GateState.PASSED,
-            "accuracy is 0.9310 vs. 0.8966 on 203 shared test images (95% CI +0.0049 to +0.0640): "
+            "accuracy is 0.9310 vs. 0.8966 on 203 shared test images (difference +0.0344, 95% CI +0.0049 to +0.0640): "
             "not significantly worse than the base",
             15,
         ),
@@ -235,7 +235,7 @@ def blocked() -> Report:
         GateResult(
             Gate("accuracy", no_worse_than="base"),
             GateState.FAILED,
-            "accuracy is 0.8276 vs. 0.8966 on 203 shared test images (95% CI -0.1084 to -0.0296): "
+            "accuracy is 0.8276 vs. 0.8966 on 203 shared test images (difference -0.0690, 95% CI -0.1084 to -0.0296): "
             "significantly worse than the base",
             15,
         ),

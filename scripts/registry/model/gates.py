@@ -116,7 +116,8 @@ def evaluate_against_base(gate: Gate, found: PairedComparison | None, missing: s
     passed = not found.high < 0 if gate.margin is None else found.low >= -gate.margin
     numbers = f"{found.new:.4f} vs. {found.base:.4f} on {plural(found.images, 'shared test image')}"
     interval = f"{confidence_interval(found.confidence)} {found.low:+.4f} to {found.high:+.4f}"
-    message = f"{describe(gate)} is {numbers} ({interval}): {_conclusion(gate, passed)}"
+    difference = f"difference {found.difference:+.4f}, {interval}"
+    message = f"{describe(gate)} is {numbers} ({difference}): {_conclusion(gate, passed)}"
     return GateResult(gate, _state(passed), message)
 
 

@@ -39,8 +39,6 @@ ROWS = 25  # of a table; more are in report.html
 MOST_FINDINGS = 100  # more are in report.html and report.json
 OPEN = 3  # with more sections all of them are folded
 MARKS = {State.READY: "✅ Ready", State.NEEDS_OWNER: "⚠️ Needs an owner", State.BLOCKED: "⛔ Blocked"}
-
-
 SYMBOLS = {Tone.GOOD: "✅", Tone.ASK: "⚠️", Tone.BAD: "⛔", Tone.UNKNOWN: "⚪"}
 
 
@@ -63,13 +61,14 @@ class _Fit:
     sections: int = 1000
 
 
-_SHORTEST = _Fit(OMITTED_FIRST, True, 0, 0)
-
-
 def render(report: Report, links: Mapping[str, Link], limit: int = LIMIT) -> str:
     """The report in at most `limit` characters (as UTF-16 units). A picture without a link is omitted."""
-    texts = (_render(report, links, fit) for fit in _fits())
-    return next((text for text in texts if _length(text) <= limit), _render(report, links, _SHORTEST))
+    *fits, shortest = _fits()
+    for fit in fits:
+        text = _render(report, links, fit)
+        if _length(text) <= limit:
+            return text
+    return _render(report, links, shortest)
 
 
 def mark_stale(text: str, why: str) -> str:
@@ -86,8 +85,7 @@ def _length(text: str) -> int:
 def _fits() -> Iterator[_Fit]:
     yield from (_Fit(OMITTED_FIRST[:count]) for count in range(len(OMITTED_FIRST) + 1))
     yield _Fit(OMITTED_FIRST, headlines=True)
-    yield from (_Fit(OMITTED_FIRST, True, number, number) for number in (20, 10, 3))
-    yield _SHORTEST
+    yield from (_Fit(OMITTED_FIRST, True, number, number) for number in (20, 10, 3, 0))
 
 
 def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
