@@ -9,7 +9,7 @@ import pytest
 
 from registry.checks import output, runner
 from registry.checks.context import Scope
-from registry.checks.table import CHECKS, ArtifactCheck, RegistryCheck, ReportCheck
+from registry.checks.table import CHECKS, ArtifactCheck, FilesCheck, RegistryCheck
 from registry.core.check_names import CheckName
 from registry.core.pointers import object_key
 from registry.core.values import Verdict
@@ -28,7 +28,7 @@ def test_names_are_unique_and_required_checks_come_first() -> None:
     names = [one.name for one in CHECKS]
     assert sorted(names) == sorted(CheckName)
     for place, one in enumerate(CHECKS):
-        assert isinstance(one, ReportCheck) or set(one.requires) <= set(names[:place])
+        assert set(one.requires if isinstance(one, ArtifactCheck | RegistryCheck) else ()) <= set(names[:place])
 
 
 def test_every_check_runs_once_for_the_registry_or_for_each_of_its_artifacts() -> None:
@@ -36,7 +36,10 @@ def test_every_check_runs_once_for_the_registry_or_for_each_of_its_artifacts() -
     outcomes = runner.run(facts)
     expected = [(one.name, None) for one in CHECKS if isinstance(one, RegistryCheck) and one.applies(facts)]
     expected += [
-        (one.name, kind) for one in CHECKS if isinstance(one, ArtifactCheck) and one.applies(facts) for kind in one.of
+        (one.name, kind)
+        for one in CHECKS
+        if isinstance(one, FilesCheck) or (isinstance(one, ArtifactCheck) and one.applies(facts))
+        for kind in one.kinds
     ]
     assert [(outcome.check, outcome.artifact and outcome.artifact.kind) for outcome in outcomes] == expected
     assert output.worst(outcomes) is Verdict.OK

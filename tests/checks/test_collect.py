@@ -1,4 +1,3 @@
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.checks import collect
-from registry.checks.context import Facts, Scope, Subject
+from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, Scope
 from registry.core import artifact_files, documents, names
 from registry.core.tree import DictTree
+from registry.core.versioning import total
 from registry.errors import NotFound
 from registry.integrations import git, git_trees
 from registry.storage.reader import ABSENT
@@ -22,7 +22,7 @@ PETS, MODEL = "datasets/pets", "models/pets"
 MANIFEST, POINTER = f"{PETS}/dataset.yaml", f"{PETS}/prepared.dvc"
 
 
-def subject(found: Facts, artifact: str = PETS) -> Subject:
+def subject(found: Facts, artifact: str = PETS) -> ArtifactSubject:
     return next(one for one in found.subjects if str(one.id) == artifact)
 
 
@@ -121,16 +121,16 @@ def test_the_latest_release_and_that_of_the_version_itself() -> None:
         registry.release(f"{PETS}@v{version}")
     registry.edit(MANIFEST, version="1.2.0")
     one = subject(registry.gather())
-    assert (str(one.latest.tag), str(one.own.tag)) == (f"{PETS}@v1.10.0", f"{PETS}@v1.2.0")
-    assert [str(tag.version) for tag in one.releases] == ["1.0.0", "1.2.0", "1.10.0"]
+    assert (str(one.releases.latest.tag), str(one.releases.own.tag)) == (f"{PETS}@v1.10.0", f"{PETS}@v1.2.0")
+    assert [str(tag.version) for tag in one.releases.tags] == ["1.0.0", "1.2.0", "1.10.0"]
 
 
 def test_a_release_that_today_s_schema_refuses_is_known_by_its_tag_alone() -> None:
     registry = memory_registries.sound()
     registry.releases[f"{PETS}@v1.0.0"][MANIFEST] = b"schema: 0\n"
-    assert subject(registry.gather()).latest.content is None
+    assert subject(registry.gather()).releases.latest.content is None
     registry.releases[f"{PETS}@v1.0.0"] = {}
-    assert subject(registry.gather()).latest.content is None
+    assert subject(registry.gather()).releases.latest.content is None
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def test_a_commit_of_words_reads_no_object() -> None:
     registry.releases.clear()
     found = registry.gather(Scope.STAGED, {MANIFEST})
     assert registry.asked == []
-    assert subject(found).items is None
+    assert subject(found).listing is None
 
 
 def test_a_commit_of_images_reads_the_two_lists_and_nothing_else() -> None:
@@ -166,7 +166,7 @@ def test_a_list_that_no_store_has_is_told() -> None:
     md5 = yaml.safe_load(registry.files[POINTER])["outs"][0]["md5"]
     data = registry.objects.pop(md5)
     one = subject(registry.gather())
-    assert (one.items, one.diff, one.unread) == (None, None, f"object {md5}: {ABSENT}")
+    assert (one.listing, one.diff, one.unread) == (None, None, f"object {md5}: {ABSENT}")
     registry.objects[md5] = data + b" "
     assert "checksum mismatch" in subject(registry.gather()).unread
 
@@ -177,7 +177,7 @@ def test_without_the_old_list_the_new_one_is_still_read() -> None:
     memory_registries.build(registry, "pets", images(12, 10))
     del registry.objects[old]
     one = subject(registry.gather())
-    assert one.items.frame.height == 22
+    assert total(one.listing.counts) == 22
     assert one.diff is None
     assert old in one.unread
 
@@ -186,10 +186,10 @@ def test_items_that_stand_twice_are_not_compared() -> None:
     registry = memory_registries.sound()
     memory_registries.build(registry, "pets", images() | {f"val/dog/{memory_registries.uuid(0)}.jpg": b"x"})
     one = subject(registry.gather())
-    assert (one.items.frame.height, one.diff) == (21, None)
+    assert (total(one.listing.counts), one.diff) == (21, None)
 
 
-def with_selection(data: bytes) -> Subject:
+def with_selection(data: bytes) -> DatasetSubject:
     registry = Registry()
     columns = {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"type": "string", "nullable": True}}
     memory_registries.put_dataset(
@@ -201,7 +201,7 @@ def with_selection(data: bytes) -> Subject:
 
 def test_the_share_of_rows_without_a_value_comes_from_the_selection(tmp_path: Path) -> None:
     pl.DataFrame({"camera": ["a", None, None, "b"]}).write_parquet(tmp_path / "x")
-    assert with_selection((tmp_path / "x").read_bytes()).nulls == {"camera": 0.5}
+    assert with_selection((tmp_path / "x").read_bytes()).null_shares == {"camera": 0.5}
 
 
 def test_a_selection_that_is_no_parquet_file_is_told() -> None:
@@ -314,8 +314,8 @@ def test_git_tells_the_same_as_a_dict(repo: Path) -> None:
     with git_trees.History(repo) as history:
         found = collect.gather(collect.everything(repo), history, lambda _: None)
     assert found.complete
-    assert [str(one.latest.tag) for one in found.subjects] == [f"{PETS}@v1.0.0", f"{MODEL}@v1.0.0"]
-    assert all(one.latest.content == one.content for one in found.subjects)
+    assert [str(one.releases.latest.tag) for one in found.subjects] == [f"{PETS}@v1.0.0", f"{MODEL}@v1.0.0"]
+    assert all(one.releases.latest.content == one.content for one in found.subjects)
 
 
 # --- hostile files ----------------------------------------------------------------------------------------------------
@@ -379,15 +379,5 @@ def test_a_file_that_is_too_large_is_not_read() -> None:
             return super().read(path)
 
     tree = Guarded({MANIFEST: b"x" * (documents.MAX_BYTES + 1)})
-    part = artifact_files.manifest(artifact_files.files(tree), names.parse_id(PETS))
-    assert [fault.message for fault in part.faults] == ["too large for a file that people read"]
-
-
-def test_a_lock_s_files_are_compared_by_their_bytes() -> None:
-    registry = memory_registries.sound()
-    lock = artifact_files.lock(artifact_files.files(DictTree(registry.files)), f"{MODEL}/dvc.lock").value
-    code = hashlib.md5(registry.files[f"{MODEL}/train.py"]).hexdigest()
-    assert lock.now[f"{MODEL}/train.py"] == code
-    assert lock.now[f"{PETS}/prepared"] == yaml.safe_load(registry.files[POINTER])["outs"][0]["md5"]
-    assert f"{MODEL}/model.safetensors" not in lock.now
-    assert lock.recipe == lock.recipe_now == '{"params.yaml": {"architecture": "vgg", "epochs": 3}}'
+    manifest = artifact_files.read_manifest(artifact_files.list_files(tree), names.parse_id(PETS))
+    assert [fault.message for fault in manifest.faults] == ["file is 1,048,577 bytes; the limit is 1 MiB"]

@@ -66,7 +66,7 @@ def test_what_is_missing_is_counted_and_named_in_every_format(built_model: Path,
 
 def test_it_makes_no_sense_of_a_commit_that_is_not_made_yet(built_model: Path, run_registry: Run) -> None:
     done = run_registry(built_model, "check", "--remote", "--staged")
-    assert (done.code, "choose --base or --all" in done.err) == (1, True)
+    assert (done.code, "use it with --base or --all" in done.err) == (1, True)
 
 
 def test_dvc_does_not_say_what_this_says(merged_model: Path, run_registry: Run, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_pointer_is_read_as_it_was_written(name: str, md5: str, size: int, nfi
     output = Output(f"datasets/pets/{name}", f"{md5}.dir" if nfiles is not None else md5, size, nfiles)
     data = pointers.write_pointer(output, {"build": {"images": 3}})
     assert pointers.read_pointer(data, "datasets/pets/x.dvc") == output
-    assert pointers.read_meta(data, "x.dvc") == {"build": {"images": 3}}
+    assert documents.read_yaml(data, "x.dvc").data["meta"] == {"build": {"images": 3}}
 
 
 def test_a_pointer_is_written_in_dvc_s_own_form() -> None:

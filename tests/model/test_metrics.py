@@ -61,7 +61,7 @@ def test_curves_of_both_versions() -> None:
     old = {f"{folder}/training/plots/metrics/val/loss.tsv": b"step\tloss\n1\t0.5\n2\t\n3\tnan\n"}
     new = {f"{folder}/learning.tsv": b"step\tbatch\trate\n1\t2\t0.25\n", f"{folder}/x.tsv": b"a\tb\n1\t2\n"}
     found = metrics.read_curves(
-        {Role.BASE: artifact_files.files(DictTree(old)), Role.NEW: artifact_files.files(DictTree(new))}, PETS
+        {Role.BASE: artifact_files.list_files(DictTree(old)), Role.NEW: artifact_files.list_files(DictTree(new))}, PETS
     )
     rows = [row for row in found.rows() if row[3] == row[3]]
     assert rows == [("base", "val/loss", 1, 0.5), ("new", "learning", 1, 0.25)]
@@ -70,4 +70,4 @@ def test_curves_of_both_versions() -> None:
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"step\n1\n", b"step\tloss\n1\t2\t3\n"])
 def test_what_is_no_curve_is_left_out(data: bytes) -> None:
     tree = DictTree({"models/pets/plots/x.tsv": data})
-    assert metrics.read_curves({Role.NEW: artifact_files.files(tree)}, PETS) is None
+    assert metrics.read_curves({Role.NEW: artifact_files.list_files(tree)}, PETS) is None

@@ -1,6 +1,5 @@
 """Whole registries in memory, sound in every way, for tests to break in one: files by path, objects by md5."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import yaml
 from registry.checks import collect, runner
 from registry.checks.collect import Change
 from registry.checks.context import Facts, Scope
-from registry.core import manifests, names
+from registry.core import digests, manifests, names
 from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
 from registry.scaffold import generated_files
@@ -64,7 +63,7 @@ class Registry:
 
     def store(self, data: bytes, suffix: str = "") -> str:
         """Keep an object; its md5."""
-        md5 = hashlib.md5(data).hexdigest() + suffix
+        md5 = digests.md5(data) + suffix
         self.objects[md5] = data
         return md5
 
@@ -178,7 +177,7 @@ def entry(registry: Registry, folder: str, name: str) -> dict[str, Any]:
 
 
 def _file(data: bytes) -> dict[str, Any]:
-    return {"hash": "md5", "md5": hashlib.md5(data).hexdigest(), "size": len(data)}
+    return {"hash": "md5", "md5": digests.md5(data), "size": len(data)}
 
 
 def put_on_disk(registry: Registry, root: Path) -> None:

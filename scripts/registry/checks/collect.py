@@ -1,25 +1,33 @@
 """Gathers everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
-from registry.checks.context import LARGEST, Facts, File, Scope, Stale, Subject
+from registry.checks.context import (
+    LARGEST,
+    ArtifactSubject,
+    DatasetSubject,
+    Facts,
+    File,
+    ModelSubject,
+    Releases,
+    Scope,
+    Stale,
+    Training,
+)
 from registry.core import artifact_files, documents, layout, names, settings
-from registry.core.artifact_files import Files, Part, Reader, Release
+from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
-from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, Tag
-from registry.errors import InvalidDocument, NotFound, Refused
+from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Tag
+from registry.errors import InvalidDocument, NotFound
 from registry.integrations import git, git_trees
 from registry.scaffold import generated_files
-from registry.storage.reader import require_object
 
-if TYPE_CHECKING:
-    from registry.dataset.items import Items
+T = TypeVar("T")
 
 CONFIGS = (settings.DVC_CONFIG, settings.PATH)
 SNIFFED = 8000  # bytes in which Git, too, looks for a NUL before it calls a file binary
@@ -72,22 +80,26 @@ def everything(root: Path) -> Change:
 
 def gather(change: Change, history: History, read_object: Reader) -> Facts:
     """Everything that the rules need to know about a change. `read_object` is asked only for what the change needs."""
-    files = artifact_files.files(change.tree)
-    there = frozenset(
+    files = artifact_files.list_files(change.tree)
+    artifacts = frozenset(
         artifact for artifact in _owners(files.entries) if layout.manifest_path(artifact) in files.entries
     )
     touched = _owners(change.paths)
     kept = sorted(change.paths & files.entries.keys())
     stale, unreadable = _derived(change, touched)
-    past = _Past(history, names.find_tags(history.tags))
-    found = _subjects(change, files, past, there, touched)
+    checked = tuple(_read_artifacts(change, files, artifacts, touched))
+    released = _Released(history, names.find_tags(history.tags))
+    subjects = (_subject(artifact, files, released, touched=artifact.id in touched) for artifact in checked)
     return Facts(
         scope=change.scope,
         complete=history.is_complete,
-        artifacts=there,
-        subjects=tuple(_with_items(change, subject, read_object) for subject in found),
-        removed=tuple(artifact for artifact in sorted(touched - there) if not files.inside(artifact)),
-        unknown_folders=tuple(sorted({folder for path in kept if (folder := _folder(path))} - set(map(str, there)))),
+        artifacts=artifacts,
+        checked=checked,
+        subjects=tuple(_with_objects(change, subject, read_object) for subject in subjects if subject),
+        removed=tuple(artifact for artifact in sorted(touched - artifacts) if not files.inside(artifact)),
+        unknown_folders=tuple(
+            sorted({folder for path in kept if (folder := _folder(path))} - set(map(str, artifacts)))
+        ),
         files=tuple(_file(change.tree, files.entries[path]) for path in kept),
         configs={
             path: tuple(change.tree.read(path).decode(errors="replace").splitlines())
@@ -118,7 +130,7 @@ def _file(tree: Tree, entry: Entry) -> File:
 # --- the registry's own files -----------------------------------------------------------------------------------------
 
 
-def _derived(change: Change, touched: frozenset[ArtifactId]) -> tuple[tuple[Stale, ...], tuple[Part[None], ...]]:
+def _derived(change: Change, touched: frozenset[ArtifactId]) -> tuple[tuple[Stale, ...], tuple[Parsed[None], ...]]:
     """The derived files that are not current, and those files that keep us from knowing."""
     is_commit = change.scope is Scope.STAGED
     if is_commit and not touched and change.paths.isdisjoint({*CONFIGS, *generated_files.FILES}):
@@ -126,9 +138,9 @@ def _derived(change: Change, touched: frozenset[ArtifactId]) -> tuple[tuple[Stal
     try:
         expected = generated_files.expected(change.tree, touched if is_commit else None)
     except InvalidDocument as error:
-        return (), (artifact_files.broken(error),)
+        return (), (artifact_files.unreadable(error),)
     except NotFound as error:
-        return (), (Part(settings.PATH, faults=(Fault(error.message, 1, error.fix),)),)
+        return (), (Parsed(settings.PATH, faults=(Fault(error.message, 1, error.fix),)),)
     current = {path: change.tree.read(path) if change.tree.has(path) else b"" for path in expected}
     stale = (Stale(path, _first_difference(current[path], data)) for path, data in expected.items())
     return tuple(one for one in stale if current[one.path] != expected[one.path]), ()
@@ -143,7 +155,7 @@ def _first_difference(old: bytes, new: bytes) -> int:
 
 def _moved(change: Change, history: History, kept: Collection[str]) -> Mapping[str, str]:
     """The places for objects that point elsewhere than before, each with the file that says so."""
-    found = {}
+    found: dict[str, str] = {}
     for path in CONFIGS:
         if change.before and path in change.paths:
             old = _places(history.read(change.before, path), path)
@@ -168,111 +180,90 @@ def _places(data: bytes | None, path: str) -> Mapping[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Past:
+class _Released:
     """What was released: all release tags, sorted, and where to read them."""
 
     history: History
-    releases: tuple[Tag, ...]
+    tags: tuple[Tag, ...]
+
+    def of(self, manifest: Manifest) -> Releases:
+        """The releases of a manifest's artifact."""
+        tags = tuple(tag for tag in self.tags if tag.artifact == manifest.id)
+        latest = self._read(tags[-1]) if tags else None
+        own = next((tag for tag in tags if tag.version == manifest.version), None)
+        if own is None or latest is None:
+            return Releases(tags, latest)
+        return Releases(tags, latest, latest if own == latest.tag else self._read(own))
+
+    def _read(self, tag: Tag) -> Release:
+        files = artifact_files.read_release(tag.artifact, lambda path: self.history.read(f"refs/tags/{tag}", path))
+        return Release(tag, files.content if files else None)
 
 
-def _subjects(
-    change: Change, files: Files, past: _Past, there: frozenset[ArtifactId], touched: frozenset[ArtifactId]
-) -> Iterator[Subject]:
-    for artifact in sorted(there & touched):
-        yield _subject(files, past, artifact_files.manifest(files, artifact), artifact)
-    # A commit does not look at the models that a dataset's change leaves behind: that would read every manifest.
-    for artifact in sorted(there - touched) if change.scope is Scope.BASE else ():
-        if artifact.kind is Kind.MODEL:
-            manifest = artifact_files.manifest(files, artifact)
-            if manifest.value and manifest.value.trained_on in touched:
-                yield replace(_subject(files, past, manifest, artifact), touched=False)
+def _read_artifacts(
+    change: Change, files: Files, artifacts: frozenset[ArtifactId], touched: frozenset[ArtifactId]
+) -> Iterator[ArtifactFiles]:
+    """The files of the artifacts that the change concerns: those it touches, and models of datasets that it touches.
 
-
-def _subject(files: Files, past: _Past, manifest: Part[Manifest], artifact: ArtifactId) -> Subject:
-    paths = {name: f"{artifact}/{name}" for name in files.inside(artifact)}
-    found = {name: artifact_files.pointer(files, path) for name, path in paths.items() if name.endswith(".dvc")}
-    has = paths.keys() if artifact.kind is Kind.MODEL else ()
-    lock = artifact_files.lock(files, paths["dvc.lock"]) if "dvc.lock" in has else None
-    releases = tuple(tag for tag in past.releases if tag.artifact == artifact)
-    latest = _release(past.history, releases[-1]) if releases else None
-    own = next((tag for tag in releases if manifest.value and tag.version == manifest.value.version), None)
-    return Subject(
-        artifact,
-        True,
-        manifest,
-        pointers=found,
-        lock=lock,
-        pipeline=artifact_files.pipeline(files, paths["dvc.yaml"]) if "dvc.yaml" in has else None,
-        metrics=artifact_files.metrics(files, paths["metrics.json"]) if "metrics.json" in has else None,
-        content=artifact_files.content(manifest.value, found, lock) if manifest.value else None,
-        releases=releases,
-        latest=latest,
-        own=latest if latest and own == latest.tag else own and _release(past.history, own),
-    )
-
-
-def _release(history: History, tag: Tag) -> Release:
-    """A release as its tag has it; nothing is known of one that today's schemas refuse."""
-    return Release(tag, artifact_files.released(tag.artifact, lambda path: history.read(f"refs/tags/{tag}", path)))
-
-
-# --- items ------------------------------------------------------------------------------------------------------------
-
-
-def _with_items(change: Change, subject: Subject, read_object: Reader) -> Subject:
-    """The subject with its items, their difference from the latest release and its share of nulls, where these matter.
-
-    What is published already is not read again; a commit reads only what it changes, or must compare.
+    A commit leaves these models out, because finding them means parsing every model's manifest.
     """
-    if not isinstance(subject.manifest.value, DatasetManifest):
+    for artifact in sorted(artifacts & touched):
+        yield artifact_files.read_artifact(files, artifact)
+    for artifact in sorted(artifacts - touched) if change.scope is Scope.BASE else ():
+        if artifact.kind is Kind.MODEL:
+            manifest = artifact_files.read_manifest(files, artifact)
+            if isinstance(manifest.value, ModelManifest) and manifest.value.trained_on in touched:
+                yield artifact_files.read_artifact(files, artifact, manifest)
+
+
+def _subject(artifact: ArtifactFiles, files: Files, released: _Released, *, touched: bool) -> ArtifactSubject | None:
+    """The artifact as far as its files are valid; None where its manifest is not."""
+    manifest, content = artifact.manifest.value, artifact.content
+    if manifest is None or content is None:
+        return None
+    releases = released.of(manifest)
+    if isinstance(manifest, DatasetManifest) and _are_valid(artifact.raw, artifact.prepared):
+        return DatasetSubject(
+            files=artifact, manifest=manifest, content=content, releases=releases, touched=touched,
+            raw=_value(artifact.raw), prepared=_value(artifact.prepared),
+        )  # fmt: skip
+    if isinstance(manifest, ModelManifest) and _are_valid(artifact.pipeline, artifact.lock):
+        return ModelSubject(
+            files=artifact, manifest=manifest, content=content, releases=releases, touched=touched,
+            pipeline=_value(artifact.pipeline), training=_training(artifact, files), metrics=_value(artifact.metrics),
+        )  # fmt: skip
+    return ArtifactSubject(files=artifact, manifest=manifest, content=content, releases=releases, touched=touched)
+
+
+def _are_valid(*files: Parsed[Pointer] | Parsed[Pipeline] | Parsed[Lock] | None) -> bool:
+    return not any(file.faults for file in files if file)
+
+
+def _value(file: Parsed[T] | None) -> T | None:
+    return file.value if file else None
+
+
+def _training(artifact: ArtifactFiles, files: Files) -> Training | None:
+    if artifact.lock is None or artifact.lock.value is None:
+        return None
+    path, lock = artifact.lock.path, artifact.lock.value
+    return Training(path, lock, artifact_files.read_locked_state(files, path, lock))
+
+
+def _with_objects(change: Change, subject: ArtifactSubject, read_object: Reader) -> ArtifactSubject:
+    """A dataset with what its objects say, where that matters.
+
+    What the latest release has is not read again; a commit reads only what it changes, or must compare.
+    """
+    if not isinstance(subject, DatasetSubject):
         return subject
-    released = subject.latest.content.objects if subject.latest and subject.latest.content else {}
+    latest = subject.releases.latest
+    released = latest.content.objects if latest and latest.content else {}
     new = {name for name, md5 in subject.content.objects.items() if released.get(name) != md5}
     if change.scope is Scope.STAGED:
         new = {name for name in new if f"{subject.id}/{name}.dvc" in change.paths or (name == "prepared" and released)}
-    for name, step in (("prepared", _items), ("prepared", _diff), ("raw", _nulls)):
-        try:
-            subject = step(subject, read_object) if name in new else subject
-        except (NotFound, Refused) as error:
-            subject = replace(subject, unread=error.message)
-    return subject
-
-
-def _items(subject: Subject, read_object: Reader) -> Subject:
-    return replace(subject, items=_read_items(subject.content.objects["prepared"], read_object))
-
-
-def _diff(subject: Subject, read_object: Reader) -> Subject:
-    from registry.dataset import items
-
-    released = subject.latest and subject.latest.content and subject.latest.content.objects.get("prepared")
-    if not released or subject.items is None or items.find_repeated(subject.items).height:
+    if not new:
         return subject
-    return replace(subject, diff=items.compare(_read_items(released, read_object), subject.items))
+    from registry.checks import collect_items  # loads Polars, which most commits do not need
 
-
-def _read_items(md5: str, read_object: Reader) -> "Items":
-    from registry.dataset import items
-    from registry.sync import dir_listing
-
-    return items.parse(dir_listing.read(require_object(read_object, md5), md5))
-
-
-def _nulls(subject: Subject, read_object: Reader) -> Subject:
-    asked, md5 = list(subject.manifest.value.expectations.max_null_share), subject.content.objects["raw"]
-    if not asked:
-        return subject
-    import polars as pl
-
-    from registry.sync import dir_listing
-
-    listed = dir_listing.read(require_object(read_object, md5), md5)
-    listed = listed.filter(pl.col("relpath") == "selection.parquet")["md5"]
-    if listed.is_empty():
-        raise Refused(f"{subject.id}/raw holds no selection.parquet")
-    try:
-        rows = pl.read_parquet(BytesIO(require_object(read_object, listed[0])))
-    except pl.exceptions.PolarsError as error:
-        raise Refused(f"{subject.id}/raw/selection.parquet is not a Parquet file") from error
-    known = [name for name in asked if name in rows.columns]
-    return replace(subject, nulls={name: rows[name].null_count() / max(rows.height, 1) for name in known})
+    return collect_items.with_objects(subject, new, read_object)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from registry.checks.context import Absent, Stored
 from registry.core import layout, settings
-from registry.core.artifact_files import Part
+from registry.core.artifact_files import Parsed
 from registry.core.progress import Progress
 from registry.core.schema import Fault
 from registry.core.tree import Tree
@@ -35,11 +35,11 @@ class Needed:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NeededOutputs:
     """The outputs that a change refers to, each once; and what cannot be read, so that nobody knows what it needs."""
 
-    needed: tuple[Needed, ...]
-    unread: tuple[Part[None], ...] = ()
+    outputs: tuple[Needed, ...]
+    unread: tuple[Parsed[None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,26 +51,26 @@ class _Listed:
     fault: str
 
 
-def wanted(root: Path, tree: Tree, paths: Collection[str], before: str) -> Wanted:
+def find_needed(root: Path, tree: Tree, paths: Collection[str], before: str) -> NeededOutputs:
     """What the artifacts of the changed `paths` need in a tree, and in each commit from `before` (empty: none) to HEAD.
 
     In a commit it is the artifacts whose pointers it changes. What several need is counted where it comes first.
     """
-    found = [_wanted(tree, paths, "")]
+    found = [_find_needed(tree, paths, "")]
     for change in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
         with git_trees.Revision(root, change.commit) as revision:
-            found.append(_wanted(revision, filter(inventory.is_pointer, change.paths), change.commit))
+            found.append(_find_needed(revision, filter(inventory.is_pointer, change.paths), change.commit))
     once: dict[tuple[str, int], Needed] = {}
-    for one in (one for part in found for one in part.needed):
+    for one in (one for part in found for one in part.outputs):
         once.setdefault((one.reached.output.md5, one.reached.output.size), one)
     unread = [fault for part in found for fault in part.unread]
     if before and git.is_shallow(root):
         fault = Fault("this clone is shallow, and what lies behind its end is unknown", 1, "git fetch --unshallow")
-        unread.append(Part(settings.DVC_CONFIG, faults=(fault,)))
-    return Wanted(tuple(once.values()), tuple(unread))
+        unread.append(Parsed(settings.DVC_CONFIG, faults=(fault,)))
+    return NeededOutputs(tuple(once.values()), tuple(unread))
 
 
-def _wanted(tree: Tree, paths: Iterable[str], commit: str) -> Wanted:
+def _find_needed(tree: Tree, paths: Iterable[str], commit: str) -> NeededOutputs:
     needed, unread = [], []
     for artifact in sorted({owner for owner in map(layout.owner_of, paths) if owner}):
         try:
@@ -78,7 +78,7 @@ def _wanted(tree: Tree, paths: Iterable[str], commit: str) -> Wanted:
             needed += [Needed(one, _pointer(tree, one), commit) for one in reached]
         except InvalidDocument as error:
             unread.append(_unread(error, commit))
-    return Wanted(tuple(needed), tuple(unread))
+    return NeededOutputs(tuple(needed), tuple(unread))
 
 
 def _pointer(tree: Tree, one: Reached) -> str:
@@ -87,11 +87,11 @@ def _pointer(tree: Tree, one: Reached) -> str:
     return path if is_own else layout.lock_path(one.artifact)
 
 
-def _unread(error: InvalidDocument, commit: str) -> Part[None]:
+def _unread(error: InvalidDocument, commit: str) -> Parsed[None]:
     if not commit:
-        return Part(error.path, faults=(Fault(error.fault, error.line or 1, error.fix),))
+        return Parsed(error.path, faults=(Fault(error.fault, error.line or 1, error.fix),))
     fix = "put it right in that commit (git commit --amend, git rebase --interactive)"
-    return Part(error.path, faults=(Fault(f"in commit {commit[:10]} it cannot be read: {error.fault}", 1, fix),))
+    return Parsed(error.path, faults=(Fault(f"in commit {commit[:10]} it cannot be read: {error.fault}", 1, fix),))
 
 
 def unknown(error: RegistryError) -> Stored:
@@ -99,33 +99,33 @@ def unknown(error: RegistryError) -> Stored:
     return Stored(unknown=(_unknown(error, "the objects of this change"),))
 
 
-def _unknown(error: RegistryError, what: str) -> Part[None]:
-    return Part(settings.DVC_CONFIG, faults=(Fault(f"{what}: {error.message}", 1, error.fix),))
+def _unknown(error: RegistryError, what: str) -> Parsed[None]:
+    return Parsed(settings.DVC_CONFIG, faults=(Fault(f"{what}: {error.message}", 1, error.fix),))
 
 
 # --- what staging and production have ---------------------------------------------------------------------------------
 
 
-def judge(wanted: Wanted, remotes: Sequence[Store], caches: Sequence[Store], progress: Progress) -> Stored:
+def verify(needed: NeededOutputs, remotes: Sequence[Store], caches: Sequence[Store], progress: Progress) -> Stored:
     """What `remotes` lack, and what could not be judged. Where they lack a list of files, `caches` may name these.
 
     An object that one remote has is fine, though another cannot be reached.
     """
-    asked, failed = _answering(remotes) if wanted.needed else ((), ())
+    asked, failed = _answering(remotes) if needed.outputs else ((), ())
     try:
-        absent = _absent(wanted.needed, asked, caches, progress) if asked else ()
+        absent = _absent(needed.outputs, asked, caches, progress) if asked else ()
     except RegistryError as error:
-        return Stored(unknown=(*wanted.unread, *unknown(error).unknown))
+        return Stored(unknown=(*needed.unread, *unknown(error).unknown))
     if not failed:
-        return Stored(absent, wanted.unread)
+        return Stored(absent, needed.unread)
     lost = (
         {layout.owner_of(one.path) for one in absent if one.missing}
         if asked
-        else {one.reached.artifact for one in wanted.needed}
+        else {one.reached.artifact for one in needed.outputs}
     )
     what = f"objects of {', '.join(sorted(map(str, lost)))}"
     reasons = tuple(_unknown(error, what) for error in failed) if lost else ()
-    return Stored(tuple(_without_missing(absent)), (*wanted.unread, *reasons))
+    return Stored(tuple(_without_missing(absent)), (*needed.unread, *reasons))
 
 
 def _without_missing(absent: Iterable[Absent]) -> Iterator[Absent]:

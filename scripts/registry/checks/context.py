@@ -3,58 +3,140 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
 
-from registry.core.artifact_files import Lock, Part, Pointer, Release
-from registry.core.values import ArtifactId, Content, Diff, Manifest, Tag
+from registry.core.artifact_files import (
+    ArtifactFiles,
+    Lock,
+    LockedState,
+    Metrics,
+    Parsed,
+    Pipeline,
+    Pointer,
+    Release,
+)
+from registry.core.values import ArtifactId, Content, Counts, DatasetManifest, Diff, Manifest, ModelManifest, Tag
 
-if TYPE_CHECKING:
-    from registry.dataset.items import Items
-
-
-LARGEST = 500_000  # bytes that a file in Git may have
+LARGEST = 500_000  # bytes; the limit for a file in Git
 
 
 class Scope(StrEnum):
-    """How much is judged: what the next commit holds, what a branch changed, or everything."""
+    """How much is checked: what the next commit would change, what a branch changed, or everything."""
 
     STAGED = "staged"
     BASE = "base"
     ALL = "all"
 
 
+# --- artifacts --------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """One artifact. `touched` is False where only something that it depends on changed.
+class Releases:
+    """An artifact's releases: all tags, the latest release, and the one of the version that its manifest has now."""
 
-    `pointers` has every `.dvc` file of the folder by its path there. `releases` are all of its tags, `latest` the
-    highest of them, `own` the release of the very version that the manifest has now. `items`, `diff` (against the
-    latest release) and `nulls` (share of rows without a value, by column) are None where nothing asked for them;
-    `unread` says why what was asked for could not be had. `unsound` are images that are none, each with its fault
-    (None: nobody looked).
-    """
-
-    id: ArtifactId
-    touched: bool
-    manifest: Part[Manifest]
-    pointers: Mapping[str, Part[Pointer]] = field(default_factory=dict)
-    lock: Part[Lock] | None = None
-    pipeline: Part[Mapping[str, Any]] | None = None
-    metrics: Part[Mapping[str, object]] | None = None
-    content: Content | None = None
-    releases: tuple[Tag, ...] = ()
+    tags: tuple[Tag, ...] = ()
     latest: Release | None = None
     own: Release | None = None
-    items: "Items | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactSubject:
+    """An artifact with a valid manifest. `touched` is False where only a dataset that it depends on changed.
+
+    `diff` compares a dataset's items with those of the latest release, where both could be read.
+    """
+
+    files: ArtifactFiles
+    manifest: Manifest
+    content: Content
+    releases: Releases
+    touched: bool
     diff: Diff | None = None
-    nulls: Mapping[str, float] | None = None
+
+    @property
+    def id(self) -> ArtifactId:
+        """The artifact's id."""
+        return self.manifest.id
+
+    @property
+    def path(self) -> str:
+        """The path of its manifest."""
+        return self.files.manifest.path
+
+    def line(self, *location: str | int) -> int | None:
+        """The line of a key in its manifest."""
+        return self.files.manifest.line(*location)
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedImages:
+    """Images that a version lists more than once: how many, and one of them with its places (`train/cat`)."""
+
+    count: int
+    uuid: str
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the list of a prepared version's files says.
+
+    `counts` are of its images (without zeros), `tables` the splits that have a `metadata.csv`, `unexpected_files` the
+    files that are neither.
+    """
+
+    counts: Counts
+    tables: frozenset[str]
+    unexpected_files: tuple[str, ...] = ()
+    repeated: RepeatedImages | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSubject(ArtifactSubject):
+    """A dataset whose manifest and pointers are valid; a pointer is None before the first selection or build.
+
+    `listing` and `null_shares` (by column: rows without a value, 0 to 1) are None where they were not read; `unread` is
+    the reason why something could not be read. `invalid_images` are the images that failed validation, each with the
+    reason (None: not validated).
+    """
+
+    manifest: DatasetManifest
+    raw: Pointer | None = None
+    prepared: Pointer | None = None
+    listing: Listing | None = None
+    null_shares: Mapping[str, float] | None = None
     unread: str = ""
-    unsound: tuple[str, ...] | None = None
+    invalid_images: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The training that a `dvc.lock` recorded, and what the tree has now of its inputs and outputs."""
+
+    path: str
+    lock: Lock
+    now: LockedState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSubject(ArtifactSubject):
+    """A model whose manifest, pipeline and `dvc.lock` are valid; `training` is None before the first one.
+
+    `metrics` are None where there is no valid `metrics.json`.
+    """
+
+    manifest: ModelManifest
+    pipeline: Pipeline | None = None
+    training: Training | None = None
+    metrics: Metrics | None = None
+
+
+# --- the registry's own files -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that the change holds; a symbolic link is no text."""
+    """A file of the change; a symbolic link is not text."""
 
     path: str
     size: int
@@ -64,7 +146,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A derived file that is not what the manifests say; `line` is the first that differs."""
+    """A generated file that does not match the manifests; `line` is the first that differs."""
 
     path: str
     line: int
@@ -72,10 +154,10 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Objects of one artifact that neither staging nor production has as they should be.
+    """Objects of one artifact that neither staging nor production has intact.
 
     `path` is a pointer that needs them, in `commit` (empty: in the working tree). `missing` are their files, out of
-    `total` objects; `faults` say of others what is wrong with them.
+    `total` objects; `faults` describe damaged objects.
     """
 
     path: str
@@ -87,32 +169,39 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What staging and production have of a change's objects: what they lack, and what could not be judged, and why."""
+    """What staging and production lack of a change's objects, and what could not be verified, with the reasons."""
 
     absent: tuple[Absent, ...] = ()
-    unknown: tuple[Part[None], ...] = ()
+    unknown: tuple[Parsed[None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What is known about a change.
 
-    `artifacts` are all that the tree has, `removed` those that the change deletes, `unknown_folders` the folders beside
-    them that are none. `unreadable` are the settings and derived files that cannot be read. `configs` has the lines of
-    `.dvc/config` and `registry.yaml` where they changed, `moved` the places that point elsewhere than before, with the
-    file that says so.
-    `complete` is False in a shallow clone. `stored` is None where nobody asked staging and production.
+    `artifacts` are all that the tree has; `checked` are the files of those that the change concerns, and `subjects`
+    those of them with a valid manifest. `removed` are the artifacts that the change deletes, `unknown_folders` the
+    folders beside artifacts that are none. `unreadable` are the settings and generated files that cannot be parsed.
+    `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `moved` the storage locations that
+    changed, with the file that sets them. `complete` is False in a shallow clone. `stored` is None where staging and
+    production were not listed.
     """
 
     scope: Scope
     complete: bool = True
     artifacts: frozenset[ArtifactId] = frozenset()
-    subjects: tuple[Subject, ...] = ()
+    checked: tuple[ArtifactFiles, ...] = ()
+    subjects: tuple[ArtifactSubject, ...] = ()
     removed: tuple[ArtifactId, ...] = ()
     unknown_folders: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[Stale, ...] = ()
-    unreadable: tuple[Part[None], ...] = ()
+    unreadable: tuple[Parsed[None], ...] = ()
     stored: Stored | None = None
+
+    @property
+    def datasets(self) -> tuple[DatasetSubject, ...]:
+        """The datasets whose manifest and pointers are valid."""
+        return tuple(subject for subject in self.subjects if isinstance(subject, DatasetSubject))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from registry.checks.context import Facts
 from registry.checks.findings import Diagnostic
 from registry.checks.rules import changes
-from registry.checks.table import CHECKS, ArtifactCheck, RegistryCheck
+from registry.checks.table import CHECKS, ArtifactCheck, FilesCheck, RegistryCheck
 from registry.core.check_names import CheckName
 from registry.core.layout import owner_of
 from registry.core.values import ArtifactId, Outcome, Verdict
@@ -18,14 +18,18 @@ Done = dict[tuple[CheckName, ArtifactId | None], Outcome]
 def run(facts: Facts) -> tuple[Outcome, ...]:
     """The outcome of every check that applies, in the table's order."""
     done: Done = {}
+    subjects = {subject.id: subject for subject in facts.subjects}
     for check in CHECKS:
         if isinstance(check, RegistryCheck) and check.applies(facts):
             done[check.name, None] = _run_once(check, facts, done)
+        elif isinstance(check, FilesCheck):
+            for files in (files for files in facts.checked if files.id.kind in check.kinds):
+                done[check.name, files.id] = _outcome(check.name, files.id, check.rule(files))
         elif isinstance(check, ArtifactCheck) and check.applies(facts):
-            for subject in (subject for subject in facts.subjects if subject.id.kind in check.of):
-                reason = _blocked(done, check.requires, subject.id)
-                found = () if reason else check.rule(subject, facts)
-                done[check.name, subject.id] = _outcome(check.name, subject.id, found, reason)
+            for files in (files for files in facts.checked if files.id.kind in check.kinds):
+                reason = _blocked(done, check.requires, files.id)
+                found = () if reason else check.run(subjects.get(files.id), facts)
+                done[check.name, files.id] = _outcome(check.name, files.id, found, reason)
     return tuple(done.values())
 
 

@@ -1,15 +1,19 @@
 """The table of checks: the rule behind each name, what it is about, and what has to hold before it can run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from registry.checks.context import Facts, Subject
+from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, ModelSubject
 from registry.checks.findings import Diagnostic
 from registry.checks.rules import changes, datasets, files, manifests, models, objects, repository
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.check_names import CheckName
 from registry.core.values import Kind
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange
+
+S = TypeVar("S", bound=ArtifactSubject)
 
 DATASETS, MODELS, BOTH = (Kind.DATASET,), (Kind.MODEL,), (Kind.DATASET, Kind.MODEL)
 
@@ -32,14 +36,39 @@ class RegistryCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactCheck:
-    """A rule that runs for each artifact of the kinds in `of`, unless a check in `requires` found something wrong."""
+class FilesCheck:
+    """A rule on an artifact's files as they were parsed, faults included; it runs for each artifact of these kinds."""
 
     name: CheckName
-    of: tuple[Kind, ...]
-    rule: Callable[[Subject, Facts], Iterator[Diagnostic]]
-    requires: tuple[CheckName, ...] = ()
+    kinds: tuple[Kind, ...]
+    rule: Callable[[ArtifactFiles], Iterator[Diagnostic]]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactCheck(Generic[S]):
+    """A rule that runs for each artifact of a subject's type, unless a check in `requires` found something wrong."""
+
+    name: CheckName
+    subject: type[S]
+    rule: Callable[[S, Facts], Iterator[Diagnostic]]
+    after: tuple[CheckName, ...] = ()
     applies: Callable[[Facts], bool] = _always
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of artifact that it is about."""
+        return _KINDS[self.subject]
+
+    @property
+    def requires(self) -> tuple[CheckName, ...]:
+        """The checks without whose success there is no such subject, and those named in `after`."""
+        return (*_VALID_FILES[self.subject], *self.after)
+
+    def run(self, subject: ArtifactSubject | None, facts: Facts) -> Iterator[Diagnostic]:
+        """What the rule finds. TypeError where the files are not valid although no required check said so: a bug."""
+        if not isinstance(subject, self.subject):
+            raise TypeError(f"{self.name} needs a {self.subject.__name__}")
+        return self.rule(subject, facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +79,19 @@ class ReportCheck:
     rule: Callable[[DatasetChange], Iterator[Diagnostic]] | Callable[[ModelChange], Iterator[Diagnostic]]
 
 
-Check = RegistryCheck | ArtifactCheck | ReportCheck
+AnyArtifactCheck = ArtifactCheck[ArtifactSubject] | ArtifactCheck[DatasetSubject] | ArtifactCheck[ModelSubject]
+Check = RegistryCheck | FilesCheck | AnyArtifactCheck | ReportCheck
+
+_KINDS: Mapping[type[ArtifactSubject], tuple[Kind, ...]] = {
+    ArtifactSubject: BOTH,
+    DatasetSubject: DATASETS,
+    ModelSubject: MODELS,
+}
+_VALID_FILES: Mapping[type[ArtifactSubject], tuple[CheckName, ...]] = {
+    ArtifactSubject: (CheckName.MANIFEST,),
+    DatasetSubject: (CheckName.MANIFEST, CheckName.POINTERS),
+    ModelSubject: (CheckName.MANIFEST, CheckName.PIPELINE),
+}
 
 
 def _remotes_were_listed(facts: Facts) -> bool:
@@ -58,7 +99,7 @@ def _remotes_were_listed(facts: Facts) -> bool:
 
 
 def _images_were_validated(facts: Facts) -> bool:
-    return any(subject.unsound is not None for subject in facts.subjects)
+    return any(subject.invalid_images is not None for subject in facts.datasets)
 
 
 _N = CheckName
@@ -75,21 +116,21 @@ CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.DVC_FILES, files.dvc_files_are_expected),
     RegistryCheck(_N.REMOTE_OBJECTS, objects.objects_are_in_a_remote, applies=_remotes_were_listed),
     RegistryCheck(_N.GENERATED_FILES, repository.generated_files_are_current, (_N.SETTINGS,)),
-    ArtifactCheck(_N.MANIFEST, BOTH, manifests.manifest_is_valid),
-    ArtifactCheck(_N.POINTERS, DATASETS, datasets.pointers_are_valid),
-    ArtifactCheck(_N.PIPELINE, MODELS, models.pipeline_is_valid),
-    ArtifactCheck(_N.WITHDRAWN, BOTH, manifests.withdrawn_versions_exist, (_N.MANIFEST,)),
-    ArtifactCheck(_N.VERSION, BOTH, manifests.version_matches_change, (_N.MANIFEST, _N.POINTERS, _N.PIPELINE)),
-    ArtifactCheck(_N.BUILD, DATASETS, datasets.build_is_current, (_N.MANIFEST, _N.POINTERS)),
-    ArtifactCheck(_N.ITEMS, DATASETS, datasets.items_match_pointer, (_N.MANIFEST, _N.POINTERS)),
-    ArtifactCheck(_N.SPLITS, DATASETS, datasets.splits_are_stable, (_N.MANIFEST, _N.POINTERS)),
-    ArtifactCheck(_N.CLASSES, DATASETS, datasets.classes_match, (_N.MANIFEST, _N.POINTERS, _N.BUILD)),
-    ArtifactCheck(_N.EXPECTATIONS, DATASETS, datasets.expectations_hold, (_N.MANIFEST, _N.POINTERS, _N.ITEMS)),
-    ArtifactCheck(_N.IMAGES, DATASETS, datasets.images_are_valid, applies=_images_were_validated),
-    ArtifactCheck(_N.TRAINED_ON, MODELS, models.dataset_exists, (_N.MANIFEST,)),
-    ArtifactCheck(_N.TRAINING, MODELS, models.training_is_current, (_N.MANIFEST, _N.PIPELINE, _N.TRAINED_ON)),
-    ArtifactCheck(_N.OUTPUTS, MODELS, models.outputs_match_lock, (_N.PIPELINE,)),
-    ArtifactCheck(_N.GATES, MODELS, models.gates_hold, (_N.MANIFEST, _N.OUTPUTS)),
+    FilesCheck(_N.MANIFEST, BOTH, manifests.manifest_is_valid),
+    FilesCheck(_N.POINTERS, DATASETS, datasets.pointers_are_valid),
+    FilesCheck(_N.PIPELINE, MODELS, models.pipeline_is_valid),
+    ArtifactCheck(_N.WITHDRAWN, ArtifactSubject, manifests.withdrawn_versions_exist),
+    ArtifactCheck(_N.VERSION, ArtifactSubject, manifests.version_matches_change, (_N.POINTERS, _N.PIPELINE)),
+    ArtifactCheck(_N.BUILD, DatasetSubject, datasets.build_is_current),
+    ArtifactCheck(_N.ITEMS, DatasetSubject, datasets.items_match_pointer),
+    ArtifactCheck(_N.SPLITS, DatasetSubject, datasets.splits_are_stable),
+    ArtifactCheck(_N.CLASSES, DatasetSubject, datasets.classes_match, (_N.BUILD,)),
+    ArtifactCheck(_N.EXPECTATIONS, DatasetSubject, datasets.expectations_hold, (_N.ITEMS,)),
+    ArtifactCheck(_N.IMAGES, DatasetSubject, datasets.images_are_valid, applies=_images_were_validated),
+    ArtifactCheck(_N.TRAINED_ON, ModelSubject, models.dataset_exists),
+    ArtifactCheck(_N.TRAINING, ModelSubject, models.training_is_current, (_N.TRAINED_ON,)),
+    ArtifactCheck(_N.OUTPUTS, ModelSubject, models.outputs_match_lock),
+    ArtifactCheck(_N.GATES, ModelSubject, models.gates_hold, (_N.OUTPUTS,)),
     ReportCheck(_N.DUPLICATES, changes.images_are_distinct),
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),
 )

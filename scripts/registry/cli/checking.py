@@ -26,21 +26,21 @@ def with_images(space: Workspace, facts: Facts) -> Facts:
     from registry.dataset import validation_cache
 
     cache = space.root / validation_cache.PATH
-    unseen = collect_images.list_unseen(facts, space.read_object, validation_cache.validated_md5s(cache))
-    with bar("validating images", unseen.images.height) as progress:
-        validated, sound = collect_images.look(unseen, space.read_object, progress)
-    validation_cache.record_objects(cache, sound)
-    return validated
+    unvalidated = collect_images.find_unvalidated(facts, space.read_object, validation_cache.validated_md5s(cache))
+    with bar("validating images", unvalidated.images.height) as progress:
+        validated = collect_images.validate(unvalidated, space.read_object, progress)
+    validation_cache.record_objects(cache, list(validated.valid_md5s))
+    return validated.facts
 
 
 def with_stored(space: Workspace, facts: Facts, change: collect.Change) -> Facts:
     """The facts, with what staging and production have of the objects that a change refers to."""
     from registry.checks import collect_objects
 
-    wanted = collect_objects.wanted(space.root, change.tree, change.paths, change.before)
+    needed = collect_objects.find_needed(space.root, change.tree, change.paths, change.before)
     try:
         caches, remotes = space.stores.caches, (space.stores.production, space.stores.staging)
     except RegistryError as error:
         return replace(facts, stored=collect_objects.unknown(error))
-    with bar("listing staging and production", len(wanted.needed)) as progress:
-        return replace(facts, stored=collect_objects.judge(wanted, remotes, caches, progress))
+    with bar("listing staging and production", len(needed.outputs)) as progress:
+        return replace(facts, stored=collect_objects.verify(needed, remotes, caches, progress))

@@ -1,26 +1,29 @@
-"""Reads an artifact's files as parts: each a value, or the faults that keep it from one; no fault stops the rest."""
+"""An artifact's files in one tree, each read and parsed once: its value, or the faults that keep it from having one.
 
-import hashlib
+`read_artifact` is the door: checks, diffs, releases and generated files share the value that it returns.
+"""
+
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from posixpath import dirname, join
 from typing import Any, Generic, TypeVar
 
-from registry.core import documents, layout, manifests, pointers, schema
+from registry.core import digests, documents, layout, manifests, pointers, schema
 from registry.core.documents import Document
 from registry.core.schema import Fault
 from registry.core.tree import DictTree, Entry, Tree
-from registry.core.values import ArtifactId, Build, Content, Kind, Manifest, Output, Tag
-from registry.errors import InvalidDocument
+from registry.core.values import ArtifactId, Build, Content, Kind, Manifest, ModelManifest, Output, Tag
+from registry.errors import InvalidDocument, NotFound
 
 T = TypeVar("T")
 
 Reader = Callable[[str], bytes | None]  # md5 → the object's bytes, None where no store has it
+Metrics = Mapping[str, object]  # nested names joined by dots → value
 
 
 @dataclass(frozen=True, slots=True)
-class Part(Generic[T]):
+class Parsed(Generic[T]):
     """One file: its value, or the faults that keep it from having one."""
 
     path: str
@@ -29,42 +32,116 @@ class Part(Generic[T]):
     document: Document | None = None
 
     def line(self, *location: str | int) -> int | None:
-        """The line on which a value's key stands."""
+        """The line of a value's key, from 1."""
         return self.document.line(location) if self.document else None
+
+    def require(self) -> T:
+        """The value. Raises InvalidDocument for the first fault."""
+        for fault in self.faults:
+            raise InvalidDocument(self.path, fault.message, line=fault.line, fix=fault.fix)
+        if self.value is None:
+            raise InvalidDocument(self.path, "could not be parsed")
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A `.dvc` file of a dataset."""
+    """A `.dvc` file of a dataset; `build` is None where it does not record how its output was built."""
 
     output: Output
     build: Build | None
 
 
 @dataclass(frozen=True, slots=True)
-class Lock:
-    """A model's `dvc.lock`, with what the tree has today in the place of what was locked.
+class Stage:
+    """A stage of a model's `dvc.yaml`: its command (or commands, one a line) and the paths that it depends on."""
 
-    `now` has the md5s of those dependencies and outputs that Git or a dataset's pointer knows. `recipe` is the locked
-    parameters as canonical JSON, `recipe_now` the same parameters as their files have them.
+    command: str | tuple[str, ...]
+    dependencies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A model's `dvc.yaml`; `has_variables` says that it defines `${trained_on}`."""
+
+    has_variables: bool
+    stages: Mapping[str, Stage]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A model's `dvc.lock`: the outputs and dependencies of all stages, and what the stages were run with.
+
+    `recipe` is the parameters by file as canonical JSON, `commands` the command of each stage.
     """
 
     outs: tuple[Output, ...]
     deps: tuple[Output, ...]
-    now: Mapping[str, str]
     recipe: str
-    recipe_now: str
+    commands: Mapping[str, str | tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class LockedState:
+    """What a tree has in the place of what a `dvc.lock` recorded.
+
+    `md5s` has the dependencies and outputs that Git tracks or a dataset's pointer names, by path; `recipe` is in the
+    form of `Lock.recipe`.
+    """
+
+    md5s: Mapping[str, str]
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFiles:
+    """The files of one artifact in one tree; None where the tree has no such file.
+
+    `raw` and `prepared` are a dataset's, `pipeline`, `lock` and `metrics` a model's.
+    """
+
+    id: ArtifactId
+    manifest: Parsed[Manifest]
+    raw: Parsed[Pointer] | None = None
+    prepared: Parsed[Pointer] | None = None
+    pipeline: Parsed[Pipeline] | None = None
+    lock: Parsed[Lock] | None = None
+    metrics: Parsed[Metrics] | None = None
+
+    @property
+    def content(self) -> Content | None:
+        """What this version is, as far as its files can be parsed; None without a valid manifest."""
+        manifest = self.manifest.value
+        if manifest is None:
+            return None
+        if self.id.kind is Kind.DATASET:
+            files = {"prepared": self.prepared, "raw": self.raw}
+            return Content(
+                manifest, {name: file.value.output.md5 for name, file in files.items() if file and file.value}
+            )
+        if self.lock is None or self.lock.value is None:
+            return Content(manifest, {})
+        lock, start = self.lock.value, f"{self.id}/"
+        objects = {output.path.removeprefix(start): output.md5 for output in (*lock.deps, *lock.outs)}
+        return Content(manifest, objects, lock.recipe)
+
+    def require_model(self) -> ModelManifest:
+        """The manifest of a model. Raises InvalidDocument, or NotFound for a dataset."""
+        manifest = self.manifest.require()
+        if not isinstance(manifest, ModelManifest):
+            raise NotFound(f"{self.id} is not a model", fix="name one of models/…")
+        return manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A published version; `content` is None where today's program cannot read it."""
+    """A published version; `content` is None where its manifest does not match today's schema."""
 
     tag: Tag
     content: Content | None
 
 
-T = TypeVar("T")
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,66 +157,177 @@ class Files:
         return tuple(path.removeprefix(start) for path in self.entries if path.startswith(start))
 
     def read(self, path: str) -> bytes:
-        """A file that is short enough for a person; InvalidDocument for one that is not, which stays unread."""
-        if self.entries[path].size > documents.MAX_BYTES:
-            raise InvalidDocument(path, "too large for a file that people read", fix="keep it under 1 MiB")
+        """A file of at most 1 MiB. Raises InvalidDocument for a larger one, without reading it."""
+        size = self.entries[path].size
+        if size > documents.MAX_BYTES:
+            raise InvalidDocument(path, f"file is {size:,} bytes; the limit is 1 MiB", fix="keep it under 1 MiB")
         return self.tree.read(path)
 
 
-def files(tree: Tree) -> Files:
+def list_files(tree: Tree) -> Files:
     """A tree, listed once."""
     return Files(tree, {entry.path: entry for entry in tree.list()})
 
 
-def broken(error: InvalidDocument) -> Part[Any]:
-    """A file that could not be read at all."""
-    return Part(error.path, faults=(Fault(error.fault, error.line or 1, error.fix),))
+def read_artifact(files: Files, artifact: ArtifactId, manifest: Parsed[Manifest] | None = None) -> ArtifactFiles:
+    """An artifact's files; only these are read, the manifest unless it was parsed before.
+
+    Raises NotFound where the tree has no manifest of it.
+    """
+    if layout.manifest_path(artifact) not in files.entries:
+        raise NotFound(f"{artifact} does not exist in {files.tree}", fix="registry list")
+
+    def read(name: str, parse: Callable[[Files, str], Parsed[T]]) -> Parsed[T] | None:
+        path = f"{artifact}/{name}"
+        return parse(files, path) if path in files.entries else None
+
+    manifest = manifest or read_manifest(files, artifact)
+    if artifact.kind is Kind.DATASET:
+        return ArtifactFiles(
+            artifact, manifest, raw=read("raw.dvc", read_pointer), prepared=read("prepared.dvc", read_pointer)
+        )
+    return ArtifactFiles(
+        artifact,
+        manifest,
+        pipeline=read("dvc.yaml", read_pipeline),
+        lock=read("dvc.lock", read_lock),
+        metrics=read("metrics.json", read_metrics),
+    )
 
 
-def _judged(files: Files, path: str, form: str) -> Part[Any]:
+_RELEASED = {
+    Kind.DATASET: ("dataset.yaml", "raw.dvc", "prepared.dvc"),
+    Kind.MODEL: ("model.yaml", "dvc.lock", "metrics.json"),
+}
+
+
+def read_release(artifact: ArtifactId, read: Callable[[str], bytes | None]) -> ArtifactFiles | None:
+    """A version's files (not a model's pipeline), as `read` has them by path; None where it has no manifest."""
+    paths = [f"{artifact}/{name}" for name in _RELEASED[artifact.kind]]
+    found = {path: data for path in paths if (data := read(path)) is not None}
+    files = list_files(DictTree(found))
+    return read_artifact(files, artifact) if paths[0] in found else None
+
+
+def read_manifest(files: Files, artifact: ArtifactId) -> Parsed[Manifest]:
+    """An artifact's manifest, which must exist."""
+    path = layout.manifest_path(artifact)
+    return _read_yaml(files, path, artifact.kind.value, lambda document: manifests.parse(document, artifact))
+
+
+def read_pointer(files: Files, path: str) -> Parsed[Pointer]:
+    """A `.dvc` file."""
+    return _read_yaml(
+        files,
+        path,
+        "pointer",
+        lambda document: Pointer(pointers.parse_pointer(document), pointers.parse_build(document)),
+    )
+
+
+def read_pipeline(files: Files, path: str) -> Parsed[Pipeline]:
+    """A model's `dvc.yaml`."""
+    return _read_yaml(files, path, "pipeline", _parse_pipeline)
+
+
+def _parse_pipeline(document: Document) -> Pipeline:
+    stages = {
+        name: Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())))
+        for name, stage in document.data["stages"].items()
+    }
+    return Pipeline("vars" in document.data, stages)
+
+
+def _parse_command(command: str | list[str]) -> str | tuple[str, ...]:
+    return command if isinstance(command, str) else tuple(command)
+
+
+def read_lock(files: Files, path: str) -> Parsed[Lock]:
+    """A model's `dvc.lock`."""
+    return _read_yaml(files, path, "lock", _parse_lock)
+
+
+def _parse_lock(document: Document) -> Lock:
+    locked = pointers.parse_lock(document)
+    params: dict[str, dict[str, Any]] = {}
+    commands: dict[str, str | tuple[str, ...]] = {}
+    for name, stage in document.data["stages"].items():
+        commands[name] = _parse_command(stage["cmd"])
+        for file, values in stage.get("params", {}).items():
+            params.setdefault(file, {}).update(values)
+    return Lock(locked.outs, locked.deps, json.dumps(params, sort_keys=True), commands)
+
+
+def read_metrics(files: Files, path: str) -> Parsed[Metrics]:
+    """A model's `metrics.json`, which must exist."""
+    try:
+        return parse_metrics(files.read(path), path)
+    except InvalidDocument as error:
+        return unreadable(error)
+
+
+def parse_metrics(data: bytes, path: str) -> Parsed[Metrics]:
+    """The metrics in a JSON file."""
+    try:
+        values = documents.read_json(data, path)
+        if not isinstance(values, dict):
+            raise InvalidDocument(path, "not a mapping of names to numbers", fix="dvc repro")
+        return Parsed(path, dict(_flatten(values, path)))
+    except InvalidDocument as error:
+        return unreadable(error)
+
+
+def _flatten(data: Mapping[str, Any], path: str, start: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
+    if len(start) > documents.MAX_DEPTH:
+        raise InvalidDocument(path, f"nested deeper than {documents.MAX_DEPTH}", fix="dvc repro")
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, path, (*start, name))
+        else:
+            yield ".".join((*start, name)), value
+
+
+def unreadable(error: InvalidDocument) -> Parsed[Any]:
+    """A file that could not be parsed at all."""
+    return Parsed(error.path, faults=(Fault(error.fault, error.line or 1, error.fix),))
+
+
+def _read_yaml(files: Files, path: str, form: str, parse: Callable[[Document], T]) -> Parsed[T]:
     try:
         document = documents.read_yaml(files.read(path), path)
     except InvalidDocument as error:
-        return broken(error)
-    faults = tuple(schema.find_faults(document, form))
-    return Part(path, None if faults else document.data, faults, document)
+        return unreadable(error)
+    parsed: Parsed[T] = Parsed(path, None, tuple(schema.find_faults(document, form)), document)
+    if parsed.faults:
+        return parsed
+    try:
+        return replace(parsed, value=parse(document))
+    except InvalidDocument as error:
+        return replace(parsed, faults=unreadable(error).faults)
 
 
-def manifest(files: Files, artifact: ArtifactId) -> Part[Manifest]:
-    """An artifact's manifest, which must exist."""
-    part = _judged(files, layout.manifest_path(artifact), artifact.kind.value)
-    return _parsed(part, lambda document: manifests.parse(document, artifact))
+# --- what was locked, and what is there now ---------------------------------------------------------------------------
 
 
-def pointer(files: Files, path: str) -> Part[Pointer]:
-    """A `.dvc` file."""
-    part = _judged(files, path, "pointer")
-    return _parsed(part, lambda document: Pointer(pointers.parse_pointer(document), pointers.parse_build(document)))
+def read_locked_state(files: Files, path: str, lock: Lock) -> LockedState:
+    """What the tree has in the place of what the `dvc.lock` at `path` recorded."""
+    md5s = {output.path: md5 for output in (*lock.deps, *lock.outs) if (md5 := _current_md5(files, output.path))}
+    locked: dict[str, dict[str, Any]] = json.loads(lock.recipe)
+    params = {name: _current_params(files, join(dirname(path), name), values) for name, values in locked.items()}
+    return LockedState(md5s, json.dumps(params, sort_keys=True))
 
 
-def pipeline(files: Files, path: str) -> Part[Mapping[str, Any]]:
-    """A model's `dvc.yaml`, in the form of its schema."""
-    return _judged(files, path, "pipeline")
+def _current_md5(files: Files, path: str) -> str | None:
+    entry = files.entries.get(path)
+    if entry and not entry.is_link and entry.size <= documents.MAX_BYTES:
+        return digests.md5(files.tree.read(path))
+    if f"{path}.dvc" not in files.entries:
+        return None
+    pointer = read_pointer(files, f"{path}.dvc").value
+    return pointer.output.md5 if pointer else None
 
 
-def lock(files: Files, path: str) -> Part[Lock]:
-    """A model's `dvc.lock`, beside what the tree has now."""
-    return _parsed(_judged(files, path, "lock"), lambda document: _lock(files, document))
-
-
-def _lock(files: Files, document: Document) -> Lock:
-    locked_files = pointers.parse_lock(document)
-    outs, deps = locked_files.outs, locked_files.deps
-    now = {output.path: md5 for output in (*deps, *outs) if (md5 := _md5_now(files, output.path))}
-    locked: dict[str, dict[str, Any]] = {}
-    for stage in document.data["stages"].values():
-        for name, params in stage.get("params", {}).items():
-            locked.setdefault(name, {}).update(params)
-    current = {name: _params_now(files, join(dirname(document.path), name), locked[name]) for name in locked}
-    return Lock(outs, deps, now, json.dumps(locked, sort_keys=True), json.dumps(current, sort_keys=True))
-
-
-def _params_now(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[str, Any]:
+def _current_params(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[str, Any]:
     if path in files.entries and not path.endswith((".yaml", ".json")):
         return locked  # a form that only DVC reads
     try:
@@ -151,83 +339,6 @@ def _params_now(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[s
 
 
 def _look_up(values: Any, name: str) -> Any:
-    for part in name.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
+    for key in name.split("."):
+        values = values.get(key) if isinstance(values, dict) else None
     return values
-
-
-def _md5_now(files: Files, path: str) -> str | None:
-    entry = files.entries.get(path)
-    if entry and not entry.is_link and entry.size <= documents.MAX_BYTES:
-        return hashlib.md5(files.tree.read(path), usedforsecurity=False).hexdigest()
-    if f"{path}.dvc" not in files.entries:
-        return None
-    found = pointer(files, f"{path}.dvc").value
-    return found.output.md5 if found else None
-
-
-def metrics(files: Files, path: str) -> Part[Mapping[str, object]]:
-    """A model's `metrics.json`: nested names joined by dots."""
-    try:
-        data = documents.read_json(files.read(path), path)
-        if not isinstance(data, dict):
-            raise InvalidDocument(path, "not a mapping of names to numbers", fix="dvc repro")
-        return Part(path, dict(_flat(data, path)))
-    except InvalidDocument as error:
-        return broken(error)
-
-
-def _flat(data: Mapping[str, Any], path: str, start: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
-    if len(start) > documents.MAX_DEPTH:
-        raise InvalidDocument(path, f"nested deeper than {documents.MAX_DEPTH}", fix="dvc repro")
-    for name, value in data.items():
-        if isinstance(value, dict):
-            yield from _flat(value, path, (*start, name))
-        else:
-            yield ".".join((*start, name)), value
-
-
-def content(manifest: Manifest, found: Mapping[str, Part[Pointer]], lock: Part[Lock] | None) -> Content:
-    """What the version is: for a dataset by its pointers (file name → part), for a model by its lock."""
-    if manifest.id.kind is Kind.DATASET:
-        values = {name.removesuffix(".dvc"): part.value for name, part in found.items()}
-        return Content(manifest, {name: value.output.md5 for name, value in values.items() if value})
-    if lock is None or lock.value is None:
-        return Content(manifest, {})
-    outputs, start = (*lock.value.deps, *lock.value.outs), f"{manifest.id}/"
-    return Content(manifest, {output.path.removeprefix(start): output.md5 for output in outputs}, lock.value.recipe)
-
-
-def _judged(files: Files, path: str, form: str) -> Part[Any]:
-    try:
-        document = documents.read_yaml(files.read(path), path)
-    except InvalidDocument as error:
-        return broken(error)
-    faults = tuple(schema.find_faults(document, form))
-    return Part(path, None if faults else document.data, faults, document)
-
-
-def _parsed(part: Part[Any], parse: Callable[[Document], T]) -> Part[T]:
-    """The part with what `parse` makes of its document in the place of the data."""
-    if part.faults:
-        return part
-    try:
-        return replace(part, value=parse(part.document))
-    except InvalidDocument as error:
-        return replace(part, value=None, faults=broken(error).faults)
-
-
-def released(artifact: ArtifactId, read: Callable[[str], bytes | None]) -> Content | None:
-    """What a version is, from the files that `read` has of it; None where today's schemas refuse it."""
-    is_dataset = artifact.kind is Kind.DATASET
-    names = ("dataset.yaml", "raw.dvc", "prepared.dvc") if is_dataset else ("model.yaml", "dvc.lock")
-    paths = {name: f"{artifact}/{name}" for name in names}
-    there = files(DictTree({path: data for path in paths.values() if (data := read(path)) is not None}))
-    known = manifest(there, artifact).value if paths[names[0]] in there.entries else None
-    if known is None:
-        return None
-    found = {
-        name: pointer(there, path) for name, path in paths.items() if path in there.entries and name.endswith(".dvc")
-    }
-    locked = paths.get("dvc.lock", "")
-    return content(known, found, lock(there, locked) if locked in there.entries else None)

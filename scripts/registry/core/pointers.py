@@ -39,12 +39,6 @@ def parse_pointer(document: Document) -> Output:
     return Output(join(dirname(document.path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
 
 
-def read_meta(data: bytes, path: str) -> Mapping[str, Any]:
-    """The facts under a `.dvc` file's `meta:`."""
-    meta: Mapping[str, Any] = documents.read_yaml(data, path).data.get("meta", {})
-    return meta
-
-
 def parse_build(document: Document) -> Build | None:
     """How the output of a pointer was built; None where the document, valid by its schema, has no `meta.build`.
 

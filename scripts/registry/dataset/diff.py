@@ -10,7 +10,7 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import artifact_files, layout, versioning
-from registry.core.artifact_files import Files, Part, Pointer, Reader
+from registry.core.artifact_files import ArtifactFiles, Files, Reader
 from registry.core.documents import Document
 from registry.core.names import parse_version
 from registry.core.progress import bar
@@ -22,7 +22,6 @@ from registry.core.values import (
     DatasetManifest,
     Diff,
     Kind,
-    Manifest,
     RequiredBump,
     Selection,
     Version,
@@ -108,7 +107,7 @@ def compare(old: Tree, new: Tree, options: DiffOptions, only: ArtifactId | None 
 
     What cannot be read is in the change's `unknown`. Raises NotFound where neither tree has `only`.
     """
-    before, after = artifact_files.files(old), artifact_files.files(new)
+    before, after = artifact_files.list_files(old), artifact_files.list_files(new)
     known = {artifact for tree in (old, new) for artifact in layout.find(tree) if artifact.kind is Kind.DATASET}
     if only and only not in known:
         raise NotFound(f"{only}: no such dataset in {old} or in {new}", fix="registry list")
@@ -156,32 +155,28 @@ def _compare_datasets(
 def _read_side(files: Files, artifact: ArtifactId) -> _Side | None:
     if layout.manifest_path(artifact) not in files.entries:
         return None
-    manifest = artifact_files.manifest(files, artifact)
-    names = {"raw.dvc", "prepared.dvc"} & set(files.inside(artifact))
-    pointers = {name: artifact_files.pointer(files, f"{artifact}/{name}") for name in sorted(names)}
-    prepared = pointers["prepared.dvc"].value if "prepared.dvc" in pointers else None
+    found = artifact_files.read_artifact(files, artifact)
+    manifest, prepared = found.manifest, found.prepared.value if found.prepared else None
     size = prepared.output.size if prepared else 0
     if manifest.value is None or manifest.document is None:
         fault = manifest.faults[0]
         version = _find_version(manifest.document)
         return _Side("", version, size, f"{manifest.path}:{fault.line}: {fault.message}", None)
-    dataset = _read_dataset(files, manifest, manifest.document, pointers)
+    card = layout.card_path(artifact)
+    text = files.tree.read(card) if card in files.entries else b""
+    dataset = _read_dataset(found, manifest.document, text)
     return _Side(manifest.value.title, manifest.value.version, size, "", dataset)
 
 
-def _read_dataset(
-    files: Files, part: Part[Manifest], document: Document, pointers: Mapping[str, Part[Pointer]]
-) -> _Dataset | None:
-    manifest = part.value
-    if not isinstance(manifest, DatasetManifest):
+def _read_dataset(files: ArtifactFiles, document: Document, card: bytes) -> _Dataset | None:
+    manifest, content, raw = files.manifest.value, files.content, files.raw.document if files.raw else None
+    if content is None or not isinstance(manifest, DatasetManifest):
         return None
-    raw, card = layout.raw_pointer(manifest.id), layout.card_path(manifest.id)
     try:
-        selection = provenance.read(files.read(raw), raw) if raw in files.entries else None
+        selection = provenance.parse(raw) if raw else None
     except InvalidDocument:
         selection = None
-    text = files.tree.read(card) if card in files.entries else b""
-    return _Dataset(manifest, document.data, artifact_files.content(manifest, pointers, None), selection, text)
+    return _Dataset(manifest, document.data, content, selection, card)
 
 
 def _find_version(document: Document | None) -> Version:

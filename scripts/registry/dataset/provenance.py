@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 
-from registry.core import pointers
+from registry.core import documents
+from registry.core.documents import Document
 from registry.core.values import DatasetManifest, Look, Selection
 from registry.errors import InvalidDocument
 
@@ -34,10 +35,15 @@ def to_meta(selection: Selection) -> dict[str, object]:
 
 def read(pointer: bytes, path: str) -> Selection:
     """The facts in a `raw.dvc`. Raises InvalidDocument where they are missing or invalid."""
+    return parse(documents.read_yaml(pointer, path))
+
+
+def parse(document: Document) -> Selection:
+    """The facts in a parsed `raw.dvc`. Raises InvalidDocument where they are missing or invalid."""
     try:
-        facts = dict(pointers.read_meta(pointer, path)[KEY])
+        facts = dict(document.data["meta"][KEY])
         facts["selected_at"] = datetime.fromisoformat(facts["selected_at"])
         return Selection(**facts)
     except (KeyError, TypeError, ValueError) as error:
         fix = "restore it from Git, or delete it and run `registry select`"
-        raise InvalidDocument(path, "meta.selection is missing or invalid", fix=fix) from error
+        raise InvalidDocument(document.path, "meta.selection is missing or invalid", fix=fix) from error

@@ -8,7 +8,7 @@ from polars import DataFrame
 
 from registry.core import artifact_files, layout
 from registry.core.artifact_files import Reader
-from registry.core.tree import DictTree, Tree
+from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.errors import RegistryError
 from registry.model import comparison, evaluation_run, predictions
@@ -125,8 +125,8 @@ def _evaluate(planned: PlannedRun, found: Evaluations, root: Path, cache: Path) 
     try:
         result = evaluation_run.read_cached(root, planned.run) or evaluation_run.execute(root, planned.run, cache)
         found.predictions[pair] = predictions.read(result.predictions, planned.test.frame, "its predictions.parquet")
-        files = artifact_files.files(DictTree({"metrics.json": result.metrics}))
-        found.metrics[pair] = comparison.finite_metrics(artifact_files.metrics(files, "metrics.json").value or {})
+        measured = artifact_files.parse_metrics(result.metrics, "metrics.json").value
+        found.metrics[pair] = comparison.finite_metrics(measured or {})
     except RegistryError as error:
         reason = evaluation_run.reason(error)
         found.unknown.append(f"the {planned.model} model could not be run on the {planned.test_set} test set: {reason}")

@@ -103,7 +103,7 @@ def _metrics(tree: Tree, artifact: ArtifactId) -> Mapping[str, object]:
         raise Refused(
             f"{path} does not exist in {tree}, so there is nothing to compare", fix="declare it as a metric in dvc.yaml"
         )
-    part = artifact_files.metrics(artifact_files.files(tree), path)
+    part = artifact_files.parse_metrics(tree.read(path), path)
     if part.value is None:
         raise InvalidDocument(path, f"{part.faults[0].message} (in {tree})", fix="write a JSON object of numbers")
     return part.value

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from polars import DataFrame, col
 
-from registry.core import artifact_files, item_paths, layout, manifests
+from registry.core import artifact_files, item_paths, layout
 from registry.core.artifact_files import Lock, Reader
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
@@ -117,15 +117,15 @@ def read_pair(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> Versi
 def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> ModelVersion:
     """One version, from its tree and the objects.
 
-    Raises what `manifests.load_model` raises; anything else that cannot be read is explained in `unknown`.
+    Raises NotFound and InvalidDocument for its manifest; anything else that cannot be read is explained in `unknown`.
     """
-    files = artifact_files.files(tree)
-    version = ModelVersion(role, files, manifests.load_model(tree, artifact))
-    if (path := f"{artifact}/metrics.json") in files.entries:
-        version = replace(version, metrics=artifact_files.metrics(files, path).value or {})
-    if (path := layout.lock_path(artifact)) not in files.entries:
+    tree_files = artifact_files.list_files(tree)
+    files = artifact_files.read_artifact(tree_files, artifact)
+    metrics = (files.metrics.value if files.metrics else None) or {}
+    version = ModelVersion(role, tree_files, files.require_model(), metrics=metrics)
+    lock = files.lock
+    if lock is None:
         return replace(version, unknown=f"the {role} model was never trained")
-    lock = artifact_files.lock(files, path)
     if lock.value is None:
         return replace(version, unknown=f"dvc.lock of the {role} version: {lock.faults[0].message}")
     version = replace(version, lock=lock.value)

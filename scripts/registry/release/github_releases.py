@@ -103,8 +103,9 @@ class ReleaseHistory:
 
     def withdrawn(self, head: str, artifact: ArtifactId) -> Mapping[Tag, str]:
         """The withdrawn versions of an artifact with the reasons, as the manifest at `head` has them."""
-        content = artifact_files.released(artifact, lambda path: self.history.read(head, path))
-        return {Tag(artifact, version): why for version, why in content.manifest.withdrawn.items()} if content else {}
+        files = artifact_files.read_release(artifact, lambda path: self.history.read(head, path))
+        manifest = files.manifest.value if files else None
+        return {Tag(artifact, version): why for version, why in manifest.withdrawn.items()} if manifest else {}
 
     def draft(self, tag: Tag) -> Release:
         """The GitHub release of a version; without notes where its files do not match the current schemas."""

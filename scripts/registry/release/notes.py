@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from registry.core import artifact_files, layout, pointers, versioning
-from registry.core.documents import read_yaml
+from registry.core import artifact_files, layout, versioning
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
-from registry.core.tree import DictTree
-from registry.core.values import ArtifactId, Build, Content, Kind, ModelManifest, Tag
+from registry.core.values import Build, Content, ModelManifest, Tag
 from registry.core.wording import plural
 
 Read = Callable[[str], bytes | None]  # path → the bytes of a file in a revision; None where it does not exist
@@ -28,27 +27,20 @@ class ReleasedVersion:
 
 def load(tag: Tag, read: Read) -> ReleasedVersion | None:
     """A version from the files of its tag; None where they do not match the current schemas."""
-    content = artifact_files.released(tag.artifact, read)
-    if content is None:
+    files = artifact_files.read_release(tag.artifact, read)
+    if files is None or files.content is None:
         return None
-    if tag.artifact.kind is Kind.MODEL:
-        return ReleasedVersion(tag, content, metrics=_metrics(tag.artifact, read), size=_weights(tag.artifact, read))
-    path = layout.prepared_pointer(tag.artifact)
-    data = read(path)
-    size = pointers.read_pointer(data, path).size if data else 0
-    return ReleasedVersion(tag, content, build=pointers.parse_build(read_yaml(data, path)) if data else None, size=size)
+    prepared = files.prepared.value if files.prepared else None
+    if prepared:
+        return ReleasedVersion(tag, files.content, build=prepared.build, size=prepared.output.size)
+    metrics = (files.metrics.value if files.metrics else None) or {}
+    return ReleasedVersion(tag, files.content, metrics=metrics, size=_model_size(files))
 
 
-def _metrics(artifact: ArtifactId, read: Read) -> Mapping[str, object]:
-    path = f"{artifact}/metrics.json"
-    data = read(path)
-    return artifact_files.metrics(artifact_files.files(DictTree({path: data})), path).value or {} if data else {}
-
-
-def _weights(artifact: ArtifactId, read: Read) -> int:
-    path = layout.lock_path(artifact)
-    outs = pointers.read_lock(read(path) or b"stages: {}", path).outs
-    return sum(out.size for out in outs if out.path == layout.product_path(artifact))
+def _model_size(files: ArtifactFiles) -> int:
+    lock = files.lock.value if files.lock else None
+    product = layout.product_path(files.id)
+    return sum(out.size for out in lock.outs if out.path == product) if lock else 0
 
 
 def title(version: ReleasedVersion) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 import polars as pl
 from polars import DataFrame
 
-from registry.core import layout, manifests
+from registry.core import artifact_files, layout
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.digests import CHECKSUM_MISMATCH
-from registry.core.documents import read_yaml
 from registry.core.names import find_tags
-from registry.core.pointers import object_key, parse_build
+from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Manifest, Output, Tag
@@ -143,10 +143,10 @@ def collect(root: Path, remote: str = "origin") -> PublishContext:
 
 
 def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Release | Skipped:
-    if not _is_built(tree, artifact):
-        manifests.read_document(tree, artifact)  # NotFound where there is no such artifact at all
+    files = artifact_files.read_artifact(artifact_files.list_files(tree), artifact)
+    if files.prepared is None and files.lock is None:
         return Skipped(artifact, f"not {'built' if artifact.kind is Kind.DATASET else 'trained'} yet")
-    manifest = manifests.load(tree, artifact)
+    manifest = files.manifest.require()
     if reason := manifest.withdrawn.get(manifest.version):
         return Skipped(artifact, f"{manifest.version} is withdrawn: {reason}")
     tag, content = Tag(artifact, manifest.version), _content(tree, artifact)
@@ -159,15 +159,10 @@ def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Releas
         if local:
             _require_on_main(context, tag, local)
             _require_same(context, tag, local, content, fix=f"git tag -d {tag}: it was never pushed")
-    message = _message(tree, manifest, content)
+    message = _message(files, manifest, content)
     return Release(
         tag, content, message, make=not (published or local), push=bool(context.remote and not published)
     )  # fmt: skip
-
-
-def _is_built(tree: Tree, artifact: ArtifactId) -> bool:
-    is_dataset = artifact.kind is Kind.DATASET
-    return tree.has(layout.prepared_pointer(artifact) if is_dataset else layout.lock_path(artifact))
 
 
 def _content(tree: Tree, artifact: ArtifactId) -> Content:
@@ -212,15 +207,14 @@ def _latest(context: PublishContext, artifact: ArtifactId) -> Tag | None:
     return max((tag for tag in find_tags(annotated) if tag.artifact == artifact), default=None)
 
 
-def _message(tree: Tree, manifest: Manifest, content: Content) -> str:
+def _message(files: ArtifactFiles, manifest: Manifest, content: Content) -> str:
     """The message of a tag: facts as `key: value` lines below the title."""
     facts: dict[str, object] = {"artifact": manifest.id, "version": manifest.version, "title": manifest.title}
     for out in content.outputs:
         if out.path == layout.product_path(manifest.id):
             facts |= {"md5": out.md5, "size": out.size} | ({"files": out.nfiles} if out.nfiles is not None else {})
     facts |= {"data": " ".join(one.md5 for one in content.inputs)} if content.inputs else {}
-    path = layout.prepared_pointer(manifest.id)
-    if manifest.id.kind is Kind.DATASET and (build := parse_build(read_yaml(tree.read(path), path))):
+    if files.prepared and (build := files.prepared.require().build):
         facts |= {"images": build.images}
         facts |= {split: sum(build.counts.get(split, {}).values()) for split in layout.SPLITS}
     lines = "\n".join(f"{key}: {value}" for key, value in facts.items())

@@ -18,12 +18,13 @@ def find_queries(tree: Tree) -> tuple[ArtifactId, ...]:
 
 def next_version(facts: Facts, artifact: ArtifactId) -> Version | None:
     """The lowest version that the change requires; None if the manifest's version is high enough."""
-    subject = next(subject for subject in facts.subjects if subject.id == artifact)
-    if subject.latest is None or subject.latest.content is None or subject.content is None:
+    subject = next((subject for subject in facts.subjects if subject.id == artifact), None)
+    latest = subject.releases.latest if subject else None
+    if subject is None or latest is None or latest.content is None:
         return None
-    found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
-    lowest = versioning.lowest_version(subject.latest.tag.version, found)
-    return lowest if lowest > subject.content.manifest.version else None
+    found = versioning.required_bumps(latest.content, subject.content, subject.diff)
+    lowest = versioning.lowest_version(latest.tag.version, found)
+    return lowest if lowest > subject.manifest.version else None
 
 
 def with_version(tree: Tree, artifact: ArtifactId, version: Version) -> tuple[str, bytes]:

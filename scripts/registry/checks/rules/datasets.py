@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
-from registry.checks.context import Facts, Scope, Subject
+from registry.checks.context import DatasetSubject, Facts, Listing, Scope
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
 from registry.core import wording
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
-from registry.core.values import Build, Counts, DatasetManifest
+from registry.core.values import Build, Counts, DatasetManifest, SplitRule
 from registry.core.versioning import total
 
-RAW, PREPARED = "raw.dvc", "prepared.dvc"
 
-
-def pointers_are_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def pointers_are_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     """`raw.dvc` and `prepared.dvc` match their closed schema, and each has one output: the folder of its name.
 
     Keys that make DVC download from elsewhere (`deps`, `repo`, `wdir`, `remote`) are not allowed.
@@ -23,19 +22,18 @@ def pointers_are_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: write the file again with `registry select` (`raw.dvc`) or `registry build` (`prepared.dvc`).
     """
-    for name, command in ((RAW, "select"), (PREPARED, "build")):
-        part = subject.pointers.get(name)
-        if part is None:
+    for pointer, command in ((files.raw, "select"), (files.prepared, "build")):
+        if pointer is None:
             continue
-        for fault in part.faults:
-            yield wrong(fault.message, part.path, fault.line, fault.fix)
-        output, folder = part.value and part.value.output, f"{subject.id}/{name.removesuffix('.dvc')}"
+        for fault in pointer.faults:
+            yield wrong(fault.message, pointer.path, fault.line, fault.fix)
+        output, folder = pointer.value and pointer.value.output, pointer.path.removesuffix(".dvc")
         if output and (output.path != folder or not output.is_dir or output.nfiles is None):
             message = f"does not point to the folder {folder}"
-            yield wrong(message, part.path, part.line("outs", 0, "path"), f"registry {command} {subject.id}")
+            yield wrong(message, pointer.path, pointer.line("outs", 0, "path"), f"registry {command} {files.id}")
 
 
-def build_is_current(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
     """`prepared.dvc` was built from the selection in `raw.dvc` by the rule that the manifest has now.
 
     The rule is `image`, `columns`, `classes`, `split` and `exclude`. A dataset that is not selected or built yet
@@ -45,28 +43,34 @@ def build_is_current(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: run `registry select` and `registry build`, and commit the pointers that they write.
     """
-    raw, prepared, build = subject.pointers.get(RAW), subject.pointers.get(PREPARED), _build(subject)
-    select_command, build_command = f"registry select {subject.id}", f"registry build {subject.id}"
+    raw, prepared = subject.raw, subject.prepared
+    path, fix = prepared_pointer(subject.id), f"registry build {subject.id}"
     if raw is None or prepared is None:
-        name, command = ("raw", select_command) if raw is None else ("prepared", build_command)
-        if subject.latest or (raw is None and prepared):
-            yield wrong(f"{name}.dvc is missing", subject.manifest.path, fix=command)
-        else:
-            state = "selected" if raw is None else "built"
-            yield note(f"not {state} yet", subject.manifest.path, command)
-    elif build is None:
-        yield wrong("does not record what it was built from", prepared.path, fix=build_command)
-    elif build.selection != raw.value.output.md5:
-        line = prepared.line("meta", "build", "selection")
-        message = f"built from the selection {build.selection[:10]}, expected {raw.value.output.md5[:10]} (raw.dvc)"
-        yield wrong(message, prepared.path, line, build_command)
-    elif build.rule != build_rule(subject.manifest.value):
-        line = prepared.line("meta", "build", "rule")
+        yield _not_built(subject)
+    elif prepared.build is None:
+        yield wrong("does not record what it was built from", path, fix=fix)
+    elif prepared.build.selection != raw.output.md5:
+        message = f"built from the selection {prepared.build.selection[:10]}, expected {raw.output.md5[:10]} (raw.dvc)"
+        yield wrong(message, path, _build_line(subject, "selection"), fix)
+    elif prepared.build.rule != build_rule(subject.manifest):
         message = "built before image, columns, classes, split or exclude changed in dataset.yaml"
-        yield wrong(message, prepared.path, line, build_command)
+        yield wrong(message, path, _build_line(subject, "rule"), fix)
 
 
-def items_match_pointer(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+def _not_built(subject: DatasetSubject) -> Diagnostic:
+    is_selected = subject.raw is not None
+    fix = f"registry {'build' if is_selected else 'select'} {subject.id}"
+    if subject.releases.latest or (subject.prepared and not is_selected):
+        return wrong(f"{'prepared' if is_selected else 'raw'}.dvc is missing", subject.path, fix=fix)
+    return note(f"not {'built' if is_selected else 'selected'} yet", subject.path, fix)
+
+
+def _build_line(subject: DatasetSubject, key: str) -> int | None:
+    """The line of a key under `meta.build` in `prepared.dvc`."""
+    return subject.files.prepared.line("meta", "build", key) if subject.files.prepared else None
+
+
+def items_match_pointer(subject: DatasetSubject, facts: Facts) -> Iterator[Diagnostic]:
     """The `.dir` object lists `<split>/<label>/<uuid>.<ext>` and each split's `metadata.csv`, as many as `meta` counts.
 
     The object is read from a cache, staging or production. Where none has it, an owner decides, except at a commit.
@@ -75,41 +79,38 @@ def items_match_pointer(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
 
     How to fix: run `registry build`. If the list could not be read, run `registry pull` and check again.
     """
-    prepared, build = subject.pointers.get(PREPARED), _build(subject)
-    if prepared is None or build is None:
+    if subject.prepared is None or subject.prepared.build is None:
         return
-    path, fix = prepared.path, f"registry build {subject.id}"
+    build, nfiles = subject.prepared.build, subject.prepared.output.nfiles
+    path, fix = prepared_pointer(subject.id), f"registry build {subject.id}"
     splits = {split for split, classes in build.counts.items() if sum(classes.values())}
-    counted, nfiles = total(build.counts), prepared.value.output.nfiles
+    counted = total(build.counts)
     if build.images != counted or nfiles != build.images + len(splits):
         tables = wording.plural(len(splits), "table")
         message = f"images ({build.images:,}), counts ({counted:,}) and nfiles ({nfiles:,} with {tables}) disagree"
-        yield wrong(message, path, prepared.line("meta", "build", "images"), fix)
-    if subject.items is not None:
-        yield from _listed(subject, build, splits)
+        yield wrong(message, path, _build_line(subject, "images"), fix)
+    if subject.listing is not None:
+        yield from _listed(subject, subject.listing, build)
     if subject.unread and facts.scope is not Scope.STAGED:
-        fix = f"registry pull {subject.id}"
-        yield needs_owner(f"could not be verified: {subject.unread}", path, fix=fix)
+        yield needs_owner(f"could not be verified: {subject.unread}", path, fix=f"registry pull {subject.id}")
 
 
-def _listed(subject: Subject, build: Build, splits: set[str]) -> Iterator[Diagnostic]:
-    from registry.dataset import items
-
-    part, fix = subject.pointers[PREPARED], f"registry build {subject.id}"
-    if unexpected := subject.items.unexpected_files:
-        count = wording.plural(len(unexpected), "unexpected file")
-        message = f"prepared has {count}: {wording.abbreviate(unexpected)}"
-        yield wrong(message, part.path, fix=fix)
-    if items.count(subject.items.frame) != _without_zeros(build.counts):
-        listed = wording.plural(subject.items.frame.height, "image")
-        message = f"counts ({total(build.counts):,}) do not match the list of {listed}"
-        yield wrong(message, part.path, part.line("meta", "build", "counts"), fix)
-    if set(subject.items.tables) != splits:
-        found, expected = (wording.join(sorted(names)) or "none" for names in (subject.items.tables, splits))
-        yield wrong(f"metadata.csv is in {found}, expected in {expected}", part.path, fix=fix)
+def _listed(subject: DatasetSubject, listing: Listing, build: Build) -> Iterator[Diagnostic]:
+    path, fix = prepared_pointer(subject.id), f"registry build {subject.id}"
+    if listing.unexpected_files:
+        count = wording.plural(len(listing.unexpected_files), "unexpected file")
+        yield wrong(f"prepared has {count}: {wording.abbreviate(listing.unexpected_files)}", path, fix=fix)
+    counts = _without_zeros(build.counts)
+    if listing.counts != counts:
+        listed = wording.plural(total(listing.counts), "image")
+        message = f"counts ({total(counts):,}) do not match the list of {listed}"
+        yield wrong(message, path, _build_line(subject, "counts"), fix)
+    if listing.tables != counts.keys():
+        found, expected = (wording.join(sorted(splits)) or "none" for splits in (listing.tables, counts))
+        yield wrong(f"metadata.csv is in {found}, expected in {expected}", path, fix=fix)
 
 
-def classes_match(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def classes_match(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
     """Every label of an image is a class of the manifest, and every class has an image or an owner's approval.
 
     Why: training code takes its classes from the manifest. A class that is missing there fails or is ignored; a class
@@ -120,7 +121,7 @@ def classes_match(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
     build = _build(subject)
     if build is None:
         return
-    path, line, classes = subject.manifest.path, subject.manifest.line("classes"), subject.manifest.value.classes
+    path, line, classes = subject.path, subject.line("classes"), subject.manifest.classes
     counts = _per_class(build.counts)
     if unknown := sorted(counts.keys() - set(classes)):
         message = f"images have labels that are not in classes: {wording.abbreviate(unknown)}"
@@ -131,7 +132,7 @@ def classes_match(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
         yield needs_owner(f"{len(empty):,} {nouns} no images: {wording.abbreviate(empty)}", path, line, fix)
 
 
-def expectations_hold(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def expectations_hold(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
     """The images meet the manifest's `expectations`: number of images, per class, largest class, and missing values.
 
     Counts come from `prepared.dvc`; shares of missing values come from the selection, where it can be read.
@@ -141,13 +142,13 @@ def expectations_hold(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: select other images, or change the expectation in `dataset.yaml`.
     """
-    build, manifest = _build(subject), subject.manifest.value
-    path, fix = subject.manifest.path, "select other images, or change the expectation"
+    build, manifest = _build(subject), subject.manifest
+    path, fix = subject.path, "select other images, or change the expectation"
     for key, message in _unmet(manifest, build.counts) if build else ():
-        yield wrong(message, path, subject.manifest.line("expectations", key), fix)
-    for name, share in (subject.nulls or {}).items():
+        yield wrong(message, path, subject.line("expectations", key), fix)
+    for name, share in (subject.null_shares or {}).items():
         if share > (limit := manifest.expectations.max_null_share[name]):
-            line = subject.manifest.line("expectations", "max_null_share", name)
+            line = subject.line("expectations", "max_null_share", name)
             message = f"{share:.1%} of the rows have no {name}, expected at most {limit:.4g} (max_null_share)"
             yield wrong(message, path, line, fix)
 
@@ -172,7 +173,7 @@ def _unmet(manifest: DatasetManifest, counts: Counts) -> Iterator[tuple[str, str
         yield "max_class_share", f"{name} has {most / images:.1%} of the images, {limit}"
 
 
-def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def splits_are_stable(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
     """No image is in two splits or under two labels, and none moved since the latest release under the same split rule.
 
     Why: a metric means something only while test images stay test images. An image in train and test inflates it.
@@ -180,20 +181,12 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
     How to fix: restore the group of the images that moved, exclude them, or change `split.salt`, which assigns all
     images to splits again and is a major change. For an image that is listed twice, correct the selection.
     """
-    path, part = prepared_pointer(subject.id), subject.items
-    if part is None:
-        return
-    from registry.dataset import items
-
-    twice = items.find_repeated(part)
-    if twice.height:
-        uuid = twice["uuid"][0]
-        rows = twice.filter(twice["uuid"] == uuid).iter_rows(named=True)
-        places = " and ".join(f"{row['split']}/{row['label']}" for row in rows)
-        count = wording.plural(twice["uuid"].n_unique(), "image")
-        message = f"{count} listed more than once: {uuid} is in {places}"
+    path = prepared_pointer(subject.id)
+    if subject.listing and (repeated := subject.listing.repeated):
+        count, places = wording.plural(repeated.count, "image"), wording.join(repeated.places)
+        message = f"{count} listed more than once: {repeated.uuid} is in {places}"
         yield wrong(message, path, fix=f"registry build {subject.id}")
-    if subject.diff is None or subject.manifest.value.split != subject.latest.content.manifest.split:
+    if subject.diff is None or subject.manifest.split != _released_split(subject):
         return
     if moved := total(subject.diff.moved):
         fix = "restore their group, exclude them, or change split.salt (major)"
@@ -201,7 +194,12 @@ def splits_are_stable(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
         yield wrong(message, path, fix=fix)
 
 
-def images_are_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def _released_split(subject: DatasetSubject) -> SplitRule | None:
+    content = subject.releases.latest.content if subject.releases.latest else None
+    return content.manifest.split if content and isinstance(content.manifest, DatasetManifest) else None
+
+
+def images_are_valid(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
     """Every image can be decoded, has the format of its file name, and has a plausible size.
 
     Only `--images` runs this check, and it reads only images that were not validated before: on this machine or, with
@@ -212,14 +210,13 @@ def images_are_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: run `registry build --exclude-faulty`, or replace the images in the lake and build again.
     """
-    if faults := subject.unsound:
+    if faults := subject.invalid_images:
         message = f"{wording.plural(len(faults), 'image')} failed validation: {'; '.join(faults[:3])}"
         yield wrong(message, prepared_pointer(subject.id), fix=f"registry build {subject.id} --exclude-faulty")
 
 
-def _build(subject: Subject) -> Build | None:
-    part = subject.pointers.get(PREPARED)
-    return part.value.build if part and part.value else None
+def _build(subject: DatasetSubject) -> Build | None:
+    return subject.prepared.build if subject.prepared else None
 
 
 def _without_zeros(counts: Counts) -> Counts:

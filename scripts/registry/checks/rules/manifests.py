@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 
-from registry.checks.context import Facts, Scope, Subject
+from registry.checks.context import ArtifactSubject, Facts, Scope
 from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.core import versioning
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.values import RequiredBump, Tag
 
 FETCH = "git fetch --unshallow --tags"
 
 
-def manifest_is_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def manifest_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     """The manifest is plain YAML, matches its schema, has its folder's name, and has no `<placeholder>` left.
 
     The schemas are `schemas/dataset.schema.json` and `schemas/model.schema.json`; anchors, aliases and tags of YAML are
@@ -20,11 +21,11 @@ def manifest_is_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: correct the line that the finding names. `docs/reference/manifests.md` describes every key.
     """
-    for fault in subject.manifest.faults:
-        yield wrong(fault.message, subject.manifest.path, fault.line, fault.fix)
+    for fault in files.manifest.faults:
+        yield wrong(fault.message, files.manifest.path, fault.line, fault.fix)
 
 
-def version_matches_change(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+def version_matches_change(subject: ArtifactSubject, facts: Facts) -> Iterator[Diagnostic]:
     """The version is higher than the latest release, by at least what the change requires; otherwise nothing changed.
 
     Major: images, classes or columns removed or changed, images relabelled or moved to another split, another split
@@ -36,18 +37,18 @@ def version_matches_change(subject: Subject, facts: Facts) -> Iterator[Diagnosti
 
     How to fix: set `version` in the manifest to the version that the finding expects, or to a higher one.
     """
-    path, line = subject.manifest.path, subject.manifest.line("version")
-    version = subject.manifest.value.version
-    if subject.latest is None:
+    path, line, version = subject.path, subject.line("version"), subject.manifest.version
+    latest = subject.releases.latest
+    if latest is None:
         if not facts.complete:
             yield needs_owner("earlier releases are unknown: this clone is shallow", path, line, FETCH)
         return
-    released = subject.latest.tag.version
-    if subject.latest.content is None:
-        message = f"could not be compared with {subject.latest.tag}: that manifest does not match today's schema"
+    released = latest.tag.version
+    if latest.content is None:
+        message = f"could not be compared with {latest.tag}: that manifest does not match today's schema"
         yield needs_owner(message, path, line, "compare the two versions by hand")
         return
-    found = versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
+    found = versioning.required_bumps(latest.content, subject.content, subject.diff)
     lowest = versioning.lowest_version(released, found)
     if version < released:
         if not _is_old_checkout(subject, facts):
@@ -58,11 +59,12 @@ def version_matches_change(subject: Subject, facts: Facts) -> Iterator[Diagnosti
         yield wrong(message, path, line, f"set version: {lowest}")
 
 
-def _is_old_checkout(subject: Subject, facts: Facts) -> bool:
+def _is_old_checkout(subject: ArtifactSubject, facts: Facts) -> bool:
     """Whether this is an unchanged old release, checked with `--all`."""
-    if facts.scope is not Scope.ALL or subject.own is None or subject.own.content is None:
+    own = subject.releases.own
+    if facts.scope is not Scope.ALL or own is None or own.content is None:
         return False
-    return not versioning.required_bumps(subject.own.content, subject.content, None)
+    return not versioning.required_bumps(own.content, subject.content, None)
 
 
 def _reasons(found: tuple[RequiredBump, ...]) -> str:
@@ -72,17 +74,17 @@ def _reasons(found: tuple[RequiredBump, ...]) -> str:
     return f"{' and '.join(required.what for required in furthest[:2])} ({why[:1].lower()}{why[1:]})"
 
 
-def withdrawn_versions_exist(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+def withdrawn_versions_exist(subject: ArtifactSubject, facts: Facts) -> Iterator[Diagnostic]:
     """Every version under `withdrawn` was released.
 
     Why: a typing error would leave the bad version in use, without a warning to its consumers.
 
     How to fix: name a released version; `registry list` shows them. In a shallow clone fetch the tags first.
     """
-    for version in subject.manifest.value.withdrawn:
-        if Tag(subject.id, version) in subject.releases:
+    for version in subject.manifest.withdrawn:
+        if Tag(subject.id, version) in subject.releases.tags:
             continue
-        path, line = subject.manifest.path, subject.manifest.line("withdrawn", str(version))
+        path, line = subject.path, subject.line("withdrawn", str(version))
         if facts.complete:
             fix = "name a released version (`registry list` shows them)"
             yield wrong(f"withdrawn: {version} was never released", path, line, fix)

@@ -1,19 +1,22 @@
 """Rules on a model's pipeline, its training, its metrics and its gates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from posixpath import join, normpath
 
-from registry.checks.context import Facts, Scope, Subject
+from registry.checks.context import Facts, ModelSubject, Scope, Training
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
 from registry.core import wording
+from registry.core.artifact_files import ArtifactFiles, Lock, Parsed, Pipeline
+from registry.core.values import ArtifactId
 from registry.model import gates
 from registry.model.changes import GateState
 
+_VARIABLE = "${trained_on}"
 REPRO = "dvc repro {}/dvc.yaml"
 IMPROVE = "improve the model, or change the gate in model.yaml (needs an owner's approval)"
 
 
-def pipeline_is_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     """`dvc.yaml` and `dvc.lock` match their closed schemas; outputs stay in the model's folder, dependencies in the
     registry.
 
@@ -23,44 +26,45 @@ def pipeline_is_valid(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: correct the line that the finding names. Never edit `dvc.lock`: `dvc repro` writes it.
     """
-    for part in (subject.pipeline, subject.lock):
-        for fault in part.faults if part else ():
-            yield wrong(fault.message, part.path, fault.line, fault.fix)
-    if subject.pipeline and subject.pipeline.value:
-        yield from _dependencies(subject)
-    for output in subject.lock.value.outs if subject.lock and subject.lock.value else ():
-        if not output.path.startswith(f"{subject.id}/"):
-            message = f"the output {output.path} is outside {subject.id}"
-            yield wrong(message, subject.lock.path, fix=REPRO.format(subject.id))
+    faulty = [(file.path, file.faults) for file in (files.pipeline, files.lock) if file]
+    for path, faults in faulty:
+        for fault in faults:
+            yield wrong(fault.message, path, fault.line, fault.fix)
+    if files.pipeline and files.pipeline.value:
+        yield from _dependencies(files.id, files.pipeline, files.pipeline.value)
+    if files.lock and files.lock.value:
+        for output in files.lock.value.outs:
+            if not output.path.startswith(f"{files.id}/"):
+                message = f"the output {output.path} is outside {files.id}"
+                yield wrong(message, files.lock.path, fix=REPRO.format(files.id))
 
 
-def _dependencies(subject: Subject) -> Iterator[Diagnostic]:
-    part = subject.pipeline
-    for name, stage in part.value["stages"].items():
-        for place, path in enumerate(stage.get("deps", ())):
-            line = part.line("stages", name, "deps", place)
-            if "${" in path and "vars" not in part.value:
+def _dependencies(model: ArtifactId, file: Parsed[Pipeline], pipeline: Pipeline) -> Iterator[Diagnostic]:
+    for name, stage in pipeline.stages.items():
+        for place, path in enumerate(stage.dependencies):
+            line = file.line("stages", name, "deps", place)
+            if "${" in path and not pipeline.has_variables:
                 fix = "add `vars: [model.yaml:trained_on]` at the top of the file"
-                yield wrong(f"the dependency {path} has a variable, but vars is missing", part.path, line, fix)
-            elif normpath(join(str(subject.id), path.replace("${trained_on}", "datasets/x"))).startswith("../"):
+                yield wrong(f"the dependency {path} has a variable, but vars is missing", file.path, line, fix)
+            elif normpath(join(str(model), path.replace(_VARIABLE, "datasets/x"))).startswith("../"):
                 fix = "name a file or folder of this registry"
-                yield wrong(f"the dependency {path} is outside the registry", part.path, line, fix)
+                yield wrong(f"the dependency {path} is outside the registry", file.path, line, fix)
 
 
-def dataset_exists(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+def dataset_exists(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """`trained_on` names a dataset of this registry.
 
     Why: the dataset's images are what the model is trained and measured on, and the report compares versions on them.
 
     How to fix: correct `trained_on`; `registry list` shows the datasets.
     """
-    dataset = subject.manifest.value.trained_on
+    dataset = subject.manifest.trained_on
     if dataset not in facts.artifacts:
-        line, fix = subject.manifest.line("trained_on"), "name a dataset that `registry list` shows"
-        yield wrong(f"trained_on: {dataset} does not exist", subject.manifest.path, line, fix)
+        line, fix = subject.line("trained_on"), "name a dataset that `registry list` shows"
+        yield wrong(f"trained_on: {dataset} does not exist", subject.path, line, fix)
 
 
-def training_is_current(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now.
 
     At a commit, and where only the dataset changed, an outdated training is not *wrong*: an owner decides.
@@ -70,43 +74,43 @@ def training_is_current(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
     How to fix: run `dvc repro MODEL/dvc.yaml`, or let the training job do it, and commit what it writes.
     """
     fix = REPRO.format(subject.id)
-    if subject.lock is None:
-        yield note("not trained yet", subject.manifest.path, fix)
+    if subject.training is None:
+        yield note("not trained yet", subject.path, fix)
         return
     report = wrong if subject.touched and facts.scope is not Scope.STAGED else needs_owner
-    dataset = f"{subject.manifest.value.trained_on}/prepared"
-    if not any(dep.path == dataset or dep.path.startswith(f"{dataset}/") for dep in subject.lock.value.deps):
-        yield report(f"not trained on {dataset}", subject.lock.path, fix=fix)
-    elif changed := [*_changed_inputs(subject), *_changed_commands(subject)]:
-        yield report(f"changed since the training: {wording.abbreviate(changed)}", subject.lock.path, fix=fix)
+    dataset, lock = f"{subject.manifest.trained_on}/prepared", subject.training.lock
+    if not any(dep.path == dataset or dep.path.startswith(f"{dataset}/") for dep in lock.deps):
+        yield report(f"not trained on {dataset}", subject.training.path, fix=fix)
+    elif changed := [*_changed_inputs(subject.id, subject.training), *_changed_commands(subject, lock)]:
+        yield report(f"changed since the training: {wording.abbreviate(changed)}", subject.training.path, fix=fix)
 
 
-def _changed_inputs(subject: Subject) -> Iterator[str]:
-    lock, start = subject.lock.value, f"{subject.id}/"
+def _changed_inputs(model: ArtifactId, training: Training) -> Iterator[str]:
+    lock, now, start = training.lock, training.now, f"{model}/"
     made = {output.path for output in lock.outs}
     for dep in dict.fromkeys(dep for dep in lock.deps if dep.path not in made):
-        now = lock.now.get(dep.path)
-        if now != dep.md5 and (now or dep.path.startswith(start)):
+        md5 = now.md5s.get(dep.path)
+        if md5 != dep.md5 and (md5 or dep.path.startswith(start)):
             yield dep.path.removeprefix(start)
-    if lock.recipe != lock.recipe_now:
+    if lock.recipe != now.recipe:
         yield "the parameters"
 
 
-def _changed_commands(subject: Subject) -> Iterator[str]:
-    if not subject.pipeline or not subject.pipeline.value:
-        return
-    locked, dataset = subject.lock.document.data["stages"], str(subject.manifest.value.trained_on)
-    for name, stage in subject.pipeline.value["stages"].items():
-        command = _map(stage["cmd"], lambda text: text.replace("${trained_on}", dataset))
-        if locked.get(name, {}).get("cmd") != command:
+def _changed_commands(subject: ModelSubject, lock: Lock) -> Iterator[str]:
+    dataset = str(subject.manifest.trained_on)
+    for name, stage in subject.pipeline.stages.items() if subject.pipeline else ():
+        if lock.commands.get(name) != _with_dataset(stage.command, dataset):
             yield f"the command of {name}"
 
 
-def _map(command: str | list[str], change: Callable[[str], str]) -> str | list[str]:
-    return change(command) if isinstance(command, str) else [change(line) for line in command]
+def _with_dataset(command: str | tuple[str, ...], dataset: str) -> str | tuple[str, ...]:
+    """A stage's command as DVC resolves its variable."""
+    if isinstance(command, str):
+        return command.replace(_VARIABLE, dataset)
+    return tuple(line.replace(_VARIABLE, dataset) for line in command)
 
 
-def outputs_match_lock(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
+def outputs_match_lock(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
     """`metrics.json`, the plots and other outputs that Git tracks are as `dvc.lock` recorded them.
 
     A trained model has a `metrics.json`.
@@ -115,20 +119,21 @@ def outputs_match_lock(subject: Subject, _: Facts) -> Iterator[Diagnostic]:
 
     How to fix: run `dvc repro MODEL/dvc.yaml`, and commit what it writes.
     """
-    if subject.lock is None:
+    if subject.training is None:
         return
-    lock, fix = subject.lock.value, REPRO.format(subject.id)
-    if subject.metrics is None:
-        yield wrong("metrics.json is missing", subject.lock.path, fix=fix)
-    for fault in subject.metrics.faults if subject.metrics else ():
-        yield wrong(fault.message, subject.metrics.path, fault.line, fault.fix or fix)
+    training, metrics, fix = subject.training, subject.files.metrics, REPRO.format(subject.id)
+    if metrics is None:
+        yield wrong("metrics.json is missing", training.path, fix=fix)
+    elif metrics.faults:
+        fault = metrics.faults[0]
+        yield wrong(fault.message, metrics.path, fault.line, fault.fix or fix)
         return
-    for output in lock.outs:
-        if (now := lock.now.get(output.path)) and now != output.md5:
-            yield wrong(f"MD5 is {now[:10]}, expected {output.md5[:10]} (dvc.lock)", output.path, fix=fix)
+    for output in training.lock.outs:
+        if (md5 := training.now.md5s.get(output.path)) and md5 != output.md5:
+            yield wrong(f"MD5 is {md5[:10]}, expected {output.md5[:10]} (dvc.lock)", output.path, fix=fix)
 
 
-def gates_hold(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
+def gates_hold(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """Each metric is within the `min` and `max` of the manifest's gates; one that is missing or not a number fails.
 
     `no_worse_than: base` and gates on slices need the predictions of both versions; only `registry report` evaluates
@@ -142,9 +147,11 @@ def gates_hold(subject: Subject, facts: Facts) -> Iterator[Diagnostic]:
     How to fix: improve the model, or change the gate in `model.yaml`, which an owner approves.
     """
     report = needs_owner if facts.scope is Scope.STAGED else wrong
-    for place, gate in enumerate(subject.manifest.value.gates if subject.metrics else ()):
-        line, path = subject.manifest.line("gates", place), subject.manifest.path
-        result = gates.evaluate_bounds(gate, subject.metrics.value)
+    if subject.metrics is None:
+        return
+    for place, gate in enumerate(subject.manifest.gates):
+        line, path = subject.line("gates", place), subject.path
+        result = gates.evaluate_bounds(gate, subject.metrics)
         if result and result.state is GateState.FAILED:
             yield report(result.message, path, line, IMPROVE)
         if gate.no_worse_than or (result and result.state is GateState.NOT_EVALUATED):

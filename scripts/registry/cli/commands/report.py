@@ -80,7 +80,7 @@ def _run_checks(space: Workspace, base: str, *, images: bool) -> tuple[Outcome, 
     facts = checking.with_stored(space, checking.gather(space, change), change)
     validated = checking.with_images(space, facts) if images else facts
     # Only faults are reported, so that a report is the same whether or not its images were validated before.
-    return runner.run(validated if any(subject.unsound for subject in validated.subjects) else facts)
+    return runner.run(validated if any(subject.invalid_images for subject in validated.datasets) else facts)
 
 
 def _allows_pictures(space: Workspace) -> bool:

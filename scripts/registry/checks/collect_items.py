@@ -1,0 +1,79 @@
+"""Reads the objects that a dataset's pointers name, for the facts that rules need of them. Loads Polars."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from io import BytesIO
+
+import polars as pl
+
+from registry.checks.context import DatasetSubject, Listing, RepeatedImages
+from registry.core.artifact_files import Reader
+from registry.dataset import items
+from registry.dataset.items import Items
+from registry.errors import NotFound, Refused
+from registry.storage.reader import require_object
+from registry.sync import dir_listing
+
+_SELECTION = "selection.parquet"
+
+
+def with_objects(subject: DatasetSubject, names: Collection[str], read_object: Reader) -> DatasetSubject:
+    """The dataset with what its objects `names` (raw, prepared) say; the first fault of reading is in `unread`."""
+    steps = []
+    if "prepared" in names:
+        steps.append(_with_listing)
+    if "raw" in names:
+        steps.append(_with_null_shares)
+    for step in steps:
+        try:
+            subject = step(subject, read_object)
+        except (NotFound, Refused) as error:
+            subject = replace(subject, unread=error.message)
+    return subject
+
+
+def _with_listing(subject: DatasetSubject, read_object: Reader) -> DatasetSubject:
+    """The dataset with its list of files, and, where an item is listed once only, how the latest release differs."""
+    found = _read(subject.content.objects["prepared"], read_object)
+    subject = replace(subject, listing=_listing(found))
+    content = subject.releases.latest.content if subject.releases.latest else None
+    released = content.objects.get("prepared") if content else None
+    if not released or (subject.listing and subject.listing.repeated):
+        return subject
+    try:
+        return replace(subject, diff=items.compare(_read(released, read_object), found))
+    except (NotFound, Refused) as error:
+        return replace(subject, unread=error.message)
+
+
+def _read(md5: str, read_object: Reader) -> Items:
+    return items.parse(dir_listing.read(require_object(read_object, md5), md5))
+
+
+def _listing(found: Items) -> Listing:
+    return Listing(items.count(found.frame), frozenset(found.tables), found.unexpected_files, _find_repeated(found))
+
+
+def _find_repeated(found: Items) -> RepeatedImages | None:
+    repeated = items.find_repeated(found)
+    if repeated.is_empty():
+        return None
+    uuid = repeated["uuid"][0]
+    rows = repeated.filter(pl.col("uuid") == uuid).select("split", "label").rows()
+    return RepeatedImages(repeated["uuid"].n_unique(), uuid, tuple(f"{split}/{label}" for split, label in rows))
+
+
+def _with_null_shares(subject: DatasetSubject, read_object: Reader) -> DatasetSubject:
+    columns, md5 = list(subject.manifest.expectations.max_null_share), subject.content.objects["raw"]
+    if not columns:
+        return subject
+    files = dir_listing.read(require_object(read_object, md5), md5)
+    listed = files.filter(pl.col("relpath") == _SELECTION)["md5"]
+    if listed.is_empty():
+        raise Refused(f"{subject.id}/raw: {_SELECTION} is missing")
+    try:
+        rows = pl.read_parquet(BytesIO(require_object(read_object, listed[0])))
+    except pl.exceptions.PolarsError as error:
+        raise Refused(f"{subject.id}/raw/{_SELECTION} is not a Parquet file") from error
+    known = [name for name in columns if name in rows.columns]
+    return replace(subject, null_shares={name: rows[name].null_count() / max(rows.height, 1) for name in known})
