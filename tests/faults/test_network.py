@@ -58,7 +58,7 @@ def is_read(request: Request) -> bool:
 
 
 def first_reads() -> Callable[[Request], bool]:
-    """Whether it is the first that reads an object: what comes the same twice is believed, and hashed."""
+    """Whether it is the first request for an object: identical bytes of two responses are trusted, and hashed."""
     seen: set[str] = set()
 
     def when(request: Request) -> bool:
@@ -109,7 +109,7 @@ def ends_well(world: World, scene: Scene) -> bool:
 
 @pytest.mark.parametrize("deed", PASSING)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_passes_is_tried_again(world: World, scene: Scene, deed: str) -> None:
+def test_transient_faults_are_retried(world: World, scene: Scene, deed: str) -> None:
     if deed == "corrupt":
         world.proxy.add(Fault(Corrupt(), first_reads(), times=2))
     else:
@@ -123,7 +123,7 @@ def test_what_passes_is_tried_again(world: World, scene: Scene, deed: str) -> No
 
 @pytest.mark.parametrize("deed", LASTING)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed: str) -> None:
+def test_permanent_faults_are_reported_and_nothing_is_lost(world: World, scene: Scene, deed: str) -> None:
     what, words = LASTING[deed]
     on_bodies = isinstance(what, Truncate | Corrupt)
     world.proxy.add(Fault(what, is_read if on_bodies else always, None, after=0 if on_bodies else scene.requests // 2))
@@ -132,7 +132,7 @@ def test_what_stays_is_told_and_nothing_is_lost(world: World, scene: Scene, deed
     said = done.out + done.err
     assert world.leaks(said) == []
     if (scene.name, deed) == ("build", "corrupt"):
-        return  # a lake's ETag need not be an MD5: who is given the same bytes twice believes them
+        return  # a lake's ETag need not be an MD5: two identical responses are trusted
     if done.code == 0:
         assert on_bodies, said
         assert world.trace() == scene.end, "it did not need what was not available"

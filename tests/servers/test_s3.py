@@ -62,7 +62,7 @@ def test_an_identity_may_do_what_its_policy_says(server: S3Server) -> None:
 def test_unknown_credentials_are_refused(server: S3Server, unknown: str) -> None:
     known = server.credentials()
     wrong = {
-        "key": Credentials("AKIANOBODY", known.secret_key),
+        "key": Credentials("AKIAUNKNOWN", known.secret_key),
         "secret": Credentials(known.access_key, "guessed"),
     }[unknown]
     with pytest.raises(ClientError) as caught:

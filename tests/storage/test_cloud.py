@@ -1,7 +1,6 @@
 """Buckets of a real S3 server, found as people find theirs: by the environment, or by `.dvc/config`."""
 
 import socket
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,12 +19,6 @@ from support.repositories import md5
 pytestmark = pytest.mark.s3
 
 BODIES = (b"a cat", b"a dog", b"a fox")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +96,9 @@ def test_the_endpoint_is_where_dvc_finds_it(
     assert bucket("lake", request, **options).put("a", b"here")
 
 
-def test_a_wrong_secret_is_told_and_not_shown(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def test_a_wrong_secret_is_reported_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     store = bucket("lake", request)
     for ask in (store.require_readable, lambda: store.get("a"), lambda: store.has("a"), lambda: store.put("a", b"")):
@@ -112,7 +107,7 @@ def test_a_wrong_secret_is_told_and_not_shown(monkeypatch: pytest.MonkeyPatch, r
         assert "hush" not in f"{caught.value}{caught.value.__cause__}"
 
 
-def test_a_server_that_is_not_there_is_told_of(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+def test_an_unreachable_server_is_reported(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     backoff = cloud_config.RETRIES["backoff"]
     waits = [
         backoff["init_backoff"] * backoff["base"] ** number for number in range(cloud_config.RETRIES["max_retries"])

@@ -126,7 +126,7 @@ def _wait(process: "subprocess.Popen[str]", event: threading.Event | None, secon
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    with suppress(ProcessLookupError):  # it was quicker, and left no process
+    with suppress(ProcessLookupError):  # it has ended, and its workers with it
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 

@@ -176,7 +176,7 @@ class World:
         }
 
     def leaks(self, said: str) -> list[str]:
-        """The keys, and what is made of them, as far as they were used."""
+        """The keys, and what is derived from them, that a text contains."""
         keys = self.server.credentials()
         hidden = (keys.secret_key, keys.access_key, "AWS4-HMAC-SHA256", "X-Amz-Signature")
         return [one for one in hidden if one in said]

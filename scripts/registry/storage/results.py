@@ -1,4 +1,4 @@
-"""What became of each object of a transfer or an audit."""
+"""The results of transfers and audits: the state of each object."""
 
 from collections.abc import Iterable
 from enum import StrEnum

@@ -1,0 +1,63 @@
+"""Ingest from a lake: read, inspected and stored, by threads or processes."""
+
+from pathlib import Path
+
+import pytest
+
+from registry.core.pointers import object_key
+from registry.errors import StorageFailed
+from registry.storage.ingest import Ingest, ingest
+from registry.storage.local import Folder
+from registry.storage.verify import audit
+from support.object_folders import content, damage, put_bodies
+from support.repositories import md5
+
+
+def sound(_key: str, _data: bytes) -> None:
+    return None
+
+
+def fussy(_key: str, data: bytes) -> str | None:
+    return "ugly" if data == b"picture 7" else None
+
+
+def test_ingest_hashes_inspects_and_stores(lake: Folder, staging: Folder, production: Folder) -> None:
+    put_bodies(staging, b"picture 1")
+    put_bodies(production, b"picture 2")
+    objects = lake.list()
+    (lake.path / "003.jpg").unlink()  # deleted between the listing and the copy
+    done = ingest(Ingest(lake, staging, production, fussy), objects)
+    assert done["key"].to_list() == objects["key"].to_list()
+    assert done.row(0) == ("000.jpg", 9, md5(b"picture 0"), None, True, True)
+    assert done.row(1) == ("001.jpg", 9, md5(b"picture 1"), None, True, False)
+    assert done.row(2) == ("002.jpg", 9, md5(b"picture 2"), None, True, False)
+    assert done.row(3) == ("003.jpg", 0, None, "missing", False, False)
+    assert done.row(7) == ("007.jpg", 9, md5(b"picture 7"), "ugly", True, False)
+    stored = set(done.filter("copied")["md5"]) | {md5(b"picture 1")}
+    assert set(staging.list()["key"]) == {object_key(name) for name in stored}
+    assert len(stored) == 147
+
+
+def test_what_is_stored_does_not_change_with_the_lake(lake: Folder, staging: Folder, production: Folder) -> None:
+    ingest(Ingest(lake, staging, production, sound), lake.list())
+    (lake.path / "000.jpg").write_bytes(b"another")
+    assert audit(staging, [md5(b"picture 0")])["state"].to_list() == ["present"]
+
+
+def test_a_damaged_object_in_a_store_is_reported(lake: Folder, staging: Folder, production: Folder) -> None:
+    [name] = put_bodies(staging, b"picture 5")
+    damage(staging, name, b"pict")
+    with pytest.raises(StorageFailed) as caught:
+        ingest(Ingest(lake, staging, production, sound), lake.list())
+    assert caught.value.message == (f"{staging.url}/{object_key(name)}: size is 4 bytes, expected 9")
+    assert caught.value.fix.startswith("delete that object")
+
+
+def test_many_objects_are_taken_by_processes_with_the_same_result(
+    lake: Folder, staging: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = ingest(Ingest(lake, Folder(tmp_path / "other"), Folder(tmp_path / "none"), fussy), lake.list())
+    monkeypatch.setattr("registry.storage.ingest.PROCESSES_FROM", 1)
+    done = ingest(Ingest(lake, staging, Folder(tmp_path / "none"), fussy), lake.list())
+    assert done.equals(expected)
+    assert content(staging.path) == content(tmp_path / "other")

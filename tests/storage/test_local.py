@@ -1,0 +1,92 @@
+"""Folders as stores: files as DVC leaves them, and disks that fail."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from registry.errors import NotFound, StorageFailed
+from registry.storage.local import INCOMING, Folder
+from support.object_folders import content
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../../b", "a//b", "a/", "./a", "..", "a\0"])
+def test_no_key_leads_out_of_a_folder(tmp_path: Path, key: str) -> None:
+    store = Folder(tmp_path / "store")
+    for ask in (store.get, store.has, lambda key: store.put(key, b""), lambda key: store.find_many([key])):
+        with pytest.raises(StorageFailed, match="invalid object key"):
+            ask(key)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_keeps_objects_as_dvc_does(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    store.put("files/md5/ab/cd", b"body")
+    stat = (tmp_path / "files/md5/ab/cd").stat()
+    assert (stat.st_mode & 0o777, stat.st_nlink) == (0o444, 1)
+
+
+def test_the_temporary_file_of_a_killed_writer_is_no_object(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    store.put("a/b", b"body")
+    (tmp_path / f"a/{INCOMING}0123").write_bytes(b"half")
+    assert store.list()["key"].to_list() == ["a/b"]
+
+
+def test_only_regular_files_are_objects(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").mkdir()
+    os.mkfifo(tmp_path / "b.jpg")
+    store = Folder(tmp_path)
+    assert store.list().is_empty()
+    assert store.find_many(["a.jpg", "b.jpg", "a.jpg/c"]).is_empty()
+    with pytest.raises(NotFound):
+        store.get("a.jpg")
+
+
+def test_an_overwritten_file_has_another_etag_even_with_its_old_size_and_time(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    before, times = Folder(tmp_path).head("a"), (tmp_path / "a").stat()
+    (tmp_path / "a").write_bytes(b"new")
+    os.utime(tmp_path / "a", ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = Folder(tmp_path).head("a")
+    assert (after.size, after.modified) == (before.size, before.modified)
+    assert after.etag != before.etag
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageFailed) as caught:
+        Folder(tmp_path / "lake").require_readable()
+    assert str(caught.value) == (
+        f"{tmp_path}/lake: no such file or directory\n  hint: check that path, then run the same command again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "fix"),
+    [
+        (errno.ENOSPC, "no space left on device", "free space, then run the same command again"),
+        (errno.EACCES, "permission denied", "get read and write permission for that path"),
+        (errno.EIO, "input/output error", "check that path"),
+    ],
+)
+def test_a_disk_that_fails_is_reported_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, fix: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(StorageFailed) as caught:
+        Folder(tmp_path).put("files/a", b"body")
+    assert caught.value.message == f"{tmp_path}/files/a: {words}"
+    assert caught.value.fix.startswith(fix)
+    assert content(tmp_path) == {}
+
+
+def test_a_file_in_the_place_of_a_folder_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "staging").write_bytes(b"")
+    with pytest.raises(StorageFailed, match="staging/a: "):
+        Folder(tmp_path / "staging").put("a", b"body")
+    with pytest.raises(StorageFailed, match="staging: not a directory"):
+        Folder(tmp_path / "staging").require_readable()
