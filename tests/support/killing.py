@@ -67,7 +67,7 @@ def _moment(chance: random.Random, requests: int) -> Moment:
 def play(world: World, scene: Scene, this: Round) -> list[str]:
     """What is wrong after a round; nothing, if all is well."""
     world.enter(scene.begin)
-    wrong = []
+    wrong: list[str] = []
     for moment in this.moments:
         _kill(world, scene, moment)
         wrong += _broken(world, scene, f"killed {moment}")

@@ -113,7 +113,8 @@ class World:
 
     def get(self, bucket: str, key: str) -> bytes | None:
         with contextlib.suppress(self.client.exceptions.NoSuchKey):
-            return self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            data: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return data
         return None
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
@@ -139,7 +140,7 @@ class World:
     def run(self, *args: str, root: Path | None = None) -> Outcome:
         """`registry` in this process, which spares its imports; should it hang, the process ends and says where."""
         out, err = io.StringIO(), io.StringIO()
-        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=2)
         with pytest.MonkeyPatch.context() as patch, contextlib.chdir(root or self.root):
             for name, value in self.env.items():
                 patch.setenv(name, value)
