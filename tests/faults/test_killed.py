@@ -13,21 +13,21 @@ from support.s3_registry import Scene, World
 @pytest.mark.parametrize("seed", [20261125, 20261131])
 @pytest.mark.parametrize("command", killing.KILLED)
 def test_nothing_is_lost(world: World, played: Mapping[str, Scene], command: str, seed: int) -> None:
-    this = killing.deal(seed, played, command)
-    assert killing.play(world, played[command], this) == [], str(this)
+    this = killing.make_round(seed, played, command)
+    assert killing.run_round(world, played[command], this) == [], str(this)
 
 
 def test_a_round_is_told_by_its_seed(played: Mapping[str, Scene]) -> None:
-    dealt = [killing.deal(seed, played) for seed in range(200)]
-    assert dealt == [killing.deal(seed, played) for seed in range(200)]
-    assert {one.command for one in dealt} == set(killing.KILLED)
-    assert {len(one.moments) for one in dealt} == {1, 2}
+    rounds = [killing.make_round(seed, played) for seed in range(200)]
+    assert rounds == [killing.make_round(seed, played) for seed in range(200)]
+    assert {one.command for one in rounds} == set(killing.KILLED)
+    assert {len(one.moments) for one in rounds} == {1, 2}
 
 
 def test_what_is_lost_is_told(world: World, played: Mapping[str, Scene]) -> None:
     scene = played["publish"]
     wrong = Scene("publish", ("list",), scene.begin, scene.end, 0)  # a command that does not finish the work
-    (*_, tags) = killing.play(world, wrong, killing.Round(0, "publish", ()))
+    (*_, tags) = killing.run_round(world, wrong, killing.Round(0, "publish", ()))
     assert tags.startswith("run again, tags differs: ")
 
 

@@ -1,7 +1,7 @@
-"""Kills commands at random moments on S3, runs them again, and looks whether anything was lost.
+"""Kills commands at random moments on S3, runs them again, and reports whether anything was lost.
 
-`make test` plays a few rounds, `make soak` plays them for minutes: `python -m faults.killing --minutes 10 [--seed N]`.
-A round is told by its seed alone, so a line that it printed is all that one needs to play it again.
+`make test` runs a few rounds, `make soak` runs them for minutes: `python -m support.killing --minutes 10 [--seed N]`.
+A round is determined by its seed, which it prints: with it the round can be repeated.
 """
 
 import argparse
@@ -24,13 +24,15 @@ from support.servers.fault_proxy import Fault, Wait
 from support.servers.http_wire import Request
 
 KILLED = ("build", "push", "pull", "publish", "fsck")
-JITTER = 0.04  # seconds after a request at which the blow may fall, and longer after the last: Git's and DVC's work
+JITTER = (
+    0.04  # seconds after a request within which the kill happens; TAIL after the last request, where Git and DVC work
+)
 TAIL = 0.8
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When a command is killed: so many seconds after it sent its `request`th request (0: after it started)."""
+    """When a command is killed: `seconds` after its `request`th request (0: after its start)."""
 
     request: int
     seconds: float
@@ -41,7 +43,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Round:
-    """One command that is killed, at one moment or at two, the second in the run that takes up the work again."""
+    """One command that is killed once, or again in the run that continues its work."""
 
     seed: int
     command: str
@@ -51,8 +53,8 @@ class Round:
         return f"seed {self.seed}: {self.command} killed {', again '.join(map(str, self.moments))}"
 
 
-def deal(seed: int, played: Mapping[str, Scene], command: str = "") -> Round:
-    """The round of a seed; of a given command, if one is named."""
+def make_round(seed: int, played: Mapping[str, Scene], command: str = "") -> Round:
+    """The round of a seed, of `command` if given."""
     chance = random.Random(seed)
     chosen = chance.choice(KILLED)
     scene = played[command or chosen]
@@ -64,8 +66,8 @@ def _moment(chance: random.Random, requests: int) -> Moment:
     return Moment(request, chance.uniform(0, JITTER if 0 < request < requests else TAIL))
 
 
-def play(world: World, scene: Scene, this: Round) -> list[str]:
-    """What is wrong after a round; nothing, if all is well."""
+def run_round(world: World, scene: Scene, this: Round) -> list[str]:
+    """The violations after a round; an empty list is success."""
     world.enter(scene.begin)
     wrong: list[str] = []
     for moment in this.moments:
@@ -83,7 +85,7 @@ def play(world: World, scene: Scene, this: Round) -> list[str]:
 
 
 def _broken(world: World, scene: Scene, when: str) -> Iterator[str]:
-    """Promise 1, and no wrong object anywhere. Where a repair begins, the promise is broken already."""
+    """Violations of promise 1, and corrupt objects. A repair begins with a broken promise."""
     if scene.name != "fsck":
         yield from (f"{when}: {fault}" for fault in world.broken_promises())
     yield from (f"{when}: checksum mismatch: {key}" for key in world.wrong_objects())
@@ -97,7 +99,7 @@ def _difference(before: object, now: object) -> str:
 
 
 def _kill(world: World, scene: Scene, moment: Moment) -> None:
-    """SIGKILL to the command and all that it started; it may have been quicker."""
+    """Send SIGKILL to the command and all that it started, unless it has ended."""
     world.proxy.clear()
     has_come, count = threading.Event(), 0
 
@@ -114,7 +116,7 @@ def _kill(world: World, scene: Scene, moment: Moment) -> None:
         _wait(process, has_come if moment.request else None, moment.seconds)
     finally:
         _end(process)
-    for lock in world.origin.rglob("*.lock"):  # a server of Git's is elsewhere, and lives on
+    for lock in world.origin.rglob("*.lock"):  # a real Git server would run elsewhere, and not be killed
         lock.unlink()
 
 
@@ -135,14 +137,14 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def main() -> None:
-    """Play rounds until the time is over; exit with 1 and the seed at the first violation."""
+    """Run rounds until the time is over; exit with 1 and the seed at the first violation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seed", type=int, help="play the round of this seed alone")
+    parser.add_argument("--seed", type=int, help="run only the round of this seed")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder = Path(name)
-        with _a_home_of_its_own(folder / "home"), open_world(folder / "world") as world:
+        with _isolated_home(folder / "home"), open_world(folder / "world") as world:
             sys.exit(_soak(world, asked.minutes, asked.seed))
 
 
@@ -150,11 +152,11 @@ def _soak(world: World, minutes: float, seed: int | None) -> int:
     played, start = scenes(world), time.monotonic()
     first = random.SystemRandom().randrange(10**9) if seed is None else seed
     for number in range(first, first + 10**9):
-        this, begun = deal(number, played), time.monotonic()
-        wrong = play(world, played[this.command], this)
+        this, begun = make_round(number, played), time.monotonic()
+        wrong = run_round(world, played[this.command], this)
         print(f"{this}: {'LOST' if wrong else 'nothing lost'} ({time.monotonic() - begun:.1f} s)", flush=True)
         if wrong:
-            print("\n".join(wrong), f"play it again: make soak SEED={number}", sep="\n")
+            print("\n".join(wrong), f"repeat it: make soak SEED={number}", sep="\n")
             return 1
         if seed is not None or time.monotonic() - start > minutes * 60:
             return 0
@@ -162,8 +164,8 @@ def _soak(world: World, minutes: float, seed: int | None) -> int:
 
 
 @contextmanager
-def _a_home_of_its_own(home: Path) -> Iterator[None]:
-    """Nothing of the settings of who runs this is seen, and nothing is left behind there."""
+def _isolated_home(home: Path) -> Iterator[None]:
+    """A home folder without the user's settings."""
     home.mkdir()
     (home / ".gitconfig").write_text(
         "[user]\nname = Tess Ter\nemail = tess@example.com\n[init]\ndefaultBranch = main\n[gc]\nauto = 0\n"
