@@ -6,7 +6,7 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from registry.core import artifact_files, layout
+from registry.core import artifact_files, item_paths, layout
 from registry.core.artifact_files import Reader
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
@@ -90,7 +90,7 @@ def _planned(model: Evaluable, data: Evaluable) -> PlannedRun:
     test = data.test_set
     files = test.frame.select("relpath", "md5")
     if test.table:
-        files = files.vstack(DataFrame({"relpath": ["test/metadata.csv"], "md5": [test.table]}))
+        files = files.vstack(DataFrame({"relpath": [item_paths.METADATA_FORMAT.format("test")], "md5": [test.table]}))
     needs = [(Reached(artifact, out), out.path) for out in outputs]
     needs.append((Reached(artifact, test.output), f"{test.output.path}/test"))
     run = EvaluationRun(artifact, tree, code, outputs, files)
