@@ -279,7 +279,7 @@ def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> No
     assert "3 images failed validation" in run_registry(registry_repo, "check", "--images").out
 
 
-def test_what_nobody_asked_for_is_not_said_to_have_passed(registry_repo: Path, run_registry: Run) -> None:
+def test_a_check_that_was_not_asked_for_is_not_reported_as_passed(registry_repo: Path, run_registry: Run) -> None:
     registry = memory_registries.Registry()
     memory_registries.put_dataset(
         registry, pictures={path: picture(number) for number, path in enumerate(images(3, 3))}

@@ -182,7 +182,7 @@ def test_without_the_old_list_the_new_one_is_still_read() -> None:
     assert old in one.unread
 
 
-def test_items_that_stand_twice_are_not_compared() -> None:
+def test_repeated_items_are_not_compared() -> None:
     registry = memory_registries.sound()
     memory_registries.build(registry, "pets", images() | {f"val/dog/{memory_registries.uuid(0)}.jpg": b"x"})
     one = subject(registry.gather())

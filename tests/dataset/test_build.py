@@ -200,7 +200,7 @@ def test_a_split_without_rows_has_no_table(desk: Desk) -> None:
     assert list(yaml.safe_load(desk.pointer.read_text())["meta"]["build"]["counts"]) == ["train"]
 
 
-def test_nobody_moves_when_a_dataset_grows_and_shrinks(desk: Desk) -> None:
+def test_no_image_moves_when_a_dataset_grows_and_shrinks(desk: Desk) -> None:
     desk.built()
     before = {path.split("/")[2]: path for path in desk.files() if path.endswith("jpg")}
     for number in range(40, 80):

@@ -77,7 +77,7 @@ def test_no_text_is_no_value(kind: str) -> None:
     assert [mean(kind, text) for text in ("", None)] == [None, None]
 
 
-def test_a_time_without_a_zone_is_in_the_zone_of_the_question() -> None:
+def test_a_time_without_a_zone_is_in_the_time_zone_of_the_query() -> None:
     assert mean("datetime", "2024-01-31 13:00:00", "Europe/Berlin") == NOON
     assert mean("datetime", "2024-01-31 12:00:00Z", "Europe/Berlin") == NOON
 

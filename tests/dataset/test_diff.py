@@ -75,7 +75,7 @@ def compare(
 
 
 def change(rows: Mapping[int, Item], new: Mapping[int, Item], **changes: object) -> DatasetChange:
-    """What became of `datasets/pets` 1.0.0."""
+    """The change from `datasets/pets` 1.0.0."""
     registry = Registry()
     put(registry, rows)
     before = dict(registry.files)
@@ -177,7 +177,7 @@ def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
         assert (found.diff.removed["train"], found.required_bump.bump, found.shifts) == ({"dog": 3}, Bump.MAJOR, ())
 
 
-def test_a_manifest_that_nobody_can_read_is_said_with_its_line() -> None:
+def test_an_unreadable_manifest_is_reported_with_its_line() -> None:
     registry = Registry()
     put(registry, items(20))
     before = dict(registry.files)
@@ -207,7 +207,7 @@ def test_the_declared_bump(old: str, new: str, bump: Bump) -> None:
     assert diff.declared_bump(names.parse_version(old), names.parse_version(new)) is bump
 
 
-# --- the question -----------------------------------------------------------------------------------------------------
+# --- the query --------------------------------------------------------------------------------------------------------
 
 QUERY = {"looker": {"model": "photos", "view": "images", "filters": {"images.quality": ">=3"}}}
 
@@ -232,10 +232,10 @@ def test_a_filter_that_changed_is_told_as_lines() -> None:
 
 
 def test_a_column_that_comes_from_elsewhere_is_another_question() -> None:
-    found = change(items(20), items(20), source={"export": "by somebody else"})
+    found = change(items(20), items(20), source={"export": "by another team"})
     assert found.query_change is QueryChange.QUERY
     assert found.queries[1].splitlines() == [
-        "export: by somebody else", "column uuid: uuid (uuid)", "column label: label (string)",
+        "export: by another team", "column uuid: uuid (uuid)", "column label: label (string)",
         "column camera: camera (string)",
     ]  # fmt: skip
 
@@ -248,7 +248,7 @@ def test_a_look_whose_query_was_changed_in_looker_is_another_question() -> None:
     assert set(found.queries[1].splitlines()) - set(found.queries[0].splitlines()) == {"filters images.quality: >=4"}
 
 
-def test_a_new_question_that_nobody_asked_yet_is_said() -> None:
+def test_a_new_query_that_was_not_run_yet_is_reported() -> None:
     registry = Registry()
     put(registry, items(20), source=QUERY)
     before = dict(registry.files)

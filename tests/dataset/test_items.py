@@ -99,7 +99,7 @@ def test_counts_are_in_the_order_of_the_splits_and_then_of_the_classes() -> None
     ]
 
 
-def test_a_uuid_that_stands_twice_is_found_with_its_places() -> None:
+def test_a_repeated_uuid_is_found_with_its_places() -> None:
     names = [
         f"train/cat/{uuid(1)}.jpg",
         f"val/cat/{uuid(1)}.jpg",

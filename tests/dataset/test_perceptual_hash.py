@@ -51,7 +51,7 @@ def looks(images: dict[str, bytes]) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_a_copy_is_found_and_no_stranger(name: str) -> None:
+def test_a_copy_is_found_and_no_other_image(name: str) -> None:
     photos = {str(seed): photo(seed) for seed in range(12)}
     old = looks({seed: encode(image, quality=95) for seed, image in photos.items()})
     new = looks({f"copy of {seed}": COPIES[name](image) for seed, image in photos.items()})
@@ -74,7 +74,7 @@ flips = st.lists(st.tuples(st.integers(0, 7), st.sets(st.integers(0, 63), max_si
 def test_the_bands_find_what_comparing_all_with_all_finds(seeds: list[int], near: list, cut: int) -> None:
     values = seeds + [
         seeds[place % len(seeds)] ^ sum(1 << bit for bit in bits) for place, bits in near
-    ]  # strangers, and near ones of them
+    ]  # unrelated hashes, and near ones of them
     every = perceptual_hash.to_frame({f"{number:02}": (value, GREY) for number, value in enumerate(values)})
     some, others = every.head(cut), every.slice(cut)
     expected = {

@@ -51,7 +51,7 @@ def test_a_pointer_without_the_facts_is_refused(facts: object) -> None:
         provenance.read(pointers.write_pointer(RAW, {"selection": facts}), "raw.dvc")
 
 
-def test_the_question_is_the_source_and_the_columns_and_nothing_else() -> None:
+def test_the_query_is_the_source_and_the_columns_and_nothing_else() -> None:
     one = manifest()
     words = replace(one, title="Other words", classes=("cat",), image="x/{uuid}.png")
     asked = {"looker": LOOKER["looker"] | {"filters": {"images.label": "cat"}}}

@@ -161,7 +161,7 @@ def test_rows_that_are_not_here_cannot_be_compared(photos: Path, capsys: pytest.
 
 def test_a_file_that_is_not_the_pointer_s_is_not_compared(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_export(photos, rows(30))
-    (photos / DATASET / "raw/selection.parquet").write_bytes(b"somebody's own")
+    (photos / DATASET / "raw/selection.parquet").write_bytes(b"another file")
     capsys.readouterr()
     assert run_export(photos, rows(31)) == 0
     assert "run `registry pull` to compare them" in capsys.readouterr().out
@@ -325,7 +325,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(photos: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\nouts:\n", "outs: []\n", "", "outs:\n- md5: x\n  path: ../../etc\n"])
-def test_a_pointer_that_nobody_can_read_is_not_overwritten(photos: Path, text: str) -> None:
+def test_an_unreadable_pointer_is_not_overwritten(photos: Path, text: str) -> None:
     (photos / DATASET / "raw.dvc").write_text(text)
     with pytest.raises(InvalidDocument, match=rf"^{DATASET}/raw.dvc.*\n  hint: restore it from Git, or delete it"):
         select.read_current(photos, PHOTOS)

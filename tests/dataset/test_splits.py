@@ -65,13 +65,13 @@ def test_the_line_between_two_splits_belongs_to_the_later_one(key: str, place: i
 
 
 @given(uuids)
-def test_a_share_of_nothing_gets_nobody_and_a_share_of_all_gets_everybody(uuid: str) -> None:
+def test_a_ratio_of_zero_gets_no_row_and_a_ratio_of_one_gets_all(uuid: str) -> None:
     for name in RATIOS:
         ratios = {other: Fraction(other == name) for other in RATIOS}
         assert list(assign(rule(ratios), [uuid])) == [name]
 
 
-def test_ratios_that_add_up_to_one_only_exactly_leave_nobody_out() -> None:
+def test_ratios_that_add_up_to_one_only_exactly_leave_no_row_out() -> None:
     thirds = rule(dict.fromkeys(RATIOS, Fraction(1, 3)))
     assert set(assign(thirds, map(str, range(1000)))) == set(RATIOS)
 

@@ -28,7 +28,7 @@ def notes(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "images.parquet"
 
 
-def test_what_was_noted_is_recalled_in_the_order_of_the_question(notes: Path) -> None:
+def test_cached_results_are_returned_in_the_order_of_the_lookup(notes: Path) -> None:
     remember(notes, "lake", {seen("a"): "1" * 32, seen("b"): "2" * 32})
     known = validation_cache.lookup(notes, "lake", to_frame([seen("b"), seen("c"), seen("a")]))
     assert known["key", "md5"].rows() == [("b", "2" * 32), ("c", None), ("a", "1" * 32)]

@@ -36,7 +36,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class NeededOutputs:
-    """The outputs that a change refers to, each once; and what cannot be read, so that nobody knows what it needs."""
+    """The outputs that a change refers to, each once; and the files that cannot be read, whose objects are unknown."""
 
     outputs: tuple[Needed, ...]
     unread: tuple[Parsed[None], ...] = ()

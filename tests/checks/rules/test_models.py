@@ -59,7 +59,7 @@ def test_a_pipeline_that_reaches_out_is_one_finding(changes: dict[str, Any], mes
     assert finding.line
 
 
-def test_a_variable_that_nobody_defines_could_be_defined_by_the_parameters() -> None:
+def test_an_undefined_variable_could_be_defined_by_the_parameters() -> None:
     registry = changed()
     document = yaml.safe_load(registry.files[PIPELINE])
     del document["vars"]

@@ -68,7 +68,7 @@ def folders_are_artifacts(facts: Facts) -> Iterator[Diagnostic]:
 def removal_is_intended(facts: Facts) -> Iterator[Diagnostic]:
     """An artifact that a change removes is confirmed by an owner.
 
-    Why: published versions stay available after the removal, but nobody can release a correction of them.
+    Why: published versions stay available after the removal, but no correction of them can be released.
 
     How to fix: let an owner approve the pull request. To retire one version only, restore the folder and run
     `registry withdraw`.
