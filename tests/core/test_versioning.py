@@ -21,7 +21,7 @@ def required_bumps(registry: Registry, artifact: str) -> tuple[RequiredBump, ...
     """What the change since the artifact's release requires."""
     facts = registry.gather(Scope.BASE, {path for path in registry.files if path.startswith(f"{artifact}/")})
     subject = next(subject for subject in facts.subjects if str(subject.id) == artifact)
-    return versioning.required_bumps(subject.latest.content, subject.content, subject.diff)
+    return versioning.required_bumps(subject.releases.latest.content, subject.content, subject.diff)
 
 
 def words(found: tuple[RequiredBump, ...]) -> tuple[Bump, list[str]]:

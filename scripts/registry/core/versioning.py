@@ -16,11 +16,15 @@ def required_bumps(old: Content, new: Content, diff: Diff | None) -> tuple[Requi
 
     `diff` compares the items of both; None where a dataset's images are the same, or could not be read.
     """
-    found = list(_metadata(old.manifest, new.manifest))
+    found = list(_metadata_bumps(old.manifest, new.manifest))
     if isinstance(old.manifest, DatasetManifest) and isinstance(new.manifest, DatasetManifest):
-        found += [*_shape(old.manifest, new.manifest), *(_items(diff) if diff else ()), *_pointers(old, new, diff)]
+        found += [
+            *_schema_bumps(old.manifest, new.manifest),
+            *(_item_bumps(diff) if diff else ()),
+            *_pointer_bumps(old, new, diff),
+        ]
     else:
-        found += _training(old, new)
+        found += _training_bumps(old, new)
     return tuple(sorted(found, key=lambda required: -required.bump))
 
 
@@ -39,7 +43,7 @@ def total(counts: Counts) -> int:
     return sum(sum(classes.values()) for classes in counts.values())
 
 
-def _items(diff: Diff) -> Iterator[RequiredBump]:
+def _item_bumps(diff: Diff) -> Iterator[RequiredBump]:
     for counts, what, why in (
         (diff.removed, "removed", "A removal is major"),
         (diff.relabelled, "relabelled", "A new label is major"),
@@ -56,34 +60,34 @@ def _images(number: int) -> str:
     return "1 image was" if number == 1 else f"{number:,} images were"
 
 
-def _shape(old: DatasetManifest, new: DatasetManifest) -> Iterator[RequiredBump]:
+def _schema_bumps(old: DatasetManifest, new: DatasetManifest) -> Iterator[RequiredBump]:
     if old.split != new.split:
         yield RequiredBump(Bump.MAJOR, "the split rule changed", "Items are reassigned to splits, which is major")
     before, after = (
         {column.name: (column.type, column.nullable) for column in dataset.columns} for dataset in (old, new)
     )
-    yield from _names("class", "classes", set(old.classes), set(new.classes))
-    yield from _names("column", "columns", set(before), set(after))
+    yield from _name_bumps("class", "classes", set(old.classes), set(new.classes))
+    yield from _name_bumps("column", "columns", set(before), set(after))
     if changed := sorted(name for name in before.keys() & after if before[name] != after[name]):
-        yield RequiredBump(Bump.MAJOR, f"{_list('column', 'columns', changed)} changed", "A changed type is major")
+        yield RequiredBump(Bump.MAJOR, f"{_subject('column', 'columns', changed)} changed", "A changed type is major")
 
 
-def _names(one: str, many: str, old: set[str], new: set[str]) -> Iterator[RequiredBump]:
+def _name_bumps(noun: str, nouns: str, old: set[str], new: set[str]) -> Iterator[RequiredBump]:
     if removed := sorted(old - new):
-        yield RequiredBump(Bump.MAJOR, f"{_list(one, many, removed)} removed", "A removal is major")
+        yield RequiredBump(Bump.MAJOR, f"{_subject(noun, nouns, removed)} removed", "A removal is major")
     if added := sorted(new - old):
-        yield RequiredBump(Bump.MINOR, f"{_list(one, many, added)} added", "An addition is minor")
+        yield RequiredBump(Bump.MINOR, f"{_subject(noun, nouns, added)} added", "An addition is minor")
 
 
-def _list(one: str, many: str, names: list[str]) -> str:
-    return f"the {one if len(names) == 1 else many} {_enumerate(names)} {'was' if len(names) == 1 else 'were'}"
+def _subject(noun: str, nouns: str, names: list[str]) -> str:
+    return f"the {noun if len(names) == 1 else nouns} {_enumerate(names)} {'was' if len(names) == 1 else 'were'}"
 
 
 def _enumerate(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
-def _pointers(old: Content, new: Content, diff: Diff | None) -> Iterator[RequiredBump]:
+def _pointer_bumps(old: Content, new: Content, diff: Diff | None) -> Iterator[RequiredBump]:
     if diff and not diff.rows.is_empty():
         return  # the items explain it
     for name, what in (("raw", "the selection changed"), ("prepared", "the images or their metadata changed")):
@@ -91,7 +95,7 @@ def _pointers(old: Content, new: Content, diff: Diff | None) -> Iterator[Require
             yield RequiredBump(Bump.MINOR, what, "Changed content is at least minor")
 
 
-def _training(old: Content, new: Content) -> Iterator[RequiredBump]:
+def _training_bumps(old: Content, new: Content) -> Iterator[RequiredBump]:
     if old.recipe != new.recipe:
         yield RequiredBump(Bump.MINOR, "the parameters changed", "A new training is at least minor")
     before, after = old.objects, new.objects
@@ -99,7 +103,7 @@ def _training(old: Content, new: Content) -> Iterator[RequiredBump]:
         yield RequiredBump(Bump.MINOR, f"{_enumerate(changed)} changed", "A new training is at least minor")
 
 
-def _metadata(old: Manifest, new: Manifest) -> Iterator[RequiredBump]:
+def _metadata_bumps(old: Manifest, new: Manifest) -> Iterator[RequiredBump]:
     # Owners and withdrawals belong to the artifact, not to one version.
     names = (field.name for field in fields(new) if field.name not in {"version", "owners", "withdrawn"})
     if changed := [name for name in names if getattr(old, name) != getattr(new, name)]:
