@@ -20,7 +20,7 @@ def curves() -> pl.DataFrame:
             (model, series, step, round(start / (step + 1) * (1.1 if model == "base" else 1.0), 3))
             for model in ("base", "new")
             for series, start in (("train/loss", 0.7), ("val/loss", 0.8))
-            for step in range(4)
+            for step in range(3)
         ),
     )
 

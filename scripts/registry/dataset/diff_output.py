@@ -1,20 +1,16 @@
 """Dataset changes as text for a terminal, as Markdown, and as JSON for programs."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any
-
-from polars import DataFrame
+from collections.abc import Iterator, Sequence
 
 from registry.core import documents
 from registry.core.escaping import plain
 from registry.core.layout import SPLITS
-from registry.core.values import ArtifactId, Bump, Counts, Diff, RequiredBump, Version
+from registry.core.values import Bump, Counts, Diff, RequiredBump, Version
 from registry.core.versioning import total
 from registry.core.wording import plural, size, table
 from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
 from registry.dataset.distribution import describe
+from registry.dataset.json_values import to_json
 
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
 LIMIT = 12  # classes, transitions and duplicate pairs that a text lists
@@ -40,7 +36,7 @@ def as_markdown(changes: Sequence[DatasetChange]) -> str:
 
 def as_json(changes: Sequence[DatasetChange]) -> str:
     """An object with `schema` 1 and the list `datasets`: the fields of `DatasetChange`, without images."""
-    return documents.write_json({"schema": 1, "datasets": [_plain(change) for change in changes]}).decode()
+    return documents.write_json({"schema": 1, "datasets": [to_json(change) for change in changes]}).decode()
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -151,25 +147,3 @@ def _version_lines(change: DatasetChange) -> Iterator[str]:
 def _describe_bump(required: RequiredBump, declared: Bump, lowest: Version) -> str:
     step = f"the version bump is {declared.name.lower()}" if declared else "the version is the same"
     return f"{required.what}. {required.why}; {step}" + (f": set version: {lowest}" if declared < required.bump else "")
-
-
-# --- JSON -------------------------------------------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON: dataclasses become objects, frames lists of rows, NaN and infinity null."""
-    match value:
-        case Bump():
-            return value.name.lower()
-        case Version() | ArtifactId():
-            return str(value)
-        case float():
-            return value if math.isfinite(value) else None
-        case str() | int() | None:
-            return value
-        case DataFrame():
-            return [_plain(row) for row in value.to_dicts()]
-    if is_dataclass(value):
-        names = [field.name for field in fields(value) if not isinstance(getattr(value, field.name), bytes)]
-        return {name: _plain(getattr(value, name)) for name in names}
-    return {key: _plain(value[key]) for key in value} if isinstance(value, Mapping) else [_plain(one) for one in value]

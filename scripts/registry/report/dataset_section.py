@@ -6,6 +6,7 @@ from polars import DataFrame
 
 from registry.core.layout import SPLITS
 from registry.core.values import Bump, Diff
+from registry.core.versioning import total
 from registry.core.wording import plural, size
 from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange, Shift
 from registry.dataset.distribution import describe as describe_concentration
@@ -65,7 +66,7 @@ def _items(change: DatasetChange) -> Diff | None:
     diff = change.diff
     if diff is None or change.new is None:
         return None
-    return diff if any(wording.total(getattr(diff, kind)) for kind in KINDS) else None
+    return diff if any(total(getattr(diff, kind)) for kind in KINDS) else None
 
 
 def _version(change: DatasetChange) -> Line:
@@ -91,9 +92,9 @@ def _query_diff(change: DatasetChange) -> Iterator[Block]:
 def _by_split(diff: Diff) -> Table:
     splits = _splits(diff)
     rows = [("before", diff.before), *((kind, getattr(diff, kind)) for kind in KINDS), ("after", diff.after)]
-    shown = [(name, counts) for name, counts in rows if name == "after" or wording.total(counts)]
+    shown = [(name, counts) for name, counts in rows if name == "after" or total(counts)]
     lines = tuple(
-        ((name,), *_cells(sum(counts.get(split, {}).values()) for split in splits), *_cells([wording.total(counts)]))
+        ((name,), *_cells(sum(counts.get(split, {}).values()) for split in splits), *_cells([total(counts)]))
         for name, counts in shown
     )
     return Table(("images", *splits, "total"), "l" + "r" * (len(splits) + 1), lines)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from registry.core.values import Diff
+from registry.core.versioning import total
 from registry.core.wording import join, plural
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange
@@ -27,9 +28,9 @@ def dataset(change: DatasetChange) -> str:
     """What changed in a dataset."""
     diff = change.diff
     if change.new is None:
-        return f"removed ({plural(wording.total(diff.before), 'image')})" if diff else "removed"
+        return f"removed ({plural(total(diff.before), 'image')})" if diff else "removed"
     if change.old is None:
-        return f"new, {plural(wording.total(diff.after), 'image')}" if diff else "new"
+        return f"new, {plural(total(diff.after), 'image')}" if diff else "new"
     if diff and (parts := list(_items(diff))):
         return ", ".join(parts)
     if diff and diff.tables:
@@ -47,7 +48,7 @@ def _items(diff: Diff) -> Iterator[str]:
         (diff.moved, "moved to another split"),
         (diff.changed, "with changed content"),
     )
-    changed = [(number, what) for items, what in counts if (number := wording.total(items))]
+    changed = [(number, what) for items, what in counts if (number := total(items))]
     for place, (number, what) in enumerate(changed):
         yield f"{number:,} {what}" if place else f"{plural(number, 'image')} {what}"
 
@@ -77,7 +78,7 @@ def _counted(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -
     if datasets:
         diffs = [one.diff for one in datasets if one.diff]
         kinds = ("added", "removed", "relabelled")
-        sums = [(kind, sum(wording.total(getattr(diff, kind)) for diff in diffs)) for kind in kinds]
+        sums = [(kind, sum(total(getattr(diff, kind)) for diff in diffs)) for kind in kinds]
         images = ", ".join(f"{plural(number, 'image')} {kind}" for kind, number in sums if number)
         parts.append(f"{plural(len(datasets), 'dataset')}{f' ({images})' if images else ''}")
     if models:

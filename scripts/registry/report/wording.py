@@ -1,6 +1,6 @@
 """Phrases that every part of a report shares: versions, shares, and how two models compare."""
 
-from registry.core.values import Bump, Counts
+from registry.core.values import Bump
 from registry.core.wording import plural
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange, PairedComparison
@@ -20,11 +20,6 @@ def points(difference: float) -> str:
 def signed(text: str) -> str:
     """A formatted number with a typographic minus; zero has no sign."""
     return "0.0" if text in ("-0.0", "+0.0") else text.replace("-", "−")
-
-
-def total(counts: Counts) -> int:
-    """The number of items over all splits and classes."""
-    return sum(sum(classes.values()) for classes in counts.values())
 
 
 def bump(step: Bump) -> str:
