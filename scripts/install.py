@@ -1,15 +1,15 @@
-"""Installs groups of pyproject.toml into .venv, with uv where it is available.
+"""Install groups of pyproject.toml into .venv: with uv if it is available, otherwise with pip.
 
-python3 scripts/install.py [GROUP...]
+Usage: python3 scripts/install.py [GROUP...]
 
-Every version comes from requirements.txt, whoever installs. Groups add up: a group that is there stays, and moves with
-the lock. Nothing is done where nothing has changed, and a .venv that is a link is used as it is: it belongs to another
-checkout.
+All versions come from requirements.txt. Groups accumulate: one that is installed stays, and is updated with the others.
+If neither requirements.txt nor pyproject.toml has changed and all groups are there, nothing is done. A .venv that is a
+symbolic link belongs to another checkout and is left as it is.
 
-uv is the one in .venv or on PATH, else it comes from the index like any other package. It fetches in parallel what pip
-fetches one by one (benchmarks/install.py). It reads no pip.conf and no PIP_ variables, so it is handed what pip is
-configured with. Where pip is configured with something that uv has no word for, where uv is not to be had, where it
-fails, and with INSTALLER=pip, pip installs.
+uv is the one in .venv or on PATH; otherwise pip installs it into .venv first. It downloads in parallel and is several
+times faster (benchmarks/install.py). uv reads neither pip.conf nor PIP_ variables, so pip's configuration is passed on.
+pip installs instead if it is configured with something that uv has no option for, if uv is not available or fails, and
+with INSTALLER=pip.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PYTHON = VENV / "bin/python"
 STATE = VENV / "installed.json"
 LOCK = "requirements.txt"
 
-# pip's setting → uv's argument, for each of the words in the setting.
+# pip's setting → uv's option, repeated for each value.
 ARGUMENTS = {
     "build-constraint": "--build-constraints",
     "constraint": "--constraints",
@@ -38,7 +38,8 @@ ARGUMENTS = {
     "index-url": "--index-url",
     "trusted-host": "--allow-insecure-host",
 }
-# pip's setting → the variable that uv reads. A cache of its own is a border of trust on a runner, so uv keeps to it.
+# pip's setting → uv's environment variable. The cache is one, because on a shared runner jobs of different trust have
+# separate ones.
 VARIABLES = {
     "cache-dir": "UV_CACHE_DIR",
     "cert": "SSL_CERT_FILE",
@@ -49,7 +50,7 @@ VARIABLES = {
     "retries": "UV_HTTP_RETRIES",
     "timeout": "UV_HTTP_TIMEOUT",
 }
-# Settings that say how pip looks, not what is installed from where.
+# Settings that do not change what is installed from where.
 WITHOUT_EFFECT = {
     "break-system-packages", "config-file", "disable-pip-version-check", "log", "no-color", "no-input",
     "no-python-version-warning", "no-warn-script-location", "prefer-binary", "progress-bar", "quiet",
@@ -58,7 +59,7 @@ WITHOUT_EFFECT = {
 
 
 class ForUv(NamedTuple):
-    """pip's configuration in uv's words, and the settings that uv has no word for."""
+    """pip's configuration for uv, and the settings that uv has no option for."""
 
     arguments: list[str]
     variables: dict[str, str]
@@ -69,19 +70,19 @@ class ForUv(NamedTuple):
 
 
 class State(NamedTuple):
-    """What was installed last: the digest of the files that said what, and the groups."""
+    """What was installed last: the digest of requirements.txt and pyproject.toml, and the groups."""
 
     digest: str = ""
     groups: frozenset[str] = frozenset()
 
 
 def digest() -> str:
-    """Of the files that say what is installed."""
+    """Of requirements.txt and pyproject.toml."""
     return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (LOCK, "pyproject.toml"))).hexdigest()
 
 
 def read_state() -> State | None:
-    """None where there is no .venv, or its Python is gone, as after an upgrade of the system's."""
+    """None if there is no .venv, or if its Python no longer runs, e.g. after an upgrade of the system's."""
     if not PYTHON.exists() or subprocess.run([PYTHON, "-c", ""], check=False, capture_output=True).returncode:
         return None
     if not STATE.is_file():
@@ -94,7 +95,7 @@ def read_state() -> State | None:
 
 
 def pip_settings(listed: str) -> dict[str, str]:
-    """What `pip config list` printed, as setting → value: a variable wins over section install, that over global."""
+    """The output of `pip config list` as setting → value: a variable overrides [install], that overrides [global]."""
     found: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
     for line in listed.splitlines():
         key, _, value = line.partition("=")
@@ -105,53 +106,54 @@ def pip_settings(listed: str) -> dict[str, str]:
 
 
 def for_uv(settings: dict[str, str]) -> ForUv:
-    """How uv installs from where pip would."""
-    told = ForUv([], {}, [])
+    """The options and variables that make uv use the same packages as pip."""
+    passed_on = ForUv([], {}, [])
     for name, value in settings.items():
         if name == "no-index" and value.lower() in ("1", "true", "yes", "on"):
-            told.arguments.append("--no-index")
+            passed_on.arguments.append("--no-index")
         elif name in ARGUMENTS:
-            told.arguments.extend(word for one in value.split() for word in (ARGUMENTS[name], one))
+            passed_on.arguments.extend(word for one in value.split() for word in (ARGUMENTS[name], one))
         elif name in VARIABLES:
-            told.variables[VARIABLES[name]] = str(Path(value).expanduser()) if value.startswith("~") else value
+            passed_on.variables[VARIABLES[name]] = str(Path(value).expanduser()) if value.startswith("~") else value
         elif name not in WITHOUT_EFFECT:
-            told.unknown.append(name)
-    if "extra-index-url" in settings:  # pip takes the best of all indexes, uv that of the first that has the name
-        told.arguments.extend(["--index-strategy", "unsafe-best-match"])
-    return told
+            passed_on.unknown.append(name)
+    # pip takes the best version of all indexes; uv's default is the first index that has the package.
+    if "extra-index-url" in settings:
+        passed_on.arguments.extend(["--index-strategy", "unsafe-best-match"])
+    return passed_on
 
 
 # --- installing -------------------------------------------------------------------------------------------------------
 
 
 def pip(*arguments: str, show: bool = True) -> int:
-    """Its exit code."""
-    command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+    """Run `pip install`; returns its exit code."""
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=not show).returncode
 
 
 def uv(*arguments: str) -> bool:
-    """Whether uv has installed this; says why not."""
+    """Run `uv pip install`; False if it did not, after saying why."""
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
-    told = for_uv(pip_settings(listed))
-    if told.unknown:
-        say(f"uv has no word for what pip is configured with: {', '.join(told.unknown)}")
+    passed_on = for_uv(pip_settings(listed))
+    if passed_on.unknown:
+        say(f"uv has no option for pip's setting {', '.join(passed_on.unknown)}")
         return False
     program = find_uv()
     if not program:
-        say("uv is not to be had here")
+        say("uv is not available")
         return False
-    command = [program, "pip", "install", "--quiet", "--python", PYTHON, *told.arguments, *arguments]
+    command = [program, "pip", "install", "--quiet", "--python", str(PYTHON), *passed_on.arguments, *arguments]
     try:
-        subprocess.run(command, check=True, env={**os.environ, **told.variables})
-    except (subprocess.CalledProcessError, OSError) as why:  # OSError: a build that this machine cannot run
-        say(f"uv could not install this: {why}" if isinstance(why, OSError) else "uv could not install this")
+        subprocess.run(command, check=True, env={**os.environ, **passed_on.variables})
+    except (subprocess.CalledProcessError, OSError) as why:  # OSError: a binary that this machine cannot run
+        say(f"uv failed: {why}" if isinstance(why, OSError) else "uv failed")
         return False
     return True
 
 
 def find_uv() -> str | None:
-    """The one in .venv, which the lock pins, or on PATH, or fetched; None where it is not available."""
+    """The one in .venv or on PATH; otherwise it is installed. None if that fails."""
     own = VENV / "bin/uv"
     if not own.is_file() and (found := shutil.which("uv")):
         return found
@@ -161,24 +163,24 @@ def find_uv() -> str | None:
 
 
 def install(groups: frozenset[str]) -> int:
-    """The registry itself, editable, with these groups; 0 when all is there."""
+    """Install the registry itself (editable) with these groups; returns an exit code."""
     names = f"[{','.join(sorted(groups))}]" if groups else ""
     arguments = ["--constraint", LOCK, "--editable", f".{names}"]
     if os.environ.get("INSTALLER") != "pip":
         if uv(*arguments):
             return 0
-        say("installing with pip, which takes minutes")
+        say("installing with pip, which can take minutes")
     return pip(*arguments)
 
 
 def say(what: str) -> None:
-    """Tell the person who waits."""
+    """Print a line on standard error."""
     sys.stderr.write(f"{what}\n")
 
 
 def main(wanted: frozenset[str]) -> int:
-    """Bring .venv to the lock, with these groups besides those that it has."""
-    if sys.version_info < (3, 11):  # noqa: UP036 (whoever starts this may have an older one)
+    """Update .venv to requirements.txt, with these groups in addition to those that it has."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - started by any python3
         say("Python 3.11 or newer is needed: make PYTHON=/path/to/python3")
         return 1
     now, state = digest(), read_state()

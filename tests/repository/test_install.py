@@ -48,7 +48,7 @@ def build_editable(directory, config_settings=None, metadata_directory=None):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project of two groups that pins 1.0 of everything; the index beside it, `index`, has 1.0 and 2.0."""
+    """A project with two groups, pinned to 1.0 of everything; the folder `index` beside it has 1.0 and 2.0."""
     root, index = tmp_path / "project", tmp_path / "index"
     (root / "scripts").mkdir(parents=True)
     (root / "scripts/install.py").write_bytes((ROOT / "scripts/install.py").read_bytes())
@@ -68,7 +68,7 @@ def pin(root: Path, version: str) -> None:
 
 
 def install(root: Path, *groups: str, uv: bool = True, **env: str) -> str:
-    """What was said; pip is configured with the index beside the project and nothing else."""
+    """Standard error; pip is configured with the index beside the project and nothing else."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "INSTALLER"))}
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin" if uv else "/usr/bin:/bin"
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(root.parent / "index")}
@@ -98,7 +98,7 @@ def test_groups_add_up_and_move_with_the_lock(project: Path, env: dict[str, str]
     assert versions(project) == {"registry": "1.0.0", "base": "2.0", "hook": "2.0", "trainer": "2.0"}
 
 
-def test_a_venv_without_its_python_is_made_again(project: Path) -> None:
+def test_a_venv_whose_python_is_gone_is_made_again(project: Path) -> None:
     install(project)
     for name in (project / ".venv/bin").glob("python*"):
         name.unlink()
@@ -107,7 +107,7 @@ def test_a_venv_without_its_python_is_made_again(project: Path) -> None:
     assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
 
 
-def test_a_venv_of_another_checkout_is_used_as_it_is(project: Path) -> None:
+def test_a_venv_of_another_checkout_is_left_as_it_is(project: Path) -> None:
     (project / ".venv").symlink_to(sys.prefix)
     state = Path(sys.prefix, "installed.json")
     before = state.read_bytes() if state.exists() else None
@@ -118,27 +118,27 @@ def test_a_venv_of_another_checkout_is_used_as_it_is(project: Path) -> None:
 @pytest.mark.parametrize(
     ("env", "why"),
     [
-        ({"PIP_NO_BINARY": "other"}, "uv has no word for what pip is configured with: no-binary"),
-        ({"uv": ""}, "uv is not to be had here"),
-        ({"UV_REQUIRE_HASHES": "1"}, "uv could not install this"),
+        ({"PIP_NO_BINARY": "other"}, "uv has no option for pip's setting no-binary"),
+        ({"uv": ""}, "uv is not available"),
+        ({"UV_REQUIRE_HASHES": "1"}, "uv failed"),
     ],
     ids=["unknown setting", "no uv", "uv fails"],
 )
 def test_pip_installs_what_uv_cannot(project: Path, env: dict[str, str], why: str) -> None:
     said = install(project, "hooks", **{**env, "uv": "uv" not in env})
-    assert f"\n{why}\ninstalling with pip, which takes minutes\n" in said
+    assert f"\n{why}\ninstalling with pip, which can take minutes\n" in said
     assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0"}
 
 
-def test_uv_is_fetched_where_it_is_not(project: Path) -> None:
-    """A program of that name is enough here: it is asked, and pip does what it cannot."""
+def test_uv_is_installed_if_there_is_none(project: Path) -> None:
+    """The package is a stand-in that fails: that it was run shows that it was installed."""
     (project / "requirements.txt").open("a").write("uv==1.0\n")
     wheels.write_wheel(project.parent / "index", "uv", "1.0", program="#!/bin/sh\nexit 1\n")
-    assert "uv could not install this" in install(project, uv=False)
+    assert "uv failed" in install(project, uv=False)
     assert (project / ".venv/bin/uv").is_file()
 
 
-def test_the_lock_pins_all_that_pyproject_asks_for() -> None:
+def test_requirements_txt_pins_all_of_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *(one for group in project["optional-dependencies"].values() for one in group)]
     lines = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines()]
@@ -150,7 +150,7 @@ def test_the_lock_pins_all_that_pyproject_asks_for() -> None:
 # --- pip's configuration ----------------------------------------------------------------------------------------------
 
 
-def test_a_variable_wins_over_a_section_and_that_over_global() -> None:
+def test_a_variable_overrides_a_section_which_overrides_global() -> None:
     listed = """:env:.find-links='/here'
 global.find-links='/there'
 global.timeout='5'
@@ -160,16 +160,16 @@ download.timeout='7'
     assert INSTALL["pip_settings"](listed) == {"find-links": "/here", "timeout": "6"}
 
 
-def test_uv_is_handed_what_pip_is_configured_with() -> None:
-    told = INSTALL["for_uv"](
+def test_pips_configuration_is_passed_on_to_uv() -> None:
+    passed_on = INSTALL["for_uv"](
         {
             "index-url": "https://index/simple", "extra-index-url": "https://a/simple https://b/simple",
             "cert": "/ca.pem", "cache-dir": "~/cache", "no-index": "false", "quiet": "1", "only-binary": ":all:",
         }
     )  # fmt: skip
-    assert told.arguments == [
+    assert passed_on.arguments == [
         "--index-url", "https://index/simple", "--extra-index-url", "https://a/simple",
         "--extra-index-url", "https://b/simple", "--index-strategy", "unsafe-best-match",
     ]  # fmt: skip
-    assert told.variables == {"SSL_CERT_FILE": "/ca.pem", "UV_CACHE_DIR": str(Path.home() / "cache")}
-    assert told.unknown == ["no-index", "only-binary"]
+    assert passed_on.variables == {"SSL_CERT_FILE": "/ca.pem", "UV_CACHE_DIR": str(Path.home() / "cache")}
+    assert passed_on.unknown == ["no-index", "only-binary"]
