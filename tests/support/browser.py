@@ -178,23 +178,28 @@ class Browser:
             got = os.read(self._receive, 1 << 20)
             assert got, "the browser ended"
             self._rest += got
-        text, _, self._rest = self._rest.partition(b"\0")
-        message: dict[str, Any] = json.loads(text)
-        return message
+        message, _, self._rest = self._rest.partition(b"\0")
+        event: dict[str, Any] = json.loads(message)
+        return event
 
     def _heard(self, event: dict[str, Any]) -> None:
-        page, params = self._pages.get(event.get("sessionId", "")), event.get("params", {})
-        if not page:
-            return
-        match event.get("method"):
-            case "Page.loadEventFired":
-                self._loaded.add(page.session)
-            case "Runtime.exceptionThrown":
-                page.errors.append(params["exceptionDetails"]["text"])
-            case "Runtime.consoleAPICalled" if params["type"] == "error":
-                page.errors.append(str(params["args"]))
-            case "Log.entryAdded" if params["entry"]["level"] == "error":
-                page.errors.append(params["entry"]["text"])
+        session, params = event.get("sessionId", ""), event.get("params", {})
+        if event.get("method") == "Page.loadEventFired":
+            self._loaded.add(session)
+        elif (page := self._pages.get(session)) and (error := _error(event.get("method"), params)):
+            page.errors.append(error)
+
+
+def _error(method: str | None, params: dict[str, Any]) -> str:
+    """What an event says of an error; empty for any other event."""
+    match method:
+        case "Runtime.exceptionThrown":
+            return str(params["exceptionDetails"]["text"])
+        case "Runtime.consoleAPICalled" if params["type"] == "error":
+            return str(params["args"])
+        case "Log.entryAdded" if params["entry"]["level"] == "error":
+            return str(params["entry"]["text"])
+    return ""
 
 
 @contextmanager
