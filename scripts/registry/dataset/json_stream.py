@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import polars as pl
-from tqdm import tqdm
+
+from registry.core import progress
 
 BATCH = 50_000  # rows
 CHUNK = 1 << 20  # characters
@@ -32,16 +33,13 @@ def read(path: Path) -> pl.DataFrame:
     Raises NotRows, and OSError where the file cannot be read.
     """
     frames = []
-    with (
-        path.open(encoding="utf-8-sig") as file,
-        tqdm(desc="reading", unit="row", unit_scale=True, delay=2, disable=None, leave=False) as bar,
-    ):
+    with path.open(encoding="utf-8-sig") as file, progress.counter("reading", "row") as advance:
         rows = _rows(file)
         while batch := list(islice(rows, BATCH)):
             heads = dict.fromkeys(key for row in batch for key in row)
             texts = {head: [_text(row.get(head)) for row in batch] for head in heads}
             frames.append(pl.DataFrame(texts, schema=dict.fromkeys(heads, pl.String)))
-            bar.update(len(batch))
+            advance(len(batch))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
 
