@@ -80,7 +80,8 @@ def here() -> Workspace:
     root = git.find_root(Path.cwd())
     if not (root / settings.PATH).is_file():
         raise NotFound(
-            f"{root} is not a registry: it has no {settings.PATH}", fix="cd into your registry, or `registry init`"
+            f"{root} is not a registry: it has no {settings.PATH}",
+            fix="cd into your registry, or create one from the template on GitHub",
         )
     return Workspace(root)
 

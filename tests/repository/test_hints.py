@@ -1,0 +1,449 @@
+"""Every printed next step is run here, in the state in which it is printed; or a reason says why it is not."""
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from support import hints, memory_registries, repositories, selections
+from support.hints import Hint
+from support.repositories import git_in, production, staging
+
+pytestmark = pytest.mark.slow
+
+CAT = repositories.md5(b"one cat")
+PETS = "datasets/pets"
+
+
+def unchanged(root: Path) -> Path:
+    return root
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that prints hints in some state. Afterwards the same command succeeds and prints none.
+
+    `prepare` changes the fixture `state` and gives the folder of the command; `elsewhere` is where its hints are run,
+    if not there. `succeeds` for a hint that follows a success: then the command is not run again.
+    """
+
+    name: str
+    state: str
+    command: str
+    covers: tuple[Hint, ...]
+    prepare: Callable[[Path], Path] = unchanged
+    elsewhere: Callable[[Path], Path] | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    succeeds: bool = False
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+def without_cache(root: Path) -> Path:
+    shutil.rmtree(root / ".dvc/cache")
+    return root
+
+
+def on_a_merged_branch(root: Path) -> Path:
+    git_in(root, "switch", "--quiet", "--create", "feature")
+    return root
+
+
+def ahead_of_origin(root: Path) -> Path:
+    (root / "NOTES.md").write_text("notes\n")
+    repositories.commit(root, "notes")
+    return root
+
+
+def shallow(root: Path) -> Path:
+    """A clone of one commit, with the same staging and production."""
+    ahead_of_origin(root)
+    git_in(root, "push", "--quiet", "origin", "main")
+    git_in(root.parent, "clone", "--quiet", "--depth=1", f"file://{repositories.origin(root)}", "shallow")
+    (root.parent / "shallow/.registry").symlink_to(root / ".registry")
+    return root.parent / "shallow"
+
+
+def without_tags(root: Path) -> Path:
+    for tag in git_in(root, "tag").split():
+        git_in(root, "tag", "--delete", tag)
+    return root
+
+
+def shallow_without_tags(root: Path) -> Path:
+    return without_tags(shallow(root))
+
+
+def with_a_lightweight_tag(root: Path) -> Path:
+    git_in(root, "tag", f"{PETS}@v1.0.0")
+    git_in(root, "push", "--quiet", "origin", f"{PETS}@v1.0.0")
+    return root
+
+
+def with_a_tag_of_a_branch(root: Path) -> Path:
+    git_in(root, "switch", "--quiet", "--create", "mine")
+    repositories.commit(root, "mine")
+    git_in(root, "tag", "--annotate", "--message", "by hand", f"{PETS}@v1.0.0")
+    git_in(root, "switch", "--quiet", "main")
+    return root
+
+
+def with_a_tag_of_other_data(root: Path) -> Path:
+    git_in(root, "tag", "--annotate", "--message", "by hand", f"{PETS}@v1.0.0")
+    repositories.dataset(root, "pets", repositories.MORE_PETS, "1.0.0")
+    repositories.merge(root, "more pets")
+    return root
+
+
+def without_an_identity(root: Path) -> Path:
+    Path(os.environ["HOME"], ".gitconfig").rename(Path(os.environ["HOME"], "unused"))
+    git_in(root, "config", "user.useConfigOnly", "true")
+    return root
+
+
+def with_empty_staging(root: Path) -> Path:
+    shutil.rmtree(staging(root))
+    staging(root).mkdir()
+    return root
+
+
+def other_clone_of_unpushed(root: Path) -> Path:
+    return repositories.other_clone(with_empty_staging(root), root.parent)
+
+
+def with_an_incomplete_production(root: Path) -> Path:
+    repositories.place(production(root), CAT).unlink()
+    return root
+
+
+def with_a_corrupt_object(root: Path) -> Path:
+    repositories.overwrite(repositories.place(production(root), CAT), b"one")
+    return root
+
+
+def with_an_invalid_tag(root: Path) -> Path:
+    (root / PETS / "raw.dvc").write_text("outs: []\n")
+    repositories.commit(root, "broken")
+    git_in(root, "tag", "--annotate", "--message", "broken", f"{PETS}@v1.1.0")
+    git_in(root, "push", "--quiet", "origin", f"{PETS}@v1.1.0")
+    git_in(root, "reset", "--quiet", "--hard", "HEAD~1")
+    return root
+
+
+def with_uncommitted_changes(root: Path) -> Path:
+    (root / "NOTES.md").write_text("notes\n")
+    return root
+
+
+def in_order(root: Path) -> Path:
+    """A registry in which every check passes."""
+    sound = root.parent / "sound"
+    memory_registries.put_on_disk(memory_registries.sound(), sound)
+    git_in(sound, "init", "--quiet")
+    repositories.commit(sound, "sound")
+    for name in ("datasets/pets", "models/pets"):
+        git_in(sound, "tag", "--annotate", "--message", "released", f"{name}@v1.0.0")
+    return sound
+
+
+def with_outdated_files(root: Path) -> Path:
+    sound = in_order(root)
+    (sound / "CODEOWNERS").write_text("")
+    return sound
+
+
+def shallow_in_order(root: Path) -> Path:
+    sound = in_order(root)
+    repositories.commit(sound, "one more commit")
+    git_in(sound.parent, "clone", "--quiet", "--depth=1", "--no-tags", f"file://{sound}", "shallow")
+    return sound.parent / "shallow"
+
+
+def after_leaving_a_branch(root: Path) -> Path:
+    """The branch adds a dataset; its data stays in the working tree, its .gitignore does not."""
+    sound = in_order(root)
+    git_in(sound, "switch", "--quiet", "--create", "feature")
+    repositories.dataset(sound, "birds", repositories.PETS, "1.0.0")
+    repositories.commit(sound, "birds")
+    git_in(sound, "switch", "--quiet", "-")
+    return sound
+
+
+def with_a_tracked_raw_folder(root: Path) -> Path:
+    sound = in_order(root)
+    (sound / PETS / "raw").mkdir(exist_ok=True)
+    (sound / PETS / "raw/selection.parquet").write_bytes(b"rows")
+    git_in(sound, "add", "--force", f"{PETS}/raw/selection.parquet")
+    return sound
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+CASES = (
+    Case("no artifact to list", "registry_repo", "list",
+         (Hint("cli/commands/list.py", "registry new"),), values={"NAME": "garden"}),
+    Case("no artifact to publish", "registry_repo", "publish",
+         (Hint("release/publish.py", "registry new"),), values={"NAME": "garden"}, succeeds=True),
+    Case("set up", "registry_repo", "init --name acme --owner @acme/data --bucket .registry --lake .registry/lake",
+         (Hint("cli/commands/init.py", "git diff"), Hint("cli/commands/init.py", "registry new")),
+         values={"NAME": "garden"}, succeeds=True),
+    Case("nothing in the cache", "built_model", "checkout",
+         (Hint("cli/commands/checkout.py", "registry pull"),), without_cache),
+    Case("publish on a branch", "merged_model", "publish", (Hint("release/publish.py", "git switch"),),
+         on_a_merged_branch),
+    Case("publish what is not pushed", "merged_model", "publish", (Hint("release/publish.py", "git push"),),
+         ahead_of_origin),
+    Case("publish in a shallow clone", "merged_model", "publish", (Hint("release/publish.py", "git fetch"),), shallow),
+    Case("publish over a lightweight tag", "merged_model", "publish",
+         (Hint("release/publish.py", "git tag"), Hint("release/publish.py", "git push")), with_a_lightweight_tag),
+    Case("publish over a tag of a branch", "merged_model", "publish", (Hint("release/publish.py", "git tag"),),
+         with_a_tag_of_a_branch),
+    Case("publish over a tag of other data", "merged_model", "publish datasets/pets",
+         (Hint("release/publish.py", "git tag"),), with_a_tag_of_other_data),
+    Case("publish without objects", "merged_model", "publish", (Hint("release/publish.py", "registry push"),),
+         with_empty_staging),
+    Case("publish without an identity", "merged_model", "publish", (Hint("integrations/git.py", "git config"),),
+         without_an_identity, values={"YOU": "Ana", "YOU@EXAMPLE.COM": "ana@example.com"}),
+    Case("withdraw", "released_model", "withdraw datasets/pets 1.0.0 --why bad",
+         tuple(Hint("cli/commands/withdraw.py", f"git {name}") for name in ("switch", "add", "commit", "push")),
+         succeeds=True),
+    Case("withdraw without tags", "released_model", "withdraw datasets/pets 1.0.0 --why bad --dry-run",
+         (Hint("release/withdraw.py", "git fetch"),), without_tags),
+    Case("a tag that is not here", "released_model", "pull --rev datasets/pets@v1.0.0",
+         (Hint("integrations/git.py", "git fetch"),), without_tags),
+    Case("a tag that a shallow clone has not", "released_model", "pull --rev datasets/pets@v1.0.0",
+         (Hint("integrations/git.py", "git fetch"),), shallow_without_tags),
+    Case("pull what nobody pushed", "merged_model", "pull", (Hint("sync/pull.py", "registry push"),),
+         other_clone_of_unpushed, elsewhere=lambda folder: folder.parent / "registry"),
+    Case("production lacks an object", "released_model", "fsck", (Hint("release/fsck.py", "registry fsck"),),
+         with_an_incomplete_production, values={"FROM": "staging"}),
+    Case("refresh with changes", "registry_repo", "refresh datasets/pets --propose",
+         (Hint("cli/commands/refresh.py", "git stash"),), with_uncommitted_changes, succeeds=True),
+    Case("derived files out of date", "registry_repo", "check", (Hint("checks/rules/repository.py", "registry check"),),
+         with_outdated_files),
+    Case("data in Git", "registry_repo", "check", (Hint("checks/rules/files.py", "git rm"),),
+         with_a_tracked_raw_folder),
+    Case("checks in a shallow clone", "registry_repo", "check", (Hint("checks/rules/manifests.py", "git fetch"),),
+         shallow_in_order),
+    Case("no such dataset", "registry_repo", "pull datasets/garden",
+         (Hint("core/manifests.py", "registry new"), Hint("core/manifests.py", "registry list"))),
+    Case("a model without its dataset", "registry_repo", "new model garden",
+         (Hint("scaffold/new.py", "registry new"),), succeeds=True),
+    Case("a diff of no dataset", "built_dataset", "diff datasets/garden",
+         (Hint("dataset/diff.py", "registry list"),), succeeds=True),
+    Case("gc in a shallow clone", "merged_model", "gc --plan",
+         (Hint("sync/references.py", "git fetch"),), shallow),
+)  # fmt: skip
+
+
+@pytest.fixture
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A home that a case may change."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(Path(os.environ["HOME"], ".gitconfig"), home)
+    monkeypatch.setenv("HOME", str(home))
+
+
+@pytest.mark.usefixtures("_own_home")
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_next_step_works_where_it_is_printed(case: Case, request: pytest.FixtureRequest) -> None:
+    folder, ran = case.prepare(request.getfixturevalue(case.state)), []
+    for _ in range(4):  # one next step may lead to another
+        done = repositories.registry(folder, *case.command.split())
+        commands = hints.in_output(done.stdout + done.stderr)
+        if not commands:
+            break
+        for command in commands:
+            hints.run(case.elsewhere(folder) if case.elsewhere else folder, command, case.values)
+        ran += commands
+        if case.succeeds:
+            break
+    else:
+        pytest.fail(f"each next step leads to another: {ran}")
+    assert [hint for hint in case.covers if not any(line.startswith(hint.command) for line in ran)] == []
+    assert case.succeeds or done.returncode == 0, done.stdout + done.stderr
+
+
+# --- the contributor's path -------------------------------------------------------------------------------------------
+
+
+def jpeg(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (12, 9)).save(out, "JPEG", comment=b"%d" % number)
+    return out.getvalue()
+
+
+def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, tmp_path: Path) -> None:
+    rows = selections.rows(40)
+    for number, row in enumerate(rows):
+        (registry_repo / ".registry/lake").mkdir(parents=True, exist_ok=True)
+        (registry_repo / f".registry/lake/{row['images.uuid']}.jpg").write_bytes(jpeg(number))
+    (registry_repo / f".registry/lake/{rows[0]['images.uuid']}.jpg").write_bytes(b"")
+    export = selections.write_csv(tmp_path / "export.csv", rows)
+
+    done = repositories.registry(registry_repo, "new", "dataset", "photos")
+    [select] = hints.in_output(done.stdout)
+    assert select == "registry select datasets/photos"
+    manifest = yaml.safe_load(selections.text({"export": "by hand"}))
+    repositories.write(registry_repo / "datasets/photos/dataset.yaml", manifest)
+    done = repositories.registry(registry_repo, *select.split()[1:])
+    [from_export] = hints.in_output(done.stderr)
+    assert from_export == f"{select} --from FILE"
+    done = repositories.registry(registry_repo, *from_export.replace("FILE", str(export)).split()[1:])
+    [build] = hints.in_output(done.stdout)
+    done = repositories.registry(registry_repo, *build.split()[1:])
+    [exclude] = hints.in_output(done.stderr)
+    assert exclude == f"{build} --exclude-faulty"
+    done = repositories.registry(registry_repo, *exclude.split()[1:])
+    assert done.returncode == 0, done.stdout + done.stderr
+    pull, add, commit = hints.in_output(done.stdout)
+    for command in (pull, add, commit):
+        hints.run(registry_repo, command, {})
+    assert len(list(registry_repo.glob("datasets/photos/prepared/*/*/*.jpg"))) == 39
+    assert git_in(registry_repo, "status", "--short", "datasets") == ""
+
+
+PATH = {
+    Hint("cli/commands/new.py", "registry select"),
+    Hint("dataset/select.py", "registry select"),
+    Hint("cli/commands/select.py", "registry build"),
+    Hint("dataset/build.py", "registry build"),
+    Hint("cli/commands/build.py", "registry pull"),
+    Hint("cli/commands/build.py", "git add"),
+    Hint("cli/commands/build.py", "git commit"),
+}
+
+
+def test_the_steps_for_an_administrator(released_model: Path) -> None:
+    """A corrupt object: the copy is named first, then the command that deletes the object."""
+    with_a_corrupt_object(released_model)
+    done = repositories.registry(released_model, "fsck")
+    [advice] = [line for line in done.stdout.splitlines() if line.startswith("  # rm -f ")]
+    [find_copy] = hints.PRINTED.findall(advice.removesuffix(")"))
+    done = repositories.registry(released_model, *find_copy.replace("FROM", "staging").split()[1:])
+    [remove] = [line.strip() for line in done.stdout.splitlines() if line.startswith("  rm -f ")]
+    assert repositories.sh(released_model, "sh", "-c", remove).returncode == 0
+    [repair] = hints.in_output(done.stdout)
+    hints.run(released_model, repair, {})
+    assert repositories.registry(released_model, "fsck", "--deep").returncode == 0
+
+
+def test_a_version_whose_tag_is_invalid_is_withdrawn(released_model: Path) -> None:
+    with_an_invalid_tag(released_model)
+    done = repositories.registry(released_model, "fsck")
+    [withdraw] = hints.in_output(done.stdout)
+    hints.run(released_model, withdraw, {"ID": PETS, "VERSION": "1.1.0", "TEXT": "broken"})
+
+
+TESTED = {hint for case in CASES for hint in case.covers} | PATH | {Hint("release/fsck.py", "registry withdraw")}
+
+# --- what is not run --------------------------------------------------------------------------------------------------
+
+NO_HINT = "not a next step"
+VALUE = "needs a value that only the user knows"
+EDIT = "needs a decision or an edit of a file first"
+ELSEWHERE = "the data is on another machine"
+TRAINS = "trains: tests/model and the demo run it"
+REMOTE = "needs GitHub or a package index"
+
+NOT_RUN = {
+    Hint("checks/collect_objects.py", "git commit"): EDIT,
+    Hint("checks/collect_objects.py", "git rebase"): EDIT,
+    Hint("checks/collect_objects.py", "git fetch"): "the hint of publish in a shallow clone, which is run",
+    Hint("checks/output.py", "registry check"): NO_HINT,
+    Hint("checks/rules/datasets.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
+    Hint("checks/rules/datasets.py", "registry pull"): ELSEWHERE,
+    Hint("checks/rules/manifests.py", "registry list"): EDIT,
+    Hint("checks/rules/models.py", "registry list"): EDIT,
+    Hint("checks/rules/models.py", "dvc repro"): TRAINS,
+    Hint("checks/rules/models.py", "registry report"): TRAINS,
+    Hint("checks/rules/objects.py", "registry push"): ELSEWHERE,
+    Hint("checks/rules/repository.py", "dvc remote"): EDIT,
+    Hint("checks/rules/repository.py", "git rm"): EDIT,
+    Hint("checks/rules/repository.py", "registry withdraw"): EDIT,
+    Hint("cli/commands/diff.py", "registry evaluate"): TRAINS,
+    Hint("cli/commands/new.py", "dvc repro"): TRAINS,
+    Hint("cli/commands/report.py", "git checkout"): "how to make a report again: in another clone, later",
+    Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
+    Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",
+    Hint("cli/main.py", "registry from"): NO_HINT,
+    Hint("core/artifact_files.py", "dvc repro"): TRAINS,
+    Hint("core/artifact_files.py", "registry list"): EDIT,
+    Hint("core/pointers.py", "dvc repro"): TRAINS,
+    Hint("core/pointers.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
+    Hint("core/settings.py", "dvc config"): "shows DVC's own error, and exits as it does",
+    Hint("core/settings.py", "dvc remote"): VALUE,
+    Hint("dataset/contact_sheets.py", "pip install"): REMOTE,
+    Hint("dataset/distribution.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
+    Hint("dataset/build.py", "dvc checkout"): "needs a selection that was changed by hand",
+    Hint("dataset/build.py", "registry check"): "needs S3: the demo and tests/dataset/test_build.py run it",
+    Hint("dataset/build.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
+    Hint("dataset/diff.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
+    Hint("dataset/exports.py", "registry pull"): ELSEWHERE,
+    Hint("dataset/exports.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
+    Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
+    Hint("dataset/select.py", "registry pull"): ELSEWHERE,
+    Hint("demo/pictures.py", "make demo"): REMOTE,
+    Hint("demo/seaweedfs.py", "pip install"): REMOTE,
+    Hint("integrations/dvc.py", "dvc config"): "shows DVC's own error, and exits as it does",
+    Hint("integrations/git.py", "git clone"): VALUE,
+    Hint("integrations/git_trees.py", "git add"): EDIT,
+    Hint("integrations/git_trees.py", "git fsck"): "shows which objects of Git are damaged, and exits with an error",
+    Hint("integrations/github.py", "gh api"): REMOTE,
+    Hint("integrations/github.py", "gh auth"): REMOTE,
+    Hint("integrations/github.py", "gh has"): NO_HINT,
+    Hint("model/predictions.py", "dvc repro"): TRAINS,
+    Hint("model/training_results.py", "dvc repro"): NO_HINT,
+    Hint("model/training_results.py", "registry report"): NO_HINT,
+    Hint("model/version.py", "registry check"): EDIT,
+    Hint("release/drift_issue.py", "registry fsck"): "text of an issue; fsck prints the same hint, which is run",
+    Hint("release/notes.py", "dvc artifacts"): "a consumer's command, which the demo runs",
+    Hint("report/markdown.py", "registry report"): NO_HINT,
+    Hint("scaffold/generated_files.py", "registry check"): NO_HINT,
+    Hint("storage/reader.py", "registry pull"): ELSEWHERE,
+    Hint("sync/checkout.py", "dvc commit"): EDIT,
+    Hint("sync/checkout.py", "registry build"): EDIT,
+    Hint("sync/dir_listing.py", "registry fsck"): "needs an object that matches its MD5 and is not a list of files",
+    Hint("sync/gc.py", "dvc remote"): VALUE,
+    Hint("sync/gc.py", "registry push"): ELSEWHERE,
+    Hint("sync/inventory.py", "registry push"): ELSEWHERE,
+    Hint("sync/pull.py", "registry fsck"): "the hint of fsck, which is run",
+    Hint("sync/push.py", "dvc repro"): TRAINS,
+    Hint("sync/push.py", "git add"): EDIT,
+    Hint("sync/push.py", "git commit"): EDIT,
+    Hint("sync/push.py", "git rebase"): EDIT,
+    Hint("sync/push.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
+    Hint("sync/references.py", "git branch"): EDIT,
+}
+
+
+def test_every_next_step_in_the_source_is_run_or_has_a_reason() -> None:
+    known = hints.in_source()
+    unknown = [
+        f"{hint.module}:{line}: {hint.command}" for hint, line in known.items() if hint not in TESTED | NOT_RUN.keys()
+    ]
+    assert unknown == [], "add a case, or a reason, to this file"
+    assert sorted((TESTED | NOT_RUN.keys()) - known.keys()) == [], "no longer printed"
+    assert sorted(TESTED & NOT_RUN.keys()) == []
+
+
+# --- known faults -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_own_home")
+@pytest.mark.xfail(reason="`git rm` is printed for files that Git does not track")
+def test_next_steps_after_leaving_a_branch_that_adds_a_dataset(registry_repo: Path) -> None:
+    folder = after_leaving_a_branch(registry_repo)
+    done = repositories.registry(folder, "check")
+    assert done.returncode == 1
+    for command in hints.in_output(done.stdout):
+        hints.run(folder, command, {})
+    assert repositories.registry(folder, "check").returncode == 0
