@@ -61,7 +61,7 @@ def test_what_is_missing_is_counted_and_named_in_every_format(built_model: Path,
     text = run_registry(built_model, "check", "--remote").out
     assert f"{POINTER}: wrong: {message} [remote-objects]\n  hint: {PUSH}\n" in text
     github = run_registry(built_model, "check", "--remote", "--format", "github").out
-    assert f"::error file={POINTER},line=1,title=registry check%3A remote-objects::{message}%0Anext: {PUSH}\n" in github
+    assert f"::error file={POINTER},line=1,title=registry check%3A remote-objects::{message}%0Ahint: {PUSH}\n" in github
 
 
 def test_it_makes_no_sense_of_a_commit_that_is_not_made_yet(built_model: Path, run_registry: Run) -> None:
@@ -173,7 +173,7 @@ def test_a_pointer_that_cannot_be_read_could_not_be_judged(merged_model: Path, r
     broken = repositories.commit(merged_model, "broken")
     in_commit, in_tree = judge(run_registry, merged_model, "--base", "origin/main")
     assert (in_commit[0], in_tree[0]) == (POINTER, POINTER)
-    assert in_commit[1].startswith(f"could not be verified: in commit {broken[:10]} it cannot be read: not valid YAML")
+    assert in_commit[1].startswith(f"could not be verified: in commit {broken[:10]}: not valid YAML")
     assert in_tree[1].startswith("could not be verified: not valid YAML")
     repositories.git_in(merged_model, "checkout", "HEAD~1", POINTER)
     repositories.commit(merged_model, "mended")

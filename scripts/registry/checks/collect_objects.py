@@ -1,13 +1,16 @@
-"""Which objects that a change refers to are in staging or production, and whole: the gate that DVC lacks.
+"""Finds the objects of a change that neither staging nor production has intact. DVC has no such check.
 
-Both are listed rather than asked for each object, and only what does not add up is read.
+Both remotes are listed instead of asked for each object, and objects are read only where sizes do not add up.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
+
+import polars as pl
+from polars import DataFrame, Series
 
 from registry.checks.context import Absent, Stored
 from registry.core import layout, settings
@@ -21,13 +24,10 @@ from registry.storage.base import Store
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
-if TYPE_CHECKING:
-    import polars
-
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """An output that is needed, by the pointer at `path` in a commit (empty: in the working tree)."""
+    """An output that the pointer at `path` names, in a commit (empty: in the working tree)."""
 
     reached: Reached
     path: str
@@ -36,7 +36,7 @@ class Needed:
 
 @dataclass(frozen=True, slots=True)
 class NeededOutputs:
-    """The outputs that a change refers to, each once; and the files that cannot be read, whose objects are unknown."""
+    """The outputs that a change refers to, each once, and the pointers that cannot be parsed."""
 
     outputs: tuple[Needed, ...]
     unread: tuple[Parsed[None], ...] = ()
@@ -44,62 +44,74 @@ class NeededOutputs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Listed:
-    """An output's objects: rows of `objects.expand`; `fault` says what is wrong with the list of its files."""
+    """An output's objects: rows of `inventory.expand`; `fault` is what is wrong with its list of files."""
 
     needed: Needed
-    rows: "polars.DataFrame"
+    rows: DataFrame
     fault: str
+
+
+class _Remotes(NamedTuple):
+    """The remotes that can be listed, and the errors of the others."""
+
+    available: tuple[Store, ...]
+    errors: tuple[RegistryError, ...]
+
+
+# --- what a change needs ----------------------------------------------------------------------------------------------
 
 
 def find_needed(root: Path, tree: Tree, paths: Collection[str], before: str) -> NeededOutputs:
     """What the artifacts of the changed `paths` need in a tree, and in each commit from `before` (empty: none) to HEAD.
 
-    In a commit it is the artifacts whose pointers it changes. What several need is counted where it comes first.
+    Of a commit these are the artifacts whose pointers it changes. An output that several need is counted for the first.
     """
-    found = [_find_needed(tree, paths, "")]
+    found = [_find_in_tree(tree, paths, "")]
     for change in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
         with git_trees.Revision(root, change.commit) as revision:
-            found.append(_find_needed(revision, filter(inventory.is_pointer, change.paths), change.commit))
-    once: dict[tuple[str, int], Needed] = {}
-    for one in (one for part in found for one in part.outputs):
-        once.setdefault((one.reached.output.md5, one.reached.output.size), one)
-    unread = [fault for part in found for fault in part.unread]
+            found.append(_find_in_tree(revision, filter(inventory.is_pointer, change.paths), change.commit))
+    distinct: dict[tuple[str, int], Needed] = {}
+    for needed in (needed for part in found for needed in part.outputs):
+        distinct.setdefault((needed.reached.output.md5, needed.reached.output.size), needed)
+    unread = [file for part in found for file in part.unread]
     if before and git.is_shallow(root):
-        fault = Fault("this clone is shallow, and what lies behind its end is unknown", 1, "git fetch --unshallow")
+        fault = Fault("this clone is shallow: earlier commits cannot be checked", 1, "git fetch --unshallow")
         unread.append(Parsed(settings.DVC_CONFIG, faults=(fault,)))
-    return NeededOutputs(tuple(once.values()), tuple(unread))
+    return NeededOutputs(tuple(distinct.values()), tuple(unread))
 
 
-def _find_needed(tree: Tree, paths: Iterable[str], commit: str) -> NeededOutputs:
-    needed, unread = [], []
+def _find_in_tree(tree: Tree, paths: Iterable[str], commit: str) -> NeededOutputs:
+    needed: list[Needed] = []
+    unread: list[Parsed[None]] = []
     for artifact in sorted({owner for owner in map(layout.owner_of, paths) if owner}):
         try:
             reached = inventory.reached(tree, artifact)
-            needed += [Needed(one, _pointer(tree, one), commit) for one in reached]
+            needed += [Needed(output, _pointer_path(tree, output), commit) for output in reached]
         except InvalidDocument as error:
             unread.append(_unread(error, commit))
     return NeededOutputs(tuple(needed), tuple(unread))
 
 
-def _pointer(tree: Tree, one: Reached) -> str:
-    path = f"{one.output.path}.dvc"
-    is_own = layout.owner_of(path) == one.artifact and tree.has(path)
-    return path if is_own else layout.lock_path(one.artifact)
+def _pointer_path(tree: Tree, reached: Reached) -> str:
+    path = f"{reached.output.path}.dvc"
+    is_own = layout.owner_of(path) == reached.artifact and tree.has(path)
+    return path if is_own else layout.lock_path(reached.artifact)
 
 
 def _unread(error: InvalidDocument, commit: str) -> Parsed[None]:
-    if not commit:
-        return Parsed(error.path, faults=(Fault(error.fault, error.line or 1, error.fix),))
-    fix = "put it right in that commit (git commit --amend, git rebase --interactive)"
-    return Parsed(error.path, faults=(Fault(f"in commit {commit[:10]} it cannot be read: {error.fault}", 1, fix),))
+    fault = Fault(error.fault, error.line or 1, error.fix)
+    if commit:
+        fix = "correct the file in that commit (`git rebase --interactive`)"
+        fault = Fault(f"in commit {commit[:10]}: {error.fault}", 1, fix)
+    return Parsed(error.path, faults=(fault,))
 
 
 def unknown(error: RegistryError) -> Stored:
-    """Nothing is known, because staging and production could not be asked."""
-    return Stored(unknown=(_unknown(error, "the objects of this change"),))
+    """Nothing could be verified, because staging and production could not be opened."""
+    return Stored(unknown=(_unverified(error, "the objects of this change"),))
 
 
-def _unknown(error: RegistryError, what: str) -> Parsed[None]:
+def _unverified(error: RegistryError, what: str) -> Parsed[None]:
     return Parsed(settings.DVC_CONFIG, faults=(Fault(f"{what}: {error.message}", 1, error.fix),))
 
 
@@ -107,95 +119,100 @@ def _unknown(error: RegistryError, what: str) -> Parsed[None]:
 
 
 def verify(needed: NeededOutputs, remotes: Sequence[Store], caches: Sequence[Store], progress: Progress) -> Stored:
-    """What `remotes` lack, and what could not be judged. Where they lack a list of files, `caches` may name these.
+    """What `remotes` lack, and what could not be verified.
 
-    An object that one remote has is fine, though another cannot be reached.
+    Where they lack a list of files, the one in `caches` gives the names of the files. An object that one remote has is
+    there, even if another remote cannot be reached.
     """
-    asked, failed = _answering(remotes) if needed.outputs else ((), ())
+    if not needed.outputs:
+        return Stored((), needed.unread)
+    available, errors = _open_remotes(remotes)
     try:
-        absent = _absent(needed.outputs, asked, caches, progress) if asked else ()
+        absent = _find_absent(needed.outputs, available, caches, progress) if available else ()
     except RegistryError as error:
         return Stored(unknown=(*needed.unread, *unknown(error).unknown))
-    if not failed:
+    if not errors:
         return Stored(absent, needed.unread)
-    lost = (
-        {layout.owner_of(one.path) for one in absent if one.missing}
-        if asked
-        else {one.reached.artifact for one in needed.outputs}
-    )
-    what = f"objects of {', '.join(sorted(map(str, lost)))}"
-    reasons = tuple(_unknown(error, what) for error in failed) if lost else ()
-    return Stored(tuple(_without_missing(absent)), (*needed.unread, *reasons))
+    # What one remote lacks may be in the one that could not be listed.
+    damaged = tuple(Absent(one.path, one.commit, one.total, faults=one.faults) for one in absent if one.faults)
+    unverified = sorted(set(_unverified_owners(needed, absent if available else None)))
+    what = f"objects of {', '.join(unverified)}"
+    reasons = tuple(_unverified(error, what) for error in errors) if unverified else ()
+    return Stored(damaged, (*needed.unread, *reasons))
 
 
-def _without_missing(absent: Iterable[Absent]) -> Iterator[Absent]:
-    """The damaged ones: what one remote lacks may be in the one that could not be asked."""
-    return (Absent(one.path, one.commit, one.total, faults=one.faults) for one in absent if one.faults)
+def _unverified_owners(needed: NeededOutputs, absent: Iterable[Absent] | None) -> Iterator[str]:
+    """The artifacts of missing objects; of all needed ones where no remote could be listed (None)."""
+    if absent is None:
+        yield from (str(one.reached.artifact) for one in needed.outputs)
+    else:
+        yield from (str(layout.owner_of(one.path)) for one in absent if one.missing)
 
 
-def _answering(remotes: Sequence[Store]) -> tuple[tuple[Store, ...], tuple[RegistryError, ...]]:
-    """The remotes that answer, and why others do not. A folder that is not there yet is an empty one."""
-    asked, failed = [], []
+def _open_remotes(remotes: Sequence[Store]) -> _Remotes:
+    """A folder that does not exist yet counts as an empty remote."""
+    available: list[Store] = []
+    errors: list[RegistryError] = []
     for remote in remotes:
         try:
             next(remote.scan("files"), None)
-            asked.append(remote)
+            available.append(remote)
         except RegistryError as error:
-            failed.append(error)
-    return tuple(asked), tuple(failed)
+            errors.append(error)
+    return _Remotes(tuple(available), tuple(errors))
 
 
-def _absent(
+def _find_absent(
     needed: Sequence[Needed], remotes: Sequence[Store], caches: Sequence[Store], progress: Progress
 ) -> tuple[Absent, ...]:
-    import polars as pl
-
-    listed = []
-    for one in needed:
-        listed.append(_list(one, remotes, caches))
+    """One value for each artifact and commit that lacks something."""
+    listed: list[_Listed] = []
+    for output in needed:
+        listed.append(_list(output, remotes, caches))
         progress(1, 0)
-    held = _held(pl.concat([one.rows["md5"] for one in listed]), remotes)
-    found = [absent for one in listed if (absent := _lacking(one, held, remotes))]
-    # One for each artifact and commit.
-    groups = groupby(found, key=lambda one: (one.commit, layout.owner_of(one.path)))
-    return tuple(_joined(list(group)) for _, group in groups)
+    stored = _find_stored(pl.concat([output.rows["md5"] for output in listed]), remotes)
+    found = [absent for output in listed if (absent := _compare(output, stored, remotes))]
+    groups = groupby(found, key=lambda absent: (absent.commit, layout.owner_of(absent.path)))
+    return tuple(_merge(list(group)) for _, group in groups)
 
 
-def _list(one: Needed, remotes: Sequence[Store], caches: Sequence[Store]) -> _Listed:
-    rows, fault = _rows(one.reached, remotes)
-    if one.reached.output.is_dir and rows.height <= 1:
-        local, _ = _rows(one.reached, caches)
-        rows = local if local.height else inventory.expand([one.reached], [])
-    return _Listed(one, rows, fault)
+def _list(needed: Needed, remotes: Sequence[Store], caches: Sequence[Store]) -> _Listed:
+    listed = _expand(needed, remotes)
+    if not needed.reached.output.is_dir or listed.rows.height > 1:
+        return listed
+    rows = _expand(needed, caches).rows
+    return _Listed(needed, rows if rows.height else inventory.expand([needed.reached], []), listed.fault)
 
 
-def _rows(one: Reached, stores: Sequence[Store]) -> tuple["polars.DataFrame", str]:
-    """The objects of an output; none where its list of files is corrupt, and what is wrong with it."""
+def _expand(needed: Needed, stores: Sequence[Store]) -> _Listed:
+    """The objects of an output; none where its list of files is corrupt."""
     try:
-        return inventory.expand([one], stores), ""
+        return _Listed(needed, inventory.expand([needed.reached], stores), "")
     except Refused as error:
-        return inventory.expand([], []), error.message
+        return _Listed(needed, inventory.expand([], []), error.message)
 
 
-def _held(md5s: "polars.Series", remotes: Sequence[Store]) -> "polars.DataFrame":
+def _find_stored(md5s: Series, remotes: Sequence[Store]) -> DataFrame:
     """Columns md5, size and etag: each object in the first remote that has it."""
-    import polars as pl
-
-    frames, left = [], pl.DataFrame({"md5": md5s.unique()})
+    frames: list[DataFrame] = []
+    remaining = pl.DataFrame({"md5": md5s.unique()})
     for remote in remotes:
-        frames.append(inventory.find_stored(remote, left["md5"]))
-        left = left.join(frames[-1], on="md5", how="anti")
+        frames.append(inventory.find_stored(remote, remaining["md5"]))
+        remaining = remaining.join(frames[-1], on="md5", how="anti")
     return pl.concat(frames)
 
 
-def _lacking(one: _Listed, held: "polars.DataFrame", remotes: Sequence[Store]) -> Absent | None:
-    missing = one.rows.join(held, on="md5", how="anti", maintain_order="left")["path"].to_list()
-    faults = [one.fault] if one.fault else [] if missing else inventory.find_size_mismatches(one.rows, held, remotes)
-    absent = Absent(one.needed.path, one.needed.commit, one.rows.height, tuple(missing), tuple(faults))
+def _compare(listed: _Listed, stored: DataFrame, remotes: Sequence[Store]) -> Absent | None:
+    missing = listed.rows.join(stored, on="md5", how="anti", maintain_order="left")["path"].to_list()
+    faults: Iterable[str] = [listed.fault] if listed.fault else []
+    if not listed.fault and not missing:
+        faults = inventory.find_size_mismatches(listed.rows, stored, remotes)
+    needed = listed.needed
+    absent = Absent(needed.path, needed.commit, listed.rows.height, tuple(missing), tuple(faults))
     return absent if absent.missing or absent.faults else None
 
 
-def _joined(found: Sequence[Absent]) -> Absent:
-    missing = tuple(path for one in found for path in one.missing)
-    faults = tuple(fault for one in found for fault in one.faults)
-    return Absent(found[0].path, found[0].commit, sum(one.total for one in found), missing, faults)
+def _merge(found: Sequence[Absent]) -> Absent:
+    missing = tuple(path for absent in found for path in absent.missing)
+    faults = tuple(fault for absent in found for fault in absent.faults)
+    return Absent(found[0].path, found[0].commit, sum(absent.total for absent in found), missing, faults)

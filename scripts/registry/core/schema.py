@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -166,6 +165,8 @@ def _hint(error: ValidationError) -> str:
         return f"write a string that matches {error.validator_value}"
     if error.validator != "additionalProperties":
         return ""
+    from difflib import get_close_matches  # only here: it takes 5 ms to import, and a valid document does not need it
+
     known = _known_keys(error)
     near = get_close_matches(_unknown_keys(error)[0], known, 1)
     return f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"

@@ -19,7 +19,7 @@ _ROTATE = "rotate the credential: it is exposed in Git history"
 
 
 def settings_are_valid(facts: Facts) -> Iterator[Diagnostic]:
-    """`registry.yaml`, `.dvc/config` and the heads of the cards can be parsed, and `registry.yaml` matches its schema.
+    """`registry.yaml`, `.dvc/config` and the front matter of cards can be parsed; `registry.yaml` matches its schema.
 
     `.dvc/config` must define the remotes `staging` and `production`.
 
@@ -34,7 +34,7 @@ def settings_are_valid(facts: Facts) -> Iterator[Diagnostic]:
 
 
 def generated_files_are_current(facts: Facts) -> Iterator[Diagnostic]:
-    """`dvc.yaml`, `CODEOWNERS`, the list in `README.md` and the heads of the cards match the manifests.
+    """`dvc.yaml`, `CODEOWNERS`, the list in `README.md` and the front matter of cards match the manifests.
 
     With `--staged` only the entries of changed artifacts are compared.
 

@@ -19,7 +19,7 @@ from registry.core.values import Outcome, Verdict
 @click.option("--images", is_flag=True, help="Also validate every image that was not validated before.")
 @click.option("--remote", is_flag=True, help="Also check that every object is in staging or production, intact.")
 @click.option("--untrained", is_flag=True, help="Pass models that still have to be trained: a later job trains them.")
-@click.option("--format", "form", type=click.Choice(["text", "github", "json"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(list(output.FORMATS)), default="text", show_default=True)
 @click.option("--verbose", is_flag=True, help="Also print hints when nothing is wrong.")
 @click.option("--explain", metavar="NAME", help="Explain a check: NAME is printed in [brackets] after each finding.")
 def command(
@@ -58,12 +58,7 @@ def command(
     facts = checking.with_stored(space, facts, change) if remote else facts
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)
     outcomes = tuple(map(_pass_untrained, outcomes)) if untrained else outcomes
-    rendered = {
-        "text": lambda: output.as_text(outcomes, notes=verbose),
-        "github": lambda: output.as_github(outcomes),
-        "json": lambda: output.as_json(outcomes, change.scope),
-    }
-    click.echo(rendered[form](), nl=False)
+    click.echo(output.FORMATS[form](output.Result(outcomes, change.scope, notes=verbose)), nl=False)
     if output.worst(outcomes) is Verdict.WRONG:
         raise click.exceptions.Exit(1)
 
