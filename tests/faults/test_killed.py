@@ -17,14 +17,14 @@ def test_nothing_is_lost(world: World, played: Mapping[str, Scene], command: str
     assert killing.run_round(world, played[command], this) == [], str(this)
 
 
-def test_a_round_is_told_by_its_seed(played: Mapping[str, Scene]) -> None:
+def test_a_round_is_determined_by_its_seed(played: Mapping[str, Scene]) -> None:
     rounds = [killing.make_round(seed, played) for seed in range(200)]
     assert rounds == [killing.make_round(seed, played) for seed in range(200)]
     assert {one.command for one in rounds} == set(killing.KILLED)
     assert {len(one.moments) for one in rounds} == {1, 2}
 
 
-def test_what_is_lost_is_told(world: World, played: Mapping[str, Scene]) -> None:
+def test_a_loss_is_reported(world: World, played: Mapping[str, Scene]) -> None:
     scene = played["publish"]
     wrong = Scene("publish", ("list",), scene.begin, scene.end, 0)  # a command that does not finish the work
     (*_, tags) = killing.run_round(world, wrong, killing.Round(0, "publish", ()))

@@ -17,7 +17,7 @@ with reproduce.worktree(Path.cwd(), "HEAD"):
 """
 
 
-def test_its_checkout_goes_with_the_next_and_that_of_a_running_one_stays(registry_repo: Path) -> None:
+def test_an_abandoned_checkout_is_removed_and_one_in_use_is_kept(registry_repo: Path) -> None:
     head = repositories.git_in(registry_repo, "rev-parse", "HEAD")
     assert subprocess.run([sys.executable, "-c", KILLED], cwd=registry_repo).returncode == -signal.SIGKILL
     (left,) = (registry_repo / reproduce.FOLDER).iterdir()

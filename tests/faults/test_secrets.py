@@ -12,7 +12,7 @@ COMMANDS = ("build", "push", "check", "publish", "fsck", "pull")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nowhere_in_what_a_command_says_or_leaves(world: World, played: Mapping[str, Scene], command: str) -> None:
+def test_no_secret_in_output_or_files(world: World, played: Mapping[str, Scene], command: str) -> None:
     """As a process of its own, with all that libraries may log. What fails is looked at in `test_network`."""
     scene = played[command]
     world.enter(scene.begin)
@@ -24,7 +24,7 @@ def test_nowhere_in_what_a_command_says_or_leaves(world: World, played: Mapping[
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_nowhere_when_a_server_repeats_them(world: World, played: Mapping[str, Scene], command: str) -> None:
+def test_no_secret_when_a_server_repeats_it(world: World, played: Mapping[str, Scene], command: str) -> None:
     """S3's answer to a wrong signature holds the access key and what was to be signed."""
     scene, key = played[command], world.server.credentials().access_key
     words = f"The signature that we calculated does not match: {key} AWS4-HMAC-SHA256 X-Amz-Signature={key}"

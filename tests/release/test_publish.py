@@ -80,7 +80,7 @@ def test_a_dry_run_only_says_what_would_happen(merged_model: Path, run_registry:
     assert nothing_was_published(merged_model)
 
 
-def test_again_there_is_nothing_to_do(released_model: Path, run_registry: Run) -> None:
+def test_a_second_push_has_nothing_to_do(released_model: Path, run_registry: Run) -> None:
     before = repositories.published(released_model)
     done = run_registry(released_model, "publish")
     assert done.out == f"{DATASET}: already published\n{MODEL}: already published\n"

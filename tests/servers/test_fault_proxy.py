@@ -130,7 +130,7 @@ def test_a_signature_still_counts(server: S3Server, proxy: FaultProxy) -> None:
 
 
 @pytest.mark.parametrize("deed", [INTERNAL_ERROR, SLOW_DOWN, Reset()], ids=["500", "503", "reset"])
-def test_what_a_retry_helps(server: S3Server, proxy: FaultProxy, deed: Deed) -> None:
+def test_faults_that_a_retry_overcomes(server: S3Server, proxy: FaultProxy, deed: Deed) -> None:
     proxy.add(Fault(deed, only("put"), times=2))
     with pytest.raises(BaseError):
         obstore.put(store(server, proxy), "tried", BODY)
@@ -140,7 +140,7 @@ def test_what_a_retry_helps(server: S3Server, proxy: FaultProxy, deed: Deed) -> 
     assert plain_get(server, proxy, "tried") == (200, BODY)
 
 
-def test_a_reset_comes_before_or_after_the_deed(server: S3Server, proxy: FaultProxy) -> None:
+def test_a_reset_comes_before_or_after_the_request_is_served(server: S3Server, proxy: FaultProxy) -> None:
     proxy.add(Fault(Reset(), only(key="before")), Fault(Reset(served=True), only(key="after")))
     for key in ("before", "after"):
         with pytest.raises(BaseError):

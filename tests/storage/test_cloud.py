@@ -63,7 +63,7 @@ def test_many_objects_are_listed_as_far_as_that_is_cheaper(
     assert store.find_many(lost).is_empty()
 
 
-def test_an_object_that_is_not_there_is_not_found_and_a_bucket_is_a_failure(request: pytest.FixtureRequest) -> None:
+def test_a_missing_object_is_not_found_and_a_missing_bucket_is_a_failure(request: pytest.FixtureRequest) -> None:
     store = bucket("lake", request)
     assert not store.has("images/0.jpg")
     for ask in (store.get, store.head):

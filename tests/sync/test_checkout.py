@@ -121,7 +121,7 @@ def test_another_version_replaces_adds_and_removes(merged_model: Path, run_regis
     assert not (merged_model / PREPARED / "val").exists(), "an empty folder is no data"
 
 
-def test_what_lacks_an_object_stays_as_it_is_and_is_named(clone: Path, run_registry: Run) -> None:
+def test_an_incomplete_output_is_unchanged_and_named(clone: Path, run_registry: Run) -> None:
     assert run_registry(clone, "pull").code == 0
     before = looks(clone)
     repositories.place(clone / ".dvc/cache", repositories.md5(b"one cat")).unlink()
@@ -204,7 +204,7 @@ def test_empty_files_are_no_links(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_nlink == 1
 
 
-def test_where_nothing_can_be_written_the_place_is_named(clone: Path, run_registry: Run) -> None:
+def test_a_path_that_cannot_be_written_is_named(clone: Path, run_registry: Run) -> None:
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     (clone / PREPARED).parent.mkdir(exist_ok=True)
     placement = Placement(PREPARED, PREPARED, {f"{PREPARED}/{'n' * 300}.jpg": repositories.md5(b"one cat")})
@@ -212,7 +212,9 @@ def test_where_nothing_can_be_written_the_place_is_named(clone: Path, run_regist
         checkout.place(clone, clone / ".dvc/cache", [placement])
 
 
-def test_while_dvc_works_nothing_is_placed(clone: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_linked_while_another_dvc_process_has_the_lock(
+    clone: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.1)  # seconds that DVC waits for another
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     placement = Placement(PREPARED, PREPARED, {CAT: repositories.md5(b"one cat")})
@@ -221,7 +223,7 @@ def test_while_dvc_works_nothing_is_placed(clone: Path, run_registry: Run, monke
     assert not (clone / PREPARED).exists()
 
 
-def test_killed_while_it_places_it_is_finished_by_the_next_run(merged_model: Path, tmp_path: Path) -> None:
+def test_a_killed_checkout_is_completed_by_the_next_run(merged_model: Path, tmp_path: Path) -> None:
     images = {f"train/cat/{number:08x}-0000-4000-8000-000000000000.jpg": os.urandom(1000) for number in range(300)}
     repositories.dataset(merged_model, "pets", images, "2.0.0")
     repositories.merge(merged_model, "datasets/pets 2.0.0")

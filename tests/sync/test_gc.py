@@ -77,7 +77,7 @@ def test_what_nothing_refers_to_is_shown_and_then_deleted(old: Path, run_registr
     assert run_registry(old, "gc", "--apply").out == f"{staging(old)}: 0 of 12 objects unreferenced, 0 bytes\n"
 
 
-def test_one_of_plan_and_apply_has_to_be_said(old: Path, run_registry: Run) -> None:
+def test_either_plan_or_apply_is_required(old: Path, run_registry: Run) -> None:
     for args in ([], ["--plan", "--apply"], ["--plan", "--older-than", "0"]):
         assert run_registry(old, "gc", *args).code == 1
 
@@ -234,7 +234,7 @@ def test_refused(case: str, old: Path, run_registry: Run) -> None:
     assert repositories.snapshot(staging(old)) == before
 
 
-def test_refused_where_the_remote_does_not_answer_and_in_a_shallow_clone(
+def test_refused_with_an_unreachable_remote_and_in_a_shallow_clone(
     old: Path, run_registry: Run, tmp_path: Path
 ) -> None:
     git_in(tmp_path, "clone", "--quiet", "--depth=1", f"file://{origin(old)}", "shallow")

@@ -57,7 +57,7 @@ def test_an_output_that_git_keeps_is_no_object(built_model: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["prepared/train", "raw/selection.parquet"])
-def test_a_model_that_depends_on_a_part_needs_the_whole_dataset(built_model: Path, part: str) -> None:
+def test_a_model_that_depends_on_a_part_needs_all_of_the_dataset(built_model: Path, part: str) -> None:
     """DVC keeps no object for a part of an output."""
     lock = built_model / "models/pets/dvc.lock"
     data = yaml.safe_load(lock.read_text())
@@ -100,7 +100,7 @@ def test_sizes_that_do_not_add_up_name_the_object_at_fault(built_model: Path) ->
     assert fault.startswith("datasets/pets/prepared: its objects have ")
 
 
-def test_held_tells_of_what_is_there(built_model: Path) -> None:
+def test_find_stored_returns_the_objects_that_exist(built_model: Path) -> None:
     store = cache(built_model)
     md5s = pl.Series(["0" * 32, repositories.md5(b"one cat"), repositories.md5(b"one cat")])
     assert inventory.find_stored(store, md5s).select("md5", "size").rows() == [(repositories.md5(b"one cat"), 7)]
@@ -121,9 +121,7 @@ def test_a_pointer_of_one_file(registry_repo: Path) -> None:
 
 @pytest.mark.s3
 @pytest.mark.parametrize("cost", [0, 10**6])
-def test_a_bucket_tells_the_same_however_it_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: int
-) -> None:
+def test_every_way_of_listing_gives_the_same_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cost: int) -> None:
     """From listings across folders (`cost` 0), or a listing of each folder."""
     there, lost = (
         [repositories.md5(f"{kind} {number}".encode()) for number in range(60)] for kind in ("there", "lost")

@@ -65,7 +65,7 @@ def careful_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("careful_umask")
-def test_everything_comes_from_both_and_dvc_sees_nothing(home: Path, clone: Path, run_registry: Run) -> None:
+def test_objects_come_from_both_remotes_and_dvc_finds_nothing_to_do(home: Path, clone: Path, run_registry: Run) -> None:
     done = run_registry(clone, "pull")
     assert (done.code, done.err) == (0, "")
     size = sum(path.stat().st_size for path in (home / ".dvc/cache/files").rglob("*/*/*"))
@@ -93,7 +93,7 @@ def test_only_what_is_missing_is_fetched(clone: Path, run_registry: Run) -> None
     assert run_registry(clone, "pull", "--rev", "HEAD").out == "nothing to fetch: the cache has all 12 objects\n"
 
 
-def test_a_whole_and_its_part_are_the_whole(clone: Path, run_registry: Run) -> None:
+def test_an_output_and_a_part_of_it_are_the_output(clone: Path, run_registry: Run) -> None:
     done = run_registry(clone, "pull", "--rev", "HEAD", f"{PREPARED}/train", "datasets/pets")
     assert (done.code, len(cached(clone))) == (0, 11)
 
@@ -116,7 +116,7 @@ def test_a_part_brings_and_links_that_part_alone(home: Path, clone: Path, run_re
     assert sorted(path.name for path in (clone / PREPARED).iterdir()) == ["train"]
 
 
-def test_another_revision_comes_into_the_cache_alone(home: Path, clone: Path, run_registry: Run) -> None:
+def test_another_revision_is_fetched_into_the_cache_only(home: Path, clone: Path, run_registry: Run) -> None:
     repositories.dataset(home, "pets", repositories.MORE_PETS, "1.1.0")
     repositories.merge(home, "datasets/pets 1.1.0")
     repositories.git_in(clone, "fetch", "--quiet")
@@ -152,7 +152,7 @@ def test_what_does_not_exist_is_named(built_model: Path, run_registry: Run) -> N
 # --- what does not come -----------------------------------------------------------------------------------------------
 
 
-def test_what_is_nowhere_is_named_and_the_rest_is_there(home: Path, clone: Path, run_registry: Run) -> None:
+def test_missing_objects_are_named_and_the_rest_is_fetched(home: Path, clone: Path, run_registry: Run) -> None:
     lose(home, CAT)
     lose(home, DOG)
     done = run_registry(clone, "pull")
@@ -191,7 +191,9 @@ def test_a_wrong_body_never_arrives(home: Path, clone: Path, run_registry: Run) 
     assert len(cached(clone)) == 10, "without it, and the list of files that would stand for it"
 
 
-def test_what_one_remote_has_corrupt_comes_from_the_other(home: Path, clone: Path, run_registry: Run) -> None:
+def test_an_object_that_is_corrupt_in_one_remote_comes_from_the_other(
+    home: Path, clone: Path, run_registry: Run
+) -> None:
     lose(home, DOG)
     repositories.stage(home)
     corrupt(production(home), DOG)
@@ -206,14 +208,14 @@ def test_a_truncated_object_in_the_cache_is_named(clone: Path, run_registry: Run
     assert run_registry(clone, "pull", "--rev", "HEAD").refused("objects in DVC's cache are damaged", str(file))
 
 
-def test_what_a_person_changed_stays(built_model: Path, run_registry: Run) -> None:
+def test_changed_files_are_kept(built_model: Path, run_registry: Run) -> None:
     repositories.overwrite(built_model / PREPARED / "train/metadata.csv", b"mine")
     done = run_registry(built_model, "pull")
     assert (done.code, f"{PREPARED}/train/metadata.csv" in done.err) == (1, True)
     assert (built_model / PREPARED / "train/metadata.csv").read_bytes() == b"mine"
 
 
-def test_killed_at_any_moment_it_leaves_whole_objects_and_is_finished_later(home: Path, tmp_path: Path) -> None:
+def test_a_killed_pull_leaves_complete_objects_and_is_completed_later(home: Path, tmp_path: Path) -> None:
     images = {f"train/cat/{number:08x}-0000-4000-8000-000000000000.jpg": os.urandom(50_000) for number in range(250)}
     repositories.dataset(home, "pets", images, "2.0.0")
     repositories.merge(home, "datasets/pets 2.0.0")

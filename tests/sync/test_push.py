@@ -38,7 +38,7 @@ def test_everything_goes_to_staging_under_its_name(unpushed: Path, run_registry:
     assert repositories.snapshot(staging(unpushed) / "files") == repositories.snapshot(unpushed / ".dvc/cache/files")
 
 
-def test_again_there_is_nothing_to_do(built_model: Path, run_registry: Run) -> None:
+def test_a_second_push_has_nothing_to_do(built_model: Path, run_registry: Run) -> None:
     done = run_registry(built_model, "push")
     assert (done.code, done.out) == (0, "nothing to push: staging and production have all 12 objects\n")
 

@@ -88,7 +88,7 @@ def read_verified(read: Read, md5: str) -> ObjectResult:
 
 
 def retry_corrupt(attempt: Callable[[], ObjectResult]) -> ObjectResult:
-    """What is corrupt is read a second time: the fault may lie in the transmission, and a person is told to delete."""
+    """A corrupt object is read a second time: the fault may lie in the transmission."""
     result = attempt()
     return attempt() if result.state is ObjectState.CORRUPT else result
 

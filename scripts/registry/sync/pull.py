@@ -6,6 +6,7 @@ run that was killed at any point is completed by the next one, which fetches onl
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 from polars import DataFrame, Expr, Series, col
@@ -39,6 +40,13 @@ class Want:
     def is_complete(self) -> bool:
         """Whether all of the output is wanted."""
         return self.path == self.reached.output.path
+
+
+class Wanted(NamedTuple):
+    """The outputs to fetch, and a message for each artifact that has none yet."""
+
+    wants: tuple[Want, ...]
+    skipped: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +85,10 @@ class Fetched:
 # --- planning ---------------------------------------------------------------------------------------------------------
 
 
-def wanted(tree: Tree, targets: Sequence[str]) -> tuple[tuple[Want, ...], tuple[str, ...]]:
-    """The outputs at `targets` (artifacts, outputs or parts of them; by default all artifacts), and messages.
+def wanted(tree: Tree, targets: Sequence[str]) -> Wanted:
+    """The outputs at `targets`: artifacts, outputs or parts of them; by default all artifacts.
 
-    A message says that an artifact has no outputs yet. Raises NotFound for a target that is no data of the tree,
-    InvalidName, InvalidDocument.
+    Raises NotFound for a target that is no data of the tree, InvalidName, InvalidDocument.
     """
     wants: dict[Want, None] = {}
     skipped = []
@@ -99,7 +106,7 @@ def wanted(tree: Tree, targets: Sequence[str]) -> tuple[tuple[Want, ...], tuple[
         if not matched:
             raise _unknown(artifact, target, [out.path for out in outputs])
         wants.update(dict.fromkeys(matched))
-    return tuple(wants), tuple(skipped)
+    return Wanted(tuple(wants), tuple(skipped))
 
 
 def _unknown(artifact: ArtifactId, target: str, known: Sequence[str]) -> NotFound:
