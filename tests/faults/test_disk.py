@@ -1,4 +1,4 @@
-"""A disk that takes no more: a limit on the size of files fails as a full disk does, in the middle of a write."""
+"""A full disk, by a limit on the size of files: it fails in the same way, in the middle of a write."""
 
 import os
 import time

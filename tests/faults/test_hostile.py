@@ -1,4 +1,4 @@
-"""Objects that are lost, damaged or a lie: contributors can write staging, and pointers come in pull requests."""
+"""Objects that are missing, damaged or forged: contributors can write staging, and pointers come in pull requests."""
 
 import json
 from collections.abc import Mapping

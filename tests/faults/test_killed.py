@@ -1,4 +1,4 @@
-"""SIGKILL at random moments, a few of them: `make soak` plays the same rounds for as long as one likes."""
+"""SIGKILL at a few random moments; `make soak` runs such rounds for as long as wanted."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What networks and servers do wrong: each command heals it or says what it is, and never takes wrong bytes."""
+"""Faults of networks and servers: each command overcomes or reports them, and never accepts corrupt content."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

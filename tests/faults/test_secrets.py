@@ -1,4 +1,4 @@
-"""Secrets are nowhere: not in what commands say, in success or in failure, and in no file that they leave."""
+"""No secret is in the output of a command, successful or not, nor in any file that it leaves."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Two at once, what exists elsewhere already, and clones that do not have all of it."""
+"""Two commands at the same time, objects and tags that exist already, and incomplete clones."""
 
 import subprocess
 from collections.abc import Mapping

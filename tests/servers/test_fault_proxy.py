@@ -1,4 +1,4 @@
-"""The proxy, tried with the clients that it is for, in front of a real server."""
+"""The proxy that makes faults, with the clients that it is for, in front of a real server."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""The server that stands in for S3: starts and stops cleanly, several at a time, and knows who may do what."""
+"""The S3 server of tests and demo: it starts and stops cleanly, several at a time, and enforces policies."""
 
 import hashlib
 import socket

@@ -1,4 +1,4 @@
-"""Placing data: as DVC leaves it, whatever the kind of link, and never over what a person changed."""
+"""Checkout: the result of `dvc checkout` with every kind of link, and changed files are never overwritten."""
 
 import os
 import signal

@@ -1,3 +1,5 @@
+"""Lists of tracked folders: read and written as DVC does, and rejected in any other form."""
+
 import hashlib
 import json
 

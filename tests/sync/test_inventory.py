@@ -1,4 +1,4 @@
-"""Which objects pointers reach."""
+"""Which objects pointers reach, and which of them a store has."""
 
 import json
 from pathlib import Path

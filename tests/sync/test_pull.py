@@ -1,4 +1,4 @@
-"""Pulling: what pointers reach is in DVC's cache afterwards and linked, wherever it was; DVC sees nothing unusual."""
+"""Pull: what pointers reach is fetched from any remote and linked, and DVC finds nothing to do."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Pushing: every object of every commit is in staging or production afterwards, or the push says what is nowhere."""
+"""Push: afterwards staging or production has every object of every commit, or the push names what is missing."""
 
 import os
 import shutil
