@@ -45,6 +45,7 @@ soak: ## Kill commands at random moments on S3 until the time is over: make soak
 check: ## Run every linter and the registry's own checks.
 	$(INSTALL) hooks dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all
+	@$(BIN)/python scripts/reference.py --check
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml

@@ -14,35 +14,35 @@ from torch.nn.functional import cross_entropy
 
 
 def tabulate(split: Split, scores: Tensor, classes: list[str]) -> DataFrame:
-    """One row per image, sorted by uuid: uuid, label, predicted, and each class's score_<class>, adding up to 1."""
+    """One row per image, sorted by uuid: uuid, label, predicted, and each class's score_<class>; scores sum to 1."""
     table = DataFrame(
         {
             "uuid": [path.stem for path in split.paths],
             "label": [path.parent.name for path in split.paths],
-            "predicted": [classes[place] for place in scores.argmax(1).tolist()],
+            "predicted": [classes[index] for index in scores.argmax(1).tolist()],
         }
     )
     return table.hstack(DataFrame(scores.numpy(), schema=[f"score_{name}" for name in classes])).sort("uuid")
 
 
 def measure(table: DataFrame, logits: Tensor, targets: Tensor) -> dict[str, object]:
-    """The numbers of metrics.json. A label that the model does not know is a wrong answer, and no part of the loss."""
-    confidence, places = logits.softmax(1).max(1)
-    right = places == targets
+    """The metrics. An image whose label the model does not know counts as wrong and is left out of the loss."""
+    confidence, predicted = logits.softmax(1).max(1)
+    correct = predicted == targets
     per_class = {label: measure_class(table, label) for label in sorted(set(table["label"]))}
     loss = cross_entropy(logits, targets, ignore_index=-1).item()
     return {
-        "accuracy": rounded(right.double().mean().item()),
+        "accuracy": rounded(correct.double().mean().item()),
         "macro_f1": rounded(sum(one["f1"] for one in per_class.values()) / len(per_class)),
-        "loss": rounded(loss) if math.isfinite(loss) else None,  # NaN is no JSON
-        "ece": rounded(calibration_error(confidence, right)),
+        "loss": rounded(loss) if math.isfinite(loss) else None,  # JSON has no NaN
+        "ece": rounded(calibration_error(confidence, correct)),
         "images": len(table),
         "per_class": per_class,
     }
 
 
 def measure_class(table: DataFrame, label: str) -> dict[str, float]:
-    """How one label of the split fares; it has images, and if it was never predicted its precision is 0."""
+    """Precision, recall and F1 of a label that has images; the precision of one that is never predicted is 0."""
     actual, predicted = table["label"] == label, table["predicted"] == label
     hits = (actual & predicted).sum()
     return {
@@ -53,15 +53,15 @@ def measure_class(table: DataFrame, label: str) -> dict[str, float]:
     }
 
 
-def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> float:
-    """How far confidence lies from accuracy, over bins of confidence (Guo et al. 2017, arxiv.org/abs/1706.04599)."""
+def calibration_error(confidence: Tensor, correct: Tensor, bins: int = 15) -> float:
+    """The expected calibration error over bins of confidence (Guo et al. 2017, arxiv.org/abs/1706.04599)."""
     gaps = torch.zeros(bins, dtype=torch.float64)
-    gaps.index_add_(0, (confidence * bins).long().clamp(max=bins - 1), confidence.double() - right.double())
-    return gaps.abs().sum().item() / len(right)
+    gaps.index_add_(0, (confidence * bins).long().clamp(max=bins - 1), confidence.double() - correct.double())
+    return gaps.abs().sum().item() / len(correct)
 
 
 def rounded(value: float) -> float:
-    """To six digits, as all numbers of metrics.json are."""
+    """Rounded to six digits, as all numbers of metrics.json are."""
     return round(value, 6)
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     network, description = load(args.model)
     split = load_split(args.data / args.split, description.classes, description.image_size, device)
     if not split.paths:
-        raise SystemExit(f"{args.data / args.split}: no images to evaluate on. Name another split with --split.")
+        raise SystemExit(f"{args.data / args.split}: no images; choose another split with --split")
     network = network.to(device, memory_format=torch.channels_last)
     logits = predict(network, batches(split, torch.arange(len(split.paths)), 256, device))
     table = tabulate(split, logits.softmax(1), description.classes)

@@ -1,4 +1,6 @@
+import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -292,3 +294,16 @@ def test_dvc_and_the_hub_read_what_is_derived(registry_repo: Path) -> None:
     }  # fmt: skip
     assert DatasetCard.load(registry_repo / "datasets/pets/README.md").data.pretty_name == "Pets at home"
     assert ModelCard.load(registry_repo / "models/pets/README.md").data.datasets == ["datasets/pets"]
+
+
+def test_the_hub_s_licences_are_spdx_ids() -> None:
+    scaffold = Path(generated_files.__file__).parent
+    hub = tomllib.loads((scaffold / "hub_licenses.toml").read_text())
+    spdx = {
+        name.lower()
+        for name in json.loads((Path(__file__).parents[2] / "schemas/spdx.schema.json").read_text())["enum"]
+    }
+    known = {name.removesuffix("-only").removesuffix("-or-later") for name in spdx}
+    assert set(hub["renamed"]) <= spdx
+    assert set(hub["renamed"].values()) <= set(hub["ids"])
+    assert [name for name in hub["ids"] if name not in known and name not in hub["renamed"].values()] == []

@@ -1,4 +1,4 @@
-"""What tests of selections start from: a manifest, and rows that keep it."""
+"""A dataset manifest, and rows that match it, for tests of selections."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ Row = dict[str, object]
 
 
 def text(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object] = COLUMNS) -> bytes:
-    """A manifest as a file."""
+    """The YAML of a manifest."""
     return yaml.safe_dump(
         {
             "schema": 1, "name": "photos", "version": "1.0.0", "title": "Photos", "description": "Cats and dogs.",
@@ -41,7 +41,7 @@ def text(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object] = 
 
 
 def manifest(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object] = COLUMNS) -> DatasetManifest:
-    """A manifest as a value."""
+    """A manifest, parsed."""
     document = documents.read_yaml(text(source, columns), "datasets/photos/dataset.yaml")
     schema.require(document, "dataset")
     parsed = manifests.parse(document, PHOTOS)
@@ -50,7 +50,7 @@ def manifest(source: Mapping[str, object] = LOOKER, columns: Mapping[str, object
 
 
 def rows(count: int, seed: int = 1) -> list[Row]:
-    """Rows as Looker sends them."""
+    """Rows as Looker returns them."""
     draw = random.Random(seed)
     return [
         {
@@ -63,11 +63,11 @@ def rows(count: int, seed: int = 1) -> list[Row]:
     ]
 
 
-def write_csv(path: Path, some: Sequence[Row], heads: Sequence[str] = ()) -> Path:
-    """A CSV file with these rows, under their own heads or others."""
+def write_csv(path: Path, some: Sequence[Row], headers: Sequence[str] = ()) -> Path:
+    """A CSV file with these rows, under their own headers or others."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heads or some[0])
+        writer.writerow(headers or some[0])
         writer.writerows(row.values() for row in some)
     return path
 

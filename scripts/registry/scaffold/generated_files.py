@@ -1,17 +1,19 @@
-"""The files that follow from manifests: `dvc.yaml`'s artifacts, CODEOWNERS, the list in README, the heads of cards.
+"""The files that are generated from manifests: CODEOWNERS, `dvc.yaml`, the list in README.md, front matter of cards.
 
-One function says what they should be; `registry check` compares, `registry check --fix` writes.
+`expected` returns what they should be: `registry check` compares, `registry check --fix` writes.
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 from registry.core import documents, layout, manifests, names, pointers, schema, settings
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, DatasetManifest, Manifest
+from registry.core.values import ArtifactId, Manifest, ModelManifest
 from registry.errors import InvalidDocument
 
 DVC = "dvc.yaml"
@@ -25,38 +27,29 @@ _ID = rf"(?P<id>(?:datasets|models)/{names.NAME})"
 _HEAD = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 _KEYS = ("license", "license_name", "pretty_name", "task_categories", "size_categories", "datasets", "library_name")
 
-# The Hub's own ids (huggingface.co/docs/hub/repositories-licenses) are SPDX's in lower case, but for these.
-_HUB_NAMES = {"c-uda-1.0": "c-uda", "lgpllr": "lgpl-lr", "odbl-1.0": "odbl", "odc-by-1.0": "odc-by", "pddl-1.0": "pddl"}
-_HUB_LICENSES = """
-    afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc-by-2.0
-    cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0
-    cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0
-    cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gpl-2.0
-    gpl-3.0 isc lgpl-2.1 lgpl-3.0 lgpl-lr lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 osl-3.0 pddl
-    postgresql unlicense wtfpl zlib
-"""
+_HUB_LICENSES = Path(__file__).with_name("hub_licenses.toml")
 _SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """A file with one row per artifact: how a row is made, how to find one, and what stands around them.
+    """A file with one row per artifact: how a row is rendered, the pattern of one, and how the file is rendered.
 
-    `around` takes the file as it is, all rows, and the registry's owners, and gives the file as it should be.
+    `render_file` takes the current file, all rows, and the registry's owners, and returns the expected file.
     """
 
     path: str
-    row: Callable[[Manifest], str]
+    render_row: Callable[[Manifest], str]
     pattern: re.Pattern[str]
-    around: Callable[[str, str, tuple[str, ...]], str]
+    render_file: Callable[[str, str, tuple[str, ...]], str]
 
 
 def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str, bytes]:
-    """Path → what should be there, sorted.
+    """The expected content of each generated file, by path, sorted.
 
-    With `only`, the rows and cards of these artifacts are made anew and all other rows are taken as they stand, so that
-    a commit need not read every manifest. A manifest that cannot be read leaves its row and card as they are. Raises
-    InvalidDocument for settings or a card's head that cannot be read.
+    With `only`, the rows and cards of these artifacts are rendered and all other rows are kept, so that a commit need
+    not read every manifest. An invalid manifest leaves its row and card as they are. Raises InvalidDocument for invalid
+    settings or front matter.
     """
     owners = settings.load(tree).owners
     found = {str(artifact): artifact for artifact in layout.find(tree)}
@@ -64,11 +57,11 @@ def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str
     files = {}
     for listing in _LISTINGS:
         text = tree.read(listing.path).decode(errors="surrogateescape") if tree.has(listing.path) else ""
-        rows = {found[row["id"]]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
-        rows |= {artifact: listing.row(manifest) for artifact, manifest in made.items()}
-        wanted = listing.around(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
-        if wanted:
-            files[listing.path] = wanted.encode(errors="surrogateescape")
+        rows = {row["id"]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
+        rows |= {str(artifact): listing.render_row(manifest) for artifact, manifest in made.items()}
+        content = listing.render_file(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
+        if content:
+            files[listing.path] = content.encode(errors="surrogateescape")
     files |= {layout.card_path(artifact): _card(tree, manifest) for artifact, manifest in made.items()}
     return dict(sorted(files.items()))
 
@@ -96,7 +89,7 @@ def _dvc_row(manifest: Manifest) -> str:
     return indent(documents.write_yaml({str(manifest.id): described}).decode(), "  ")
 
 
-def _dvc_file(_: str, rows: str, __: tuple[str, ...]) -> str:
+def _dvc_file(_text: str, rows: str, _owners: tuple[str, ...]) -> str:
     return f"# Made from the manifests {_NOTE}" + (f"artifacts:\n{rows}" if rows else "artifacts: {}\n")
 
 
@@ -104,7 +97,7 @@ def _owners_row(manifest: Manifest) -> str:
     return f"/{manifest.id}/ {' '.join(manifest.owners)}\n"
 
 
-def _owners_file(_: str, rows: str, owners: tuple[str, ...]) -> str:
+def _owners_file(_text: str, rows: str, owners: tuple[str, ...]) -> str:
     return f"# Made from registry.yaml and the manifests {_NOTE}* {' '.join(owners)}\n{rows}"
 
 
@@ -114,7 +107,7 @@ def _list_row(manifest: Manifest) -> str:
     return f"| {link} | {manifest.version} | {_escape(manifest.title)} | {owners} |\n"
 
 
-def _list_file(text: str, rows: str, _: tuple[str, ...]) -> str:
+def _list_file(text: str, rows: str, _owners: tuple[str, ...]) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
@@ -143,7 +136,7 @@ def _card(tree: Tree, manifest: Manifest) -> bytes:
     text = tree.read(path).decode(errors="surrogateescape") if tree.has(path) else f"# {_escape(manifest.title)}\n"
     head = _HEAD.match(text)
     theirs = _read_head(head[1], path) if head else {}
-    ours = _dataset_head(tree, manifest, theirs) if isinstance(manifest, DatasetManifest) else _model_head(manifest)
+    ours = _model_head(manifest) if isinstance(manifest, ModelManifest) else _dataset_head(tree, manifest, theirs)
     data = {**ours, **{key: value for key, value in theirs.items() if key not in _KEYS}}
     body = text[head.end() :] if head else f"\n{text}"
     return f"---\n{documents.write_yaml(data).decode()}---\n{body}".encode(errors="surrogateescape")
@@ -152,10 +145,12 @@ def _card(tree: Tree, manifest: Manifest) -> bytes:
 def _read_head(text: str, path: str) -> Mapping[str, Any]:
     if not text.strip():
         return {}
-    # A newline in the place of `---`, so that a fault's line is the line in the card.
+    # The newline replaces `---`, so that a fault has its line in the card.
     document = documents.read_yaml(f"\n{text}".encode(errors="surrogateescape"), path)
     if not isinstance(document.data, dict):
-        raise InvalidDocument(path, "the head between --- and --- is not a mapping", line=2, fix="write `key: value`")
+        raise InvalidDocument(
+            path, "the front matter is not a mapping", line=2, fix="write `key: value` between --- and ---"
+        )
     return document.data
 
 
@@ -169,7 +164,7 @@ def _dataset_head(tree: Tree, manifest: Manifest, theirs: Mapping[str, Any]) -> 
     }
 
 
-def _model_head(manifest: Manifest) -> dict[str, Any]:
+def _model_head(manifest: ModelManifest) -> dict[str, Any]:
     return {
         **_license(manifest.license),
         "pretty_name": manifest.title,
@@ -180,13 +175,14 @@ def _model_head(manifest: Manifest) -> dict[str, Any]:
 
 def _license(spdx: str) -> dict[str, str]:
     """The Hub's id of a licence; `other` and its name for one that the Hub does not list."""
+    hub = tomllib.loads(_HUB_LICENSES.read_text(encoding="utf-8"))
     name = spdx.lower().removesuffix("-only").removesuffix("-or-later")
-    name = _HUB_NAMES.get(name, name)
-    return {"license": name} if name in _HUB_LICENSES.split() else {"license": "other", "license_name": spdx}
+    name = hub["renamed"].get(name, name)
+    return {"license": name} if name in hub["ids"] else {"license": "other", "license_name": spdx}
 
 
 def _sizes(tree: Tree, artifact: ArtifactId, theirs: Mapping[str, Any]) -> Any:
-    """The size that the pointer tells; nothing before the first build, and what is there where it cannot be read."""
+    """The size according to the pointer; none before the first build, the current one where it is invalid."""
     path = layout.prepared_pointer(artifact)
     try:
         document = documents.read_yaml(tree.read(path), path) if tree.has(path) else None

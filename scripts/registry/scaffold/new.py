@@ -1,4 +1,4 @@
-"""Making an artifact's folder from `templates/`: manifest with places to fill, card, and a model's code."""
+"""Creates an artifact's folder from `templates/`: a manifest with placeholders, a card, and a model's code."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from registry.core.values import ArtifactId, Kind
 from registry.errors import Refused
 
 TEMPLATES = Path(__file__).parent / "templates"
-FILLED = ("dataset.yaml", "model.yaml", "README.md")  # where $name and the like are put in; the rest is copied
+FILLED = ("dataset.yaml", "model.yaml", "README.md")  # $name and the like are substituted; other files are copied
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,15 @@ class Plan:
 def plan(
     tree: Tree, artifact: ArtifactId, *, owners: tuple[str, ...], title: str = "", trained_on: ArtifactId | None = None
 ) -> Plan:
-    """What a new artifact consists of. Raises Refused where its folder has files already, or a model has no dataset."""
-    if there := tree.list(str(artifact)):
-        raise Refused(f"{artifact} exists already: {there[0].path}", fix="choose another name, or edit what is there")
+    """The files of a new artifact. Raises Refused where its folder has files, or a model's dataset does not exist."""
+    if existing := tree.list(str(artifact)):
+        raise Refused(f"{artifact} exists already: {existing[0].path}", fix="choose another name, or edit its files")
     if artifact.kind is Kind.MODEL and (not trained_on or not tree.has(manifest_path(trained_on))):
-        fix = f"registry new dataset {trained_on.name if trained_on else artifact.name}, or name one with --trained-on"
-        raise Refused(f"{trained_on or 'its dataset'} does not exist: a model is trained on a dataset", fix=fix)
-    words = {
+        fix = (
+            f"registry new dataset {trained_on.name if trained_on else artifact.name}, or choose one with --trained-on"
+        )
+        raise Refused(f"{trained_on or 'the dataset'} does not exist: a model is trained on a dataset", fix=fix)
+    values = {
         "name": artifact.name,
         "title": json.dumps(
             title or artifact.name.replace("_", " ").replace("-", " ").capitalize(), ensure_ascii=False
@@ -46,14 +48,14 @@ def plan(
     }
     folder = TEMPLATES / artifact.kind.value
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    return Plan(artifact, {f"{artifact}/{path.name}": _fill(path, words) for path in files})
+    return Plan(artifact, {f"{artifact}/{path.name}": _fill(path, values) for path in files})
 
 
-def _fill(path: Path, words: Mapping[str, str]) -> bytes:
+def _fill(path: Path, values: Mapping[str, str]) -> bytes:
     if path.name not in FILLED:
         return path.read_bytes()
-    title = json.loads(words["title"]) if path.suffix == ".md" else words["title"]
-    return Template(path.read_text()).substitute(words | {"title": title}).encode()
+    title = json.loads(values["title"]) if path.suffix == ".md" else values["title"]
+    return Template(path.read_text()).substitute({**values, "title": title}).encode()
 
 
 def apply(plan: Plan, root: Path) -> None:

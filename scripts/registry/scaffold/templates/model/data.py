@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may fill; a larger one is copied batch by batch
+MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may take; a larger one is copied batch by batch
 TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -26,7 +26,7 @@ TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """N images sorted by path: pixels (N, S, S, 3) uint8, and each label's place in `classes`, -1 if it has none."""
+    """N images sorted by path: pixels (N, S, S, 3) uint8, and each label's index in `classes`, -1 if unknown."""
 
     paths: list[Path]
     images: Tensor
@@ -34,10 +34,10 @@ class Split:
 
 
 def choose_device() -> torch.device:
-    """A GPU where there is one; else the CPU, on one thread.
+    """The GPU if there is one, else the CPU with one thread.
 
-    With several threads sums depend on the number of cores, so another machine would give another model; and torch 2.13
-    crashed in the backward pass of small layers (oneDNN: 6 of 16 runs at width 4 on two threads, none on one).
+    With several threads, sums depend on the number of cores, so that another machine trains another model; and torch
+    2.13 crashed in the backward pass of small layers (oneDNN: 6 of 16 runs at width 4 on two threads, none on one).
     """
     if torch.cuda.is_available():
         return torch.device("cuda")
@@ -46,7 +46,7 @@ def choose_device() -> torch.device:
 
 
 def image_paths(split: Path) -> list[Path]:
-    """The images <label>/<uuid>.jpg of a split, sorted; none if there is no such split."""
+    """The images <label>/<uuid>.jpg of a split, sorted; empty if the split does not exist."""
     return sorted(path for path in split.glob("*/*") if not path.name.startswith("."))
 
 
@@ -54,35 +54,35 @@ def find_classes(data: Path) -> list[str]:
     """The labels of the training split, sorted."""
     classes = sorted({path.parent.name for path in image_paths(data / "train")})
     if not classes:
-        raise SystemExit(f"{data / 'train'}: no images here. Fetch the dataset with `dvc pull`, or build it.")
+        raise SystemExit(f"{data / 'train'}: no images; run `dvc pull`, or build the dataset")
     if len(classes) == 1:
-        raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, and a classifier needs at least two.")
+        raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, expected at least two")
     return classes
 
 
 def load_split(split: Path, classes: list[str], size: int, device: torch.device) -> Split:
-    """Decode all images of a split, in threads (Pillow lets go of Python's lock while it decodes)."""
+    """Decode all images of a split, in threads (Pillow releases the GIL while it decodes)."""
     paths = image_paths(split)
     images = torch.empty(len(paths), size, size, 3, dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
         decoded = pool.map(lambda path: decode(path, size), paths)
         for row, pixels in zip(images.numpy(), tqdm(decoded, f"read {split.name}", len(paths), delay=2), strict=True):
             row[:] = pixels
-    places = {label: place for place, label in enumerate(classes)}
-    targets = torch.tensor([places.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
-    home = device if fits(images, device) else "cpu"
-    return Split(paths, images.to(home), targets.to(home))
+    indices = {label: index for index, label in enumerate(classes)}
+    targets = torch.tensor([indices.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
+    location = device if fits(images, device) else "cpu"
+    return Split(paths, images.to(location), targets.to(location))
 
 
 def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether a split may stay on the device for the whole training."""
+    """Whether a split can stay in the device's memory."""
     return device.type == "cpu" or images.nbytes <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
 def decode(path: Path, size: int) -> numpy.ndarray:
-    """One image of any size and mode as (size, size, 3) uint8: upright, in RGB, its middle square scaled.
+    """One image of any size and mode as (size, size, 3) uint8: upright, in RGB, its centre square scaled.
 
-    The middle square, not the whole squashed: shapes stay true, and what a picture is of is seldom at its rim.
+    Cropping to the centre keeps the aspect ratio; subjects are seldom at the edge.
     """
     try:
         with Image.open(path) as image:
@@ -92,11 +92,11 @@ def decode(path: Path, size: int) -> numpy.ndarray:
             upright = to_rgb(image).transpose(turn) if turn is not None else to_rgb(image)
             return numpy.asarray(ImageOps.fit(upright, (size, size)))
     except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SystemExit(f"{path}: not a readable image ({error}). Take it out of the selection.") from error
+        raise SystemExit(f"{path}: cannot be decoded ({error}); exclude it in dataset.yaml") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB; 16 bits keep their upper eight (Pillow would clip), and what is transparent becomes white."""
+    """Any mode to RGB; 16-bit pixels keep their upper eight bits (Pillow would clip), transparent ones become white."""
     if image.mode.startswith("I"):
         image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
     if image.has_transparency_data:
@@ -106,15 +106,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def batches(split: Split, order: Tensor, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and targets on the device, in this order, in batches of nearly equal length, at most `size`."""
-    home = split.images.device
-    stream = None if home.type == device.type else torch.cuda.Stream(device)
-    for rows in order.to(home).tensor_split(math.ceil(len(order) / size)):
+    location = split.images.device
+    stream = None if location.type == device.type else torch.cuda.Stream(device)
+    for rows in order.to(location).tensor_split(math.ceil(len(order) / size)):
         batch = split.images[rows], split.targets[rows]
-        yield batch if stream is None else copy_beside(stream, batch)
+        yield batch if stream is None else copy_async(stream, batch)
 
 
-def copy_beside(stream: torch.cuda.Stream, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Copy a batch from pinned memory while the GPU still computes with the one before."""
+def copy_async(stream: torch.cuda.Stream, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Copy a batch from pinned memory while the GPU still computes on the previous one."""
     with torch.cuda.stream(stream):
         images, targets = (part.pin_memory().to(stream.device, non_blocking=True) for part in batch)
     computing = torch.cuda.current_stream(stream.device)
@@ -125,10 +125,10 @@ def copy_beside(stream: torch.cuda.Stream, batch: tuple[Tensor, Tensor]) -> tupl
 
 
 def augment(images: Tensor, flip: bool) -> Tensor:
-    """Move each image by up to an eighth of its side (its rim is repeated), and mirror every second one if `flip`."""
+    """Shift each image by up to an eighth of its size (edge pixels are repeated); with `flip`, mirror half of them."""
     count, size, device = len(images), images.shape[1], images.device
-    reach = size // 8
-    shift = torch.randint(-reach, reach + 1, (2, count, 1), device=device)
+    limit = size // 8
+    shift = torch.randint(-limit, limit + 1, (2, count, 1), device=device)
     rows, columns = (torch.arange(size, device=device) + shift).clamp(0, size - 1)
     if flip:
         columns = torch.where(torch.rand(count, 1, device=device) < 0.5, columns, columns.flip(1))

@@ -1,4 +1,4 @@
-"""The networks this model can be, two families of any width, and the file that holds a trained one."""
+"""The network architectures, two families of any width, and the file of a trained network."""
 
 import json
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """A convolution that keeps height and width (but for its stride), normalised over the batch."""
+    """A convolution that keeps height and width (except for its stride), with batch normalisation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs)
     )
@@ -25,11 +25,11 @@ def vgg(width: int) -> list[nn.Module]:
     for outputs in (width, 2 * width, 4 * width, 8 * width):
         layers += [convolution(inputs, outputs), nn.ReLU(), convolution(outputs, outputs), nn.ReLU(), nn.MaxPool2d(2)]
         inputs = outputs
-    return layers[:-1]  # what is left is averaged, not pooled
+    return layers[:-1]  # the last pooling is replaced by global averaging
 
 
 class Residual(nn.Module):
-    """ResNet's basic block (He et al. 2015, arxiv.org/abs/1512.03385): two convolutions learn what to add."""
+    """ResNet's basic block (He et al. 2015, arxiv.org/abs/1512.03385): two convolutions and a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ ARCHITECTURES = {"vgg": vgg, "resnet": resnet}
 
 
 class Pixels(nn.Module):
-    """The first layer of every network, so that training and use prepare images alike."""
+    """The first layer of every network, so that images are scaled the same in training and in use."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, S, S, 3) uint8, as data.py keeps images, to (N, 3, S, S) between -1 and 1."""
@@ -82,7 +82,7 @@ def predict(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Ten
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What one must know besides the weights to use a network."""
+    """What is needed to use a network, besides its weights."""
 
     architecture: str
     width: int

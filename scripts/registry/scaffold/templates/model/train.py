@@ -1,4 +1,4 @@
-"""Train the network that params.yaml describes: writes model.safetensors and the curves of its training."""
+"""Train the network that params.yaml describes: writes model.safetensors and the learning curves."""
 
 import argparse
 import math
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """What params.yaml holds; its comments say what each one does."""
+    """The parameters in params.yaml, which describes each of them."""
 
     architecture: str
     width: int
@@ -30,31 +30,31 @@ class Params:
     seed: int
 
 
-LEAST = {"width": 1, "image_size": 16, "epochs": 1, "batch_size": 2, "learning_rate": 0, "weight_decay": 0, "seed": 0}
+MINIMUM = {"width": 1, "image_size": 16, "epochs": 1, "batch_size": 2, "learning_rate": 0, "weight_decay": 0, "seed": 0}
 
 
 def read_params(path: Path) -> Params:
-    """Read params.yaml; a fault in it ends the program with one line."""
-    given = YAML(typ="safe").load(path) or {}
+    """Read and validate params.yaml."""
+    values = YAML(typ="safe").load(path) or {}
     kinds = {field.name: field.type for field in fields(Params)}
-    for name in sorted(kinds.keys() ^ given.keys()):
-        raise SystemExit(f"{path}: {name} is {'missing' if name in kinds else 'not a parameter of train.py'}.")
+    for name in sorted(kinds.keys() ^ values.keys()):
+        raise SystemExit(f"{path}: {name} is {'missing' if name in kinds else 'not a parameter of train.py'}")
     for name, kind in kinds.items():
-        value = given[name]
+        value = values[name]
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise SystemExit(f"{path}: {name} must be of type {kind.__name__}, not {value!r}.")
-        if name in LEAST and not value >= LEAST[name]:
-            raise SystemExit(f"{path}: {name} must be at least {LEAST[name]}, not {value}.")
-    if given["architecture"] not in ARCHITECTURES:
-        raise SystemExit(f"{path}: architecture must be {' or '.join(ARCHITECTURES)}, not {given['architecture']!r}.")
-    return Params(**given)
+            raise SystemExit(f"{path}: {name} must be of type {kind.__name__}, not {value!r}")
+        if name in MINIMUM and not value >= MINIMUM[name]:
+            raise SystemExit(f"{path}: {name} must be at least {MINIMUM[name]}, not {value}")
+    if values["architecture"] not in ARCHITECTURES:
+        raise SystemExit(f"{path}: architecture must be {' or '.join(ARCHITECTURES)}, not {values['architecture']!r}")
+    return Params(**values)
 
 
 def fit(network: nn.Module, train: Split, val: Split, params: Params, device: torch.device) -> None:
-    """Train for all epochs and log loss and accuracy on both splits after each.
+    """Train for all epochs, and log loss and accuracy on both splits after each.
 
-    The last weights are kept, not those that did best on val: by then the one-cycle schedule has come to rest, and
-    a split that chooses nothing gives honest numbers.
+    The last weights are kept, not the best on val: the one-cycle schedule has converged by then, and a split that
+    selects nothing gives unbiased numbers.
     """
     steps = params.epochs * math.ceil(len(train.paths) / params.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
@@ -66,12 +66,12 @@ def fit(network: nn.Module, train: Split, val: Split, params: Params, device: to
         live.step = 1
         for _ in range(params.epochs):
             network.train()
-            seen = []
+            outputs = []
             for images, targets in batches(train, torch.randperm(len(train.paths)), params.batch_size, device):
-                seen.append((take_step(network, optimizer, augment(images, params.flip), targets), targets))
+                outputs.append((take_step(network, optimizer, augment(images, params.flip), targets), targets))
                 schedule.step()
                 progress.update()
-            log(live, "train", *map(torch.cat, zip(*seen, strict=True)))
+            log(live, "train", *map(torch.cat, zip(*outputs, strict=True)))
             if (val.targets >= 0).any():
                 with half_precision(device):
                     logits = predict(network, batches(val, torch.arange(len(val.paths)), 256, device))
@@ -80,7 +80,7 @@ def fit(network: nn.Module, train: Split, val: Split, params: Params, device: to
 
 
 def take_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, targets: Tensor) -> Tensor:
-    """Improve the network on one batch, without waiting for the GPU; return the logits from before."""
+    """One optimizer step on a batch, without waiting for the GPU; returns the logits from before the step."""
     with half_precision(images.device):
         logits = network(images)
         loss = cross_entropy(logits, targets)
@@ -91,15 +91,15 @@ def take_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tens
 
 
 def half_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU, which is fast at it; full precision on a CPU, which is not."""
+    """bfloat16 on a GPU, full precision on a CPU."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
 def log(live: Live, split: str, logits: Tensor, targets: Tensor) -> None:
-    """Add one epoch's loss and accuracy to a split's curves; a loss that is no number ends the training."""
+    """Log one epoch's loss and accuracy of a split; a loss that is not finite ends the training."""
     loss = cross_entropy(logits, targets, ignore_index=-1).item()
     if not math.isfinite(loss):
-        raise SystemExit(f"The {split} loss became {loss} in epoch {live.step}. Lower learning_rate in params.yaml.")
+        raise SystemExit(f"the {split} loss is {loss} in epoch {live.step}; lower learning_rate in params.yaml")
     live.log_metric(f"{split}/loss", round(loss, 6))
     live.log_metric(f"{split}/accuracy", round((logits.argmax(1) == targets).float().mean().item(), 6))
 
