@@ -42,10 +42,11 @@ soak: ## Kill commands at random moments on S3 until the time is over: make soak
 	$(INSTALL) hooks train s3 dev
 	@PYTHONPATH=tests $(BIN)/python -m support.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
 
-check: ## Run every linter and the registry's own checks.
+check: ## Run every linter, the type checker and the registry's own checks.
 	$(INSTALL) hooks dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all
 	@$(BIN)/python scripts/reference.py --check
+	@$(BIN)/python scripts/words.py && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema custom.github-workflows-require-timeout .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml

@@ -68,8 +68,8 @@ def find_files(paths: Sequence[str], only: Sequence[str]) -> list[Path]:
 
 def find_misspellings(files: Sequence[Path], spelled: Sequence[str]) -> list[str]:
     """The lines that codespell prints about the files."""
-    program = Path(sys.executable).with_name("codespell")
-    command = [program, "--check-hidden", "--ignore-words-list", ",".join(spelled), *files]
+    program = str(Path(sys.executable).with_name("codespell"))
+    command = [program, "--check-hidden", "--ignore-words-list", ",".join(spelled), *map(str, files)]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     return (done.stdout + done.stderr).splitlines()
 
