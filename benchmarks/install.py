@@ -43,7 +43,7 @@ def main() -> None:
                 found[way].append(install(checkout, args.groups, env))
     costs = {way: Cost(*(statistics.median(one) for one in zip(*rounds, strict=True))) for way, rounds in found.items()}
     print(f"groups: {args.groups or 'none'}\n")
-    print("| by | seconds | to uv | processor seconds | to uv | .venv |\n|---|---|---|---|---|---|")
+    print("| by | seconds | of uv | CPU seconds | of uv | .venv |\n|---|---|---|---|---|---|")
     for way, cost in costs.items():
         clock, processors = cost.clock / costs["uv"].clock, cost.processors / costs["uv"].processors
         times = f"{cost.clock:,.0f} | {clock:.1f} | {cost.processors:,.0f} | {processors:.1f}"
