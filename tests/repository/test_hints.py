@@ -220,7 +220,7 @@ CASES = (
          (Hint("integrations/git.py", "git fetch"),), without_tags),
     Case("a tag that a shallow clone has not", "released_model", "pull --rev datasets/pets@v1.0.0",
          (Hint("integrations/git.py", "git fetch"),), shallow_without_tags),
-    Case("pull what nobody pushed", "merged_model", "pull", (Hint("sync/pull.py", "registry push"),),
+    Case("pull what was not pushed", "merged_model", "pull", (Hint("sync/pull.py", "registry push"),),
          other_clone_of_unpushed, elsewhere=lambda folder: folder.parent / "registry"),
     Case("production lacks an object", "released_model", "fsck", (Hint("release/fsck.py", "registry fsck"),),
          with_an_incomplete_production, values={"FROM": "staging"}),

@@ -78,7 +78,7 @@ def run(root: Path, command: str, values: Mapping[str, str], env: Mapping[str, s
     words = [values.get(word, word) for word in shlex.split(command)]
     if words[0] in {"registry", "dvc"}:
         words = [sys.executable, "-m", *words]
-    # Where Git opens an editor for a message, somebody writes one.
+    # Where Git opens an editor for a message, this editor writes one.
     editor = {"GIT_EDITOR": "sh -c 'echo a message > \"$1\"' --"}
     done = repositories.sh(root, *words, env={**os.environ, **editor, **(env or {})})
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"

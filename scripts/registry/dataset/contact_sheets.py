@@ -121,7 +121,7 @@ def render_tile(read: Reader, md5: str, side: int = SIDE) -> Image.Image:
 def thumbnail(data: bytes, side: int) -> Image.Image:
     """An image's bytes as RGB, upright, its longer edge at most `side` pixels. Raises what Pillow does.
 
-    Not ImageOps.exif_transpose, which writes the EXIF anew and so fails on a photo whose EXIF is broken.
+    Not ImageOps.exif_transpose, which writes the EXIF again and so fails on a photo whose EXIF is broken.
     """
     with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
         if image.width * image.height > image_validation.MAX_PIXELS:

@@ -49,15 +49,20 @@ def _text(value: Any) -> str | None:
     return json.dumps(value)  # true and false; a list or an object shows itself when it is refused
 
 
+def _after_gap(text: str, place: int) -> int:
+    gap = _GAP.match(text, place)
+    return gap.end() if gap else place
+
+
 def _rows(file: TextIO) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         text = file.read(CHUNK)
-        start = _GAP.match(text).end()
+        start = _after_gap(text, 0)
         end = "]" if text.startswith("[", start) else ""
         place = start + len(end)
         while True:
-            place = _GAP.match(text, place).end()
+            place = _after_gap(text, place)
             try:
                 row, place = _DECODER.raw_decode(text, place)
             except ValueError:  # a fault, or only the end of what was read so far

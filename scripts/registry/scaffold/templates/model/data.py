@@ -87,7 +87,7 @@ def decode(path: Path, size: int) -> numpy.ndarray:
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * size, 2 * size))  # lets a JPEG skip detail that scaling would throw away
-            # Not ImageOps.exif_transpose, which writes the EXIF anew and so fails on a photo whose EXIF is broken.
+            # Not ImageOps.exif_transpose, which writes the EXIF again and so fails on a photo whose EXIF is broken.
             turn = TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
             upright = to_rgb(image).transpose(turn) if turn is not None else to_rgb(image)
             return numpy.asarray(ImageOps.fit(upright, (size, size)))
