@@ -81,7 +81,7 @@ def _commands() -> Iterator[str]:
 def _command(command: click.Command, context: click.Context, level: str) -> Iterator[str]:
     yield f"\n{level} {context.command_path}\n"
     if not isinstance(command, click.Group):
-        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).rstrip()
         yield f"```text\n{usage}\n```\n"
     paragraphs = cleandoc(command.help or "").split("\n\n")
     yield "\n\n".join(_text(" ".join(paragraph.split())) for paragraph in paragraphs)
