@@ -86,7 +86,7 @@ def split_and_write() -> None:
     """The end of a build: splits, tables, the `.dir` object, the pointer."""
     import polars as pl
 
-    from registry.cli.steps import build_places
+    from registry.cli.preparing import build_places
     from registry.cli.workspace import here
     from registry.core import manifests, names, pointers
     from registry.dataset import build

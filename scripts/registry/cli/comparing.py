@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import click
 
-from registry.cli import steps
+from registry.cli import transferring
 from registry.cli.workspace import Workspace
 from registry.core.progress import bar
 from registry.core.tree import Tree
@@ -57,8 +57,8 @@ def _pull(space: Workspace, wants: Sequence[pull.Want]) -> int:
     if not wants:
         return 0
     try:
-        plan = steps.plan_pull(space, wants)
-        steps.fetch(plan)
+        plan = transferring.plan_pull(space, wants)
+        transferring.fetch(plan)
         return int(plan.fetch["size"].sum())
     except RegistryError as error:
         click.echo(f"some objects needed for the evaluation could not be pulled: {error}", err=True)

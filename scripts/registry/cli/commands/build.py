@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli import steps
+from registry.cli import preparing
 from registry.cli.workspace import here
 from registry.core import names
 
@@ -21,8 +21,8 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
     """
     space, artifact = here(), names.parse_id(dataset)
     if dry_run:
-        click.echo(str(steps.plan_build(space, artifact)))
-        click.echo(steps.NOT_WRITTEN, err=True)
+        click.echo(str(preparing.plan_build(space, artifact)))
+        click.echo(preparing.NOT_WRITTEN, err=True)
         return
-    click.echo(str(steps.build(space, artifact, exclude_faulty=exclude_faulty)))
+    click.echo(str(preparing.build(space, artifact, exclude_faulty=exclude_faulty)))
     click.echo(f"hint: registry pull {artifact}; then git add {artifact} && git commit")

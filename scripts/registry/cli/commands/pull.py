@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import click
 
-from registry.cli import steps
+from registry.cli import transferring
 from registry.cli.workspace import here
 from registry.core.wording import plural
 from registry.integrations import git_trees
@@ -28,13 +28,13 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
         click.echo(line)
     if not wants:
         return
-    plan = steps.plan_pull(space, wants)
+    plan = transferring.plan_pull(space, wants)
     click.echo(str(plan))
     if dry_run:
         return
-    fetched = steps.fetch(plan)
+    fetched = transferring.fetch(plan)
     if not rev:
-        steps.link(space, plan)
+        transferring.link(space, plan)
     pull.require_all(plan, fetched)
     if fetched.count:
         click.echo(f"pulled {plural(fetched.count, 'object')}, {plural(fetched.size, 'byte')}")

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from registry.cli import steps
+from registry.cli import transferring
 from registry.cli.workspace import here
 from registry.integrations import git_hooks
 from registry.sync import push
@@ -27,4 +27,4 @@ def command(revisions: tuple[str, ...], *, hook: bool, dry_run: bool) -> None:
     else:
         needed = push.needed_by(space.root, revisions or ("HEAD",))
     if needed or not hook:
-        steps.upload(space, needed, dry_run=dry_run)
+        transferring.upload(space, needed, dry_run=dry_run)

@@ -3,7 +3,7 @@
 import click
 
 from registry.checks import collect
-from registry.cli import checking, steps
+from registry.cli import checking, preparing, transferring
 from registry.cli.workspace import Workspace, here
 from registry.core import layout, manifests, names
 from registry.core.atomic_write import write_atomically
@@ -29,11 +29,11 @@ def command(dataset: str, *, propose: bool) -> None:
                       fix="git stash --include-untracked")  # fmt: skip
     raw = layout.raw_pointer(artifact)
     before = space.tree.read(raw) if space.tree.has(raw) else b""
-    steps.select(space, artifact)
+    preparing.select(space, artifact)
     if (space.root / raw).read_bytes() == before:
         click.echo(f"{artifact}: the query's result has not changed")
         return
-    click.echo(str(steps.build(Workspace(space.root), artifact)))
+    click.echo(str(preparing.build(Workspace(space.root), artifact)))
     _set_version(Workspace(space.root), artifact)
     if propose:
         _propose(Workspace(space.root), artifact)
@@ -57,7 +57,7 @@ def _propose(space: Workspace, artifact: ArtifactId) -> None:
     files = {path: space.tree.read(path) if space.tree.has(path) else None for path in paths}
     title, branch = refresh.title(manifest), refresh.BRANCH.format(artifact.name)
     commit = git_commits.commit_files(space.root, git.resolve_commit(space.root, "HEAD"), files, f"{title}\n")
-    steps.upload(space, push.needed_by(space.root, (commit,)))
+    transferring.upload(space, push.needed_by(space.root, (commit,)))
     git_commits.push_branch(space.root, commit, branch, force=True)
     summary = [f"{artifact} {manifest.version}", *git.diff_stat(space.root, "HEAD", commit)]
     click.echo(github.open_pull_request(repository, branch, title, refresh.body(manifest, summary)))

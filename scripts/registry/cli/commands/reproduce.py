@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli import steps
+from registry.cli import transferring
 from registry.cli.workspace import Workspace, here
 from registry.core.names import find_tags
 from registry.errors import Refused
@@ -37,8 +37,8 @@ def _reproduce(space: Workspace, tag: str) -> bool:
     """Whether the metrics of a tag were reproduced."""
     plan = reproduce.plan(space.root, tag)
     click.echo(str(plan))
-    needed = steps.plan_pull(space, (pull.Want(reached, reached.output.path) for reached in plan.inputs))
-    pull.require_all(needed, steps.fetch(needed))
+    needed = transferring.plan_pull(space, (pull.Want(reached, reached.output.path) for reached in plan.inputs))
+    pull.require_all(needed, transferring.fetch(needed))
     rows = reproduce.apply(plan, space.root, space.cache_dir)
     click.echo(reproduce.format_table(rows))
     same = reproduce.is_reproduced(rows)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli import steps
+from registry.cli import preparing
 from registry.cli.workspace import here
 from registry.core import names
 
@@ -21,6 +21,6 @@ def command(dataset: str, export: Path | None, *, dry_run: bool) -> None:
     LOOKERSDK_CLIENT_SECRET, or from looker.ini. Writes raw/selection.parquet and raw.dvc.
     """
     space, artifact = here(), names.parse_id(dataset)
-    steps.select(space, artifact, export, dry_run=dry_run)
+    preparing.select(space, artifact, export, dry_run=dry_run)
     if not dry_run:
         click.echo(f"hint: registry build {artifact}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from registry.checks import collect, runner
-from registry.cli import steps
+from registry.cli import transferring
 from registry.cli.workspace import Workspace, here
 from registry.core import names
 from registry.core.values import ArtifactId
@@ -37,7 +37,7 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
     space = Workspace(space.root)
     trained = [model.id for model in plan.models]
     reached = tuple(reached for model in trained for reached in inventory.reached(space.tree, model))
-    steps.upload(space, [push.Needed("the working tree", reached)])
+    transferring.upload(space, [push.Needed("the working tree", reached)])
     if results:
         paths = training_results.pack(space.root, trained, results)
         click.echo(f"copied {plural(len(paths), 'file')} to {results}")
@@ -52,7 +52,7 @@ def _plan(space: Workspace, base: str | None, wanted: Collection[ArtifactId]) ->
 
 def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
     wants, _ = pull.wanted(space.tree, targets)
-    plan = steps.plan_pull(space, wants)
-    fetched = steps.fetch(plan)
-    steps.link(space, plan)
+    plan = transferring.plan_pull(space, wants)
+    fetched = transferring.fetch(plan)
+    transferring.link(space, plan)
     pull.require_all(plan, fetched)

@@ -1,6 +1,5 @@
-"""Steps that several commands take, with their output and progress bars: select, build, pull, push."""
+"""Selecting and building a dataset for several commands, with their output and progress bars."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +12,6 @@ from registry.core.values import ArtifactId
 from registry.core.wording import plural
 from registry.dataset import build as building
 from registry.dataset import select as selecting
-from registry.sync import checkout, pull, push
 
 NOT_WRITTEN = "nothing was written (--dry-run)"
 
@@ -73,34 +71,3 @@ def build_places(space: Workspace) -> building.Places:
     """Where a build reads and writes."""
     stores = space.stores
     return building.Places(space.root, stores.lake, stores.staging, stores.production, stores.cache)
-
-
-# --- pull and push ----------------------------------------------------------------------------------------------------
-
-
-def plan_pull(space: Workspace, wants: Iterable[pull.Want]) -> pull.Plan:
-    """What has to be fetched into DVC's cache."""
-    return pull.plan(list(wants), space.stores)
-
-
-def fetch(plan: pull.Plan) -> pull.Fetched:
-    """Fetch into DVC's cache what remotes have."""
-    with bar("pulling", plan.fetch.height, int(plan.fetch["size"].sum())) as progress:
-        return pull.apply(plan, progress)
-
-
-def link(space: Workspace, plan: pull.Plan) -> None:
-    """Link what was pulled into the working tree, as far as the cache has it."""
-    places = pull.placements(plan)
-    with bar("linking", sum(len(place.files or ()) for place in places)) as progress:
-        checkout.place(space.root, space.cache_dir, places, progress)
-
-
-def upload(space: Workspace, needed: Sequence[push.Needed], *, dry_run: bool = False) -> None:
-    """Upload into staging the objects that neither staging nor production has."""
-    plan = push.plan(needed, space.stores)
-    click.echo(str(plan))
-    if plan.objects.height and not dry_run:
-        with bar("pushing", plan.objects.height, plan.size) as progress:
-            moved = push.apply(plan, progress)
-        click.echo(f"pushed {plural(plan.objects.height, 'object')}, {plural(moved, 'byte')}")
