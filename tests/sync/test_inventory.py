@@ -64,7 +64,7 @@ def test_a_model_that_depends_on_a_part_needs_all_of_the_dataset(built_model: Pa
     data["stages"]["train"]["deps"][0] |= {"path": f"../../datasets/pets/{part}", "md5": f"{'0' * 32}.dir"}
     repositories.write(lock, data)
     tree = git_trees.WorkTree(built_model)
-    assert inventory.inputs(tree, MODEL) == inventory.outputs(tree, DATASET)
+    assert inventory.read_tracked(tree, MODEL).inputs == inventory.outputs(tree, DATASET)
 
 
 def test_code_and_removed_artifacts_reach_nothing() -> None:

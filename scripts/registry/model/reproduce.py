@@ -85,7 +85,7 @@ def plan(root: Path, text: str) -> Plan:
         raise Refused(f"{tag} is a dataset, expected a model", fix="name a tag such as models/NAME@v1.0.0")
     with git_trees.Revision(root, f"refs/tags/{tag}") as tree:
         manifest = manifests.load_model(tree, tag.artifact)
-        inputs = inventory.inputs(tree, tag.artifact)
+        inputs = inventory.read_tracked(tree, tag.artifact).inputs
         for needed in inputs:
             owner = layout.owner_of(needed.path)
             if owner is None or needed.md5 not in {out.md5 for out in inventory.outputs(tree, owner)}:

@@ -139,7 +139,7 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
 
 def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     path = f"{manifest.trained_on}/prepared"
-    output = next((out for out in inventory.inputs(tree, manifest.id) if out.path == path), None)
+    output = next((out for out in inventory.read_tracked(tree, manifest.id).inputs if out.path == path), None)
     if output is None:
         raise NotFound(f"dvc.lock has no dependency {path}")
     listed = dir_listing.read(require_object(read, output.md5, path), output.md5)

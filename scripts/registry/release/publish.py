@@ -20,7 +20,7 @@ from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Kind, Manifest, Output, Tag
+from registry.core.values import ArtifactId, Kind, Manifest, Tag
 from registry.core.wording import plural
 from registry.errors import InvalidData, Refused, ToolFailed
 from registry.integrations import git, git_trees
@@ -29,7 +29,7 @@ from registry.storage.results import ObjectState
 from registry.storage.transfer import transfer
 from registry.storage.verify import audit
 from registry.sync import inventory
-from registry.sync.inventory import Reached
+from registry.sync.inventory import Reached, Tracked
 
 LOCK_TIMEOUT = 5.0  # seconds after which the lock of a ref is abandoned: Git holds one for milliseconds
 
@@ -47,19 +47,11 @@ class PublishContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """The data of a version: its own outputs, and those of other artifacts that it was made from."""
-
-    outputs: tuple[Output, ...]
-    inputs: tuple[Output, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Release:
     """A version to publish. `make`: its tag does not exist yet; `push`: the remote does not have it yet."""
 
     tag: Tag
-    content: Content
+    content: Tracked
     message: str
     make: bool
     push: bool
@@ -149,7 +141,7 @@ def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Releas
     manifest = files.manifest.require()
     if reason := manifest.withdrawn.get(manifest.version):
         return Skipped(artifact, f"{manifest.version} is withdrawn: {reason}")
-    tag, content = Tag(artifact, manifest.version), _content(tree, artifact)
+    tag, content = Tag(artifact, manifest.version), inventory.read_tracked(tree, artifact)
     published, local = context.published.get(str(tag)), context.local.get(str(tag))
     if published:
         fix = f"set a higher version in {layout.manifest_path(artifact)}"
@@ -165,23 +157,19 @@ def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Releas
     )  # fmt: skip
 
 
-def _content(tree: Tree, artifact: ArtifactId) -> Content:
-    return Content(inventory.outputs(tree, artifact), inventory.inputs(tree, artifact))
-
-
 def _require_on_main(context: PublishContext, tag: Tag, ref: git.TagRef) -> None:
     if not git.is_ancestor(context.root, ref.commit, context.main):
         fault = f"the local tag {tag} was never pushed, and points to a commit that is not on main"
         raise Refused(fault, fix=f"git tag -d {tag}")
 
 
-def _require_same(context: PublishContext, tag: Tag, ref: git.TagRef, content: Content, *, fix: str) -> None:
+def _require_same(context: PublishContext, tag: Tag, ref: git.TagRef, content: Tracked, *, fix: str) -> None:
     if not ref.annotated:
         at_remote = f" && git push {context.remote} :refs/tags/{tag}" if context.remote else ""
         fault = f"{tag} is a lightweight tag, which DVC and GTO ignore: it publishes nothing"
         raise Refused(fault, fix=f"delete it: git tag -d {tag}{at_remote}")
     with _open_tag(context, tag, ref) as tree:
-        tagged = _content(tree, tag.artifact)
+        tagged = inventory.read_tracked(tree, tag.artifact)
     if tagged != content:
         raise Refused(f"{tag} exists at {ref.commit[:10]} with different data from HEAD", fix=fix)
 
@@ -207,7 +195,7 @@ def _latest(context: PublishContext, artifact: ArtifactId) -> Tag | None:
     return max((tag for tag in find_tags(annotated) if tag.artifact == artifact), default=None)
 
 
-def _message(files: ArtifactFiles, manifest: Manifest, content: Content) -> str:
+def _message(files: ArtifactFiles, manifest: Manifest, content: Tracked) -> str:
     """The message of a tag: facts as `key: value` lines below the title."""
     facts: dict[str, object] = {"artifact": manifest.id, "version": manifest.version, "title": manifest.title}
     for out in content.outputs:

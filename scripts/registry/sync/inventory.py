@@ -8,7 +8,7 @@ import polars as pl
 from polars import DataFrame, Series, col
 
 from registry.core import digests, layout, pointers
-from registry.core.pointers import object_key
+from registry.core.pointers import LockedFiles, object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
 from registry.errors import NotFound, Refused
@@ -41,45 +41,63 @@ def is_pointer(path: str) -> bool:
     return path.endswith((".dvc", "/dvc.lock")) and layout.owner_of(path) is not None
 
 
-def read_outputs(tree: Tree, path: str) -> tuple[Output, ...]:
-    """The objects that one pointer tracks. Raises InvalidDocument.
+def _read_pointer(tree: Tree, path: str) -> LockedFiles:
+    """The outputs that one pointer tracks, and its dependencies. Raises InvalidDocument.
 
     A `dvc.lock` also lists outputs that Git keeps (metrics, plots: `cache: false` in dvc.yaml), and does not say which.
     """
     if path.endswith(".dvc"):
-        return (pointers.read_pointer(tree.read(path), path),)
-    outs = pointers.read_lock(tree.read(path), path).outs
-    return tuple(out for out in outs if not tree.list(out.path))
+        return LockedFiles((pointers.read_pointer(tree.read(path), path),), ())
+    locked = pointers.read_lock(tree.read(path), path)
+    return LockedFiles(tuple(out for out in locked.outs if not tree.list(out.path)), locked.deps)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What an artifact's pointers name, sorted by path: its own outputs, and the data that a model was trained on."""
+
+    outputs: tuple[Output, ...]
+    inputs: tuple[Output, ...] = ()
+
+
+def read_tracked(tree: Tree, artifact: ArtifactId) -> Tracked:
+    """What an artifact's pointers name; each is parsed once. Raises InvalidDocument.
+
+    DVC keeps no object for a part of an output (`prepared/train`): a model that was trained on one needs all outputs of
+    that dataset in this tree.
+    """
+    own = _read_pointers(tree, artifact)
+    found = set[Output]()
+    for dep in own.deps if artifact.kind is Kind.MODEL else ():
+        owner = layout.owner_of(dep.path)
+        if owner and owner.kind is Kind.DATASET and not tree.list(dep.path):
+            is_complete = dep.path.count("/") == 2
+            found.update([dep] if is_complete else _read_pointers(tree, owner).outs)
+    return Tracked(own.outs, tuple(sorted(found, key=_path)))
+
+
+def _read_pointers(tree: Tree, artifact: ArtifactId) -> LockedFiles:
+    """All pointers in an artifact's folder that DVC would read, also those that `artifact_files` does not know."""
+    paths = [entry.path for entry in tree.list(str(artifact)) if is_pointer(entry.path)]
+    read = {path: _read_pointer(tree, path) for path in paths}
+    outs = sorted((out for pointer in read.values() for out in pointer.outs), key=_path)
+    lock = read.get(layout.lock_path(artifact))
+    return LockedFiles(tuple(outs), lock.deps if lock else ())
+
+
+def _path(output: Output) -> str:
+    return output.path
 
 
 def outputs(tree: Tree, artifact: ArtifactId) -> tuple[Output, ...]:
     """What an artifact's own pointers track, sorted by path. Raises InvalidDocument."""
-    paths = [entry.path for entry in tree.list(str(artifact)) if is_pointer(entry.path)]
-    return tuple(sorted((out for path in paths for out in read_outputs(tree, path)), key=lambda out: out.path))
-
-
-def inputs(tree: Tree, artifact: ArtifactId) -> tuple[Output, ...]:
-    """The data that a model was trained on, by its `dvc.lock`; none for a dataset. Raises InvalidDocument.
-
-    DVC keeps no object for a part of an output (`prepared/train`): then they are all outputs of that dataset in this
-    tree.
-    """
-    lock = layout.lock_path(artifact)
-    if artifact.kind is Kind.DATASET or not tree.has(lock):
-        return ()
-    deps = pointers.read_lock(tree.read(lock), lock).deps
-    found = set[Output]()
-    for dep in deps:
-        owner = layout.owner_of(dep.path)
-        if owner and owner.kind is Kind.DATASET and not tree.list(dep.path):
-            is_complete = dep.path.count("/") == 2
-            found.update([dep] if is_complete else outputs(tree, owner))
-    return tuple(sorted(found, key=lambda out: out.path))
+    return _read_pointers(tree, artifact).outs
 
 
 def reached(tree: Tree, artifact: ArtifactId) -> tuple[Reached, ...]:
     """Everything that a version of an artifact needs: its own outputs, and what a model was trained on."""
-    return tuple(Reached(artifact, out) for out in (*outputs(tree, artifact), *inputs(tree, artifact)))
+    tracked = read_tracked(tree, artifact)
+    return tuple(Reached(artifact, out) for out in (*tracked.outputs, *tracked.inputs))
 
 
 def reached_by(tree: Tree, paths: Iterable[str]) -> tuple[Reached, ...]:
@@ -152,7 +170,7 @@ def placements(tree: Tree, paths: Iterable[str], cache: Path) -> tuple[Placement
     stores, found = [Folder(cache)], list[Reached]()
     for path in paths:
         owner = layout.owner_of(path)
-        found += [Reached(owner, out) for out in read_outputs(tree, path)] if owner else []
+        found += [Reached(owner, out) for out in _read_pointer(tree, path).outs] if owner else []
     return tuple(placement(one.output, one.output.path, expand([one], stores)) for one in found)
 
 

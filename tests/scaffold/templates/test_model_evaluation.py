@@ -20,7 +20,7 @@ PETS = parse_id("models/pets")
 def planned(first_training: Path) -> evaluation_run.EvaluationRun:
     """The trained template and its test set, as a review finds them; only to be read."""
     tree = git_trees.WorkTree(first_training)
-    (data,) = inventory.inputs(tree, PETS)
+    (data,) = inventory.read_tracked(tree, PETS).inputs
     listing = (first_training / ".dvc/cache" / pointers.object_key(data.md5)).read_bytes()
     test = dir_listing.read(listing, data.md5).filter(pl.col("relpath").str.starts_with("test/"))
     outputs = tuple(out for out in inventory.outputs(tree, PETS) if not out.path.endswith(evaluation_run.PREDICTIONS))
