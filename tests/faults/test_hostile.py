@@ -23,7 +23,7 @@ def nothing_was_published(world: World) -> bool:
     return world.trace()["tags"] == ({}, {}) and world.wrong_objects() == []
 
 
-def is_told(done: Outcome, *words: str) -> bool:
+def reports_error(done: Outcome, *words: str) -> bool:
     """Whether a command fails in words, with a next step."""
     said = done.out + done.err
     return done.code == 1 and "hint: " in said and all(word in said for word in words)
@@ -49,8 +49,8 @@ def published(world: World, played: Mapping[str, Scene]) -> World:
 @pytest.mark.parametrize("md5", [IMAGE, WEIGHTS])
 def test_lost_from_staging_before_it_was_published(merged: World, md5: str) -> None:
     merged.lose("staging", key(md5))
-    assert is_told(merged.run("publish"), "objects are neither in staging (s3://staging) nor in production")
-    assert is_told(merged.run("check", "--all", "--remote"), "missing in staging and production: ")
+    assert reports_error(merged.run("publish"), "objects are neither in staging (s3://staging) nor in production")
+    assert reports_error(merged.run("check", "--all", "--remote"), "missing in staging and production: ")
     assert nothing_was_published(merged)
     merged.must("push")  # this machine has it
     merged.must("publish")
@@ -69,7 +69,7 @@ def test_lost_from_staging_after_it_was_published(published: World) -> None:
 def test_lost_from_production(published: World, md5: str) -> None:
     published.lose("production", key(md5))
     assert published.broken_promises() != []
-    assert is_told(published.run("fsck"), f"s3://production/{key(md5)} is missing")
+    assert reports_error(published.run("fsck"), f"s3://production/{key(md5)} is missing")
     published.must("pull", "--rev", "HEAD")  # staging has it still
     published.must("fsck", "--repair", "staging")
     assert published.broken_promises() == []
@@ -81,7 +81,7 @@ def test_lost_from_production(published: World, md5: str) -> None:
 @pytest.mark.parametrize("body", [b"weights of 6.6.6", b"w", b""], ids=["as long", "shorter", "empty"])
 def test_a_wrong_body_under_a_right_name_in_staging(merged: World, body: bytes) -> None:
     merged.put("staging", key(WEIGHTS), body)
-    assert is_told(merged.run("publish"), f"s3://staging/{key(WEIGHTS)}", "checksum mismatch")
+    assert reports_error(merged.run("publish"), f"s3://staging/{key(WEIGHTS)}", "checksum mismatch")
     assert merged.get("production", key(WEIGHTS)) is None
     assert merged.trace()["tags"] == ({}, {})
 
@@ -90,7 +90,7 @@ def test_a_wrong_body_does_not_come_into_a_cache(merged: World) -> None:
     merged.put("staging", key(IMAGE), picture(99))
     cached = merged.root / ".dvc/cache" / key(IMAGE)
     cached.unlink()
-    assert is_told(merged.run("pull", "--rev", "HEAD"), "1 corrupt", key(IMAGE))
+    assert reports_error(merged.run("pull", "--rev", "HEAD"), "1 corrupt", key(IMAGE))
     assert not cached.exists()
 
 
@@ -98,13 +98,13 @@ def test_a_wrong_list_of_files(merged: World) -> None:
     md5 = yaml.safe_load((merged.root / PETS / "prepared.dvc").read_text())["outs"][0]["md5"]
     merged.put("staging", key(md5), json.dumps([{"md5": WEIGHTS, "relpath": "train/cat/0.jpg"}]).encode())
     for command in (("publish",), ("check", "--all", "--remote")):
-        assert is_told(merged.run(*command), "checksum mismatch")
+        assert reports_error(merged.run(*command), "checksum mismatch")
     assert merged.trace()["tags"] == ({}, {})
 
 
 def test_a_damaged_object_of_production(published: World) -> None:
     published.put("production", key(WEIGHTS), b"weights of 6.6.6")
-    assert is_told(published.run("fsck", "--deep"), f"aws s3 rm s3://production/{key(WEIGHTS)}")
+    assert reports_error(published.run("fsck", "--deep"), f"aws s3 rm s3://production/{key(WEIGHTS)}")
     published.must("pull", "--rev", "HEAD")  # the sound one, of staging
     assert (published.root / ".dvc/cache" / key(WEIGHTS)).read_bytes() == b"weights of 1.0.0"
 
@@ -148,7 +148,7 @@ def test_a_list_of_files_that_lies(merged: World, name: str) -> None:
     before = outside(merged)
     for command in (("publish", PETS), ("check", "--all", "--remote"), ("pull", PETS), ("push",)):
         done = merged.run(*command)
-        assert is_told(done), f"{command}: {done.out}{done.err}"
+        assert reports_error(done), f"{command}: {done.out}{done.err}"
     assert outside(merged) == before
     assert nothing_was_published(merged)
     assert merged.get("production", key(md5)) is None
@@ -159,4 +159,4 @@ def test_a_model_that_names_data_of_no_dataset(merged: World) -> None:
     lock.write_text(lock.read_text().replace(WEIGHTS, repositories.md5(b"of no dataset")))
     repositories.commit(merged.root, "other weights")
     for command in (("push",), ("check", "--all", "--remote"), ("pull", MODEL)):
-        assert is_told(merged.run(*command), "models/pets")
+        assert reports_error(merged.run(*command), "models/pets")

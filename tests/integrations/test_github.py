@@ -1,4 +1,4 @@
-"""What is told to GitHub through the real gh, to a loopback GitHub that its own description judges."""
+"""Requests to GitHub through the real gh, to a loopback GitHub that validates them by GitHub's description."""
 
 import os
 import re
@@ -92,7 +92,7 @@ def test_a_token_and_gh_are_required(clone: Path, monkeypatch: pytest.MonkeyPatc
         github.connect(clone)
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
+# --- writing ----------------------------------------------------------------------------------------------------------
 
 
 def test_releases(hub: GitHub, repository: Repository) -> None:

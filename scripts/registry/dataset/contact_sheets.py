@@ -23,7 +23,7 @@ from registry.errors import Refused
 
 SHOWN = 20  # images on a sheet
 COLUMNS = 5
-LANES = 8  # threads: decoding releases the GIL, and a bucket answers several requests at once
+THREADS = 8  # decoding releases the GIL, and a bucket answers several requests at once
 MAX_BYTES = 150_000
 QUALITIES = (82, 74, 66, 55, 40, 25, 12, 4)  # of WebP, until a sheet is small enough
 
@@ -67,7 +67,7 @@ def render(name: str, title: str, images: Sequence[CaptionedImage], total: int, 
 
     An image that cannot be read or decoded is shown as a grey tile with the reason.
     """
-    with without_warnings(), ThreadPoolExecutor(LANES) as pool:
+    with without_warnings(), ThreadPoolExecutor(THREADS) as pool:
         tiles = list(pool.map(lambda image: render_tile(read, image.md5), images))
     columns = max(1, min(COLUMNS, len(images)))
     rows = -(-len(images) // columns)

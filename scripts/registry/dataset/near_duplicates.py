@@ -18,7 +18,7 @@ from registry.dataset.items import Items
 from registry.errors import StorageFailed
 
 MAX_PAIRS = 50
-LANES = 16  # threads: decoding keeps the processors busy, and a bucket answers many at a time
+THREADS = 16  # decoding keeps the processors busy, and a bucket answers many at a time
 
 Progress = Callable[[int, int], None]  # images, bytes
 
@@ -80,7 +80,7 @@ def _fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -
         progress(1, len(data or b""))
 
     progress(known.height, 0)
-    with contact_sheets.without_warnings(), ThreadPoolExecutor(LANES) as pool:
+    with contact_sheets.without_warnings(), ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(compute, md5s.filter(~md5s.is_in(known["md5"].implode()))))
     if computed:
         with suppress(StorageFailed):  # a read-only cache: the next run takes as long as this one

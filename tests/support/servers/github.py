@@ -1,4 +1,4 @@
-"""A GitHub on loopback, over HTTPS, that keeps what it is told (`hub.GitHub`).
+"""A GitHub on loopback, over HTTPS, that keeps what it is sent (`hub.GitHub`).
 
 It speaks REST as an Enterprise Server does, since that is how `gh` (2.102) can be led here: `gh` wants HTTPS on any
 host but github.com, looks for the API below `/api/v3/`, takes `GH_ENTERPRISE_TOKEN` (never `GH_TOKEN`), trusts
