@@ -1,4 +1,4 @@
-"""A team's registry on S3, in which faults are injected: a checkout beside its `origin.git`, three buckets behind a proxy."""
+"""A team's registry on S3, for injecting faults: a checkout beside its `origin.git`, three buckets behind a proxy."""
 
 import contextlib
 import csv
