@@ -1,7 +1,8 @@
-"""Rows from a JSON array of objects, or from one object a line, in bounded memory.
+"""Rows from a JSON array of objects, or from one object per line, in bounded memory.
 
-Numbers stay texts, with every digit that the file has. A million rows take a quarter of the memory that Polars' own
-JSON reader takes.
+Numbers stay text, exactly as in the file, because a string column keeps that text. ijson 3.6 with its C backend takes
+half the time (150,000 rows: 0.2 s instead of 0.4 s), but normalises numbers (`1e400` becomes `1E+400`, `-0` becomes `0`)
+and has no limit for one row. Polars' JSON reader takes four times the memory.
 """
 
 import json
@@ -24,11 +25,11 @@ _GAP = re.compile(r"[\s,]*")
 
 
 class NotRows(ValueError):
-    """A text is not what this module reads; the message says from which row on."""
+    """The text is not JSON rows; the message names the row."""
 
 
 def read(path: Path) -> pl.DataFrame:
-    """Every key of any row as a column of texts, in the order of their first appearance; null where a row lacks it.
+    """Every key of any row as a text column, in the order of first appearance; null where a row lacks it.
 
     Raises NotRows, and OSError where the file cannot be read.
     """
@@ -36,9 +37,9 @@ def read(path: Path) -> pl.DataFrame:
     with path.open(encoding="utf-8-sig") as file, progress.counter("reading", "row") as advance:
         rows = _rows(file)
         while batch := list(islice(rows, BATCH)):
-            heads = dict.fromkeys(key for row in batch for key in row)
-            texts = {head: [_text(row.get(head)) for row in batch] for head in heads}
-            frames.append(pl.DataFrame(texts, schema=dict.fromkeys(heads, pl.String)))
+            keys = dict.fromkeys(key for row in batch for key in row)
+            texts = {key: [_text(row.get(key)) for row in batch] for key in keys}
+            frames.append(pl.DataFrame(texts, schema=dict.fromkeys(keys, pl.String)))
             advance(len(batch))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
@@ -46,36 +47,37 @@ def read(path: Path) -> pl.DataFrame:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value)  # true and false; a list or an object shows itself when it is refused
-
-
-def _after_gap(text: str, place: int) -> int:
-    gap = _GAP.match(text, place)
-    return gap.end() if gap else place
+    return json.dumps(value)  # true and false; a list or an object is shown in the message of its column
 
 
 def _rows(file: TextIO) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         text = file.read(CHUNK)
-        start = _after_gap(text, 0)
+        start = _skip_gap(text, 0)
         end = "]" if text.startswith("[", start) else ""
-        place = start + len(end)
+        offset = start + len(end)
         while True:
-            place = _after_gap(text, place)
+            offset = _skip_gap(text, offset)
             try:
-                row, place = _DECODER.raw_decode(text, place)
-            except ValueError:  # a fault, or only the end of what was read so far
-                more = file.read(CHUNK) if len(text) - place < MAX_ROW else ""
+                row, offset = _DECODER.raw_decode(text, offset)
+            except ValueError:  # invalid, or cut off at the end of the chunk
+                more = file.read(CHUNK) if len(text) - offset < MAX_ROW else ""
                 if not more:
                     break
-                text, place = text[place:] + more, 0
+                text, offset = text[offset:] + more, 0
                 continue
             number += 1
             if not isinstance(row, dict):
                 raise NotRows(f"row {number:,} is not an object")
             yield row
     except (UnicodeDecodeError, RecursionError) as error:
-        raise NotRows(f"it is not UTF-8 or nested too deeply after row {number:,}") from error
-    if text[place:].strip() != end:
-        raise NotRows(f"it is not JSON, or breaks off, after row {number:,}")
+        raise NotRows(f"not UTF-8, or nested too deeply, after row {number:,}") from error
+    if text[offset:].strip() != end:
+        raise NotRows(f"invalid or truncated JSON after row {number:,}")
+
+
+def _skip_gap(text: str, offset: int) -> int:
+    """Where the next row starts: after white space and commas."""
+    gap = _GAP.match(text, offset)
+    return gap.end() if gap else offset
