@@ -1,8 +1,8 @@
 """Rows from a JSON array of objects, or from one object per line, in bounded memory.
 
 Numbers stay text, exactly as in the file, because a string column keeps that text. ijson 3.6 with its C backend takes
-half the time (150,000 rows: 0.2 s instead of 0.4 s), but normalises numbers (`1e400` becomes `1E+400`, `-0` becomes `0`)
-and has no limit for one row. Polars' JSON reader takes four times the memory.
+half the time (150,000 rows: 0.2 s instead of 0.4 s), but normalises numbers (`1e400` becomes `1E+400`, `-0` becomes
+`0`) and has no limit for one row. Polars' JSON reader takes four times the memory.
 """
 
 import json
