@@ -26,7 +26,9 @@ def hub(merged_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]
         yield running
 
 
-def test_the_gate_is_what_the_report_says(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_the_gate_is_the_state_of_the_report(
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+) -> None:
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"verdict": "blocked", "headline": "12 images were removed. " * 20}))
     done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, "--url", URL)
@@ -38,7 +40,7 @@ def test_the_gate_is_what_the_report_says(hub: GitHub, merged_model: Path, run_r
     assert len(status["description"]) == 140
 
 
-def test_the_gate_is_closed_when_a_job_before_failed(
+def test_the_gate_fails_if_an_earlier_job_failed(
     hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
 ) -> None:
     report = tmp_path / "report.json"
@@ -49,16 +51,14 @@ def test_the_gate_is_closed_when_a_job_before_failed(
     assert hub.statuses[0]["description"] == "train: cancelled (ready: fine)"
 
 
-def test_a_report_that_is_none_sets_nothing(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_an_invalid_report_sets_no_status(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("<html>")
     done = run_registry(merged_model, "ci", "gate", str(tmp_path / "report.json"), "--commit", COMMIT)
     assert done.refused("not a report")
     assert hub.statuses == []
 
 
-def test_the_report_that_is_there_says_that_a_new_one_is_made(
-    hub: GitHub, merged_model: Path, run_registry: Run
-) -> None:
+def test_an_existing_report_is_marked_as_outdated(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     hub.add_pull("change")
     assert run_registry(merged_model, "ci", "stale", "1", "--head", COMMIT, "--url", URL).code == 0  # there is none
     for number in range(105):
@@ -86,7 +86,7 @@ def test_drift_is_one_issue_that_is_kept_current(
     assert URL in issue["body"]
 
 
-def test_an_issue_without_words_leads_to_the_run(tmp_path: Path) -> None:
+def test_an_issue_without_output_links_to_the_run(tmp_path: Path) -> None:
     assert "No check wrote any output" in drift_issue.body(tmp_path / "nowhere", URL)
 
 
@@ -99,7 +99,7 @@ def test_an_issue_stays_short_and_its_block_closed(tmp_path: Path) -> None:
     assert "the end\n~~~~" in words
 
 
-def test_only_datasets_with_a_query_are_asked_again(built_dataset: Path, run_registry: Run) -> None:
+def test_only_datasets_with_a_query_are_refreshed(built_dataset: Path, run_registry: Run) -> None:
     assert run_registry(built_dataset, "ci", "queries").out == "datasets=[]\n"
     folder = built_dataset / "datasets/photos"
     folder.mkdir()

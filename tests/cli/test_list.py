@@ -52,7 +52,7 @@ def test_states_follow_pointers_and_tags() -> None:
     assert states(tree(), "datasets/old@v1.0.0")["datasets/old"] == "removed"
 
 
-def test_rows_know_versions_and_who_uses_whom() -> None:
+def test_rows_have_versions_and_users() -> None:
     tags = [parse_tag(f"datasets/birds@v{version}") for version in ("1.0.0", "1.10.0", "1.9.0")]
     dataset, model = find_rows(tree(), tags)
     assert dataset.published == tuple(map(parse_version, ("1.10.0", "1.9.0", "1.0.0")))

@@ -19,7 +19,7 @@ def fail(error: BaseException):
     (KeyboardInterrupt(), 130, "interrupted\n  hint: run the same command again to continue\n"),
     (ZeroDivisionError("oh"), 3, "this is a bug in registry\n  hint: report it with the lines above\n"),
 ])  # fmt: skip
-def test_errors_become_words_and_exit_codes(error, code, words, monkeypatch, capsys) -> None:
+def test_errors_become_messages_and_exit_codes(error, code, words, monkeypatch, capsys) -> None:
     monkeypatch.setattr(main.cli, "main", fail(error))
     assert main.run([]) == code
     assert capsys.readouterr().err.endswith(words)
@@ -31,7 +31,7 @@ def test_every_command_of_the_table_exists_and_explains_itself(capsys) -> None:
         assert f"Usage: registry {name}" in capsys.readouterr().out
 
 
-def test_a_wrong_word_is_an_expected_failure(capsys) -> None:
+def test_an_unknown_command_is_an_expected_failure(capsys) -> None:
     assert main.run(["chekc"]) == 1
     assert "No such command 'chekc'" in capsys.readouterr().err
 
@@ -42,7 +42,7 @@ def test_help_names_every_command(capsys) -> None:
     assert all(f"  {name} " in out for name, _ in main.COMMANDS)
 
 
-def test_outside_a_registry_the_next_step_is_named(tmp_path) -> None:
+def test_outside_a_registry_a_hint_is_printed(tmp_path) -> None:
     done = subprocess.run([sys.executable, "-m", "registry", "list"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "is not in a Git repository\n  hint: cd into your registry" in done.stderr

@@ -29,7 +29,7 @@ def actions(stack: Stack, policy: str) -> set[str]:
     return {action for one in statements(stack.resources[policy]["Properties"]) for action in listed(one["Action"])}
 
 
-def test_cfn_lint_has_nothing_to_say_not_even_for_information() -> None:
+def test_cfn_lint_finds_nothing() -> None:
     command = [Path(sys.executable).with_name("cfn-lint"), "--include-checks", "I", "--", PATH]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0)
@@ -37,7 +37,7 @@ def test_cfn_lint_has_nothing_to_say_not_even_for_information() -> None:
     assert PATH.read_text().isascii()  # CloudFormation turns the rest into question marks
 
 
-def test_every_parameter_says_what_it_is_and_what_is_allowed(stack: Stack) -> None:
+def test_every_parameter_has_a_description_and_a_constraint(stack: Stack) -> None:
     for name, spec in stack.template["Parameters"].items():
         assert spec["Description"], name
         is_bounded = spec["Type"] == "Number" and {"MinValue", "MaxValue"} <= set(spec)
@@ -60,7 +60,7 @@ def test_every_parameter_says_what_it_is_and_what_is_allowed(stack: Stack) -> No
         ("ConsumerArns", f"arn:aws:iam::{ACCOUNT}:user/*"),
     ],
 )
-def test_a_parameter_that_would_open_too_much_is_refused(name: str, value: str) -> None:
+def test_a_parameter_that_grants_too_much_is_refused(name: str, value: str) -> None:
     with pytest.raises(AssertionError, match="is not allowed"):
         Stack(**(REQUIRED | {name: value}))
 
@@ -83,7 +83,7 @@ def test_buckets_are_private_versioned_encrypted_and_outlive_the_stack(stack: St
         assert stack.resources[name]["DeletionPolicy"] == "Retain"
 
 
-def test_only_staging_forgets() -> None:
+def test_only_staging_expires_objects() -> None:
     buckets = Stack(**REQUIRED, MakeLake="true", StagingDays=30).of_type("AWS::S3::Bucket")
     rules = {name: bucket["LifecycleConfiguration"]["Rules"] for name, bucket in buckets.items()}
     assert {rule.get("ExpirationInDays") for rule in rules["Staging"]} == {None, 30}
@@ -92,7 +92,7 @@ def test_only_staging_forgets() -> None:
         assert name == "Staging" or {key for rule in those for key in rule if "Expir" in key} == set()
 
 
-def test_object_lock_is_there_when_it_is_asked_for() -> None:
+def test_object_lock_is_optional() -> None:
     assert "ObjectLockEnabled" not in Stack(**REQUIRED).resources["Production"]["Properties"]
     locked = Stack(**REQUIRED, ObjectLockDays=365).resources["Production"]["Properties"]
     assert locked["ObjectLockEnabled"] is True
@@ -149,7 +149,7 @@ def test_a_lake_that_is_encrypted_with_kms_can_be_read_through_s3_alone() -> Non
     assert decrypt["Condition"] == {"StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}}
 
 
-def test_what_is_there_already_is_not_made() -> None:
+def test_existing_resources_are_not_created() -> None:
     stack = Stack(**REQUIRED, MakeGitHubProvider="false")
     assert not {"Lake", "LakePolicy", "GitHubProvider", "PublicDistribution", "ConsumerRole"} & set(stack.resources)
     provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
@@ -158,7 +158,7 @@ def test_what_is_there_already_is_not_made() -> None:
         assert job["Principal"] == {"Federated": provider}
 
 
-def test_the_public_face_shows_objects_and_no_listing() -> None:
+def test_public_access_serves_objects_and_no_listing() -> None:
     config = Stack(**REQUIRED, Public="true").resources["PublicDistribution"]["Properties"]["DistributionConfig"]
     assert config["DefaultRootObject"]
     assert config["DefaultCacheBehavior"]["AllowedMethods"] == ["GET", "HEAD"]
@@ -184,7 +184,7 @@ def test_the_readme_names_every_parameter_and_output(stack: Stack) -> None:
     assert [name for name in stack.template["Outputs"] if f"`{name}`" not in text] == []
 
 
-def test_the_readme_deploys_with_what_has_no_default(stack: Stack) -> None:
+def test_the_readme_deploys_with_the_required_parameters(stack: Stack) -> None:
     command = re.search(r"--parameter-overrides((?:[^`\\]|\\\n)+)", PATH.with_name("README.md").read_text())[1]
     given = dict(re.findall(r"(\w+)=(\S+)", command))
     assert set(given) == {name for name, spec in stack.template["Parameters"].items() if "Default" not in spec}

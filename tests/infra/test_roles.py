@@ -206,7 +206,7 @@ def refused(deed: Callable[[], object]) -> bool:
 
 
 @pytest.mark.parametrize("who", MAY)
-def test_a_role_may_do_its_own_and_nothing_else(cloud: Cloud, who: str) -> None:
+def test_a_role_has_exactly_its_permissions(cloud: Cloud, who: str) -> None:
     s3 = cloud.client(WAYS[who](cloud))
     for bucket, allowed in MAY[who].items():
         done = {name for name, deed in DEEDS.items() if not refused(lambda deed=deed, bucket=bucket: deed(s3, bucket))}
@@ -241,7 +241,7 @@ def test_nothing_passes_without_tls(cloud: Cloud, bucket: str) -> None:
         assert refused(lambda deed=deed: DEEDS[deed](plain, bucket)), deed
 
 
-def test_production_is_kept_even_from_administrators_but_not_from_who_breaks_the_glass(cloud: Cloud) -> None:
+def test_only_the_break_glass_role_can_delete_from_production(cloud: Cloud) -> None:
     administrator, breaker = map(cloud.client, ("administrator", "break-glass"))
     assert [deed for deed in ENDS if not refused(lambda deed=deed: DEEDS[deed](administrator, PRODUCTION))] == []
     administrator.put_object(Bucket=PRODUCTION, Key="a mistake", Body=BODY)
@@ -280,7 +280,7 @@ NAMED = "repo:acme/data:environment:"
         ({"environment": "production", "exp": 1_700_000_000}, None),
     ],
 )
-def test_a_job_gets_the_role_that_it_is_trusted_with(cloud: Cloud, claims: dict, role: str | None) -> None:
+def test_a_job_gets_its_role(cloud: Cloud, claims: dict, role: str | None) -> None:
     token = cloud.token(**claims)
     given = [name for name in (*JOB_ROLES, "ConsumerRole") if obtained(lambda name=name: cloud.job(name, token))]
     assert given == ([role] if role else [])
@@ -297,12 +297,12 @@ def obtained(ask: Callable[[], Credentials]) -> bool:
     return True
 
 
-def test_a_token_that_github_did_not_sign_is_worth_nothing(cloud: Cloud) -> None:
+def test_a_token_that_github_did_not_sign_is_refused(cloud: Cloud) -> None:
     forged = replace(cloud, issuer=Issuer()).token("production")
     assert not obtained(lambda: cloud.job("PublishRole", forged))
 
 
 @pytest.mark.parametrize("identity", ["administrator", "ann", "carl"])
-def test_people_get_the_roles_that_name_them(cloud: Cloud, identity: str) -> None:
+def test_people_get_their_roles(cloud: Cloud, identity: str) -> None:
     given = [name for name in (*JOB_ROLES, "ConsumerRole") if obtained(lambda name=name: cloud.person(name, identity))]
     assert given == {"administrator": [], "ann": ["ContributorRole"], "carl": ["ConsumerRole"]}[identity]

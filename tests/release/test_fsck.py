@@ -46,7 +46,7 @@ def faults(root: Path, run_registry: Run, *args: str) -> list[tuple[str, str, st
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
-def test_all_is_well(released_model: Path, run_registry: Run) -> None:
+def test_intact_releases_have_no_faults(released_model: Path, run_registry: Run) -> None:
     before = repositories.snapshot(production(released_model))
     for args in ([], ["--deep"], ["--all-tags"], ["--repair", "staging"]):
         done = run_registry(released_model, "fsck", *args)
@@ -60,7 +60,7 @@ def test_before_anything_is_published(merged_model: Path, run_registry: Run) -> 
     assert json.loads(run_registry(merged_model, "fsck", "--format", "json").out)["tags"] == []
 
 
-def test_only_the_latest_release_unless_all_are_asked_for(released_model: Path, run_registry: Run) -> None:
+def test_only_the_latest_release_is_verified_without_all_tags(released_model: Path, run_registry: Run) -> None:
     repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.1.0")
     repositories.merge(released_model, "more pets")
     assert run_registry(released_model, "publish", "datasets/pets").code == 0
@@ -72,9 +72,7 @@ def test_only_the_latest_release_unless_all_are_asked_for(released_model: Path, 
     ]
 
 
-def test_what_the_origin_has_counts_also_in_a_shallow_clone(
-    released_model: Path, run_registry: Run, tmp_path: Path
-) -> None:
+def test_a_shallow_clone_verifies_the_tags_of_origin(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
     url = f"file://{origin(released_model)}"
     repositories.git_in(tmp_path, "clone", "--quiet", "--depth=1", "--no-tags", url, "shallow")
     (tmp_path / "shallow/.registry").symlink_to(released_model / ".registry")
@@ -83,7 +81,7 @@ def test_what_the_origin_has_counts_also_in_a_shallow_clone(
     assert run_registry(tmp_path / "shallow", "fsck").refused("this clone is shallow and has no remote")
 
 
-def test_a_missing_object_is_named_with_its_place(released_model: Path, run_registry: Run) -> None:
+def test_a_missing_object_is_named_with_its_location(released_model: Path, run_registry: Run) -> None:
     place(released_model, WEIGHTS).unlink()
     done = run_registry(released_model, "fsck")
     assert done.code == 1
@@ -149,7 +147,7 @@ def test_a_corrupt_list_of_files_is_found_without_reading_all(
         (None, "datasets/pets/prepared: the list names 1 file, expected 2 by the pointer"),
     ],
 )
-def test_a_list_with_other_names_than_it_may_have(
+def test_a_list_of_files_with_invalid_names(
     name: str | None, message: str, released_model: Path, run_registry: Run
 ) -> None:
     """Such a tag was made and pushed past all checks."""
@@ -169,7 +167,7 @@ def test_a_list_with_other_names_than_it_may_have(
     assert "hint: registry withdraw ID VERSION --why TEXT" in done.out
 
 
-def test_tags_that_say_nothing_useful(released_model: Path, run_registry: Run) -> None:
+def test_tags_without_readable_pointers(released_model: Path, run_registry: Run) -> None:
     (released_model / "datasets/pets/raw.dvc").write_text("outs: []\n")
     repositories.commit(released_model, "broken")
     for name in ("datasets/pets@v1.1.0", "datasets/birds@v0.1.0"):
@@ -184,7 +182,7 @@ def test_tags_that_say_nothing_useful(released_model: Path, run_registry: Run) -
 
 
 @pytest.mark.parametrize("source", ["staging", "cache", "backup"])
-def test_everything_is_put_back_from(source: str, released_model: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_everything_is_restored_from(source: str, released_model: Path, run_registry: Run, tmp_path: Path) -> None:
     before = repositories.published(released_model)
     shutil.rmtree(production(released_model))
     if source == "backup":
@@ -198,7 +196,7 @@ def test_everything_is_put_back_from(source: str, released_model: Path, run_regi
     assert run_registry(released_model, "fsck", "--repair", source).err == ""
 
 
-def test_a_wrong_copy_is_not_put_back_and_no_list_before_its_files(released_model: Path, run_registry: Run) -> None:
+def test_a_corrupt_copy_is_not_restored_and_no_list_before_its_files(released_model: Path, run_registry: Run) -> None:
     shutil.rmtree(production(released_model))
     repositories.overwrite(repositories.place(staging(released_model), CAT), b"ONE CAT")
     done = run_registry(released_model, "fsck", "--repair", "staging")

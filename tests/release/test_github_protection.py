@@ -46,7 +46,7 @@ def protected(hub: GitHub, _rules: dict[str, object]) -> GitHub:
     return hub
 
 
-def test_the_plan_says_all_and_does_nothing(hub: GitHub, registry_repo: Path, run_registry: Run) -> None:
+def test_a_plan_lists_every_difference_and_changes_nothing(hub: GitHub, registry_repo: Path, run_registry: Run) -> None:
     done = run_registry(registry_repo, "protect", "--plan")
     assert (done.code, hub.made()) == (0, [])
     assert done.out.splitlines() == [
@@ -64,7 +64,7 @@ def test_the_plan_says_all_and_does_nothing(hub: GitHub, registry_repo: Path, ru
     ]
 
 
-def test_applied_there_is_nothing_more_to_do_and_your_own_rules_stay(
+def test_after_apply_the_plan_is_empty_and_other_rules_stay(
     protected: GitHub, registry_repo: Path, run_registry: Run
 ) -> None:
     own = {"id": 50, "name": "ours", "target": "branch", "enforcement": "active", "rules": [], "conditions": OTHER}
@@ -141,11 +141,11 @@ def changed(*path: object, to: object) -> dict[str, object]:
         (changed("bypass_actors", to=[{"actor_type": "OrganizationAdmin"}]), False),
     ],
 )
-def test_a_ruleset_says_what_is_wanted(actual: dict[str, object], same: bool) -> None:
+def test_a_ruleset_covers_what_is_wanted(actual: dict[str, object], same: bool) -> None:
     assert github_protection.covers(actual, WANTED) is same
 
 
-def test_only_the_publishers_app_may_make_tags(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
+def test_only_the_publishers_app_can_create_tags(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
     done = run_registry(registry_repo, "protect", "--apply", "--publisher", "4711")
     assert done.out.splitlines()[0] == "create the ruleset 'registry: releases by the publisher'"
     assert protected.rulesets[-1]["rules"] == [{"type": "creation"}]
@@ -156,7 +156,7 @@ def test_only_the_publishers_app_may_make_tags(protected: GitHub, registry_repo:
     assert refused.refused("must be part of the ruleset source or owner organization", "(HTTP 422)")
 
 
-def test_on_github_com_only_jobs_may_set_the_gate() -> None:
+def test_on_github_com_only_jobs_can_set_the_gate() -> None:
     main, _ = github_protection.rulesets("github.com", None)
     checks = main.body()["rules"][-1]["parameters"]["required_status_checks"]
     assert checks == [{"context": "registry/gate", "integration_id": 15368}]
@@ -181,7 +181,7 @@ def test_stopped_half_way_the_next_run_goes_on(protected: GitHub, registry_repo:
     ]
 
 
-def test_without_github_it_says_what_is_missing(
+def test_without_github_the_missing_part_is_named(
     hub: GitHub, registry_repo: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GH_REPO")

@@ -99,7 +99,7 @@ def test_many_classes_still_fit() -> None:
 # --- again and again --------------------------------------------------------------------------------------------------
 
 
-def test_what_is_there_is_left_alone(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+def test_existing_releases_are_not_changed(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     assert run_registry(merged_model, "publish").code == 0
     hub.releases[0]["body"] = "What people wrote.\r\n"
     before, told = [dict(row) for row in hub.releases], len(hub.made())
@@ -108,13 +108,13 @@ def test_what_is_there_is_left_alone(hub: GitHub, merged_model: Path, run_regist
     assert (hub.releases, len(hub.made())) == (before, told)
 
 
-def test_a_dry_run_makes_none(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+def test_a_dry_run_creates_no_release(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     done = run_registry(merged_model, "publish", "--dry-run")
     assert done.out.splitlines()[-1] == f"{MODEL}: create the GitHub release"
     assert (hub.releases, hub.made()) == ([], [])
 
 
-def test_missing_ones_of_earlier_versions_are_made_too(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+def test_missing_releases_of_earlier_versions_are_created(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     assert run_registry(merged_model, "publish").code == 0
     second(merged_model)
     hub.releases.clear()
@@ -122,7 +122,7 @@ def test_missing_ones_of_earlier_versions_are_made_too(hub: GitHub, merged_model
     assert list(bodies(hub)) == [DATASET, SECOND, MODEL, "models/pets@v1.1.0"]
 
 
-def test_a_clone_without_the_tags_tells_of_them(
+def test_a_clone_without_the_tags_creates_their_releases(
     hub: GitHub, merged_model: Path, tmp_path: Path, run_registry: Run
 ) -> None:
     assert run_registry(merged_model, "publish").code == 0
@@ -137,7 +137,9 @@ def test_a_clone_without_the_tags_tells_of_them(
 # --- withdrawn --------------------------------------------------------------------------------------------------------
 
 
-def test_a_withdrawn_version_says_so_once_that_is_merged(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+def test_the_release_of_a_withdrawn_version_is_marked_after_the_merge(
+    hub: GitHub, merged_model: Path, run_registry: Run
+) -> None:
     assert run_registry(merged_model, "publish").code == 0
     notes = hub.releases[0]["body"]
     assert run_registry(merged_model, "withdraw", "datasets/pets", "1.0.0", "--why", "labels *swapped*").code == 0
@@ -157,7 +159,7 @@ def test_a_withdrawn_version_says_so_once_that_is_merged(hub: GitHub, merged_mod
 
 
 @pytest.mark.parametrize("notes", ["", "words\n", "> [!CAUTION]\n> of another kind\n\n", "one\r\ntwo\r\n"])
-def test_the_mark_comes_and_goes(notes: str) -> None:
+def test_the_mark_is_added_and_removed(notes: str) -> None:
     plain = Release(1, DATASET, "Pets", notes)
     first = github_releases.marked(plain, "bad")
     assert github_releases.marked(first, "bad") == first
@@ -171,7 +173,7 @@ def test_the_mark_comes_and_goes(notes: str) -> None:
 # --- without GitHub, and against its will -----------------------------------------------------------------------------
 
 
-def test_without_github_one_line_says_so(
+def test_without_github_releases_are_skipped_with_the_reason(
     hub: GitHub, merged_model: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GH_ENTERPRISE_TOKEN")
@@ -187,7 +189,7 @@ def test_without_github_one_line_says_so(
     assert hub.calls == []
 
 
-def test_a_refusal_comes_after_the_tags(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+def test_an_error_of_github_comes_after_the_tags(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     hub.faults.append(Fault("/releases", 401, "Bad credentials"))
     done = run_registry(merged_model, "publish")
     words = "all tags are published, but GitHub releases are missing"
@@ -197,9 +199,7 @@ def test_a_refusal_comes_after_the_tags(hub: GitHub, merged_model: Path, run_reg
     assert hub.releases == []
 
 
-def test_half_of_them_were_made_and_the_next_run_makes_up_for_it(
-    hub: GitHub, merged_model: Path, run_registry: Run
-) -> None:
+def test_the_next_run_creates_the_remaining_releases(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     hub.faults.append(Fault(MODEL, 503))
     assert run_registry(merged_model, "publish").refused("(HTTP 503)")
     assert list(bodies(hub)) == [DATASET]

@@ -77,7 +77,7 @@ def test_an_anonymous_reader_pulls_gets_and_reads(origin: Path, public: str, tmp
     assert (tmp_path / "old").read_bytes() == b"one cat"
 
 
-def test_other_bytes_than_a_name_says_are_not_pulled(origin: Path, released_model: Path, tmp_path: Path) -> None:
+def test_an_object_with_a_checksum_mismatch_is_not_pulled(origin: Path, released_model: Path, tmp_path: Path) -> None:
     repositories.overwrite(repositories.place(repositories.production(released_model), md5(b"one cat")), b"one rat")
     repositories.git_in(tmp_path, "clone", "--quiet", str(origin), "reader")
     assert run_dvc(tmp_path / "reader", "pull", "--remote", "public").returncode == 1
@@ -87,7 +87,7 @@ def test_other_bytes_than_a_name_says_are_not_pulled(origin: Path, released_mode
     assert cat == b"one rat"
 
 
-def test_a_store_over_http_is_read_and_proven(released_model: Path, public: str) -> None:
+def test_a_store_over_http_is_read_and_verified(released_model: Path, public: str) -> None:
     store = open_store(Remote(f"{public}/"), released_model)
     assert store.get(object_key(md5(b"one cat"))) == b"one cat"
     assert store.head(object_key(md5(b"one cat"))).size == 7

@@ -69,7 +69,7 @@ def test_dvc_and_gto_understand_the_release(built_model: Path, run_registry: Run
     assert {name: row["version"] for name, row in shown.items()} == {"datasets/pets": "v1.0.0", "models/pets": "v1.0.0"}
 
 
-def test_a_dry_run_only_says_what_would_happen(merged_model: Path, run_registry: Run) -> None:
+def test_a_dry_run_prints_the_plan(merged_model: Path, run_registry: Run) -> None:
     head = repositories.git_in(merged_model, "rev-parse", "--short=10", "HEAD")
     done = run_registry(merged_model, "publish", "--dry-run")
     assert done.out == (
@@ -100,7 +100,7 @@ def test_what_is_published_never_changes(released_model: Path, run_registry: Run
     assert release_auditor.broken_promises(origin(released_model), production(released_model)) == []
 
 
-def test_in_a_registry_without_a_remote_the_tags_stay_here(built_model: Path, run_registry: Run) -> None:
+def test_without_a_remote_the_tags_stay_local(built_model: Path, run_registry: Run) -> None:
     assert run_registry(built_model, "publish").code == 0
     assert sorted(release_auditor.releases(built_model)) == [DATASET, MODEL]
     assert run_registry(built_model, "publish").out == f"{DATASET}: already published\n{MODEL}: already published\n"
@@ -112,7 +112,7 @@ def test_in_a_detached_head_on_main_as_ci_has_it(merged_model: Path, run_registr
     assert list(release_auditor.releases(origin(merged_model))) == [DATASET]
 
 
-def test_what_is_not_built_or_withdrawn_is_left_out(merged_model: Path, run_registry: Run) -> None:
+def test_versions_that_are_not_built_or_withdrawn_are_skipped(merged_model: Path, run_registry: Run) -> None:
     repositories.dataset(merged_model, "pets", repositories.PETS, "1.0.0", withdrawn={"1.0.0": "two labels are wrong"})
     repositories.dataset(merged_model, "birds", repositories.PETS, "1.0.0")
     (merged_model / "datasets/birds/prepared.dvc").unlink()
@@ -125,7 +125,7 @@ def test_what_is_not_built_or_withdrawn_is_left_out(merged_model: Path, run_regi
     assert nothing_was_published(merged_model)
 
 
-def test_objects_that_a_tag_by_hand_left_behind_are_brought(merged_model: Path, run_registry: Run) -> None:
+def test_objects_of_a_tag_made_by_hand_are_copied(merged_model: Path, run_registry: Run) -> None:
     """`gto register` makes a tag and moves no object."""
     repositories.git_in(merged_model, "tag", "--annotate", "--message", "by hand", DATASET)
     repositories.git_in(merged_model, "push", "--quiet", "origin", DATASET)
@@ -138,9 +138,7 @@ def test_objects_that_a_tag_by_hand_left_behind_are_brought(merged_model: Path, 
 
 
 @pytest.mark.parametrize("body", [b"ONE cat", b"one", b"", b"something much longer"])
-def test_a_wrong_body_under_a_right_name_never_enters_production(
-    body: bytes, merged_model: Path, run_registry: Run
-) -> None:
+def test_a_corrupt_object_never_enters_production(body: bytes, merged_model: Path, run_registry: Run) -> None:
     file = repositories.place(staging(merged_model), CAT)
     repositories.overwrite(file, body)
     done = run_registry(merged_model, "publish")
@@ -155,7 +153,7 @@ def test_a_wrong_body_under_a_right_name_never_enters_production(
     assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
 
 
-def test_a_wrong_body_that_production_had_before_is_not_tagged(merged_model: Path, run_registry: Run) -> None:
+def test_a_corrupt_object_in_production_prevents_the_tag(merged_model: Path, run_registry: Run) -> None:
     """A person ran `dvc push`, which trusts its cache; the size is right."""
     file = repositories.place(production(merged_model), CAT)
     file.parent.mkdir(parents=True)
@@ -164,7 +162,7 @@ def test_a_wrong_body_that_production_had_before_is_not_tagged(merged_model: Pat
     assert nothing_was_published(merged_model)
 
 
-def test_a_truncated_object_of_an_earlier_release_is_seen(released_model: Path, run_registry: Run) -> None:
+def test_a_truncated_object_of_an_earlier_release_is_found(released_model: Path, run_registry: Run) -> None:
     file = repositories.place(production(released_model), CAT)
     repositories.overwrite(file, b"one")
     repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.1.0")
@@ -193,14 +191,14 @@ def test_a_list_of_files_that_leads_out_of_its_folder(merged_model: Path, run_re
     assert not production(merged_model).exists()
 
 
-def test_an_object_that_is_nowhere(merged_model: Path, run_registry: Run) -> None:
+def test_an_object_in_neither_staging_nor_production(merged_model: Path, run_registry: Run) -> None:
     repositories.place(staging(merged_model), CAT).unlink()
     done = run_registry(merged_model, "publish")
     assert done.refused("datasets/pets: 1 object, such as datasets/pets/prepared/train/cat/0a8c7f6e", "registry push")
     assert not production(merged_model).exists()
 
 
-def test_a_pointer_that_lies_about_its_size(merged_model: Path, run_registry: Run) -> None:
+def test_a_pointer_with_the_wrong_size(merged_model: Path, run_registry: Run) -> None:
     pointer = merged_model / "datasets/pets/prepared.dvc"
     pointer.write_text(pointer.read_text().replace("size: ", "size: 1"))
     repositories.merge(merged_model, "a lie")
@@ -221,7 +219,7 @@ def test_a_model_needs_its_dataset_in_production(merged_model: Path, run_registr
 # --- wrong places -----------------------------------------------------------------------------------------------------
 
 
-def test_staging_that_is_not_there(merged_model: Path, run_registry: Run) -> None:
+def test_staging_that_does_not_exist(merged_model: Path, run_registry: Run) -> None:
     shutil.rmtree(staging(merged_model))
     assert run_registry(merged_model, "publish").code == 1
     assert nothing_was_published(merged_model)
@@ -275,13 +273,13 @@ def test_a_shallow_clone_is_refused(merged_model: Path, run_registry: Run, tmp_p
     assert run_registry(tmp_path / "shallow", "publish").refused("this clone is shallow", "git fetch --unshallow")
 
 
-def test_without_an_author_there_is_no_tag(merged_model: Path, run_registry: Run) -> None:
+def test_without_an_identity_there_is_no_tag(merged_model: Path, run_registry: Run) -> None:
     repositories.git_in(merged_model, "config", "user.name", "")
     repositories.git_in(merged_model, "config", "user.email", "")
     assert run_registry(merged_model, "publish").refused("user.name and user.email are not set", "git config user.name")
 
 
-def test_other_data_needs_another_version(released_model: Path, run_registry: Run) -> None:
+def test_different_data_needs_a_higher_version(released_model: Path, run_registry: Run) -> None:
     before = repositories.published(released_model)
     repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.0.0")
     repositories.merge(released_model, "more pets, same version")
@@ -291,7 +289,7 @@ def test_other_data_needs_another_version(released_model: Path, run_registry: Ru
     assert repositories.published(released_model) == before
 
 
-def test_a_version_never_goes_back(released_model: Path, run_registry: Run) -> None:
+def test_a_version_never_decreases(released_model: Path, run_registry: Run) -> None:
     repositories.dataset(released_model, "pets", repositories.PETS, "0.9.0")
     repositories.merge(released_model, "back")
     words = "datasets/pets/dataset.yaml: version is 0.9.0, expected more than the latest published, 1.0.0"
@@ -308,7 +306,7 @@ def test_a_lightweight_tag_is_in_the_way(where: str, merged_model: Path, run_reg
     assert not production(merged_model).exists()
 
 
-def test_a_tag_that_exists_elsewhere_with_other_data(merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_a_tag_of_origin_with_different_data(merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
     other = repositories.other_clone(merged_model, tmp_path)
     repositories.git_in(other, "switch", "--quiet", "--create", "feature")
     repositories.dataset(other, "pets", repositories.MORE_PETS, "1.0.0")
@@ -319,7 +317,7 @@ def test_a_tag_that_exists_elsewhere_with_other_data(merged_model: Path, run_reg
     assert not production(merged_model).exists()
 
 
-def test_a_tag_of_mine_that_never_left_a_branch(merged_model: Path, run_registry: Run) -> None:
+def test_a_local_tag_of_an_unmerged_branch(merged_model: Path, run_registry: Run) -> None:
     repositories.git_in(merged_model, "switch", "--quiet", "--create", "feature")
     repositories.commit(merged_model, "never merged")
     repositories.git_in(merged_model, "tag", "--annotate", "--message", "by hand", DATASET)

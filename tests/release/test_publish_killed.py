@@ -214,7 +214,7 @@ def slower(merged_model: Path, start: Callable, tmp_path: Path) -> Callable[[], 
     return go_on
 
 
-def test_two_publishes_of_one_commit_end_well(
+def test_two_concurrent_publishes_of_one_commit_succeed(
     merged_model: Path, slower: Callable, undisturbed: tuple, run_registry: Run, tmp_path: Path
 ) -> None:
     other = repositories.other_clone(merged_model, tmp_path)
@@ -225,7 +225,7 @@ def test_two_publishes_of_one_commit_end_well(
     assert repositories.git_in(merged_model, "rev-parse", DATASET) == theirs, "the tag object that was first is the tag"
 
 
-def test_the_slower_of_two_publishes_with_other_data_fails(
+def test_the_slower_of_two_publishes_with_different_data_fails(
     merged_model: Path, slower: Callable, run_registry: Run, tmp_path: Path
 ) -> None:
     other = repositories.other_clone(merged_model, tmp_path)

@@ -65,7 +65,7 @@ def hub(released: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         yield running
 
 
-def test_the_same_answer_changes_nothing(hub: GitHub, released: Path, run_registry: Run) -> None:
+def test_the_same_result_changes_nothing(hub: GitHub, released: Path, run_registry: Run) -> None:
     done = run_registry(released, "refresh", PHOTOS, "--propose")
     assert done.code == 0
     assert done.out.splitlines()[-1] == f"{PHOTOS}: the query's result has not changed"
@@ -73,7 +73,7 @@ def test_the_same_answer_changes_nothing(hub: GitHub, released: Path, run_regist
     assert hub.made() == []
 
 
-def test_another_answer_is_proposed_as_the_version_that_it_demands(
+def test_a_changed_result_is_proposed_as_the_required_version(
     hub: GitHub, released: Path, looker: LookerServer, run_registry: Run
 ) -> None:
     main = repositories.git_in(released, "rev-parse", "main")
@@ -95,7 +95,7 @@ def test_another_answer_is_proposed_as_the_version_that_it_demands(
     assert len(list((clone / PHOTOS / "prepared").rglob("*.jpg"))) == 60
 
 
-def test_a_later_answer_takes_the_place_of_the_first(
+def test_a_later_result_replaces_the_first_proposal(
     hub: GitHub, released: Path, looker: LookerServer, run_registry: Run
 ) -> None:
     for count, version in ((60, "1.1.0"), (30, "2.0.0")):
@@ -105,7 +105,7 @@ def test_a_later_answer_takes_the_place_of_the_first(
         assert [pull["title"] for pull in hub.pulls] == [f"Refresh datasets/photos: {version}"]
 
 
-def test_work_that_is_not_committed_is_not_proposed(hub: GitHub, released: Path, run_registry: Run) -> None:
+def test_uncommitted_changes_are_not_proposed(hub: GitHub, released: Path, run_registry: Run) -> None:
     (released / "notes.txt").write_text("mine\n")
     assert run_registry(released, "refresh", PHOTOS, "--propose").refused("uncommitted changes")
     assert hub.made() == []

@@ -87,7 +87,7 @@ def test_a_merge_publishes(merged: World) -> None:
     assert merged.keys(f"files/md5/{md5[:2]}/{md5[2:]}") == {f"files/md5/{md5[:2]}/{md5[2:]}.dir"}
 
 
-def test_a_data_pull_request_is_trained_told_and_not_trained_again(released: World) -> None:
+def test_a_dataset_pull_request_is_trained_and_reported_once(released: World) -> None:
     head = propose(released, grow)
     ran = released.pull_request("change", head)
     assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
@@ -124,7 +124,7 @@ def test_a_data_pull_request_is_trained_told_and_not_trained_again(released: Wor
     assert "Stale" not in replaced
 
 
-def test_a_model_pull_request_trained_at_home_is_told_even_without_cml(released: World) -> None:
+def test_a_model_trained_by_the_contributor_is_reported_even_without_cml(released: World) -> None:
     def change(root: Path) -> None:
         trainable_registry.model(root, "1.1.0", shade=120)
         trainable_registry.train(root)
@@ -140,7 +140,7 @@ def test_a_model_pull_request_trained_at_home_is_told_even_without_cml(released:
     assert WATERMARK not in comment["body"]
 
 
-def test_a_bad_pull_request_is_blocked_with_the_right_words(released: World) -> None:
+def test_an_invalid_pull_request_is_blocked_with_the_reason(released: World) -> None:
     head = propose(released, lambda root: trainable_registry.dataset(root, "1.0.1", train=5))
     ran = released.pull_request("change", head)
     assert ran.jobs == ALL_GOOD | {"validate": "failure", "gate": "failure"}, ran.log
@@ -153,7 +153,7 @@ def test_a_bad_pull_request_is_blocked_with_the_right_words(released: World) -> 
     assert "set version: 2.0.0" in comment["body"]
 
 
-def test_a_training_that_fails_is_told(released: World) -> None:
+def test_a_failed_training_is_reported(released: World) -> None:
     def change(root: Path) -> None:
         trainable_registry.model(root, "1.1.0", shade=120)
         (root / "models/pets/train.py").write_text('"""Fails."""\n\nraise SystemExit("out of memory")\n')
@@ -168,7 +168,7 @@ def test_a_training_that_fails_is_told(released: World) -> None:
     assert len(released.github.comments) == 1
 
 
-def test_objects_that_were_not_pushed_block_the_merge(released: World) -> None:
+def test_missing_objects_block_the_merge(released: World) -> None:
     trainable_registry.dataset(released.root, "1.1.0", train=12)
     repositories.registry(released.root, "check", "--fix")
     repositories.commit(released.root, "images that are on one machine only")
@@ -181,7 +181,7 @@ def test_objects_that_were_not_pushed_block_the_merge(released: World) -> None:
     assert "registry push" in comment["body"]
 
 
-def test_a_change_of_words_needs_no_gpu(released: World) -> None:
+def test_a_metadata_change_needs_no_gpu(released: World) -> None:
     def change(root: Path) -> None:
         (root / "README.md").write_text((root / "README.md").read_text() + "\nMore words.\n")
 
@@ -191,7 +191,7 @@ def test_a_change_of_words_needs_no_gpu(released: World) -> None:
     assert released.github.status_of(head) == {"registry/gate": "success"}
 
 
-def test_the_merge_queue_tries_a_merge(released: World) -> None:
+def test_the_merge_queue_validates_a_merge(released: World) -> None:
     base = repositories.git_in(released.root, "rev-parse", "main")
     event = {"merge_group": {"base_sha": base, "base_ref": "refs/heads/main"}, "repository": released.repository()}
     ran = released.act("merge_group", "pull-request.yml", event, "main")
@@ -200,7 +200,7 @@ def test_the_merge_queue_tries_a_merge(released: World) -> None:
     assert (status["context"], status["state"]) == ("registry/gate", "success")
 
 
-def test_a_pull_request_from_a_fork_is_validated_and_nothing_more(released: World) -> None:
+def test_a_pull_request_from_a_fork_is_only_validated(released: World) -> None:
     head = propose(released, grow)
     ran = released.pull_request("change", head, fork=True)
     assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "gate"), "success")), ran.log
@@ -211,7 +211,7 @@ def test_a_pull_request_from_a_fork_is_validated_and_nothing_more(released: Worl
 # --- scheduled --------------------------------------------------------------------------------------------------------
 
 
-def test_a_night_in_which_nothing_drifted(released: World) -> None:
+def test_nightly_checks_that_pass(released: World) -> None:
     propose(released, grow)
     repositories.git_in(released.root, "switch", "--quiet", "main")
     ran = released.dispatch("nightly.yml")
@@ -220,7 +220,7 @@ def test_a_night_in_which_nothing_drifted(released: World) -> None:
     assert released.github.made() == []
 
 
-def test_a_night_in_which_an_object_is_lost(released: World) -> None:
+def test_nightly_checks_with_a_missing_object(released: World) -> None:
     [lost, *_] = sorted(key for key in released.keys("files/") if not key.endswith(".dir"))
     body = released.server.client().get_object(Bucket=PRODUCTION, Key=lost)["Body"].read()
     released.server.client().delete_object(Bucket=PRODUCTION, Key=lost)
@@ -264,7 +264,7 @@ def looker(released: World) -> Iterator[LookerServer]:
         yield server
 
 
-def test_an_answer_that_changed_becomes_a_pull_request(released: World, looker: LookerServer) -> None:
+def test_a_changed_query_result_becomes_a_pull_request(released: World, looker: LookerServer) -> None:
     looker.rows = selections.rows(30)
     ran = released.dispatch("refresh.yml")
     assert (ran.code, ran.jobs) == (0, {"list": "success", "refresh": "success"}), ran.log
@@ -275,7 +275,7 @@ def test_an_answer_that_changed_becomes_a_pull_request(released: World, looker: 
     assert not any(secret in ran.log for name, secret in released.secrets.items() if name != "LOOKERSDK_BASE_URL")
 
 
-def test_a_copy_configures_itself_and_switches_that_off(merged: World) -> None:
+def test_a_new_registry_is_set_up_once(merged: World) -> None:
     ran = merged.push_to_main("template.yml")
     assert (ran.code, ran.jobs) == (0, {"configure": "success"}), ran.log
     told = repositories.git_in(merged.origin, "show", "main:registry.yaml")

@@ -50,7 +50,7 @@ def compare_models(space: Workspace, old: Tree, new: Tree, models: Sequence[Arti
 
 
 def _pull(space: Workspace, wants: Sequence[pull.Want]) -> int:
-    """Pull what can be pulled; a model that lacks something says so itself, and the others are still evaluated.
+    """Pull what can be pulled; a model that lacks something reports that itself, and the others are still evaluated.
 
     Returns the bytes to fetch.
     """

@@ -32,7 +32,7 @@ from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
-REMOVE = {"s3": "aws s3 rm", "gs": "gcloud storage rm"}  # by scheme: how an administrator deletes one object
+REMOVE = {"s3": "aws s3 rm", "gs": "gcloud storage rm"}  # by scheme: how an administrator deletes an object
 
 
 class FaultState(StrEnum):
@@ -130,30 +130,30 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
 
     Raises StorageFailed.
     """
-    once = {one.output.md5: one for version in versions for one in version.reached}
-    listed = {md5: _list(one, production, others) for md5, one in once.items()}
-    objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(one.objects for one in listed.values())])
+    once = {reached.output.md5: reached for version in versions for reached in version.reached}
+    listed = {md5: _list(reached, production, others) for md5, reached in once.items()}
+    objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(output.objects for output in listed.values())])
     return Inspection(
         objects,
         inventory.find_stored(production, objects["md5"]),
-        frozenset(md5 for md5, one in listed.items() if one.is_corrupt),
-        {md5: one.invalid for md5, one in listed.items() if one.invalid},
+        frozenset(md5 for md5, output in listed.items() if output.is_corrupt),
+        {md5: output.invalid for md5, output in listed.items() if output.invalid},
     )
 
 
-def _list(one: Reached, production: Store, others: Sequence[Store]) -> _Listed:
+def _list(reached: Reached, production: Store, others: Sequence[Store]) -> _Listed:
     is_corrupt, invalid = False, ""
     for stores in ([production], others):
         try:
-            objects = inventory.expand([one], stores)
+            objects = inventory.expand([reached], stores)
         except Refused as error:
             if stores[0] is production:
-                is_corrupt = _is_corrupt(one.output, production)
+                is_corrupt = _is_corrupt(reached.output, production)
                 invalid = "" if is_corrupt else error.message
             continue
-        if not one.output.is_dir or objects["size"][0] is not None:
-            return _Listed(objects, is_corrupt, invalid or _find_invalid(one.output, objects))
-    return _Listed(inventory.expand([one], []), is_corrupt, invalid)
+        if not reached.output.is_dir or objects["size"][0] is not None:
+            return _Listed(objects, is_corrupt, invalid or _find_invalid(reached.output, objects))
+    return _Listed(inventory.expand([reached], []), is_corrupt, invalid)
 
 
 def _is_corrupt(out: Output, production: Store) -> bool:
@@ -221,7 +221,7 @@ def evaluate(
 def _evaluate(version: TaggedVersion, inspection: Inspection, corrupt: frozenset[str], production: Store) -> Result:
     if version.fault:
         return Result(version, 0, 0, (Fault(FaultState.INVALID, str(version.tag.artifact), "", version.fault),))
-    roots = [one.output.md5 for one in version.reached]
+    roots = [reached.output.md5 for reached in version.reached]
     own = inspection.objects.filter(pl.col("root").is_in(roots))
     once = own.unique("md5", maintain_order=True)
     held = inspection.held.join(once, on="md5", how="semi")
@@ -235,7 +235,7 @@ def _evaluate(version: TaggedVersion, inspection: Inspection, corrupt: frozenset
 
 def _missing(version: TaggedVersion, missing: DataFrame, own: DataFrame, production: Store) -> Iterator[Fault]:
     alone = {root for root, count in own["root"].value_counts().rows() if count == 1}
-    files = {one.output.md5: one.output.nfiles for one in version.reached if one.output.is_dir}
+    files = {reached.output.md5: reached.output.nfiles for reached in version.reached if reached.output.is_dir}
     for path, md5 in missing.select("path", "md5").rows():
         count = files.get(md5) if md5 in alone else None
         unknown = f" (the list of {plural(count, 'file')})" if count else ""
@@ -295,7 +295,7 @@ def _restore(md5s: Sequence[str], sources: Sequence[Store], production: Store, p
 
 def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> dict[str, str]:
     """Where there is an intact copy of each corrupt object: md5 → the URL of the source."""
-    corrupt = {fault.md5 for one in results for fault in one.faults if fault.state is FaultState.CORRUPT}
+    corrupt = {fault.md5 for result in results for fault in result.faults if fault.state is FaultState.CORRUPT}
     intact = (
         (audit(source, corrupt).filter(pl.col("state") == ObjectState.PRESENT)["md5"], source) for source in sources
     )
@@ -308,10 +308,10 @@ def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> d
 def as_text(results: Sequence[Result], production: Store, copies: Mapping[str, str]) -> str:
     """A table, the first ten faults, and hints."""
     headers = ("tag", "objects", "bytes", *FaultState)
-    lines = [table(headers, [(str(one.version.tag), *_numbers(one).values()) for one in results])]
-    once = {(fault.md5, fault.message): (one, fault) for one in reversed(results) for fault in one.faults}
+    lines = [table(headers, [(str(result.version.tag), *_numbers(result).values()) for result in results])]
+    once = {(fault.md5, fault.message): (result, fault) for result in reversed(results) for fault in result.faults}
     faults = list(once.values())
-    lines += [f"{one.version.tag}: {fault.message}" for one, fault in faults[:SHOWN]]
+    lines += [f"{result.version.tag}: {fault.message}" for result, fault in faults[:SHOWN]]
     lines += [f"… and {len(faults) - SHOWN:,} more"] * (len(faults) > SHOWN)
     return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies)]) + "\n"
 
@@ -350,9 +350,9 @@ def as_json(
     """The same for programs, with every fault."""
     tags = [
         {
-            "tag": str(one.version.tag),
-            "commit": one.version.commit,
-            **_numbers(one),
+            "tag": str(result.version.tag),
+            "commit": result.version.commit,
+            **_numbers(result),
             "faults": [
                 {
                     "state": fault.state.value,
@@ -361,14 +361,14 @@ def as_json(
                     "message": fault.message,
                     "intact_copy": copies.get(fault.md5),
                 }
-                for fault in one.faults
+                for fault in result.faults
             ],
         }
-        for one in results
+        for result in results
     ]
     return {"production": production.url, "intact": is_intact(results), "restored": restored, "tags": tags}
 
 
 def is_intact(results: Iterable[Result]) -> bool:
     """Whether no version has a fault."""
-    return not any(one.faults for one in results)
+    return not any(result.faults for result in results)
