@@ -42,7 +42,7 @@ def main() -> None:
         make(root, args.items, args.added)
         taken = [clock(root, str(BIN / "registry"), "report", "--base", "HEAD~1") for _ in range(args.rounds)]
         told = json.loads((root / ".registry/report/report.json").read_text())
-        print(f"{told['verdict']}: {told['sentence']}", told["checks"], file=sys.stderr)
+        print(f"{told['verdict']}: {told['headline']}", told["checks"], file=sys.stderr)
         print(*told["findings"][:3], *told["not_run"], sep="\n", file=sys.stderr)
         sizes = {name: (root / ".registry/report" / name).stat().st_size for name in ("report.md", "report.html")}
         first, seconds = taken[0][0], statistics.median(one[0] for one in taken)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry.release import drift_issue
-from registry.report.markdown import WATERMARK
+from registry.report.comment import WATERMARK
 from support import repositories, selections
 from support.repositories import Run, origin
 from support.servers.github import GitHub, serve

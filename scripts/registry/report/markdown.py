@@ -25,6 +25,7 @@ from registry.report.blocks import (
     Table,
     Tone,
 )
+from registry.report.comment import WATERMARK
 from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks
 
 LIMIT = 64_000  # GitHub accepts 65,536 characters; the job that posts the comment adds a line or two
@@ -32,8 +33,6 @@ OMITTED_FIRST = (
     "metadata", "params", "calibration", "curves", "columns", "metrics", "flips", "findings", "counts", "duplicates",
     "transitions", "confusion", "labels", "slices", "checks", "pictures",
 )  # fmt: skip
-WATERMARK = "<!-- registry report -->"  # identifies the comment, however it was posted
-STALE = "> **Stale**: "
 ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
 ROWS = 25  # of a table; more are in report.html
 MOST_FINDINGS = 100  # more are in report.html and report.json
@@ -69,12 +68,6 @@ def render(report: Report, links: Mapping[str, Link], limit: int = LIMIT) -> str
         if _length(text) <= limit:
             return text
     return _render(report, links, shortest)
-
-
-def mark_stale(text: str, why: str) -> str:
-    """A rendered report with the reason why it is stale on top, in place of an earlier one."""
-    fresh = text.partition("\n\n")[2] if text.startswith(STALE) else text
-    return f"{STALE}{why}\n\n{fresh}"
 
 
 def _length(text: str) -> int:

@@ -11,7 +11,7 @@ from registry.integrations import github
 from registry.model import training_results
 from registry.release import drift_issue, refresh
 from registry.report import github_images
-from registry.report.markdown import WATERMARK, mark_stale
+from registry.report.comment import WATERMARK, mark_stale
 
 
 @click.group()
