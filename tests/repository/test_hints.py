@@ -355,7 +355,6 @@ TRAINS = "trains: tests/model and the demo run it"
 REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
-    Hint("checks/collect_objects.py", "git commit"): EDIT,
     Hint("checks/collect_objects.py", "git rebase"): EDIT,
     Hint("checks/collect_objects.py", "git fetch"): "the hint of publish in a shallow clone, which is run",
     Hint("checks/output.py", "registry check"): NO_HINT,
