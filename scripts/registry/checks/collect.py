@@ -1,6 +1,6 @@
 """Gathers everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -86,8 +86,8 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
     )
     touched = _owners(change.paths)
     kept = sorted(change.paths & files.entries.keys())
-    stale, unreadable = _derived(change, touched)
     checked = tuple(_read_artifacts(change, files, artifacts, touched))
+    stale, unreadable = _compare_generated(change, touched, checked)
     released = _Released(history, names.find_tags(history.tags))
     subjects = (_subject(artifact, files, released, touched=artifact.id in touched) for artifact in checked)
     return Facts(
@@ -130,13 +130,15 @@ def _file(tree: Tree, entry: Entry) -> File:
 # --- the registry's own files -----------------------------------------------------------------------------------------
 
 
-def _derived(change: Change, touched: frozenset[ArtifactId]) -> tuple[tuple[Stale, ...], tuple[Parsed[None], ...]]:
-    """The derived files that are not current, and those files that keep us from knowing."""
+def _compare_generated(
+    change: Change, touched: frozenset[ArtifactId], checked: Iterable[ArtifactFiles]
+) -> tuple[tuple[Stale, ...], tuple[Parsed[None], ...]]:
+    """The generated files that are not current, and the files because of which this cannot be told."""
     is_commit = change.scope is Scope.STAGED
     if is_commit and not touched and change.paths.isdisjoint({*CONFIGS, *generated_files.FILES}):
         return (), ()
     try:
-        expected = generated_files.expected(change.tree, touched if is_commit else None)
+        expected = generated_files.expected(change.tree, touched if is_commit else None, checked)
     except InvalidDocument as error:
         return (), (artifact_files.unreadable(error),)
     except NotFound as error:

@@ -5,13 +5,14 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from registry.core import documents, layout, manifests, names, pointers, schema, settings
+from registry.core import artifact_files, documents, layout, names, settings
+from registry.core.artifact_files import ArtifactFiles, Files, Parsed, Pointer
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Manifest, ModelManifest
 from registry.errors import InvalidDocument
@@ -44,16 +45,40 @@ class _Listing:
     render_file: Callable[[str, str, tuple[str, ...]], str]
 
 
-def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the files that are needed here, but for those of artifacts that the caller has read before (`known`)."""
+
+    files: Files
+    known: Mapping[ArtifactId, ArtifactFiles]
+
+    def manifest(self, artifact: ArtifactId) -> Manifest | None:
+        """A manifest; None where it is invalid."""
+        known = self.known.get(artifact)
+        return known.manifest.value if known else artifact_files.read_manifest(self.files, artifact).value
+
+    def prepared(self, artifact: ArtifactId) -> Parsed[Pointer] | None:
+        """A dataset's pointer to its images; None before the first build."""
+        if artifact in self.known:
+            return self.known[artifact].prepared
+        path = layout.prepared_pointer(artifact)
+        return artifact_files.read_pointer(self.files, path) if path in self.files.entries else None
+
+
+def expected(
+    tree: Tree, only: Collection[ArtifactId] | None = None, known: Iterable[ArtifactFiles] = ()
+) -> dict[str, bytes]:
     """The expected content of each generated file, by path, sorted.
 
     With `only`, the rows and cards of these artifacts are rendered and all other rows are kept, so that a commit need
-    not read every manifest. An invalid manifest leaves its row and card as they are. Raises InvalidDocument for invalid
-    settings or front matter.
+    not read every manifest. The files of artifacts in `known` are not read again. An invalid manifest leaves its row
+    and card as they are. Raises InvalidDocument for invalid settings or front matter.
     """
     owners = settings.load(tree).owners
     found = {str(artifact): artifact for artifact in layout.find(tree)}
-    made = _manifests(tree, [artifact for artifact in found.values() if only is None or artifact in only])
+    reader = _Reader(artifact_files.list_files(tree), {files.id: files for files in known})
+    wanted = [artifact for artifact in found.values() if only is None or artifact in only]
+    made = {artifact: manifest for artifact in wanted if (manifest := reader.manifest(artifact))}
     files = {}
     for listing in _LISTINGS:
         text = tree.read(listing.path).decode(errors="surrogateescape") if tree.has(listing.path) else ""
@@ -62,18 +87,8 @@ def expected(tree: Tree, only: Collection[ArtifactId] | None = None) -> dict[str
         content = listing.render_file(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
         if content:
             files[listing.path] = content.encode(errors="surrogateescape")
-    files |= {layout.card_path(artifact): _card(tree, manifest) for artifact, manifest in made.items()}
+    files |= {layout.card_path(artifact): _card(reader, manifest) for artifact, manifest in made.items()}
     return dict(sorted(files.items()))
-
-
-def _manifests(tree: Tree, wanted: Collection[ArtifactId]) -> dict[ArtifactId, Manifest]:
-    made = {}
-    for artifact in sorted(wanted):
-        try:
-            made[artifact] = manifests.load(tree, artifact)
-        except InvalidDocument:
-            continue
-    return made
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -131,12 +146,12 @@ _LISTINGS = (
 # --- cards ------------------------------------------------------------------------------------------------------------
 
 
-def _card(tree: Tree, manifest: Manifest) -> bytes:
-    path = layout.card_path(manifest.id)
+def _card(reader: _Reader, manifest: Manifest) -> bytes:
+    path, tree = layout.card_path(manifest.id), reader.files.tree
     text = tree.read(path).decode(errors="surrogateescape") if tree.has(path) else f"# {_escape(manifest.title)}\n"
     head = _HEAD.match(text)
     theirs = _read_head(head[1], path) if head else {}
-    ours = _model_head(manifest) if isinstance(manifest, ModelManifest) else _dataset_head(tree, manifest, theirs)
+    ours = _model_head(manifest) if isinstance(manifest, ModelManifest) else _dataset_head(reader, manifest, theirs)
     data = {**ours, **{key: value for key, value in theirs.items() if key not in _KEYS}}
     body = text[head.end() :] if head else f"\n{text}"
     return f"---\n{documents.write_yaml(data).decode()}---\n{body}".encode(errors="surrogateescape")
@@ -154,8 +169,8 @@ def _read_head(text: str, path: str) -> Mapping[str, Any]:
     return document.data
 
 
-def _dataset_head(tree: Tree, manifest: Manifest, theirs: Mapping[str, Any]) -> dict[str, Any]:
-    sizes = _sizes(tree, manifest.id, theirs)
+def _dataset_head(reader: _Reader, manifest: Manifest, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = _sizes(reader.prepared(manifest.id), theirs)
     return {
         **_license(manifest.license),
         "pretty_name": manifest.title,
@@ -181,18 +196,13 @@ def _license(spdx: str) -> dict[str, str]:
     return {"license": name} if name in hub["ids"] else {"license": "other", "license_name": spdx}
 
 
-def _sizes(tree: Tree, artifact: ArtifactId, theirs: Mapping[str, Any]) -> Any:
+def _sizes(prepared: Parsed[Pointer] | None, theirs: Mapping[str, Any]) -> Any:
     """The size according to the pointer; none before the first build, the current one where it is invalid."""
-    path = layout.prepared_pointer(artifact)
-    try:
-        document = documents.read_yaml(tree.read(path), path) if tree.has(path) else None
-        if document is None:
-            return None
-        schema.require(document, "pointer")
-        build = pointers.parse_build(document)
-    except InvalidDocument:
+    if prepared is None:
+        return None
+    if prepared.value is None:
         return theirs.get("size_categories")
-    return [_size(build.images)] if build else None
+    return [_size(prepared.value.build.images)] if prepared.value.build else None
 
 
 def _size(images: int) -> str:
