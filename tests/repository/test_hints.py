@@ -405,7 +405,7 @@ NOT_RUN = {
     Hint("model/version.py", "registry check"): EDIT,
     Hint("release/drift_issue.py", "registry fsck"): "text of an issue; fsck prints the same hint, which is run",
     Hint("release/notes.py", "dvc artifacts"): "a consumer's command, which the demo runs",
-    Hint("report/markdown.py", "registry report"): NO_HINT,
+    Hint("report/comment.py", "registry report"): NO_HINT,
     Hint("scaffold/generated_files.py", "registry check"): NO_HINT,
     Hint("storage/reader.py", "registry pull"): ELSEWHERE,
     Hint("sync/checkout.py", "dvc commit"): EDIT,
