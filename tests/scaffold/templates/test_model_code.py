@@ -147,7 +147,7 @@ def test_a_wrong_parameter_is_named(code: SimpleNamespace, tmp_path: Path, chang
     set_params(tmp_path, **change)
     with pytest.raises(SystemExit) as stopped:
         code.train.read_params(tmp_path / "params.yaml")
-    assert str(stopped.value) == f"{tmp_path / 'params.yaml'}: {message}."
+    assert str(stopped.value) == f"{tmp_path / 'params.yaml'}: {message}"
 
 
 def test_numbers_are_read_as_dvc_reads_them(code: SimpleNamespace, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_an_error_is_one_line_and_exit_code_1(trained: Path) -> None:
     model = trained / "models/pets"
     (model / "params.yaml").write_text("architecture: vgg\n")
     done = command("python", "train.py", "--data", "../../datasets/pets/prepared", cwd=model)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "params.yaml: batch_size is missing.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "params.yaml: batch_size is missing\n")
 
 
 # --- Images -----------------------------------------------------------------------------------------------------------
