@@ -1,10 +1,10 @@
-"""Gathers everything that the rules of `check` need to know about a change, so that a rule opens no file."""
+"""Collects everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from registry.checks.context import (
     LARGEST,
@@ -30,11 +30,11 @@ from registry.scaffold import generated_files
 T = TypeVar("T")
 
 CONFIGS = (settings.DVC_CONFIG, settings.PATH)
-SNIFFED = 8000  # bytes in which Git, too, looks for a NUL before it calls a file binary
+_HEAD = 8000  # bytes; a file with a NUL among them is binary, as for Git
 
 
 class History(Protocol):
-    """What was released: `git.History`, or a dict in tests."""
+    """The releases of a repository: `git_trees.History`, or a dict in tests."""
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is judged: a tree, the paths in it that changed (deleted ones too), and the revision it starts from."""
+    """What is checked: a tree, the paths that changed (deleted ones too), and the revision before the change."""
 
     scope: Scope
     tree: Tree
@@ -67,7 +67,7 @@ def staged(root: Path) -> Change:
 
 
 def since(root: Path, revision: str) -> Change:
-    """What the working tree changed since its history left `revision`'s. Raises NotFound."""
+    """What the working tree changed since the merge base with a revision. Raises NotFound."""
     base = git.merge_base(root, git.resolve_commit(root, revision), "HEAD")
     return Change(Scope.BASE, git_trees.WorkTree(root), frozenset(git.changed_paths(root, base)), base)
 
@@ -79,7 +79,7 @@ def everything(root: Path) -> Change:
 
 
 def gather(change: Change, history: History, read_object: Reader) -> Facts:
-    """Everything that the rules need to know about a change. `read_object` is asked only for what the change needs."""
+    """The facts about a change. `read_object` is called only for objects that the change needs."""
     files = artifact_files.list_files(change.tree)
     artifacts = frozenset(
         artifact for artifact in _owners(files.entries) if layout.manifest_path(artifact) in files.entries
@@ -87,7 +87,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
     touched = _owners(change.paths)
     kept = sorted(change.paths & files.entries.keys())
     checked = tuple(_read_artifacts(change, files, artifacts, touched))
-    stale, unreadable = _compare_generated(change, touched, checked)
+    generated = _compare_generated(change, touched, checked)
     released = _Released(history, names.find_tags(history.tags))
     subjects = (_subject(artifact, files, released, touched=artifact.id in touched) for artifact in checked)
     return Facts(
@@ -107,8 +107,8 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
             if path in kept
         },
         moved=_moved(change, history, kept),
-        stale=stale,
-        unreadable=unreadable,
+        stale=generated.stale,
+        unreadable=generated.unreadable,
     )
 
 
@@ -124,49 +124,56 @@ def _folder(path: str) -> str:
 
 def _file(tree: Tree, entry: Entry) -> File:
     readable = not entry.is_link and entry.size <= LARGEST
-    return File(entry.path, entry.size, entry.is_link, readable and b"\0" not in tree.read(entry.path)[:SNIFFED])
+    return File(entry.path, entry.size, entry.is_link, readable and b"\0" not in tree.read(entry.path)[:_HEAD])
 
 
 # --- the registry's own files -----------------------------------------------------------------------------------------
 
 
+class _GeneratedFiles(NamedTuple):
+    """The generated files that are not current; or the file that has to be corrected before they can be generated."""
+
+    stale: tuple[Stale, ...] = ()
+    unreadable: tuple[Parsed[None], ...] = ()
+
+
 def _compare_generated(
     change: Change, touched: frozenset[ArtifactId], checked: Iterable[ArtifactFiles]
-) -> tuple[tuple[Stale, ...], tuple[Parsed[None], ...]]:
-    """The generated files that are not current, and the files because of which this cannot be told."""
+) -> _GeneratedFiles:
     is_commit = change.scope is Scope.STAGED
     if is_commit and not touched and change.paths.isdisjoint({*CONFIGS, *generated_files.FILES}):
-        return (), ()
+        return _GeneratedFiles()
     try:
         expected = generated_files.expected(change.tree, touched if is_commit else None, checked)
     except InvalidDocument as error:
-        return (), (artifact_files.unreadable(error),)
+        return _GeneratedFiles(unreadable=(artifact_files.unreadable(error),))
     except NotFound as error:
-        return (), (Parsed(settings.PATH, faults=(Fault(error.message, 1, error.fix),)),)
+        fault = Fault(error.message, 1, error.fix)
+        return _GeneratedFiles(unreadable=(Parsed(settings.PATH, faults=(fault,)),))
     current = {path: change.tree.read(path) if change.tree.has(path) else b"" for path in expected}
-    stale = (Stale(path, _first_difference(current[path], data)) for path, data in expected.items())
-    return tuple(one for one in stale if current[one.path] != expected[one.path]), ()
+    differing = [(path, data) for path, data in expected.items() if current[path] != data]
+    return _GeneratedFiles(tuple(Stale(path, _first_difference(current[path], data)) for path, data in differing))
 
 
 def _first_difference(old: bytes, new: bytes) -> int:
-    """The line of `old`, from 1, that is not `new`'s."""
+    """The first line of `old`, from 1, that differs from `new`."""
     before, after = old.splitlines(), new.splitlines()
     same = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
     return max(1, min(len(before), 1 + sum(1 for _ in same)))
 
 
 def _moved(change: Change, history: History, kept: Collection[str]) -> Mapping[str, str]:
-    """The places for objects that point elsewhere than before, each with the file that says so."""
+    """The storage locations that changed, each with the file that sets it."""
     found: dict[str, str] = {}
     for path in CONFIGS:
         if change.before and path in change.paths:
-            old = _places(history.read(change.before, path), path)
-            new = _places(change.tree.read(path) if path in kept else None, path)
+            old = _locations(history.read(change.before, path), path)
+            new = _locations(change.tree.read(path) if path in kept else None, path)
             found |= {name: path for name in sorted(old.keys() | new) if old and new and old.get(name) != new.get(name)}
     return found
 
 
-def _places(data: bytes | None, path: str) -> Mapping[str, object]:
+def _locations(data: bytes | None, path: str) -> Mapping[str, object]:
     try:
         if data is None:
             return {}
@@ -175,7 +182,7 @@ def _places(data: bytes | None, path: str) -> Mapping[str, object]:
             return {f"the remote {name}": (remote.url, remote.options.get("endpointurl")) for name, remote in remotes}
         return {"the lake": documents.read_yaml(data, path).data.get("lake")}
     except (InvalidDocument, AttributeError):
-        return {}  # said by the check of that file
+        return {}  # another check reports that file
 
 
 # --- artifacts --------------------------------------------------------------------------------------------------------
@@ -183,7 +190,7 @@ def _places(data: bytes | None, path: str) -> Mapping[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class _Released:
-    """What was released: all release tags, sorted, and where to read them."""
+    """All release tags, sorted, and the history to read them from."""
 
     history: History
     tags: tuple[Tag, ...]

@@ -6,7 +6,7 @@ not be created is created by the next run. Text that people added to a release i
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from registry.core import artifact_files
@@ -94,12 +94,16 @@ def marked(release: Release, why: str | None) -> Release:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseHistory:
-    """Reads released versions from Git. `published` and `tags` are all release tags, `url` is the repository's."""
+    """Reads released versions from Git, each once (`versions`).
+
+    `published` and `tags` are all release tags, `url` is the repository's.
+    """
 
     history: git_trees.History
     published: Mapping[str, git.TagRef]
     tags: tuple[Tag, ...]
     url: str
+    versions: dict[Tag, notes.ReleasedVersion | None] = field(default_factory=dict)
 
     def withdrawn(self, head: str, artifact: ArtifactId) -> Mapping[Tag, str]:
         """The withdrawn versions of an artifact with the reasons, as the manifest at `head` has them."""
@@ -118,7 +122,10 @@ class ReleaseHistory:
         return Release(NEW, str(tag), notes.title(version), text)
 
     def _load(self, tag: Tag) -> notes.ReleasedVersion | None:
-        return notes.load(tag, lambda path: self.history.read(self.published[str(tag)].commit, path))
+        if tag not in self.versions:
+            commit = self.published[str(tag)].commit
+            self.versions[tag] = notes.load(tag, lambda path: self.history.read(commit, path))
+        return self.versions[tag]
 
     def _trained_on(self, version: notes.ReleasedVersion) -> Tag | None:
         """The release of the dataset that a model was trained on, the latest if several have the same images."""
