@@ -107,7 +107,7 @@ def test_what_is_wrong_is_exit_code_1_with_its_line_and_the_next_step(grown: Pat
     )
 
 
-def test_what_needs_an_owner_is_told_and_passes(sound: Path, run_registry: Run) -> None:
+def test_a_finding_that_needs_an_owner_is_printed_and_passes(sound: Path, run_registry: Run) -> None:
     config = sound / ".dvc/config"
     config.write_text(config.read_text().replace("../.registry/production", "s3://elsewhere"))
     done = run_registry(sound, "check", "--base", "HEAD")

@@ -103,7 +103,7 @@ def test_folders_among_the_artifacts_that_are_none() -> None:
     assert registry.gather().unknown_folders == ("datasets/Pets", "datasets/ok", "models/\u0440ets")
 
 
-def test_what_a_file_is_is_told_from_its_bytes() -> None:
+def test_text_files_are_recognized_by_their_bytes() -> None:
     registry = Registry({"text": b"a", "nul": b"a\0b", "large": b"a" * 600_000, "link": b"/etc/passwd"})
     found = registry.gather(links=frozenset({"link"}))
     assert {file.path: (file.is_text, file.is_link) for file in found.files} == {
@@ -160,7 +160,7 @@ def test_a_commit_of_images_reads_the_two_lists_and_nothing_else() -> None:
     assert subject(found).diff.added == {"train": {"cat": 2}}
 
 
-def test_a_list_that_no_store_has_is_told() -> None:
+def test_a_list_that_no_store_has_is_unread() -> None:
     registry = memory_registries.sound()
     memory_registries.build(registry, "pets", images(12, 10))
     md5 = yaml.safe_load(registry.files[POINTER])["outs"][0]["md5"]
@@ -204,7 +204,7 @@ def test_the_share_of_rows_without_a_value_comes_from_the_selection(tmp_path: Pa
     assert with_selection((tmp_path / "x").read_bytes()).null_shares == {"camera": 0.5}
 
 
-def test_a_selection_that_is_no_parquet_file_is_told() -> None:
+def test_a_selection_that_is_not_a_parquet_file_is_unread() -> None:
     assert with_selection(b"nonsense").unread == "datasets/pets/raw/selection.parquet is not a Parquet file"
 
 
@@ -238,7 +238,7 @@ def test_a_commit_that_concerns_no_artifact_compares_no_derived_file() -> None:
         (".dvc/config", b"\xff"),
     ],
 )  # fmt: skip
-def test_settings_and_heads_that_cannot_be_read_are_told_once(path: str, data: bytes) -> None:
+def test_settings_and_front_matter_that_cannot_be_parsed_are_reported_once(path: str, data: bytes) -> None:
     registry = memory_registries.sound()
     registry.files[path] = data
     found = registry.gather()

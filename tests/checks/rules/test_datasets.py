@@ -96,7 +96,7 @@ def test_a_build_by_another_rule(changes: dict[str, Any]) -> None:
     assert finding.message == "built before image, columns, classes, split or exclude changed in dataset.yaml"
 
 
-def test_a_dataset_that_is_new_passes_and_is_told_what_comes_next() -> None:
+def test_a_new_dataset_passes_with_a_note_about_the_next_step() -> None:
     registry = Registry()
     memory_registries.put_dataset(registry)
     registry.derive()

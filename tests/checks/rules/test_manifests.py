@@ -103,7 +103,7 @@ def test_a_version_that_moved_far_enough(registry: Registry) -> None:
     assert found(registry, "version") == []
 
 
-def test_reasons_of_the_same_weight_are_told_together() -> None:
+def test_two_reasons_for_the_same_bump_are_in_one_message() -> None:
     pictures = images(9, 10)
     moved = {
         path.replace("train/dog", "train/cat", 1) if path.endswith("100000.jpg") else path: data

@@ -130,7 +130,7 @@ def test_a_model_that_is_new_passes() -> None:
     ],
     ids=["code", "value", "gone", "broken"],
 )
-def test_a_training_of_another_time_is_wrong_on_a_branch_and_told_at_a_commit(
+def test_an_outdated_training_is_wrong_on_a_branch_and_needs_an_owner_at_a_commit(
     path: str, data: bytes, what: str
 ) -> None:
     registry = changed()

@@ -24,7 +24,7 @@ def test_settings_that_cannot_be_read() -> None:
     assert (finding.path, finding.line, finding.message) == ("registry.yaml", 3, "owners: is empty")
 
 
-def test_derived_files_that_are_stale_are_told_with_the_command_that_writes_them() -> None:
+def test_outdated_generated_files_are_reported_with_the_command_that_writes_them() -> None:
     registry = memory_registries.sound()
     registry.files["CODEOWNERS"] = b"* @evil\n"
     (finding,) = found(registry, "generated-files")
