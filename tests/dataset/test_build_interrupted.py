@@ -77,6 +77,7 @@ sys.exit(main.run(["build", "datasets/pets"]))
 """
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_the_earlier_version_and_the_next_run_finishes(desk: Desk, tmp_path: Path) -> None:
     desk.built()
     before = desk.pointer.read_bytes()

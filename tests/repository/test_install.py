@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 
 from support import wheels
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 INSTALL = runpy.run_path(str(ROOT / "scripts/install.py"))
 PYPROJECT = """
