@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from registry.core.values import ArtifactId, Bump, Diff, RequiredBump, Version
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the rules of `registry check` read these values and start without Polars
     from polars import DataFrame
 
 

@@ -8,12 +8,10 @@ it is never divided.
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import accumulate
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from registry.core.values import SplitRule
-
-if TYPE_CHECKING:
-    import polars
 
 
 def assign(rule: SplitRule, keys: Iterable[str]) -> Iterator[str]:
@@ -29,10 +27,8 @@ def assign(rule: SplitRule, keys: Iterable[str]) -> Iterator[str]:
         yield next(name for name, limit in zip(names, limits, strict=True) if number < limit)
 
 
-def split_column(rule: SplitRule, rows: "polars.DataFrame") -> "polars.Series":
+def split_column(rule: SplitRule, rows: pl.DataFrame) -> pl.Series:
     """The split of each row, as a column `split`. A row without a group is assigned by its uuid."""
-    import polars as pl
-
     key = pl.col("uuid")
     if rule.group_by:
         # The prefix keeps a group's text from being equal to a uuid.
