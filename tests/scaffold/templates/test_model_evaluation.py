@@ -54,7 +54,7 @@ def test_the_template_answers_what_it_was_never_asked(
     result = evaluation_run.execute(
         tmp_path,
         evaluation_run.EvaluationRun(
-            PETS, planned.tree, (), planned.made, DataFrame({"relpath": names, "md5": other["md5"]})
+            PETS, planned.tree, (), planned.outputs, DataFrame({"relpath": names, "md5": other["md5"]})
         ),
         first_training / ".dvc/cache",
     )
