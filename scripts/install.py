@@ -81,9 +81,14 @@ def digest() -> str:
     return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (LOCK, "pyproject.toml"))).hexdigest()
 
 
+def runs(code: str) -> bool:
+    """Whether .venv's Python runs this without an error."""
+    return PYTHON.exists() and not subprocess.run([PYTHON, "-c", code], check=False, capture_output=True).returncode
+
+
 def read_state() -> State | None:
     """None if there is no .venv, or if its Python no longer runs, e.g. after an upgrade of the system's."""
-    if not PYTHON.exists() or subprocess.run([PYTHON, "-c", ""], check=False, capture_output=True).returncode:
+    if not runs(""):
         return None
     if not STATE.is_file():
         return State()
@@ -173,6 +178,14 @@ def install(groups: frozenset[str]) -> int:
     return pip(*arguments)
 
 
+def make_venv(*, clear: bool) -> int:
+    """Make .venv, or add pip to one without it, such as uv makes; returns an exit code."""
+    if not clear and runs("import pip"):
+        return 0
+    command = [sys.executable, "-m", "venv", *(["--clear"] if clear else []), str(VENV)]
+    return subprocess.run(command, check=False).returncode
+
+
 def say(what: str) -> None:
     """Print a line on standard error."""
     sys.stderr.write(f"{what}\n")
@@ -188,9 +201,7 @@ def main(wanted: frozenset[str]) -> int:
         return 0
     groups = wanted | (state.groups if state else frozenset())
     say(f"installing into .venv: {' '.join(['registry', *sorted(groups)])} (a minute or two)")
-    if not state:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-    if failed := install(groups):
+    if failed := make_venv(clear=not state) or install(groups):
         return failed
     STATE.write_text(json.dumps({"digest": now, "groups": sorted(groups)}))
     return 0

@@ -109,6 +109,12 @@ def test_a_venv_whose_python_is_gone_is_made_again(project: Path) -> None:
     assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
 
 
+def test_a_venv_without_pip_gets_it(project: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
+    install(project)
+    assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
+
+
 def test_a_venv_of_another_checkout_is_left_as_it_is(project: Path) -> None:
     (project / ".venv").symlink_to(sys.prefix)
     state = Path(sys.prefix, "installed.json")

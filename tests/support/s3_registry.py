@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Scene:
     begin: State
     end: Mapping[str, object]
     requests: int
+    seconds: float = 0
 
 
 class World:
@@ -247,8 +249,10 @@ def scenes(world: World) -> dict[str, Scene]:
 def _play(world: World, name: str, *args: str) -> Scene:
     begin = world.keep(f"before-{name}")
     world.proxy.clear()
+    start = time.monotonic()
     world.must(*args)
-    return Scene(name, args, begin, world.trace(), len(world.proxy.exchanges))
+    seconds = time.monotonic() - start
+    return Scene(name, args, begin, world.trace(), len(world.proxy.exchanges), seconds)
 
 
 def _some_images(world: World) -> list[str]:

@@ -132,7 +132,7 @@ class Bucket(Store):
                     return self._send(key, chunks())
                 except GenericError as error:
                     # obstore repeats only idempotent requests, and does not know that this one is.
-                    if "kind: Interrupted" not in str(error):
+                    if not any(kind in str(error) for kind in ("kind: Interrupted", "kind: Timeout")):
                         raise
                     last = error
             raise last
