@@ -18,7 +18,7 @@ venv: ## Make .venv with some groups, and no hooks: make venv [WITH="hooks train
 	$(INSTALL) $(WITH)
 
 demo: ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [S3=1] [DIR=/path/to/put/it]
-	$(INSTALL) hooks train $(if $(S3),s3)
+	$(INSTALL) hooks train demo $(if $(S3),s3)
 	@$(if $(IMAGES),,$(MAKE) --silent --no-print-directory $(PICTURES))
 	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 

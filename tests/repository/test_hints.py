@@ -390,6 +390,9 @@ NOT_RUN = {
     Hint("dataset/exports.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/select.py", "registry pull"): ELSEWHERE,
+    Hint(
+        "demo/command.py", "make demo"
+    ): "installs packages, then takes minutes; a test checks the groups that it installs",
     Hint("demo/pictures.py", "make demo"): REMOTE,
     Hint("demo/seaweedfs.py", "make venv"): REMOTE,
     Hint("integrations/dvc.py", "dvc config"): "shows DVC's own error, and exits as it does",

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ import click
 from registry.cli.workspace import here
 from registry.demo import pictures, story
 from registry.demo.seaweedfs import S3Server
-from registry.errors import Refused
+from registry.errors import NotFound, Refused
 
 
 @click.command()
@@ -36,10 +37,18 @@ def command(images: Path | None, directory: Path | None, *, s3: bool) -> None:
     top = (directory or Path(tempfile.mkdtemp(prefix="registry-demo-"))).resolve()
     if top.exists() and any(top.iterdir()):
         raise Refused(f"{top} is not empty", fix="name a new folder, or omit --directory")
+    _require_modules()
     album = pictures.folder(images) if images else pictures.handwriting(Path(sys.prefix) / "handwriting")
     top.mkdir(parents=True, exist_ok=True)
     with _stores(top, is_s3=s3) as (bucket, lake):
         story.run_all(story.Scene(space.root, top, album, bucket, lake))
+
+
+def _require_modules() -> None:
+    """Raises NotFound before anything is made where the story would end for want of a package."""
+    missing = [name for name in story.MODULES if find_spec(name) is None]
+    if missing:
+        raise NotFound(f"the demo needs packages that are not installed: {', '.join(missing)}", fix="make demo")
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from registry.integrations.process import tool_path
 from registry.storage.open import open_store
 
 MISLABELLED = 6  # pictures with a wrong label in the first release; the second release omits them
+# What the programs of the story import: packages of the groups that `make demo` installs.
+MODULES = ("datasets", "dvclive", "pre_commit_hooks", "safetensors", "torch")
 
 
 @dataclass
