@@ -11,18 +11,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from support import hints, memory_registries, repositories, selections
+from support import hint_states, hints, repositories, selections
 from support.hints import Hint
-from support.repositories import git_in, production, staging
+from support.repositories import git_in
 
 pytestmark = pytest.mark.slow
 
 CAT = repositories.md5(b"one cat")
 PETS = "datasets/pets"
-
-
-def unchanged(root: Path) -> Path:
-    return root
 
 
 @dataclass(frozen=True)
@@ -37,151 +33,10 @@ class Case:
     state: str
     command: str
     covers: tuple[Hint, ...]
-    prepare: Callable[[Path], Path] = unchanged
+    prepare: Callable[[Path], Path] = hint_states.unchanged
     elsewhere: Callable[[Path], Path] | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     succeeds: bool = False
-
-
-# --- states -----------------------------------------------------------------------------------------------------------
-
-
-def without_cache(root: Path) -> Path:
-    shutil.rmtree(root / ".dvc/cache")
-    return root
-
-
-def on_a_merged_branch(root: Path) -> Path:
-    git_in(root, "switch", "--quiet", "--create", "feature")
-    return root
-
-
-def ahead_of_origin(root: Path) -> Path:
-    (root / "NOTES.md").write_text("notes\n")
-    repositories.commit(root, "notes")
-    return root
-
-
-def shallow(root: Path) -> Path:
-    """A clone of one commit, with the same staging and production."""
-    ahead_of_origin(root)
-    git_in(root, "push", "--quiet", "origin", "main")
-    git_in(root.parent, "clone", "--quiet", "--depth=1", f"file://{repositories.origin(root)}", "shallow")
-    (root.parent / "shallow/.registry").symlink_to(root / ".registry")
-    return root.parent / "shallow"
-
-
-def without_tags(root: Path) -> Path:
-    for tag in git_in(root, "tag").split():
-        git_in(root, "tag", "--delete", tag)
-    return root
-
-
-def shallow_without_tags(root: Path) -> Path:
-    return without_tags(shallow(root))
-
-
-def with_a_lightweight_tag(root: Path) -> Path:
-    git_in(root, "tag", f"{PETS}@v1.0.0")
-    git_in(root, "push", "--quiet", "origin", f"{PETS}@v1.0.0")
-    return root
-
-
-def with_a_tag_of_a_branch(root: Path) -> Path:
-    git_in(root, "switch", "--quiet", "--create", "mine")
-    repositories.commit(root, "mine")
-    git_in(root, "tag", "--annotate", "--message", "by hand", f"{PETS}@v1.0.0")
-    git_in(root, "switch", "--quiet", "main")
-    return root
-
-
-def with_a_tag_of_other_data(root: Path) -> Path:
-    git_in(root, "tag", "--annotate", "--message", "by hand", f"{PETS}@v1.0.0")
-    repositories.dataset(root, "pets", repositories.MORE_PETS, "1.0.0")
-    repositories.merge(root, "more pets")
-    return root
-
-
-def without_an_identity(root: Path) -> Path:
-    Path(os.environ["HOME"], ".gitconfig").rename(Path(os.environ["HOME"], "unused"))
-    git_in(root, "config", "user.useConfigOnly", "true")
-    return root
-
-
-def with_empty_staging(root: Path) -> Path:
-    shutil.rmtree(staging(root))
-    staging(root).mkdir()
-    return root
-
-
-def other_clone_of_unpushed(root: Path) -> Path:
-    return repositories.other_clone(with_empty_staging(root), root.parent)
-
-
-def with_an_incomplete_production(root: Path) -> Path:
-    repositories.place(production(root), CAT).unlink()
-    return root
-
-
-def with_a_corrupt_object(root: Path) -> Path:
-    repositories.overwrite(repositories.place(production(root), CAT), b"one")
-    return root
-
-
-def with_an_invalid_tag(root: Path) -> Path:
-    (root / PETS / "raw.dvc").write_text("outs: []\n")
-    repositories.commit(root, "broken")
-    git_in(root, "tag", "--annotate", "--message", "broken", f"{PETS}@v1.1.0")
-    git_in(root, "push", "--quiet", "origin", f"{PETS}@v1.1.0")
-    git_in(root, "reset", "--quiet", "--hard", "HEAD~1")
-    return root
-
-
-def with_uncommitted_changes(root: Path) -> Path:
-    (root / "NOTES.md").write_text("notes\n")
-    return root
-
-
-def in_order(root: Path) -> Path:
-    """A registry in which every check passes."""
-    sound = root.parent / "sound"
-    memory_registries.put_on_disk(memory_registries.sound(), sound)
-    git_in(sound, "init", "--quiet")
-    repositories.commit(sound, "sound")
-    for name in ("datasets/pets", "models/pets"):
-        git_in(sound, "tag", "--annotate", "--message", "released", f"{name}@v1.0.0")
-    return sound
-
-
-def with_outdated_files(root: Path) -> Path:
-    sound = in_order(root)
-    (sound / "CODEOWNERS").write_text("")
-    return sound
-
-
-def shallow_in_order(root: Path) -> Path:
-    sound = in_order(root)
-    repositories.commit(sound, "one more commit")
-    git_in(sound.parent, "clone", "--quiet", "--depth=1", "--no-tags", f"file://{sound}", "shallow")
-    return sound.parent / "shallow"
-
-
-def after_leaving_a_branch(root: Path) -> Path:
-    """The branch adds a dataset; its data stays in the working tree, its .gitignore does not."""
-    sound = in_order(root)
-    git_in(sound, "switch", "--quiet", "--create", "feature")
-    repositories.dataset(sound, "birds", repositories.PETS, "1.0.0")
-    repositories.commit(sound, "birds")
-    git_in(sound, "switch", "--quiet", "-")
-    return sound
-
-
-def with_a_tracked_raw_folder(root: Path) -> Path:
-    sound = in_order(root)
-    (sound / PETS / "raw").mkdir(exist_ok=True)
-    (sound / PETS / "raw/selection.parquet").write_bytes(b"rows")
-    git_in(sound, "add", "--force", f"{PETS}/raw/selection.parquet")
-    return sound
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -195,43 +50,45 @@ CASES = (
          (Hint("cli/commands/init.py", "git diff"), Hint("cli/commands/init.py", "registry new")),
          values={"NAME": "garden"}, succeeds=True),
     Case("nothing in the cache", "built_model", "checkout",
-         (Hint("cli/commands/checkout.py", "registry pull"),), without_cache),
+         (Hint("cli/commands/checkout.py", "registry pull"),), hint_states.without_cache),
     Case("publish on a branch", "merged_model", "publish", (Hint("release/publish.py", "git switch"),),
-         on_a_merged_branch),
+         hint_states.on_a_merged_branch),
     Case("publish what is not pushed", "merged_model", "publish", (Hint("release/publish.py", "git push"),),
-         ahead_of_origin),
-    Case("publish in a shallow clone", "merged_model", "publish", (Hint("release/publish.py", "git fetch"),), shallow),
+         hint_states.ahead_of_origin),
+    Case("publish in a shallow clone", "merged_model", "publish", (Hint("release/publish.py", "git fetch"),),
+         hint_states.shallow),
     Case("publish over a lightweight tag", "merged_model", "publish",
-         (Hint("release/publish.py", "git tag"), Hint("release/publish.py", "git push")), with_a_lightweight_tag),
+         (Hint("release/publish.py", "git tag"), Hint("release/publish.py", "git push")),
+         hint_states.with_a_lightweight_tag),
     Case("publish over a tag of a branch", "merged_model", "publish", (Hint("release/publish.py", "git tag"),),
-         with_a_tag_of_a_branch),
+         hint_states.with_a_tag_of_a_branch),
     Case("publish over a tag of other data", "merged_model", "publish datasets/pets",
-         (Hint("release/publish.py", "git tag"),), with_a_tag_of_other_data),
+         (Hint("release/publish.py", "git tag"),), hint_states.with_a_tag_of_other_data),
     Case("publish without objects", "merged_model", "publish", (Hint("release/publish.py", "registry push"),),
-         with_empty_staging),
+         hint_states.with_empty_staging),
     Case("publish without an identity", "merged_model", "publish", (Hint("integrations/git.py", "git config"),),
-         without_an_identity, values={"YOU": "Ana", "YOU@EXAMPLE.COM": "ana@example.com"}),
+         hint_states.without_an_identity, values={"YOU": "Ana", "YOU@EXAMPLE.COM": "ana@example.com"}),
     Case("withdraw", "released_model", "withdraw datasets/pets 1.0.0 --why bad",
          tuple(Hint("cli/commands/withdraw.py", f"git {name}") for name in ("switch", "add", "commit", "push")),
          succeeds=True),
     Case("withdraw without tags", "released_model", "withdraw datasets/pets 1.0.0 --why bad --dry-run",
-         (Hint("release/withdraw.py", "git fetch"),), without_tags),
+         (Hint("release/withdraw.py", "git fetch"),), hint_states.without_tags),
     Case("a tag that is not here", "released_model", "pull --rev datasets/pets@v1.0.0",
-         (Hint("integrations/git.py", "git fetch"),), without_tags),
+         (Hint("integrations/git.py", "git fetch"),), hint_states.without_tags),
     Case("a tag that a shallow clone has not", "released_model", "pull --rev datasets/pets@v1.0.0",
-         (Hint("integrations/git.py", "git fetch"),), shallow_without_tags),
+         (Hint("integrations/git.py", "git fetch"),), hint_states.shallow_without_tags),
     Case("pull what was not pushed", "merged_model", "pull", (Hint("sync/pull.py", "registry push"),),
-         other_clone_of_unpushed, elsewhere=lambda folder: folder.parent / "registry"),
+         hint_states.other_clone_of_unpushed, elsewhere=lambda folder: folder.parent / "registry"),
     Case("production lacks an object", "released_model", "fsck", (Hint("release/fsck.py", "registry fsck"),),
-         with_an_incomplete_production, values={"FROM": "staging"}),
+         hint_states.with_an_incomplete_production, values={"FROM": "staging"}),
     Case("refresh with changes", "registry_repo", "refresh datasets/pets --propose",
-         (Hint("cli/commands/refresh.py", "git stash"),), with_uncommitted_changes, succeeds=True),
+         (Hint("cli/commands/refresh.py", "git stash"),), hint_states.with_uncommitted_changes, succeeds=True),
     Case("derived files out of date", "registry_repo", "check", (Hint("checks/rules/repository.py", "registry check"),),
-         with_outdated_files),
+         hint_states.with_outdated_files),
     Case("data in Git", "registry_repo", "check", (Hint("checks/rules/files.py", "git rm"),),
-         with_a_tracked_raw_folder),
+         hint_states.with_a_tracked_raw_folder),
     Case("checks in a shallow clone", "registry_repo", "check", (Hint("checks/rules/manifests.py", "git fetch"),),
-         shallow_in_order),
+         hint_states.shallow_in_order),
     Case("no such dataset", "registry_repo", "pull datasets/garden",
          (Hint("core/manifests.py", "registry new"), Hint("core/manifests.py", "registry list"))),
     Case("a model without its dataset", "registry_repo", "new model garden",
@@ -239,7 +96,7 @@ CASES = (
     Case("a diff of no dataset", "built_dataset", "diff datasets/garden",
          (Hint("dataset/diff.py", "registry list"),), succeeds=True),
     Case("gc in a shallow clone", "merged_model", "gc --plan",
-         (Hint("sync/references.py", "git fetch"),), shallow),
+         (Hint("sync/references.py", "git fetch"),), hint_states.shallow),
 )  # fmt: skip
 
 
@@ -324,7 +181,7 @@ PATH = {
 
 def test_the_steps_for_an_administrator(released_model: Path) -> None:
     """A corrupt object: the copy is named first, then the command that deletes the object."""
-    with_a_corrupt_object(released_model)
+    hint_states.with_a_corrupt_object(released_model)
     done = repositories.registry(released_model, "fsck")
     [advice] = [line for line in done.stdout.splitlines() if line.startswith("  # rm -f ")]
     [find_copy] = hints.PRINTED.findall(advice.removesuffix(")"))
@@ -337,7 +194,7 @@ def test_the_steps_for_an_administrator(released_model: Path) -> None:
 
 
 def test_a_version_whose_tag_is_invalid_is_withdrawn(released_model: Path) -> None:
-    with_an_invalid_tag(released_model)
+    hint_states.with_an_invalid_tag(released_model)
     done = repositories.registry(released_model, "fsck")
     [withdraw] = hints.in_output(done.stdout)
     hints.run(released_model, withdraw, {"ID": PETS, "VERSION": "1.1.0", "TEXT": "broken"})
@@ -443,7 +300,7 @@ def test_every_next_step_in_the_source_is_run_or_has_a_reason() -> None:
 @pytest.mark.usefixtures("_own_home")
 @pytest.mark.xfail(reason="`git rm` is printed for files that Git does not track")
 def test_next_steps_after_leaving_a_branch_that_adds_a_dataset(registry_repo: Path) -> None:
-    folder = after_leaving_a_branch(registry_repo)
+    folder = hint_states.after_leaving_a_branch(registry_repo)
     done = repositories.registry(folder, "check")
     assert done.returncode == 1
     for command in hints.in_output(done.stdout):
