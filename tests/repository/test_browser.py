@@ -50,6 +50,7 @@ def package(machine: Path, text: str) -> None:
     program(root / "usr/lib/chromium/chromium-headless-shell", text)
     program(root / "usr/lib/x86_64-linux-gnu/pulseaudio/libpulsecommon.so", "")
     (root / "DEBIAN").mkdir()
+    (root / "DEBIAN").chmod(0o755)  # dpkg-deb refuses one that umask made private
     (root / "DEBIAN/control").write_text(
         "Package: chromium\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
     )
