@@ -13,13 +13,13 @@ from registry.storage.local import Folder
 from support.patience import PATIENCE
 
 SLOW = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from registry.storage import ingest
 from registry.storage.local import Folder
 
 def slow(key, data):
-    print("reading", flush=True)
+    os.write(1, b"reading\\n")  # at once: `print` may be cut by what the other worker prints
     time.sleep(3600)
 
 if __name__ == "__main__":
@@ -34,9 +34,12 @@ def test_no_worker_outlives_a_killed_parent(lake: Folder, tmp_path: Path, how: s
     (tmp_path / "slow.py").write_text(SLOW)
     command = [sys.executable, tmp_path / "slow.py", lake.url, tmp_path / "staging"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
-        assert parent.stdout.readline() == b"reading\n"
-        children = psutil.Process(parent.pid).children(recursive=True)
-        os.kill(parent.pid, how)
+        try:
+            started = parent.stdout.readline()
+            children = psutil.Process(parent.pid).children(recursive=True)
+        finally:
+            os.kill(parent.pid, how)
+        assert started == b"reading\n"
         _, alive = psutil.wait_procs(children, timeout=PATIENCE)
         assert len(children) >= 2
         assert alive == []
