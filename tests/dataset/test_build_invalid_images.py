@@ -30,7 +30,7 @@ def spoil(desk: Desk) -> None:
 FAULTS = {
     1: "missing from the lake",
     2: "empty file",
-    3: "truncated",
+    3: "truncated: the file ends before its image",
     4: "expected JPEG, found PNG",
     7: f"identical to {uuid(8)}, whose label is no instead of dog",
     8: f"identical to {uuid(7)}, whose label is dog instead of no",
@@ -92,7 +92,7 @@ def test_an_image_that_is_deleted_between_listing_and_copying_is_missing(
 
 
 def test_an_image_of_too_many_bytes_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build.image_validation, "MAX_BYTES", 2000)
+    monkeypatch.setattr(build.image_formats, "MAX_BYTES", 2000)
     desk.put(3, picture(3) + bytes(2000))
     read = Folder.read
 

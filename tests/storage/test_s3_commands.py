@@ -124,7 +124,7 @@ def test_images_that_the_listing_rules_out_are_not_read(
     places: Places,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(build.image_validation, "MAX_BYTES", 2000)
+    monkeypatch.setattr(build.image_formats, "MAX_BYTES", 2000)
     for number, body in ((3, b""), (4, picture(4) + bytes(2000))):
         client.put_object(Bucket="lake", Key=f"{places.folder}/photos/{uuid(number)}.jpg", Body=body)
     proxy.clear()

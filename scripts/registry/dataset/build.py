@@ -19,7 +19,7 @@ from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.values import Build, Counts, DatasetManifest, Output
 from registry.core.wording import plural, size, table
-from registry.dataset import column_types, exports, image_validation, items, splits, validation_cache
+from registry.dataset import column_types, exports, image_formats, image_validation, items, splits, validation_cache
 from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
@@ -96,7 +96,7 @@ class Plan:
     @property
     def pending(self) -> pl.DataFrame:
         """The rows whose images have to be ingested from the lake."""
-        return self.rows.filter(~col("stored") & col("size").is_between(1, image_validation.MAX_BYTES))
+        return self.rows.filter(~col("stored") & col("size").is_between(1, image_formats.MAX_BYTES))
 
     def __str__(self) -> str:
         selected, missing = len(self.selection.rows), self.rows["size"].null_count()
@@ -279,13 +279,13 @@ def _ingest(plan: Plan, places: Places, progress: Progress | None, *, validate_a
 
 def _faults(rows: pl.DataFrame) -> tuple[ImageFault, ...]:
     """The invalid images, sorted by uuid."""
-    too_large = col("size") > image_validation.MAX_BYTES
+    too_large = col("size") > image_formats.MAX_BYTES
     empty = pl.when(col("size") == 0).then(pl.lit(image_validation.EMPTY))
     reason = pl.when("missing").then(pl.lit("missing from the lake")).otherwise(pl.coalesce("fault", empty))
     judged = rows.with_columns(reason=pl.when(too_large).then(pl.lit(TOO_LARGE)).otherwise(reason))
     invalid = judged.filter(col("reason").is_not_null())
     faults = [
-        ImageFault(uuid, key, image_validation.describe_too_large(size) if reason == TOO_LARGE else reason)
+        ImageFault(uuid, key, image_formats.describe_too_large(size) if reason == TOO_LARGE else reason)
         for uuid, key, reason, size in invalid.select("uuid", "key", "reason", "size").rows()
     ]
     faults += _duplicates(judged)

@@ -17,7 +17,7 @@ from PIL.ImageFont import FreeTypeFont
 from polars import DataFrame, col, int_range
 
 from registry.core.artifact_files import Reader
-from registry.dataset import image_validation
+from registry.dataset import image_formats
 from registry.dataset.changes import Sheet
 from registry.errors import Refused
 
@@ -40,7 +40,7 @@ TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises for damaged images (see `image_validation`).
+# What Pillow raises for damaged images (see `image_formats`).
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError)
 
 
@@ -124,7 +124,7 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
     Not ImageOps.exif_transpose, which writes the EXIF again and so fails on a photo whose EXIF is broken.
     """
     with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-        if image.width * image.height > image_validation.MAX_PIXELS:
+        if image.width * image.height > image_formats.MAX_PIXELS:
             raise ValueError("too many pixels")
         image.draft("RGB", (2 * side, 2 * side))  # lets a JPEG skip detail that scaling would throw away
         transpose = TO_UPRIGHT.get(orientation(image))

@@ -14,7 +14,7 @@ import polars as pl
 from PIL import Image
 from polars import DataFrame, Series, col
 
-from registry.dataset import contact_sheets, image_validation, parquet_cache
+from registry.dataset import contact_sheets, image_formats, parquet_cache
 
 PATH = "registry/fingerprints.1.parquet"  # in DVC's cache, beside the images; count up when `fingerprint` changes
 MAX_DISTANCE = 4  # bits in which near-duplicates may differ
@@ -41,7 +41,7 @@ def fingerprint(data: bytes) -> Fingerprint | None:
     """The fingerprint of an encoded image; None where it cannot be decoded, or shows too little."""
     try:
         with Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as image:
-            if image.width * image.height > image_validation.MAX_PIXELS:
+            if image.width * image.height > image_formats.MAX_PIXELS:
                 return None
             image.draft("L", (72, 64))  # lets a JPEG skip detail that scaling would throw away
             turn = contact_sheets.TO_UPRIGHT.get(contact_sheets.orientation(image))

@@ -10,7 +10,7 @@ import polars as pl
 
 from registry.dataset import parquet_cache
 
-PATH = ".dvc/tmp/registry/images.1.parquet"  # count up when `image_validation.find_fault` becomes stricter
+PATH = ".dvc/tmp/registry/images.2.parquet"  # count up when `image_validation.find_fault` becomes stricter
 SETTLED = timedelta(seconds=2)  # coarsest clock of a file system (FAT); as Git does with its index ("racy git")
 OBJECTS = "objects"  # stands for the lake in entries of objects, which have no lake
 
