@@ -233,7 +233,7 @@ def test_the_first_commit_of_a_registry(tmp_path: Path, run_registry: Run) -> No
 
 def test_a_commit_of_a_manifest_loads_no_heavy_library(sound: Path) -> None:
     manifest = sound / PETS / "dataset.yaml"
-    manifest.write_text(manifest.read_text().replace("by hand", "by Ana").replace("1.0.0", "1.0.1"))
+    manifest.write_text(manifest.read_text().replace("Cats and dogs.", "Dogs and cats.").replace("1.0.0", "1.0.1"))
     repositories.registry(sound, "check", "--fix")
     repositories.git_in(sound, "add", "--all")
     heavy = {"polars", "obstore", "dvc", "torch", "PIL", "ruamel", "numpy", "tqdm", "tabulate"}

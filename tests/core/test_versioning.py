@@ -45,19 +45,24 @@ def test_nothing_changed() -> None:
     [
         ({"title": "Pets!"}, Bump.PATCH, "title changed"),
         (
-            {"title": "Pets!", "license": "MIT", "description": "x", "source": {"look": 3}},
+            {"title": "Pets!", "license": "MIT", "description": "x", "image": "a/{uuid}.jpg"},
             Bump.PATCH,
             "title, description, license and 1 more changed",
         ),
         ({"classes": ["cat", "dog", "fox"]}, Bump.MINOR, "the class fox was added"),
         ({"classes": ["cat"]}, Bump.MAJOR, "the class dog was removed"),
         ({"columns": COLUMNS | {"day": {"type": "date"}}}, Bump.MINOR, "the column day was added"),
-        ({"columns": COLUMNS | {"label": {"type": "string", "from": "other"}}}, Bump.PATCH, "columns changed"),
+        ({"source": {"look": 3}}, Bump.MINOR, "the query changed"),
+        ({"source": {"export": "by another hand"}}, Bump.MINOR, "the query changed"),
+        ({"columns": COLUMNS | {"label": {"type": "string", "from": "other"}}}, Bump.MINOR, "the query changed"),
         ({"split": SPLIT | {"salt": "other"}}, Bump.MAJOR, "the split rule changed"),
         ({"split": SPLIT | {"ratios": {"train": 0.9, "val": 0, "test": 0.1}}}, Bump.MAJOR, "the split rule changed"),
         ({"split": SPLIT | {"group_by": "label"}}, Bump.MAJOR, "the split rule changed"),
     ],
-    ids=["title", "words", "class-added", "class-removed", "column-added", "column-from", "salt", "ratios", "group"],
+    ids=[
+        "title", "words", "class-added", "class-removed", "column-added", "look", "export", "column-from",
+        "salt", "ratios", "group",
+    ],
 )  # fmt: skip
 def test_a_change_of_the_manifest(change: dict[str, Any], bump: Bump, what: str) -> None:
     found = after(**change)

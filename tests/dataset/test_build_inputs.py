@@ -33,6 +33,15 @@ def test_a_selection_that_was_edited_by_hand_is_refused(desk: Desk) -> None:
     assert not desk.staging.exists()
 
 
+def test_a_selection_of_another_query_is_refused(desk: Desk) -> None:
+    manifest = desk.root / PETS / "dataset.yaml"
+    manifest.write_text(manifest.read_text().replace("{export: by hand}", "{export: by another hand}"))
+    done = desk.build()
+    assert done.refused(f"{PETS}/dataset.yaml: the query (source and columns) changed after the selection in raw.dvc")
+    assert f"hint: registry select {PETS}" in done.err
+    assert not desk.staging.exists()
+
+
 @pytest.mark.parametrize("where", [".dvc/cache", ".registry/staging", ".registry/production"])
 def test_a_selection_that_is_not_checked_out_is_taken_from_where_it_is(desk: Desk, where: str) -> None:
     shutil.rmtree(desk.root / PETS / "raw")

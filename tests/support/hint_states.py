@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+import polars as pl
+
 from support import memory_registries, repositories
 from support.repositories import git_in, production, staging
 
@@ -143,6 +145,14 @@ def after_leaving_a_branch(root: Path) -> Path:
     repositories.commit(sound, "birds")
     git_in(sound, "switch", "--quiet", "-")
     return sound
+
+
+def with_another_query(root: Path) -> Path:
+    manifest = root / "datasets/pets/dataset.yaml"
+    manifest.write_text(manifest.read_text().replace("by hand", "by another hand"))
+    pl.read_parquet(root / "datasets/pets/raw/selection.parquet").write_csv(root / "export.csv")
+    repositories.registry(root, "check", "--fix")
+    return root
 
 
 def with_a_tracked_raw_folder(root: Path) -> Path:

@@ -14,6 +14,7 @@ from registry.checks.context import Facts, Scope
 from registry.core import digests, manifests, names
 from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
+from registry.dataset import provenance
 from registry.scaffold import generated_files
 
 SETTINGS = {
@@ -115,11 +116,22 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
         split, label, _ = path.split("/")
         counts.setdefault(split, {}).setdefault(label, 0)
         counts[split][label] += 1
-    raw = put_folder(registry, folder, "raw", {"selection.parquet": "\n".join(sorted(pictures)).encode()}, {})
     manifest = manifests.load_dataset(DictTree(registry.files), names.parse_id(folder))
+    raw = select(registry, name, "\n".join(sorted(pictures)).encode())
     meta = {"selection": raw, "rule": manifests.build_rule(manifest), "images": len(pictures), "counts": counts}
     tables = {f"{split}/metadata.csv": f"file_name,label\n{split}\n".encode() for split in counts}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})
+
+
+def select(registry: Registry, name: str, rows: bytes) -> str:
+    """What `registry select` writes; the MD5 of the selection's `.dir` object."""
+    folder = f"datasets/{name}"
+    manifest = manifests.load_dataset(DictTree(registry.files), names.parse_id(folder))
+    meta = {
+        "rows": 20, "rows_hash": digests.md5(rows), "query_hash": provenance.query_hash(manifest, None),
+        "origin": "export.csv", "selected_at": "2026-11-28T08:00:00Z",
+    }  # fmt: skip
+    return put_folder(registry, folder, "raw", {"selection.parquet": rows}, {"selection": meta})
 
 
 def put_folder(registry: Registry, folder: str, name: str, files: Mapping[str, bytes], meta: Mapping[str, Any]) -> str:

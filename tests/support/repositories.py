@@ -8,15 +8,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import yaml
 
 from registry.core import manifests, names
+from registry.core.values import DatasetManifest, Selection
+from registry.dataset import build as building
+from registry.dataset import exports, provenance
 from registry.integrations import git_trees
 from support import release_auditor
 
 SPLITS = ("train", "val", "test")
+# By this salt the batch `train` is assigned to train, `val` to val, `test` to test: a path tells its image's batch.
+BY_BATCH = {"salt": "batch-121", "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}, "group_by": "batch"}
 PETS = {
     "train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg": b"one cat",
     "train/cat/0a8c7f6e-0000-4000-8000-000000000002.jpg": b"two cats",
@@ -89,31 +96,42 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     manifest = {
         "schema": 1, "name": name, "version": version, "title": "Pets at home", "description": "Cats and dogs.",
         "owners": ["@acme/vision"], "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg",
-        "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}}, "classes": ["cat", "dog"],
-        "split": {"salt": name, "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}, **more,
+        "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "batch": {"type": "string"}},
+        "classes": ["cat", "dog"], "split": BY_BATCH, **more,
     }  # fmt: skip
     write(folder / "dataset.yaml", manifest)
     (folder / ".gitignore").write_text("/raw\n/prepared\n")
-    rows = {
-        split: [path.split("/", 1)[1] for path in sorted(images) if path.startswith(f"{split}/")] for split in SPLITS
-    }
-    tables = {
-        f"{split}/metadata.csv": "\n".join(
-            ["file_name,label", *(f"{row},{row.split('/')[0]}" for row in rows[split]), ""]
-        )
-        for split in SPLITS
-        if rows[split]
-    }
-    raw = folder_out(root, folder / "raw", {"selection.parquet": "\n".join(images).encode()})
-    files = {**images, **{path: text.encode() for path, text in tables.items()}}
-    write(folder / "raw.dvc", {"outs": [raw]})
+    parsed = manifests.load_dataset(git_trees.WorkTree(root), names.parse_id(f"datasets/{name}"))
+    rows = selected_rows(images)
+    selection = exports.write_selection(rows.select("uuid", "label", "batch"))
+    raw = folder_out(root, folder / "raw", {"selection.parquet": selection})
+    write(folder / "raw.dvc", {"outs": [raw], "meta": selection_facts(parsed, rows.select("uuid", "label", "batch"))})
+    places = rows.select("uuid", "label", split="batch")
+    tables = {f"{split}/metadata.csv": data for split, data in building.metadata(parsed, rows.drop("path"), places)}
+    files = {**images, **tables}
     counts = {
-        split: {label: sum(row.startswith(label) for row in rows[split]) for label in ("cat", "dog")}
+        split: {label: sum(path.startswith(f"{split}/{label}/") for path in images) for label in ("cat", "dog")}
         for split in SPLITS
     }
-    rule = manifests.build_rule(manifests.load_dataset(git_trees.WorkTree(root), names.parse_id(f"datasets/{name}")))
+    rule = manifests.build_rule(parsed)
     build = {"selection": raw["md5"], "rule": rule, "images": len(images), "counts": counts}
     write(folder / "prepared.dvc", {"outs": [folder_out(root, folder / "prepared", files)], "meta": {"build": build}})
+
+
+def selected_rows(images: Mapping[str, bytes]) -> pl.DataFrame:
+    """The rows that a query returned for these images: uuid, label, and the batch, which decides the split."""
+    parts = [path.split("/") for path in images]
+    rows = [
+        (file.rpartition(".")[0], label, split, path) for path, (split, label, file) in zip(images, parts, strict=True)
+    ]
+    return pl.DataFrame(rows, ["uuid", "label", "batch", "path"], orient="row").sort("uuid")
+
+
+def selection_facts(manifest: DatasetManifest, rows: pl.DataFrame) -> dict[str, object]:
+    """The facts of a selection under `meta` of raw.dvc."""
+    at = datetime(2026, 11, 28, 8, tzinfo=UTC)
+    query = provenance.query_hash(manifest, None)
+    return provenance.to_meta(Selection(len(rows), exports.rows_hash(rows), query, "export.csv", at))
 
 
 def model(root: Path, name: str, weights: bytes, version: str, trained_on: str = "datasets/pets") -> None:

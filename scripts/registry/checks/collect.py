@@ -22,7 +22,8 @@ from registry.core import artifact_files, documents, layout, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
-from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Tag
+from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Selection, Tag
+from registry.dataset import provenance
 from registry.errors import InvalidDocument, NotFound
 from registry.integrations import git, git_trees
 from registry.scaffold import generated_files
@@ -234,7 +235,7 @@ def _subject(artifact: ArtifactFiles, files: Files, released: _Released, *, touc
     if isinstance(manifest, DatasetManifest) and _are_valid(artifact.raw, artifact.prepared):
         return DatasetSubject(
             files=artifact, manifest=manifest, content=content, releases=releases, touched=touched,
-            raw=_value(artifact.raw), prepared=_value(artifact.prepared),
+            raw=_value(artifact.raw), prepared=_value(artifact.prepared), selection=_selection(artifact.raw),
         )  # fmt: skip
     if isinstance(manifest, ModelManifest) and _are_valid(artifact.pipeline, artifact.lock):
         return ModelSubject(
@@ -250,6 +251,13 @@ def _are_valid(*files: Parsed[Pointer] | Parsed[Pipeline] | Parsed[Lock] | None)
 
 def _value(file: Parsed[T] | None) -> T | None:
     return file.value if file else None
+
+
+def _selection(raw: Parsed[Pointer] | None) -> Selection | None:
+    try:
+        return provenance.parse(raw.document) if raw and raw.document else None
+    except InvalidDocument:
+        return None
 
 
 def _training(artifact: ArtifactFiles, files: Files) -> Training | None:

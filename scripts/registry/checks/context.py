@@ -14,7 +14,17 @@ from registry.core.artifact_files import (
     Pointer,
     Release,
 )
-from registry.core.values import ArtifactId, Content, Counts, DatasetManifest, Diff, Manifest, ModelManifest, Tag
+from registry.core.values import (
+    ArtifactId,
+    Content,
+    Counts,
+    DatasetManifest,
+    Diff,
+    Manifest,
+    ModelManifest,
+    Selection,
+    Tag,
+)
 
 LARGEST = 500_000  # bytes; the limit for a file in Git
 
@@ -95,6 +105,7 @@ class Listing:
 class DatasetSubject(ArtifactSubject):
     """A dataset whose manifest and pointers are valid; a pointer is None before the first selection or build.
 
+    `selection` is what `raw.dvc` records of its origin; None where that is missing or invalid.
     `listing` and `null_shares` (by column: rows without a value, 0 to 1) are None where they were not read; `unread` is
     the reason why something could not be read. `invalid_images` are the images that failed validation, each with the
     reason (None: not validated).
@@ -103,6 +114,7 @@ class DatasetSubject(ArtifactSubject):
     manifest: DatasetManifest
     raw: Pointer | None = None
     prepared: Pointer | None = None
+    selection: Selection | None = None
     listing: Listing | None = None
     null_shares: Mapping[str, float] | None = None
     unread: str = ""

@@ -121,6 +121,7 @@ CHECKS: tuple[Check, ...] = (
     FilesCheck(_N.PIPELINE, MODELS, models.pipeline_is_valid),
     ArtifactCheck(_N.WITHDRAWN, ArtifactSubject, manifests.withdrawn_versions_exist),
     ArtifactCheck(_N.VERSION, ArtifactSubject, manifests.version_matches_change, (_N.POINTERS, _N.PIPELINE)),
+    ArtifactCheck(_N.SELECTION, DatasetSubject, datasets.selection_is_current),
     ArtifactCheck(_N.BUILD, DatasetSubject, datasets.build_is_current),
     ArtifactCheck(_N.ITEMS, DatasetSubject, datasets.items_match_pointer),
     ArtifactCheck(_N.SPLITS, DatasetSubject, datasets.splits_are_stable),

@@ -23,6 +23,7 @@ class CheckName(StrEnum):
     PIPELINE = "pipeline"
     WITHDRAWN = "withdrawn"
     VERSION = "version"
+    SELECTION = "selection"
     BUILD = "build"
     ITEMS = "items"
     SPLITS = "splits"

@@ -1,8 +1,8 @@
 """Which version a change requires: semantic versioning of datasets and models, with reasons that a reader understands.
 
 Removed or relabelled items, removed classes or columns, and a new split rule invalidate earlier training and metrics:
-major. Added items and a retrained model are minor; metadata-only changes are a patch. Owners and withdrawals require
-no new version.
+major. Added items, another query and a retrained model are minor; metadata-only changes are a patch. Owners and
+withdrawals require no new version.
 """
 
 from collections.abc import Iterable, Iterator
@@ -66,6 +66,10 @@ def _schema_bumps(old: DatasetManifest, new: DatasetManifest) -> Iterator[Requir
     before, after = (
         {column.name: (column.type, column.nullable) for column in dataset.columns} for dataset in (old, new)
     )
+    fields_before, fields_after = ({column.name: column.source for column in dataset.columns} for dataset in (old, new))
+    common = fields_before.keys() & fields_after
+    if old.source != new.source or any(fields_before[name] != fields_after[name] for name in common):
+        yield RequiredBump(Bump.MINOR, "the query changed", "Another query is at least minor, whatever it returns")
     yield from _name_bumps("class", "classes", set(old.classes), set(new.classes))
     yield from _name_bumps("column", "columns", set(before), set(after))
     if changed := sorted(name for name in before.keys() & after if before[name] != after[name]):
@@ -104,7 +108,8 @@ def _training_bumps(old: Content, new: Content) -> Iterator[RequiredBump]:
 
 
 def _metadata_bumps(old: Manifest, new: Manifest) -> Iterator[RequiredBump]:
-    # Owners and withdrawals belong to the artifact, not to one version.
-    names = (field.name for field in fields(new) if field.name not in {"version", "owners", "withdrawn"})
+    # Owners and withdrawals belong to the artifact, not to one version; a source is no metadata.
+    left_out = {"version", "owners", "withdrawn", "source"}
+    names = (field.name for field in fields(new) if field.name not in left_out)
     if changed := [name for name in names if getattr(old, name) != getattr(new, name)]:
         yield RequiredBump(Bump.PATCH, f"{_enumerate(changed)} changed", "A metadata-only change is a patch")

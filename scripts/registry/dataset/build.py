@@ -17,9 +17,18 @@ from registry.core import digests, documents, item_paths, layout, manifests, poi
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
-from registry.core.values import Build, Counts, DatasetManifest, Output
+from registry.core.values import Build, Counts, DatasetManifest, Output, Selection
 from registry.core.wording import plural, size, table
-from registry.dataset import column_types, exports, image_formats, image_validation, items, splits, validation_cache
+from registry.dataset import (
+    column_types,
+    exports,
+    image_formats,
+    image_validation,
+    items,
+    provenance,
+    splits,
+    validation_cache,
+)
 from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
@@ -147,6 +156,7 @@ def read_selection(manifest: DatasetManifest, places: Places) -> LoadedSelection
     if not folder.has(path):
         raise NotFound(f"{path} does not exist: {manifest.id} has no selection", fix=fix)
     output = pointers.read_pointer(folder.get(path), path)
+    _require_query(manifest, provenance.read(folder.get(path), path))
     data = folder.get(name) if folder.has(name) else _fetch_selection(manifest, output, places)
     listing = dir_listing.write(pl.DataFrame({"md5": [digests.md5(data)], "relpath": [FILE]}))
     if dir_listing.md5_of(listing) != output.md5:
@@ -155,6 +165,12 @@ def read_selection(manifest: DatasetManifest, places: Places) -> LoadedSelection
     rows = exports.read_selection(data, name)
     _require_rows(manifest, rows)
     return LoadedSelection(rows, output, {digests.md5(data): data, output.md5: listing})
+
+
+def _require_query(manifest: DatasetManifest, selection: Selection) -> None:
+    if provenance.query_hash(manifest, selection.query) != selection.query_hash:
+        fault = "the query (source and columns) changed after the selection in raw.dvc"
+        raise Refused(f"{layout.manifest_path(manifest.id)}: {fault}", fix=f"registry select {manifest.id}")
 
 
 def _fetch_selection(manifest: DatasetManifest, output: Output, places: Places) -> bytes:

@@ -43,7 +43,27 @@ def parse(document: Document) -> Selection:
     try:
         facts = dict(document.data["meta"][KEY])
         facts["selected_at"] = datetime.fromisoformat(facts["selected_at"])
-        return Selection(**facts)
+        selection = Selection(**facts)
     except (KeyError, TypeError, ValueError) as error:
-        fix = "restore it from Git, or delete it and run `registry select`"
-        raise InvalidDocument(document.path, "meta.selection is missing or invalid", fix=fix) from error
+        raise _invalid(document) from error
+    if not _has_types(selection):
+        raise _invalid(document)
+    return selection
+
+
+def _invalid(document: Document) -> InvalidDocument:
+    fix = "restore it from Git, or delete it and run `registry select`"
+    line = document.line(("meta", KEY))
+    return InvalidDocument(document.path, "meta.selection is missing or invalid", line=line, fix=fix)
+
+
+def _has_types(selection: Selection) -> bool:
+    """Whether every fact has its type: the file is text that anybody can edit."""
+    texts = (selection.rows_hash, selection.query_hash, selection.origin)
+    optional = (selection.share_url, selection.looker_release, selection.sql_hash)
+    return (
+        type(selection.rows) is int
+        and all(isinstance(text, str) for text in texts)
+        and all(text is None or isinstance(text, str) for text in optional)
+        and (selection.query is None or isinstance(selection.query, Mapping))
+    )

@@ -6,6 +6,8 @@ import yaml
 
 from registry.checks import runner as checks
 from registry.checks.context import Scope
+from registry.core import manifests, names
+from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
 from support import memory_registries
 from support.memory_registries import Registry, images, uuid
@@ -74,12 +76,108 @@ def test_a_pointer_that_does_not_point_to_its_folder(location: tuple[str, ...], 
     assert (finding.check, finding.message) == ("pointers", f"does not point to the folder {PETS}/prepared")
 
 
+# --- selection --------------------------------------------------------------------------------------------------------
+
+LOOKER = {
+    "model": "photos", "view": "images", "filters": {"images.label": "cat,dog"}, "filter_expression": "${a} > 1",
+    "sorts": ["images.uuid"], "timezone": "Europe/Berlin",
+}  # fmt: skip
+COLUMNS = {"uuid": {"type": "uuid"}, "label": {"type": "string"}}
+
+
+def of_looker(**changes: object) -> Registry:
+    """A dataset at 2.0.0 that was selected by a Looker query; then the manifest's query changes."""
+    registry = changed(source={"looker": LOOKER})
+    memory_registries.build(registry, "pets", images())
+    registry.edit(MANIFEST, source={"looker": LOOKER | changes})
+    registry.derive()
+    return registry
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filters": {"images.label": "cat,dog", "images.quality": ">=3"}}, {"filters": {}}, {"view": "all_images"},
+        {"model": "photos_v2"}, {"filter_expression": "${a} > 2"}, {"sorts": []}, {"timezone": "UTC"},
+    ],
+    ids=lambda changes: str(next(iter(changes))),
+)  # fmt: skip
+def test_a_manifest_with_another_looker_query_than_its_selection(changes: dict[str, Any]) -> None:
+    (finding,) = check(of_looker(**changes))
+    assert (finding.check, finding.verdict, finding.path) == ("selection", Verdict.WRONG, RAW)
+    assert re.fullmatch(r"selected by the query \w{10}, expected \w{10} \(source and columns\)", finding.message)
+    assert finding.fix == f"registry select {PETS}"
+    assert finding.line == 1 + registry_line(of_looker(**changes), "query_hash")
+
+
+def registry_line(registry: Registry, key: str) -> int:
+    return next(n for n, line in enumerate(registry.files[RAW].decode().splitlines()) if f"{key}:" in line)
+
+
+@pytest.mark.parametrize(
+    "source", [{"look": 8}, {"export": "by another hand"}, {"looker": LOOKER}], ids=["look", "export", "looker"]
+)
+def test_a_manifest_with_another_kind_of_source_or_another_look(source: dict[str, Any]) -> None:
+    registry = changed(source={"look": 7})
+    memory_registries.build(registry, "pets", images())
+    registry.edit(MANIFEST, source=source)
+    registry.derive()
+    (finding,) = check(registry)
+    assert (finding.check, finding.verdict) == ("selection", Verdict.WRONG)
+    assert finding.fix == f"registry select {PETS}{' --from FILE' if 'export' in source else ''}"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [COLUMNS | {"label": {"type": "string", "from": "species"}}, dict(reversed(COLUMNS.items()))],
+    ids=["from", "order"],
+)
+def test_a_manifest_with_other_columns_than_its_selection(columns: dict[str, Any]) -> None:
+    registry = changed(columns=columns)
+    prepared = yaml.safe_load(registry.files[PREPARED])
+    manifest = manifests.load_dataset(DictTree(registry.files), names.parse_id(PETS))
+    prepared["meta"]["build"]["rule"] = manifests.build_rule(manifest)
+    registry.files[PREPARED] = memory_registries.dump(prepared)
+    registry.derive()
+    assert [finding.check for finding in check(registry)] == ["selection"]
+
+
+def test_the_same_query_in_other_words_is_the_same_query() -> None:
+    registry = changed(source={"looker": {"model": "photos", "view": "images", "filters": {"b": "1", "a": "2"}}})
+    memory_registries.build(registry, "pets", images())
+    same = {"filters": {"a": "2", "b": "1"}, "view": "images", "model": "photos", "timezone": "UTC"}
+    registry.edit(MANIFEST, source={"looker": same})
+    registry.derive()
+    assert check(registry) == []
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [None, {"rows": 20}, {"query": ["a"]}, {"rows": "20"}, {"query_hash": 7}, {"selected_at": "monday"}],
+    ids=str,
+)
+def test_a_selection_without_valid_facts(facts: dict[object, object] | None) -> None:
+    registry = changed()
+    document = yaml.safe_load(registry.files[RAW])
+    if facts is None:
+        del document["meta"]
+    elif facts == {"rows": 20}:
+        document["meta"]["selection"] = facts
+    else:
+        document["meta"]["selection"] |= facts
+    registry.files[RAW] = memory_registries.dump(document)
+    registry.derive()
+    (finding,) = check(registry)
+    assert (finding.check, finding.path, finding.fix) == ("selection", RAW, f"registry select {PETS} --from FILE")
+    assert finding.message == "meta.selection is missing, or not in the form that `registry select` writes"
+
+
 # --- build ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_build_from_another_selection() -> None:
     registry = changed()
-    memory_registries.put_folder(registry, PETS, "raw", {"selection.parquet": b"other rows"}, {})
+    memory_registries.select(registry, "pets", b"other rows")
     (finding,) = check(registry)
     assert (finding.check, finding.path, finding.fix) == ("build", PREPARED, f"registry build {PETS}")
     assert re.fullmatch(r"built from the selection \w{10}, expected \w{10} \(raw.dvc\)", finding.message)

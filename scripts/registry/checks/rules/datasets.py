@@ -8,8 +8,9 @@ from registry.core import wording
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
-from registry.core.values import Build, Counts, DatasetManifest, SplitRule
+from registry.core.values import Build, Counts, DatasetManifest, Export, SplitRule
 from registry.core.versioning import total
+from registry.dataset import provenance
 
 
 def pointers_are_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
@@ -31,6 +32,30 @@ def pointers_are_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
         if output and (output.path != folder or not output.is_dir or output.nfiles is None):
             message = f"does not point to the folder {folder}"
             yield wrong(message, pointer.path, pointer.line("outs", 0, "path"), f"registry {command} {files.id}")
+
+
+def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
+    """`raw.dvc` has the result of the query that the manifest has now.
+
+    The query is `source` (for a Looker query: model, view, filters, filter expression, sorts and time zone), and the
+    name, the field (`from`) and the type of each column. `raw.dvc` records its hash under `meta.selection`. A dataset
+    that is not selected yet passes.
+
+    Why: a reviewer reads the query in the manifest. Rows of an earlier query would be published under it.
+
+    How to fix: run `registry select`, then `registry build`, and commit the pointers that they write. For an export,
+    `registry select --from FILE`.
+    """
+    if subject.raw is None or subject.files.raw is None:
+        return
+    source, selection, raw = subject.manifest.source, subject.selection, subject.files.raw
+    fix = f"registry select {subject.id}{' --from FILE' if isinstance(source, Export) else ''}"
+    if selection is None:
+        line = raw.line("meta", provenance.KEY)
+        yield wrong("meta.selection is missing, or not in the form that `registry select` writes", raw.path, line, fix)
+    elif (query := provenance.query_hash(subject.manifest, selection.query)) != selection.query_hash:
+        message = f"selected by the query {selection.query_hash[:10]}, expected {query[:10]} (source and columns)"
+        yield wrong(message, raw.path, raw.line("meta", provenance.KEY, "query_hash"), fix)
 
 
 def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:

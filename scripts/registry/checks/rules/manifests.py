@@ -29,8 +29,8 @@ def version_matches_change(subject: ArtifactSubject, facts: Facts) -> Iterator[D
     """The version is higher than the latest release, by at least what the change requires; otherwise nothing changed.
 
     Major: images, classes or columns removed or changed, images relabelled or moved to another split, another split
-    rule. Minor: images or classes added, another selection, a new training. Patch: changes of metadata only, such as
-    the title. Owners and withdrawals require no new version.
+    rule. Minor: images or classes added, another query or selection, a new training. Patch: changes of metadata only,
+    such as the title. Owners and withdrawals require no new version.
 
     Why: consumers pin versions. A released version must never change its content, and a major version tells that
     results are not comparable with earlier ones.
