@@ -83,6 +83,22 @@ def test_a_selection_of_other_columns_is_refused(desk: Desk) -> None:
     assert "the selection has the columns uuid, label, size, captured_at, expected" in desk.build().err
 
 
+def test_a_selection_of_another_type_is_refused(desk: Desk) -> None:
+    good = exports.read_selection((desk.root / PETS / "raw/selection.parquet").read_bytes(), "")
+    forge(desk, good.with_columns(size=pl.col("size").cast(pl.String)))
+    assert "the selection's column size has the type String, expected Float64" in desk.build().err
+    forge(desk, good.with_columns(uuid=pl.int_range(len(good))))
+    assert "the selection's column uuid has the type Int64, expected String" in desk.build().err
+
+
+def test_a_selection_without_a_value_that_the_manifest_requires_is_refused(desk: Desk) -> None:
+    manifest = desk.root / PETS / "dataset.yaml"
+    manifest.write_text(
+        manifest.read_text().replace("camera: {type: string, nullable: true}", "camera: {type: string}")
+    )
+    assert "camera: 10 rows without a value" in desk.build().err
+
+
 def forge(desk: Desk, rows: pl.DataFrame) -> None:
     """A selection of any rows, its pointer to match."""
     data = exports.write_selection(rows)

@@ -5,7 +5,7 @@ leaves the previous version, and running it again finishes. The bytes depend on 
 manifest, selection and lake give the same pointer on any machine.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,26 +17,24 @@ from registry.core import digests, documents, item_paths, layout, manifests, poi
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
-from registry.core.values import Build, Counts, DatasetManifest, Output, Selection
+from registry.core.values import Build, Counts, DatasetManifest, Output
 from registry.core.wording import plural, size, table
 from registry.dataset import (
     column_types,
-    exports,
     image_formats,
     image_validation,
     items,
-    provenance,
+    loaded_selection,
     splits,
     validation_cache,
 )
+from registry.dataset.loaded_selection import LoadedSelection
 from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
-from registry.storage.local import Folder
 from registry.storage.verify import require_size
 from registry.sync import dir_listing, inventory
 
-FILE = "selection.parquet"
 TOO_LARGE = "too large"  # stands for the reason, which names the size
 SLICE = 100_000  # images after which the validation cache is written
 
@@ -55,15 +53,6 @@ class Places:
     def validation_cache(self) -> Path:
         """The file of `validation_cache`."""
         return self.root / validation_cache.PATH
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedSelection:
-    """The rows of the selection that raw.dvc names, with the two objects that hold them, by MD5."""
-
-    rows: pl.DataFrame
-    output: Output
-    objects: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,82 +132,15 @@ class BuildResult:
         return "\n".join([*lines, _count_table(self.build.counts)])
 
 
-# --- the selection ----------------------------------------------------------------------------------------------------
-
-
-def read_selection(manifest: DatasetManifest, places: Places) -> LoadedSelection:
-    """The selection that raw.dvc names, from the working tree or the first store that has it.
-
-    Raises NotFound where no store has it, Refused where it is another one, InvalidData for rows that are invalid.
-    """
-    path, name = layout.raw_pointer(manifest.id), layout.selection_path(manifest.id)
-    folder, fix = Folder(places.root), f"registry select {manifest.id}"
-    if not folder.has(path):
-        raise NotFound(f"{path} does not exist: {manifest.id} has no selection", fix=fix)
-    output = pointers.read_pointer(folder.get(path), path)
-    _require_query(manifest, provenance.read(folder.get(path), path))
-    data = folder.get(name) if folder.has(name) else _fetch_selection(manifest, output, places)
-    listing = dir_listing.write(pl.DataFrame({"md5": [digests.md5(data)], "relpath": [FILE]}))
-    if dir_listing.md5_of(listing) != output.md5:
-        fix = f"dvc checkout --force {path} restores it; {fix} replaces it"
-        raise Refused(f"{name}: the MD5 differs from the one in raw.dvc", fix=fix)
-    rows = exports.read_selection(data, name)
-    _require_rows(manifest, rows)
-    return LoadedSelection(rows, output, {digests.md5(data): data, output.md5: listing})
-
-
-def _require_query(manifest: DatasetManifest, selection: Selection) -> None:
-    if provenance.query_hash(manifest, selection.query) != selection.query_hash:
-        fault = "the query (source and columns) changed after the selection in raw.dvc"
-        raise Refused(f"{layout.manifest_path(manifest.id)}: {fault}", fix=f"registry select {manifest.id}")
-
-
-def _fetch_selection(manifest: DatasetManifest, output: Output, places: Places) -> bytes:
-    listing = dir_listing.read(_fetch(manifest, output.md5, places), output.md5)
-    return _fetch(manifest, listing.row(0, named=True)["md5"], places)
-
-
-def _fetch(manifest: DatasetManifest, md5: str, places: Places) -> bytes:
-    for store in (places.cache, places.staging, places.production):
-        try:
-            return store.get(object_key(md5))
-        except NotFound:
-            continue
-    raise NotFound(
-        f"{manifest.id}: no copy of the selection in DVC's cache, staging or production",
-        fix=f"registry select {manifest.id}",
-    )
-
-
-def _require_rows(manifest: DatasetManifest, rows: pl.DataFrame) -> None:
-    """Validates a selection like an export: it comes from Git and stores that others can write."""
-    fix = f"registry select {manifest.id}"
-    if rows.columns != [column.name for column in manifest.columns]:
-        expected = ", ".join(column.name for column in manifest.columns)
-        fault = f"the selection has the columns {', '.join(rows.columns)}, expected {expected}"
-        raise Refused(f"{manifest.id}: {fault}", fix=fix)
-    is_uuid, is_class = col("uuid").str.contains(f"^{item_paths.UUID}$"), col("label").is_in(list(manifest.classes))
-    problems = [
-        *(f"{uuid!r} is not a UUID" for uuid in rows.filter(is_uuid.not_().fill_null(value=True))["uuid"]),
-        *(f"duplicate UUID {uuid}" for uuid in rows.filter(col("uuid").is_duplicated())["uuid"].unique().sort()),
-        *(
-            f"{uuid}: label {label!r} is not in classes"
-            for uuid, label in rows.filter(is_class.not_().fill_null(value=True))["uuid", "label"].rows()
-        ),
-    ]
-    if problems:
-        raise InvalidData(f"{manifest.id}: the selection does not match dataset.yaml", problems, fix=fix)
-
-
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
 def plan(manifest: DatasetManifest, places: Places) -> Plan:
     """Compares the selection with the lake, the stores and the validation cache; no image is read.
 
-    Raises as `read_selection`; NotFound when the lake has none of the images; StorageFailed.
+    Raises as `loaded_selection.read`; NotFound when the lake has none of the images; StorageFailed.
     """
-    selection = read_selection(manifest, places)
+    selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
     rows = items_of(manifest, selection.rows)
     places.lake.require_readable()
     listed = places.lake.find_many(rows["key"].to_list())

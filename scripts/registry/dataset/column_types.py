@@ -51,6 +51,12 @@ def typed(value: pl.Expr, kind: str, timezone: str) -> pl.Expr:
     return _datetime(value, timezone) if kind == "datetime" else _TYPES[kind](value)
 
 
+def dtype(kind: str) -> pl.DataType:
+    """The Polars type of a column of type `kind`."""
+    texts = pl.DataFrame(schema={"x": pl.String})
+    return texts.select(typed(pl.col("x"), kind, "UTC").alias("x")).schema["x"]
+
+
 def as_text(header: str, dtype: pl.DataType) -> pl.Expr:
     """A column of any Polars type as texts that `typed` parses as the same values."""
     value = pl.col(header)
