@@ -379,3 +379,12 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     select.apply(again, photos, photos / ".dvc/cache")
     assert snapshot(photos) == snapshot(undisturbed)
     assert require_whole(photos) == new.frame["uuid"].to_list()
+
+
+@pytest.mark.parametrize(("count", "warned"), [(499, False), (500, True), (5_000, True), (5_001, False)])
+def test_an_export_of_as_many_rows_as_looker_downloads_at_most_is_told(
+    photos: Path, capsys: pytest.CaptureFixture[str], count: int, *, warned: bool
+) -> None:
+    assert run_export(photos, rows(count)) == 0
+    line = "warning: Looker cuts a download at 500, 5,000 or 100,000 rows; check that export.csv has all of them"
+    assert (line in capsys.readouterr().out.splitlines()) == warned

@@ -87,10 +87,7 @@ def parse(document: Document, artifact: ArtifactId) -> Manifest:
 
 def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
     data = document.data
-    columns = tuple(
-        Column(name, column.get("from", name), column["type"], column.get("nullable", False))
-        for name, column in data["columns"].items()
-    )
+    columns = tuple(_column(name, column) for name, column in data["columns"].items())
     _require_distinct_classes(document)
     return DatasetManifest(
         **head,
@@ -102,6 +99,11 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
         expectations=Expectations(**data.get("expectations", {})),
         exclude=data.get("exclude", {}),
     )
+
+
+def _column(name: str, data: Mapping[str, Any]) -> Column:
+    nulls = tuple(data["null_values"]) if "null_values" in data else None
+    return Column(name, data.get("from", name), data["type"], data.get("nullable", False), nulls)
 
 
 def _source(data: Mapping[str, Any]) -> Source:

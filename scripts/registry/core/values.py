@@ -84,12 +84,16 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a selection: its name here, its name at the source, its type (see `dataset.column_types`)."""
+    """One column of a selection: its name here, its name at the source, its type (see `dataset.column_types`).
+
+    `null_values` are the texts that stand for a missing value; None is none, and known null markers are refused.
+    """
 
     name: str
     source: str
     type: str
     nullable: bool
+    null_values: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

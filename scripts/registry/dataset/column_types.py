@@ -1,11 +1,11 @@
 """The value that a cell's text stands for, by the column's type; null where it stands for none.
 
-Space around a value is dropped, and an empty text is a missing value; a string keeps its spaces.
+Space around a value is dropped, and a text of nothing but spaces is a missing value; a string keeps its spaces.
 
 | type     | accepted text                                                | value                            |
 |----------|--------------------------------------------------------------|----------------------------------|
-| uuid     | 8-4-4-4-12 hex digits in either case                         | text in lower case               |
-| string   | any text                                                     | the text                         |
+| uuid     | 32 hex digits, also 8-4-4-4-12, in braces, after `urn:uuid:` | 8-4-4-4-12, in lower case        |
+| string   | any text without NUL that is no null marker (`is_marker`)    | the text                         |
 | integer  | `-12`, `12.0`; no leading zeros, no thousands separators     | 64 bits                          |
 | number   | `-1.5`, `2e-3`; no NaN, no infinities, no separators         | 64-bit float                     |
 | boolean  | true, false, yes, no in any case                             | boolean                          |
@@ -13,7 +13,7 @@ Space around a value is dropped, and an empty text is a missing value; a string 
 | datetime | `2024-01-31 12:00[:00[.123456]]`, with `T`, `Z` or `+01:00`  | UTC, truncated to microseconds   |
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from registry.core import item_paths
 
 EXPECTED: Mapping[str, str] = {
     "uuid": "a UUID (8-4-4-4-12 hex digits)",
-    "string": "a text",
+    "string": "a text without NUL characters",
     "integer": "an integer (digits without separators or leading zeros)",
     "number": "a number (decimal point, no thousands separators)",
     "boolean": "true, false, yes or no",
@@ -30,6 +30,12 @@ EXPECTED: Mapping[str, str] = {
 }
 
 _UUID = f"^{item_paths.UUID}$"
+_BARE_UUID = r"^([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})$"
+# What databases, pandas, R, Excel and Looker write for a value that is missing, and texts of invisible characters.
+_MARKER = (
+    r"^(?i:[(\[{<]?null[)\]}>]?|nil|none|<?na>?|n/a|n\.a\.?|nat|nan|[-+]nan|[-+]?1\.#(ind|qnan)|undefined|\(blank\)"
+    r"|#n/?a|#n/a n/a|#null!|#ref!|#value!|#name\?|#num!|#div/0!|\\n|∅|[-–—]{1,3}|\?|\.{1,2}|[\p{Z}\p{C}]+)$"
+)
 _INTEGER = r"^[+-]?(0|[1-9][0-9]*)(\.0+)?$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
@@ -40,10 +46,18 @@ _DATETIME = (
 )
 
 
-def text(header: str, kind: str) -> pl.Expr:
-    """The text of a column of type `kind`; null where the value is missing."""
-    value = pl.col(header) if kind == "string" else pl.col(header).str.strip_chars()
-    return pl.when(value != "").then(value)
+def text(header: str, kind: str, null_values: Collection[str] = ()) -> pl.Expr:
+    """The text of a column of type `kind`; null where the value is missing, or one of `null_values`."""
+    raw, stripped = pl.col(header), pl.col(header).str.strip_chars()
+    present = stripped != ""
+    if null_values:
+        present &= ~stripped.is_in([value.strip() for value in null_values])
+    return pl.when(present).then(raw if kind == "string" else stripped)
+
+
+def is_marker(value: pl.Expr) -> pl.Expr:
+    """Whether a text is one that other programs write for a missing value (`NULL`, `N/A`, `∅`, `-`)."""
+    return value.str.strip_chars().str.contains(_MARKER)
 
 
 def typed(value: pl.Expr, kind: str, timezone: str) -> pl.Expr:
@@ -58,22 +72,29 @@ def dtype(kind: str) -> pl.DataType:
 
 
 def as_text(header: str, dtype: pl.DataType) -> pl.Expr:
-    """A column of any Polars type as texts that `typed` parses as the same values."""
+    """A column of any Polars type that is not nested or binary, as texts that `typed` parses as the same values."""
     value = pl.col(header)
     if isinstance(dtype, pl.Datetime):
         value = value.dt.convert_time_zone("UTC") if dtype.time_zone else value
         return value.dt.strftime(f"%Y-%m-%dT%H:%M:%S%.6f{'Z' if dtype.time_zone else ''}")
-    if dtype.is_nested() or dtype == pl.Binary:
-        return pl.when(value.is_not_null()).then(pl.lit(f"a value of type {dtype}")).alias(header)
     return value.cast(pl.String)
 
 
 def _string(value: pl.Expr) -> pl.Expr:
-    return value
+    return pl.when(~value.str.contains("\0", literal=True)).then(value)
 
 
 def _uuid(value: pl.Expr) -> pl.Expr:
-    return _matching(value.str.to_lowercase(), _UUID)
+    usual = value.str.to_lowercase().map_batches(_with_hyphens, return_dtype=pl.String, is_elementwise=True)
+    return _matching(usual, _UUID)
+
+
+def _with_hyphens(texts: pl.Series) -> pl.Series:
+    """UUIDs of any form as 8-4-4-4-12. One pass tells that nothing is to be done, which is usual."""
+    if texts.str.contains(_UUID).all():
+        return texts
+    bare = texts.str.strip_prefix("urn:uuid:").str.replace(r"^\{(.*)\}$", "$1")
+    return bare.str.replace(_BARE_UUID, "$1-$2-$3-$4-$5")
 
 
 def _integer(value: pl.Expr) -> pl.Expr:

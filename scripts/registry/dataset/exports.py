@@ -7,7 +7,6 @@ Every cell is read as text first, so that CSV, JSON and Parquet of the same rows
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -16,37 +15,35 @@ import polars as pl
 
 from registry.core.values import Column, DatasetManifest
 from registry.core.wording import join, plural
-from registry.dataset import column_types, json_stream
+from registry.dataset import column_types, delimited_files, json_files, parquet_files
+from registry.dataset.export_files import ROW, Table, TableFile
 from registry.errors import SHOWN, InvalidData, InvalidDocument, NotFound, Refused
 
-ROW = "\0row"  # the column of row numbers; no file has a column of this name
 ROWS_PER_GROUP = 131_072
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Rows as text columns, and `ROW`, counted as a spreadsheet (from 2) or a list (from 1) does."""
-
-    name: str
-    rows: pl.LazyFrame
-    headers: tuple[str, ...]
-
-
 def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: str = "") -> pl.DataFrame:
-    """The rows of a CSV, Parquet or JSON file as the manifest's columns, in their order, sorted by uuid.
+    """The rows of a CSV, tab-separated, Parquet or JSON file as the manifest's columns, in their order, sorted by uuid.
 
     `timezone` applies to times without one; `name` is what messages call the file. A column's header is its `from`, or
     else its own name, or else either of them with other punctuation (Looker writes `images.uuid` as `Images UUID`).
     Raises NotFound and Refused for a file that cannot be read, InvalidData with every kind of problem in its rows.
     """
     _require_timezone(timezone, manifest)
-    table = open_table(path, name or str(path))
-    found, problems = _match_columns(table.headers, manifest.columns) if table.headers else ({}, [])
-    frame = _typed(table, found, manifest.columns, timezone)
-    problems += _find_problems(table, frame, found, manifest)
+    file, name = _open(path, name or str(path)), name or str(path)
+    found, problems = _match_columns(file.headers, manifest.columns) if file.headers else ({}, [])
+    try:
+        table = file.read(tuple(dict.fromkeys(found.values())))
+        if damaged := _find_damaged(table, file.headers, found, manifest):
+            fix = "export it again; if nothing but the last line break is missing, add it"
+            raise InvalidData(f"{name} is damaged; nothing was written", [damaged, *problems], fix=fix)
+        frame = _typed(table, found, manifest.columns, timezone)
+        problems += _find_problems(table, frame, found, manifest)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _unreadable(name, error) from error
     if problems:
         raise InvalidData(
-            f"{table.name} does not match {manifest.id}/dataset.yaml; nothing was written",
+            f"{name} does not match {manifest.id}/dataset.yaml; nothing was written",
             problems,
             fix="correct the rows at their source, or columns and classes in the manifest; then select again",
         )
@@ -66,51 +63,31 @@ def _require_timezone(timezone: str, manifest: DatasetManifest) -> None:
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
+_READERS: Mapping[str, Callable[[Path, str], TableFile]] = {
+    **dict.fromkeys(delimited_files.SEPARATORS, delimited_files.open_file),
+    **dict.fromkeys((".json", ".ndjson", ".jsonl"), json_files.open_file),
+    ".parquet": parquet_files.open_file,
+}
 
-def open_table(path: Path, name: str) -> Table:
-    """A file's rows, read lazily where its format allows it. Raises NotFound and Refused."""
-    reader = _READERS.get(path.suffix.lower())
+
+def _open(path: Path, name: str) -> TableFile:
+    """The reader of a file. Raises NotFound and Refused."""
+    open_file = _READERS.get(path.suffix.lower())
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise Refused(f"{name} is not a file", fix="give the path of an exported table")
-        if reader is None:
+        if open_file is None:
             raise Refused(f"{name}: unsupported file type", fix=f"export it as {join(list(_READERS), 'or')}")
-        path.open("rb").close()
-        rows = reader(path)
-        return Table(name, rows, tuple(header for header in rows.collect_schema().names() if header != ROW))
+        return open_file(path, name)
     except FileNotFoundError as error:
         raise NotFound(f"{name} does not exist", fix="give the path of an exported table") from error
-    except (OSError, pl.exceptions.PolarsError, json_stream.NotRows) as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(name, error) from error
 
 
 def _unreadable(name: str, error: Exception) -> Refused:
     fault = (error.strerror if isinstance(error, OSError) else "") or str(error).split("\n", 1)[0]
-    return Refused(f"{name} cannot be read: {fault}", fix="export it again; CSV and JSON must be complete and in UTF-8")
-
-
-def _read_csv(path: Path) -> pl.LazyFrame:
-    rows = pl.scan_csv(path, infer_schema=False, row_index_name=ROW, row_index_offset=2)
-    return rows.filter(~pl.all_horizontal(pl.exclude(ROW).fill_null("") == ""))  # spreadsheets export empty lines
-
-
-def _read_json(path: Path) -> pl.LazyFrame:
-    return json_stream.read(path).lazy().with_row_index(ROW, offset=1)
-
-
-def _read_parquet(path: Path) -> pl.LazyFrame:
-    rows = pl.scan_parquet(path)
-    texts = [column_types.as_text(header, dtype) for header, dtype in rows.collect_schema().items()]
-    return rows.select(texts).with_row_index(ROW, offset=1)
-
-
-_READERS: Mapping[str, Callable[[Path], pl.LazyFrame]] = {
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-    ".json": _read_json,
-    ".ndjson": _read_json,
-    ".jsonl": _read_json,
-}
+    return Refused(f"{name} cannot be read: {fault}", fix="export it again; the file must be complete")
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -131,11 +108,9 @@ def _match_columns(headers: tuple[str, ...], columns: tuple[Column, ...]) -> tup
 
 
 def _matching_headers(headers: tuple[str, ...], column: Column) -> list[str]:
-    # Polars numbers the second of two equal headers; both count, so that they are ambiguous.
-    plain = {header: re.sub(r"_duplicated_[0-9]+$", "", header) for header in headers}
     for form in (str, _words):
         for name in (column.source, column.name):
-            if matching := [header for header, text in plain.items() if form(text) == form(name)]:
+            if matching := [header for header in headers if form(header) == form(name)]:
                 return matching
     return []
 
@@ -146,19 +121,45 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], timezone: str) -> pl.DataFrame:
     """The found columns, typed (an invalid value is null), and for each one `NAME?`: whether its value is invalid."""
-    values = []
-    for column in columns:
-        if column.name in found:
-            text = column_types.text(found[column.name], column.type)
-            value = column_types.typed(text, column.type, timezone)
-            values += [value.alias(column.name), (value.is_null() & text.is_not_null()).alias(f"{column.name}?")]
-    try:
-        return table.rows.select(ROW, *values).collect(engine="streaming")
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise _unreadable(table.name, error) from error
+    there = [column for column in columns if column.name in found]
+    texts = [
+        column_types.text(found[column.name], column.type, column.null_values or ()).alias(f"{column.name}?")
+        for column in there
+    ]
+    values = [
+        column_types.typed(pl.col(f"{column.name}?"), column.type, timezone).alias(column.name) for column in there
+    ]
+    invalid = [
+        (pl.col(column.name).is_null() & pl.col(f"{column.name}?").is_not_null()).alias(f"{column.name}?")
+        for column in there
+    ]
+    # In three steps, because Polars' streaming engine would parse a value again for its flag.
+    return table.rows.select(ROW, *texts).with_columns(values).with_columns(invalid).collect(engine="streaming")
 
 
 # --- validation -------------------------------------------------------------------------------------------------------
+
+
+def _find_damaged(table: Table, headers: tuple[str, ...], found: Mapping[str, str], manifest: DatasetManifest) -> str:
+    """The rows that cannot be read as rows. Where there are some, the others' values are not to be trusted."""
+    shown = [f"row {fault.row:,}: {fault.fault}" for fault in table.row_faults]
+    if table.unterminated and (shown or _may_be_cut_off(table, headers, found, manifest)):
+        shown.append(f"row {table.unterminated:,}: no line break at its end; the file may have been cut off there")
+    return _listed(f"{_count(len(shown), 'row')} damaged", shown[:SHOWN], len(shown)) if shown else ""
+
+
+def _may_be_cut_off(
+    table: Table, headers: tuple[str, ...], found: Mapping[str, str], manifest: DatasetManifest
+) -> bool:
+    """Whether the value at the end of the file could be the beginning of another valid value."""
+    last = table.rows.select(pl.exclude(ROW).last()).collect().to_dicts()[0]
+    for column in manifest.columns:
+        if found.get(column.name) == headers[-1]:
+            value = last[headers[-1]]
+            if column.name == "label":
+                return any(label != value and label.startswith(value) for label in manifest.classes)
+            return not value or column.type in {"string", "integer", "number", "datetime"}
+    return False
 
 
 def _find_problems(
@@ -178,20 +179,40 @@ def _find_problems(
 
 
 def _check_values(table: Table, frame: pl.DataFrame, header: str, column: Column) -> Iterator[str]:
+    if fault := table.column_faults.get(header):
+        yield f"{column.name}: the column has {fault}, expected {column_types.EXPECTED[column.type]}"
+        return
     is_invalid, is_null = pl.col(f"{column.name}?"), pl.col(column.name).is_null()
-    invalid = frame.filter(is_invalid)[ROW].to_list()
+    no_text = table.cell_faults.get(header, {})
+    invalid = sorted({*frame.filter(is_invalid)[ROW], *no_text})
     if invalid:
-        first = table.rows.filter(pl.col(ROW).is_in(invalid[:SHOWN])).select(ROW, header).collect()
-        shown = [f"row {row:,}: {_shown(text)}" for row, text in first.sort(ROW).rows()]
+        first = table.rows.filter(pl.col(ROW).is_in(invalid[:SHOWN])).select(ROW, header).sort(ROW).collect()
+        shown = [f"row {row:,}: {no_text.get(row) or _shown(text)}" for row, text in first.rows()]
         yield _listed(
             f"{column.name}: {_count(len(invalid), 'value')} not {column_types.EXPECTED[column.type]}",
             shown,
             len(invalid),
         )
-    empty = () if column.nullable else frame.filter(is_null & ~is_invalid)[ROW].to_list()
-    if empty:
-        shown = [f"row {row:,}" for row in empty[:SHOWN]]
-        yield _listed(f"{column.name}: {_count(len(empty), 'row')} without a value", shown, len(empty))
+    empty = () if column.nullable else frame.filter(is_null & ~is_invalid & ~pl.col(ROW).is_in([*no_text]))[ROW]
+    if len(empty):
+        yield _listed(
+            f"{column.name}: {_count(len(empty), 'row')} without a value",
+            [f"row {row:,}" for row in empty[:SHOWN]],
+            len(empty),
+        )
+    if column.type == "string" and column.name != "label" and column.null_values is None:
+        yield from _check_markers(frame, column.name)
+
+
+def _check_markers(frame: pl.DataFrame, name: str) -> Iterator[str]:
+    """Texts that other programs write for a missing value, unless the manifest says which of them are."""
+    groups = _group(frame.filter(column_types.is_marker(pl.col(name))), name)
+    if groups:
+        heading = (
+            f"{name}: {plural(len(groups), 'text')} may stand for a missing value; list those that do "
+            f"in columns.{name}.null_values, as [] where none does"
+        )
+        yield _listed(heading, groups[:SHOWN], len(groups))
 
 
 def _check_duplicates(frame: pl.DataFrame) -> Iterator[str]:
@@ -204,13 +225,15 @@ def _check_duplicates(frame: pl.DataFrame) -> Iterator[str]:
 
 def _check_labels(frame: pl.DataFrame, classes: tuple[str, ...]) -> Iterator[str]:
     unknown = frame.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(list(classes)))
-    groups = unknown.group_by("label").agg(pl.len(), pl.col(ROW).min()).sort(ROW)
-    if len(groups):
-        shown = [
-            f"{_shown(label)}: {plural(count, 'row')}, first in row {row:,}"
-            for label, count, row in groups.head(SHOWN).rows()
-        ]
-        yield _listed(f"label: {_count(len(groups), 'label')} not in classes", shown, len(groups))
+    if groups := _group(unknown, "label"):
+        heading = f"label: {_count(len(groups), 'label')} not in classes"
+        yield _listed(heading, groups[:SHOWN], len(groups))
+
+
+def _group(frame: pl.DataFrame, name: str) -> list[str]:
+    """Each value of a column, with its rows."""
+    groups = frame.group_by(name).agg(pl.len(), pl.col(ROW).min()).sort(ROW)
+    return [f"{_shown(value)}: {plural(count, 'row')}, first in row {row:,}" for value, count, row in groups.rows()]
 
 
 def _count(number: int, noun: str) -> str:
@@ -244,10 +267,10 @@ def write_selection(rows: pl.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def read_selection(data: bytes, name: str) -> pl.DataFrame:
-    """The rows of a `selection.parquet`. Raises Refused where it is damaged."""
+def read_selection(data: bytes, name: str, *, rows: int | None = None) -> pl.DataFrame:
+    """The rows of a `selection.parquet`. Raises Refused where it is damaged, or has another number of `rows`."""
     try:
-        return pl.read_parquet(BytesIO(data))
+        return parquet_files.read_table(data, None, name, rows=rows)
     except pl.exceptions.PolarsError as error:
         raise Refused(f"{name} is not a valid Parquet file", fix="registry pull, or registry select") from error
 

@@ -21,7 +21,10 @@ def query_hash(manifest: DatasetManifest, query: Mapping[str, object] | None) ->
     """
     source = manifest.source
     parts = {type(source).__name__: asdict(source), **({"query": query} if isinstance(source, Look) else {})}
-    columns = [[column.name, column.source, column.type] for column in manifest.columns]
+    columns = [
+        [column.name, column.source, column.type, *([] if column.null_values is None else [column.null_values])]
+        for column in manifest.columns
+    ]
     return hashlib.sha256(json.dumps([parts, columns], sort_keys=True).encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from registry.core import digests, pointers
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
 from registry.core.values import ArtifactId, DatasetManifest, Export, LookerQuery, Output, Selection
+from registry.core.wording import join
 from registry.dataset import exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.sync import dir_listing
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from registry.integrations.looker import QueryResult
 
 FILE = "selection.parquet"
+LOOKER = "looker"  # the origin of what Looker answered; an export's is the file's name
+DOWNLOAD_LIMITS = (500, 5_000, 100_000)  # rows; Looker's own, which it applies without a word
 IGNORED = ("/raw", "/prepared")
 READ_ONLY = 0o444  # what DVC gives the objects of its cache, so that a link to one cannot be written through
 
@@ -99,7 +102,7 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
             ["the result was truncated, or the images changed in between, or a filter is on a measure"],
             fix="select again; else allow the API key to download without limit, or export the rows and use --from",
         )
-    return SelectedRows(frame, _origin(manifest, frame, "looker", result))
+    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result))
 
 
 def _origin(
@@ -169,7 +172,7 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     listing = _listing(md5)
     output = Output(f"{artifact}/raw", dir_listing.md5_of(listing), len(data), nfiles=1)
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
-    summary = (f"{artifact}: {_describe_rows(rows)}", _describe_change(rows, previous))
+    summary = (f"{artifact}: {_describe_rows(rows)}", _describe_change(rows, previous), *_warn_of_limit(rows))
     if previous and _identity(previous.origin) == _identity(rows.origin):
         pointer = previous.pointer
         if previous.output.md5 != output.md5:  # another release of Polars wrote the same rows
@@ -206,6 +209,14 @@ def _describe_rows(rows: SelectedRows) -> str:
     shown = [f"{label} {count:,}" for label, count in counts[:10]]
     rest = [f"{len(counts) - 10:,} more classes"] if len(counts) > 10 else []
     return f"{len(rows.frame):,} rows from {rows.origin.origin} ({', '.join([*shown, *rest])})"
+
+
+def _warn_of_limit(rows: SelectedRows) -> tuple[str, ...]:
+    """A line for an export that has as many rows as Looker downloads at most, unless it is told otherwise."""
+    if rows.origin.origin == LOOKER or rows.origin.rows not in DOWNLOAD_LIMITS:
+        return ()
+    limits = join([f"{limit:,}" for limit in DOWNLOAD_LIMITS], "or")
+    return (f"warning: Looker cuts a download at {limits} rows; check that {rows.origin.origin} has all of them",)
 
 
 def _describe_change(rows: SelectedRows, previous: Previous | None) -> str:

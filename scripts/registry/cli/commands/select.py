@@ -11,7 +11,7 @@ from registry.core import names
 
 @click.command()
 @click.argument("dataset", metavar="datasets/NAME")
-@click.option("--from", "export", type=click.Path(path_type=Path), help="Read this exported CSV, Parquet or JSON file.")
+@click.option("--from", "export", type=click.Path(path_type=Path), help="Read this exported CSV, TSV, JSON or Parquet.")
 @click.option("--dry-run", is_flag=True, help="Run the query, validate and compare its result, and write nothing.")
 def command(dataset: str, export: Path | None, *, dry_run: bool) -> None:
     """Run a dataset's Looker query, or read an export, and record the selected images.

@@ -1,0 +1,103 @@
+"""Parquet tables: exports as texts, and the registry's own tables, read after their footer has been judged.
+
+Only the columns that are asked for are read.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from registry.dataset import column_types, parquet_footer
+from registry.dataset.export_files import MAX_CELL, ROW, Table, require_headers
+from registry.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFile:
+    """An exported Parquet file, whose footer has been judged."""
+
+    path: Path
+    name: str
+    footer: parquet_footer.Footer
+    schema: pl.Schema
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """See `TableFile.headers`."""
+        return tuple(self.schema.names())
+
+    def read(self, wanted: Sequence[str]) -> Table:
+        """See `TableFile.read`."""
+        parquet_footer.require_columns(self.footer, wanted, self.name)
+        rows = pl.scan_parquet(self.path, glob=False)
+        _require_short(rows, _texts(wanted, self.schema), self.name)
+        faults = {header: _describe(dtype) for header in wanted if not _has_text(dtype := self.schema[header])}
+        texts = [
+            pl.lit(None, pl.String).alias(header) if header in faults else column_types.as_text(header, dtype)
+            for header, dtype in self.schema.items()
+            if header in wanted
+        ]
+        return Table(rows.select(texts).with_row_index(ROW, offset=1), column_faults=faults)
+
+
+def open_file(path: Path, name: str) -> ParquetFile:
+    """The file with its footer and schema. Raises Refused, and OSError where it cannot be read."""
+    with path.open("rb") as file:
+        footer = parquet_footer.read(file, name)
+    schema = pl.scan_parquet(path, glob=False).collect_schema()
+    require_headers(schema.names(), name)
+    return ParquetFile(path, name, footer, schema)
+
+
+def read_table(data: bytes, columns: Collection[str] | None, name: str, *, rows: int | None = None) -> pl.DataFrame:
+    """A Parquet table of the registry; `columns` that it does not have are left out, None are all.
+
+    `rows` is the number that another file says of it. Raises Refused where the footer says otherwise or too much, and
+    PolarsError where the rest is damaged.
+    """
+    footer = parquet_footer.read(BytesIO(data), name)
+    if rows is not None and footer.rows != rows:
+        raise Refused(f"{name} has {footer.rows:,} rows, expected {rows:,}", fix="registry select")
+    scanned = pl.scan_parquet(BytesIO(data))
+    schema = scanned.collect_schema()
+    wanted = [header for header in schema.names() if columns is None or header in columns]
+    require_headers(wanted, name)
+    parquet_footer.require_columns(footer, wanted, name)
+    if nested := [header for header in wanted if not _has_text(schema[header])]:
+        raise Refused(f"{name}: column {nested[0]} has {_describe(schema[nested[0]])}", fix="registry select")
+    _require_short(scanned, _texts(wanted, schema), name)
+    found = scanned.select(wanted).collect()
+    if wanted and found.height != footer.rows:
+        raise Refused(f"{name} has {found.height:,} rows, its footer says {footer.rows:,}", fix="registry select")
+    return found
+
+
+def _require_short(rows: pl.LazyFrame, columns: Sequence[str], name: str) -> None:
+    """Raise Refused for texts that are too long: a dictionary page holds one once, and a column a million times."""
+    if not columns:
+        return
+    sizes = pl.col(columns).cast(pl.String).str.len_bytes().cast(pl.Int64)
+    found = rows.select(sizes.max().name.prefix("max "), sizes.sum().name.prefix("sum ")).collect(engine="streaming")
+    size_of = found.to_dicts()[0]
+    for column in columns:
+        if (size := size_of[f"max {column}"] or 0) > MAX_CELL:
+            fault = f"{name}: column {column} has a value of {size:,} bytes, expected at most {MAX_CELL:,}"
+            raise Refused(fault, fix="export shorter values")
+        parquet_footer.require_size(column, size_of[f"sum {column}"], name)
+
+
+def _texts(columns: Collection[str], schema: pl.Schema) -> list[str]:
+    return [name for name in columns if schema[name] in {pl.String, pl.Categorical, pl.Enum}]
+
+
+def _has_text(dtype: pl.DataType) -> bool:
+    return not (dtype.is_nested() or dtype in {pl.Binary, pl.Object, pl.Duration})
+
+
+def _describe(dtype: pl.DataType) -> str:
+    if dtype == pl.Binary:
+        return "binary values"
+    return "durations" if dtype == pl.Duration else f"values of type {dtype}"
