@@ -143,12 +143,11 @@ def test_a_corrupt_object_never_enters_production(body: bytes, merged_model: Pat
     repositories.overwrite(file, body)
     done = run_registry(merged_model, "publish")
     assert done.refused("datasets/pets/prepared/train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg", str(file))
-    assert f"delete {file}, then run `registry push` where the data is; then publish again" in done.err
+    assert "run `registry push --deep` where the data is: it replaces corrupt objects in staging; then" in done.err
     assert nothing_was_published(merged_model)
     assert not repositories.place(production(merged_model), CAT).exists()
     assert not list(production(merged_model).rglob("*.dir")) or release_auditor.releases(origin(merged_model)) == {}
-    file.unlink()
-    assert run_registry(merged_model, "push").code == 0
+    assert run_registry(merged_model, "push", "--deep").code == 0
     assert run_registry(merged_model, "publish").code == 0
     assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
 

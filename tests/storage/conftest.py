@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from botocore.client import BaseClient
 
-from registry.demo.seaweedfs import S3Server
+from registry.demo.seaweedfs import REGION, S3Server
 from registry.storage.local import Folder
 from support.s3_places import Places
+from support.servers import resigning
 from support.servers.fault_proxy import FaultProxy
+from support.servers.resigning import Ignore, Ignoring
 
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 
@@ -45,6 +48,20 @@ def folder(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def places(proxy: FaultProxy, folder: str) -> Places:
     return Places(folder)
+
+
+@pytest.fixture
+def ignore(server: S3Server) -> Ignoring:
+    """Makes the server ignore headers of requests."""
+    keys = server.credentials()
+    return partial(Ignore, sign=resigning.signer(keys.access_key, keys.secret_key, REGION))
+
+
+@pytest.fixture
+def used_places(places: Places, client: BaseClient) -> Places:
+    """Places of a registry that has published before."""
+    places.use(client)
+    return places
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from registry.storage.ingest import SAMPLE
 from support import release_auditor, repositories
 from support.repositories import Run, md5
 from support.s3_places import Places, count_copies
-from support.servers.fault_proxy import FaultProxy
+from support.servers import fault_proxy
+from support.servers.fault_proxy import Fault, FaultProxy
+from support.servers.http_wire import Request
+from support.servers.resigning import ABSENT, EVERY, SOURCE, Ignoring
 
 pytestmark = pytest.mark.s3
 
@@ -58,6 +61,7 @@ def desk(registry_repo: Path, run_registry: Run, places: Places, client: BaseCli
     (registry_repo / "export.csv").write_text("uuid,label\n" + "".join(rows))
     assert run_registry(registry_repo, "select", "datasets/pets", "--from", "export.csv").code == 0
     edit(registry_repo / "registry.yaml", ".registry/lake", places.lake.url)
+    places.use(client)
     for store in (places.staging, places.production):
         edit(registry_repo / ".dvc/config", f"../.registry/{store.url.split('/')[2]}", store.url)
     return registry_repo
@@ -165,3 +169,60 @@ def test_a_wrong_body_in_staging_is_reported_and_nothing_is_tagged(
     assert done.refused(f"{places.staging.url}/{object_key(victim)}: checksum mismatch")
     assert release_auditor.releases(desk) == {}
     assert not places.production.has(object_key(victim))
+
+
+@pytest.mark.parametrize("ignored", [SOURCE, SOURCE | ABSENT, EVERY], ids=["source", "both", "every"])
+def test_no_server_brings_a_wrong_body_into_production(
+    desk: Path,
+    run_registry: Run,
+    client: BaseClient,
+    places: Places,
+    proxy: FaultProxy,
+    ignore: Ignoring,
+    ignored: frozenset[str],
+) -> None:
+    """Also when the object is replaced at the last moment. What is printed mends it, with a contributor's rights."""
+    proxy.add(Fault(ignore(ignored), times=None))
+    assert run_registry(desk, "build", "datasets/pets").code == 0
+    repositories.commit(desk, "pets")
+    victim, late = md5(picture(5)), md5(picture(6))
+    places.stage(client, victim, picture(7)[: len(picture(5))])
+
+    def replace(request: Request) -> bool:
+        if request.kind in {"copy", "put"} and request.bucket == "production":
+            places.stage(client, late, picture(8))
+        return False
+
+    proxy.add(Fault(fault_proxy.SLOW_DOWN, replace))
+    assert run_registry(desk, "publish").refused("checksum mismatch", "registry push --deep", places.staging.url)
+    bodies = {key: places.production.get(key) for key in places.production.list()["key"]}
+    assert [key for key, body in bodies.items() if "".join(key.split("/")[-2:]).removesuffix(".dir") != md5(body)] == []
+    assert release_auditor.releases(desk) == {}
+    proxy.clear()
+    proxy.add(Fault(ignore(ignored), times=None))
+    run_registry(desk, "pull")  # what the lake has: staging's copies are corrupt
+    assert run_registry(desk, "build", "datasets/pets").code == 0
+    assert run_registry(desk, "push", "--deep").code == 0
+    assert run_registry(desk, "publish").code == 0
+    assert (
+        release_auditor.broken_promises(desk, release_auditor.in_bucket(client, "production", places.folder + "/"))
+        == []
+    )
+
+
+def test_a_lake_image_that_is_replaced_under_way_is_taken_as_it_is(
+    desk: Path, run_registry: Run, client: BaseClient, places: Places, proxy: FaultProxy, ignore: Ignoring
+) -> None:
+    """The server ignores the condition on the source's ETag: the object has the name of the bytes that it holds."""
+
+    def replace(request: Request) -> bool:
+        if request.kind == "head" and request.bucket == "staging":
+            for number in range(40):
+                key = f"{places.folder}/photos/{uuid(number)}.jpg"
+                client.put_object(Bucket="lake", Key=key, Body=picture(number + 100))
+        return False
+
+    proxy.add(Fault(fault_proxy.SLOW_DOWN, replace), Fault(ignore(SOURCE), times=None))
+    assert run_registry(desk, "build", "datasets/pets").code == 0
+    staged = places.staged(client)
+    assert [name for name, content in staged.items() if name.removesuffix(".dir") != content] == []

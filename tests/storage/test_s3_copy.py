@@ -1,8 +1,5 @@
-"""Copies inside S3: their conditions, faults on the way, and servers that ignore a condition."""
+"""Copies inside S3: their conditions, faults on the way, and services that ignore a condition."""
 
-import threading
-from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,15 +9,15 @@ from registry.core.pointers import object_key
 from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
-from registry.storage import retry, s3_copy, s3_credentials, s3_signing
-from registry.storage.base import Copier
+from registry.storage import retry, s3_copy
 from registry.storage.open import open_store
 from support.patience import FOR_EVER, PATIENCE
 from support.repositories import md5
-from support.s3_places import Places, body_of
+from support.s3_places import OLD, Places, body_of, count_copies
 from support.servers import fault_proxy
 from support.servers.fault_proxy import Fault, FaultProxy, Reset, only
 from support.servers.http_wire import Request
+from support.servers.resigning import ABSENT, EVERY, SOURCE, Ignoring
 
 pytestmark = pytest.mark.s3
 
@@ -78,8 +75,9 @@ def test_only_buckets_of_one_endpoint_and_one_login_copy_between_themselves(
 def test_transient_faults_are_retried(
     places: Places, client: BaseClient, proxy: FaultProxy, deed: fault_proxy.Deed
 ) -> None:
+    places.use(client)
     names = [places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
-    proxy.add(Fault(deed, only("copy"), times=2))
+    proxy.add(Fault(deed, only("copy"), times=4))
     assert set(places.state(*names)) <= {"copied", "present"}
     assert {key: places.production.get(key) for key in map(object_key, names)} == {
         object_key(md5(body_of(number))): body_of(number) for number in range(3)
@@ -91,6 +89,7 @@ def test_a_request_that_timed_out_is_sent_again(
 ) -> None:
     monkeypatch.setattr(s3_copy, "READ_TIMEOUT", 0.5)
     monkeypatch.setattr(retry, "RETRY_SECONDS", 0.0)
+    places.use(client)
     name = places.stage(client, md5(b"a"), b"a")
 
     def is_copy(request: Request) -> bool:
@@ -123,8 +122,9 @@ def test_permanent_faults_are_reported_without_secrets(
 ) -> None:
     monkeypatch.setattr(retry, "RETRY_SECONDS", 0.3)
     monkeypatch.setattr(retry, "LONGEST_DELAY", 0.1)
+    places.use(client)
     name = places.stage(client, md5(b"a"), b"a")
-    proxy.add(Fault(deed, only("copy"), times=None))
+    proxy.add(Fault(deed, only("copy", key=object_key(name)), times=None))
     with pytest.raises(StorageFailed) as caught:
         places.state(name)
     assert str(caught.value).startswith(f"s3://production/{places.folder}/{object_key(name)}: {words}\n  hint: ")
@@ -132,77 +132,71 @@ def test_permanent_faults_are_reported_without_secrets(
     assert not places.production.has(object_key(name))
 
 
-class OldServer:
-    """S3 that knows no If-None-Match of a copy: it answers `refusal` to it, or copies all the same."""
-
-    def __init__(self, client: BaseClient, refusal: int) -> None:
-        self.asked: list[Mapping[str, str]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_PUT(self) -> None:
-                outer.asked.append(self.headers)
-                if refusal and "if-none-match" in self.headers:
-                    self._say(refusal, b"<Error><Code>NotImplemented</Code></Error>")
-                    return
-                bucket, _, key = self.path[1:].partition("/")
-                etag = self.headers["x-amz-copy-source-if-match"]
-                source = self.headers["x-amz-copy-source"][1:]
-                client.copy_object(Bucket=bucket, Key=key, CopySource=source, CopySourceIfMatch=etag)
-                self._say(200, f"<CopyObjectResult><ETag>&quot;{etag[1:-1]}&quot;</ETag></CopyObjectResult>".encode())
-
-            def _say(self, status: int, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "OldServer":
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def copier(self, places: Places) -> Copier:
-        """From the lake to staging, there."""
-        lake, staging = (
-            s3_signing.S3Location(bucket, places.folder, self.url, "us-east-1", s3_credentials.Login())
-            for bucket in ("lake", "staging")
-        )
-        return s3_copy.ServerSideCopier(lake, staging, places.lake.open, places.staging.has)
+def test_a_service_is_asked_without_a_change(places: Places, client: BaseClient) -> None:
+    places.use(client)
+    key = f"{places.folder}/{object_key(md5(OLD))}"
+    before = client.head_object(Bucket="production", Key=key)["LastModified"]
+    copier = places.production.copier_from(places.staging)
+    assert copier
+    assert copier.heeds_conditions(object_key(md5(OLD)))
+    assert client.head_object(Bucket="production", Key=key)["LastModified"] == before
+    assert client.list_objects_v2(Bucket="production", Prefix=f"{places.folder}/")["KeyCount"] == 1
 
 
-@pytest.mark.parametrize("refusal", [501, 400])
-def test_where_a_server_rejects_the_condition_the_key_is_looked_up_first(
-    places: Places, client: BaseClient, refusal: int
+@pytest.mark.parametrize("ignored", [SOURCE, SOURCE | ABSENT], ids=["the source's ETag", "both"])
+def test_a_service_that_ignores_the_condition_on_the_source_is_found(
+    places: Places,
+    client: BaseClient,
+    proxy: FaultProxy,
+    ignore: Ignoring,
+    ignored: frozenset[str],
 ) -> None:
+    places.use(client)
+    proxy.add(Fault(ignore(ignored), times=None))
+    copier = places.production.copier_from(places.staging)
+    assert copier
+    assert not copier.heeds_conditions(object_key(md5(OLD)))
+    assert places.production.get(object_key(md5(OLD))) == OLD
+
+
+def test_where_a_service_overwrites_the_key_is_looked_up_first(
+    places: Places, client: BaseClient, proxy: FaultProxy, ignore: Ignoring
+) -> None:
+    places.use(client)
     places.fill(client, 2)
     places.staging.put("there", b"there")
-    with OldServer(client, refusal) as old:
-        copier = old.copier(places)
-        assert copier.copy("00.jpg", "there", md5(body_of(0))) is None
-        assert copier.copy("00.jpg", "a", md5(body_of(0))) == md5(body_of(0))
-        assert copier.copy("01.jpg", "b", md5(body_of(1))) == md5(body_of(1))
-        assert copier.copy("01.jpg", "there", md5(body_of(1))) is None
-        assert [("if-none-match" in asked) for asked in old.asked] == [True, True, False, False]
-    assert [places.staging.get(key) for key in ("there", "a", "b")] == [b"there", body_of(0), body_of(1)]
+    proxy.add(Fault(ignore(ABSENT), times=None))
+    copier = places.staging.copier_from(places.lake)
+    assert copier
+    assert copier.heeds_conditions(object_key(md5(OLD)))
+    assert copier.copy("00.jpg", "there", md5(body_of(0))) is None
+    assert copier.copy("01.jpg", "a", md5(body_of(1))) == md5(body_of(1))
+    assert (places.staging.get("there"), places.staging.get("a")) == (b"there", body_of(1))
 
 
-def test_a_server_that_ignores_the_condition_is_detected(places: Places, client: BaseClient) -> None:
-    places.fill(client, 1)
-    places.staging.put("there", b"there")
-    with OldServer(client, refusal=0) as old:
-        copier = old.copier(places)
-        assert copier.copy("00.jpg", "a", md5(body_of(0))) == md5(body_of(0))
-        assert copier.copy("00.jpg", "there", md5(body_of(0))) is None
-    assert places.staging.get("there") == b"there"
+@pytest.mark.parametrize("status", [400, 403, 405, 501])
+def test_a_service_that_refuses_to_be_asked_copies_nothing_itself(
+    places: Places, client: BaseClient, proxy: FaultProxy, status: int
+) -> None:
+    places.use(client)
+    names = [places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
+    names.append(places.stage(client, md5(b"right"), b"wrong"))
+    proxy.add(Fault(fault_proxy.Answer(status, "NotImplemented", "unknown header"), only("copy"), times=None))
+    assert places.state(*names) == ["copied"] * 3 + ["corrupt"]
+    assert count_copies(proxy) == 0
+    assert not places.production.has(object_key(names[-1]))
+
+
+@pytest.mark.parametrize("ignored", [SOURCE, SOURCE | ABSENT, ABSENT, EVERY])
+def test_lanes_wait_until_the_service_was_asked(
+    places: Places,
+    client: BaseClient,
+    proxy: FaultProxy,
+    ignore: Ignoring,
+    ignored: frozenset[str],
+) -> None:
+    names = [places.stage(client, md5(body_of(number)), b"wrong") for number in range(70)]
+    places.stage(client, md5(b"right"), b"right")
+    proxy.add(Fault(ignore(ignored), times=None))
+    assert places.state(*names) == ["corrupt"] * 70
+    assert places.production.list()["key"].to_list() == []

@@ -18,14 +18,14 @@ from support.servers.fault_proxy import Corrupt, Fault, FaultProxy
 pytestmark = pytest.mark.s3
 
 
-def test_a_multipart_upload_is_read_and_then_copied(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
+def test_a_multipart_upload_is_read_and_then_copied(used_places: Places, client: BaseClient, proxy: FaultProxy) -> None:
     body = b"weights." * (PART // 4)
     name = md5(body)
-    assert "-2" in put_multipart(client, f"{places.folder}/{object_key(name)}", body)
+    assert "-2" in put_multipart(client, f"{used_places.folder}/{object_key(name)}", body)
     proxy.clear()
-    assert places.state(name) == ["copied"]
+    assert used_places.state(name) == ["copied"]
     assert (proxy.moved("get"), proxy.moved("put", "part")) == ((0, len(body)), (0, 0))
-    assert places.production.get(object_key(name)) == body
+    assert used_places.production.get(object_key(name)) == body
 
 
 def test_an_object_too_large_for_a_copy_is_read_and_written(

@@ -10,7 +10,7 @@ from registry.core.pointers import object_key
 from registry.errors import StorageFailed
 from registry.storage.transfer import transfer
 from support.repositories import md5
-from support.s3_places import PART, Places, body_of, count_copies, hide_md5s, put_multipart
+from support.s3_places import OLD, PART, Places, body_of, count_copies, hide_md5s, put_multipart
 from support.servers import fault_proxy
 from support.servers.fault_proxy import Fault, FaultProxy, Rewrite, only
 from support.servers.http_wire import Request
@@ -18,96 +18,98 @@ from support.servers.http_wire import Request
 pytestmark = pytest.mark.s3
 
 
-def test_a_transfer_reads_nothing(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
+def test_a_transfer_reads_nothing(used_places: Places, client: BaseClient, proxy: FaultProxy) -> None:
     listing = b"[]"
-    names = [places.stage(client, md5(body_of(number)), body_of(number)) for number in range(20)]
-    names.append(places.stage(client, f"{md5(listing)}.dir", listing))
-    assert places.state(*names) == ["copied"] * 21
+    names = [used_places.stage(client, md5(body_of(number)), body_of(number)) for number in range(20)]
+    names.append(used_places.stage(client, f"{md5(listing)}.dir", listing))
+    assert used_places.state(*names) == ["copied"] * 21
     assert (proxy.counts()["get"], count_copies(proxy)) == (0, 21)
     assert [one.key for one in proxy.exchanges if one.kind == "copy"][-1].endswith(".dir")
     proxy.clear()
-    assert places.state(*names) == ["present"] * 21
+    assert used_places.state(*names) == ["present"] * 21
     assert set(proxy.counts()) <= {"head", "list"}
 
 
-def test_a_wrong_body_under_a_right_name_is_not_copied(places: Places, client: BaseClient) -> None:
-    right = places.stage(client, md5(b"right"), b"right")
-    wrong = places.stage(client, md5(b"what it should be"), b"what it is")
+def test_a_wrong_body_under_a_right_name_is_not_copied(used_places: Places, client: BaseClient) -> None:
+    right = used_places.stage(client, md5(b"right"), b"right")
+    wrong = used_places.stage(client, md5(b"what it should be"), b"what it is")
     parts = md5(b"what the parts should be")
-    put_multipart(client, f"{places.folder}/{object_key(parts)}", b"evil" * (PART // 3))
-    held = places.stage(client, f"{md5(b'[]')}.dir", b"[]")
+    put_multipart(client, f"{used_places.folder}/{object_key(parts)}", b"evil" * (PART // 3))
+    held = used_places.stage(client, f"{md5(b'[]')}.dir", b"[]")
     gone = md5(b"gone")
-    assert places.state(right, wrong, parts, gone, held) == ["copied", "corrupt", "corrupt", "missing", "skipped"]
-    assert places.production.list()["key"].to_list() == [object_key(right)]
+    assert used_places.state(right, wrong, parts, gone, held) == ["copied", "corrupt", "corrupt", "missing", "skipped"]
+    assert used_places.production.list()["key"].to_list() == sorted(map(object_key, (right, md5(OLD))))
 
 
-def test_copies_can_be_made_by_other_processes(places: Places, client: BaseClient) -> None:
-    names = [places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
+def test_copies_can_be_made_by_other_processes(used_places: Places, client: BaseClient) -> None:
+    names = [used_places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        done = transfer(places.staging, places.production, names, executor=pool)
+        done = transfer(used_places.staging, used_places.production, names, executor=pool)
     assert done["state"].to_list() == ["copied"] * 3
 
 
 def test_a_body_replaced_between_check_and_copy_is_not_copied(
-    places: Places, client: BaseClient, proxy: FaultProxy
+    used_places: Places, client: BaseClient, proxy: FaultProxy
 ) -> None:
-    name = places.stage(client, md5(b"right"), b"right")
+    name = used_places.stage(client, md5(b"right"), b"right")
 
     def swap(request: Request) -> bool:
         if request.kind == "copy":
-            places.stage(client, name, b"wrong")
+            used_places.stage(client, name, b"wrong")
         return False
 
     proxy.add(Fault(fault_proxy.SLOW_DOWN, swap))
-    assert places.state(name) == ["corrupt"]
-    assert not places.production.has(object_key(name))
+    assert used_places.state(name) == ["corrupt"]
+    assert not used_places.production.has(object_key(name))
 
 
-def test_a_body_replaced_after_it_was_read_is_not_copied(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
+def test_a_body_replaced_after_it_was_read_is_not_copied(
+    used_places: Places, client: BaseClient, proxy: FaultProxy
+) -> None:
     body = bytes(2 * PART)
-    name, key = md5(body), f"{places.folder}/{object_key(md5(body))}"
+    name, key = md5(body), f"{used_places.folder}/{object_key(md5(body))}"
     put_multipart(client, key, body)
     kinds: list[str] = []
 
     def swap(request: Request) -> bool:
         if request.kind == "copy" and "get" in kinds:
-            places.stage(client, name, b"wrong")
+            used_places.stage(client, name, b"wrong")
         kinds.append(request.kind)
         return False
 
     proxy.add(Fault(fault_proxy.SLOW_DOWN, swap))
-    assert places.state(name) == ["corrupt"]
+    assert used_places.state(name) == ["corrupt"]
     assert kinds.count("copy") > 1
-    assert not places.production.has(object_key(name))
+    assert not used_places.production.has(object_key(name))
 
 
 def test_where_production_hides_its_etags_every_copy_is_read(
-    places: Places, client: BaseClient, proxy: FaultProxy
+    used_places: Places, client: BaseClient, proxy: FaultProxy
 ) -> None:
     parts = bytes(2 * PART)
-    put_multipart(client, f"{places.folder}/{object_key(md5(parts))}", parts)
-    names = [places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
+    put_multipart(client, f"{used_places.folder}/{object_key(md5(parts))}", parts)
+    names = [used_places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
     in_production = lambda request: request.bucket == "production" and request.kind in {"copy", "head"}  # noqa: E731
     proxy.add(Fault(Rewrite(hide_md5s), in_production, times=None))
-    assert places.state(*names, md5(parts)) == ["copied"] * 4
+    assert used_places.state(*names, md5(parts)) == ["copied"] * 4
     assert sorted(one.bucket for one in proxy.exchanges if one.kind == "get") == ["production"] * 4 + ["staging"]
 
 
-def test_a_corrupt_copy_is_reported(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
-    name = places.stage(client, md5(b"right"), b"right")
+def test_a_corrupt_copy_is_reported(used_places: Places, client: BaseClient, proxy: FaultProxy) -> None:
+    name = used_places.stage(client, md5(b"right"), b"right")
 
     def spoil(data: bytes) -> bytes:
-        client.put_object(Bucket="production", Key=f"{places.folder}/{object_key(name)}", Body=b"wrong")
+        client.put_object(Bucket="production", Key=f"{used_places.folder}/{object_key(name)}", Body=b"wrong")
         return hide_md5s(data)
 
     proxy.add(Fault(Rewrite(spoil), only("copy")))
     with pytest.raises(StorageFailed, match="checksum mismatch"):
-        places.state(name)
+        used_places.state(name)
 
 
-def test_what_is_in_production_is_never_overwritten(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
-    name = places.stage(client, md5(b"right"), b"right")
-    key = f"{places.folder}/{object_key(name)}"
+def test_what_is_in_production_is_never_overwritten(used_places: Places, client: BaseClient, proxy: FaultProxy) -> None:
+    name = used_places.stage(client, md5(b"right"), b"right")
+    key = f"{used_places.folder}/{object_key(name)}"
 
     def race(request: Request) -> bool:
         if request.kind == "copy" and request.number:
@@ -115,5 +117,5 @@ def test_what_is_in_production_is_never_overwritten(places: Places, client: Base
         return False
 
     proxy.add(Fault(fault_proxy.SLOW_DOWN, race))
-    assert places.state(name) == ["present"]
+    assert used_places.state(name) == ["present"]
     assert client.head_object(Bucket="production", Key=key)["Metadata"] == {"by": "another"}

@@ -13,6 +13,7 @@ from support.repositories import md5
 from support.servers.fault_proxy import FaultProxy
 
 S3Client: TypeAlias = Any  # botocore makes the methods of its clients at run time
+OLD = b"an earlier version"
 PART = 5 << 20  # bytes, the smallest part of an upload in parts
 
 
@@ -57,6 +58,11 @@ class Places:
         client.put_object(Bucket="staging", Key=f"{self.folder}/{object_key(name)}", Body=body)
         return name
 
+    def use(self, client: S3Client) -> None:
+        """Put an object into staging and production, as all but new ones have some."""
+        for bucket in ("staging", "production"):
+            client.put_object(Bucket=bucket, Key=f"{self.folder}/{object_key(md5(OLD))}", Body=OLD)
+
     def state(self, *names: str) -> list[str]:
         """Their states after a transfer, in their order."""
         done = dict(transfer(self.staging, self.production, names).select("md5", "state").rows())
@@ -73,7 +79,8 @@ class Places:
         return ingest(job, self.lake.list()).select("key", "md5", "inspected", "copied").rows()
 
     def staged(self, client: S3Client) -> dict[str, str]:
-        """The MD5 of the content of each object in staging, by its name."""
+        """The MD5 of the content of each object in staging, by its name; without `OLD`."""
         found = client.list_objects_v2(Bucket="staging", Prefix=f"{self.folder}/").get("Contents", [])
         bodies = {one["Key"]: client.get_object(Bucket="staging", Key=one["Key"])["Body"].read() for one in found}
-        return {"".join(key.split("/")[-2:]): md5(body) for key, body in bodies.items()}
+        named = {"".join(key.split("/")[-2:]): md5(body) for key, body in bodies.items()}
+        return {name: content for name, content in named.items() if name != md5(OLD)}

@@ -185,7 +185,7 @@ def test_a_wrong_body_never_arrives(home: Path, clone: Path, run_registry: Run) 
         "1 object could not be fetched",
         "1 corrupt, such as",
         f"{DOG[2:]}",
-        "delete the corrupt objects in staging",
+        "run `registry push --deep` where the data is",
     )
     assert not repositories.place(clone / ".dvc/cache", DOG).exists()
     assert len(cached(clone)) == 10, "without it, and the list of files that would stand for it"

@@ -89,10 +89,31 @@ def test_a_corrupt_cache_spreads_nothing(unpushed: Path, run_registry: Run, body
     assert not staging(unpushed).exists() or not list(staging(unpushed).rglob("*.dir"))
 
 
-def test_a_truncated_object_in_staging_is_named(built_model: Path, run_registry: Run) -> None:
+@pytest.mark.parametrize("body", [b"one", b"ONE cat", b"", b"something much longer"])
+@pytest.mark.parametrize("is_dir", [False, True])
+def test_a_damaged_object_in_staging_is_replaced(
+    built_model: Path, run_registry: Run, body: bytes, is_dir: bool
+) -> None:
+    file = next(staging(built_model).rglob("*.dir")) if is_dir else repositories.place(staging(built_model), CAT)
+    before = file.read_bytes()
+    repositories.overwrite(file, body)
+    done = run_registry(built_model, "push", "--deep")
+    assert (done.code, "  1 corrupt object there will be replaced\n" in done.out) == (0, True)
+    assert file.read_bytes() == before
+    assert run_registry(built_model, "push", "--deep").out.startswith("nothing to push")
+
+
+def test_a_truncated_object_in_staging_is_seen_by_its_size(built_model: Path, run_registry: Run) -> None:
     file = repositories.place(staging(built_model), CAT)
     repositories.overwrite(file, b"one")
-    assert run_registry(built_model, "push").refused(f"{file}: checksum mismatch", "push again")
+    assert run_registry(built_model, "push").code == 0
+    assert file.read_bytes() == b"one cat"
+
+
+def test_a_damaged_object_that_no_cache_has_is_named(built_model: Path, run_registry: Run) -> None:
+    repositories.overwrite(repositories.place(staging(built_model), CAT), b"ONE cat")
+    repositories.place(built_model / ".dvc/cache", CAT).unlink()
+    assert run_registry(built_model, "push", "--deep").refused("not in a cache of this machine, nor intact in staging")
 
 
 def test_an_older_commit(unpushed: Path, run_registry: Run) -> None:

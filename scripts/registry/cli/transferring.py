@@ -28,9 +28,10 @@ def link(space: Workspace, plan: pull.Plan) -> None:
         checkout.place(space.root, space.cache_dir, places, progress)
 
 
-def upload(space: Workspace, needed: Sequence[push.Needed], *, dry_run: bool = False) -> None:
-    """Upload into staging the objects that neither staging nor production has."""
-    plan = push.plan(needed, space.stores)
+def upload(space: Workspace, needed: Sequence[push.Needed], *, deep: bool = False, dry_run: bool = False) -> None:
+    """Upload into staging the objects that neither staging nor production has intact."""
+    with bar("reading staging", 0) as progress:
+        plan = push.plan(needed, space.stores, deep=deep, progress=progress)
     click.echo(str(plan))
     if plan.objects.height and not dry_run:
         with bar("pushing", plan.objects.height, plan.size) as progress:

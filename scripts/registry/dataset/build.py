@@ -32,7 +32,8 @@ from registry.dataset.loaded_selection import LoadedSelection
 from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
-from registry.storage.verify import require_size
+from registry.storage.transfer import put_intact
+from registry.storage.verify import find_corrupt
 from registry.sync import dir_listing, inventory
 
 TOO_LARGE = "too large"  # stands for the reason, which names the size
@@ -164,14 +165,12 @@ def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame
 
 
 def _with_stored(known: pl.DataFrame, places: Places) -> pl.DataFrame:
-    """The rows with `stored`: whether staging or production has the object of their md5, in its full size."""
+    """The rows with `stored`: whether staging or production has the object of their md5, intact by size and ETag."""
     wanted, found = known.filter(col("md5").is_not_null()).select("md5", "size").unique("md5"), []
     for store in (places.staging, places.production):
         present = wanted.join(inventory.find_stored(store, wanted["md5"]), on="md5", suffix="_found")
-        for md5, expected, actual in present.filter(col("size_found") != col("size"))[
-            "md5", "size", "size_found"
-        ].rows():
-            require_size(store, object_key(md5), actual, expected)
+        corrupt = find_corrupt(store, present)
+        present = present.filter(col("size_found") == col("size"), ~col("md5").is_in(list(corrupt)))
         found.append(present["md5"])
         wanted = wanted.join(present, on="md5", how="anti")
     return known.with_columns(stored=col("md5").is_in(pl.concat(found).implode()).fill_null(value=False))
@@ -266,7 +265,7 @@ def _store(md5: str, data: bytes, places: Places) -> str:
     """An object that was made here: into DVC's cache, and into staging unless production has it. Returns its md5."""
     places.cache.put(object_key(md5), data)
     if not places.production.has(object_key(md5)):
-        places.staging.put(object_key(md5), data)
+        put_intact(places.staging, md5, data)
     return md5
 
 

@@ -32,8 +32,6 @@ from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
-REMOVE = {"s3": "aws s3 rm", "gs": "gcloud storage rm"}  # by scheme: how an administrator deletes an object
-
 
 class FaultState(StrEnum):
     """What is wrong with an object, or with what a tag says about it."""
@@ -337,11 +335,10 @@ def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]
 
 def _removal(production: Store, md5: str, copy: str | None) -> str:
     """The command that deletes a corrupt object; commented out where no intact copy is known."""
-    place = f"{production.url}/{object_key(md5)}"
-    command = REMOVE.get(place.partition("://")[0], "delete" if "://" in place else "rm -f")
+    command = production.removal(object_key(md5))
     if copy:
-        return f"{command} {quote(place)}  # intact copy: {copy}"
-    return f"# {command} {quote(place)}  (first find an intact copy with registry fsck --repair FROM)"
+        return f"{command}  # intact copy: {copy}"
+    return f"# {command}  (first find an intact copy with registry fsck --repair FROM)"
 
 
 def as_json(

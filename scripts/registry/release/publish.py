@@ -295,7 +295,8 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     for release in plan.releases:
         rows = plan.copy.filter(pl.col("root").is_in(release.output_md5s))
         done = transfer(staging, production, rows["md5"], known_absent=True, progress=progress)
-        _require_intact(rows, done, staging, f"{release.tag} cannot be published from staging")
+        fault = f"{release.tag} cannot be published from staging"
+        _require_intact(rows, done, staging, fault, fix=f"{inventory.REPAIR}; then publish again")
         moved += int(done["moved"].sum())
     proven = audit(production, plan.prove["md5"], progress=progress)
     _require_intact(plan.prove, proven, production, "production has unpublished objects that are corrupt")
@@ -307,12 +308,17 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     return moved
 
 
-def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str) -> None:
+def _removal(md5: str, production: Store) -> str:
+    command = production.removal(object_key(md5))
+    return f"ask an administrator to delete that object ({command}), then publish again: staging's copy replaces it"
+
+
+def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str, *, fix: str = "") -> None:
     faults = {ObjectState.MISSING: "missing", ObjectState.CORRUPT: CHECKSUM_MISMATCH}
     bad = done.filter(pl.col("state").is_in(list(faults))).select("md5", "state")
     if failed := rows.select("path", "md5").join(bad, on="md5").rows():
         problems = [f"{path}: {store.url}/{object_key(md5)}: {faults[state]}" for path, md5, state in failed]
-        raise InvalidData(fault, problems, fix=f"{inventory.describe_repair(failed[0][1], store)}; then publish again")
+        raise InvalidData(fault, problems, fix=fix or _removal(failed[0][1], store))
 
 
 def _require_complete(found: DataFrame, production: Store) -> None:

@@ -1,7 +1,8 @@
 """What a store of objects is: the interface of folders and buckets, and its frames.
 
-Nothing here ever overwrites an object; only `gc` deletes any, from staging. Polars is imported when a frame is made:
-`registry check --staged`, which runs at every commit, imports this module and must start without Polars.
+No object is ever overwritten, except damaged ones in staging (`replace`); only `gc` deletes any, from staging. Polars
+is imported when a frame is made: `registry check --staged`, which runs at every commit, imports this module and must
+start without Polars.
 """
 
 from abc import ABC, abstractmethod
@@ -38,10 +39,21 @@ Chunks = Callable[[], Iterator[bytes]]  # an object's bytes, from the start at e
 class Copier(ABC):
     """Copies objects inside the service that two stores share; their bytes do not pass this machine. Can be pickled.
 
-    `max_bytes` is the size of the largest object that it copies.
+    `max_bytes` is the size of the largest object that it copies; `is_conditional` what `heeds_conditions` found, None
+    before it was asked.
     """
 
     max_bytes: int
+    is_conditional: bool | None = None
+
+    @abstractmethod
+    def heeds_conditions(self, key: str) -> bool:
+        """Whether the service copies an object only while it has the ETag that was asked for.
+
+        Some servers ignore that condition, and would copy whatever lies there by now. They are asked to copy the
+        destination's own object `key` onto itself, under conditions that do not hold: nothing changes where they are
+        heeded, and where they are not, its bytes stay what they are. Raises StorageFailed.
+        """
 
     @abstractmethod
     def copy(self, source: str, key: str, etag: str) -> str | None:
@@ -92,8 +104,16 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def replace(self, key: str, chunks: Chunks) -> None:
+        """Store an object in place of a damaged one, which is read until the new one is complete. In staging alone."""
+
+    @abstractmethod
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a key that does not exist is no error. For `gc` alone, in staging."""
+
+    @abstractmethod
+    def removal(self, key: str) -> str:
+        """The command with which an administrator deletes an object."""
 
     def copier_from(self, source: "Store") -> Copier | None:  # noqa: ARG002 - for stores that can copy
         """The copier from `source` to this store inside their service; None where they share none."""

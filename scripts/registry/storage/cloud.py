@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain, islice
+from shlex import quote
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, GenericError
+from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 from polars import DataFrame
 
 from registry.errors import NotFound, StorageFailed
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
+
+Mode = Literal["create", "overwrite"]
 
 SINGLE_REQUEST = 64 << 20  # bytes up to which an object is sent in one request, and kept in memory until then
 RANGES = 8  # CHUNKs of a large object that are read at a time: one stream of S3 gives some 80 MB a second
@@ -50,6 +53,10 @@ class Bucket(Store):
         self.location = location
         self._reading, self._writing = reading, writing or reading
         self._can_list = can_list
+        self._copiers: dict[S3Location, ServerSideCopier] = {}  # kept for what they know of the service
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_copiers": {}}
 
     def require_readable(self) -> None:
         """See `Store.require_readable`."""
@@ -116,12 +123,22 @@ class Bucket(Store):
 
     def _read_range(self, found: StoredObject, start: int) -> bytes:
         options: GetOptions = {"range": (start, min(start + CHUNK, found.size)), "if_match": f'"{found.etag}"'}
-        return obstore.get(self._reading, found.key, options=options).bytes().to_bytes()
+        result = obstore.get(self._reading, found.key, options=options)
+        if (result.meta["e_tag"] or "").strip('"') != found.etag:  # some servers ignore If-Match
+            raise PreconditionError
+        return result.bytes().to_bytes()
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, key: str, chunks: Chunks) -> bool:
         """See `Store.write`. After a broken connection it tries again, though the first request may have succeeded."""
+        return self._write(key, chunks, "create")
+
+    def replace(self, key: str, chunks: Chunks) -> None:
+        """See `Store.replace`."""
+        self._write(key, chunks, "overwrite")
+
+    def _write(self, key: str, chunks: Chunks, mode: Mode) -> bool:
         if not self._can_list:
             self._raise_read_only("written to")
         last = GenericError()
@@ -129,7 +146,7 @@ class Bucket(Store):
             for delay in retry.delays():
                 time.sleep(delay)
                 try:
-                    return self._send(key, chunks())
+                    return self._send(key, chunks(), mode)
                 except GenericError as error:
                     # obstore repeats only idempotent requests, and does not know that this one is.
                     if not any(kind in str(error) for kind in ("kind: Interrupted", "kind: Timeout")):
@@ -137,7 +154,7 @@ class Bucket(Store):
                     last = error
             raise last
 
-    def _send(self, key: str, chunks: Iterator[bytes]) -> bool:
+    def _send(self, key: str, chunks: Iterator[bytes], mode: Mode) -> bool:
         buffered, size = deque[bytes](), 0
         with ExitStack() as limits:
             for chunk in chunks:
@@ -147,16 +164,16 @@ class Bucket(Store):
                 size += len(chunk)
                 if size > SINGLE_REQUEST:
                     # In another thread, because obstore panics when what it sends calls it in turn.
-                    return self._send_parts(key, prefetch(chain(_drain(buffered), chunks)))
+                    return self._send_parts(key, prefetch(chain(_drain(buffered), chunks)), mode)
             try:
-                obstore.put(self._writing, key, b"".join(buffered), mode="create", use_multipart=False)
+                obstore.put(self._writing, key, b"".join(buffered), mode=mode, use_multipart=False)
             except (FileExistsError, AlreadyExistsError):
                 return False
             return True
 
-    def _send_parts(self, key: str, chunks: Iterator[bytes]) -> bool:
+    def _send_parts(self, key: str, chunks: Iterator[bytes], mode: Mode) -> bool:
         # A multipart upload cannot be create-only in obstore 0.12.
-        if self.has(key):
+        if mode == "create" and self.has(key):
             return False
         obstore.put(self._writing, key, chunks)
         return True
@@ -167,12 +184,22 @@ class Bucket(Store):
             return None
         if not can_copy(source.location, self.location):
             return None
-        return ServerSideCopier(source.location, self.location, source.open, self.has)
+        if source.location not in self._copiers:
+            self._copiers[source.location] = ServerSideCopier(source.location, self.location, source.open, self.has)
+        return self._copiers[source.location]
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Store.delete`."""
         with translate_errors(self.url):
             obstore.delete(self._reading, list(keys))
+
+    def removal(self, key: str) -> str:
+        """See `Store.removal`."""
+        place = quote(f"{self.url}/{key}")
+        if self.location:
+            endpoint = f" --endpoint-url {quote(self.location.endpoint)}" if self.location.endpoint else ""
+            return f"aws{endpoint} s3 rm {place}"
+        return f"gcloud storage rm {place}" if self.url.startswith("gs:") else f"delete {place}"
 
     def _raise_read_only(self, what: str) -> NoReturn:
         fix = "use the URL of the bucket itself (s3://, gs://, az://)"

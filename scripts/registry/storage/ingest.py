@@ -1,5 +1,6 @@
 """Taking images from the lake into a registry's store: validated here, or copied inside the service."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,13 +20,14 @@ from registry.storage.base import Copier, Store
 from registry.storage.local import Folder
 from registry.storage.parallel import parallel_map, processes
 from registry.storage.results import ObjectState
-from registry.storage.verify import raise_corrupt, require_size, verify_by_etag
+from registry.storage.server_side import OBJECTS, find_copier
+from registry.storage.transfer import put_intact
+from registry.storage.verify import PLAIN_ETAG, find_corrupt, verify, verify_by_etag
 
 Inspect = Callable[[str, bytes], str | None]  # a key and its bytes → what is wrong with them, or None
 
 PROCESSES_FROM = 4096  # objects from which processes save time (25 %): they take 0.3 s to start
 SAMPLE = 8  # images that are read although their ETag looks like an MD5; their keys alone decide which
-PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload in parts has a dash
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,11 @@ class IngestResult(NamedTuple):
 
 
 class _PlainObject(NamedTuple):
-    """An object of the lake whose ETag is its MD5; `is_stored`: the destination or another store has it."""
+    """An object of the lake whose ETag is its MD5."""
 
     key: str
     size: int
     md5: str
-    is_stored: bool
 
 
 SCHEMA = pl.Schema(
@@ -93,8 +94,8 @@ def ingest(
     pool = nullcontext(executor) if executor else processes() if use_processes else ThreadPoolExecutor(concurrency)
     with pool as chosen:
         run = partial(parallel_map, concurrency=concurrency, progress=progress, executor=chosen)
-        copier = job.destination.copier_from(job.lake) if job.server_side else None
-        results = _copy_plain(job, copier, objects, run) if copier else []
+        shares = job.server_side and job.destination.copier_from(job.lake) is not None
+        results = _copy_plain(job, objects, run) if shares else []
         done = {result.key for result in results}
         results += run(partial(_read, job, {}), [key for key in objects["key"] if key not in done])
     return objects.select("key").join(_to_frame(results), on="key", maintain_order="left")
@@ -104,9 +105,7 @@ def _to_frame(results: Iterable[IngestResult]) -> DataFrame:
     return DataFrame(list(results), SCHEMA, orient="row")
 
 
-def _copy_plain(
-    job: Ingest, copier: Copier, objects: DataFrame, run: Callable[..., list[IngestResult]]
-) -> list[IngestResult]:
+def _copy_plain(job: Ingest, objects: DataFrame, run: Callable[..., list[IngestResult]]) -> list[IngestResult]:
     """The results of objects that need not be read, and of the sample that was."""
     plain = objects.filter(col("etag").str.contains(PLAIN_ETAG) & (col("size") > 0))
     sample = nsmallest(SAMPLE, plain["key"], key=sample_order)
@@ -116,8 +115,23 @@ def _copy_plain(
         return results  # under SSE-KMS an ETag looks like an MD5 and is none
     rest = plain.filter(~col("key").is_in(sample)).select("key", "size", "etag")
     stored = {key for store in (job.destination, job.elsewhere) for key in _find_stored(store, rest)}
-    items = [_PlainObject(key, size, md5, object_key(md5) in stored) for key, size, md5 in rest.iter_rows()]
-    return results + run(partial(_copy, job, copier), items)
+    items = [_PlainObject(key, size, md5) for key, size, md5 in rest.iter_rows()]
+    results += [_known(item) for item in items if object_key(item.md5) in stored]
+    absent = [item for item in items if object_key(item.md5) not in stored]
+
+    def seed() -> None:
+        results.extend(run(partial(_read, job, {}), [item.key for item in absent[:1]]))
+
+    copier = find_copier(job.lake, job.destination, seed) if absent else None
+    done = {result.key for result in results}
+    return results + (
+        run(partial(_copy, job, copier), [one for one in absent if one.key not in done]) if copier else []
+    )
+
+
+def _known(item: _PlainObject) -> IngestResult:
+    """The result of an object that a store has already."""
+    return IngestResult(item.key, item.size, item.md5, None, inspected=False, copied=False)
 
 
 def sample_order(key: str) -> str:
@@ -126,36 +140,30 @@ def sample_order(key: str) -> str:
 
 
 def _find_stored(store: Store, wanted: DataFrame) -> list[str]:
-    """The keys of those objects that a store has. Raises StorageFailed for one of another size."""
+    """The keys of those objects that a store has, undamaged as far as their sizes and ETags tell."""
     sizes = {object_key(md5): size for _, size, md5 in wanted.iter_rows()}
-    found = list(store.find_many(list(sizes))["key", "size"].iter_rows())
-    for key, size in found:
-        require_size(store, key, size, sizes[key])
-    return [key for key, _ in found]
+    found = store.find_many(list(sizes))
+    md5 = col("key").str.strip_prefix(f"{OBJECTS}/").str.replace("/", "", literal=True)
+    damaged = {object_key(md5) for md5 in find_corrupt(store, found.select("etag", md5=md5))}
+    return [key for key, size in found["key", "size"].iter_rows() if size == sizes[key] and key not in damaged]
 
 
 def _copy(job: Ingest, copier: Copier, item: _PlainObject) -> IngestResult:
     """Copy an object inside the service; it is read where its ETag proves to be no MD5, or has changed."""
-    key, size, md5, is_stored = item
-    if is_stored:
-        return IngestResult(key, size, md5, None, inspected=False, copied=False)
+    key, size, md5 = item
     try:
         etag = copier.copy(key, object_key(md5), md5)
     except NotFound:
         return _missing(key)
     if etag == md5:
         return IngestResult(key, size, md5, None, inspected=False, copied=True)
-    state = verify_by_etag(job.destination, md5).state
-    if state is ObjectState.PRESENT:
+    if verify_by_etag(job.destination, md5).state is ObjectState.PRESENT:
         return IngestResult(key, size, md5, None, inspected=False, copied=etag is not None)
-    result = _read(job, {}, key)
-    if state is ObjectState.CORRUPT and result.md5 == md5:
-        raise_corrupt(job.destination, object_key(md5))
-    return result
+    return _read(job, {}, key)
 
 
 def _read(job: Ingest, etags: Mapping[str, str], key: str) -> IngestResult:
-    """Read and inspect an object, and store it if it is valid.
+    """Read and inspect an object, and store it if it is valid; a damaged object of its name is replaced.
 
     A second time where its MD5 is not its ETag in `etags`: the fault may lie in the transmission.
     """
@@ -166,7 +174,7 @@ def _read(job: Ingest, etags: Mapping[str, str], key: str) -> IngestResult:
     except NotFound:
         return _missing(key)
     md5, fault = digests.md5(data), job.inspect(key, data)
-    copied = not fault and not _is_stored(job, md5, len(data)) and job.destination.put(object_key(md5), data)
+    copied = not fault and not _is_stored(job, md5, len(data)) and put_intact(job.destination, md5, data)
     return IngestResult(key, len(data), md5, fault, inspected=True, copied=copied)
 
 
@@ -175,8 +183,11 @@ def _missing(key: str) -> IngestResult:
 
 
 def _is_stored(job: Ingest, md5: str, size: int) -> bool:
+    """Whether a store has an object, undamaged as far as its size and its ETag tell."""
     for store in (job.destination, job.elsewhere):
-        if found := store.find(object_key(md5)):
-            require_size(store, found.key, found.size, size)
-            return True
+        found = store.find(object_key(md5))
+        if found and found.size == size:
+            is_doubtful = re.search(PLAIN_ETAG, found.etag) and found.etag != md5
+            if not is_doubtful or verify(store, md5).state is ObjectState.PRESENT:
+                return True
     return False

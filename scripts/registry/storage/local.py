@@ -11,9 +11,10 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
 from registry.errors import NotFound, StorageFailed
@@ -92,6 +93,13 @@ class Folder(Store):
 
     def write(self, key: str, chunks: Chunks) -> bool:
         """See `Store.write`. The first write into a folder removes what killed processes left there."""
+        return self._write(key, chunks, _create_only)
+
+    def replace(self, key: str, chunks: Chunks) -> None:
+        """See `Store.replace`."""
+        self._write(key, chunks, _overwrite)
+
+    def _write(self, key: str, chunks: Chunks, finish: Callable[[str, str], bool]) -> bool:
         path = self._file(key)
         folder = path.rpartition("/")[0]
         if folder not in self._swept:
@@ -105,7 +113,7 @@ class Folder(Store):
             with suppress(OSError):  # whatever the umask; DVC hashes objects of another mode again, and so allows it
                 os.chmod(temporary, OBJECT_MODE)  # noqa: PTH101 - see the module
             _fill(file, path, chunks)
-            return _rename(temporary, path)
+            return finish(temporary, path)
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)  # noqa: PTH108 - see the module
@@ -117,6 +125,10 @@ class Folder(Store):
             path = self._file(key)
             with _translate_errors(path):
                 Path(path).unlink(missing_ok=True)
+
+    def removal(self, key: str) -> str:
+        """See `Store.removal`."""
+        return f"rm -f {quote(self._file(key))}"
 
     def _file(self, key: str) -> str:
         """The path of an object. Raises StorageFailed for a key that would lead out of the folder."""
@@ -145,7 +157,7 @@ def _prefetch_large(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks if len(first) < CHUNK else prefetch(chunks)
 
 
-def _rename(temporary: str, path: str) -> bool:
+def _create_only(temporary: str, path: str) -> bool:
     """Give a complete file its name; False, and the file is removed, where the name exists."""
     with _translate_errors(path):
         if os.path.lexists(path):
@@ -153,6 +165,13 @@ def _rename(temporary: str, path: str) -> bool:
             return False
         # Another process may create the object between the test and the rename: it has the same bytes.
         os.rename(temporary, path)  # noqa: PTH104 - see the module
+        return True
+
+
+def _overwrite(temporary: str, path: str) -> bool:
+    """Give a complete file its name, instead of the file that has it."""
+    with _translate_errors(path):
+        os.replace(temporary, path)  # noqa: PTH105 - see the module
         return True
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -27,11 +28,10 @@ from registry.storage.s3_signing import S3Location, sign_put
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds to wait for a connection, and for the next bytes of a response
 TRANSIENT_STATUSES = {408, 409, 429, 500, 502, 503, 504}  # 409: another write to that key
 TRANSIENT_CODES = {"RequestTimeout", "InternalError", "SlowDown", "ServiceUnavailable", "Throttling"}
-# Some servers reject a header that they do not know: 501 in S3's list of errors, in others' a 400.
-UNKNOWN_HEADER = {"NotImplemented", "InvalidArgument", "InvalidRequest"}
-# The copy has only the original's bytes. Without the last header, S3 would copy tags, which needs a permission of its
-# own; without the first, it would overwrite.
-CREATE_ONLY = {"if-none-match": "*", "x-amz-tagging-directive": "REPLACE"}
+# The copy has only the original's bytes: S3 would copy tags too, which needs a permission of its own.
+BYTES_ONLY = {"x-amz-metadata-directive": "REPLACE", "x-amz-tagging-directive": "REPLACE"}
+CREATE_ONLY = {"if-none-match": "*"}
+OF_NO_OBJECT = f'"{"0" * 32}"'  # an ETag
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 
@@ -103,16 +103,36 @@ class ServerSideCopier(Copier):
 
     max_bytes = 5 << 30  # S3's limit for CopyObject; no object with a plain ETag is larger
 
-    def __init__(self, source: S3Location, destination: S3Location, open_: Open, has: Has) -> None:
+    def __init__(
+        self, source: S3Location, destination: S3Location, open_: Open, has: Has, *, is_create_only: bool = False
+    ) -> None:
         self._source, self._destination, self._read, self._has = source, destination, open_, has
-        self._honours_condition: bool | None = None  # None: not known yet
-        self._local, self._probing = threading.local(), threading.Lock()
+        self._is_create_only = is_create_only  # whether the service heeds If-None-Match
+        self._local = threading.local()
         self._credentials: Credentials | None = None
         is_tls = destination.address.startswith("https:")
         self._tls = ssl.create_default_context() if is_tls else None
 
-    def __reduce__(self) -> tuple[type["ServerSideCopier"], tuple[S3Location, S3Location, Open, Has]]:
-        return ServerSideCopier, (self._source, self._destination, self._read, self._has)
+    def __reduce__(self) -> tuple[Callable[..., "ServerSideCopier"], tuple[S3Location, S3Location, Open, Has]]:
+        make = partial(ServerSideCopier, is_create_only=self._is_create_only)
+        return make, (self._source, self._destination, self._read, self._has)
+
+    def heeds_conditions(self, key: str) -> bool:
+        """See `Copier.heeds_conditions`. Ceph 16, moto 5.2 and rclone 1.75 ignore both conditions.
+
+        ministack 1.5 ignores If-None-Match of copies: there, each key is looked up before an object is copied to it.
+        """
+        onto_itself = {"x-amz-copy-source": self._destination.path(key), **BYTES_ONLY}
+        if not self._refuses(key, {**onto_itself, "x-amz-copy-source-if-match": OF_NO_OBJECT}):
+            return False
+        self._is_create_only = self._refuses(key, {**onto_itself, **CREATE_ONLY})
+        return True
+
+    def _refuses(self, key: str, headers: Mapping[str, str]) -> bool:
+        response = self._request(key, headers)
+        if response is NO_RESPONSE or response.is_transient:
+            self._interpret(response, key, key)
+        return response.status == HTTPStatus.PRECONDITION_FAILED
 
     def read(self, source: str) -> tuple[StoredObject, Iterator[bytes]]:
         """See `Copier.read`."""
@@ -120,30 +140,15 @@ class ServerSideCopier(Copier):
 
     def copy(self, source: str, key: str, etag: str) -> str | None:
         """See `Copier.copy`."""
+        if not self._is_create_only and self._has(key):
+            return None
         headers = {
             "x-amz-copy-source": self._source.path(source),
             "x-amz-copy-source-if-match": f'"{etag}"',
-            "x-amz-metadata-directive": "REPLACE",
+            **BYTES_ONLY,
+            **(CREATE_ONLY if self._is_create_only else {}),
         }
-        if self._honours_condition is not False:
-            response = self._request(key, headers | CREATE_ONLY)
-            if response.code not in UNKNOWN_HEADER:
-                if response.etag and self._honours_condition is None:
-                    self._probe_condition(key, headers)
-                return self._interpret(response, source, key)
-        if self._has(key):  # asked beforehand, where a server ignores the If-None-Match of copies
-            return None
-        response = self._request(key, headers)
-        self._honours_condition = False if response.etag else self._honours_condition
-        return self._interpret(response, source, key)
-
-    def _probe_condition(self, key: str, headers: dict[str, str]) -> None:
-        """Find whether the server honours If-None-Match, by repeating a copy just made: some ignore it, and copy."""
-        with self._probing:
-            if self._honours_condition is None:
-                repeated = self._request(key, headers | CREATE_ONLY)
-                is_known = repeated.etag or repeated.status == HTTPStatus.PRECONDITION_FAILED
-                self._honours_condition = not repeated.etag if is_known else None
+        return self._interpret(self._request(key, headers), source, key)
 
     def _interpret(self, response: Response, source: str, key: str) -> str | None:
         if response.etag:

@@ -2,10 +2,11 @@
 
 An object appears under its name only when its content has that MD5, so that a wrong body under a right name never
 spreads: it was hashed on its way through this machine; or, where two stores copy between themselves, the store hashed
-it (a plain ETag is the MD5), copied it only while that held, and the copy has that ETag too.
+it (a plain ETag is the MD5), copied it only while that held, and the copy has that ETag too. Servers that copy whatever
+lies there by now are found before the first copy (`server_side`): there, everything passes this machine.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 
@@ -17,6 +18,7 @@ from registry.errors import NotFound
 from registry.storage.base import Copier, Store
 from registry.storage.parallel import parallel_map
 from registry.storage.results import ObjectResult, ObjectState, to_frame
+from registry.storage.server_side import find_copier
 from registry.storage.verify import (
     NotIntact,
     VerifiedChunks,
@@ -25,6 +27,8 @@ from registry.storage.verify import (
     retry_corrupt,
     verify_by_etag,
 )
+
+FEW = 8  # objects of which the smallest one goes first to an empty store
 
 
 def transfer(
@@ -47,14 +51,32 @@ def transfer(
     if results and progress:
         progress(len(results), 0)
     absent = [md5 for md5 in names if object_key(md5) not in existing]
-    work = partial(_copy, source, destination, destination.copier_from(source))
+    files, dirs = [md5 for md5 in absent if not md5.endswith(".dir")], [md5 for md5 in absent if md5.endswith(".dir")]
+    seeded = list[ObjectResult]()
+
+    def seed() -> None:
+        for md5 in _sort_some_by_size(source, files):
+            seeded.append(_copy(source, destination, None, md5))
+            if progress:
+                progress(1, seeded[-1].moved)
+            if seeded[-1].state.is_stored:
+                break
+
+    copier = find_copier(source, destination, seed) if absent else None
+    files = [md5 for md5 in files if md5 not in {result.md5 for result in seeded}]
+    work = partial(_copy, source, destination, copier)
     concurrency = max(source.concurrency, destination.concurrency)
     run = partial(parallel_map, work, concurrency=concurrency, progress=progress, executor=executor)
-    results += run([md5 for md5 in absent if not md5.endswith(".dir")])
-    dirs = [md5 for md5 in absent if md5.endswith(".dir")]
+    results += seeded + run(files)
     complete = all(result.state.is_stored for result in results)
     results += run(dirs) if complete else [ObjectResult(md5, 0, ObjectState.SKIPPED) for md5 in dirs]
     return to_frame(results)
+
+
+def _sort_some_by_size(source: Store, md5s: Sequence[str]) -> list[str]:
+    """The first of these objects that the source has, the smallest first."""
+    keys = {object_key(md5): md5 for md5 in md5s[:FEW]}
+    return [keys[key] for key in source.find_many(list(keys)).sort("size", "key")["key"]]
 
 
 def _copy(source: Store, destination: Store, copier: Copier | None, md5: str) -> ObjectResult:
@@ -64,7 +86,27 @@ def _copy(source: Store, destination: Store, copier: Copier | None, md5: str) ->
     def attempt() -> ObjectResult:
         return (copier and _copy_after_reading(copier, destination, md5)) or _copy_through(source, destination, md5)
 
-    return retry_corrupt(attempt)
+    return retry_corrupt(source, md5, attempt)
+
+
+def replace(source: Store, destination: Store, md5s: Iterable[str], progress: Progress | None = None) -> DataFrame:
+    """Store intact objects of `source` in place of damaged ones in staging, the `.dir` last; as `transfer` does."""
+    names = sorted(set(md5s), key=lambda md5: (md5.endswith(".dir"), md5))
+    results = []
+    for md5 in names:
+        results.append(retry_corrupt(source, md5, partial(_replace, source, destination, md5)))
+        if progress:
+            progress(1, results[-1].moved)
+    return to_frame(results)
+
+
+def _replace(source: Store, destination: Store, md5: str) -> ObjectResult:
+    chunks = VerifiedChunks(source.read, md5)
+    try:
+        destination.replace(object_key(md5), chunks)
+    except NotIntact as fault:
+        return ObjectResult(md5, chunks.size, fault.state)
+    return ObjectResult(md5, chunks.size, ObjectState.COPIED)
 
 
 def _copy_through(source: Store, destination: Store, md5: str) -> ObjectResult:
@@ -74,7 +116,21 @@ def _copy_through(source: Store, destination: Store, md5: str) -> ObjectResult:
         is_new = destination.write(object_key(md5), chunks)
     except NotIntact as fault:
         return ObjectResult(md5, chunks.size, fault.state)
-    return ObjectResult(md5, chunks.size, ObjectState.COPIED if is_new else ObjectState.PRESENT)
+    if is_new:
+        return ObjectResult(md5, chunks.size, ObjectState.COPIED)
+    found = _find_intact(destination, md5)  # another writer came first, or an answer was lost
+    return ObjectResult(md5, chunks.size + found.moved, ObjectState.PRESENT)
+
+
+def put_intact(staging: Store, md5: str, data: bytes) -> bool:
+    """Store an object in staging, also in place of a damaged one; False where it has an intact one."""
+    key = object_key(md5)
+    if staging.put(key, data):
+        return True
+    if verify_by_etag(staging, md5).state is ObjectState.PRESENT:
+        return False
+    staging.replace(key, lambda: iter((data,)))
+    return True
 
 
 def _copy_by_etag(copier: Copier, destination: Store, md5: str) -> ObjectResult | None:

@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import NoReturn
 
-from polars import DataFrame
+from polars import DataFrame, col
 
 from registry.core.digests import describe_mismatch
 from registry.core.pointers import object_key
@@ -15,6 +15,9 @@ from registry.errors import NotFound, StorageFailed
 from registry.storage.base import Store
 from registry.storage.parallel import parallel_map
 from registry.storage.results import ObjectResult, ObjectState, to_frame
+
+PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload in parts has a dash
+SAMPLE = 8  # objects that tell whether the ETags of a store are MD5s
 
 Read = Callable[[str], Iterator[bytes]]  # an object's chunks, by its key
 
@@ -61,9 +64,28 @@ def audit(
     )
 
 
+def find_corrupt(store: Store, found: DataFrame, progress: Progress | None = None) -> frozenset[str]:
+    """Those of `found` (columns md5, etag) that are corrupt, as far as ETags tell.
+
+    An object is read where its ETag could be an MD5 and is another one. Under SSE-KMS that is true of each; so where no
+    ETag is the MD5, a few are read, and the others only if one of those is corrupt. Raises StorageFailed.
+    """
+    name, etag = col("md5").str.strip_suffix(".dir"), col("etag")
+    doubtful = found.filter(etag.str.contains(PLAIN_ETAG) & (etag != name))["md5"].unique().sort()
+    first = doubtful if found.filter(etag == name).height else doubtful.head(SAMPLE)
+    corrupt = audit_corrupt(store, first, progress)
+    rest = doubtful.filter(~doubtful.is_in(first.implode())) if corrupt else first.clear()
+    return corrupt | audit_corrupt(store, rest, progress)
+
+
+def audit_corrupt(store: Store, md5s: Iterable[str], progress: Progress | None = None) -> frozenset[str]:
+    """Read objects: those that are corrupt. Raises StorageFailed."""
+    return frozenset(audit(store, md5s, progress=progress).filter(col("state") == ObjectState.CORRUPT)["md5"])
+
+
 def verify(store: Store, md5: str) -> ObjectResult:
     """Read an object: `present`, `missing` or `corrupt`."""
-    return retry_corrupt(lambda: read_verified(store.read, md5))
+    return retry_corrupt(store, md5, lambda: read_verified(store.read, md5))
 
 
 def verify_by_etag(store: Store, md5: str) -> ObjectResult:
@@ -87,20 +109,27 @@ def read_verified(read: Read, md5: str) -> ObjectResult:
     return ObjectResult(md5, chunks.size, ObjectState.PRESENT)
 
 
-def retry_corrupt(attempt: Callable[[], ObjectResult]) -> ObjectResult:
-    """A corrupt object is read a second time: the fault may lie in the transmission."""
+def retry_corrupt(store: Store, md5: str, attempt: Callable[[], ObjectResult]) -> ObjectResult:
+    """A corrupt object of `store` is read a second time, and looked up: the fault may lie in the transmission.
+
+    Raises StorageFailed where the store says that it has the right bytes, or does not answer as a store of objects.
+    """
     result = attempt()
-    return attempt() if result.state is ObjectState.CORRUPT else result
+    if result.state is ObjectState.CORRUPT:
+        result = attempt()
+    if result.state is ObjectState.CORRUPT:
+        store.require_readable()
+        found = store.find(object_key(md5))
+        if found and found.etag == md5.removesuffix(".dir"):
+            place = f"{store.url}/{object_key(md5)}"
+            raise StorageFailed(
+                f"{place}: the bytes that arrived here do not match the checksum that the server has of them",
+                fix="check what is between this machine and the server, such as a proxy, then try again",
+            )
+    return result
 
 
 def raise_corrupt(store: Store, key: str) -> NoReturn:
-    """Raise StorageFailed for an object whose content does not match its MD5."""
-    fix = "check who has write access there; delete that object, then run the same command again"
+    """Raise StorageFailed for an object whose content does not match its MD5, where it cannot be replaced."""
+    fix = f"ask an administrator to delete that object ({store.removal(key)}), then run the same command again"
     raise StorageFailed(describe_mismatch(f"{store.url}/{key}"), fix=fix)
-
-
-def require_size(store: Store, key: str, found: int, expected: int) -> None:
-    """Raise StorageFailed when an object does not have the size (bytes) that its MD5 stands for."""
-    if found != expected:
-        fault = f"{store.url}/{key}: size is {found:,} bytes, expected {expected:,}"
-        raise StorageFailed(fault, fix="delete that object, then run the same command again")

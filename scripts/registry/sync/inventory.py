@@ -25,6 +25,7 @@ SCHEMA = pl.Schema(
     {"artifact": pl.String, "root": pl.String, "path": pl.String, "md5": pl.String, "is_dir": pl.Boolean}
     | {"size": pl.Int64, "total": pl.Int64}
 )
+REPAIR = "run `registry push --deep` where the data is: it replaces corrupt objects in staging"
 POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may accept, as a Git pathspec
 
 
@@ -146,7 +147,7 @@ def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
             corrupt = corrupt or store
     if corrupt:
         place = f"{one.output.path}: list of files {corrupt.url}/{object_key(one.output.md5)}"
-        raise Refused(digests.describe_mismatch(place), fix=describe_repair(one.output.md5, corrupt))
+        raise Refused(digests.describe_mismatch(place), fix=REPAIR)
     return None
 
 
@@ -174,11 +175,6 @@ def placements(tree: Tree, paths: Iterable[str], cache: Path) -> tuple[Placement
     return tuple(placement(one.output, one.output.path, expand([one], stores)) for one in found)
 
 
-def describe_repair(md5: str, store: Store) -> str:
-    """The hint for a corrupt object."""
-    return f"delete {store.url}/{object_key(md5)}, then run `registry push` where the data is"
-
-
 def find_stored(store: Store, md5s: Series) -> DataFrame:
     """Those of `md5s` that a store has: columns md5, size (bytes) and etag."""
     folder, name = col("md5").str.slice(0, 2), col("md5").str.slice(2)
@@ -191,7 +187,17 @@ def find_stored(store: Store, md5s: Series) -> DataFrame:
 def find_size_mismatches(found: DataFrame, sizes: DataFrame, stores: Sequence[Store]) -> Iterator[str]:
     """Describes outputs whose objects in `sizes` (md5, size) do not add up to the size in their pointer.
 
-    A folder's size in its pointer is the sum over its files. `stores` are read to find which of them is corrupt.
+    `stores` are read to find which of them is corrupt.
+    """
+    for root, path, total, stored in find_mismatched(found, sizes).iter_rows():
+        corrupt = list(_describe_corrupt(found.filter(col("root") == root), stores))
+        yield from corrupt or [f"{path}: its objects have {stored:,} bytes, expected {total:,} by its pointer"]
+
+
+def find_mismatched(found: DataFrame, sizes: DataFrame) -> DataFrame:
+    """The outputs whose objects in `sizes` (md5, size) do not add up: columns root, path, total and stored (bytes).
+
+    A folder's size in its pointer, `total`, is the sum over its files.
     """
     sums = (
         found.join(sizes.select("md5", stored="size"), on="md5", maintain_order="left")
@@ -204,9 +210,7 @@ def find_size_mismatches(found: DataFrame, sizes: DataFrame, stores: Sequence[St
         )
     )
     wrong = sums.filter(col("differs") | (col("total") != col("stored")))
-    for root, path, total, stored in wrong.select("root", "path", "total", "stored").iter_rows():
-        corrupt = list(_describe_corrupt(found.filter(col("root") == root), stores))
-        yield from corrupt or [f"{path}: its objects have {stored:,} bytes, expected {total:,} by its pointer"]
+    return wrong.select("root", "path", "total", "stored")
 
 
 def _describe_corrupt(found: DataFrame, stores: Sequence[Store]) -> Iterator[str]:

@@ -218,13 +218,12 @@ def require_all(plan: Plan, fetched: Fetched) -> None:
         f"{artifacts[0]}: {len(paths):,} {state}, such as {paths[0]} ({object_key(md5s[0])})"
         for _, state, artifacts, paths, md5s in groups
     ]
-    is_corrupt = ObjectState.CORRUPT in fetched.lost["state"]
-    first = "delete the corrupt objects in staging, then " if is_corrupt else ""
+    deep = " --deep" if ObjectState.CORRUPT in fetched.lost["state"] else ""  # which replaces what staging has
     places = wording.join([store.url for store in plan.stores.downloads], "or")
     raise InvalidData(
         f"{wording.plural(count, 'object')} could not be fetched from {places}",
         problems,
-        fix=f"{first}run `registry push` where the data is; for released versions, run `registry fsck`",
+        fix=f"run `registry push{deep}` where the data is; for released versions, run `registry fsck`",
     )
 
 

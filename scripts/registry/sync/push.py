@@ -1,6 +1,7 @@
 """Uploads to staging what commits refer to and neither staging nor production has; it fails if an object is missing.
 
-`dvc push` cannot be such a gate: in a clone without data it succeeds, and it considers the working tree alone.
+`dvc push` cannot be such a gate: in a clone without data it succeeds, and it considers the working tree alone. Damaged
+objects in staging are replaced: only bytes with the MD5 that is the name of the object are ever written there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,21 +11,22 @@ from pathlib import Path
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import wording
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
+from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.integrations.git_hooks import PushedRevisions
 from registry.storage.base import Store
 from registry.storage.results import ObjectState
 from registry.storage.stores import Stores
-from registry.storage.transfer import transfer
+from registry.storage.transfer import replace, transfer
+from registry.storage.verify import audit_corrupt, find_corrupt
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
 _CACHED = pl.Schema({"md5": pl.String, "size": pl.Int64, "etag": pl.String, "cache": pl.Int32})
-_REPAIR = "delete the corrupt object; recreate it (registry build, dvc repro), then push again"
+_REPAIR = "recreate them (registry build, dvc repro), then push again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,13 @@ class Needed:
 class Plan:
     """Which objects go to staging: rows of `inventory.expand` with `size`, and `cache`, an index of `stores.caches`.
 
-    `reached` is the number of objects that are needed in all.
+    `reached` is the number of objects that are needed in all; `damaged` the md5s of those that staging has, corrupt.
     """
 
     stores: Stores
     reached: int
     objects: DataFrame
+    damaged: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -52,12 +55,13 @@ class Plan:
         return int(self.objects["size"].sum())
 
     def __str__(self) -> str:
-        reached = wording.plural(self.reached, "object")
+        reached = plural(self.reached, "object")
         if not self.objects.height:
             return f"nothing to push: staging and production have all {reached}"
         counts = self.objects["artifact"].value_counts(sort=True).iter_rows()
         lines = (f"  {count:,} of {artifact}" for artifact, count in counts)
-        return "\n".join([f"{self.objects.height:,} of {reached} → {self.stores.staging.url}", *lines])
+        damaged = [f"  {plural(len(self.damaged), 'corrupt object')} there will be replaced"] if self.damaged else []
+        return "\n".join([f"{self.objects.height:,} of {reached} → {self.stores.staging.url}", *lines, *damaged])
 
 
 def needed_by(root: Path, revisions: Iterable[str]) -> tuple[Needed, ...]:
@@ -84,19 +88,40 @@ def _read_needed(root: Path, commit: str, paths: Iterable[str] | None) -> Needed
             raise Refused(f"commit {commit[:10]}: {error.message}", fix=fix) from error
 
 
-def plan(needed: Sequence[Needed], stores: Stores) -> Plan:
-    """What has to be pushed. Raises InvalidData when no store has an object, or one has it with a wrong size."""
+def plan(needed: Sequence[Needed], stores: Stores, *, deep: bool = False, progress: Progress | None = None) -> Plan:
+    """What has to be pushed. Raises InvalidData when no store has an object intact.
+
+    Objects that staging alone has are taken for intact as far as their sizes and ETags tell; with `deep`, those that no
+    ETag proves are read.
+    """
     reached = [one for commit in needed for one in commit.reached]
     found = inventory.expand(reached, [*stores.caches, stores.staging, stores.production])
-    stored = pl.concat(inventory.find_stored(store, found["md5"]) for store in (stores.production, stores.staging))
+    held, staged = (inventory.find_stored(store, found["md5"]) for store in (stores.production, stores.staging))
+    staged = staged.join(held, on="md5", how="anti")
+    damaged = _find_damaged(found, held, staged, stores, deep=deep, progress=progress)
+    stored = pl.concat([held, staged.filter(~col("md5").is_in(list(damaged)))])
     absent = found.join(stored, on="md5", how="anti").unique("md5", maintain_order=True)
     cached = _find_cached(absent, stores.caches)
     _require_all(absent.join(cached, on="md5", how="anti"), needed)
     sizes = pl.concat([stored, cached.drop("cache")]).unique("md5", keep="first", maintain_order=True)
-    if faults := tuple(inventory.find_size_mismatches(found, sizes, [stores.staging, *stores.caches])):
+    if faults := tuple(inventory.find_size_mismatches(found, sizes, [stores.production, *stores.caches])):
         raise InvalidData("objects that this push refers to are damaged", faults, fix=_REPAIR)
     rows = absent.drop("size").join(cached.select("md5", "size", "cache"), on="md5", maintain_order="left")
-    return Plan(stores, found["md5"].n_unique(), rows)
+    return Plan(stores, found["md5"].n_unique(), rows, damaged)
+
+
+def _find_damaged(
+    found: DataFrame, held: DataFrame, staged: DataFrame, stores: Stores, *, deep: bool, progress: Progress | None
+) -> frozenset[str]:
+    """The corrupt objects among those that staging alone has (`staged`); `held` are production's."""
+    if deep:
+        doubtful = staged.filter(col("etag") != col("md5").str.strip_suffix(".dir"))["md5"]
+        return audit_corrupt(stores.staging, doubtful, progress)
+    stored = pl.concat([held, staged])
+    cached = _find_cached(found.join(stored, on="md5", how="anti"), stores.caches)
+    wrong = inventory.find_mismatched(found, pl.concat([stored, cached.drop("cache")]).unique("md5", keep="first"))
+    doubtful = staged.join(found.join(wrong, on="root", how="semi"), on="md5", how="semi")["md5"]
+    return find_corrupt(stores.staging, staged, progress) | audit_corrupt(stores.staging, doubtful, progress)
 
 
 def _find_cached(absent: DataFrame, caches: Sequence[Store]) -> DataFrame:
@@ -118,7 +143,7 @@ def _require_all(missing: DataFrame, needed: Sequence[Needed]) -> None:
         for artifact, root, paths in groups
     ]
     raise InvalidData(
-        "objects are missing: not in a cache of this machine, not in staging, not in production",
+        "objects are missing: not in a cache of this machine, nor intact in staging or production",
         problems,
         fix="recreate them (registry build, dvc repro; git add what DVC does not track), or push where they are",
     )
@@ -133,7 +158,10 @@ def apply(plan: Plan, progress: Progress | None = None) -> int:
     for is_dir in (False, True):
         for number, cache in enumerate(plan.stores.caches):
             rows = plan.objects.filter(col("is_dir") == is_dir, col("cache") == number)
-            done = transfer(cache, plan.stores.staging, rows["md5"], known_absent=True, progress=progress)
+            is_damaged = col("md5").is_in(list(plan.damaged))
+            new, damaged = rows.filter(~is_damaged)["md5"], rows.filter(is_damaged)["md5"]
+            done = transfer(cache, plan.stores.staging, new, known_absent=True, progress=progress)
+            done = pl.concat([done, replace(cache, plan.stores.staging, damaged, progress)])
             failed = done.filter(col("state").is_in([ObjectState.MISSING, ObjectState.CORRUPT])).select("md5", "state")
             _require_copied(rows.join(failed, on="md5"), cache)
             moved += int(done["moved"].sum())

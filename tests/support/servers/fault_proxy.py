@@ -18,6 +18,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from support.servers.http_wire import Cut, Head, Request, parse_request, read_body, read_head, with_length
+from support.servers.resigning import Ignore
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class Rewrite:
     change: Callable[[bytes], bytes]
 
 
-Deed = Answer | Reset | Wait | Truncate | Corrupt | Stale | Rewrite
+Deed = Answer | Reset | Wait | Truncate | Corrupt | Stale | Rewrite | Ignore
 
 INTERNAL_ERROR = Answer(500, "InternalError", "We encountered an internal error. Please try again.")
 SLOW_DOWN = Answer(503, "SlowDown", "Please reduce your request rate.")
@@ -275,6 +276,9 @@ class _Connection(socketserver.BaseRequestHandler):
                 else:
                     self.proxy.keep(request, kept := self._ask(request, head))
                 self._say(*kept)
+            case Ignore():
+                self._pass_on(deed.rewrite(head))
+                self._pass_back(request)
             case _:
                 if isinstance(deed, Wait) and self.proxy.closing.wait(deed.seconds):
                     raise Cut
