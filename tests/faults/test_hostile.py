@@ -104,7 +104,7 @@ def test_a_wrong_list_of_files(merged: World) -> None:
 
 def test_a_damaged_object_of_production(published: World) -> None:
     published.put("production", key(WEIGHTS), b"weights of 6.6.6")
-    assert reports_error(published.run("fsck", "--deep"), f"aws s3 rm s3://production/{key(WEIGHTS)}")
+    assert reports_error(published.run("fsck", "--deep"), f" s3 rm s3://production/{key(WEIGHTS)}")
     published.must("pull", "--rev", "HEAD")  # the sound one, of staging
     assert (published.root / ".dvc/cache" / key(WEIGHTS)).read_bytes() == b"weights of 1.0.0"
 

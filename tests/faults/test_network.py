@@ -46,7 +46,7 @@ LASTING: Mapping[str, tuple[Deed, tuple[str, ...]]] = {
     "reset": (Reset(), ("the server could not be reached",)),
     "stall": (STALL, ("the connection timed out", "the server could not be reached")),
     "truncated": (Truncate(), ("the server could not be reached",)),
-    "corrupt": (Corrupt(), ("checksum mismatch",)),
+    "corrupt": (Corrupt(), ("checksum mismatch", "do not match the checksum that the server has")),
     "expired": (EXPIRED_TOKEN, ("the credentials have expired", "that your credentials are valid")),
     "clock": (SKEWED, ("this machine's clock is wrong", "that this machine's clock is right")),
 }

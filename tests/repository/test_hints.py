@@ -66,6 +66,8 @@ CASES = (
          (Hint("release/publish.py", "git tag"),), hint_states.with_a_tag_of_other_data),
     Case("publish without objects", "merged_model", "publish", (Hint("release/publish.py", "registry push"),),
          hint_states.with_empty_staging),
+    Case("publish a corrupt object", "merged_model", "publish", (Hint("sync/inventory.py", "registry push"),),
+         hint_states.with_a_corrupt_object_in_staging),
     Case("publish without an identity", "merged_model", "publish", (Hint("integrations/git.py", "git config"),),
          hint_states.without_an_identity, values={"YOU": "Ana", "YOU@EXAMPLE.COM": "ana@example.com"}),
     Case("withdraw", "released_model", "withdraw datasets/pets 1.0.0 --why bad",

@@ -138,7 +138,7 @@ def test_a_service_is_asked_without_a_change(places: Places, client: BaseClient)
     before = client.head_object(Bucket="production", Key=key)["LastModified"]
     copier = places.production.copier_from(places.staging)
     assert copier
-    assert copier.heeds_conditions(object_key(md5(OLD)))
+    assert copier.honours_conditions(object_key(md5(OLD)))
     assert client.head_object(Bucket="production", Key=key)["LastModified"] == before
     assert client.list_objects_v2(Bucket="production", Prefix=f"{places.folder}/")["KeyCount"] == 1
 
@@ -155,7 +155,7 @@ def test_a_service_that_ignores_the_condition_on_the_source_is_found(
     proxy.add(Fault(ignore(ignored), times=None))
     copier = places.production.copier_from(places.staging)
     assert copier
-    assert not copier.heeds_conditions(object_key(md5(OLD)))
+    assert not copier.honours_conditions(object_key(md5(OLD)))
     assert places.production.get(object_key(md5(OLD))) == OLD
 
 
@@ -168,7 +168,7 @@ def test_where_a_service_overwrites_the_key_is_looked_up_first(
     proxy.add(Fault(ignore(ABSENT), times=None))
     copier = places.staging.copier_from(places.lake)
     assert copier
-    assert copier.heeds_conditions(object_key(md5(OLD)))
+    assert copier.honours_conditions(object_key(md5(OLD)))
     assert copier.copy("00.jpg", "there", md5(body_of(0))) is None
     assert copier.copy("01.jpg", "a", md5(body_of(1))) == md5(body_of(1))
     assert (places.staging.get("there"), places.staging.get("a")) == (b"there", body_of(1))
@@ -188,7 +188,7 @@ def test_a_service_that_refuses_to_be_asked_copies_nothing_itself(
 
 
 @pytest.mark.parametrize("ignored", [SOURCE, SOURCE | ABSENT, ABSENT, EVERY])
-def test_lanes_wait_until_the_service_was_asked(
+def test_all_threads_wait_until_the_service_was_asked(
     places: Places,
     client: BaseClient,
     proxy: FaultProxy,

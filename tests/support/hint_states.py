@@ -52,6 +52,11 @@ def shallow_without_tags(root: Path) -> Path:
     return without_tags(shallow(root))
 
 
+def with_a_corrupt_object_in_staging(root: Path) -> Path:
+    repositories.overwrite(repositories.place(staging(root), CAT), b"ONE cat")
+    return root
+
+
 def with_a_lightweight_tag(root: Path) -> Path:
     git_in(root, "tag", f"{PETS}@v1.0.0")
     git_in(root, "push", "--quiet", "origin", f"{PETS}@v1.0.0")

@@ -39,7 +39,7 @@ Chunks = Callable[[], Iterator[bytes]]  # an object's bytes, from the start at e
 class Copier(ABC):
     """Copies objects inside the service that two stores share; their bytes do not pass this machine. Can be pickled.
 
-    `max_bytes` is the size of the largest object that it copies; `is_conditional` what `heeds_conditions` found, None
+    `max_bytes` is the size of the largest object that it copies; `is_conditional` what `honours_conditions` found, None
     before it was asked.
     """
 
@@ -47,12 +47,12 @@ class Copier(ABC):
     is_conditional: bool | None = None
 
     @abstractmethod
-    def heeds_conditions(self, key: str) -> bool:
+    def honours_conditions(self, key: str) -> bool:
         """Whether the service copies an object only while it has the ETag that was asked for.
 
         Some servers ignore that condition, and would copy whatever lies there by now. They are asked to copy the
         destination's own object `key` onto itself, under conditions that do not hold: nothing changes where they are
-        heeded, and where they are not, its bytes stay what they are. Raises StorageFailed.
+        honoured, and where they are not, its bytes stay what they are. Raises StorageFailed.
         """
 
     @abstractmethod

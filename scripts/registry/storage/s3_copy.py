@@ -107,7 +107,7 @@ class ServerSideCopier(Copier):
         self, source: S3Location, destination: S3Location, open_: Open, has: Has, *, is_create_only: bool = False
     ) -> None:
         self._source, self._destination, self._read, self._has = source, destination, open_, has
-        self._is_create_only = is_create_only  # whether the service heeds If-None-Match
+        self._is_create_only = is_create_only  # whether the service honours If-None-Match
         self._local = threading.local()
         self._credentials: Credentials | None = None
         is_tls = destination.address.startswith("https:")
@@ -117,8 +117,8 @@ class ServerSideCopier(Copier):
         make = partial(ServerSideCopier, is_create_only=self._is_create_only)
         return make, (self._source, self._destination, self._read, self._has)
 
-    def heeds_conditions(self, key: str) -> bool:
-        """See `Copier.heeds_conditions`. Ceph 16, moto 5.2 and rclone 1.75 ignore both conditions.
+    def honours_conditions(self, key: str) -> bool:
+        """See `Copier.honours_conditions`. Ceph 16, moto 5.2 and rclone 1.75 ignore both conditions.
 
         ministack 1.5 ignores If-None-Match of copies: there, each key is looked up before an object is copied to it.
         """

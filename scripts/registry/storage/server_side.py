@@ -21,7 +21,7 @@ def find_copier(source: Store, destination: Store, seed: Callable[[], None]) -> 
         if own is None:
             seed()
             own = _find_smallest(destination)
-        copier.is_conditional = copier.heeds_conditions(own) if own is not None else None
+        copier.is_conditional = copier.honours_conditions(own) if own is not None else None
     return copier if copier.is_conditional else None
 
 

@@ -1,4 +1,4 @@
-"""Requests without some of their headers, signed anew: how a server sees them that does not know these headers."""
+"""Requests without some of their headers, signed again: how a server sees them that does not know these headers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
