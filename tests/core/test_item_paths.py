@@ -81,10 +81,36 @@ def test_manifests_have_the_same_uuids() -> None:
 # --- keys in the lake -------------------------------------------------------------------------------------------------
 
 
-@given(folders, extensions, uuids)
-def test_a_lake_key_holds_its_uuid_where_the_template_has_the_placeholder(start: str, ending: str, uuid: str) -> None:
-    template = f"{start}{{uuid}}.{ending}"
-    key = item_paths.lake_key_format(template).format(uuid)
-    assert key == pl.select(pl.format(item_paths.lake_key_format(template), pl.lit(uuid))).item()
-    assert re.fullmatch(f"{re.escape(start)}({item_paths.UUID})\\.{ending}", key)[1] == uuid
-    assert item_paths.extension(template) == ending
+endings = st.sampled_from((*item_paths.EXTENSIONS, item_paths.ANY_EXTENSION))
+suffixes = st.from_regex(r"[A-Za-z0-9_-]{0,8}", fullmatch=True)
+
+
+@given(folders, suffixes, endings, uuids)
+def test_a_lake_key_is_parsed_as_it_was_written(folder: str, suffix: str, ending: str, uuid: str) -> None:
+    keys = item_paths.parse_lake_keys(f"{folder}{{uuid}}{suffix}.{ending}")
+    assert keys.format("{uuid}") == f"{folder}{{uuid}}{suffix}.{ending}"
+    for extension in keys.extensions:
+        key = keys.format(uuid, extension)
+        assert keys.parse(key) == (uuid, extension)
+        assert key == pl.select(pl.format(keys.format(extension=extension), pl.lit(uuid))).item()
+        assert re.search(item_paths.EXTENSION, key)[1] == extension
+
+
+@given(folders, suffixes, endings, st.text(max_size=60) | st.from_regex(rf"photos/{item_paths.UUID}\.(jpg|\*|gif)\n?"))
+def test_a_key_that_is_parsed_is_written_the_same(folder: str, suffix: str, ending: str, text: str) -> None:
+    keys = item_paths.parse_lake_keys(f"{folder}{{uuid}}{suffix}.{ending}")
+    for key in (text, f"{folder}{UUID}{suffix}.{ending}", f"{folder}{UUID}{suffix}.jpg\n", f"{folder}{UUID}.png"):
+        try:
+            uuid, extension = keys.parse(key)
+        except InvalidName:
+            continue
+        assert keys.format(uuid, extension) == key
+
+
+def test_the_schema_knows_the_same_endings() -> None:
+    dataset = json.loads((schema.folder() / "dataset.schema.json").read_bytes())
+    pattern = dataset["properties"]["image"]["pattern"]
+    for ending in (*item_paths.EXTENSIONS, item_paths.ANY_EXTENSION):
+        assert re.fullmatch(pattern, f"photos/{{uuid}}.{ending}")
+    for ending in ("gif", "Jpg", "", "jp*", "**", "*.jpg"):
+        assert not re.search(pattern, f"photos/{{uuid}}.{ending}")

@@ -11,6 +11,7 @@ from PIL import Image
 from registry.dataset import build
 from registry.storage.local import Folder
 from support.dataset_builds import MANIFEST, PETS, Desk, picture, row, uuid
+from support.odd_images import ODD, SOUND, extraneous, photo
 
 # --- invalid images ---------------------------------------------------------------------------------------------------
 
@@ -112,3 +113,112 @@ def test_a_thousand_copies_of_one_placeholder_are_told_at_once(desk: Desk) -> No
     done = desk.build()
     assert "1,039 of 1,040 images" in done.err
     assert "… and 1,029 more" in done.err
+
+
+# --- harmless oddities ------------------------------------------------------------------------------------------------
+
+
+def set_lenient(desk: Desk, value: str) -> None:
+    (desk.root / PETS / "dataset.yaml").write_text(f"{MANIFEST}images: {{lenient: {value}}}\n")
+
+
+def test_a_lenient_dataset_accepts_what_a_decoder_warns_of(desk: Desk) -> None:
+    desk.put(3, extraneous(photo()))
+    desk.put(4, ODD["bytes missing"].data)
+    done = desk.build()
+    assert f"{uuid(3)} (photos/{uuid(3)}.jpg): damaged (libjpeg: corrupt JPEG data: 4 extraneous bytes" in done.err
+    set_lenient(desk, "true")
+    assert desk.built().startswith("40 images: 38 validated before, 2 validated now")
+    assert desk.built().startswith("40 images: 40 validated before, 0 validated now")
+    desk.put(5, ODD["cut"].data)
+    assert "1 of 40 images invalid" in desk.build().err
+
+
+def test_a_dataset_that_is_no_longer_lenient_validates_again(desk: Desk) -> None:
+    desk.put(3, extraneous(photo()))
+    set_lenient(desk, "true")
+    desk.built()
+    desk.run("pull", PETS)
+    desk.run("check", "--fix")
+    assert desk.run("check", "--images").code == 0
+    set_lenient(desk, "false")
+    checked = desk.run("check", "--images")
+    assert checked.code == 1
+    assert f"{uuid(3)}.jpg: damaged (libjpeg: corrupt JPEG data: 4 extraneous bytes" in checked.out
+    assert "1 of 40 images invalid" in desk.build().err
+
+
+def test_lenient_decides_what_is_accepted_and_not_what_is_made(desk: Desk) -> None:
+    desk.built()
+    before = desk.pointer.read_bytes()
+    set_lenient(desk, "true")
+    desk.built()
+    assert desk.pointer.read_bytes() == before
+
+
+# --- excluded images that are valid by now ----------------------------------------------------------------------------
+
+
+def test_excluded_images_that_are_valid_by_now_are_told(desk: Desk) -> None:
+    spoil(desk)
+    desk.built("--exclude-faulty")
+    assert "valid now" not in desk.built()
+    for number in (1, 3, 8):  # 7 was identical to 8
+        desk.put(number)
+    lines = desk.built().splitlines()
+    named = ", ".join(uuid(number) for number in (1, 3, 7, 8))
+    assert lines[1].startswith(
+        f"4 excluded images are valid now: {named}; to use them, delete their lines below exclude:"
+    )
+    manifest = desk.root / PETS / "dataset.yaml"
+    kept = [
+        line for line in manifest.read_text().splitlines() if not any(uuid(number) in line for number in (1, 3, 7, 8))
+    ]
+    manifest.write_text("\n".join(kept) + "\n")
+    again = desk.built()
+    assert again.startswith("37 images: ")
+    assert "valid now" not in again
+
+
+def test_an_image_that_a_person_excluded_is_not_mentioned(desk: Desk) -> None:
+    manifest = desk.root / PETS / "dataset.yaml"
+    manifest.write_text(MANIFEST.replace("exclude: {}", f"exclude:\n  {uuid(5)}: blurred, says Ana"))
+    assert "valid now" not in desk.built()
+
+
+def test_an_excluded_duplicate_stays_excluded_while_the_other_is_there(desk: Desk) -> None:
+    desk.put(9, picture(6))
+    desk.built("--exclude-faulty")
+    assert "valid now" not in desk.built()
+    desk.put(9)
+    assert "1 excluded image is valid now" in desk.built()
+
+
+def test_an_image_that_was_excluded_for_its_ending_is_told_once_the_manifest_takes_it(desk: Desk) -> None:
+    desk.photo(7).rename(desk.photo(7).with_suffix(".jpeg"))
+    desk.built("--exclude-faulty")
+    manifest = desk.root / PETS / "dataset.yaml"
+    manifest.write_text(manifest.read_text().replace("{uuid}.jpg", "{uuid}.*"))
+    assert f"1 excluded image is valid now: {uuid(7)}" in desk.built()
+
+
+# --- every kind of odd file -------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_odd_file_is_refused_with_its_reason_and_the_rest_is_built(desk: Desk) -> None:
+    desk.select([row(number, "cat") for number in range(len(ODD) + len(SOUND))])
+    (desk.root / PETS / "dataset.yaml").write_text(MANIFEST.replace("{uuid}.jpg", "{uuid}.*"))
+    files = list({**ODD, **SOUND}.values())
+    for number, file in enumerate(files):
+        desk.photo(number).unlink(missing_ok=True)
+        path = desk.photo(number).with_suffix(f".{file.ending}")
+        path.write_bytes(file.data)
+    desk.built("--exclude-faulty")
+    reasons = yaml.safe_load((desk.root / PETS / "dataset.yaml").read_text())["exclude"]
+    for number, file in enumerate(files):
+        reason = reasons.pop(uuid(number), None)
+        if file.fault and reason and "identical to" not in reason:
+            assert file.fault in reason
+        elif file.fault:
+            assert reason, file.fault
+    assert all("identical to" in reason for reason in reasons.values())

@@ -84,8 +84,11 @@ class Desk:
         assert done.code == 0, done.err
         (self.root / "export.csv").unlink()
 
+    def run(self, *args: str) -> Outcome:
+        return self._run(self.root, *args)
+
     def build(self, *args: str) -> Outcome:
-        return self._run(self.root, "build", PETS, *args)
+        return self.run("build", PETS, *args)
 
     def built(self, *args: str) -> str:
         done = self.build(*args)

@@ -10,15 +10,15 @@ from polars import DataFrame, col
 
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, Scope
 from registry.core.artifact_files import Reader
-from registry.core.values import ArtifactId, Content
-from registry.dataset import image_validation
+from registry.core.values import Content, DatasetManifest
+from registry.dataset import image_validation, validation_cache
 from registry.storage.reader import ABSENT, describe_object
 from registry.sync import dir_listing
 
 THREADS = 8  # decoding releases the interpreter's lock, and a bucket answers several requests at once
 BATCH = 256  # images that are read and validated at a time
 
-SCHEMA = {"artifact": pl.String, "path": pl.String, "md5": pl.String}
+SCHEMA = {"artifact": pl.String, "path": pl.String, "md5": pl.String, "lenient": pl.Boolean}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,10 +31,10 @@ class UnvalidatedImages:
 
 @dataclass(frozen=True, slots=True)
 class ValidatedImages:
-    """The facts with every image that failed validation, and the MD5s of those that passed."""
+    """The facts with every image that failed validation, and the images that passed (columns of SCHEMA)."""
 
     facts: Facts
-    valid_md5s: tuple[str, ...]
+    valid: DataFrame
 
 
 class _Result(NamedTuple):
@@ -44,42 +44,55 @@ class _Result(NamedTuple):
     fault: str | None
 
 
-def find_unvalidated(facts: Facts, read_object: Reader, known: pl.Series) -> UnvalidatedImages:
-    """The images of the facts' datasets whose MD5 is not in `known`; each MD5 once.
+def find_unvalidated(facts: Facts, read_object: Reader, known: DataFrame) -> UnvalidatedImages:
+    """The images of the facts' datasets that are not `known` (columns of `validation_cache.VALIDATED`); each MD5 once.
 
     With `--base`, the images of the latest release count as validated: the change that added them was checked. A
     dataset whose list of files no store has says so in `unread`.
     """
     subjects: list[ArtifactSubject] = []
-    frames, released = [DataFrame(schema=SCHEMA)], []
+    frames = [DataFrame(schema=SCHEMA)]
     for subject in facts.subjects:
         if not isinstance(subject, DatasetSubject):
             subjects.append(subject)
             continue
-        md5 = _prepared(subject.content)
-        images = _read_images(subject.id, md5, read_object)
-        frames += [] if images is None else [images]
-        if facts.scope is Scope.BASE and subject.releases.latest:
-            released.append(_read_images(subject.id, _prepared(subject.releases.latest.content), read_object))
+        md5, lenient = _prepared(subject.content), subject.manifest.lenient
+        images = _read_images(subject.manifest, md5, read_object)
+        if images is not None:
+            new = validation_cache.find_new(images, known, lenient=lenient)
+            frames.append(new.join(_read_released(facts, subject, read_object), on="md5", how="anti"))
         unread = f"{describe_object(md5)}: {ABSENT}" if md5 and images is None else subject.unread
         subjects.append(replace(subject, unread=unread))
-    validated = pl.concat([known, *(frame["md5"] for frame in released if frame is not None)])
-    images = pl.concat(frames).filter(~col("md5").is_in(validated.implode()))
-    distinct = images.unique("md5", keep="first", maintain_order=True)
+    # With `lenient`: what passes for a dataset that is lenient may fail for one that is not.
+    distinct = pl.concat(frames).unique(["md5", "lenient"], keep="first", maintain_order=True)
     return UnvalidatedImages(replace(facts, subjects=tuple(subjects)), distinct)
+
+
+def _read_released(facts: Facts, subject: DatasetSubject, read_object: Reader) -> DataFrame:
+    """The images of the latest release, where they count as validated for this manifest: column md5."""
+    latest, nothing = subject.releases.latest, DataFrame(schema={"md5": pl.String})
+    content = latest.content if latest else None
+    if facts.scope is not Scope.BASE or content is None or not isinstance(content.manifest, DatasetManifest):
+        return nothing
+    if content.manifest.lenient and not subject.manifest.lenient:
+        return nothing
+    images = _read_images(content.manifest, _prepared(content), read_object)
+    return nothing if images is None else images.select("md5")
 
 
 def _prepared(content: Content | None) -> str | None:
     return content.objects.get("prepared") if content else None
 
 
-def _read_images(dataset: ArtifactId, md5: str | None, read_object: Reader) -> DataFrame | None:
+def _read_images(manifest: DatasetManifest, md5: str | None, read_object: Reader) -> DataFrame | None:
     """The images (columns of SCHEMA) in a list of files; None where there is no list, or no store has it."""
     data = read_object(md5) if md5 else None
     if md5 is None or data is None:
         return None
     listed = dir_listing.read(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
-    return listed.select(pl.lit(str(dataset)).alias("artifact"), path="relpath", md5="md5")
+    return listed.select(
+        pl.lit(str(manifest.id)).alias("artifact"), path="relpath", md5="md5", lenient=pl.lit(manifest.lenient)
+    )
 
 
 def validate(
@@ -87,30 +100,31 @@ def validate(
 ) -> ValidatedImages:
     """Read and validate the images; `progress` is called with the number of images and bytes that were read."""
     faults: dict[str, list[str]] = {}
-    valid: list[str] = []
-    for (artifact, path, md5), result in _validate_all(unvalidated.images, read_object):
+    valid: list[bool] = []
+    for (artifact, path), result in _validate_all(unvalidated.images, read_object):
         progress(1, result.size)
+        valid.append(not result.fault)
         if result.fault:
             faults.setdefault(artifact, []).append(f"{path}: {result.fault}")
-        else:
-            valid.append(md5)
     subjects = tuple(
         replace(subject, invalid_images=tuple(faults.get(str(subject.id), ())))
         if isinstance(subject, DatasetSubject)
         else subject
         for subject in unvalidated.facts.subjects
     )
-    return ValidatedImages(replace(unvalidated.facts, subjects=subjects), tuple(valid))
+    return ValidatedImages(replace(unvalidated.facts, subjects=subjects), unvalidated.images.filter(valid))
 
 
-def _validate_all(rows: DataFrame, read_object: Reader) -> Iterator[tuple[tuple[str, str, str], _Result]]:
-    """Each row of SCHEMA with its result."""
+def _validate_all(rows: DataFrame, read_object: Reader) -> Iterator[tuple[tuple[str, str], _Result]]:
+    """The artifact and path of each row of SCHEMA, with its result."""
 
-    def validate_one(path: str, md5: str) -> _Result:
+    def validate_one(path: str, md5: str, lenient: bool) -> _Result:
         data = read_object(md5)
-        return _Result(0, ABSENT) if data is None else _Result(len(data), image_validation.find_fault(path, data))
+        if data is None:
+            return _Result(0, ABSENT)
+        return _Result(len(data), image_validation.find_fault(path, data, lenient=lenient))
 
     with ThreadPoolExecutor(THREADS) as pool:
         for batch in rows.iter_slices(BATCH):
-            results = pool.map(validate_one, batch["path"], batch["md5"])
-            yield from zip(batch.rows(), results, strict=True)
+            results = pool.map(validate_one, batch["path"], batch["md5"], batch["lenient"])
+            yield from zip(batch.select("artifact", "path").rows(), results, strict=True)

@@ -11,6 +11,7 @@ from registry.core.progress import bar
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
 from registry.dataset import build as building
+from registry.dataset import exclusions
 from registry.dataset import select as selecting
 
 NOT_WRITTEN = "nothing was written (--dry-run)"
@@ -53,9 +54,9 @@ def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False
     try:
         return _build(space, dataset, validate_all=True)
     except building.InvalidImages as error:
-        path = layout.manifest_path(dataset)
+        path, reasons = layout.manifest_path(dataset), {fault.uuid: fault.reason for fault in error.faults}
         manifest = manifests.load_dataset(space.tree, dataset)
-        write_atomically(space.root / path, building.exclude(manifest, space.tree.read(path), error.faults))
+        write_atomically(space.root / path, exclusions.exclude(manifest, space.tree.read(path), reasons))
         click.echo(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
         return _build(Workspace(space.root), dataset, validate_all=True)
 

@@ -21,6 +21,9 @@ ITEM_PATH_FORMAT = f"{{}}/{FILE_NAME_FORMAT}"  # split, label, uuid, extension
 METADATA_FORMAT = "{}/metadata.csv"  # split
 
 UUID_PLACEHOLDER = "{uuid}"
+ANY_EXTENSION = "*"
+EXTENSIONS = ("jpg", "jpeg", "png", "webp", "JPG", "JPEG", "PNG", "WEBP")  # of keys in the lake
+EXTENSION = r"\.([A-Za-z]+)$"  # at the end of a key; a path in a version has it in lower case
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,11 +47,37 @@ def parse(text: str) -> ItemPath:
     return ItemPath(**match.groupdict())
 
 
-def lake_key_format(template: str) -> str:
-    """A manifest's `image`, such as `photos/{uuid}.jpg`, as a format for the UUID: `photos/{}.jpg`."""
-    return template.replace(UUID_PLACEHOLDER, "{}")
+@dataclass(frozen=True, slots=True)
+class LakeKeys:
+    """The grammar of a manifest's `image`, such as `photos/{uuid}.jpg`; the extension `*` stands for all of EXTENSIONS.
+
+    `format(uuid, extension)` and `parse` are each other's inverse. A key may have its extension in upper case; an
+    image's path in a version has it in lower case.
+    """
+
+    folder: str  # all in front of the UUID
+    suffix: str  # what is between the UUID and the extension
+    extension: str
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The extensions that a key may have."""
+        return EXTENSIONS if self.extension == ANY_EXTENSION else (self.extension,)
+
+    def format(self, uuid: str = "{}", extension: str | None = None) -> str:
+        """The key of an image; without a UUID, a format for one, as `polars.format` takes it."""
+        return f"{self.folder}{uuid}{self.suffix}.{extension or self.extension}"
+
+    def parse(self, key: str) -> tuple[str, str]:
+        """The UUID and the extension of a key. Raises InvalidName."""
+        pattern = rf"{re.escape(self.folder)}({UUID}){re.escape(self.suffix)}\.({'|'.join(self.extensions)})"
+        if match := re.fullmatch(pattern, key):
+            return match[1], match[2]
+        raise InvalidName(f"{key!r} is not an image's key", fix=f"use {self.format(UUID_PLACEHOLDER)}")
 
 
-def extension(template: str) -> str:
-    """The file name extension of a manifest's `image`, without its dot; a version's images have the same one."""
-    return template.rpartition(".")[2]
+def parse_lake_keys(template: str) -> LakeKeys:
+    """A manifest's `image` that is valid by its schema."""
+    folder, _, rest = template.partition(UUID_PLACEHOLDER)
+    suffix, _, extension = rest.rpartition(".")
+    return LakeKeys(folder, suffix, extension)

@@ -98,6 +98,7 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
         split=_split(document, columns),
         expectations=Expectations(**data.get("expectations", {})),
         exclude=data.get("exclude", {}),
+        lenient=data.get("images", {}).get("lenient", False),
     )
 
 

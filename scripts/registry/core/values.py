@@ -160,7 +160,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class DatasetManifest(Manifest):
-    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps excluded UUIDs to the reason."""
+    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps excluded UUIDs to the reason.
+
+    `lenient` accepts images that a decoder warns of. It decides which images are accepted, not what is made of them.
+    """
 
     source: Source
     image: str
@@ -169,6 +172,7 @@ class DatasetManifest(Manifest):
     split: SplitRule
     expectations: Expectations
     exclude: Mapping[str, str]
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

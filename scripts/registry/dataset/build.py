@@ -8,12 +8,13 @@ manifest, selection and lake give the same pointer on any machine.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 from polars import col
 
-from registry.core import digests, documents, item_paths, layout, manifests, pointers
+from registry.core import digests, item_paths, layout, manifests, pointers
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
@@ -21,15 +22,17 @@ from registry.core.values import Build, Counts, DatasetManifest, Output
 from registry.core.wording import plural, size, table
 from registry.dataset import (
     column_types,
+    exclusions,
     image_formats,
     image_validation,
     items,
+    lake_lookup,
     loaded_selection,
     splits,
     validation_cache,
 )
 from registry.dataset.loaded_selection import LoadedSelection
-from registry.errors import InvalidData, NotFound, Refused
+from registry.errors import InvalidData
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, ingest
 from registry.storage.transfer import put_intact
@@ -37,6 +40,7 @@ from registry.storage.verify import find_corrupt
 from registry.sync import dir_listing, inventory
 
 TOO_LARGE = "too large"  # stands for the reason, which names the size
+SHOWN = 10  # UUIDs that are named
 SLICE = 100_000  # images after which the validation cache is written
 
 
@@ -73,10 +77,13 @@ class InvalidImages(InvalidData):
 
     def __init__(self, manifest: DatasetManifest, faults: Sequence[ImageFault], total: int) -> None:
         self.faults = tuple(faults)
+        fix = f"replace them in the lake, or exclude them: registry build {manifest.id} --exclude-faulty"
+        if any(fault.reason.startswith(lake_lookup.OTHER_EXTENSION) for fault in faults):
+            fix = f'set image: "{lake_lookup.suggest(manifest.image)}" in dataset.yaml to use every ending; {fix}'
         super().__init__(
             f"{manifest.id}: {len(faults):,} of {plural(total, 'image')} invalid; prepared.dvc is unchanged",
             [str(fault) for fault in faults],
-            fix=f"replace them in the lake, or exclude them: registry build {manifest.id} --exclude-faulty",
+            fix=fix,
         )
 
 
@@ -85,7 +92,8 @@ class Plan:
     """What a build will do: `rows` has one row for each image, sorted by uuid.
 
     Its columns: uuid, label, split; `key` in the lake, and `size`, `etag` and `modified` there (null where it is
-    missing); `md5`, where the validation cache has it; `stored`, whether staging or production has that object.
+    missing); `problem`, why an image cannot be looked up; `md5`, where the validation cache has it; `stored`, whether
+    staging or production has that object.
     """
 
     manifest: DatasetManifest
@@ -98,11 +106,14 @@ class Plan:
         return self.rows.filter(~col("stored") & col("size").is_between(1, image_formats.MAX_BYTES))
 
     def __str__(self) -> str:
-        selected, missing = len(self.selection.rows), self.rows["size"].null_count()
+        selected, problems = len(self.selection.rows), self.rows["problem"].drop_nulls()
+        missing = int(problems.str.starts_with(lake_lookup.MISSING).sum())
+        several = len(problems) - missing
         lines = [
             f"{self.manifest.id}: {plural(selected, 'row')} selected, {selected - len(self.rows):,} excluded",
             f"{len(self.pending):,} of {plural(len(self.rows), 'image')} to ingest, {size(_sum(self.pending['size']))}",
             *([f"{plural(missing, 'image')} missing from the lake"] if missing else []),
+            *([f"{plural(several, 'UUID')} with several images in the lake"] if several else []),
         ]
         return "\n".join([*lines, _count_table(items.count(self.rows))])
 
@@ -111,7 +122,8 @@ class Plan:
 class BuildResult:
     """A version: its pointer and facts, how many images were read for it and stored in staging, and their bytes.
 
-    `not_validated` counts the images that were not read on this machine: the stores copied them, or had them.
+    `not_validated` counts the images that were not read on this machine: the stores copied them, or had them. `valid`
+    are images that an earlier build excluded and that this one would have accepted.
     """
 
     output: Output
@@ -120,6 +132,7 @@ class BuildResult:
     not_validated: int
     stored: int
     stored_bytes: int
+    valid: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         cached = self.build.images - self.read - self.not_validated
@@ -130,7 +143,14 @@ class BuildResult:
         if self.not_validated:
             copied = f"{plural(self.not_validated, 'image was', 'images were')} copied server-side and not validated"
             lines.append(f"{copied}; run `registry check --images`")
+        lines += [self._describe_valid()] if self.valid else []
         return "\n".join([*lines, _count_table(self.build.counts)])
+
+    def _describe_valid(self) -> str:
+        manifest, shown = f"{self.output.path.rpartition('/')[0]}/dataset.yaml", ", ".join(self.valid[:SHOWN])
+        more = f" and {len(self.valid) - SHOWN:,} more" if len(self.valid) > SHOWN else ""
+        excluded = plural(len(self.valid), "excluded image is", "excluded images are")
+        return f"{excluded} valid now: {shown}{more}; to use them, delete their lines below exclude: in {manifest}"
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
@@ -144,14 +164,16 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
     rows = items_of(manifest, selection.rows)
     places.lake.require_readable()
-    listed = places.lake.find_many(rows["key"].to_list())
-    if listed.is_empty():
-        fix = "check lake: in registry.yaml and image: in dataset.yaml"
-        example = f"{places.lake.url}/{rows['key'][0]}"
-        raise NotFound(f"none of {plural(len(rows), 'image')} exists in the lake: {example}", fix=fix)
-    known = _with_stored(validation_cache.lookup(places.validation_cache, places.lake.url, listed), places)
-    rows = rows.join(known, on="key", how="left", maintain_order="left")
+    rows = lake_lookup.find(manifest, rows, places.lake)
+    listed = rows.filter(col("problem").is_null()).select("key", "size", "etag", "modified")
+    known = _with_stored(_validated(manifest, listed, places), places)
+    rows = rows.join(known.select("key", "md5", "stored"), on="key", how="left", maintain_order="left")
     return Plan(manifest, selection, rows.with_columns(col("stored").fill_null(value=False)))
+
+
+def _validated(manifest: DatasetManifest, listed: pl.DataFrame, places: Places) -> pl.DataFrame:
+    cache, lake = places.validation_cache, places.lake.url
+    return validation_cache.lookup(cache, lake, listed, lenient=manifest.lenient)
 
 
 def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame:
@@ -160,7 +182,7 @@ def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame
     if rows.is_empty():
         path = layout.manifest_path(manifest.id)
         raise InvalidData(f"{path}: exclude: removes every image", [], fix="exclude fewer images, or select more")
-    key = pl.format(item_paths.lake_key_format(manifest.image), "uuid")
+    key = pl.format(item_paths.parse_lake_keys(manifest.image).format(), "uuid")
     return rows.select("uuid", "label", splits.split_column(manifest.split, rows), key=key)
 
 
@@ -191,10 +213,12 @@ def apply(plan: Plan, places: Places, progress: Progress | None = None, *, valid
     if faults := _faults(rows):
         raise InvalidImages(plan.manifest, faults, len(rows))
     output, build = write(plan, rows, places)
-    new, validated = results.filter("copied"), validation_cache.validated_md5s(places.validation_cache)
-    not_validated = results.filter(~col("inspected") & ~col("md5").is_in(validated.implode()))
-    read = results.filter("inspected")
-    return BuildResult(output, build, len(read), len(not_validated), len(new), _sum(new["size"]))
+    new, read = results.filter("copied"), results.filter("inspected")
+    known = validation_cache.validated(places.validation_cache)
+    unread = results.filter(~col("inspected")).select("md5", path="key")
+    not_validated = validation_cache.find_new(unread, known, lenient=plan.manifest.lenient)
+    valid = exclusions.find_valid(plan.manifest, plan.selection.rows, places.lake, rows["md5"])
+    return BuildResult(output, build, len(read), len(not_validated), len(new), _sum(new["size"]), valid)
 
 
 def _sum(sizes: pl.Series) -> int:
@@ -203,14 +227,16 @@ def _sum(sizes: pl.Series) -> int:
 
 def _ingest(plan: Plan, places: Places, progress: Progress | None, *, validate_all: bool) -> pl.DataFrame:
     """The results of `ingest` for the pending images; valid ones are cached after each slice."""
-    job = Ingest(places.lake, places.staging, places.production, image_validation.find_fault, not validate_all)
+    lenient = plan.manifest.lenient
+    inspect = partial(image_validation.find_fault, lenient=lenient)
+    job = Ingest(places.lake, places.staging, places.production, inspect, not validate_all)
     parts = []
     for part in plan.pending.iter_slices(SLICE):
         started = datetime.now(UTC)
         parts.append(ingest(job, part, progress=progress))
         valid = parts[-1].filter(col("fault").is_null() & col("inspected"))
         as_listed = part.select(validation_cache.IDENTITY).join(valid, on=["key", "size"])
-        validation_cache.record(places.validation_cache, places.lake.url, as_listed, started)
+        validation_cache.record(places.validation_cache, places.lake.url, as_listed, started, lenient=lenient)
     return pl.concat([ingest(job, plan.pending.clear()), *parts])
 
 
@@ -218,7 +244,8 @@ def _faults(rows: pl.DataFrame) -> tuple[ImageFault, ...]:
     """The invalid images, sorted by uuid."""
     too_large = col("size") > image_formats.MAX_BYTES
     empty = pl.when(col("size") == 0).then(pl.lit(image_validation.EMPTY))
-    reason = pl.when("missing").then(pl.lit("missing from the lake")).otherwise(pl.coalesce("fault", empty))
+    gone = pl.when("missing").then(pl.lit(lake_lookup.MISSING))
+    reason = pl.coalesce("problem", gone, "fault", empty)
     judged = rows.with_columns(reason=pl.when(too_large).then(pl.lit(TOO_LARGE)).otherwise(reason))
     invalid = judged.filter(col("reason").is_not_null())
     faults = [
@@ -247,7 +274,8 @@ def _duplicates(judged: pl.DataFrame) -> Iterator[ImageFault]:
 
 def write(plan: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build]:
     """Write the version of a plan whose `rows` have every md5 and size: tables, `.dir` objects, then the pointer."""
-    files = rows.select("md5", "size", relpath=_item_path(plan.manifest))
+    item_path = pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", _extension())
+    files = rows.select("md5", "size", relpath=item_path)
     for split, data in metadata(plan.manifest, plan.selection.rows, rows):
         table = (_store(digests.md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
         files.extend(pl.DataFrame([table], files.schema, orient="row"))
@@ -276,43 +304,24 @@ def _write_pointer(pointer: Path, output: Output, build: Build) -> None:
         write_atomically(pointer, data)
 
 
-def _item_path(manifest: DatasetManifest) -> pl.Expr:
-    extension = pl.lit(item_paths.extension(manifest.image))
-    return pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", extension)
-
-
-def _file_name(manifest: DatasetManifest) -> pl.Expr:
-    """An image's path below its split, with the file name extension of its key in the lake."""
-    return pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", pl.lit(item_paths.extension(manifest.image)))
+def _extension() -> pl.Expr:
+    """The file name extension of an image, as a column that no manifest can have: that of its key, in lower case."""
+    return col("key").str.extract(item_paths.EXTENSION).str.to_lowercase().alias("_extension")
 
 
 def metadata(manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
     """Each split that has rows, and its `metadata.csv`: file_name, label, then the other columns, sorted by file_name.
 
     The convention is Hugging Face's ImageFolder. Values are texts as `cells.as_text` writes them; no value is an empty
-    cell. `rows` says which uuid is in which split.
+    cell. `rows` says which uuid is in which split, and its key in the lake.
     """
     texts = [column_types.as_text(name, dtype) for name, dtype in selection.schema.items() if name != "label"]
     for split in manifest.split.ratios:
-        part = selection.join(rows.filter(col("split") == split), on="uuid", how="semi")
-        table = part.select(_file_name(manifest).alias("file_name"), "label", *texts).sort("file_name")
+        part = selection.join(rows.filter(col("split") == split).select("uuid", _extension()), on="uuid")
+        file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
+        table = part.select(file_name.alias("file_name"), "label", *texts).sort("file_name")
         if len(table):
             yield split, table.write_csv(line_terminator="\n").encode()
-
-
-# --- excluding --------------------------------------------------------------------------------------------------------
-
-
-def exclude(manifest: DatasetManifest, data: bytes, faults: Sequence[ImageFault]) -> bytes:
-    """`dataset.yaml` with the invalid images under `exclude:`, each with its reason. Raises Refused for too many."""
-    entries = {fault.uuid: fault.reason for fault in faults}
-    changes: dict[documents.Location, object] = {("exclude", uuid): reason for uuid, reason in entries.items()}
-    edited = documents.edit_yaml(data, changes if manifest.exclude else {("exclude",): entries})
-    if len(edited) > documents.MAX_BYTES:
-        fix = "replace them in the lake, or select without them"
-        path = layout.manifest_path(manifest.id)
-        raise Refused(f"{path}: {len(faults):,} images are too many for exclude: (the file may have 1 MiB)", fix=fix)
-    return edited
 
 
 # --- summary ----------------------------------------------------------------------------------------------------------

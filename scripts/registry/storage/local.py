@@ -11,8 +11,10 @@ import re
 import secrets
 import stat
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 INCOMING = ".incoming-"  # prefix of the temporary names; no object's name has it
 ABANDONED_AFTER = 24 * 60 * 60  # seconds since the last write after which a temporary file is removed
+LISTED_FROM = 256  # keys of one folder from which it is listed first
+ENTRIES_PER_KEY = 4  # as long as it has not many more entries than there are keys
 OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
 _UNSAFE_KEY = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")  # parts that are empty, . or ..
 _NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # raised where no file has that name
@@ -64,7 +68,21 @@ class Folder(Store):
 
     def find_many(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.find_many`."""
-        return to_frame(found for key in keys if (found := self.find(key)))
+        return to_frame(found for key in self._without_absent(keys) if (found := self.find(key)))
+
+    def _without_absent(self, keys: Sequence[str]) -> Iterator[str]:
+        """The keys without those that a folder's listing lacks: to list an entry costs a tenth of asking for a file."""
+        numbers = Counter(key.rpartition("/")[0] for key in keys)
+        listed = {
+            folder: _list_names(self._file(folder) if folder else str(self.path), ENTRIES_PER_KEY * number)
+            for folder, number in numbers.items()
+            if number >= LISTED_FROM
+        }
+        for key in keys:
+            folder, _, name = key.rpartition("/")
+            names = listed.get(folder)
+            if names is None or name.lower() in names:
+                yield key
 
     def find(self, key: str) -> StoredObject | None:
         """See `Store.find`."""
@@ -135,6 +153,16 @@ class Folder(Store):
         if _UNSAFE_KEY.search(key):
             raise StorageFailed(f"invalid object key {key!r}", fix="use names joined by single slashes")
         return f"{self._prefix}{key}"
+
+
+def _list_names(folder: str, most: int) -> frozenset[str] | None:
+    """The names in a folder, in lower case, as some file systems ignore case; None for more, or an unreadable one."""
+    try:
+        with os.scandir(folder) as entries:
+            names = frozenset(entry.name.lower() for entry in islice(entries, most + 1))
+    except OSError:
+        return None
+    return names if len(names) <= most else None
 
 
 def _fill(file: int, path: str, chunks: Chunks) -> None:
