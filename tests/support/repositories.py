@@ -106,7 +106,7 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     selection = exports.write_selection(rows.select("uuid", "label", "batch"))
     raw = folder_out(root, folder / "raw", {"selection.parquet": selection})
     write(folder / "raw.dvc", {"outs": [raw], "meta": selection_facts(parsed, rows.select("uuid", "label", "batch"))})
-    places = rows.select("uuid", "label", split="batch")
+    places = rows.select("uuid", "label", split="batch", key="path")
     tables = {f"{split}/metadata.csv": data for split, data in building.metadata(parsed, rows.drop("path"), places)}
     files = {**images, **tables}
     counts = {

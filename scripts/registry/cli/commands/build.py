@@ -17,8 +17,8 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
     The build fails on images that are missing, empty, damaged, of another type than their name says, or byte-identical
     to another image, and names them. What a decoder only warns of is a fault, too, unless dataset.yaml has
     images: {lenient: true}. Excluded images that are valid by now are named. Results of validation are cached, so a
-    larger selection costs only its new images. Where lake and staging are S3 buckets at one endpoint, images are copied server-side and not
-    validated: `registry check --images` and `registry build --exclude-faulty` validate them.
+    larger selection costs only its new images. Where lake and staging are S3 buckets at one endpoint, images are copied
+    server-side and not validated: `registry check --images` and `registry build --exclude-faulty` validate them.
     """
     space, artifact = here(), names.parse_id(dataset)
     if dry_run:
