@@ -47,7 +47,7 @@ def release(root: Path, script: str = TRAIN, **tolerance: float) -> None:
 def traces(root: Path) -> tuple[str, str, list[Path]]:
     """What a run could leave behind: worktrees, changes, files aside."""
     worktrees = repositories.git_in(root, "worktree", "list", "--porcelain")
-    return worktrees, repositories.git_in(root, "status", "--short"), list((root / reproduce.FOLDER).glob("*"))
+    return worktrees, repositories.git_in(root, "status", "--short"), list((root / reproduce.FOLDER).glob("*/"))
 
 
 @pytest.fixture

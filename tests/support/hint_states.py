@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from support import memory_registries, repositories
+from support import damage, memory_registries, repositories
 from support.repositories import git_in, production, staging
 
 CAT = repositories.md5(b"one cat")
@@ -166,3 +166,17 @@ def with_a_tracked_raw_folder(root: Path) -> Path:
     (sound / PETS / "raw/selection.parquet").write_bytes(b"rows")
     git_in(sound, "add", "--force", f"{PETS}/raw/selection.parquet")
     return sound
+
+
+def with_a_damaged_cache(root: Path) -> Path:
+    """An object of DVC's cache was changed in place, and the folder that needs it is not linked."""
+    damage.with_the_old_time(repositories.place(root / ".dvc/cache", CAT))
+    shutil.rmtree(root / "datasets/pets/prepared")
+    return root
+
+
+def with_changed_files(root: Path) -> Path:
+    """Two files of a dataset are not in DVC's cache."""
+    repositories.overwrite(root / "datasets/pets/prepared/train/metadata.csv", b"mine")
+    (root / "datasets/pets/prepared/notes.txt").write_text("mine")
+    return root

@@ -12,6 +12,7 @@ from dvc.cli import main as dvc_main
 from dvc.repo import Repo
 
 from registry.errors import Refused, StorageFailed
+from registry.storage.cache import open_cache
 from registry.sync import checkout
 from registry.sync.checkout import Linker, Placement
 from support import repositories
@@ -139,7 +140,12 @@ def test_one_file_that_would_be_lost_stops_everything(clone: Path, run_registry:
     (clone / "models/pets/model.safetensors").write_bytes(b"also mine")
     done = run_registry(clone, "checkout")
     words = "2 files would be lost: DVC's cache does not hold their content"
-    assert done.refused(words, CAT, "models/pets/model.safetensors", "move or delete them, or keep them (`dvc commit`")
+    assert done.refused(
+        words,
+        CAT,
+        "models/pets/model.safetensors",
+        "registry pull --set-aside datasets/pets models/pets: moves them into set-aside/",
+    )
     assert repositories.snapshot(clone / PREPARED) == {CAT.removeprefix(f"{PREPARED}/"): repositories.md5(b"mine")}
 
 
@@ -175,7 +181,7 @@ def test_a_folder_that_leads_elsewhere_is_never_followed(clone: Path, run_regist
     before = repositories.snapshot(aside)
     placement = Placement(PREPARED, PREPARED, {CAT: repositories.md5(b"one cat")})
     with pytest.raises(Exception, match=r"symbolic link|would be lost"):
-        checkout.place(clone, clone / ".dvc/cache", [placement])
+        checkout.place(clone, open_cache(clone), [placement])
     assert repositories.snapshot(aside) == before
 
 
@@ -209,7 +215,7 @@ def test_a_path_that_cannot_be_written_is_named(clone: Path, run_registry: Run) 
     (clone / PREPARED).parent.mkdir(exist_ok=True)
     placement = Placement(PREPARED, PREPARED, {f"{PREPARED}/{'n' * 300}.jpg": repositories.md5(b"one cat")})
     with pytest.raises(StorageFailed, match="file name too long"):
-        checkout.place(clone, clone / ".dvc/cache", [placement])
+        checkout.place(clone, open_cache(clone), [placement])
 
 
 def test_nothing_is_linked_while_another_dvc_process_has_the_lock(
@@ -219,7 +225,7 @@ def test_nothing_is_linked_while_another_dvc_process_has_the_lock(
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     placement = Placement(PREPARED, PREPARED, {CAT: repositories.md5(b"one cat")})
     with Repo(str(clone)) as repo, repo.lock, pytest.raises(Refused, match="another DVC process holds the lock"):
-        checkout.place(clone, clone / ".dvc/cache", [placement])
+        checkout.place(clone, open_cache(clone), [placement])
     assert not (clone / PREPARED).exists()
 
 

@@ -201,11 +201,13 @@ def test_an_object_that_is_corrupt_in_one_remote_comes_from_the_other(
     assert cached(clone) == cached(home)
 
 
-def test_a_truncated_object_in_the_cache_is_named(clone: Path, run_registry: Run) -> None:
-    assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
-    file = repositories.place(clone / ".dvc/cache", CAT)
-    repositories.overwrite(file, b"one")
-    assert run_registry(clone, "pull", "--rev", "HEAD").refused("objects in DVC's cache are damaged", str(file))
+def test_a_pointer_with_another_size_is_named(clone: Path, run_registry: Run) -> None:
+    pointer = clone / "datasets/pets/prepared.dvc"
+    pointer.write_text(pointer.read_text().replace("size: ", "size: 1"))
+    done = run_registry(clone, "pull", "--rev", "HEAD")
+    assert done.code == 0
+    done = run_registry(clone, "pull")
+    assert done.refused("pointers do not match their objects, which are intact", f"{PREPARED}: its objects have")
 
 
 def test_changed_files_are_kept(built_model: Path, run_registry: Run) -> None:

@@ -16,16 +16,22 @@ def plan_pull(space: Workspace, wants: Iterable[pull.Want]) -> pull.Plan:
 
 
 def fetch(plan: pull.Plan) -> pull.Fetched:
-    """Fetch into DVC's cache what remotes have."""
+    """Fetch into DVC's cache what remotes have, and say where damaged objects of the cache are now."""
     with bar("pulling", plan.fetch.height, int(plan.fetch["size"].sum())) as progress:
-        return pull.apply(plan, progress)
+        fetched = pull.apply(plan, progress)
+    if fetched.kept:
+        click.echo(f"set aside {plural(len(fetched.kept), 'damaged object')} in {plan.stores.cache.aside}", err=True)
+    return fetched
 
 
-def link(space: Workspace, plan: pull.Plan) -> None:
-    """Link what was pulled into the working tree, as far as the cache has it."""
+def link(space: Workspace, plan: pull.Plan, *, set_aside: bool = False) -> None:
+    """Link what was pulled into the working tree, as far as the cache has it.
+
+    With `set_aside`, files that were changed by hand are moved into the cache's folder for that, else refused.
+    """
     places = pull.placements(plan)
     with bar("linking", sum(len(place.files or ()) for place in places)) as progress:
-        checkout.place(space.root, space.cache_dir, places, progress)
+        checkout.place(space.root, plan.stores.cache, places, progress, set_aside=set_aside)
 
 
 def upload(space: Workspace, needed: Sequence[push.Needed], *, deep: bool = False, dry_run: bool = False) -> None:

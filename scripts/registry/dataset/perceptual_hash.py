@@ -14,7 +14,8 @@ import polars as pl
 from PIL import Image
 from polars import DataFrame, Series, col
 
-from registry.dataset import contact_sheets, image_formats, parquet_cache
+from registry.dataset import contact_sheets, image_formats
+from registry.storage import parquet_cache
 
 PATH = "registry/fingerprints.1.parquet"  # in DVC's cache, beside the images; count up when `fingerprint` changes
 MAX_DISTANCE = 4  # bits in which near-duplicates may differ

@@ -4,6 +4,7 @@ Files are written atomically, in this order: objects in DVC's cache, `.gitignore
 `raw.dvc` last. So what Git tracks is always readable, and a killed run is finished by running it again.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from registry.core.values import ArtifactId, DatasetManifest, Export, LookerQuer
 from registry.core.wording import join
 from registry.dataset import exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
+from registry.storage import proofs
+from registry.storage.cache import Cache
 from registry.sync import dir_listing
 
 if TYPE_CHECKING:
@@ -248,13 +251,22 @@ def apply(plan: Plan, root: Path, cache: Path) -> None:
 
     Raises StorageFailed. If it is interrupted, the previous selection is still readable, and applying again finishes.
     """
+    store = Cache(cache, root / proofs.PATH)
     for md5, data in plan.objects.items():
-        _write(cache / pointers.object_key(md5), data, mode=READ_ONLY)
+        key = pointers.object_key(md5)
+        if os.path.lexists(cache / key) and not _holds(cache / key, data):
+            store.set_aside(cache / key, key)
+        _write(cache / key, data, mode=READ_ONLY)
     for path, data in plan.files.items():
         _write(root / path, data, mode=0o644)
 
 
 def _write(path: Path, data: bytes, *, mode: int) -> None:
     clear_leftovers(path)
-    if not path.is_file() or path.read_bytes() != data:
+    if not _holds(path, data):
         write_atomically(path, data, mode=mode)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a path is a file of these bytes; the target of a link may be changed by others."""
+    return path.is_file() and not path.is_symlink() and path.read_bytes() == data

@@ -11,7 +11,7 @@ import polars as pl
 from polars import col
 
 from registry.core import item_paths
-from registry.dataset import parquet_cache
+from registry.storage import parquet_cache
 
 PATH = ".dvc/tmp/registry/images.2.parquet"  # count up when `image_validation.find_fault` becomes stricter
 SETTLED = timedelta(seconds=2)  # coarsest clock of a file system (FAT); as Git does with its index ("racy git")

@@ -93,9 +93,7 @@ class Folder(Store):
             return None
         except OSError as error:
             _raise_failed(path, error)
-        # The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime.
-        etag = f"{file.st_ino:x}-{file.st_ctime_ns:x}"
-        return StoredObject(key, file.st_size, etag, file.st_mtime_ns // 1000) if stat.S_ISREG(file.st_mode) else None
+        return describe_file(key, file) if stat.S_ISREG(file.st_mode) else None
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
@@ -163,6 +161,13 @@ def _list_names(folder: str, most: int) -> frozenset[str] | None:
     except OSError:
         return None
     return names if len(names) <= most else None
+
+
+def describe_file(key: str, file: os.stat_result) -> StoredObject:
+    """An object that is this file."""
+    # The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime.
+    etag = f"{file.st_ino:x}-{file.st_ctime_ns:x}"
+    return StoredObject(key, file.st_size, etag, file.st_mtime_ns // 1000)
 
 
 def _fill(file: int, path: str, chunks: Chunks) -> None:

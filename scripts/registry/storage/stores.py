@@ -9,6 +9,7 @@ from registry.core.settings import Settings
 from registry.errors import NotFound, StorageFailed
 from registry.integrations import dvc
 from registry.storage.base import Store
+from registry.storage.cache import Cache, open_cache
 from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.reader import ObjectReader
@@ -42,13 +43,16 @@ class Stores:
         return open_store(self.settings.production, self.root)
 
     @cached_property
-    def cache(self) -> Folder:
-        """DVC's cache of this checkout, which need not exist yet."""
-        return Folder(dvc.cache_dir(self.root))
+    def cache(self) -> Cache:
+        """DVC's cache of this checkout, which need not exist yet; it has only what is proven."""
+        return open_cache(self.root)
 
     @cached_property
     def caches(self) -> tuple[Folder, ...]:
-        """The caches that exist: of this checkout, then of the others that share its Git repository."""
+        """The caches that exist: of this checkout, then of the others that share its Git repository.
+
+        Folders like any other: whoever reads an object from them verifies it.
+        """
         return tuple(Folder(path) for path in dvc.cache_dirs(self.root))
 
     @cached_property

@@ -1,16 +1,17 @@
 """Checks out data: links the files of outputs out of DVC's cache, and records them so that DVC hashes none again.
 
 The result is that of `dvc checkout` (3.67) in a fraction of its time: DVC links one file after the other, and tries a
-kind of link that failed once again for every file. A file whose content DVC does not hold is never touched.
+kind of link that failed once again for every file. What is linked was proven here (`storage.proofs`), and so is what
+stays as it is. A file whose content the cache does not hold is never touched.
 
 DVC is imported when there is something to link: the Git hooks run `registry checkout` after every move of HEAD, and
 that import takes half a second. Paths are strings and `os` is called directly, once for each of up to a million files:
 `pathlib` would take longer than the call.
 """
 
-import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,11 +21,12 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from registry.core import digests, wording
+from registry.core import digests, layout, wording
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.tree import under
 from registry.errors import InvalidData, Refused, StorageFailed
+from registry.storage.cache import SET_ASIDE, Cache, is_same_file
 from registry.storage.local import INCOMING
 
 if TYPE_CHECKING:
@@ -51,47 +53,53 @@ class Placement:
 class _Change:
     """What to do for a placement: files to remove (also those that get another content), and files to create.
 
-    `unsaved` are files that would be overwritten or removed although DVC does not hold their content.
+    `unsaved` are files that would be overwritten or removed although the cache does not hold their content. `released`
+    are the files to remove that were read, as they are now, by MD5.
     """
 
     placement: Placement
     remove: tuple[str, ...]
     create: tuple[str, ...]
     unsaved: tuple[str, ...]
+    released: Mapping[str, os.stat_result]
 
 
 def place(
-    root: Path, cache: Path, placements: Sequence[Placement], progress: Progress | None = None
+    root: Path,
+    cache: Cache,
+    placements: Sequence[Placement],
+    progress: Progress | None = None,
+    *,
+    set_aside: bool = False,
 ) -> tuple[str, ...]:
     """Make the working tree hold these files, and no others of DVC's beside them; returns the incomplete paths.
 
-    A path is incomplete, and stays as it is, when the cache lacks one of its objects. Raises InvalidData, before any
-    change, when files were changed whose content DVC does not hold. Raises Refused and StorageFailed.
+    A path is incomplete, and stays as it is, when the cache lacks one of its objects, or has it damaged. Raises
+    InvalidData, before any change, when files were changed whose content the cache does not hold; with `set_aside`,
+    these are moved into the cache's folder for that. Raises Refused and StorageFailed.
     """
-    complete = [one for one in placements if _is_complete(one, cache)]
+    intact = cache.prove(md5 for one in placements for md5 in (one.files or {}).values())
+    complete = [one for one in placements if one.files is not None and intact.keys() >= set(one.files.values())]
     if complete:
         with _open_locked(root) as repo, _translate_errors(root):
             updater = CheckoutUpdater(repo, cache, progress)
             changes = [updater.compare(one) for one in complete]
-            _require_saved([path for change in changes for path in change.unsaved])
+            unsaved = [path for change in changes for path in change.unsaved]
+            if not set_aside:
+                _require_saved(unsaved)
+            for path in unsaved:
+                cache.set_aside(root / path, path)
             for change in changes:
-                updater.apply(change)
+                updater.apply(change, intact)
     return tuple(one.path for one in placements if one not in complete)
-
-
-def _is_complete(placement: Placement, cache: Path) -> bool:
-    start = f"{cache}/"
-    return placement.files is not None and all(
-        os.path.exists(start + object_key(md5))  # noqa: PTH110 - see the module
-        for md5 in placement.files.values()
-    )
 
 
 def _require_saved(paths: Sequence[str]) -> None:
     if paths:
-        fix = "move or delete them, or keep them (`dvc commit`, `registry build`); then run the same command again"
+        owners = dict.fromkeys(str(owner) for path in paths if (owner := layout.owner_of(path)))
         summary = f"{wording.plural(len(paths), 'file')} would be lost: DVC's cache does not hold their content"
-        raise InvalidData(summary, paths, fix=fix)
+        fix = f"registry pull --set-aside {' '.join(owners)}: moves them into {SET_ASIDE}/ in DVC's cache, and links"
+        raise InvalidData(summary, paths, fix=f"{fix} what the pointers name")
 
 
 @contextmanager
@@ -123,9 +131,9 @@ def _translate_errors(root: Path) -> Iterator[None]:
 class CheckoutUpdater:
     """Updates the working tree of one repository, `repo`, out of a cache."""
 
-    def __init__(self, repo: "Repo", cache: Path, progress: Progress | None) -> None:
-        self._repo, self._progress = repo, progress
-        self._root, self._cache = str(repo.root_dir), f"{cache.absolute()}/"
+    def __init__(self, repo: "Repo", cache: Cache, progress: Progress | None) -> None:
+        self._repo, self._store, self._progress = repo, cache, progress
+        self._root, self._cache = str(repo.root_dir), f"{cache.path}/"
         self._linker = Linker(repo.cache.local.cache_types)
 
     # --- comparing ----------------------------------------------------------------------------------------------------
@@ -134,14 +142,16 @@ class CheckoutUpdater:
         """What is to be done."""
         self._require_inside(placement.path)
         files = placement.files or {}
-        present = list(self._walk(placement.path))
-        hashes = self._hash(present)
-        different = [path for path in present if hashes.get(path) != files.get(path, "")]
-        unsaved = {path for path in different if not self._is_saved(path, hashes.get(path))}
+        states = self._stat(self._walk(placement.path))
+        hashes = self._hash(states)
+        different = [path for path in states if hashes.get(path) != files.get(path, "")]
+        saved = self._find_saved(different, hashes, states)
+        unsaved = {path for path in different if path not in saved}
         ignored = {path for path in unsaved if path not in files and self._is_ignored(path)}
         remove = [path for path in different if path not in ignored]
-        create = {*files}.difference(present) | {path for path in different if path in files}
-        return _Change(placement, tuple(remove), tuple(sorted(create)), tuple(sorted(unsaved - ignored)))
+        create = {*files}.difference(states) | {path for path in different if path in files}
+        released = {hashes[path]: state for path in remove if path in hashes and (state := states[path])}
+        return _Change(placement, tuple(remove), tuple(sorted(create)), tuple(sorted(unsaved - ignored)), released)
 
     def _require_inside(self, path: str) -> None:
         parts = path.split("/")
@@ -164,27 +174,44 @@ class CheckoutUpdater:
                 else:
                     yield f"{folder}/{name}"[start:]
 
-    def _hash(self, paths: Iterable[str]) -> dict[str, str]:
-        """The MD5 of regular files: as DVC has recorded it, else by reading, and then recorded."""
-        infos = {}
-        for path in paths:
-            with suppress(FileNotFoundError):  # a dangling link
-                infos[f"{self._root}/{path}"] = self._repo.fs.info(f"{self._root}/{path}")
-        infos = {path: info for path, info in infos.items() if info["type"] == "file"}
-        start, known = len(self._root) + 1, {}
-        for path, _, found in self._repo.state.get_many(list(infos), self._repo.fs, infos):
-            if found and found.name == "md5":
-                known[path] = found.value
-        read = {path: _md5(path) for path in infos if path not in known}
-        self._record(read, infos)
-        return {path[start:]: md5 for path, md5 in (known | read).items()}
+    def _stat(self, paths: Iterable[str]) -> dict[str, os.stat_result | None]:
+        """Each path with the file that it is or leads to; None for what is no file, such as a dangling link."""
+        states: dict[str, os.stat_result | None] = dict.fromkeys(paths)
+        for path in states:
+            try:
+                file = os.stat(f"{self._root}/{path}")  # noqa: PTH116 - see the module
+            except FileNotFoundError:
+                continue
+            states[path] = file if stat.S_ISREG(file.st_mode) else None
+        return states
 
-    def _is_saved(self, path: str, md5: str | None) -> bool:
-        if md5:
-            return os.path.exists(self._cache + object_key(md5))  # noqa: PTH110 - see the module
-        # A link to an object that was deleted from the cache; anything else that is no file is the user's own.
+    def _hash(self, states: Mapping[str, os.stat_result | None]) -> dict[str, str]:
+        """The MD5 of files: as recorded, else by reading, and then recorded for DVC, too."""
+        files = {f"{self._root}/{path}": state for path, state in states.items() if state}
+        hashes = self._store.proofs.hash(files)
+        self._record({path: hashes.md5s[path] for path in hashes.read}, files)
+        start = len(self._root) + 1
+        return {path[start:]: md5 for path, md5 in hashes.md5s.items()}
+
+    def _find_saved(
+        self, paths: Sequence[str], hashes: Mapping[str, str], states: Mapping[str, os.stat_result | None]
+    ) -> set[str]:
+        """Those of `paths` that may be removed: the cache has their content, or they are files that were set aside."""
+        if not paths:
+            return set()
+        intact, aside = (
+            self._store.prove(hashes[path] for path in paths if path in hashes),
+            self._store.list_set_aside(),
+        )
+        kept = {path for path in paths if (state := states[path]) and (state.st_dev, state.st_ino) in aside}
+        return kept | {path for path in paths if hashes.get(path) in intact or self._is_dangling(path)}
+
+    def _is_dangling(self, path: str) -> bool:
+        """Whether a path is a link to an object that is gone; anything else that is no file is the user's own."""
         full = f"{self._root}/{path}"
-        return os.path.islink(full) and os.readlink(full).startswith(f"{self._cache}files/")  # noqa: PTH114, PTH115
+        if os.path.exists(full) or not os.path.islink(full):  # noqa: PTH110, PTH114 - see the module
+            return False
+        return os.readlink(full).startswith(f"{self._cache}files/")  # noqa: PTH115
 
     def _is_ignored(self, path: str) -> bool:
         full = f"{self._root}/{path}"
@@ -192,11 +219,12 @@ class CheckoutUpdater:
 
     # --- applying -----------------------------------------------------------------------------------------------------
 
-    def apply(self, change: _Change) -> None:
-        """Do it. After a kill at any point, the next run completes it."""
+    def apply(self, change: _Change, intact: Mapping[str, os.stat_result]) -> None:
+        """Do it, with the objects `intact`, by MD5. After a kill at any point, the next run completes it."""
         files = change.placement.files or {}
         for path in change.remove:
-            Path(self._root, path).unlink()
+            Path(self._root, path).unlink(missing_ok=True)
+        self._store.record_released(change.released)
         self._prune(change)
         folders = {path.rpartition("/")[0] for path in change.create}
         for folder in folders if change.placement.path in files else {*folders, change.placement.path}:
@@ -206,10 +234,22 @@ class CheckoutUpdater:
             for count in pool.map(partial(self._link, files), parts):
                 if self._progress:
                     self._progress(count, 0)
-        created = {f"{self._root}/{path}": files[path] for path in change.create}
-        self._record(created, {path: self._repo.fs.info(path) for path in created})
+        self._record_created({path: files[path] for path in change.create}, intact)
         # Permits `dvc checkout` of a commit without this output to remove it.
         self._repo.state.save_link(f"{self._root}/{change.placement.output}", self._repo.fs)
+
+    def _record_created(self, created: Mapping[str, str], intact: Mapping[str, os.stat_result]) -> None:
+        """Record files that were just linked, for DVC and here: a link has moved the ctime of its object."""
+        states = self._stat(created)
+        self._record(
+            {f"{self._root}/{path}": md5 for path, md5 in created.items()},
+            {f"{self._root}/{path}": state for path, state in states.items() if state},
+        )
+        self._store.proofs.record(
+            (state, created[path])
+            for path, state in states.items()
+            if state and _is_made_of(state, intact[created[path]])
+        )
 
     def _link(self, files: Mapping[str, str], paths: Sequence[str]) -> int:
         for path in paths:
@@ -226,11 +266,20 @@ class CheckoutUpdater:
             with suppress(OSError):  # not empty
                 Path(self._root, folder).rmdir()
 
-    def _record(self, hashes: Mapping[str, str], infos: Mapping[str, dict[str, object]]) -> None:
+    def _record(self, hashes: Mapping[str, str], files: Mapping[str, os.stat_result]) -> None:
+        """Tell DVC's state the MD5 of files, by what it knows them by."""
         from dvc_data.hashfile.hash_info import HashInfo
 
-        items = [(path, HashInfo("md5", md5), infos[path]) for path, md5 in hashes.items()]
-        self._repo.state.save_many(items, self._repo.fs)
+        infos = {path: {"ino": one.st_ino, "mtime": one.st_mtime, "size": one.st_size} for path, one in files.items()}
+        self._repo.state.save_many(
+            [(path, HashInfo("md5", md5), infos[path]) for path, md5 in hashes.items()], self._repo.fs
+        )
+
+
+def _is_made_of(file: os.stat_result, proven: os.stat_result) -> bool:
+    """Whether a file that was just made out of a proven object has its content: a copy, or the object itself."""
+    is_copy = (file.st_dev, file.st_ino) != (proven.st_dev, proven.st_ino)
+    return file.st_size == proven.st_size if is_copy else is_same_file(file, proven)
 
 
 class Linker:
@@ -281,8 +330,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _md5(path: str) -> str:
-    with open(path, "rb") as file:  # noqa: PTH123 - see the module
-        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()

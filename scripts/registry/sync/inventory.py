@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 from polars import DataFrame, Series, col
@@ -13,7 +12,6 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
 from registry.errors import NotFound, Refused
 from registry.storage.base import Store
-from registry.storage.local import Folder
 from registry.storage.results import ObjectState
 from registry.storage.verify import audit
 from registry.sync import dir_listing
@@ -163,12 +161,12 @@ def placement(output: Output, path: str, found: DataFrame) -> Placement:
     return Placement(output.path, path, dict(zip(files["path"], files["md5"], strict=True)))
 
 
-def placements(tree: Tree, paths: Iterable[str], cache: Path) -> tuple[Placement, ...]:
+def placements(tree: Tree, paths: Iterable[str], cache: Store) -> tuple[Placement, ...]:
     """The files that belong at the outputs of these pointers, as far as `cache` has the lists of files.
 
     Raises InvalidDocument and Refused.
     """
-    stores, found = [Folder(cache)], list[Reached]()
+    stores, found = [cache], list[Reached]()
     for path in paths:
         owner = layout.owner_of(path)
         found += [Reached(owner, out) for out in _read_pointer(tree, path).outs] if owner else []

@@ -1,11 +1,13 @@
 """Downloads objects from staging and production into DVC's cache: what `dvc pull` fetches, from more than one remote.
 
 An object appears in the cache only complete and verified, and the `.dir` of a folder after all of its files, so that a
-run that was killed at any point is completed by the next one, which fetches only what is missing.
+run that was killed at any point is completed by the next one, which fetches only what is missing. What the cache had
+before is believed only where it was read on this machine; a damaged object is set aside, and fetched again.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -19,6 +21,7 @@ from registry.core.values import ArtifactId, Kind
 from registry.errors import SHOWN, InvalidData, NotFound
 from registry.storage import results
 from registry.storage.base import Store
+from registry.storage.cache import DamagedObject, heading
 from registry.storage.results import STORED, ObjectState
 from registry.storage.stores import Stores
 from registry.storage.transfer import transfer
@@ -55,6 +58,8 @@ class Plan:
 
     `found` is everything wanted, with a row for each file. `fetch` and `missing` have a row for each object that the
     cache lacks; those of `fetch` have the number of a remote in `stores.downloads`, and the object's size there.
+    `cached` are the objects that the cache has intact (md5, size); `damaged` those that it has with another content,
+    which are among `fetch` and `missing`.
     """
 
     stores: Stores
@@ -62,24 +67,31 @@ class Plan:
     found: DataFrame
     fetch: DataFrame
     missing: DataFrame
+    cached: DataFrame
+    damaged: tuple[DamagedObject, ...]
 
     def __str__(self) -> str:
         count = wording.plural(self.found["md5"].n_unique(), "object")
+        damaged = tuple(_describe_damaged(self.damaged, self.found, self.stores.root))
         if not self.fetch.height:
             reason = "the missing objects are in no remote" if self.missing.height else f"the cache has all {count}"
-            return f"nothing to fetch: {reason}"
+            return "\n".join([*damaged, f"nothing to fetch: {reason}"])
         size = f"{self.fetch['size'].sum():,} bytes"
         lines = (f"  {number:,} of {artifact}" for artifact, number in _count_by_artifact(self.fetch))
-        return "\n".join([f"{self.fetch.height:,} of {count}, {size} → {self.stores.cache.url}", *lines])
+        return "\n".join([*damaged, f"{self.fetch.height:,} of {count}, {size} → {self.stores.cache.url}", *lines])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fetched:
-    """What was fetched: objects, bytes, and rows of `inventory.expand` for what was not, each with its `state`."""
+    """What was fetched: objects, bytes, and rows of `inventory.expand` for what was not, each with its `state`.
+
+    `kept` is where damaged objects of the cache are now.
+    """
 
     count: int
     size: int
     lost: DataFrame
+    kept: tuple[Path, ...] = ()
 
 
 # --- planning ---------------------------------------------------------------------------------------------------------
@@ -123,7 +135,22 @@ def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     located = pl.concat([DataFrame(schema=_LOCATED), *_locate(absent["md5"], stores.downloads)])
     fetch = absent.drop("size").join(located, on="md5", maintain_order="left")
     missing = absent.join(located, on="md5", how="anti", maintain_order="left")
-    return Plan(stores, tuple(wants), found, fetch, missing)
+    damaged = stores.cache.find_damaged(absent["md5"])
+    return Plan(stores, tuple(wants), found, fetch, missing, cached.select("md5", "size"), damaged)
+
+
+def _describe_damaged(damaged: Sequence[DamagedObject], found: DataFrame, root: Path) -> Iterator[str]:
+    """A heading, and a line for each of the first: the file of an artifact, its object, and how it came about."""
+    if damaged:
+        yield f"{heading(damaged)}:"
+    paths = dict(found.filter(col("md5").is_in([one.md5 for one in damaged])).select("md5", "path").iter_rows())
+    for one in damaged[:SHOWN]:
+        file = root / paths[one.md5]
+        is_linked = file.exists() and Path(one.path).exists() and file.samefile(one.path)
+        cause = "; the two are one file, which was changed in place" if is_linked else ""
+        yield f"  {paths[one.md5]}: {one.fault}{cause}"
+    if (rest := len(damaged) - SHOWN) > 0:
+        yield f"  … and {rest:,} more"
 
 
 def _expand(want: Want, stores: Sequence[Store]) -> DataFrame:
@@ -150,10 +177,12 @@ def _locate(md5s: Series, remotes: Sequence[Store]) -> Iterator[DataFrame]:
 
 
 def apply(plan: Plan, progress: Progress | None = None) -> Fetched:
-    """Fetch what a remote has. An output that lacks a file afterwards does not get its `.dir` either.
+    """Fetch what a remote has, after setting aside what is damaged in the cache.
 
-    Raises InvalidData when the cache had damaged objects before, and StorageFailed.
+    An output that lacks a file afterwards does not get its `.dir` either. Raises InvalidData when pointers do not match
+    their objects, and StorageFailed.
     """
+    kept = plan.stores.cache.set_aside_damaged(one.md5 for one in plan.damaged)
     files, lists = plan.fetch.filter(~col("is_dir")), plan.fetch.filter(col("is_dir"))
     fetched = _fetch(files, plan.stores, progress)
     missing = plan.missing.select("md5", state=pl.lit(ObjectState.MISSING.value, results.SCHEMA["state"]))
@@ -162,10 +191,11 @@ def apply(plan: Plan, progress: Progress | None = None) -> Fetched:
     lists = lists.filter(~col("root").is_in(incomplete.implode()))
     fetched_lists = _fetch(lists, plan.stores, progress)
     lost = pl.concat([lost, _find_lost(lists, fetched_lists)])
-    _require_sound(plan, lost)
-    arrived = pl.concat([fetched, fetched_lists]).filter(col("state") == ObjectState.COPIED)
+    stored = pl.concat([fetched, fetched_lists]).filter(_is_stored())
+    _require_sizes(plan, lost, stored)
+    arrived = stored.filter(col("state") == ObjectState.COPIED)
     rows = plan.found.unique("md5", maintain_order=True).join(lost, on="md5", maintain_order="left")
-    return Fetched(arrived.height, int(arrived["moved"].sum()), rows)
+    return Fetched(arrived.height, int(arrived["moved"].sum()), rows, kept)
 
 
 def _fetch(rows: DataFrame, stores: Stores, progress: Progress | None) -> DataFrame:
@@ -174,6 +204,7 @@ def _fetch(rows: DataFrame, stores: Stores, progress: Progress | None) -> DataFr
     for number, remote in enumerate(stores.downloads):
         md5s = rows.filter(col("remote") <= number)["md5"]
         attempts.append(transfer(remote, stores.cache, md5s, known_absent=True, progress=progress))
+        stores.cache.record(attempts[-1].filter(col("state") == ObjectState.COPIED)["md5"])
         rows = rows.join(attempts[-1].filter(_is_stored()), on="md5", how="anti", maintain_order="left")
     return pl.concat(attempts)
 
@@ -191,15 +222,15 @@ def _find_lost(rows: DataFrame, attempts: DataFrame) -> DataFrame:
     return found.agg(state=states.cast(results.SCHEMA["state"]))
 
 
-def _require_sound(plan: Plan, lost: DataFrame) -> None:
-    """Raise InvalidData when the sizes of what the cache had before do not add up; its content was not read."""
+def _require_sizes(plan: Plan, lost: DataFrame, fetched: DataFrame) -> None:
+    """Raise InvalidData when the sizes of objects, which are intact, do not add up to what their pointer says."""
     complete = [want.reached.output.md5 for want in plan.wants if want.is_complete]
     incomplete = plan.found.join(lost, on="md5", how="semi")["root"]
     found = plan.found.filter(col("root").is_in(complete) & ~col("root").is_in(incomplete.implode()))
-    sizes = inventory.find_stored(plan.stores.cache, found["md5"])
-    if faults := tuple(inventory.find_size_mismatches(found, sizes, [plan.stores.cache])):
-        fix = "delete the corrupt objects, then run the same command again"
-        raise InvalidData("objects in DVC's cache are damaged", faults, fix=fix)
+    sizes = pl.concat([plan.cached, fetched.select("md5", size="moved")])
+    if faults := tuple(inventory.find_size_mismatches(found, sizes, [])):
+        fix = "restore the pointer from Git, or write it again (`registry build`, `dvc commit`)"
+        raise InvalidData("pointers do not match their objects, which are intact", faults, fix=fix)
 
 
 def placements(plan: Plan) -> tuple[Placement, ...]:

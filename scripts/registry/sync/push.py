@@ -4,13 +4,14 @@
 objects in staging are replaced: only bytes with the MD5 that is the name of the object are ever written there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 from polars import DataFrame, col
 
+from registry.core import digests
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.wording import plural
@@ -18,7 +19,7 @@ from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.integrations.git_hooks import PushedRevisions
 from registry.storage.base import Store
-from registry.storage.results import ObjectState
+from registry.storage.results import STORED, ObjectState
 from registry.storage.stores import Stores
 from registry.storage.transfer import replace, transfer
 from registry.storage.verify import audit_corrupt, find_corrupt
@@ -26,7 +27,9 @@ from registry.sync import inventory
 from registry.sync.inventory import Reached
 
 _CACHED = pl.Schema({"md5": pl.String, "size": pl.Int64, "etag": pl.String, "cache": pl.Int32})
-_REPAIR = "recreate them (registry build, dvc repro), then push again"
+_REPAIR = (
+    "`registry pull` sets damaged ones in the cache aside; recreate them (registry build, dvc repro), then push again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,23 +155,27 @@ def _require_all(missing: DataFrame, needed: Sequence[Needed]) -> None:
 def apply(plan: Plan, progress: Progress | None = None) -> int:
     """Copy the objects, the `.dir` last, each verified on the way; returns the bytes.
 
-    Raises InvalidData when an object of a cache is corrupt, and StorageFailed.
+    What one cache does not deliver intact is tried in the next. Raises InvalidData when no cache has an object intact,
+    and StorageFailed.
     """
     moved = 0
     for is_dir in (False, True):
+        left, faults = plan.objects.filter(col("is_dir") == is_dir), list[str]()
         for number, cache in enumerate(plan.stores.caches):
-            rows = plan.objects.filter(col("is_dir") == is_dir, col("cache") == number)
+            here = left.filter(col("cache") <= number)
             is_damaged = col("md5").is_in(list(plan.damaged))
-            new, damaged = rows.filter(~is_damaged)["md5"], rows.filter(is_damaged)["md5"]
+            new, damaged = here.filter(~is_damaged)["md5"], here.filter(is_damaged)["md5"]
             done = transfer(cache, plan.stores.staging, new, known_absent=True, progress=progress)
             done = pl.concat([done, replace(cache, plan.stores.staging, damaged, progress)])
-            failed = done.filter(col("state").is_in([ObjectState.MISSING, ObjectState.CORRUPT])).select("md5", "state")
-            _require_copied(rows.join(failed, on="md5"), cache)
             moved += int(done["moved"].sum())
+            left = left.join(done.filter(col("state").is_in(STORED)), on="md5", how="anti", maintain_order="left")
+            faults += _describe_corrupt(left, done, cache)
+        if left.height:
+            raise InvalidData("objects could not be pushed", faults or left["path"].to_list(), fix=_REPAIR)
     return moved
 
 
-def _require_copied(failed: DataFrame, cache: Store) -> None:
-    rows = failed.select("path", "md5", "state").iter_rows()
-    if problems := [f"{path}: {cache.url}/{object_key(md5)} is {state}" for path, md5, state in rows]:
-        raise InvalidData("objects could not be pushed", problems, fix=_REPAIR)
+def _describe_corrupt(rows: DataFrame, done: DataFrame, cache: Store) -> Iterator[str]:
+    corrupt = rows.join(done.filter(col("state") == ObjectState.CORRUPT), on="md5", how="semi", maintain_order="left")
+    for path, md5 in corrupt.select("path", "md5").iter_rows():
+        yield digests.describe_mismatch(f"{path}: {cache.url}/{object_key(md5)}")

@@ -31,6 +31,7 @@ def command(hook_arguments: tuple[str, ...], *, hook: bool) -> None:
 
 def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
     """Link the data of all pointers, or of those among `changed`."""
+    from registry.storage.cache import heading, open_cache
     from registry.sync import checkout, inventory
 
     paths = {entry.path for entry in space.tree.list()}
@@ -39,11 +40,17 @@ def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
     )
     if not pointers:
         return
-    places = inventory.placements(space.tree, pointers, space.cache_dir)
+    cache = open_cache(space.root)
+    places = inventory.placements(space.tree, pointers, cache)
     with bar("linking", sum(len(place.files or ()) for place in places)) as progress:
-        missing = checkout.place(space.root, space.cache_dir, places, progress)
+        missing = checkout.place(space.root, cache, places, progress)
     if missing:
+        incomplete = [place for place in places if place.path in missing]
+        damaged = cache.find_damaged(md5 for place in incomplete for md5 in (place.files or {}).values())
+        if damaged:
+            click.echo(f"{heading(damaged)}, such as {damaged[0].fault}")
         rest = len(missing) - SHOWN
         named = missing if rest <= 0 else ()
-        click.echo(f"not in the cache: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
+        fault = "not intact in the cache" if damaged else "not in the cache"
+        click.echo(f"{fault}: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
         click.echo(f"  hint: registry pull{''.join(f' {name}' for name in named)}")

@@ -14,12 +14,15 @@ from registry.sync import pull
 @click.command()
 @click.argument("targets", nargs=-1, metavar="[ARTIFACT[/PATH]]...")
 @click.option("--rev", metavar="TAG", help="Download the data of this tag or commit, without linking it.")
+@click.option("--set-aside", is_flag=True, help="Move files that were changed by hand into DVC's cache, and link.")
 @click.option("--dry-run", is_flag=True, help="Print what would be downloaded, and download nothing.")
-def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None:
+def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_run: bool) -> None:
     """Download data from staging and production into DVC's cache, and link it into the working tree.
 
     The default is every artifact; datasets/NAME/prepared/train is a part of one. Only missing objects are downloaded,
-    and each is verified. After a failure, run it again: it continues where it stopped.
+    and each is verified; what the cache has already is read once on this machine, and again after any change to it. A
+    damaged object is moved to set-aside/ in the cache, and downloaded again. After a failure, run it again: it
+    continues where it stopped.
     """
     space = here()
     with git_trees.Revision(space.root, rev) if rev else nullcontext(space.tree) as tree:
@@ -34,7 +37,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, dry_run: bool) -> None
         return
     fetched = transferring.fetch(plan)
     if not rev:
-        transferring.link(space, plan)
+        transferring.link(space, plan, set_aside=set_aside)
     pull.require_all(plan, fetched)
     if fetched.count:
         click.echo(f"pulled {plural(fetched.count, 'object')}, {plural(fetched.size, 'byte')}")

@@ -21,9 +21,10 @@ def read(path: Path, schema: Schema) -> pl.DataFrame:
     return rows if rows.schema == schema else pl.DataFrame(schema=dict(schema))
 
 
-def add(path: Path, rows: pl.DataFrame, schema: Schema, key: Sequence[str]) -> None:
-    """Write the rows in front of those that are cached, one for each `key`. Raises StorageFailed."""
+def add(path: Path, rows: pl.DataFrame, schema: Schema, key: Sequence[str]) -> pl.DataFrame:
+    """Write the rows in front of those that are cached, one for each `key`; returns all. Raises StorageFailed."""
     out = BytesIO()
     merged = pl.concat([rows, read(path, schema)]).unique(key, keep="first", maintain_order=True)
     merged.write_parquet(out, compression="zstd", compression_level=1)
     write_atomically(path, out.getvalue())
+    return merged
