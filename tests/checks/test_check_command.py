@@ -73,7 +73,7 @@ def test_findings_are_named_for_their_check_and_their_artifact() -> None:
 @pytest.fixture
 def sound(registry_repo: Path) -> Path:
     """A registry on disk in which everything is sound, committed and released."""
-    memory_registries.put_on_disk(memory_registries.sound(), registry_repo)
+    memory_registries.put_on_disk(memory_registries.sound(**memory_registries.REPRODUCIBLE), registry_repo)
     repositories.commit(registry_repo, "sound")
     for tag in (f"{PETS}@v1.0.0", f"{MODEL}@v1.0.0"):
         git.create_tag(registry_repo, tag, "HEAD", tag)
@@ -83,7 +83,7 @@ def sound(registry_repo: Path) -> Path:
 @pytest.fixture
 def grown(sound: Path) -> Path:
     """`sound`, with two more cats built and the version left at 1.0.0; nothing of it is staged."""
-    registry = memory_registries.sound()
+    registry = memory_registries.sound(**memory_registries.REPRODUCIBLE)
     memory_registries.build(registry, "pets", images(12))
     memory_registries.put_on_disk(registry, sound)
     return sound
@@ -225,7 +225,8 @@ def test_what_cannot_be_done_is_said(sound: Path, run_registry: Run, options: li
 
 
 def test_the_first_commit_of_a_registry(tmp_path: Path, run_registry: Run) -> None:
-    memory_registries.put_on_disk(memory_registries.sound(), tmp_path)
+    memory_registries.put_on_disk(memory_registries.sound(**memory_registries.REPRODUCIBLE), tmp_path)
+    (tmp_path / ".gitignore").write_text("/.dvc/cache\n")
     repositories.git_in(tmp_path, "init", "--quiet")
     repositories.git_in(tmp_path, "add", "--all")
     assert run_registry(tmp_path, "check", "--staged").code == 0
@@ -261,7 +262,9 @@ def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> No
     registry = memory_registries.Registry()
     pictures = {path: picture(number) for number, path in enumerate(images(3, 3))}
     bad, lost, swapped = sorted(pictures)[:3]
-    memory_registries.put_dataset(registry, pictures=pictures | {bad: pictures[bad][:200]})
+    memory_registries.put_dataset(
+        registry, pictures=pictures | {bad: pictures[bad][:200]}, **memory_registries.REPRODUCIBLE
+    )
     registry.derive()
     memory_registries.put_on_disk(registry, registry_repo)
     stored = {path: registry_repo / ".dvc/cache" / object_key(repositories.md5(pictures[path])) for path in pictures}

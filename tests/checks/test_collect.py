@@ -278,7 +278,7 @@ def test_a_place_that_was_not_there_before_did_not_move() -> None:
 @pytest.fixture
 def repo(registry_repo: Path) -> Path:
     """A registry on disk in which everything is sound, committed and released."""
-    memory_registries.put_on_disk(memory_registries.sound(), registry_repo)
+    memory_registries.put_on_disk(memory_registries.sound(**memory_registries.REPRODUCIBLE), registry_repo)
     repositories.commit(registry_repo, "sound")
     for tag in (f"{PETS}@v1.0.0", f"{MODEL}@v1.0.0"):
         git.create_tag(registry_repo, tag, "HEAD", tag)

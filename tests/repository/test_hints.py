@@ -231,6 +231,13 @@ NOT_RUN = {
     Hint("checks/rules/models.py", "dvc repro"): TRAINS,
     Hint("checks/rules/models.py", "registry report"): TRAINS,
     Hint("checks/rules/objects.py", "registry push"): ELSEWHERE,
+    Hint(
+        "checks/rules/reproduction.py", "registry build"
+    ): "needs the lake: the contributor's path and the demo run it",
+    Hint("checks/rules/reproduction.py", "registry pull"): ELSEWHERE,
+    Hint(
+        "checks/rules/reproduction.py", "registry select"
+    ): "needs Looker or an export: the contributor's path runs it",
     Hint("checks/rules/repository.py", "dvc remote"): EDIT,
     Hint("checks/rules/repository.py", "git rm"): EDIT,
     Hint("checks/rules/repository.py", "registry withdraw"): EDIT,

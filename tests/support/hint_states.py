@@ -121,7 +121,7 @@ def with_uncommitted_changes(root: Path) -> Path:
 def in_order(root: Path) -> Path:
     """A registry in which every check passes."""
     sound = root.parent / "sound"
-    memory_registries.put_on_disk(memory_registries.sound(), sound)
+    memory_registries.put_on_disk(memory_registries.sound(**memory_registries.REPRODUCIBLE), sound)
     git_in(sound, "init", "--quiet")
     repositories.commit(sound, "sound")
     for name in ("datasets/pets", "models/pets"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 
 from registry.checks import collect, runner
@@ -14,8 +15,10 @@ from registry.checks.context import Facts, Scope
 from registry.core import digests, manifests, names
 from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
-from registry.dataset import provenance
+from registry.dataset import build as building
+from registry.dataset import exports, provenance
 from registry.scaffold import generated_files
+from support import repositories
 
 SETTINGS = {
     "registry.yaml": b'schema: 1\nname: acme-data\nowners: ["@acme/data"]\nlake: .registry/lake\n',
@@ -91,6 +94,13 @@ def images(cats: int = 10, dogs: int = 10, start: int = 0) -> dict[str, bytes]:
     return made
 
 
+# Keys of a manifest by which a selection gives exactly the images that a test puts into splits.
+REPRODUCIBLE = {
+    "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "batch": {"type": "string"}},
+    "split": repositories.BY_BATCH,
+}
+
+
 def put_dataset(
     registry: Registry, name: str = "pets", pictures: Mapping[str, bytes] | None = None, **changes: Any
 ) -> None:
@@ -117,16 +127,26 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
         counts.setdefault(split, {}).setdefault(label, 0)
         counts[split][label] += 1
     manifest = manifests.load_dataset(DictTree(registry.files), names.parse_id(folder))
-    raw = select(registry, name, "\n".join(sorted(pictures)).encode())
+    rows = repositories.selected_rows(pictures)
+    is_reproducible = manifest.split.group_by == "batch"
+    raw = select(registry, name, rows if is_reproducible else "\n".join(sorted(pictures)).encode())
     meta = {"selection": raw, "rule": manifests.build_rule(manifest), "images": len(pictures), "counts": counts}
     tables = {f"{split}/metadata.csv": f"file_name,label\n{split}\n".encode() for split in counts}
+    if is_reproducible:
+        places = rows.select("uuid", "label", split="batch")
+        made = building.metadata(manifest, rows.drop("path"), places)
+        tables = {f"{split}/metadata.csv": data for split, data in made}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})
 
 
-def select(registry: Registry, name: str, rows: bytes) -> str:
-    """What `registry select` writes; the MD5 of the selection's `.dir` object."""
+def select(registry: Registry, name: str, rows: bytes | pl.DataFrame) -> str:
+    """What `registry select` writes, for rows or for bytes that stand for them; the MD5 of the `.dir` object."""
     folder = f"datasets/{name}"
     manifest = manifests.load_dataset(DictTree(registry.files), names.parse_id(folder))
+    if isinstance(rows, pl.DataFrame):
+        rows = rows.select("uuid", "label", "batch")
+        facts = repositories.selection_facts(manifest, rows)
+        return put_folder(registry, folder, "raw", {"selection.parquet": exports.write_selection(rows)}, facts)
     meta = {
         "rows": 20, "rows_hash": digests.md5(rows), "query_hash": provenance.query_hash(manifest, None),
         "origin": "export.csv", "selected_at": "2026-11-28T08:00:00Z",
@@ -203,10 +223,13 @@ def put_on_disk(registry: Registry, root: Path) -> None:
         place.write_bytes(data)
 
 
-def sound() -> Registry:
-    """A registry with a dataset and a model, both released as 1.0.0, in which nothing is wrong."""
+def sound(**changes: Any) -> Registry:
+    """A registry with a dataset and a model, both released as 1.0.0, in which nothing is wrong.
+
+    On disk, where versions are recomputed, it also needs the keys of REPRODUCIBLE.
+    """
     registry = Registry()
-    put_dataset(registry)
+    put_dataset(registry, **changes)
     put_model(registry)
     registry.derive()
     registry.release("datasets/pets@v1.0.0")

@@ -207,7 +207,7 @@ class _Released:
 
     def _read(self, tag: Tag) -> Release:
         files = artifact_files.read_release(tag.artifact, lambda path: self.history.read(f"refs/tags/{tag}", path))
-        return Release(tag, files.content if files else None)
+        return Release(tag, files.content if files else None, files)
 
 
 def _read_artifacts(

@@ -14,6 +14,7 @@ from registry.core.artifact_files import (
     Pointer,
     Release,
 )
+from registry.core.manifests import build_rule
 from registry.core.values import (
     ArtifactId,
     Content,
@@ -25,6 +26,7 @@ from registry.core.values import (
     Selection,
     Tag,
 )
+from registry.dataset.differences import Reproduction
 
 LARGEST = 500_000  # bytes; the limit for a file in Git
 
@@ -105,20 +107,36 @@ class Listing:
 class DatasetSubject(ArtifactSubject):
     """A dataset whose manifest and pointers are valid; a pointer is None before the first selection or build.
 
-    `selection` is what `raw.dvc` records of its origin; None where that is missing or invalid.
-    `listing` and `null_shares` (by column: rows without a value, 0 to 1) are None where they were not read; `unread` is
-    the reason why something could not be read. `invalid_images` are the images that failed validation, each with the
-    reason (None: not validated).
+    `selection` is what `raw.dvc` records of its origin; None where that is missing or invalid. `reproduction` is None
+    where the version was not recomputed. `listing` and `null_shares` (by column: rows without a value, 0 to 1) are None
+    where they were not read; `unread` is the reason why something could not be read. `invalid_images` are the images
+    that failed validation, each with the reason (None: not validated).
     """
 
     manifest: DatasetManifest
     raw: Pointer | None = None
     prepared: Pointer | None = None
     selection: Selection | None = None
+    reproduction: Reproduction | None = None
     listing: Listing | None = None
     null_shares: Mapping[str, float] | None = None
     unread: str = ""
     invalid_images: tuple[str, ...] | None = None
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the latest release has the same pointers, with their facts, and the same rule."""
+        files = self.releases.latest.files if self.releases.latest else None
+        released = files.manifest.value if files else None
+        if files is None or not isinstance(released, DatasetManifest):
+            return False
+        pairs = ((self.files.raw, files.raw), (self.files.prepared, files.prepared))
+        same = all(_data(now) == _data(then) for now, then in pairs)
+        return same and build_rule(self.manifest) == build_rule(released)
+
+
+def _data(file: Parsed[Pointer] | None) -> object:
+    return file.document.data if file and file.document else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, ModelSubject
 from registry.checks.findings import Diagnostic
-from registry.checks.rules import changes, datasets, files, manifests, models, objects, repository
+from registry.checks.rules import changes, datasets, files, manifests, models, objects, repository, reproduction
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.check_names import CheckName
 from registry.core.values import Kind
@@ -102,6 +102,10 @@ def _images_were_validated(facts: Facts) -> bool:
     return any(subject.invalid_images is not None for subject in facts.datasets)
 
 
+def _versions_were_recomputed(facts: Facts) -> bool:
+    return any(subject.reproduction is not None for subject in facts.datasets)
+
+
 _N = CheckName
 CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.SETTINGS, repository.settings_are_valid),
@@ -124,6 +128,13 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.SELECTION, DatasetSubject, datasets.selection_is_current),
     ArtifactCheck(_N.BUILD, DatasetSubject, datasets.build_is_current),
     ArtifactCheck(_N.ITEMS, DatasetSubject, datasets.items_match_pointer),
+    ArtifactCheck(
+        _N.PREPARED,
+        DatasetSubject,
+        reproduction.prepared_matches_selection,
+        (_N.SELECTION, _N.BUILD),
+        _versions_were_recomputed,
+    ),
     ArtifactCheck(_N.SPLITS, DatasetSubject, datasets.splits_are_stable),
     ArtifactCheck(_N.CLASSES, DatasetSubject, datasets.classes_match, (_N.BUILD,)),
     ArtifactCheck(_N.EXPECTATIONS, DatasetSubject, datasets.expectations_hold, (_N.ITEMS,)),

@@ -7,8 +7,9 @@ and calls none of these.
 from dataclasses import replace
 
 from registry.checks import collect
-from registry.checks.context import Facts
+from registry.checks.context import DatasetSubject, Facts, Scope
 from registry.cli.workspace import Workspace
+from registry.core.layout import prepared_pointer, raw_pointer
 from registry.core.progress import bar
 from registry.errors import RegistryError
 from registry.integrations.git_trees import History
@@ -18,6 +19,28 @@ def gather(space: Workspace, change: collect.Change) -> Facts:
     """The facts of a change that its files, Git and the lists of files tell."""
     with History(space.root) as history:
         return collect.gather(change, history, space.read_object)
+
+
+def with_reproductions(space: Workspace, facts: Facts, change: collect.Change, *, every: bool = False) -> Facts:
+    """The facts, with what the selections of datasets give; a commit does it for the pointers that it changes.
+
+    `every` also recomputes those that are as released.
+    """
+    chosen = {subject.id for subject in facts.datasets if _is_recomputed(subject, change, every=every)}
+    if not chosen:
+        return facts
+    from registry.checks import collect_reproduction
+
+    with bar("recomputing versions", len(chosen)) as progress:
+        return collect_reproduction.recompute(facts, chosen, space.read_object, progress)
+
+
+def _is_recomputed(subject: DatasetSubject, change: collect.Change, *, every: bool) -> bool:
+    if subject.raw is None or subject.prepared is None:
+        return False
+    if change.scope is Scope.STAGED:
+        return not change.paths.isdisjoint((raw_pointer(subject.id), prepared_pointer(subject.id)))
+    return every or change.scope is Scope.BASE or not subject.is_released
 
 
 def with_images(space: Workspace, facts: Facts) -> Facts:

@@ -135,10 +135,11 @@ class ArtifactFiles:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A published version; `content` is None where its manifest does not match today's schema."""
+    """A published version, its files; `content` is None where its manifest does not match today's schema."""
 
     tag: Tag
     content: Content | None
+    files: ArtifactFiles | None = None
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

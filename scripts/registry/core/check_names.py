@@ -26,6 +26,7 @@ class CheckName(StrEnum):
     SELECTION = "selection"
     BUILD = "build"
     ITEMS = "items"
+    PREPARED = "prepared"
     SPLITS = "splits"
     CLASSES = "classes"
     EXPECTATIONS = "expectations"

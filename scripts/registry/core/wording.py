@@ -23,9 +23,10 @@ def join(words: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-def abbreviate(words: Sequence[str], shown: int = 3) -> str:
-    """`a, b, c and 1,200 more`: the first words of a list, and the number of the others."""
-    return ", ".join(words[:shown]) + (f" and {len(words) - shown:,} more" if len(words) > shown else "")
+def abbreviate(words: Sequence[str], shown: int = 3, total: int | None = None) -> str:
+    """`a, b, c and 1,200 more`: the first words of a list, and how many of `total` (default: the list) are left."""
+    total = len(words) if total is None else total
+    return ", ".join(words[:shown]) + (f" and {total - shown:,} more" if total > shown else "")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "") -> str:

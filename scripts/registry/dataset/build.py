@@ -274,8 +274,7 @@ def _duplicates(judged: pl.DataFrame) -> Iterator[ImageFault]:
 
 def write(plan: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build]:
     """Write the version of a plan whose `rows` have every md5 and size: tables, `.dir` objects, then the pointer."""
-    item_path = pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", _extension())
-    files = rows.select("md5", "size", relpath=item_path)
+    files = rows.select("md5", "size", relpath=item_path())
     for split, data in metadata(plan.manifest, plan.selection.rows, rows):
         table = (_store(digests.md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
         files.extend(pl.DataFrame([table], files.schema, orient="row"))
@@ -302,6 +301,11 @@ def _write_pointer(pointer: Path, output: Output, build: Build) -> None:
     clear_leftovers(pointer)
     if not pointer.is_file() or pointer.read_bytes() != data:
         write_atomically(pointer, data)
+
+
+def item_path() -> pl.Expr:
+    """An image's path in a version, from the columns split, label, uuid and key (in the lake)."""
+    return pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", _extension())
 
 
 def _extension() -> pl.Expr:

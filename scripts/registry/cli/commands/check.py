@@ -54,7 +54,7 @@ def command(
         change = collect.staged(space.root)
     else:
         change = collect.since(space.root, base) if base else collect.everything(space.root)
-    facts = checking.gather(space, change)
+    facts = checking.with_reproductions(space, checking.gather(space, change), change, every=remote)
     facts = checking.with_stored(space, facts, change) if remote else facts
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)
     outcomes = tuple(map(_pass_untrained, outcomes)) if untrained else outcomes

@@ -1,0 +1,39 @@
+"""How a prepared version differs from what its selection and rule give: values that rules read without Polars."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DifferenceKind(StrEnum):
+    """What differs: `prepared lists 2 images …` for kinds of image, a name for the others."""
+
+    NOT_SELECTED = "not in the selection"
+    EXCLUDED = "excluded in dataset.yaml"
+    LABEL = "under another label than in the selection"
+    SPLIT = "in another split than the split rule gives"
+    FILE_NAME = "under another file name than `image` gives"
+    MISSING = "missing"
+    TABLE = "table"
+    COUNTS = "counts"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`count` images (or tables, or facts) differ in this way; `examples` are the first few of their paths or names."""
+
+    kind: DifferenceKind
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """The result of recomputing a version: the differences; `unread`, an object that no store has.
+
+    `invalid` is why nothing could be computed from the selection although it was read.
+    """
+
+    differences: tuple[Difference, ...] = ()
+    unread: str = ""
+    invalid: str = ""

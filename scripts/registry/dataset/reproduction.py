@@ -1,0 +1,137 @@
+"""What the selection and the rule of a manifest make of a dataset, compared with what its `.dir` object lists.
+
+No image is needed for it: an item's UUID, label and split, its file name and the metadata tables follow from the
+selection and the manifest alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+
+import polars as pl
+from polars import DataFrame, col
+
+from registry.core import digests, item_paths
+from registry.core.artifact_files import Reader
+from registry.core.values import Build, Counts, DatasetManifest, Selection
+from registry.dataset import build, exports, items, loaded_selection
+from registry.dataset.differences import Difference, DifferenceKind
+from registry.errors import Refused
+from registry.storage.reader import require_object
+from registry.sync import dir_listing
+
+PARQUET = b"PAR1"
+SHOWN = 3  # examples of each kind of difference
+
+
+def read_rows(manifest: DatasetManifest, md5: str, read: Reader) -> DataFrame:
+    """The rows of the selection with this `.dir` object.
+
+    Raises NotFound where no store has it, Refused and InvalidData where it is no selection by this manifest.
+    """
+    files = dir_listing.read(require_object(read, md5, f"{manifest.id}/raw"), md5)
+    if files["relpath"].to_list() != [loaded_selection.FILE]:
+        fault = f"lists {', '.join(files['relpath'].head(SHOWN)) or 'nothing'}, expected {loaded_selection.FILE} alone"
+        raise Refused(f"{manifest.id}/raw {fault}", fix=f"registry select {manifest.id}")
+    name = f"{manifest.id}/raw/{loaded_selection.FILE}"
+    rows = exports.read_selection(require_object(read, files["md5"][0], name), name)
+    loaded_selection.require_rows(manifest, rows)
+    return rows
+
+
+def compare_facts(rows: DataFrame, selection: Selection) -> Iterator[Difference]:
+    """How `meta.selection` in raw.dvc differs from the rows that it describes."""
+    facts = {"rows": len(rows), "rows_hash": exports.rows_hash(rows)}
+    wrong = tuple(name for name, fact in facts.items() if getattr(selection, name) != fact)
+    if wrong:
+        yield Difference(DifferenceKind.ROWS, len(wrong), wrong)
+
+
+def compare_version(
+    manifest: DatasetManifest, selection: DataFrame, files: DataFrame, built: Build | None, read: Reader
+) -> Iterator[Difference]:
+    """How a version differs from what a build of the selection would write.
+
+    `files` are those of its `.dir` object (md5, relpath), `built` is `meta.build`. `read` gives a metadata table whose
+    MD5 differs: another release of its writer may have encoded the same rows. Counts are compared where the images are
+    the same.
+    """
+    expected = _with_extensions(manifest, build.items_of(manifest, selection), files)
+    different = tuple(_compare_items(manifest, selection, expected, files))
+    yield from different
+    yield from _compare_tables(build.metadata(manifest, selection, expected), items.parse(files).tables, read)
+    if not different and built and (wrong := tuple(_wrong_counts(built, items.count(expected)))):
+        yield Difference(DifferenceKind.COUNTS, len(wrong), wrong)
+
+
+def _with_extensions(manifest: DatasetManifest, expected: DataFrame, files: DataFrame) -> DataFrame:
+    """The expected images; where the manifest leaves the extension to the lake, their keys have the listed one."""
+    keys = item_paths.parse_lake_keys(manifest.image)
+    if keys.extension != item_paths.ANY_EXTENSION:
+        return expected
+    parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "extension")
+    listed = files.select(parts).filter(col("extension").is_in(keys.extensions)).unique("uuid")
+    extension = col("extension").fill_null(keys.extensions[0])
+    key = pl.concat_str(pl.lit(keys.folder), "uuid", pl.lit(f"{keys.suffix}."), extension)
+    return expected.join(listed, on="uuid", how="left", maintain_order="left").with_columns(key=key).drop("extension")
+
+
+# --- images -----------------------------------------------------------------------------------------------------------
+
+
+def _compare_items(
+    manifest: DatasetManifest, selection: DataFrame, expected: DataFrame, files: DataFrame
+) -> Iterator[Difference]:
+    parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
+    listed = files.select(parts, "relpath").filter(col("uuid").is_not_null())
+    selected = col("uuid").is_in(selection["uuid"].implode())
+    excluded = selected & col("uuid").is_in(list(manifest.exclude))
+    wanted = expected.select("uuid", col("split").cast(pl.String), "label", relpath=build.item_path())
+    both = listed.join(wanted, on="uuid", suffix="_expected")
+    differs = {name: col(name) != col(f"{name}_expected") for name in ("label", "split", "relpath")}
+    for kind, rows in (
+        (DifferenceKind.NOT_SELECTED, listed.filter(~selected)),
+        (DifferenceKind.EXCLUDED, listed.filter(excluded)),
+        (DifferenceKind.MISSING, wanted.join(listed, on="uuid", how="anti")),
+        (DifferenceKind.LABEL, both.filter(differs["label"])),
+        (DifferenceKind.SPLIT, both.filter(differs["split"])),
+        (DifferenceKind.FILE_NAME, both.filter(differs["relpath"] & ~differs["label"] & ~differs["split"])),
+    ):
+        if len(rows):
+            yield Difference(kind, len(rows), tuple(rows["relpath"].sort().head(SHOWN)))
+
+
+# --- metadata tables, and counts --------------------------------------------------------------------------------------
+
+
+def _compare_tables(
+    expected: Iterator[tuple[str, bytes]], found: Mapping[str, str], read: Reader
+) -> Iterator[Difference]:
+    tables = dict(expected)
+    wrong = [split for split in tables if not (md5 := found.get(split)) or not _is_same(tables[split], md5, read)]
+    wrong += sorted(found.keys() - tables.keys())
+    if wrong:
+        paths = tuple(item_paths.METADATA_FORMAT.format(split) for split in wrong)
+        yield Difference(DifferenceKind.TABLE, len(wrong), paths)
+
+
+def _is_same(expected: bytes, md5: str, read: Reader) -> bool:
+    """Whether a table is the expected one: its bytes, or else the rows, types and names of its columns."""
+    if digests.md5(expected) == md5:
+        return True
+    found = read(md5)
+    if found is None or not (found.startswith(PARQUET) and expected.startswith(PARQUET)):
+        return False
+    try:
+        return pl.read_parquet(BytesIO(found)).equals(pl.read_parquet(BytesIO(expected)))
+    except pl.exceptions.PolarsError:
+        return False
+
+
+def _wrong_counts(built: Build, counts: Counts) -> Iterator[str]:
+    """The splits and classes whose number in `meta.build` is not that of the selection's images."""
+    splits = dict.fromkeys([*counts, *built.counts])
+    for split in splits:
+        expected, found = counts.get(split, {}), built.counts.get(split, {})
+        for label in dict.fromkeys([*expected, *found]):
+            if expected.get(label, 0) != found.get(label, 0):
+                yield f"{split}/{label}"
