@@ -263,6 +263,7 @@ NOT_RUN = {
     Hint("dataset/exports.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/parquet_files.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
+    Hint("dataset/reproduction.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/select.py", "registry pull"): ELSEWHERE,
     Hint(
         "demo/command.py", "make demo"
