@@ -72,7 +72,6 @@ def refuse(text: str | bytes) -> InvalidDocument:
     [
         ("no", "no"), ("on", "on"), ("2024-01-01", "2024-01-01"), ("1:30", "1:30"), ("1_000", "1_000"), ("0b1", "0b1"),
         ("010", 10), ("0o10", 8), ("0x10", 16), ("1e3", 1000.0), (".5", 0.5), ("true", True), ("~", None), ("", None),
-        (".inf", math.inf),
     ],
 )  # fmt: skip
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
@@ -151,8 +150,8 @@ def test_other_faults() -> None:
         ('{"a": NaN}', "NaN is not a JSON number"),
         ('{"a": -Infinity}', "-Infinity is not a JSON number"),
         ("{", "Expecting property name"),
-        ("[" * 100_000, "recursion"),
-        ("1" * 10_000, "Exceeds the limit"),
+        ("[" * 100_000, "nested deeper than 32 levels"),
+        ("1" * 10_000, "is too long"),
         ("\ufeff{}", "BOM"),
     ],
 )

@@ -2,7 +2,7 @@
 
 YAML is read with the core schema of YAML 1.2: `no`, `on` and `2024-01-01` are strings, as in DVC. Refused: duplicate
 keys, anchors and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than
-32 levels, NaN, files over 1 MiB.
+32 levels, NaN and infinity, files over 1 MiB.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from math import isfinite
 from typing import Any, NoReturn
 
 import yaml
@@ -19,6 +20,7 @@ from registry.errors import InvalidDocument
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+MAX_DIGITS = 40  # of an integer
 MAX_FLOW = 100  # characters of a list or mapping that `edit_yaml` writes on one line
 
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
@@ -72,7 +74,7 @@ for _tag, _pattern, _first in (
 
 def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = node.value
-    if len(text) > 40:
+    if len(text) > MAX_DIGITS:
         _reject(node, f"the number {text[:20]}… is too long")
     if text.startswith("0x"):
         return int(text, 16)
@@ -81,7 +83,7 @@ def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 
 def _float(_: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     number = float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    if number != number:  # every comparison with NaN is false
+    if not isfinite(number):  # every comparison with NaN is false; `1e999` is infinite
         _reject(node, f"{node.value} is not allowed as a number")
     return number
 
@@ -168,23 +170,76 @@ def _lines(node: yaml.Node, location: Location, path: str) -> Iterator[tuple[Loc
 
 
 def read_json(data: bytes, path: str) -> Any:
-    """Parse JSON; duplicate keys, NaN and infinities are refused. Raises InvalidDocument."""
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in items]
-        if len(set(names)) != len(names):
-            raise ValueError(f"duplicate key {next(key for key, number in Counter(names).items() if number > 1)!r}")
-        return dict(items)
-
-    def constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not a JSON number")
-
+    """Parse JSON, refusing the same as in YAML but for its size. Raises InvalidDocument with the line of the fault."""
     try:
-        return json.loads(data.decode(), object_pairs_hook=pairs, parse_constant=constant)
+        text = data.decode()
+        found = json.loads(
+            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_number
+        )
     except json.JSONDecodeError as error:
         raise InvalidDocument(path, f"not valid JSON: {error.msg}", line=error.lineno) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidDocument(path, f"not valid JSON: {error}") from error
+    except _InvalidToken as error:
+        raise InvalidDocument(path, f"not valid JSON: {error}", line=error.line(text)) from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InvalidDocument(path, "not UTF-8 text", line=line, fix="save the file as UTF-8") from error
+    except RecursionError as error:
+        raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix="flatten it") from error
+    _require_shallow(found, path)
+    return found
+
+
+class _InvalidToken(ValueError):
+    """JSON that is valid by its grammar only. `json` tells no place, so `line` finds it: the first or the last one."""
+
+    def __init__(self, message: str, token: str, *, place: int = 0) -> None:
+        super().__init__(message)
+        self._token = token
+        self._place = place
+
+    def line(self, text: str) -> int | None:
+        """The line of the token, from 1."""
+        places = [match.start() for match in re.finditer(re.escape(self._token), text)]
+        return text.count("\n", 0, places[self._place]) + 1 if places else None
+
+
+def _pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in items]
+    if len(set(names)) != len(names):
+        repeated = next(key for key, number in Counter(names).items() if number > 1)
+        raise _InvalidToken(f"duplicate key {repeated!r}", json.dumps(repeated, ensure_ascii=False), place=-1)
+    return dict(items)
+
+
+def _constant(name: str) -> NoReturn:
+    raise _InvalidToken(f"{name} is not a JSON number", name)
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise _InvalidToken(f"the number {text[:20]}… is too long", text)
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not isfinite(value := float(text)):
+        raise _InvalidToken(f"the number {text[:20]} is too large", text)
+    return value
+
+
+def _require_shallow(data: Any, path: str) -> None:
+    """Raise InvalidDocument for what is nested so deeply that going through it could exceed Python's stack."""
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return
+    raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix="flatten it")
 
 
 def write_yaml(data: Mapping[str, Any]) -> bytes:

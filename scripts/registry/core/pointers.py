@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from posixpath import dirname, join, normpath
 from typing import Any
 
-from registry.core import documents, schema
+from registry.core import bounds, documents, schema
 from registry.core.documents import Document
 from registry.core.values import Build, Output
 from registry.errors import InvalidDocument
@@ -49,13 +49,15 @@ def parse_build(document: Document) -> Build | None:
         return None
     try:
         counts = {
-            str(split): {str(label): int(number) for label, number in classes.items()}
+            str(split): {str(label): bounds.count(number) for label, number in classes.items()}
             for split, classes in build["counts"].items()
         }
-        return Build(str(build["selection"]), str(build["rule"]), int(build["images"]), counts)
+        return Build(str(build["selection"]), str(build["rule"]), bounds.count(build["images"]), counts)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         line = document.line(("meta", "build"))
         fault = "meta.build is not in the form that `registry build` writes"
+        if isinstance(error, ValueError):
+            fault = f"{fault}: {error}"
         raise InvalidDocument(document.path, fault, line=line, fix="registry build") from error
 
 
@@ -94,8 +96,9 @@ def parse_lock(document: Document) -> LockedFiles:
         for stage in document.data["stages"].values():
             outs += [_locked(item, path) for item in stage.get("outs", [])]
             deps += [_locked(item, path) for item in stage.get("deps", [])]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidDocument(path, "not in the form of a dvc.lock", fix="dvc repro") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        fault = f"not in the form of a dvc.lock{f': {error}' if isinstance(error, ValueError) else ''}"
+        raise InvalidDocument(path, fault, fix="dvc repro") from error
     return LockedFiles(tuple(outs), tuple(deps))
 
 
@@ -105,4 +108,5 @@ def _locked(item: Mapping[str, Any], path: str) -> Output:
         raise InvalidDocument(
             path, f"the entry {item['path']} is outside the registry, or has no MD5 of DVC 3", fix="dvc repro"
         )
-    return Output(place, item["md5"], item["size"], item.get("nfiles"))
+    nfiles = bounds.count(item["nfiles"]) if "nfiles" in item else None
+    return Output(place, item["md5"], bounds.size(item["size"]), nfiles)

@@ -72,7 +72,10 @@ def _match_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[Val
 
 # jsonschema does not annotate `extend`.
 _Validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {"pattern": _match_pattern}
+    Draft202012Validator,
+    {"pattern": _match_pattern},
+    # In JSON Schema 1.0 and 1e3 are integers; DVC and this code expect Python's.
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int),
 )
 
 
@@ -137,6 +140,9 @@ def _limit_message(error: ValidationError, limit: Any, instance: Any) -> str:
             noun = "character"
         case "uniqueItems":
             return "contains duplicate items"
+        case "minimum" | "maximum":
+            bound = "least" if error.validator == "minimum" else "most"
+            return f"expected at {bound} {limit:,}, found {_shown(instance)}"
         case "exclusiveMinimum" | "exclusiveMaximum":
             bound = "greater" if error.validator == "exclusiveMinimum" else "less"
             return f"{instance} must be {bound} than {limit}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 
-from registry.core import documents
+from registry.core import bounds, documents
 from registry.core.documents import Document
 from registry.core.values import DatasetManifest, Look, Selection
 from registry.errors import InvalidDocument
@@ -46,8 +46,10 @@ def parse(document: Document) -> Selection:
     try:
         facts = dict(document.data["meta"][KEY])
         facts["selected_at"] = datetime.fromisoformat(facts["selected_at"])
+        facts["selected_at"].astimezone(UTC)  # a year that no other zone has
+        facts["rows"] = bounds.count(facts["rows"])
         selection = Selection(**facts)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise _invalid(document) from error
     if not _has_types(selection):
         raise _invalid(document)
@@ -65,8 +67,7 @@ def _has_types(selection: Selection) -> bool:
     texts = (selection.rows_hash, selection.query_hash, selection.origin)
     optional = (selection.share_url, selection.looker_release, selection.sql_hash)
     return (
-        type(selection.rows) is int
-        and all(isinstance(text, str) for text in texts)
+        all(isinstance(text, str) for text in texts)
         and all(text is None or isinstance(text, str) for text in optional)
         and (selection.query is None or isinstance(selection.query, Mapping))
     )

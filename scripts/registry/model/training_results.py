@@ -119,10 +119,15 @@ def _require_form(path: str, data: bytes) -> None:
         folder = path.removesuffix("dvc.lock")
         if outside := [out.path for out in outs if not out.path.startswith(folder)]:
             raise InvalidDocument(path, f"output {outside[0]} is outside of {folder}", fix=FIX)
-    elif path.endswith(".json"):
+    elif path.endswith("/metrics.json"):
+        try:
+            documents.read_json(data, path)
+        except InvalidDocument as error:
+            raise InvalidDocument(path, error.fault, line=error.line, fix=FIX) from error
+    elif path.endswith(".json"):  # plots may have infinite thresholds, which JSON does not know
         try:
             json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidDocument(path, "is not valid JSON", fix=FIX) from error
 
 
@@ -150,9 +155,9 @@ def commit_status(data: bytes, jobs: Mapping[str, str]) -> CommitStatus:
     InvalidDocument where `data` is not a report.
     """
     try:
-        report = json.loads(data)
+        report = documents.read_json(data, "report.json")
         state, words = STATES[report["verdict"]], f"{report['verdict']}: {report['headline']}"
-    except (ValueError, KeyError, TypeError) as error:
+    except (InvalidDocument, KeyError, TypeError) as error:
         raise InvalidDocument("report.json", "is not a report of `registry report`", fix=FIX) from error
     failed = [f"{job}: {result}" for job, result in jobs.items() if result != "success"]
     if failed and state == "success":
