@@ -192,8 +192,11 @@ def test_an_unreadable_manifest_is_reported_with_its_line() -> None:
 def test_the_same_bytes_in_two_splits_are_found() -> None:
     rows = items()
     found = change(rows, {**rows, 500: ("test", "cat", "c1", rows[1][3]), 501: ("train", "cat", "c1", rows[2][3])})
-    pairs = [(one.first, one.second, one.first_split, one.second_split, one.exact) for one in found.duplicates]
-    assert pairs == [(uuid(1), uuid(500), "train", "test", True), (uuid(2), uuid(501), "train", "train", True)]
+    pairs = [
+        (one.first.uuid, one.second.uuid, one.second.split, one.second.is_new, one.is_identical)
+        for one in found.duplicates
+    ]
+    assert pairs == [(uuid(1), uuid(500), "test", True, True), (uuid(2), uuid(501), "train", True, True)]
 
 
 @pytest.mark.parametrize(
@@ -284,8 +287,11 @@ def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
     assert [(sheet.name, sheet.total, sheet.alt.split("(")[1]) for sheet in found.sheets] == [
         ("added", 1, "1 cat)"), ("removed", 2, "2 dog)"), ("relabelled", 1, "1 cat to dog)"),
     ]  # fmt: skip
-    near = [(one.first, one.second, one.exact) for one in found.duplicates]
-    assert near == [(uuid(5), uuid(700), False)]
+    (pair,) = found.duplicates
+    assert (pair.first.uuid, pair.second.uuid, pair.is_identical) == (uuid(5), uuid(700), False)
+    assert (pair.first.is_new, pair.second.is_new) == (False, True)
+    (sheet,) = found.pairs
+    assert (sheet.name, sheet.alt) == ("pair-1", "Pair 1: 2 of 2 images (2 cat)")
     assert found.unknown == found.search_skipped == ""
     (large,) = compare(registry, before, near=18, notes=tmp_path / "fingerprints.parquet")
     assert (large.duplicates, large.unknown) == ((), "")

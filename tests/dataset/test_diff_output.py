@@ -6,7 +6,16 @@ import pytest
 from registry.core import names
 from registry.core.values import Bump, Diff, RequiredBump, Version
 from registry.dataset import diff_output
-from registry.dataset.changes import Concentration, DatasetChange, DuplicatePair, QueryChange, Sheet, Shift
+from registry.dataset.changes import (
+    Concentration,
+    DatasetChange,
+    DuplicateItem,
+    DuplicatePair,
+    QueryChange,
+    Sheet,
+    Shift,
+    Symmetry,
+)
 from support.memory_registries import uuid
 
 PETS = names.parse_id("datasets/pets")
@@ -28,8 +37,11 @@ CHANGE = DatasetChange(
     pl.DataFrame([("label", "cat", "dog", 1)], ["what", "old", "new", "items"], orient="row"),
     (Concentration("removed", "camera", "XT-3", 3, 1.0, 5.1),),
     (Shift("camera", 0.25, pl.DataFrame({"value": ["XT-3"], "before": [0.5], "after": [float("nan")]})),),
-    (DuplicatePair(uuid(1), uuid(2), "train", "test", "cat", "dog", 0, exact=True),
-     DuplicatePair(uuid(3), uuid(4), "train", "train", "cat", "cat", 1, exact=False)),
+    (DuplicatePair(DuplicateItem(uuid(1), "train", "cat", "a", is_new=False),
+                   DuplicateItem(uuid(2), "test", "dog", "a", is_new=False)),
+     DuplicatePair(DuplicateItem(uuid(3), "train", "cat", "b", is_new=False),
+                   DuplicateItem(uuid(4), "train", "cat", "c", is_new=True), 1, Symmetry.MIRRORED)),
+    (),
     (Sheet("removed", "Removed", 3, 3, 9, 9, "Removed: 3 of 3 images (3 dog)", b"RIFF"),),
     ("title",),
     "whether it rains",
@@ -55,7 +67,7 @@ datasets/pets 1.0.0 → 1.1.0: Pets at home
   100% of the removed images have camera=XT-3, 5.1 times its share of all images
   distribution shift in camera: 25.0% (total variation distance)
   test/dog/{uuid(2)} is identical to train/cat/{uuid(1)} (in another split)
-  train/cat/{uuid(4)} is a near-duplicate of train/cat/{uuid(3)} (distance 1 bit)
+  train/cat/{uuid(4)} is a near-duplicate of train/cat/{uuid(3)} (new, mirrored, distance 1 bit)
   Removed: 3 of 3 images (3 dog)
   size 1.2 MB → 999 bytes
   metadata-only changes: title

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from registry.dataset import change_sheets, items, near_duplicates
-from registry.dataset.changes import DuplicatePair
+from registry.dataset.changes import DuplicateItem, DuplicatePair
 from registry.dataset.items import Items
 from support.memory_registries import uuid
 
@@ -34,6 +34,10 @@ def version(images: dict[int, tuple[str, str, bytes]]) -> tuple[Items, dict[str,
     return items.parse(listed), dict(zip(md5s, names.values(), strict=True))
 
 
+def item(number: int, split: str, label: str, data: bytes = b"a") -> DuplicateItem:
+    return DuplicateItem(uuid(number), split, label, hashlib.md5(data).hexdigest(), is_new=False)
+
+
 OLD = {row: ("test" if row > 8 else "train", "cat" if row % 2 else "dog", photo(row)) for row in range(10)}
 
 
@@ -49,9 +53,9 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
         {**OLD, 10: ("train", "cat", photo(1, (320, 240))), 20: ("val", "dog", photo(9, (320, 240)))}
     )
     found, unknown = near_duplicates.find_near(
-        near_duplicates.new_md5s(items.compare(old, new)), new, objects.get, notes
+        near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes
     )
-    assert [(one.first, one.second, one.first_split, one.second_split) for one in found] == [
+    assert [(one.first.uuid, one.second.uuid, one.first.split, one.second.split) for one in found] == [
         (uuid(9), uuid(20), "test", "val")
     ]
     assert 0 <= found[0].distance <= 4
@@ -61,18 +65,18 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
 def test_two_new_images_that_look_the_same_are_one_pair(notes: Path) -> None:
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(50)), 21: ("val", "dog", photo(50, (320, 240)))})
-    found, _ = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, objects.get, notes)
-    assert [{one.first, one.second} for one in found] == [{uuid(20), uuid(21)}]
+    found, _ = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes)
+    assert [{one.first.uuid, one.second.uuid} for one in found] == [{uuid(20), uuid(21)}]
 
 
 def test_an_image_with_other_bytes_is_looked_at_and_a_relabelled_one_is_not(notes: Path) -> None:
     old, _ = version(OLD)
     copy = ("train", "cat", photo(2, (320, 240)))
     new, objects = version({**OLD, 1: copy, 3: (OLD[3][0], "dog", OLD[3][2])})
-    found, _ = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, objects.get, notes)
-    assert [{one.first, one.second} for one in found] == [{uuid(1), uuid(2)}]
+    found, _ = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes)
+    assert [{one.first.uuid, one.second.uuid} for one in found] == [{uuid(1), uuid(2)}]
     relabelled, _ = version({**OLD, 3: (OLD[3][0], "dog", OLD[3][2])})
-    assert near_duplicates.new_md5s(items.compare(old, relabelled)).is_empty()
+    assert near_duplicates.new_uuids(items.compare(old, relabelled)).is_empty()
 
 
 def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_path: Path) -> None:
@@ -89,13 +93,13 @@ def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_p
 
         for _ in range(2):
             found, unknown = near_duplicates.find_near(
-                near_duplicates.new_md5s(items.compare(old, new)),
+                near_duplicates.new_uuids(items.compare(old, new)),
                 new,
                 reader,
                 notes,
                 lambda images, _size, told=told: told.append(images),
             )
-            assert ([{one.first, one.second} for one in found], unknown) == ([{uuid(9), uuid(20)}], "")
+            assert ([{one.first.uuid, one.second.uuid} for one in found], unknown) == ([{uuid(9), uuid(20)}], "")
         assert (len(read), sum(told)) == (reads, 22)
 
 
@@ -103,25 +107,32 @@ def test_what_cannot_be_read_does_not_keep_it_from_what_can(notes: Path) -> None
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(5, (320, 240)))})
     here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
-    found, unknown = near_duplicates.find_near(near_duplicates.new_md5s(items.compare(old, new)), new, here.get, notes)
-    assert [{one.first, one.second} for one in found] == [{uuid(5), uuid(20)}]
+    found, unknown = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, here.get, notes)
+    assert [{one.first.uuid, one.second.uuid} for one in found] == [{uuid(5), uuid(20)}]
     assert unknown == "near-duplicates of unreadable images: 9 of 10 other images could not be read"
 
 
 def test_every_copy_stands_beside_the_first_of_its_kind() -> None:
     new, _ = version({1: ("train", "cat", b"a"), 2: ("test", "cat", b"a"), 3: ("val", "dog", b"a"), 4: OLD[4]})
-    assert near_duplicates.find_identical(new) == (
-        DuplicatePair(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, True),
-        DuplicatePair(uuid(1), uuid(3), "train", "val", "cat", "dog", 0, True),
-    )
-    assert near_duplicates.find_identical(version(OLD)[0]) == ()
+    none = pl.Series([], dtype=pl.String)
+    first, second, third = item(1, "train", "cat"), item(2, "test", "cat"), item(3, "val", "dog")
+    found = near_duplicates.find_identical(new, none)
+    assert found == (DuplicatePair(first, second), DuplicatePair(first, third))
+    assert all(pair.is_identical and pair.crosses_splits for pair in found)
+    assert near_duplicates.find_identical(version(OLD)[0], none) == ()
+    found = near_duplicates.find_identical(new, pl.Series([uuid(1), uuid(3)]))
+    assert [(pair.first.uuid, pair.second.uuid, pair.first.is_new, pair.second.is_new) for pair in found] == [
+        (uuid(2), uuid(1), False, True),
+        (uuid(2), uuid(3), False, True),
+    ]
 
 
 def test_leaks_come_first_and_not_all_are_shown() -> None:
     def pair(number: int, split: str, distance: int, *, exact: bool = False) -> DuplicatePair:
-        return DuplicatePair(uuid(number), uuid(number + 1), "train", split, "cat", "cat", distance, exact)
+        second = item(number + 1, split, "cat", b"a" if exact else b"b")
+        return DuplicatePair(item(number, "train", "cat"), second, distance)
 
-    ranked = [pair(1, "test", 0, exact=True), pair(2, "train", 0, exact=True), pair(3, "val", 4), pair(4, "train", 1)]
+    ranked = [pair(1, "test", 0, exact=True), pair(3, "val", 4), pair(2, "train", 0, exact=True), pair(4, "train", 1)]
     assert near_duplicates.rank(iter(reversed(ranked))) == (tuple(ranked), 0)
     many = [pair(number, "train", 2) for number in range(60)]
     assert near_duplicates.rank(iter(many)) == (tuple(many[:50]), 10)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from registry.dataset import perceptual_hash
+from registry.dataset.changes import Symmetry
 
 GREY = bytes(range(256))
 
@@ -55,18 +56,24 @@ def test_a_copy_is_found_and_no_other_image(name: str) -> None:
     photos = {str(seed): photo(seed) for seed in range(12)}
     old = looks({seed: encode(image, quality=95) for seed, image in photos.items()})
     new = looks({f"copy of {seed}": COPIES[name](image) for seed, image in photos.items()})
-    found = perceptual_hash.find_pairs(new, old)
-    assert {(first, second) for first, second, _ in found.rows()} == {(f"copy of {seed}", seed) for seed in photos}
+    found = perceptual_hash.find_pairs(new, old).found
+    assert set(found.select("first", "second").rows()) == {(f"copy of {seed}", seed) for seed in photos}
 
 
 def test_what_shows_nothing_or_cannot_be_decoded_is_like_nothing() -> None:
     white = encode(Image.new("RGB", (300, 300), "white"))
     assert [perceptual_hash.fingerprint(data) for data in (white, b"", b"<html>", encode(photo(1))[:900])] == [None] * 4
     blank = perceptual_hash.to_frame({"a": None, "b": None})
-    assert perceptual_hash.find_pairs(blank, blank.clear()).is_empty()
+    assert perceptual_hash.find_pairs(blank, blank.clear()).found.is_empty()
 
 
-hashes = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8)
+def alike(number: int) -> perceptual_hash.Fingerprint:
+    """A fingerprint whose other symmetries show too little to be compared."""
+    return perceptual_hash.Fingerprint((number, *[0] * 7), GREY)
+
+
+shown = st.integers(0, 2**32 - 1).map(lambda low: low << 32 | (low ^ 0xFFFFFFFF))  # half of the bits are set
+hashes = st.lists(shown, min_size=1, max_size=8)
 flips = st.lists(st.tuples(st.integers(0, 7), st.sets(st.integers(0, 63), max_size=6)), max_size=8)
 
 
@@ -75,7 +82,7 @@ def test_the_bands_find_what_comparing_all_with_all_finds(seeds: list[int], near
     values = seeds + [
         seeds[place % len(seeds)] ^ sum(1 << bit for bit in bits) for place, bits in near
     ]  # unrelated hashes, and near ones of them
-    every = perceptual_hash.to_frame({f"{number:02}": (value, GREY) for number, value in enumerate(values)})
+    every = perceptual_hash.to_frame({f"{number:02}": alike(value) for number, value in enumerate(values)})
     some, others = every.head(cut), every.slice(cut)
     expected = {
         (f"{one:02}", f"{two:02}", (values[one] ^ values[two]).bit_count())
@@ -83,27 +90,67 @@ def test_the_bands_find_what_comparing_all_with_all_finds(seeds: list[int], near
         for two in range(one + 1, len(values))
         if (values[one] ^ values[two]).bit_count() <= perceptual_hash.MAX_DISTANCE
     }
-    assert set(perceptual_hash.find_pairs(some, others).rows()) == expected
+    assert set(perceptual_hash.find_pairs(some, others).found.drop("symmetry").rows()) == expected
 
 
 def test_a_near_pair_that_does_not_agree_in_grey_is_none() -> None:
-    some, others = perceptual_hash.to_frame({"a": (5, GREY)}), perceptual_hash.to_frame({"b": (5, GREY[::-1])})
-    assert perceptual_hash.find_pairs(some, others).is_empty()
+    some = perceptual_hash.to_frame({"a": alike(0xFFFF)})
+    others = perceptual_hash.to_frame({"b": alike(0xFFFF)._replace(grey=GREY[::-1])})
+    assert perceptual_hash.find_pairs(some, others).found.is_empty()
+    assert perceptual_hash.find_pairs(some, some.with_columns(md5=pl.lit("b"))).found.height == 1
 
 
-def test_looks_are_remembered(tmp_path: Path) -> None:
+def test_fingerprints_are_cached(tmp_path: Path) -> None:
     path = tmp_path / "notes/fingerprints.parquet"
-    first = perceptual_hash.to_frame({"a": (1, GREY), "b": None})
+    first = perceptual_hash.to_frame({"a": alike(1), "b": None})
     perceptual_hash.record(path, first)
-    perceptual_hash.record(path, perceptual_hash.to_frame({"c": (2**64 - 1, GREY)}))
+    perceptual_hash.record(path, perceptual_hash.to_frame({"c": alike(2**64 - 1)}))
     assert perceptual_hash.lookup(path, pl.Series(["a", "b", "d"])).sort("md5").equals(first)
-    assert perceptual_hash.lookup(path, pl.Series(["c"])).row(0) == ("c", 2**64 - 1, GREY)
+    assert perceptual_hash.lookup(path, pl.Series(["c"])).row(0) == ("c", [2**64 - 1, *[0] * 7], GREY)
 
 
-@pytest.mark.parametrize("broken", [b"", b"PAR1 and nothing else"])
-def test_a_broken_memory_is_an_empty_one(tmp_path: Path, broken: bytes) -> None:
-    path = tmp_path / "fingerprints.parquet"
-    path.write_bytes(broken)
-    assert perceptual_hash.lookup(path, pl.Series(["a"])).is_empty()
-    perceptual_hash.record(path, perceptual_hash.to_frame({"a": (1, GREY)}))
-    assert perceptual_hash.lookup(path, pl.Series(["a"])).height == 1
+TURNS = {
+    Symmetry.MIRRORED: [Image.Transpose.FLIP_LEFT_RIGHT],
+    Symmetry.FLIPPED: [Image.Transpose.FLIP_TOP_BOTTOM],
+    Symmetry.ROTATED_90: [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270],
+    Symmetry.ROTATED_180: [Image.Transpose.ROTATE_180],
+    Symmetry.MIRRORED_ROTATED: [Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE],
+}
+
+
+@pytest.mark.parametrize("size", [(450, 340), (300, 500), (400, 400)])
+@pytest.mark.parametrize("name", COPIES)
+def test_a_mirrored_or_rotated_copy_is_found_in_its_symmetry_and_no_other_image(
+    name: str, size: tuple[int, int]
+) -> None:
+    photos = {str(seed): photo(seed, size) for seed in range(4)}
+    old = looks({seed: encode(image, quality=95) for seed, image in photos.items()})
+    for symmetry, transposes in TURNS.items():
+        for transpose in transposes:
+            turned = {f"copy of {seed}": COPIES[name](image.transpose(transpose)) for seed, image in photos.items()}
+            found = perceptual_hash.find_pairs(looks(turned), old).found
+            expected = {(f"copy of {seed}", seed, symmetry.value) for seed in photos}
+            assert set(found.select("first", "second", "symmetry").rows()) == expected
+
+
+def test_two_new_images_in_another_symmetry_are_one_pair() -> None:
+    image = photo(3)
+    new = looks({"a": encode(image), "b": encode(image.transpose(Image.Transpose.ROTATE_270))})
+    pairs = perceptual_hash.find_pairs(new, new.clear())
+    assert pairs.found.select("first", "second", "symmetry").rows() == [("a", "b", "rotated by 90°")]
+
+
+def test_a_symmetric_image_and_its_copy_are_one_pair() -> None:
+    half = photo(4, (300, 400))
+    whole = Image.new("RGB", (600, 400))
+    whole.paste(half, (0, 0))
+    whole.paste(half.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (300, 0))
+    pairs = perceptual_hash.find_pairs(looks({"copy": encode(whole, quality=50)}), looks({"image": encode(whole)}))
+    assert pairs.found.select("first", "second", "symmetry").rows() == [("copy", "image", "")]
+
+
+def test_candidates_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perceptual_hash, "MAX_CANDIDATES", 2)
+    new = perceptual_hash.to_frame({name: alike(0xFFFF) for name in "abc"})
+    found, omitted = perceptual_hash.find_pairs(new, new.clear())
+    assert (found.height, omitted) == (2, 1)

@@ -9,6 +9,7 @@ import polars as pl
 from PIL import Image
 
 from registry.core.check_names import CheckName
+from registry.core.digests import md5
 from registry.core.values import (
     ArtifactId,
     Bump,
@@ -22,7 +23,16 @@ from registry.core.values import (
     Verdict,
     Version,
 )
-from registry.dataset.changes import Concentration, DatasetChange, DuplicatePair, QueryChange, Sheet, Shift
+from registry.dataset.changes import (
+    Concentration,
+    DatasetChange,
+    DuplicateItem,
+    DuplicatePair,
+    QueryChange,
+    Sheet,
+    Shift,
+    Symmetry,
+)
 from registry.integrations.hardware import Hardware
 from registry.model.changes import (
     Evaluation,
@@ -66,6 +76,10 @@ def plus(counts: Counts, other: Counts, sign: int = 1) -> Counts:
         split: {label: number + sign * other.get(split, {}).get(label, 0) for label, number in labels.items()}
         for split, labels in counts.items()
     }
+
+
+def item(number: int, split: str, label: str, data: str, *, is_new: bool = False) -> DuplicateItem:
+    return DuplicateItem(uuid(number), split, label, md5(data.encode()), is_new)
 
 
 def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
@@ -168,9 +182,15 @@ def relabelled() -> Report:
             Concentration("relabelled", "place", "zoo", 9, 0.5, math.inf),
         ),
         duplicates=(
-            DuplicatePair(uuid(1), uuid(2), "train", "test", "cat", "cat", 0, exact=True),
-            DuplicatePair(uuid(3), uuid(4), "train", "val", "cat", "dog", 3, exact=False),
+            DuplicatePair(item(1, "train", "cat", "a"), item(2, "test", "cat", "a", is_new=True)),
+            DuplicatePair(
+                item(3, "train", "cat", "b", is_new=True),
+                item(4, "val", "dog", "c", is_new=True),
+                3,
+                Symmetry.MIRRORED_ROTATED,
+            ),
         ),
+        pairs=(sheet("pair-1", "Pair 1", 2), sheet("pair-2", "Pair 2", 2)),
         sheets=(sheet("removed", "Removed", 51, "#d98f8f"), sheet("relabelled", "Relabelled", 18, "#d9c58f")),
     )
     return assemble(PASSED, [dataset], [], RUN_INFO)

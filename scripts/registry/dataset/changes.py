@@ -1,5 +1,6 @@
 """How one dataset differs between two trees: the values that `diff` computes and that reports render."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -48,18 +49,58 @@ class Shift:
     table: "DataFrame"
 
 
+class Symmetry(StrEnum):
+    """How a near-duplicate is turned against the other image; both directions of a rotation have one name."""
+
+    NONE = ""
+    MIRRORED = "mirrored"
+    FLIPPED = "flipped top to bottom"
+    ROTATED_90 = "rotated by 90°"
+    ROTATED_180 = "rotated by 180°"
+    MIRRORED_ROTATED = "mirrored and rotated by 90°"
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateItem:
+    """One item of a pair; `is_new` where the change added it or replaced its bytes."""
+
+    uuid: str
+    split: str
+    label: str
+    md5: str
+    is_new: bool
+
+
 @dataclass(frozen=True, slots=True)
 class DuplicatePair:
-    """Two items with identical bytes (`exact`, `distance` 0), or near-duplicates `distance` bits of dHash apart."""
+    """Two items with identical bytes (distance 0), or near-duplicates `distance` bits of dHash apart.
 
-    first: str
-    second: str
-    first_split: str
-    second_split: str
-    first_label: str
-    second_label: str
-    distance: int
-    exact: bool
+    Where only one of them is new, it is the second.
+    """
+
+    first: DuplicateItem
+    second: DuplicateItem
+    distance: int = 0
+    symmetry: Symmetry = Symmetry.NONE
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether both have the same bytes."""
+        return self.first.md5 == self.second.md5
+
+    @property
+    def crosses_splits(self) -> bool:
+        """Whether the two are in different splits."""
+        return self.first.split != self.second.split
+
+
+def exclude_command(dataset: ArtifactId, pairs: Iterable[DuplicatePair]) -> str:
+    """The command that excludes one image of each pair: the second, unless its partner is excluded by then."""
+    excluded: dict[str, None] = {}
+    for pair in pairs:
+        if pair.first.uuid not in excluded:
+            excluded[pair.second.uuid] = None
+    return f"registry exclude {dataset} {' '.join(excluded)} --reason near-duplicate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +123,7 @@ class DatasetChange:
 
     `queries` holds the old and the new query as text, where the query changed. `transitions` has the columns what
     (`label` or `split`), old, new and items. `unknown` says what could not be determined, and why; `search_skipped` why
-    near-duplicates were not searched for.
+    near-duplicates were not searched for. `pairs` pictures the first of `duplicates`, one sheet for each.
     """
 
     id: ArtifactId
@@ -100,6 +141,7 @@ class DatasetChange:
     concentrations: tuple[Concentration, ...] = ()
     shifts: tuple[Shift, ...] = ()
     duplicates: tuple[DuplicatePair, ...] = ()
+    pairs: tuple[Sheet, ...] = ()
     sheets: tuple[Sheet, ...] = ()
     metadata_changes: tuple[str, ...] = ()  # keys of the manifest that changed without changing the data
     unknown: str = ""

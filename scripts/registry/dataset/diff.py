@@ -27,7 +27,7 @@ from registry.core.values import (
     Version,
 )
 from registry.core.wording import plural
-from registry.dataset import change_sheets, distribution, items, near_duplicates, provenance, query_text
+from registry.dataset import change_sheets, distribution, items, near_duplicates, pair_sheets, provenance, query_text
 from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
 from registry.dataset.items import Items
 from registry.errors import InvalidDocument, NotFound, RegistryError
@@ -336,14 +336,17 @@ def _read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> Dat
 def _with_images(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> DatasetChange:
     sheets = change_sheets.render(diff, options.read) if options.sheets else ()
     near = _find_near_duplicates(change, diff, after, options)
-    ranked, more = near_duplicates.rank([*near_duplicates.find_identical(after), *near.pairs])
-    rest = f"{plural(more, 'further duplicate pair')}, which are not listed" if more else ""
+    identical = near_duplicates.find_identical(after, near_duplicates.new_uuids(diff))
+    ranked, more = near_duplicates.rank([*identical, *near.pairs])
+    pairs = pair_sheets.render(ranked, options.read) if options.sheets else ()
+    rest = f"{plural(more, 'further duplicate pair')}, which {'are' if more > 1 else 'is'} not listed" if more else ""
     unknown = _join(change.unknown, near.unknown, rest)
-    return replace(change, sheets=sheets, duplicates=ranked, search_skipped=near.skipped, unknown=unknown)
+    change = replace(change, sheets=sheets, duplicates=ranked, pairs=pairs)
+    return replace(change, search_skipped=near.skipped, unknown=unknown)
 
 
 def _find_near_duplicates(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> _Duplicates:
-    new, images, limit = near_duplicates.new_md5s(diff), after.frame.height, options.near_duplicates
+    new, images, limit = near_duplicates.new_uuids(diff), after.frame.height, options.near_duplicates
     if limit is None or new.is_empty():
         return _Duplicates()
     if images > limit:

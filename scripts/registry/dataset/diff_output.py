@@ -122,11 +122,11 @@ def _detail_lines(change: DatasetChange) -> Iterator[str]:
 
 
 def _describe_pair(pair: DuplicatePair) -> str:
-    first = f"{pair.first_split}/{pair.first_label}/{pair.first}"
-    second = f"{pair.second_split}/{pair.second_label}/{pair.second}"
-    relation = "is identical to" if pair.exact else "is a near-duplicate of"
-    notes = ["in another split"] * (pair.first_split != pair.second_split)
-    notes += [f"distance {plural(pair.distance, 'bit')}"] * (not pair.exact)
+    first, second = (f"{item.split}/{item.label}/{item.uuid}" for item in (pair.first, pair.second))
+    relation = "is identical to" if pair.is_identical else "is a near-duplicate of"
+    notes = ["new"] * (pair.second.is_new and not pair.first.is_new) + ["both new"] * pair.first.is_new
+    notes += ["in another split"] * pair.crosses_splits + [pair.symmetry.value] * bool(pair.symmetry)
+    notes += [f"distance {plural(pair.distance, 'bit')}"] * (not pair.is_identical)
     return f"{second} {relation} {first}" + (f" ({', '.join(notes)})" if notes else "")
 
 

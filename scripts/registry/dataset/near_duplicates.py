@@ -11,9 +11,9 @@ from polars import DataFrame, Series, col
 
 from registry.core.artifact_files import Reader
 from registry.core.values import Diff
-from registry.core.wording import join
+from registry.core.wording import join, plural
 from registry.dataset import contact_sheets, perceptual_hash
-from registry.dataset.changes import DuplicatePair
+from registry.dataset.changes import DuplicateItem, DuplicatePair, Symmetry
 from registry.dataset.items import Items
 from registry.errors import StorageFailed
 
@@ -23,49 +23,56 @@ THREADS = 16  # decoding keeps the processors busy, and a bucket answers many at
 Progress = Callable[[int, int], None]  # images, bytes
 
 
-def find_identical(version: Items) -> tuple[DuplicatePair, ...]:
-    """The items whose bytes another item of this version has too: each with the first of them, by uuid."""
+def find_identical(version: Items, new: Series) -> tuple[DuplicatePair, ...]:
+    """The items whose bytes another item of this version has too: each with the first of them, an old one if there is.
+
+    `new` holds the UUIDs of new images, as `new_uuids` gives them.
+    """
     if version.frame["md5"].n_unique() == version.frame.height:
         return ()  # nearly always, and much faster to compute
-    repeated = version.frame.filter(col("md5").is_duplicated()).sort("md5", "uuid")
+    repeated = _marked(version.frame, new).filter(col("md5").is_duplicated()).sort("md5", "is_new", "uuid")
     firsts = repeated.unique("md5", keep="first", maintain_order=True)
     both = repeated.join(firsts, on="md5", suffix="_first").filter(col("uuid") != col("uuid_first"))
-    return tuple(_pair(row, 0, exact=True) for row in both.sort("uuid_first", "uuid").iter_rows(named=True))
+    rows = both.sort("uuid_first", "uuid").with_columns(md5_first="md5")
+    return tuple(_pair(row) for row in rows.iter_rows(named=True))
 
 
-def _pair(row: Mapping[str, Any], distance: int, *, exact: bool) -> DuplicatePair:
-    return DuplicatePair(
-        row["uuid_first"],
-        row["uuid"],
-        row["split_first"],
-        row["split"],
-        row["label_first"],
-        row["label"],
-        distance,
-        exact,
+def _marked(frame: DataFrame, new: Series) -> DataFrame:
+    return frame.with_columns(is_new=col("uuid").is_in(new.implode()))
+
+
+def _pair(row: Mapping[str, Any], distance: int = 0, symmetry: Symmetry = Symmetry.NONE) -> DuplicatePair:
+    first, second = (
+        DuplicateItem(*(row[f"{name}{suffix}"] for name in ("uuid", "split", "label", "md5", "is_new")))
+        for suffix in ("_first", "")
     )
+    if first.is_new and not second.is_new:
+        first, second = second, first
+    return DuplicatePair(first, second, distance, symmetry)
 
 
-def new_md5s(diff: Diff) -> Series:
-    """The MD5s of the images that a change added or replaced."""
-    return diff.rows.filter(col("md5_new").is_not_null(), col("md5_old").ne_missing(col("md5_new")))["md5_new"]
+def new_uuids(diff: Diff) -> Series:
+    """The UUIDs of the images that a change added or replaced."""
+    return diff.rows.filter(col("md5_new").is_not_null(), col("md5_old").ne_missing(col("md5_new")))["uuid"]
 
 
 def find_near(
-    md5s: Series, version: Items, read: Reader, cache: Path, progress: Progress | None = None
+    new: Series, version: Items, read: Reader, cache: Path, progress: Progress | None = None
 ) -> tuple[tuple[DuplicatePair, ...], str]:
-    """The near-duplicates of these images in a version, and in words what could not be compared.
+    """The near-duplicates of the new images (UUIDs) in a version, and in words what could not be compared.
 
+    An image whose bytes an old item has is not new: its near-duplicates were there before.
     Every image of the version is decoded once; its fingerprint is kept in `cache`.
     """
-    first_items = version.frame.sort("uuid").unique("md5", keep="first", maintain_order=True)
-    images = first_items.select("md5", is_new=col("md5").is_in(md5s.implode())).sort("md5")
+    first_items = _marked(version.frame, new).sort("is_new", "uuid").unique("md5", keep="first", maintain_order=True)
+    images = first_items.select("md5", "is_new").sort("md5")
     fingerprints = _fingerprints(images["md5"], read, cache, progress or (lambda _images, _size: None))
     parts = fingerprints.join(images, on="md5").partition_by("is_new", as_dict=True, include_key=False)
-    new, others = (parts.get((is_new,), fingerprints.clear()) for is_new in (True, False))
-    found = perceptual_hash.find_pairs(new, others)
-    unreadable = images.join(fingerprints, on="md5", how="anti")
-    return tuple(_with_items(found, first_items)), _describe_unreadable(unreadable, images)
+    some, others = (parts.get((is_new,), fingerprints.clear()) for is_new in (True, False))
+    found, omitted = perceptual_hash.find_pairs(some, others)
+    unknown = [_describe_unreadable(images.join(fingerprints, on="md5", how="anti"), images)]
+    unknown += [f"{plural(omitted, 'pair')} of similar images were too many to be compared"] if omitted else []
+    return tuple(_with_items(found, first_items)), "; ".join(filter(None, unknown))
 
 
 def _fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -> DataFrame:
@@ -92,8 +99,8 @@ def _with_items(found: DataFrame, items: DataFrame) -> Iterator[DuplicatePair]:
     both = found.join(items, left_on="first", right_on="md5", maintain_order="left").join(
         items, left_on="second", right_on="md5", suffix="_first", maintain_order="left"
     )
-    for row in both.iter_rows(named=True):
-        yield _pair(row, row["distance"], exact=False)
+    for row in both.rename({"first": "md5", "second": "md5_first"}).iter_rows(named=True):
+        yield _pair(row, row["distance"], Symmetry(row["symmetry"]))
 
 
 def _describe_unreadable(unreadable: DataFrame, images: DataFrame) -> str:
@@ -106,6 +113,6 @@ def _describe_unreadable(unreadable: DataFrame, images: DataFrame) -> str:
 
 
 def rank(pairs: Iterable[DuplicatePair]) -> tuple[tuple[DuplicatePair, ...], int]:
-    """The MAX_PAIRS most important pairs (identical, then in two splits, then nearest), and how many more."""
-    ranked = sorted(pairs, key=lambda pair: (not pair.exact, pair.first_split == pair.second_split, pair.distance))
+    """The MAX_PAIRS most important pairs (in two splits, then identical, then nearest), and how many more."""
+    ranked = sorted(pairs, key=lambda pair: (not pair.crosses_splits, not pair.is_identical, pair.distance))
     return tuple(ranked[:MAX_PAIRS]), max(0, len(ranked) - MAX_PAIRS)

@@ -2,40 +2,67 @@
 
 A 64-bit hash compares neighbours in a 9 × 8 greyscale thumbnail (dHash): scaling and re-encoding change few of its
 bits. Unrelated images on blank backgrounds share many bits, so a pair must also correlate in a 16 × 16 thumbnail.
+Mirrored and rotated copies have other hashes, so an image has one for each of the eight symmetries of a square.
 """
 
-import statistics
+import math
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 from PIL import Image
 from polars import DataFrame, Series, col
 
 from registry.dataset import contact_sheets, image_formats
+from registry.dataset.changes import Symmetry
 from registry.storage import parquet_cache
 
-PATH = "registry/fingerprints.1.parquet"  # in DVC's cache, beside the images; count up when `fingerprint` changes
+PATH = "registry/fingerprints.2.parquet"  # in DVC's cache, beside the images; count up when `fingerprint` changes
 MAX_DISTANCE = 4  # bits in which near-duplicates may differ
 # The least correlation of their thumbnails. Of 2,000 digits of MNIST 3,541 pairs are within MAX_DISTANCE, and 3 of them
 # correlate so much; re-encoded, scaled and brightened photographs reach 0.996 and more, cropped by 1% 0.986.
 MIN_CORRELATION = 0.985
 MIN_BITS = 8  # that are set, and that are not: an image with fewer shows too little to be compared
 
-SCHEMA: parquet_cache.Schema = {"md5": pl.String, "hash": pl.UInt64, "grey": pl.Binary}  # null: no fingerprint
-_PAIR = {"first": pl.String, "second": pl.String, "distance": pl.UInt32}
+SCHEMA: parquet_cache.Schema = {"md5": pl.String, "hashes": pl.List(pl.UInt64), "grey": pl.Binary}  # null: none
+_PAIR = {"first": pl.String, "second": pl.String, "distance": pl.UInt32, "symmetry": pl.UInt32}
 _BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))  # start, bits: of five, one is equal where four bits differ
-_SLICE = 16  # hashes that are joined at a time, so that the candidates fit into memory
-_MAX_CANDIDATES = 10_000  # pairs whose thumbnails are compared, nearest first: 60 µs each
+_JOINED = 2_000_000  # pairs that one join may give at worst, so that they fit into memory
+MAX_CANDIDATES = 200_000  # pairs whose thumbnails are compared, nearest first
+
+SIDE = 16  # of the thumbnail, in pixels
+Thumbnail = npt.NDArray[np.uint8]  # of SIDE × SIDE pixels
+_SYMMETRIES: tuple[tuple[Image.Transpose | None, Symmetry], ...] = (  # the identity first
+    (None, Symmetry.NONE),
+    (Image.Transpose.FLIP_LEFT_RIGHT, Symmetry.MIRRORED),
+    (Image.Transpose.FLIP_TOP_BOTTOM, Symmetry.FLIPPED),
+    (Image.Transpose.ROTATE_180, Symmetry.ROTATED_180),
+    (Image.Transpose.ROTATE_90, Symmetry.ROTATED_90),
+    (Image.Transpose.ROTATE_270, Symmetry.ROTATED_90),
+    (Image.Transpose.TRANSPOSE, Symmetry.MIRRORED_ROTATED),
+    (Image.Transpose.TRANSVERSE, Symmetry.MIRRORED_ROTATED),
+)
 
 
 class Fingerprint(NamedTuple):
-    """The dHash of an image, and its 16 × 16 greyscale thumbnail (256 bytes)."""
+    """The dHash of an image in each of its eight symmetries, upright first, and its 16 × 16 greyscale thumbnail."""
 
-    hash: int
+    hashes: tuple[int, ...]
     grey: bytes
+
+
+def _apply(transpose: Image.Transpose | None, image: Image.Image) -> Image.Image:
+    return image if transpose is None else image.transpose(transpose)
+
+
+def _pixel_orders() -> Thumbnail:
+    """Of each symmetry, where the 256 pixels of the thumbnail come from."""
+    places = Image.frombytes("L", (SIDE, SIDE), bytes(range(SIDE * SIDE)))
+    return np.array([np.frombuffer(_apply(transpose, places).tobytes(), np.uint8) for transpose, _ in _SYMMETRIES])
 
 
 def fingerprint(data: bytes) -> Fingerprint | None:
@@ -49,10 +76,14 @@ def fingerprint(data: bytes) -> Fingerprint | None:
             grey = contact_sheets.to_rgb(image).convert("L")
     except (*contact_sheets.FAULTS, Image.DecompressionBombError):
         return None
-    upright = grey if turn is None else grey.transpose(turn)
-    small, large = (upright.resize(size, Image.Resampling.BOX).tobytes() for size in ((9, 8), (16, 16)))
-    dhash = _dhash(small)
-    return Fingerprint(dhash, large) if MIN_BITS <= dhash.bit_count() <= 64 - MIN_BITS else None
+    upright = _apply(turn, grey)
+    square = upright.resize((72, 72), Image.Resampling.BOX)  # of 9 × 8 and of 8 × 9 equal boxes
+    hashes = tuple(
+        _dhash(_apply(transpose, square).resize((9, 8), Image.Resampling.BOX).tobytes()) for transpose, _ in _SYMMETRIES
+    )
+    if not MIN_BITS <= hashes[0].bit_count() <= 64 - MIN_BITS:
+        return None
+    return Fingerprint(hashes, upright.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes())
 
 
 def _dhash(grey: bytes) -> int:
@@ -67,38 +98,82 @@ def _dhash(grey: bytes) -> int:
 # --- pairs ------------------------------------------------------------------------------------------------------------
 
 
-def find_pairs(some: DataFrame, others: DataFrame) -> DataFrame:
-    """The near-duplicate pairs of `some` with each other and with `others`: columns first, second, distance.
+class Pairs(NamedTuple):
+    """Near-duplicate pairs, nearest first, and how many candidates were too many to be compared.
 
-    Both frames have the columns of SCHEMA, each md5 once and in one of them only. Nearest first. Four differing
-    bits leave one of five bands equal, so only what shares a band is compared: not all with all.
+    `found` has the columns first, second (MD5s), distance (bits) and symmetry (text, see `Symmetry`).
     """
-    mine, known = (frame.drop_nulls("hash") for frame in (some, pl.concat([some, others])))
-    found = [frame for band in _BANDS for frame in _sharing(mine, known, *band)]
-    # A pair of two of `some` is found from both sides.
-    twice = col("second").is_in(some["md5"].implode()) & (col("first") > col("second"))
-    every = pl.concat([DataFrame(schema=_PAIR), *found]).unique(["first", "second"]).filter(~twice)
-    return _correlating(every.sort("distance", "first", "second").head(_MAX_CANDIDATES), known)
+
+    found: DataFrame
+    omitted: int
 
 
-def _sharing(some: DataFrame, known: DataFrame, start: int, bits: int) -> Iterator[DataFrame]:
+def find_pairs(some: DataFrame, others: DataFrame) -> Pairs:
+    """The near-duplicate pairs of `some` with each other and with `others`, in any symmetry.
+
+    Both frames have the columns of SCHEMA, each md5 once and in one of them only. Four differing bits leave one of five
+    bands equal, so only what shares a band is compared: not all with all.
+    """
+    mine, known = (frame.drop_nulls("hashes") for frame in (some, pl.concat([some, others])))
+    if mine.is_empty():
+        return Pairs(_named(DataFrame(schema=_PAIR)), 0)
+    turned = mine.select("md5", hash="hashes").with_columns(symmetry=pl.lit(list(range(len(_SYMMETRIES)))))
+    turned = turned.explode("hash", "symmetry").with_columns(col("symmetry").cast(pl.UInt32))
+    turned = turned.filter(col("hash").bitwise_count_ones().is_between(MIN_BITS, 64 - MIN_BITS))
+    upright = known.select("md5", hash=col("hashes").list.first())
+    near = [frame for band in _BANDS for frame in _sharing(turned, upright, *band)]
+    every = pl.concat([DataFrame(schema=_PAIR), *near]).unique().sort("distance", "symmetry", "first", "second")
+    compared = every.head(MAX_CANDIDATES)
+    similar = _correlating(compared, known)
+    # A pair of two of `some` is found from both sides, and an image that is symmetric in several symmetries.
+    is_reversed = col("second").is_in(some["md5"].implode()) & (col("first") > col("second"))
+    ordered = similar.with_columns(
+        first=pl.when(is_reversed).then("second").otherwise("first"),
+        second=pl.when(is_reversed).then("first").otherwise("second"),
+    )
+    found = ordered.unique(["first", "second"], keep="first", maintain_order=True).sort("distance", "first", "second")
+    return Pairs(_named(found), _count(every) - _count(compared))
+
+
+def _count(pairs: DataFrame) -> int:
+    """How many pairs of images there are, in whatever order and symmetry."""
+    return pairs.select(
+        pl.min_horizontal("first", "second"), pl.max_horizontal("first", "second").alias("to")
+    ).n_unique()
+
+
+def _named(pairs: DataFrame) -> DataFrame:
+    names = {place: symmetry.value for place, (_, symmetry) in enumerate(_SYMMETRIES)}
+    return pairs.with_columns(col("symmetry").replace_strict(names, return_dtype=pl.String))
+
+
+def _sharing(turned: DataFrame, upright: DataFrame, start: int, bits: int) -> Iterator[DataFrame]:
     band = ((col("hash") // 2**start) % 2**bits).alias("band")
-    right = known.select("md5", "hash", band)
+    right = upright.with_columns(band)
     differing = (col("hash") ^ col("hash_right")).bitwise_count_ones()
-    for part in some.select("md5", "hash", band).iter_slices(_SLICE):
+    for part in turned.with_columns(band).iter_slices(max(1, _JOINED // upright.height)):
         both = part.join(right, on="band").filter(differing <= MAX_DISTANCE, col("md5") != col("md5_right"))
-        yield both.select(first="md5", second="md5_right", distance=differing)
+        yield both.select("symmetry", first="md5", second="md5_right", distance=differing).select(list(_PAIR))
 
 
 def _correlating(near: DataFrame, known: DataFrame) -> DataFrame:
+    """The pairs whose thumbnails correlate, the first one's in that symmetry."""
     wanted = known.filter(col("md5").is_in(pl.concat([near["first"], near["second"]]).implode()))
-    grey = dict(wanted.select("md5", "grey").iter_rows())
-    similar = [_correlates(grey[first], grey[second]) for first, second, _ in near.iter_rows()]
+    grey = {md5: np.frombuffer(data, np.uint8) for md5, data in wanted.select("md5", "grey").iter_rows()}
+    orders = _pixel_orders()
+    similar = [
+        _correlation(grey[first][orders[symmetry]], grey[second]) >= MIN_CORRELATION
+        for first, second, _, symmetry in near.iter_rows()
+    ]
     return near.filter(Series(similar, dtype=pl.Boolean))
 
 
-def _correlates(first: bytes, second: bytes) -> bool:
-    return first == second or statistics.correlation(first, second) >= MIN_CORRELATION
+def _correlation(first: Thumbnail, second: Thumbnail) -> float:
+    """Pearson's correlation of two thumbnails; 1 for equal ones, even of one colour."""
+    if (first == second).all():
+        return 1
+    one, other = first - first.mean(), second - second.mean()
+    return float(one @ other / math.sqrt(float(one @ one) * float(other @ other) or 1))
 
 
 # --- cache ------------------------------------------------------------------------------------------------------------
@@ -116,5 +191,7 @@ def record(path: Path, rows: DataFrame) -> None:
 
 def to_frame(fingerprints: Mapping[str, Fingerprint | None]) -> DataFrame:
     """The fingerprint of each MD5, in the columns of SCHEMA; null where there is none."""
-    rows = [(md5, *(found or (None, None))) for md5, found in fingerprints.items()]
+    rows = [
+        (md5, *((list(found.hashes), found.grey) if found else (None, None))) for md5, found in fingerprints.items()
+    ]
     return DataFrame(rows, dict(SCHEMA), orient="row")

@@ -8,7 +8,14 @@ from registry.core.layout import SPLITS
 from registry.core.values import Bump, Diff
 from registry.core.versioning import total
 from registry.core.wording import plural, size
-from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange, Shift
+from registry.dataset.changes import (
+    DatasetChange,
+    DuplicateItem,
+    DuplicatePair,
+    QueryChange,
+    Shift,
+    exclude_command,
+)
 from registry.dataset.distribution import describe as describe_concentration
 from registry.report import charts, summary, wording
 from registry.report.blocks import (
@@ -116,7 +123,7 @@ def _details(change: DatasetChange, diff: Diff | None) -> Iterator[Detail]:
         yield Detail("transitions", "Transitions of labels and splits", tuple(_transitions(change.transitions)))
     if change.duplicates:
         title = f"{plural(len(change.duplicates), 'pair')} of duplicate or near-duplicate images"
-        yield Detail("duplicates", title, (_duplicates(change.duplicates),))
+        yield Detail("duplicates", title, tuple(_duplicates(change, prefix)), is_open=True)
     if change.shifts:
         yield Detail("columns", "Distribution shifts", tuple(_shifts(change.shifts, prefix)))
     if change.metadata_changes:
@@ -161,13 +168,24 @@ def _shifts(shifts: Sequence[Shift], prefix: str) -> Iterator[Block]:
         yield Picture(f"{prefix}-column-{place}", alt, charts.shift(shift.table))
 
 
-def _duplicates(pairs: Sequence[DuplicatePair]) -> Table:
-    rows = tuple(
-        (
-            (Code(one.first), f" {one.first_split}/{one.first_label}"),
-            (Code(one.second), f" {one.second_split}/{one.second_label}"),
-            ("identical bytes" if one.exact else f"{plural(one.distance, 'bit')} of the perceptual hash",),
-        )
-        for one in pairs
-    )
-    return Table(("image", "duplicate of", "difference"), "lll", rows)
+def _duplicates(change: DatasetChange, prefix: str) -> Iterator[Block]:
+    """Each pair as a picture with its caption as text, the rest in a table, and the command that excludes them."""
+    for pair, sheet in zip(change.duplicates, change.pairs, strict=False):
+        yield Para((*_item(pair.first), " and ", *_item(pair.second), f": {_relation(pair)}"))
+        yield Picture(f"{prefix}-{sheet.name}", sheet.alt, sheet)
+    if rest := change.duplicates[len(change.pairs) :]:
+        rows = tuple((_item(pair.first), _item(pair.second), (_relation(pair),)) for pair in rest)
+        yield Table(("image", "duplicate", "difference"), "lll", rows)
+    yield Para(("To exclude one image of each pair, the new one where only one is new:",))
+    yield Lines("sh", (exclude_command(change.id, change.duplicates),))
+
+
+def _item(item: DuplicateItem) -> Line:
+    return (Code(item.uuid), f" ({item.split}/{item.label}{', new' * item.is_new})")
+
+
+def _relation(pair: DuplicatePair) -> str:
+    if pair.is_identical:
+        return "identical bytes"
+    distance = f"{plural(pair.distance, 'bit')} of the perceptual hash"
+    return f"{pair.symmetry}, {distance}" if pair.symmetry else distance

@@ -3,36 +3,46 @@
 Only `registry report` has these facts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.checks.rules.models import IMPROVE
 from registry.core import wording
 from registry.core.layout import manifest_path, prepared_pointer
-from registry.dataset.changes import DatasetChange
+from registry.dataset.changes import DatasetChange, DuplicatePair, exclude_command
 from registry.model.changes import GateState, ModelChange
+
+NAMED = 3  # pairs whose images the hint names; the report has the command for more
 
 
 def images_are_distinct(change: DatasetChange) -> Iterator[Diagnostic]:
     """No image of the dataset is a duplicate or a near-duplicate of a new one, above all not in another split.
 
-    Duplicates have the same bytes. Near-duplicates have nearly the same perceptual hash; they are searched in datasets
-    of at most `report.near_duplicates` images (`registry.yaml`). Only `registry report` runs this check.
+    Duplicates have the same bytes. Near-duplicates are the same picture: saved again, scaled, brightened, and mirrored
+    or rotated by 90°, 180° or 270° against the other one. Crops, other rotations and other shots of one scene are not
+    searched for. They are searched for in datasets of at most `report.near_duplicates` images (`registry.yaml`); the
+    report says where they were not. Only `registry report` runs this check.
 
     Why: an image in train that looks like one in test makes a model look better than it is.
 
-    How to fix: review the pairs in the report, then set `split.group_by`, or exclude one image of each pair.
+    How to fix: review the pairs in the report, then exclude the new image of each with the command there, or set
+    `split.group_by` to a column that is the same for both, so that they are in one split.
     """
-    leaks = [pair for pair in change.duplicates if pair.first_split != pair.second_split]
+    leaks = [pair for pair in change.duplicates if pair.crosses_splits]
     for pairs, what in (
-        ([pair for pair in leaks if pair.exact], "duplicate images in different splits"),
-        ([pair for pair in leaks if not pair.exact], "near-duplicate images in different splits"),
+        ([pair for pair in leaks if pair.is_identical], "duplicate images in different splits"),
+        ([pair for pair in leaks if not pair.is_identical], "near-duplicate images in different splits"),
         ([pair for pair in change.duplicates if pair not in leaks], "duplicate or near-duplicate images"),
     ):
         if pairs:
-            fix = "review the pairs in the report, then set split.group_by or exclude one image of each"
             message = f"{wording.plural(len(pairs), 'pair')} of {what}"
-            yield needs_owner(message, prepared_pointer(change.id), fix=fix)
+            yield needs_owner(message, prepared_pointer(change.id), fix=_exclude(change, pairs))
+
+
+def _exclude(change: DatasetChange, pairs: Sequence[DuplicatePair]) -> str:
+    if len(pairs) > NAMED:
+        return "review the pairs in the report, then exclude the new images with the command there"
+    return f"review the pairs in the report, then `{exclude_command(change.id, pairs)}`"
 
 
 def versions_are_compared(_: ModelChange) -> Iterator[Diagnostic]:
