@@ -116,6 +116,18 @@ def test_the_commands_reproduce_the_report(grown: Path, run_registry: Run, tmp_p
     assert read_report(tmp_path / "again")["headline"] == read_report(grown / ".registry/report")["headline"]
 
 
+def test_a_report_of_uncommitted_files_names_them(grown: Path, run_registry: Run) -> None:
+    run_registry(grown, "report")
+    assert read_report(grown / ".registry/report")["run"]["uncommitted"] == []
+    (grown / "datasets/pets/README.md").write_text("---\n---\nother words\n")
+    (grown / "datasets/pets/notes on light.txt").write_text("untracked\n")
+    run_registry(grown, "report")
+    names = ["datasets/pets/README.md", "datasets/pets/notes on light.txt"]
+    assert read_report(grown / ".registry/report")["run"]["uncommitted"] == names
+    text = (grown / ".registry/report/report.md").read_text()
+    assert f"with uncommitted changes in `{names[0]}`, `{names[1]}`, which the commands above do not reproduce" in text
+
+
 def test_registry_yaml_can_forbid_pictures(grown: Path, run_registry: Run) -> None:
     with (grown / "registry.yaml").open("a") as file:
         file.write("report: {images: none}\n")

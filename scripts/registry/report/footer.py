@@ -9,6 +9,7 @@ from registry.report.blocks import Block, Code, Line, Lines, Mark, Para, Strong,
 from registry.report.run_info import RunInfo
 
 MARKS = {Verdict.WRONG: Mark(Tone.BAD, "wrong"), Verdict.NEEDS_OWNER: Mark(Tone.ASK, "needs an owner")}
+NAMED = 5  # uncommitted files
 _QUOTED = re.compile(r"`([^`]+)`")
 
 
@@ -46,5 +47,13 @@ def run_info_blocks(run: RunInfo) -> tuple[Block, ...]:
     machine += [f"{where.gpu} (driver {where.driver})" if where.driver else where.gpu] if where.gpu else ["no GPU"]
     downloaded = f"{size(where.pulled)} downloaded, " if where.pulled else ""
     usage = f"{where.seconds:.0f} s, {downloaded}{size(where.peak)} peak memory"
-    commits = ("Base ", Code(run.base), ", head ", Code(run.head))
+    commits = ("Base ", Code(run.base), ", head ", Code(run.head), *_uncommitted(run.uncommitted))
     return Lines("sh", run.commands), Para(commits), Para((f"Generated on: {', '.join(machine)}; {usage}",))
+
+
+def _uncommitted(paths: Sequence[str]) -> Line:
+    if not paths:
+        return ()
+    named = [piece for path in paths[:NAMED] for piece in (", ", Code(path))][1:]
+    more = f" and {plural(len(paths) - NAMED, 'more file')}" if len(paths) > NAMED else ""
+    return (" with uncommitted changes in ", *named, f"{more}, which the commands above do not reproduce")

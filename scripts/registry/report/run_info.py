@@ -7,9 +7,13 @@ from registry.integrations.hardware import Hardware
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """The commands that reproduce a report, the compared revisions (full commit ids), and the machine."""
+    """The commands that reproduce a report, the compared revisions (full commit ids), and the machine.
+
+    `uncommitted` are the paths that differed from `head` when the report was made: the commands do not have them.
+    """
 
     commands: tuple[str, ...]
     base: str
     head: str
     hardware: Hardware
+    uncommitted: tuple[str, ...] = ()

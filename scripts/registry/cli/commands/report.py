@@ -71,7 +71,8 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> Rep
         compared = comparing.compare_models(space, old, space.tree, evaluate.changed_models(old, space.tree))
     head = git.resolve_commit(space.root, "HEAD")
     commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}{' --images' * validated}")
-    run = RunInfo(commands, start, head, hardware.measure(started, compared.pulled))
+    uncommitted = git.uncommitted_paths(space.root, ".")
+    run = RunInfo(commands, start, head, hardware.measure(started, compared.pulled), uncommitted)
     return assemble(outcomes, datasets, compared.models, run)
 
 
