@@ -218,6 +218,7 @@ VALUE = "needs a value that only the user knows"
 EDIT = "needs a decision or an edit of a file first"
 ELSEWHERE = "the data is on another machine"
 TRAINS = "trains: tests/model and the demo run it"
+EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
 REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
@@ -242,12 +243,14 @@ NOT_RUN = {
     Hint("checks/rules/repository.py", "git rm"): EDIT,
     Hint("checks/rules/repository.py", "registry withdraw"): EDIT,
     Hint("cli/commands/diff.py", "registry evaluate"): TRAINS,
+    Hint("cli/commands/exclude.py", "registry build"): EXCLUDES,
     Hint("cli/commands/new.py", "dvc repro"): TRAINS,
     Hint("cli/commands/report.py", "git checkout"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",
     Hint("cli/main.py", "registry from"): NO_HINT,
     Hint("core/artifact_files.py", "dvc repro"): TRAINS,
+    Hint("dataset/changes.py", "registry exclude"): EXCLUDES,
     Hint("core/artifact_files.py", "registry list"): EDIT,
     Hint("core/pointers.py", "dvc repro"): TRAINS,
     Hint("core/pointers.py", "registry build"): "needs the lake: the contributor's path and the demo run it",

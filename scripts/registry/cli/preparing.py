@@ -1,18 +1,20 @@
 """Selecting and building a dataset for several commands, with their output and progress bars."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from registry.cli.workspace import Workspace
-from registry.core import layout, manifests
+from registry.core import documents, layout, manifests, schema
 from registry.core.atomic_write import write_atomically
 from registry.core.progress import bar
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
 from registry.dataset import build as building
-from registry.dataset import exclusions
+from registry.dataset import exclusions, loaded_selection
 from registry.dataset import select as selecting
+from registry.errors import InvalidData
 
 NOT_WRITTEN = "nothing was written (--dry-run)"
 
@@ -66,6 +68,27 @@ def _build(space: Workspace, dataset: ArtifactId, *, validate_all: bool) -> buil
     plan = plan_build(space, dataset)
     with bar("copying images", len(plan.pending)) as progress:
         return building.apply(plan, build_places(space), progress, validate_all=validate_all)
+
+
+def exclude(space: Workspace, dataset: ArtifactId, uuids: Sequence[str], why: str) -> int:
+    """Add selected images to a dataset's `exclude:`, all with one reason. Returns how many were not excluded before.
+
+    Raises InvalidData for what is not a UUID of the selection, and InvalidDocument for a reason that is not one line.
+    """
+    manifest, path = manifests.load_dataset(space.tree, dataset), layout.manifest_path(dataset)
+    places = build_places(space)
+    rows = loaded_selection.read(manifest, space.root, (places.cache, places.staging, places.production)).rows
+    if unknown := sorted({*uuids} - {*rows["uuid"]}):
+        faults = [f"{uuid}: not in the selection" for uuid in unknown]
+        fix = "copy UUIDs as the report prints them"
+        raise InvalidData(f"{dataset}: {plural(len(unknown), 'image')} cannot be excluded", faults, fix=fix)
+    reasons = {uuid: why for uuid in uuids if uuid not in manifest.exclude}
+    if reasons:
+        edited = exclusions.exclude(manifest, space.tree.read(path), reasons)
+        schema.require(documents.read_yaml(edited, path), "dataset")
+        write_atomically(space.root / path, edited)
+        click.echo(f"{path}: added {plural(len(reasons), 'image')} to exclude:")
+    return len(reasons)
 
 
 def build_places(space: Workspace) -> building.Places:

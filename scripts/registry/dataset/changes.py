@@ -100,7 +100,7 @@ def exclude_command(dataset: ArtifactId, pairs: Iterable[DuplicatePair]) -> str:
     for pair in pairs:
         if pair.first.uuid not in excluded:
             excluded[pair.second.uuid] = None
-    return f"registry exclude {dataset} {' '.join(excluded)} --reason near-duplicate"
+    return f"registry exclude {dataset} {' '.join(excluded)} --why near-duplicate"
 
 
 @dataclass(frozen=True, slots=True)
