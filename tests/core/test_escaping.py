@@ -16,7 +16,7 @@ from registry.core.values import Finding, Outcome, Verdict
 from registry.report import html, markdown
 from registry.report.assemble import Report
 from registry.report.blocks import Bullets, Code, Detail, Lines, Para, Picture, Section, Strong, Table
-from support import report_situations
+from support import report_parts, report_situations
 
 # What GitHub makes active in the text that Markdown has become.
 ACTIVE = re.compile(
@@ -115,7 +115,7 @@ def report(text: str) -> Report:
     """A report that says `text` wherever data can stand."""
     line = (text, " ", Code(text), " ", Strong(text))
     table = Table((text, "n"), "lr", ((line, (text,)), ((Code(text),), (Code("x"), text))))
-    picture = Picture("p", text, report_situations.sheet("p", text, 1))
+    picture = Picture("p", text, report_parts.sheet("p", text, 1))
     detail = Detail("words", text, (Para((text,)), picture))
     blocks = (Para(line), Bullets((line, line)), table, Lines("sh", (text,)), detail)
     finding = Finding(text, None, Verdict.WRONG, text, text, 3, text)

@@ -5,7 +5,7 @@ from registry.dataset.changes import DatasetChange
 from registry.model.changes import GateResult, GateState, ModelChange
 from registry.report.assemble import State, Tally, assemble
 from registry.report.summary import headline
-from support import report_situations
+from support import report_parts, report_situations
 
 
 def test_verdicts_of_the_situations() -> None:
@@ -24,7 +24,7 @@ def test_verdicts_of_the_situations() -> None:
 
 def test_a_check_that_could_not_run_is_not_counted_as_passed_and_needs_an_owner() -> None:
     report = assemble(
-        [Outcome("build", None, not_run="no network"), Outcome("large-files", None)], [], [], report_situations.RUN_INFO
+        [Outcome("build", None, not_run="no network"), Outcome("large-files", None)], [], [], report_parts.RUN_INFO
     )
     assert report.tally == Tally(passed=1, needs_owner=0, failed=0, not_run=1)
     assert report.state is State.NEEDS_OWNER
@@ -39,29 +39,29 @@ def test_a_gate_that_is_not_evaluated_needs_an_owner_and_a_failed_one_blocks() -
     }
     for result, state in results.items():
         change = report_situations.model_change(gates=(GateResult(gate, result, "as it is", 3),))
-        assert assemble((), [], [change], report_situations.RUN_INFO).state is state
+        assert assemble((), [], [change], report_parts.RUN_INFO).state is state
 
 
 def test_gates_evaluated_with_the_base_replace_those_of_check() -> None:
     finding = Finding(
         "gates",
-        report_situations.MODEL,
+        report_parts.MODEL,
         Verdict.NEEDS_OWNER,
         "is evaluated in the report",
         "models/pets/model.yaml",
         15,
     )
-    outcomes = (Outcome("gates", report_situations.MODEL, (finding,)),)
-    assert assemble(outcomes, [], [report_situations.model_change()], report_situations.RUN_INFO).findings == ()
-    assert assemble(outcomes, [], [], report_situations.RUN_INFO).findings == (finding,)
+    outcomes = (Outcome("gates", report_parts.MODEL, (finding,)),)
+    assert assemble(outcomes, [], [report_situations.model_change()], report_parts.RUN_INFO).findings == ()
+    assert assemble(outcomes, [], [], report_parts.RUN_INFO).findings == (finding,)
 
 
 def test_findings_are_worst_first_and_artifacts_in_order() -> None:
     report = report_situations.blocked()
     assert [one.verdict for one in report.findings] == [Verdict.WRONG] * 3 + [Verdict.NEEDS_OWNER]
-    cars = DatasetChange(replace(report_situations.PETS, name="cars"), "Cars", None, Version(1, 0, 0))
-    pets = DatasetChange(report_situations.PETS, "Pets", None, Version(1, 0, 0))
-    assert [one.id.name for one in assemble((), [pets, cars], [], report_situations.RUN_INFO).datasets] == [
+    cars = DatasetChange(replace(report_parts.PETS, name="cars"), "Cars", None, Version(1, 0, 0))
+    pets = DatasetChange(report_parts.PETS, "Pets", None, Version(1, 0, 0))
+    assert [one.id.name for one in assemble((), [pets, cars], [], report_parts.RUN_INFO).datasets] == [
         "cars",
         "pets",
     ]
@@ -86,12 +86,12 @@ def test_headlines() -> None:
 
 def test_the_headline_of_no_change_and_of_a_removed_model() -> None:
     assert headline([], []) == "no dataset or model changed"
-    removed = ModelChange(report_situations.MODEL, "x", Version(1, 0, 0), None)
+    removed = ModelChange(report_parts.MODEL, "x", Version(1, 0, 0), None)
     assert headline([], [removed]) == "models/pets: removed"
 
 
 def test_the_headline_of_a_difference_that_is_not_significant() -> None:
-    paired = report_situations.paired(0.7451, 0.7843, -0.007, 0.066, images=102, p_value=0.48)
+    paired = report_parts.paired(0.7451, 0.7843, -0.007, 0.066, images=102, p_value=0.48)
     assert headline([], [report_situations.model_change(comparison=paired)]) == (
         "models/pets: accuracy 78.4% vs. 74.5% on 102 shared test images "
         "(95% CI −0.7 to +6.6 pp, McNemar p = 0.48): no significant difference"

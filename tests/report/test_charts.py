@@ -2,10 +2,10 @@ import polars as pl
 import pytest
 
 from registry.report import charts
-from support import report_situations
+from support import report_parts, report_situations
 
 CHARTS = {
-    "labels": charts.labels(report_situations.BEFORE, {"train": {"cat": 3, "<rabbit> & co": 9}}),
+    "labels": charts.labels(report_parts.BEFORE, {"train": {"cat": 3, "<rabbit> & co": 9}}),
     "shift": charts.shift(pl.DataFrame({"value": ["XT-3", None], "before": [0.75, 0.25], "after": [0.5, 0.5]})),
     "curves": charts.curves(report_situations.curves()),
     "confusion": charts.confusion(report_situations.confusion()),

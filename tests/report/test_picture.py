@@ -17,7 +17,7 @@ from registry.model.changes import Flip, ModelChange
 from registry.model.comparison import CONFIDENCES, TITLES
 from registry.report import html
 from registry.report.assemble import assemble
-from support import report_situations
+from support import report_parts, report_situations
 from support.browser import started
 
 PICTURE = Path(__file__).parents[2] / "docs/images/report.png"
@@ -74,7 +74,7 @@ def model() -> ModelChange:
 
 def test_the_picture_of_a_report(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if request.config.getoption("--update-goldens"):
-        report = assemble(report_situations.PASSED, [], [model()], report_situations.RUN_INFO)
+        report = assemble(report_parts.PASSED, [], [model()], report_parts.RUN_INFO)
         (tmp_path / "report.html").write_text(html.render(report))
         with started() as browser:
             page = browser.open((tmp_path / "report.html").as_uri(), WIDTH, "light")

@@ -2,19 +2,13 @@
 
 import math
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
-import polars as pl
-from PIL import Image
-
 from registry.core.check_names import CheckName
-from registry.core.digests import md5
 from registry.core.values import (
     ArtifactId,
     Bump,
     Counts,
-    Diff,
     Finding,
     Gate,
     Kind,
@@ -26,14 +20,11 @@ from registry.core.values import (
 from registry.dataset.changes import (
     Concentration,
     DatasetChange,
-    DuplicateItem,
     DuplicatePair,
     QueryChange,
-    Sheet,
     Shift,
     Symmetry,
 )
-from registry.integrations.hardware import Hardware
 from registry.model.changes import (
     Evaluation,
     Flip,
@@ -41,60 +32,30 @@ from registry.model.changes import (
     GateState,
     MetricChange,
     ModelChange,
-    PairedComparison,
     ParamChange,
     Role,
     Slice,
 )
 from registry.model.comparison import TITLES
 from registry.report.assemble import Report, assemble
-from registry.report.run_info import RunInfo
-from support.model_frames import calibration, confusion, curves, flips, frame, uuid
-
-PETS, MODEL = ArtifactId(Kind.DATASET, "pets"), ArtifactId(Kind.MODEL, "pets")
-V100, V110, V120, V200 = Version(1, 0, 0), Version(1, 1, 0), Version(1, 2, 0), Version(2, 0, 0)
-NOTHING: Counts = {}
-BEFORE: Counts = {"train": {"cat": 800, "dog": 760}, "val": {"cat": 100, "dog": 95}, "test": {"cat": 104, "dog": 99}}
-HARDWARE = Hardware("AMD EPYC 7763", 4, "NVIDIA H100", "570.86", 81.4, 31_000_000, 1_430_000_000)
-RUN_INFO = RunInfo(
-    ("git checkout 5f1d", "registry pull", "registry report --base origin/main"), "0" * 38 + "a1", "5f1d" * 10, HARDWARE
+from support.model_frames import calibration, confusion, curves, flips, frame
+from support.report_parts import (
+    BEFORE,
+    MODEL,
+    NOTHING,
+    PASSED,
+    PETS,
+    RUN_INFO,
+    V100,
+    V110,
+    V120,
+    V200,
+    diff,
+    item,
+    paired,
+    plus,
+    sheet,
 )
-PASSED = tuple(
-    Outcome(name, artifact)
-    for name in (CheckName.MANIFEST, CheckName.VERSION, CheckName.ITEMS, CheckName.SPLITS)
-    for artifact in (PETS, MODEL)
-)
-
-
-def diff(before: Counts, after: Counts, **kinds: Counts) -> Diff:
-    counts = dict.fromkeys(("added", "removed", "relabelled", "moved", "changed"), NOTHING) | kinds
-    return Diff(before, after, **counts, rows=pl.DataFrame(), tables=False)
-
-
-def plus(counts: Counts, other: Counts, sign: int = 1) -> Counts:
-    return {
-        split: {label: number + sign * other.get(split, {}).get(label, 0) for label, number in labels.items()}
-        for split, labels in counts.items()
-    }
-
-
-def item(number: int, split: str, label: str, data: str, *, is_new: bool = False) -> DuplicateItem:
-    return DuplicateItem(uuid(number), split, label, md5(data.encode()), is_new)
-
-
-def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
-    picture = BytesIO()
-    Image.new("RGB", (480, 120), colour).save(picture, "WEBP", quality=1)
-    return Sheet(name, title, total, min(20, total), 480, 120, f"{min(20, total)} {name} images", picture.getvalue())
-
-
-def paired(
-    base: float, new: float, low: float, high: float, images: int = 203, p_value: float = 0.021
-) -> PairedComparison:
-    return PairedComparison(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
-
-
-# --- situations -------------------------------------------------------------------------------------------------------
 
 
 def first_release() -> Report:
