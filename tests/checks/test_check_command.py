@@ -260,7 +260,7 @@ def picture(color: int) -> bytes:
 
 def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> None:
     registry = memory_registries.Registry()
-    pictures = {path: picture(number) for number, path in enumerate(images(3, 3))}
+    pictures = {path: picture(number) for number, path in enumerate(images())}
     bad, lost, swapped = sorted(pictures)[:3]
     memory_registries.put_dataset(
         registry, pictures=pictures | {bad: pictures[bad][:200]}, **memory_registries.REPRODUCIBLE
@@ -286,7 +286,7 @@ def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> No
 def test_a_check_that_was_not_asked_for_is_not_reported_as_passed(registry_repo: Path, run_registry: Run) -> None:
     registry = memory_registries.Registry()
     memory_registries.put_dataset(
-        registry, pictures={path: picture(number) for number, path in enumerate(images(3, 3))}
+        registry, pictures={path: picture(number) for number, path in enumerate(images())}
     )
     registry.derive()
     memory_registries.put_on_disk(registry, registry_repo)

@@ -51,6 +51,7 @@ def test_what_was_built_is_counted_for_people(desk: Desk) -> None:
         "dog            5      6       2     13\n"
         "no             7      3       3     13\n"
         "all           22      9       9     40\n"
+        "warning: val has no image of cat (0 of 14)\n"
         "hint: registry pull datasets/pets; then git add datasets/pets && git commit\n"
     )
 

@@ -133,7 +133,7 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
     meta = {"selection": raw, "rule": manifests.build_rule(manifest), "images": len(pictures), "counts": counts}
     tables = {f"{split}/metadata.csv": f"file_name,label\n{split}\n".encode() for split in counts}
     if is_reproducible:
-        places = rows.select("uuid", "label", split="batch")
+        places = rows.select("uuid", "label", split="batch", key="path")
         made = building.metadata(manifest, rows.drop("path"), places)
         tables = {f"{split}/metadata.csv": data for split, data in made}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})

@@ -137,6 +137,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     ArtifactCheck(_N.SPLITS, DatasetSubject, datasets.splits_are_stable),
     ArtifactCheck(_N.CLASSES, DatasetSubject, datasets.classes_match, (_N.BUILD,)),
+    ArtifactCheck(_N.COVERAGE, DatasetSubject, datasets.splits_cover_classes, (_N.BUILD,)),
     ArtifactCheck(_N.EXPECTATIONS, DatasetSubject, datasets.expectations_hold, (_N.ITEMS,)),
     ArtifactCheck(_N.IMAGES, DatasetSubject, datasets.images_are_valid, applies=_images_were_validated),
     ArtifactCheck(_N.TRAINED_ON, ModelSubject, models.dataset_exists),

@@ -29,6 +29,7 @@ class CheckName(StrEnum):
     PREPARED = "prepared"
     SPLITS = "splits"
     CLASSES = "classes"
+    COVERAGE = "coverage"
     EXPECTATIONS = "expectations"
     IMAGES = "images"
     TRAINED_ON = "trained-on"

@@ -23,6 +23,7 @@ from registry.core.values import (
     Manifest,
     ModelManifest,
     Source,
+    SplitExpectations,
     SplitRule,
 )
 from registry.errors import InvalidDocument, NotFound
@@ -96,7 +97,7 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
         columns=columns,
         classes=tuple(data["classes"]),
         split=_split(document, columns),
-        expectations=Expectations(**data.get("expectations", {})),
+        expectations=_expectations(data.get("expectations", {})),
         exclude=data.get("exclude", {}),
         lenient=data.get("images", {}).get("lenient", False),
     )
@@ -105,6 +106,11 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
 def _column(name: str, data: Mapping[str, Any]) -> Column:
     nulls = tuple(data["null_values"]) if "null_values" in data else None
     return Column(name, data.get("from", name), data["type"], data.get("nullable", False), nulls)
+
+
+def _expectations(data: Mapping[str, Any]) -> Expectations:
+    splits = {name: SplitExpectations(**limits) for name, limits in data.get("splits", {}).items()}
+    return Expectations(**{**data, "splits": splits})
 
 
 def _source(data: Mapping[str, Any]) -> Source:

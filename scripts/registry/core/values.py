@@ -135,14 +135,23 @@ class SplitRule:
 
 
 @dataclass(frozen=True, slots=True)
+class SplitExpectations:
+    """The fewest images that a split must have, and the fewest of each class; None is no limit."""
+
+    min_images: int | None = None
+    min_per_class: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Expectations:
-    """Limits that a dataset's rows must keep; None is no limit."""
+    """Limits that a dataset's rows must keep; None is no limit. `splits` has those of single splits, by name."""
 
     min_images: int | None = None
     max_images: int | None = None
     min_per_class: int | None = None
     max_class_share: float | None = None
     max_null_share: Mapping[str, float] = field(default_factory=dict)
+    splits: Mapping[str, SplitExpectations] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 from polars import col
 
-from registry.core import digests, item_paths, layout, manifests, pointers
+from registry.core import coverage, digests, item_paths, layout, manifests, pointers
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
@@ -115,7 +115,8 @@ class Plan:
             *([f"{plural(missing, 'image')} missing from the lake"] if missing else []),
             *([f"{plural(several, 'UUID')} with several images in the lake"] if several else []),
         ]
-        return "\n".join([*lines, _count_table(items.count(self.rows))])
+        counts = items.count(self.rows)
+        return "\n".join([*lines, _count_table(counts), *_warnings(self.manifest, counts)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class BuildResult:
     are images that an earlier build excluded and that this one would have accepted.
     """
 
+    manifest: DatasetManifest
     output: Output
     build: Build
     read: int
@@ -144,7 +146,7 @@ class BuildResult:
             copied = f"{plural(self.not_validated, 'image was', 'images were')} copied server-side and not validated"
             lines.append(f"{copied}; run `registry check --images`")
         lines += [self._describe_valid()] if self.valid else []
-        return "\n".join([*lines, _count_table(self.build.counts)])
+        return "\n".join([*lines, _count_table(self.build.counts), *_warnings(self.manifest, self.build.counts)])
 
     def _describe_valid(self) -> str:
         manifest, shown = f"{self.output.path.rpartition('/')[0]}/dataset.yaml", ", ".join(self.valid[:SHOWN])
@@ -218,7 +220,7 @@ def apply(plan: Plan, places: Places, progress: Progress | None = None, *, valid
     unread = results.filter(~col("inspected")).select("md5", path="key")
     not_validated = validation_cache.find_new(unread, known, lenient=plan.manifest.lenient)
     valid = exclusions.find_valid(plan.manifest, plan.selection.rows, places.lake, rows["md5"])
-    return BuildResult(output, build, len(read), len(not_validated), len(new), _sum(new["size"]), valid)
+    return BuildResult(plan.manifest, output, build, len(read), len(not_validated), len(new), _sum(new["size"]), valid)
 
 
 def _sum(sizes: pl.Series) -> int:
@@ -329,6 +331,11 @@ def metadata(manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFr
 
 
 # --- summary ----------------------------------------------------------------------------------------------------------
+
+
+def _warnings(manifest: DatasetManifest, counts: Counts) -> Iterator[str]:
+    """A line for each split or class without an image."""
+    return (f"warning: {gap}" for gap in coverage.find_gaps(manifest, counts))
 
 
 def _count_table(counts: Counts) -> str:

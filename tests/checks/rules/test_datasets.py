@@ -346,3 +346,68 @@ def test_an_image_that_moved_although_the_rule_is_the_same() -> None:
 def test_an_image_in_two_places() -> None:
     finding = next(one for one in check(changed(images() | {f"test/dog/{uuid(0)}.jpg": b"x"})) if one.check == "splits")
     assert finding.message == f"1 image listed more than once: {uuid(0)} is in train/cat and test/dog"
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------------
+
+
+def only(**counts: int) -> dict[str, bytes]:
+    """So many images of each class; `test_dog=0` leaves out the dogs of test."""
+    kept = images(20, 20)
+    return {
+        path: data
+        for path, data in kept.items()
+        if "_".join(path.split("/")[:2]) not in counts and path.split("/")[0] not in counts
+    }
+
+
+@pytest.mark.parametrize(
+    ("split", "verdict"), [("train", Verdict.WRONG), ("test", Verdict.WRONG), ("val", Verdict.NEEDS_OWNER)]
+)
+def test_a_split_without_an_image(split: str, verdict: Verdict) -> None:
+    found = [one for one in check(changed(only(**{split: 0}))) if one.check == "coverage"]
+    share = {"train": "0.8", "val": "0.1", "test": "0.1"}[split]
+    assert [(one.verdict, one.message, one.path) for one in found] == [
+        (verdict, f"{split} has no image, although its share in split.ratios is {share}", MANIFEST)
+    ]
+    assert f"set expectations.splits.{split}.min_images: 0" in found[0].fix
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_class_without_an_image_in_a_split(split: str) -> None:
+    left = 20 - len([path for path in images(20, 20) if path.startswith(f"{split}/dog/")])
+    found = [one for one in check(changed(only(**{f"{split}_dog": 0}))) if one.check == "coverage"]
+    assert [(one.verdict, one.message) for one in found] == [
+        (Verdict.NEEDS_OWNER, f"{split} has no image of dog (0 of {left})")
+    ]
+
+
+def test_a_test_split_without_a_share() -> None:
+    split = {"salt": "pets", "ratios": {"train": 0.9, "val": 0.1, "test": 0.0}}
+    found = [one for one in check(changed(only(test=0), split=split)) if one.check == "coverage"]
+    assert [(one.verdict, one.message) for one in found] == [
+        (Verdict.NEEDS_OWNER, "test has no image: its share in split.ratios is 0")
+    ]
+    split = {"salt": "pets", "ratios": {"train": 0, "val": 0, "test": 1}}
+    assert [one for one in check(changed(only(train=0, val=0), split=split)) if one.check == "coverage"] == []
+
+
+@pytest.mark.parametrize(
+    ("pictures", "limits", "messages"),
+    [
+        (only(test=0), {"test": {"min_images": 0}}, []),
+        (only(test_dog=0), {"test": {"min_per_class": 0}}, []),
+        (only(val_dog=0, test_dog=0), {split: {"min_per_class": 0} for split in ("val", "test")}, []),
+        (images(20, 20), {"test": {"min_images": 50}},
+         ["test has 4 images, expected at least 50 (splits.test.min_images)"]),
+        (images(20, 20), {"test": {"min_images": 4, "min_per_class": 2}, "val": {"min_images": 4}}, []),
+        (only(test_dog=0), {"test": {"min_per_class": 5}},
+         ["in test, cat has 2, dog has 0, expected at least 5 images per class (splits.test.min_per_class)"]),
+        (only(test=0), {"test": {"min_images": 1}},
+         ["test has 0 images, expected at least 1 (splits.test.min_images)"]),
+    ],
+)  # fmt: skip
+def test_expectations_of_splits(pictures: dict[str, bytes], limits: dict[str, Any], messages: list[str]) -> None:
+    found = check(changed(pictures, expectations={"splits": limits}))
+    assert [one.message for one in found if one.check in {"coverage", "expectations"}] == messages
+    assert {one.verdict for one in found if one.check == "expectations"} <= {Verdict.WRONG}

@@ -1,14 +1,14 @@
 """Rules on a dataset's pointers and on the images that they list."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from registry.checks.context import DatasetSubject, Facts, Listing, Scope
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
-from registry.core import wording
+from registry.core import coverage, wording
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
-from registry.core.values import Build, Counts, DatasetManifest, Export, SplitRule
+from registry.core.values import Build, Counts, DatasetManifest, Export, SplitExpectations, SplitRule
 from registry.core.versioning import total
 from registry.dataset import provenance
 
@@ -157,8 +157,35 @@ def classes_match(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
         yield needs_owner(f"{len(empty):,} {nouns} no images: {wording.abbreviate(empty)}", path, line, fix)
 
 
+def splits_cover_classes(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
+    """Every split that has a share in `split.ratios` has an image, and one of each class.
+
+    Train or test without any image is *wrong*; for val, for a class that has images elsewhere, and for a test split
+    whose share is 0, an owner decides. A number under `expectations.splits` (also 0) is an owner's decision: then only
+    that number counts.
+
+    Why: a model that was trained for hours on it cannot be evaluated; a class without test images has no recall, and
+    nobody sees that in an average.
+
+    How to fix: select more images, or change `split.ratios` or `split.salt` (major). `group_by` with one large group,
+    such as a marker for missing values, empties splits too.
+    """
+    build = _build(subject)
+    for gap in coverage.find_gaps(subject.manifest, build.counts) if build else ():
+        key = "min_per_class" if gap.classes else "min_images"
+        line = subject.line("classes") if gap.classes else subject.line("split", "ratios", gap.split)
+        decided = f"set expectations.splits.{gap.split}.{key}: 0"
+        if gap.share and not gap.classes and gap.split != "val":
+            fix = f"select more images, or change split.ratios or split.salt (major), or {decided}"
+            yield wrong(str(gap), subject.path, line, fix)
+        else:
+            fix = f"select more images, or change split.salt (major), or {decided}"
+            yield needs_owner(str(gap), subject.path, line, fix)
+
+
 def expectations_hold(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
-    """The images meet the manifest's `expectations`: number of images, per class, largest class, and missing values.
+    """The images meet the manifest's `expectations`: number of images, per class, largest class, and missing values;
+    for single splits the number of images and per class.
 
     Counts come from `prepared.dvc`; shares of missing values come from the selection, where it can be read.
 
@@ -171,6 +198,9 @@ def expectations_hold(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]
     path, fix = subject.path, "select other images, or change the expectation"
     for key, message in _unmet(manifest, build.counts) if build else ():
         yield wrong(message, path, subject.line("expectations", key), fix)
+    for split, limits in manifest.expectations.splits.items() if build else ():
+        for key, message in _unmet_in_split(manifest, split, limits, build.counts.get(split, {}) if build else {}):
+            yield wrong(message, path, subject.line("expectations", "splits", split, key), fix)
     for name, share in (subject.null_shares or {}).items():
         if share > (limit := manifest.expectations.max_null_share[name]):
             line = subject.line("expectations", "max_null_share", name)
@@ -196,6 +226,19 @@ def _unmet(manifest: DatasetManifest, counts: Counts) -> Iterator[tuple[str, str
     if expected.max_class_share is not None and most > expected.max_class_share * images:
         limit = f"expected at most {expected.max_class_share:.4g} (max_class_share)"
         yield "max_class_share", f"{name} has {most / images:.1%} of the images, {limit}"
+
+
+def _unmet_in_split(
+    manifest: DatasetManifest, split: str, limits: SplitExpectations, counts: Mapping[str, int]
+) -> Iterator[tuple[str, str]]:
+    """The key of each expectation of a split that is not met, and the message."""
+    images, least = sum(counts.values()), limits.min_per_class or 0
+    if limits.min_images is not None and images < limits.min_images:
+        found = wording.plural(images, "image")
+        yield "min_images", f"{split} has {found}, expected at least {limits.min_images:,} (splits.{split}.min_images)"
+    if few := [f"{name} has {counts.get(name, 0):,}" for name in manifest.classes if counts.get(name, 0) < least]:
+        limit = f"expected at least {least:,} images per class (splits.{split}.min_per_class)"
+        yield "min_per_class", f"in {split}, {wording.abbreviate(few)}, {limit}"
 
 
 def splits_are_stable(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
