@@ -165,7 +165,7 @@ def splits_cover_classes(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
     that number counts.
 
     Why: a model that was trained for hours on it cannot be evaluated; a class without test images has no recall, and
-    nobody sees that in an average.
+    an average over all classes hides that.
 
     How to fix: select more images, or change `split.ratios` or `split.salt` (major). `group_by` with one large group,
     such as a marker for missing values, empties splits too.

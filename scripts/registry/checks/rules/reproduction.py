@@ -19,7 +19,7 @@ def prepared_matches_selection(subject: DatasetSubject, facts: Facts) -> Iterato
     list of files is in no store, an owner decides; with `--remote` that is *wrong*.
 
     Why: a pointer is text that anybody can edit, and a list of files that another program wrote can have test images
-    among the training images. Nobody would see it in a review.
+    among the training images. A review of the pull request does not show it.
 
     How to fix: run `registry build`, and commit the pointer that it writes.
     """
