@@ -21,8 +21,8 @@ from support.repositories import Run, origin, production, staging
 CAT, DOG, WEIGHTS = repositories.md5(b"one cat"), repositories.md5(b"a dog"), repositories.md5(b"weights of 1.0.0")
 WHOLE = """\
 tag                     objects    bytes    missing    corrupt    invalid
-datasets/pets@v1.0.0         11    1,451          0          0          0
-models/pets@v1.0.0           10    1,139          0          0          0
+datasets/pets@v1.0.0         11    2,436          0          0          0
+models/pets@v1.0.0           10    1,384          0          0          0
 """
 
 
@@ -86,7 +86,7 @@ def test_a_missing_object_is_named_with_its_location(released_model: Path, run_r
     done = run_registry(released_model, "fsck")
     assert done.code == 1
     assert done.out.splitlines()[2:] == [
-        "models/pets@v1.0.0           10    1,123          1          0          0",
+        "models/pets@v1.0.0           10    1,368          1          0          0",
         f"models/pets@v1.0.0: models/pets/model.safetensors: {place(released_model, WEIGHTS)} is missing",
         "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects",
     ]

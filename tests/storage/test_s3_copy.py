@@ -109,7 +109,7 @@ def test_a_request_that_timed_out_is_sent_again(
         (Reset(), "the server could not be reached"),
         (fault_proxy.EXPIRED_TOKEN, "the credentials have expired"),
         (fault_proxy.Answer(403, "RequestTimeTooSkewed", "AKIAHUSH"), "this machine's clock is wrong"),
-        (fault_proxy.Answer(403, "AccessDenied", "AKIAHUSH"), "access denied"),
+        (fault_proxy.Answer(403, "AccessDenied", "AKIAHUSH"), "access denied (writing, as access key …"),
     ],
 )
 def test_permanent_faults_are_reported_without_secrets(
@@ -127,7 +127,8 @@ def test_permanent_faults_are_reported_without_secrets(
     proxy.add(Fault(deed, only("copy", key=object_key(name)), times=None))
     with pytest.raises(StorageFailed) as caught:
         places.state(name)
-    assert str(caught.value).startswith(f"s3://production/{places.folder}/{object_key(name)}: {words}\n  hint: ")
+    assert str(caught.value).startswith(f"s3://production/{places.folder}/{object_key(name)}: {words}")
+    assert caught.value.fix
     assert "AKIA" not in str(caught.value)
     assert not places.production.has(object_key(name))
 

@@ -20,11 +20,13 @@ NEAR_DUPLICATES = 2000  # images, which are decoded in about two seconds
 class Remote:
     """A place for objects. `url` has a scheme, or is a folder (absolute, or relative to the registry's root).
 
-    `options` are DVC's own for that remote (`endpointurl`, `region`, `profile` …).
+    `options` are DVC's own for that remote (`endpointurl`, `region`, `profile` …), as they are written. `name` is the
+    remote's in DVC's configuration; empty for a place that has none there.
     """
 
     url: str
     options: Mapping[str, str] = field(default_factory=dict)
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def load(tree: Tree, local: bytes = b"") -> Settings:
     remotes = read_remotes(tree.read(DVC_CONFIG))
     for name, own in read_remotes(local, LOCAL_CONFIG).items():
         old = remotes.get(name, own)
-        remotes[name] = Remote(own.url or old.url, {**old.options, **own.options})
+        remotes[name] = Remote(own.url or old.url, {**old.options, **own.options}, name)
     for name in REMOTES:
         if name not in remotes:
             raise InvalidDocument(DVC_CONFIG, f"no remote {name}", fix=f"dvc remote add {name} URL")
@@ -61,7 +63,7 @@ def load(tree: Tree, local: bytes = b"") -> Settings:
     return Settings(
         name=data["name"],
         owners=tuple(data["owners"]),
-        lake=Remote(data["lake"], _lake_options(data["lake"], remotes)),
+        lake=Remote(data["lake"], _lake_options(data["lake"], remotes), "lake" if "lake" in remotes else "staging"),
         staging=remotes["staging"],
         production=remotes["production"],
         public=remotes.get("public"),
@@ -91,7 +93,8 @@ def read_remotes(config: bytes, path: str = DVC_CONFIG) -> dict[str, Remote]:
     for section in parser.sections():
         if section.startswith("'remote \"") and section.endswith("\"'"):
             options = dict(parser[section])
-            remotes[section[9:-2]] = Remote(_from_root(url) if (url := options.pop("url", "")) else "", options)
+            name, url = section[9:-2], options.pop("url", "")
+            remotes[name] = Remote(_from_root(url) if url else "", options, name)
     return remotes
 
 

@@ -303,15 +303,15 @@ def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> d
 # --- print ------------------------------------------------------------------------------------------------------------
 
 
-def as_text(results: Sequence[Result], production: Store, copies: Mapping[str, str]) -> str:
-    """A table, the first ten faults, and hints."""
+def as_text(results: Sequence[Result], production: Store, copies: Mapping[str, str], source: str = "") -> str:
+    """A table, the first ten faults, and hints; `source` is what `--repair` was given, if anything."""
     headers = ("tag", "objects", "bytes", *FaultState)
     lines = [table(headers, [(str(result.version.tag), *_numbers(result).values()) for result in results])]
     once = {(fault.md5, fault.message): (result, fault) for result in reversed(results) for fault in result.faults}
     faults = list(once.values())
     lines += [f"{result.version.tag}: {fault.message}" for result, fault in faults[:SHOWN]]
     lines += [f"… and {len(faults) - SHOWN:,} more"] * (len(faults) > SHOWN)
-    return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies)]) + "\n"
+    return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies, source)]) + "\n"
 
 
 def _numbers(result: Result) -> dict[str, int]:
@@ -319,7 +319,7 @@ def _numbers(result: Result) -> dict[str, int]:
     return {"objects": result.objects, "bytes": result.size, **counts}
 
 
-def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]) -> Iterator[str]:
+def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str], source: str) -> Iterator[str]:
     states = {fault.state for fault in faults}
     if FaultState.MISSING in states:
         yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
@@ -329,8 +329,8 @@ def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str]
     if corrupt:
         yield "hint: production is create-only; only an administrator can replace corrupt objects:"
         yield from (f"  {_removal(production, md5, copies.get(md5))}" for md5 in corrupt[:SHOWN])
-        source = next((quote(copies[md5]) for md5 in corrupt if md5 in copies), "FROM")
-        yield f"  then: registry fsck --repair {source}{'; repeat for the rest' * (len(corrupt) > SHOWN)}"
+        again = quote(source) if any(md5 in copies for md5 in corrupt) else "FROM"
+        yield f"  then: registry fsck --repair {again}{'; repeat for the rest' * (len(corrupt) > SHOWN)}"
 
 
 def _removal(production: Store, md5: str, copy: str | None) -> str:

@@ -1,10 +1,11 @@
 """Buckets and web servers as stores, through obstore: S3, Google, Azure, and plain HTTP, which is read-only."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from itertools import chain, islice
 from shlex import quote
 from threading import BoundedSemaphore
@@ -14,10 +15,11 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 from polars import DataFrame
 
-from registry.errors import NotFound, StorageFailed
-from registry.storage import cloud_listing, retry
+from registry.errors import NotFound, RegistryError, StorageFailed
+from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
-from registry.storage.cloud_errors import translate_errors
+from registry.storage.cloud_errors import Asked, translate_errors
+from registry.storage.faults import Access
 from registry.storage.s3_copy import ServerSideCopier, can_copy
 from registry.storage.s3_signing import S3Location
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
+
+NO_OBJECT = f"files/md5/00/{'0' * 30}"  # whose MD5 would be zero
 
 Mode = Literal["create", "overwrite"]
 
@@ -36,7 +40,11 @@ _LARGE_WRITES, _LARGE_READS = BoundedSemaphore(8), BoundedSemaphore(4)
 
 
 class Bucket(Store):
-    """A bucket, or a prefix in one; `writing`, if given, is the same with the timeouts that uploads need."""
+    """A bucket, or a prefix in one; `name` is the remote's in DVC's configuration.
+
+    `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some do,
+    the next one is used, which sends none. AWS demands one where Object Lock has a default retention.
+    """
 
     concurrency = 64  # at 20 ms to the server, a thread makes some 50 requests a second
 
@@ -44,14 +52,17 @@ class Bucket(Store):
         self,
         url: str,
         reading: "ObjectStore",
-        writing: "ObjectStore | None" = None,
+        writing: "Sequence[ObjectStore]" = (),
         *,
         can_list: bool,
         location: S3Location | None = None,
+        name: str = "",
     ) -> None:
         self.url = url
         self.location = location
-        self._reading, self._writing = reading, writing or reading
+        self.name = name
+        self._reading, self._writing = reading, list(writing) or [reading]
+        self._is_known = False  # that there is such a bucket, and that it is one
         self._can_list = can_list
         self._copiers: dict[S3Location, ServerSideCopier] = {}  # kept for what they know of the service
 
@@ -60,21 +71,57 @@ class Bucket(Store):
 
     def require_readable(self) -> None:
         """See `Store.require_readable`."""
-        if self._can_list:
-            next(self.scan(), None)
+        self._is_known = False
+        self._require_store(denied=True)
+
+    def _require_store(self, *, denied: bool = False) -> None:
+        """Raise StorageFailed where no such bucket answers, or what answers is no object store; asked once.
+
+        A HEAD has no body that would say so, and obstore reads a web page as an empty listing. `denied`: also where
+        listing is not permitted, which does not prevent the other requests.
+        """
+        if self._is_known:
+            return
+        try:
+            page = next(self._list_pages("", check=False), []) if self._can_list else []
+        except StorageFailed as error:
+            if denied or faults.DENIED.message not in error.message:
+                raise
+            page = []
+        if not page and self._answers_everything():
+            fault = faults.NOT_A_STORE.for_remote(self.name)
+            raise StorageFailed(f"{self.url}: {fault.message}", fix=fault.fix)
+        self._is_known = True
+
+    def _answers_everything(self) -> bool:
+        """Whether there is an object that cannot be: a web page for every address."""
+        try:
+            with self._asking(Access.READ, NO_OBJECT):
+                obstore.head(self._reading, NO_OBJECT)
+        except RegistryError:
+            return False
+        return True
+
+    def _asking(self, access: Access, key: str = "") -> AbstractContextManager[None]:
+        place = f"{self.url}/{key}" if key else self.url
+        return translate_errors(place, Asked(self.name, access, self.location))
 
     def scan(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """See `Store.scan`."""
         return self._list_pages(prefix)
 
-    def _list_pages(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
+    def _list_pages(self, prefix: str, after: str = "", *, check: bool = True) -> Iterator[list[StoredObject]]:
         """The same after a key, in the order of the listing."""
         if not self._can_list:
             self._raise_read_only("listed")
-        with translate_errors(self.url):
+        is_empty = True
+        with self._asking(Access.LIST):
             page_size = cloud_listing.PAGE
             for page in obstore.list(self._reading, prefix or None, offset=after or None, chunk_size=page_size):
+                is_empty = False
                 yield [_as_object(one) for one in page]
+        if is_empty and check:
+            self._require_store()
 
     def find_many(self, keys: Sequence[str]) -> DataFrame:
         """See `Store.find_many`."""
@@ -84,10 +131,16 @@ class Bucket(Store):
     def find(self, key: str) -> StoredObject | None:
         """See `Store.find`."""
         try:
-            with translate_errors(f"{self.url}/{key}"):
-                return _as_object(obstore.head(self._reading, key))
+            with self._asking(Access.READ, key):
+                found = _as_object(obstore.head(self._reading, key))
         except NotFound:
-            return None
+            found = None
+        except StorageFailed:
+            self._require_store(denied=True)  # which may say more
+            raise
+        if self._can_list and not (found and found.etag):
+            self._require_store()
+        return found
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -97,15 +150,17 @@ class Bucket(Store):
 
     def open(self, key: str) -> tuple[StoredObject, Iterator[bytes]]:
         """What one request says of an object, and its bytes in chunks. Raises NotFound."""
-        with translate_errors(f"{self.url}/{key}"):
+        with self._asking(Access.READ, key):
             result = obstore.get(self._reading, key)
         found = _as_object(result.meta)
+        if self._can_list and not found.etag:
+            self._require_store()
         if self.location and found.size > RANGES * CHUNK:
             return found, self._read_ranges(found)  # the connection of `result` is closed
         return found, self._read_stream(found, result)
 
     def _read_stream(self, found: StoredObject, result: "GetResult") -> Iterator[bytes]:
-        with translate_errors(f"{self.url}/{found.key}"):
+        with self._asking(Access.READ, found.key):
             if found.size <= CHUNK:
                 yield result.bytes().to_bytes()
             else:
@@ -113,7 +168,7 @@ class Bucket(Store):
 
     def _read_ranges(self, found: StoredObject) -> Iterator[bytes]:
         """A large object's bytes in their order, RANGES requests at a time, while its ETag stays the same."""
-        with translate_errors(f"{self.url}/{found.key}"), _LARGE_READS, ThreadPoolExecutor(RANGES) as pool:
+        with self._asking(Access.READ, found.key), _LARGE_READS, ThreadPoolExecutor(RANGES) as pool:
             starts = iter(range(0, found.size, CHUNK))
             pending = deque(pool.submit(self._read_range, found, start) for start in islice(starts, RANGES))
             while pending:
@@ -142,17 +197,28 @@ class Bucket(Store):
         if not self._can_list:
             self._raise_read_only("written to")
         last = GenericError()
-        with translate_errors(f"{self.url}/{key}"):
+        with self._asking(Access.WRITE, key):
             for delay in retry.delays():
                 time.sleep(delay)
                 try:
                     return self._send(key, chunks(), mode)
                 except GenericError as error:
+                    if self._refuses_checksum(error):
+                        continue
                     # obstore repeats only idempotent requests, and does not know that this one is.
                     if not any(kind in str(error) for kind in ("kind: Interrupted", "kind: Timeout")):
                         raise
                     last = error
             raise last
+
+    def _refuses_checksum(self, error: GenericError) -> bool:
+        """Whether the server does not know the header with the checksum; from then on it is not sent."""
+        first = str(error).split("\n", 1)[0]
+        is_refusal = re.search("status code: (400|501)", first) and re.search("checksum|NotImplemented", first, re.I)
+        if not is_refusal or "Object Lock" in first or "Mismatch" in first or len(self._writing) == 1:
+            return False
+        del self._writing[:1]
+        return True
 
     def _send(self, key: str, chunks: Iterator[bytes], mode: Mode) -> bool:
         buffered, size = deque[bytes](), 0
@@ -166,7 +232,7 @@ class Bucket(Store):
                     # In another thread, because obstore panics when what it sends calls it in turn.
                     return self._send_parts(key, prefetch(chain(_drain(buffered), chunks)), mode)
             try:
-                obstore.put(self._writing, key, b"".join(buffered), mode=mode, use_multipart=False)
+                obstore.put(self._writing[0], key, b"".join(buffered), mode=mode, use_multipart=False)
             except (FileExistsError, AlreadyExistsError):
                 return False
             return True
@@ -175,7 +241,7 @@ class Bucket(Store):
         # A multipart upload cannot be create-only in obstore 0.12.
         if mode == "create" and self.has(key):
             return False
-        obstore.put(self._writing, key, chunks)
+        obstore.put(self._writing[0], key, chunks)
         return True
 
     def copier_from(self, source: Store) -> Copier | None:
@@ -185,12 +251,14 @@ class Bucket(Store):
         if not can_copy(source.location, self.location):
             return None
         if source.location not in self._copiers:
-            self._copiers[source.location] = ServerSideCopier(source.location, self.location, source.open, self.has)
+            self._copiers[source.location] = ServerSideCopier(
+                source.location, self.location, source.open, self.has, remote=self.name
+            )
         return self._copiers[source.location]
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Store.delete`."""
-        with translate_errors(self.url):
+        with self._asking(Access.DELETE):
             obstore.delete(self._reading, list(keys))
 
     def removal(self, key: str) -> str:

@@ -45,8 +45,12 @@ def open_bucket(remote: Remote) -> Bucket:
     full = remote.url.replace(parts.scheme, scheme, 1)
     with translate_errors(url):
         reading = _open(full, scheme, location, remote.options, READ_TIMEOUT)
-        writing = _open(full, scheme, location, remote.options, WRITE_TIMEOUT)
-    return Bucket(url, reading, writing, can_list=not scheme.startswith("http"), location=location)
+        writing = [
+            _open(full, scheme, location, remote.options, WRITE_TIMEOUT, checksum=checksum)
+            for checksum in ((True, False) if location else (False,))
+        ]
+    is_http = scheme.startswith("http")
+    return Bucket(url, reading, writing, can_list=not is_http, location=location, name=remote.name)
 
 
 def _locate(bucket: str, path: str, options: Mapping[str, str]) -> S3Location:
@@ -67,9 +71,15 @@ def _locate(bucket: str, path: str, options: Mapping[str, str]) -> S3Location:
 
 
 def _open(
-    url: str, scheme: str, location: S3Location | None, options: Mapping[str, str], timeout: timedelta
+    url: str,
+    scheme: str,
+    location: S3Location | None,
+    options: Mapping[str, str],
+    timeout: timedelta,
+    *,
+    checksum: bool = False,
 ) -> "ObjectStore":
-    """The store of a URL, with the timeout for a silent connection."""
+    """The store of a URL, with the timeout for a silent connection; with `checksum`, S3 gets a SHA-256 of each body."""
     client: ClientConfig = {
         "timeout": REQUEST_TIMEOUT,
         "read_timeout": timeout,
@@ -78,6 +88,8 @@ def _open(
     if location:
         provider = None if location.login.is_anonymous else CredentialProvider(location.login)
         config = _s3_config(location)
+        if checksum:
+            config["checksum_algorithm"] = "sha256"
         return S3Store.from_url(
             url, config=config, client_options=client, retry_config=RETRIES, credential_provider=provider
         )

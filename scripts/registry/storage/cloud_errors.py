@@ -2,7 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from obstore.exceptions import (
     BaseError,
@@ -14,58 +18,116 @@ from obstore.exceptions import (
 )
 
 from registry.errors import NotFound, StorageFailed
-from registry.storage.s3_copy import DENIED, FAULTS, UNREACHABLE, Fault, describe_status
+from registry.storage import faults
+from registry.storage.faults import Access, Fault
 from registry.storage.s3_credentials import LOG_IN
+from registry.storage.s3_signing import S3Location
 
-_BY_STATUS = {
-    # The response to a HEAD has no body with details.
-    "400": Fault("the server rejected the request (400)", "check the region, and that your credentials are valid"),
-    "401": DENIED,
-    "403": DENIED,
-    "404": Fault("the bucket does not exist", "check the address"),
-}
 _BY_TYPE: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
     ((PreconditionError,), Fault("the object changed while it was read", "run the same command again")),
-    ((PermissionError, PermissionDeniedError, UnauthenticatedError), DENIED),
+    ((PermissionError, PermissionDeniedError, UnauthenticatedError), faults.DENIED),
 )
 _NO_KEYS = Fault("no valid credentials", LOG_IN)
-_TIMEOUT = Fault(
-    "the connection timed out", "check the network, then run the same command again: it continues where it stopped"
-)
+_STATUS = re.compile(r"status code: (\d{3})[^:\n]*(?:: (.*?))?(?:\n\nDebug source|\Z)", re.DOTALL)
+_REGION_TIMEOUT = 5.0  # seconds to ask in which region a bucket is
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked of which remote (its name in DVC's configuration, if any); `location` only for S3."""
+
+    remote: str = ""
+    access: Access | None = None
+    location: S3Location | None = None
+
+
+class _Failure(NamedTuple):
+    """An error response: its status, 0 where there was none, and its body, empty where it has none (HEAD)."""
+
+    status: int
+    body: str
 
 
 @contextmanager
-def translate_errors(place: str) -> Iterator[None]:
+def translate_errors(place: str, asked: Asked | None = None) -> Iterator[None]:
     """Turn obstore's exceptions about `place`, a store or an object, into NotFound or StorageFailed."""
+    asked = asked or Asked()
     try:
         yield
     except (FileNotFoundError, NotFoundError) as error:
+        failure = _read_failure(str(error))
+        if faults.read_details(failure.body).code in faults.NO_BUCKET_CODES or _is_page(failure, asked):
+            _fail(place, _find_fault(error, asked), asked)
         raise NotFound(f"{place} does not exist") from error
     except (OSError, ValueError, BaseError) as error:
-        fault = _find_fault(error)
-        # Without the cause: its text may have what was signed.
-        raise StorageFailed(f"{place}: {fault.message}", fix=fault.fix) from None
+        _fail(place, _find_fault(error, asked), asked)
 
 
-def _find_fault(error: Exception) -> Fault:
+def _fail(place: str, fault: Fault, asked: Asked) -> None:
+    fault = describe(fault, asked.remote, asked.access, asked.location)
+    # Without the cause: its text may have what was signed.
+    raise StorageFailed(f"{place}: {fault.message}", fix=fault.fix) from None
+
+
+def describe(fault: Fault, remote: str, access: Access | None, location: S3Location | None) -> Fault:
+    """The fault with the remote's name, and where access was denied, what was asked and by whom."""
+    if fault is faults.DENIED and access:
+        whom = f", as {location.login.describe()}" if location else ""
+        fault = Fault(f"{fault.message} ({access}{whom})", fault.fix)
+    return fault.for_remote(remote)
+
+
+def _read_failure(text: str) -> _Failure:
+    found = _STATUS.search(text)
+    return _Failure(int(found[1]), (found[2] or "").strip()) if found else _Failure(0, "")
+
+
+def _is_page(failure: _Failure, asked: Asked) -> bool:
+    """Whether S3 would not have answered so; the 5xx of a proxy in front of it says enough by its status."""
+    return bool(asked.location) and failure.status < 500 and faults.is_page(failure.body)
+
+
+def _find_fault(error: Exception, asked: Asked) -> Fault:
     text = str(error)
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    if code and code[1] in FAULTS:
-        return FAULTS[code[1]]
-    if "credential provider" in text.split("\n", 1)[0]:
+    first, failure = text.split("\n", 1)[0], _read_failure(text)
+    if "credential provider" in first:
         return _NO_KEYS
+    if "redirect without LOCATION" in first:
+        region = _find_region(asked.location) if asked.location else ""
+        return faults.in_region(region) if region else faults.WRONG_REGION
+    if _is_no_store(first, failure, asked):
+        return faults.NOT_A_STORE
+    if isinstance(error, PreconditionError):
+        return _BY_TYPE[0][1]
+    if failure.status:
+        return faults.find_fault(failure.status, faults.read_details(failure.body))
     by_type = next((fault for types, fault in _BY_TYPE if isinstance(error, types)), None)
-    return by_type or _find_by_text(error, text)
+    return by_type or _find_by_text(error, text, first)
 
 
-def _find_by_text(error: Exception, text: str) -> Fault:
-    first = text.split("\n", 1)[0]
-    if status := re.search(r"status code: (\d{3})", first):
-        return _BY_STATUS.get(status[1]) or describe_status(status[1])
+def _is_no_store(first: str, failure: _Failure, asked: Asked) -> bool:
+    malformed = ("invalid list response", "Header missing", "following redirect")
+    is_redirect = 300 <= failure.status < 400 and not faults.read_details(failure.body).code
+    return any(words in first for words in malformed) or is_redirect or _is_page(failure, asked)
+
+
+def _find_by_text(error: Exception, text: str, first: str) -> Fault:
     if isinstance(error, UnknownConfigurationKeyError):
         return Fault("unknown option", "check the options of this remote in .dvc/config")
     if isinstance(error, ValueError):
         return Fault("invalid object key", "use names joined by single slashes")
     if "token request" in first or "credential" in first.lower():
         return _NO_KEYS
-    return _TIMEOUT if "kind: Timeout" in text else UNREACHABLE
+    return faults.TIMEOUT if "kind: Timeout" in text else faults.UNREACHABLE
+
+
+def _find_region(location: S3Location) -> str:
+    """The region of a bucket, which S3 tells anybody who asks; empty where it does not answer."""
+    request = Request(f"{location.address}/{location.bucket}", method="HEAD")  # noqa: S310 - the remote's own endpoint
+    with suppress(OSError, ValueError):
+        try:
+            with urlopen(request, timeout=_REGION_TIMEOUT) as response:  # noqa: S310 - see above
+                return response.headers.get("x-amz-bucket-region") or ""
+        except HTTPError as error:
+            return error.headers.get("x-amz-bucket-region") or ""
+    return ""

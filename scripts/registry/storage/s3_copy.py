@@ -20,8 +20,10 @@ from urllib.request import getproxies, proxy_bypass
 from botocore.credentials import Credentials
 
 from registry.errors import NotFound, StorageFailed
-from registry.storage import retry
+from registry.storage import faults, retry
 from registry.storage.base import Copier, StoredObject
+from registry.storage.cloud_errors import describe
+from registry.storage.faults import Access, Details, Fault
 from registry.storage.s3_credentials import current_keys
 from registry.storage.s3_signing import S3Location, sign_put
 
@@ -33,40 +35,6 @@ BYTES_ONLY = {"x-amz-metadata-directive": "REPLACE", "x-amz-tagging-directive": 
 CREATE_ONLY = {"if-none-match": "*"}
 OF_NO_OBJECT = f'"{"0" * 32}"'  # an ETag
 _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
-_CODE = re.compile(rb"<Code>(\w+)</Code>")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong, and the next step."""
-
-    message: str
-    fix: str
-
-
-DENIED = Fault(
-    "access denied", "check that your credentials are valid and permit this, and that this machine's clock is right"
-)
-UNREACHABLE = Fault(
-    "the server could not be reached", "check the address and the network, then run the same command again"
-)
-_EXPIRED = Fault(
-    "the credentials have expired", "log in again, then run the same command again: it continues where it stopped"
-)
-FAULTS = {
-    "ExpiredToken": _EXPIRED,
-    "TokenRefreshRequired": _EXPIRED,
-    "RequestTimeTooSkewed": Fault("this machine's clock is wrong", "set the clock, then run the same command again"),
-    "NoSuchBucket": Fault("the bucket does not exist", "check the address"),
-    "SlowDown": Fault(
-        "the server limits the rate of requests", "run the same command again later: it continues where it stopped"
-    ),
-}
-
-
-def describe_status(status: str) -> Fault:
-    """The fault where the server's response says nothing more."""
-    return Fault(f"the server responded with {status}", "try again; if it persists, ask the server's administrator")
 
 
 def can_copy(source: S3Location, destination: S3Location) -> bool:
@@ -79,16 +47,20 @@ def can_copy(source: S3Location, destination: S3Location) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """S3's response: the status, its code for an error (a 200 may carry one), and the ETag of a copy."""
+    """S3's response: its status, what an error says (a 200 may carry one), and the ETag of a copy.
+
+    `is_page`: it is not S3's, but a web page.
+    """
 
     status: int
-    code: str = ""
+    details: Details = faults.NOTHING
     etag: str = ""
+    is_page: bool = False
 
     @property
     def is_transient(self) -> bool:
         """Whether the request should be sent again."""
-        return self.status in TRANSIENT_STATUSES or self.code in TRANSIENT_CODES
+        return self.status in TRANSIENT_STATUSES or self.details.code in TRANSIENT_CODES
 
 
 NO_RESPONSE = Response(0)  # or an incomplete one
@@ -104,9 +76,17 @@ class ServerSideCopier(Copier):
     max_bytes = 5 << 30  # S3's limit for CopyObject; no object with a plain ETag is larger
 
     def __init__(
-        self, source: S3Location, destination: S3Location, open_: Open, has: Has, *, is_create_only: bool = False
+        self,
+        source: S3Location,
+        destination: S3Location,
+        open_: Open,
+        has: Has,
+        *,
+        remote: str = "",
+        is_create_only: bool = False,
     ) -> None:
         self._source, self._destination, self._read, self._has = source, destination, open_, has
+        self._remote = remote  # the destination's name
         self._is_create_only = is_create_only  # whether the service honours If-None-Match
         self._local = threading.local()
         self._credentials: Credentials | None = None
@@ -114,7 +94,7 @@ class ServerSideCopier(Copier):
         self._tls = ssl.create_default_context() if is_tls else None
 
     def __reduce__(self) -> tuple[Callable[..., "ServerSideCopier"], tuple[S3Location, S3Location, Open, Has]]:
-        make = partial(ServerSideCopier, is_create_only=self._is_create_only)
+        make = partial(ServerSideCopier, remote=self._remote, is_create_only=self._is_create_only)
         return make, (self._source, self._destination, self._read, self._has)
 
     def honours_conditions(self, key: str) -> bool:
@@ -155,9 +135,9 @@ class ServerSideCopier(Copier):
             return response.etag
         if response.status == HTTPStatus.PRECONDITION_FAILED:
             return None
-        if response.code == "NoSuchKey":
+        if response.details.code == "NoSuchKey":
             raise NotFound(f"s3:/{unquote(self._source.path(source))} does not exist")
-        fault = _find_fault(response)
+        fault = describe(_find_fault(response), self._remote, Access.WRITE, self._destination)
         raise StorageFailed(f"s3:/{unquote(self._destination.path(key))}: {fault.message}", fix=fault.fix)
 
     # --- requests -----------------------------------------------------------------------------------------------------
@@ -184,7 +164,7 @@ class ServerSideCopier(Copier):
         connection = getattr(self._local, "connection", None) or self._connect()
         connection.request("PUT", location.path(key), b"", signed)
         response = connection.getresponse()
-        return _parse(response.status, response.read())
+        return _parse(response.status, response.read(), response.headers.get("x-amz-bucket-region") or "")
 
     def _connect(self) -> http.client.HTTPConnection:
         host = urlsplit(self._destination.address).netloc
@@ -199,19 +179,21 @@ class ServerSideCopier(Copier):
         return connection
 
 
-def _parse(status: int, body: bytes) -> Response:
+def _parse(status: int, body: bytes, region: str) -> Response:
     etag = _ETAG.search(body) if b"<CopyObjectResult" in body else None
-    code = _CODE.search(body) if not etag else None
-    if status == HTTPStatus.OK and not (etag or code):
-        return NO_RESPONSE  # cut off, or not from S3
-    return Response(status, code[1].decode() if code else "", etag[1].decode() if etag else "")
+    if etag:
+        return Response(status, etag=etag[1].decode())
+    text = body.decode(errors="replace")
+    details = faults.read_details(text)
+    is_page = faults.is_page(text) and not text.lstrip().startswith(("<?xml", "<CopyObjectResult"))
+    if status == HTTPStatus.OK and not details.code and not is_page:
+        return NO_RESPONSE  # cut off
+    return Response(status, details._replace(region=details.region or region), is_page=is_page)
 
 
 def _find_fault(response: Response) -> Fault:
-    if response.code in FAULTS:
-        return FAULTS[response.code]
-    if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return DENIED
-    if response == NO_RESPONSE:
-        return UNREACHABLE
-    return describe_status(f"{response.status} {response.code}".rstrip())
+    if response is NO_RESPONSE:
+        return faults.UNREACHABLE
+    if response.is_page and response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return faults.NOT_A_STORE
+    return faults.find_fault(response.status, response.details)

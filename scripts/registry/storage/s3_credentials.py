@@ -8,7 +8,7 @@ it passes on keys as valid for 30 minutes, which is longer than botocore guarant
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 KEYS_VALID_FOR = timedelta(minutes=10)  # obstore asks again in the last 5; botocore renews keys 15 before they expire
+SHORTEST_SHOWN = 16  # characters of an access key whose last four are shown: AWS's have at least so many
 LOG_IN = "log in to that cloud, or set its environment variables"
 
 
@@ -39,6 +40,17 @@ class Login:
     config_file: str = ""
     credentials_file: str = ""
     is_anonymous: bool = False
+
+    def describe(self) -> str:
+        """Who this is, without a secret: the profile, or the end of the access key's id, as `aws configure list`."""
+        if self.is_anonymous:
+            return "anonymous"
+        if profile := self.profile or (not self.access_key and os.environ.get("AWS_PROFILE")):
+            return f"profile {profile}"
+        with suppress(StorageFailed):
+            key = current_keys(self.find_credentials()).access_key or ""
+            return f"access key …{key[-4:] if len(key) >= SHORTEST_SHOWN else ''}"
+        return "a login without credentials"
 
     def find_credentials(self) -> Credentials:
         """Credentials that renew themselves when they expire. Raises StorageFailed where there are none."""

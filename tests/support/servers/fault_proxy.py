@@ -8,7 +8,7 @@ import socket
 import socketserver
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -30,6 +30,15 @@ class Answer:
     status: int
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What answers is no S3 server: this status, these headers, this body."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ class Rewrite:
     change: Callable[[bytes], bytes]
 
 
-Deed = Answer | Reset | Wait | Truncate | Corrupt | Stale | Rewrite | Ignore
+Deed = Answer | Page | Reset | Wait | Truncate | Corrupt | Stale | Rewrite | Ignore
 
 INTERNAL_ERROR = Answer(500, "InternalError", "We encountered an internal error. Please try again.")
 SLOW_DOWN = Answer(503, "SlowDown", "Please reduce your request rate.")
@@ -254,9 +263,10 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def _do(self, deed: Deed | None, request: Request, head: Head) -> None:
         match deed:
-            case Answer():
+            case Answer() | Page():
                 self._take(head)
-                self._say(*_in_words(deed, is_head=request.method == "HEAD"))
+                status, answer, body = _in_words(deed) if isinstance(deed, Answer) else _as_written(deed)
+                self._say(status, answer, b"" if request.method == "HEAD" else body)
             case Reset():
                 if deed.served:
                     self._ask(request, head)
@@ -353,8 +363,14 @@ def _spoilt(deed: Truncate | Corrupt, body: bytes) -> bytes:
     return body[:middle] + bytes(byte ^ 1 for byte in body[middle : middle + 1]) + body[middle + 1 :]
 
 
-def _in_words(answer: Answer, *, is_head: bool) -> tuple[int, bytes, bytes]:
+def _as_written(page: Page) -> tuple[int, bytes, bytes]:
+    headers = {**page.headers, "Content-Length": str(len(page.body))}
+    lines = [f"HTTP/1.1 {page.status} {HTTPStatus(page.status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
+    return page.status, "\r\n".join([*lines, "", ""]).encode(), page.body
+
+
+def _in_words(answer: Answer) -> tuple[int, bytes, bytes]:
     error = f"<Error><Code>{answer.code}</Code><Message>{answer.message}</Message><RequestId>0</RequestId></Error>"
     body = b'<?xml version="1.0" encoding="UTF-8"?>\n' + error.encode()
     head = f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\nContent-Type: application/xml\r\n"
-    return answer.status, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), b"" if is_head else body
+    return answer.status, f"{head}Content-Length: {len(body)}\r\n\r\n".encode(), body

@@ -49,7 +49,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool) -> Non
     if form == "json":
         click.echo(json.dumps(fsck.as_json(results, space.stores.production, copies, restored), indent=2))
     else:
-        click.echo(fsck.as_text(results, space.stores.production, copies), nl=False)
+        click.echo(fsck.as_text(results, space.stores.production, copies, source or ""), nl=False)
     if not fsck.is_intact(results):
         raise click.exceptions.Exit(1)
 
@@ -59,7 +59,8 @@ def _sources(space: Workspace, name: str) -> tuple[Store, ...]:
     if name == "cache":
         return space.stores.caches
     remotes = settings.read_remotes(space.tree.read(settings.DVC_CONFIG))
-    remote = remotes.get(name) or settings.Remote(name if "://" in name else str(Path(name).absolute()))
+    by_url = next((remote for remote in remotes.values() if remote.url == name.rstrip("/")), None)
+    remote = remotes.get(name) or by_url or settings.Remote(name if "://" in name else str(Path(name).absolute()))
     store = open_store(remote, space.root)
     if name == "production" or store.url == space.stores.production.url:
         raise Refused("production cannot be repaired from itself", fix="use --repair staging, or another remote")
