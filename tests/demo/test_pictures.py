@@ -26,7 +26,8 @@ def test_a_folder_of_class_folders_becomes_an_album(class_folders: Path) -> None
     assert (album.name, album.classes) == ("cat_guineapig", ("Cat", "guinea pig"))
     assert len(album.pictures) == 2 * pictures.FEWEST + 2
     assert pictures.folder(class_folders) == album
-    assert all(picture.data[:2] == b"\xff\xd8" for picture in album.pictures)
+    assert album.image == "{uuid}.*"
+    assert [picture.key[-4:] for picture in album.pictures if picture.data[:2] != b"\xff\xd8"] == [".png"]
     assert b"\xff\xd8 not a picture" in {picture.data for picture in album.pictures}
 
 

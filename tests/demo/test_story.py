@@ -2,12 +2,15 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from registry.demo import pictures, story
+from support import odd_folders
+from support.odd_images import ODD
 
 pytestmark = pytest.mark.slow
 
@@ -16,17 +19,18 @@ PROJECT = Path(__file__).parents[2]
 
 @pytest.fixture
 def album(tmp_path: Path) -> pictures.Album:
-    """Two classes of 100 pictures; one is empty and one is there twice."""
+    """Two classes of 130 pictures and more, of three formats, among files of all other kinds."""
     top = tmp_path / "pets"
+    odd_folders.make(top)
     for label, colour in (("cat", 40), ("dog", 200)):
-        (top / label).mkdir(parents=True)
         for number in range(100):
-            Image.new("RGB", (30 + number, 40), (colour, number * 2, 90)).save(top / label / f"{number}.jpg")
+            Image.new("RGB", (30 + number, 40), (colour, number * 2, 90)).save(top / label / f"plain {number}.jpg")
     (top / "cat" / "empty.jpg").touch()
-    (top / "dog" / "again.jpg").write_bytes((top / "dog" / "7.jpg").read_bytes())
+    (top / "dog" / "again.jpg").write_bytes((top / "dog" / "plain 7.jpg").read_bytes())
     found = pictures.folder(top)
+    assert found.name == "cat_dog"
     params = {("epochs",): 6, ("width",): 8, ("image_size",): 16}
-    return pictures.Album(found.name, found.title, found.description, found.license, params, found.pictures)
+    return replace(found, params=params)
 
 
 def test_the_demo_runs(album: pictures.Album, tmp_path: Path, capfd) -> None:
@@ -37,6 +41,12 @@ def test_the_demo_runs(album: pictures.Album, tmp_path: Path, capfd) -> None:
     assert "cannot be used" in printed or "--exclude-faulty" in printed
     assert "expected at least 2.0.0: 6 images were removed (a removal is major)" in printed
     assert "identical to v1.0.0" in printed
+    lines = printed.splitlines()
+    for name, file in ODD.items():
+        source = f"  cat/{name.replace('.', ' ')}.{file.ending}: "
+        said = [line.removeprefix(source) for line in lines if line.startswith(source)]
+        assert any(str(file.fault) in reason for reason in said), (source, said)
+    assert "  cat/notes.txt: no picture by its name\n" in printed
     assert f"trained again, v1.0.0 has the same metrics: accuracy {scene.metrics['accuracy']}" in printed
     tags = subprocess.run(["git", "-C", scene.origin, "tag"], capture_output=True, text=True, check=True).stdout.split()
     assert tags == [f"{kind}/cat_dog@v{version}.0.0" for kind in ("datasets", "models") for version in (1, 2)]

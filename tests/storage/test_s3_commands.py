@@ -4,13 +4,16 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 from botocore.client import BaseClient
 from PIL import Image
 
 from registry.core.pointers import object_key
 from registry.dataset import build
+from registry.storage import ingest as s3_ingest
 from registry.storage.ingest import SAMPLE
 from support import release_auditor, repositories
+from support.odd_images import ODD, SOUND
 from support.repositories import Run, md5
 from support.s3_places import Places, count_copies
 from support.servers import fault_proxy
@@ -107,6 +110,33 @@ def test_a_build_reads_a_sample_and_the_images_check_the_rest(
     assert "hint: registry build datasets/pets --exclude-faulty" in again.out
     assert "added 1 faulty image to exclude:" in run_registry(desk, "build", "datasets/pets", "--exclude-faulty").out
     assert "not sound" not in run_registry(desk, "check", "--images").out
+
+
+def test_the_images_check_names_every_odd_file_that_was_copied_unseen(
+    desk: Path, run_registry: Run, client: BaseClient, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jpg, png and webp side by side, copied inside S3; then the next step that is printed leaves out the odd ones."""
+    edit(desk / "datasets/pets/dataset.yaml", "photos/{uuid}.jpg", "photos/{uuid}.*")
+    distinct = {
+        file.data: file for file in (*SOUND.values(), *ODD.values()) if file.data
+    }  # the listing rules out others
+    files = {100 + number: file for number, file in enumerate(distinct.values())}
+    for number, file in files.items():
+        key = f"{places.folder}/photos/{uuid(number)}.{file.ending}"
+        client.put_object(Bucket="lake", Key=key, Body=file.data)
+    rows = [f"{uuid(number)},{['cat', 'dog'][number % 2]}\n" for number in (*range(40), *files)]
+    (desk / "export.csv").write_text("uuid,label\n" + "".join(rows))
+    run_registry(desk, "select", "datasets/pets", "--from", "export.csv")
+    monkeypatch.setattr(s3_ingest, "SAMPLE", 0)
+    assert run_registry(desk, "build", "datasets/pets").code == 0
+    run_registry(desk, "check", "--fix")
+    odd = {uuid(number): file.fault for number, file in files.items() if file.fault}
+    assert f"{len(odd)} images failed validation" in run_registry(desk, "check", "--images").out
+    assert "added" in run_registry(desk, "build", "datasets/pets", "--exclude-faulty").out
+    reasons = yaml.safe_load((desk / "datasets/pets/dataset.yaml").read_text())["exclude"]
+    assert reasons.keys() == odd.keys()
+    assert [reason for name, reason in reasons.items() if odd[name] not in reason] == []
+    assert run_registry(desk, "check", "--images").code == 0
 
 
 def test_a_build_on_s3_gives_the_pointer_of_a_build_in_folders(desk: Path, run_registry: Run, places: Places) -> None:

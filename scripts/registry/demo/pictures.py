@@ -2,23 +2,24 @@
 
 import csv
 import gzip
-import io
 import random
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from registry.core.documents import Location
 from registry.core.progress import counter
+from registry.demo import class_folders
+from registry.demo.class_folders import FoundFile, LeftOut, as_jpeg
 from registry.errors import NotFound, Refused
 from registry.storage.base import Store
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 HANDWRITING = 2_000  # of the 5,000 digits in the file
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CAMERAS = 60
@@ -34,6 +35,13 @@ class Picture:
     camera: str
     captured_at: datetime
     data: bytes
+    source: str  # where it was found
+    extension: str
+
+    @property
+    def key(self) -> str:
+        """Its key in the lake."""
+        return f"{self.uuid}.{self.extension}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,12 @@ class Album:
     license: str
     params: Mapping[Location, object]  # what to set in the model's params.yaml
     pictures: tuple[Picture, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def image(self) -> str:
+        """`image` of the dataset's manifest: the key in the lake."""
+        return "{uuid}.jpg" if {picture.extension for picture in self.pictures} == {"jpg"} else "{uuid}.*"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -68,7 +82,7 @@ def handwriting(package: Path) -> Album:
     )
 
 
-def _read_mnist(table: Path) -> Iterator[tuple[str, str, bytes]]:
+def _read_mnist(table: Path) -> Iterator[FoundFile]:
     per_class = HANDWRITING // len(DIGITS)
     taken = dict.fromkeys(DIGITS, 0)
     with gzip.open(table, "rt", newline="") as lines:
@@ -77,75 +91,46 @@ def _read_mnist(table: Path) -> Iterator[tuple[str, str, bytes]]:
             if taken[label] < per_class:
                 taken[label] += 1
                 picture = Image.frombytes("L", (28, 28), bytes(int(float(value)) for value in pixels))
-                yield f"mnist/{number}", label, _jpeg(picture)
+                yield FoundFile(f"mnist/{number}", label, "jpg", as_jpeg(picture))
 
 
 def folder(path: Path) -> Album:
     """Every picture below `path/<class>/`. Raises NotFound, and Refused where there are too few."""
     if not path.is_dir():
         raise NotFound(f"{path} is not a folder", fix="name a folder that has one folder of pictures per class")
-    classes = sorted(sub for sub in path.iterdir() if sub.is_dir() and not sub.name.startswith("."))
-    counts = {sub.name: sum(1 for _ in _files(sub)) for sub in classes}
-    if len(counts) < 2 or min(counts.values()) < FEWEST:
-        found = ", ".join(f"{name}: {count}" for name, count in counts.items()) or "no folders"
+    classes = class_folders.class_folders(path)
+    found = class_folders.read(classes, path)
+    counts = Counter(file.label for file in found.files)
+    numbers = {label: counts[label] for label in classes}
+    if len(numbers) < 2 or min(numbers.values()) < FEWEST:
+        said = ", ".join(f"{name}: {count}" for name, count in numbers.items()) or "no folders"
         expected = f"expected at least 2 folders with {FEWEST} pictures each"
-        raise Refused(f"{path} has {found}; {expected}", fix="name another folder with --images")
-    name = "_".join(_word(sub.name) for sub in classes) if len(classes) <= 3 else "pictures"
+        raise Refused(f"{path} has {said}; {expected}", fix="name another folder with --images")
+    name = "_".join(map(_word, classes)) if len(classes) <= 3 else "pictures"
     return Album(
         name=name,
-        title=" and ".join(counts).capitalize() if len(classes) <= 3 else f"Pictures of {len(classes)} classes",
-        description=f"Pictures from {path.name}, one folder per class.",
+        title=" and ".join(classes).capitalize() if len(classes) <= 3 else f"Pictures of {len(classes)} classes",
+        description=f"Pictures from {class_folders.as_label(path.name)}, one folder per class.",
         license="LicenseRef-unknown",
         params={("image_size",): 64, ("flip",): True},
-        pictures=_shuffled(_read(classes, path)),
+        pictures=_shuffled(found.files),
+        left_out=(*found.left_out, *found.converted),
     )
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
-def _read(classes: list[Path], top: Path) -> Iterator[tuple[str, str, bytes]]:
-    for sub in classes:
-        for file in _files(sub):
-            yield str(file.relative_to(top)), _label(sub.name), _as_jpeg(file)
-
-
-def _as_jpeg(file: Path) -> bytes:
-    """JPEG files unchanged, even damaged ones, which the registry must find; other formats converted to JPEG."""
-    data = file.read_bytes()
-    if data[:2] == b"\xff\xd8" or file.suffix.lower() in {".jpg", ".jpeg"}:
-        return data
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return _jpeg(picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-        return data
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=95)
-    return out.getvalue()
-
-
-def _label(text: str) -> str:
-    label = "".join(char if char.isascii() and (char.isalnum() or char in " _-") else "-" for char in text).strip(" -_")
-    return label or "class"
 
 
 def _word(text: str) -> str:
     return "".join(char for char in text.lower() if char.isascii() and char.isalnum()).lstrip("0123456789") or "class"
 
 
-def _shuffled(found: Iterator[tuple[str, str, bytes]]) -> tuple[Picture, ...]:
+def _shuffled(found: Iterable[FoundFile]) -> tuple[Picture, ...]:
     made = []
     start = datetime(2026, 1, 5, 8, tzinfo=UTC)
-    for source, label, data in found:
-        uuid = uuid5(NAMESPACE_URL, f"https://registry.example/lake/{source}")
+    for file in found:
+        uuid = uuid5(NAMESPACE_URL, f"https://registry.example/lake/{file.source}")
         # Invented, but the same on every machine: the sources have no metadata.
         camera = f"camera-{uuid.int % CAMERAS:02}"
-        made.append(Picture(str(uuid), label, camera, start + timedelta(minutes=uuid.int % 200_000), data))
+        captured_at = start + timedelta(minutes=uuid.int % 200_000)
+        made.append(Picture(str(uuid), file.label, camera, captured_at, file.data, file.source, file.extension))
     made.sort(key=lambda picture: picture.uuid)
     random.Random(7).shuffle(made)  # noqa: S311 - an order, not a secret
     return tuple(made)
@@ -154,7 +139,7 @@ def _shuffled(found: Iterator[tuple[str, str, bytes]]) -> tuple[Picture, ...]:
 def fill_lake(album: Album, lake: Store) -> None:
     """Upload every picture under its UUID."""
     with ThreadPoolExecutor(lake.concurrency) as pool, counter("uploading", "image", len(album.pictures)) as advance:
-        for _ in pool.map(lambda picture: lake.put(f"{picture.uuid}.jpg", picture.data), album.pictures):
+        for _ in pool.map(lambda picture: lake.put(picture.key, picture.data), album.pictures):
             advance(1)
 
 

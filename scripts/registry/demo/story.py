@@ -14,6 +14,7 @@ import click
 
 from registry.core import documents
 from registry.core.atomic_write import write_atomically
+from registry.core.escaping import one_line
 from registry.core.layout import card_path, manifest_path
 from registry.core.settings import Remote
 from registry.core.values import ArtifactId, Kind
@@ -122,6 +123,8 @@ def found_registry(scene: Scene) -> None:
     copy_template(scene)
     pictures.fill_lake(scene.album, open_store(Remote(scene.lake), scene.top))
     say(f"the lake has {plural(len(scene.album.pictures), 'image')}, each under its UUID: {scene.lake}")
+    for file in scene.album.left_out:
+        say(f"  {one_line(file.source)}: {file.why}")
     scene.run(f"git init --quiet --bare --initial-branch=main {shlex.quote(str(scene.origin))}", cwd=scene.top)
     scene.run("git init --quiet --initial-branch=main")
     for key, value in (("user.name", "Ana Contributor"), ("user.email", "ana@example.com")):
@@ -164,6 +167,7 @@ def _dataset_values(album: Album) -> dict[documents.Location, object]:
         ("description",): album.description,
         ("license",): album.license,
         ("source",): {"export": "Monthly CSV export from Looker"},
+        ("image",): album.image,
         ("columns", "camera"): {"from": column("camera"), "type": "string"},
         ("columns", "captured_at"): {"from": column("captured_at"), "type": "datetime"},
         ("classes",): list(album.classes),
@@ -182,7 +186,16 @@ def build(scene: Scene) -> None:
     if why:
         say(f"\n{why} The next build excludes faulty images, each with a reason:")
         scene.run(f"registry build {scene.dataset} --exclude-faulty")
+        _name_excluded(scene)
     scene.run(f"registry pull {scene.dataset}")
+
+
+def _name_excluded(scene: Scene) -> None:
+    """Print the reason of each excluded image beside the file that it was made of."""
+    manifest = documents.read_yaml((scene.clone / manifest_path(scene.dataset)).read_bytes(), "dataset.yaml").data
+    sources = {picture.uuid: picture.source for picture in scene.album.pictures}
+    for uuid, reason in sorted(manifest.get("exclude", {}).items(), key=lambda item: sources[item[0]]):
+        say(f"  {one_line(sources[uuid])}: {reason}")
 
 
 def first_model(scene: Scene) -> None:
