@@ -285,9 +285,7 @@ def test_images_are_looked_at_once(registry_repo: Path, run_registry: Run) -> No
 
 def test_a_check_that_was_not_asked_for_is_not_reported_as_passed(registry_repo: Path, run_registry: Run) -> None:
     registry = memory_registries.Registry()
-    memory_registries.put_dataset(
-        registry, pictures={path: picture(number) for number, path in enumerate(images())}
-    )
+    memory_registries.put_dataset(registry, pictures={path: picture(number) for number, path in enumerate(images())})
     registry.derive()
     memory_registries.put_on_disk(registry, registry_repo)
     unasked, asked = (

@@ -112,7 +112,7 @@ def test_a_build_reads_a_sample_and_the_images_check_the_rest(
     assert "not sound" not in run_registry(desk, "check", "--images").out
 
 
-def test_the_images_check_names_every_odd_file_that_was_copied_unseen(
+def test_every_odd_file_that_was_copied_without_validation_is_named(
     desk: Path, run_registry: Run, client: BaseClient, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Jpg, png and webp side by side, copied inside S3; then the next step that is printed leaves out the odd ones."""

@@ -93,7 +93,7 @@ def read(folders: dict[str, Path], top: Path) -> Found:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All that is no folder, sorted; also what can be opened by nobody."""
+    """All that is no folder, sorted; also what cannot be opened."""
     for at, folders, names in os.walk(folder):
         folders.sort()
         links = [name for name in folders if (Path(at) / name).is_symlink()]
