@@ -47,7 +47,7 @@ def test_a_model_without_scores() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"no parquet", "x is not a Parquet file with the columns uuid and predicted"),
+        (b"no parquet", "x is not a valid Parquet file, or is cut off: it has no footer at its end"),
         (parquet(uuid=["a"]), "x is not a Parquet file with the columns uuid and predicted"),
         (parquet(uuid=["a", "b"], predicted=["cat", "dog"]), "x has no prediction for 1 of 3 test images"),
         (parquet(uuid=["a", "b", "c"], predicted=["cat", None, "dog"]), "x has no prediction for 1 of 3 test images"),

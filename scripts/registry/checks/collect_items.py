@@ -2,13 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import replace
-from io import BytesIO
 
 import polars as pl
 
 from registry.checks.context import DatasetSubject, Listing, RepeatedImages
 from registry.core.artifact_files import Reader
-from registry.dataset import items
+from registry.dataset import items, parquet_files, parquet_footer
 from registry.dataset.items import Items
 from registry.errors import NotFound, Refused
 from registry.storage.reader import require_object
@@ -71,9 +70,15 @@ def _with_null_shares(subject: DatasetSubject, read_object: Reader) -> DatasetSu
     listed = files.filter(pl.col("relpath") == _SELECTION)["md5"]
     if listed.is_empty():
         raise Refused(f"{subject.id}/raw: {_SELECTION} is missing")
+    data, name = require_object(read_object, listed[0]), f"{subject.id}/raw/{_SELECTION}"
     try:
-        rows = pl.read_parquet(BytesIO(require_object(read_object, listed[0])))
+        rows = parquet_files.read_table(data, name, wanted=columns.__contains__, at_most=_rows(subject))
     except pl.exceptions.PolarsError as error:
-        raise Refused(f"{subject.id}/raw/{_SELECTION} is not a Parquet file") from error
+        raise Refused(f"{name} is not a Parquet file") from error
     known = [name for name in columns if name in rows.columns]
     return replace(subject, null_shares={name: rows[name].null_count() / max(rows.height, 1) for name in known})
+
+
+def _rows(subject: DatasetSubject) -> int:
+    """The rows that the selection has at most."""
+    return subject.selection.rows if subject.selection else parquet_footer.MAX_ROWS

@@ -31,7 +31,7 @@ def _reproduce(subject: DatasetSubject, read: Reader) -> Reproduction:
     manifest, objects = subject.manifest, subject.content.objects
     built = subject.prepared.build if subject.prepared else None
     try:
-        rows = reproduction.read_rows(manifest, objects["raw"], read)
+        rows = reproduction.read_rows(manifest, objects["raw"], read, subject.selection)
         facts = reproduction.compare_facts(rows, subject.selection) if subject.selection else ()
         data = require_object(read, objects["prepared"], f"{subject.id}/prepared")
         files = dir_listing.read(data, objects["prepared"])

@@ -1,7 +1,8 @@
 """What the readers of exported tables share: rows as texts, and the faults that keep rows from being read."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -71,6 +72,15 @@ class TableFile(Protocol):
 
     def read(self, wanted: Sequence[str]) -> Table:
         """The rows, with these columns. Raises Refused, OSError and PolarsError."""
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise ComputeError where Polars panics, as it does for some damaged files: a panic is no Exception in Python."""
+    try:
+        yield
+    except pl.exceptions.PanicException as panic:
+        raise pl.exceptions.ComputeError("its content is damaged") from panic
 
 
 def require_text(path: Path, name: str) -> None:

@@ -15,8 +15,8 @@ import polars as pl
 
 from registry.core.values import Column, DatasetManifest
 from registry.core.wording import join, plural
-from registry.dataset import column_types, delimited_files, json_files, parquet_files
-from registry.dataset.export_files import ROW, Table, TableFile
+from registry.dataset import column_types, delimited_files, json_files, parquet_files, parquet_footer
+from registry.dataset.export_files import ROW, Table, TableFile, panics_as_errors
 from registry.errors import SHOWN, InvalidData, InvalidDocument, NotFound, Refused
 
 ROWS_PER_GROUP = 131_072
@@ -33,12 +33,13 @@ def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: 
     file, name = _open(path, name or str(path)), name or str(path)
     found, problems = _match_columns(file.headers, manifest.columns) if file.headers else ({}, [])
     try:
-        table = file.read(tuple(dict.fromkeys(found.values())))
-        if damaged := _find_damaged(table, file.headers, found, manifest):
-            fix = "export it again; if nothing but the last line break is missing, add it"
-            raise InvalidData(f"{name} is damaged; nothing was written", [damaged, *problems], fix=fix)
-        frame = _typed(table, found, manifest.columns, timezone)
-        problems += _find_problems(table, frame, found, manifest)
+        with panics_as_errors():
+            table = file.read(tuple(dict.fromkeys(found.values())))
+            if damaged := _find_damaged(table, file.headers, found, manifest):
+                fix = "export it again; if nothing but the last line break is missing, add it"
+                raise InvalidData(f"{name} is damaged; nothing was written", [damaged, *problems], fix=fix)
+            frame = _typed(table, found, manifest.columns, timezone)
+            problems += _find_problems(table, frame, found, manifest)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(name, error) from error
     if problems:
@@ -267,10 +268,10 @@ def write_selection(rows: pl.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def read_selection(data: bytes, name: str, *, rows: int | None = None) -> pl.DataFrame:
-    """The rows of a `selection.parquet`. Raises Refused where it is damaged, or has another number of `rows`."""
+def read_selection(data: bytes, name: str, *, rows: int = parquet_footer.MAX_ROWS) -> pl.DataFrame:
+    """The rows of a `selection.parquet`. Raises Refused where it is damaged, or has more than `rows`."""
     try:
-        return parquet_files.read_table(data, None, name, rows=rows)
+        return parquet_files.read_table(data, name, at_most=rows)
     except pl.exceptions.PolarsError as error:
         raise Refused(f"{name} is not a valid Parquet file", fix="registry pull, or registry select") from error
 

@@ -39,13 +39,14 @@ def read(manifest: DatasetManifest, root: Path, stores: Sequence[Store]) -> Load
     if not folder.has(path):
         raise NotFound(f"{path} does not exist: {manifest.id} has no selection", fix=fix)
     output = pointers.read_pointer(folder.get(path), path)
-    _require_query(manifest, provenance.read(folder.get(path), path))
+    origin = provenance.read(folder.get(path), path)
+    _require_query(manifest, origin)
     data = folder.get(name) if folder.has(name) else _fetch_selection(manifest, output, stores)
     listing = dir_listing.write(pl.DataFrame({"md5": [digests.md5(data)], "relpath": [FILE]}))
     if dir_listing.md5_of(listing) != output.md5:
         fix = f"dvc checkout --force {path} restores it; {fix} replaces it"
         raise Refused(f"{name}: the MD5 differs from the one in raw.dvc", fix=fix)
-    rows = exports.read_selection(data, name)
+    rows = exports.read_selection(data, name, rows=origin.rows)
     require_rows(manifest, rows)
     return LoadedSelection(rows, output, {digests.md5(data): data, output.md5: listing})
 

@@ -3,7 +3,7 @@
 Only the columns that are asked for are read.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from registry.dataset import column_types, parquet_footer
-from registry.dataset.export_files import MAX_CELL, ROW, Table, require_headers
+from registry.dataset.export_files import MAX_CELL, ROW, Table, panics_as_errors, require_headers
 from registry.errors import Refused
 
 
@@ -43,6 +43,7 @@ class ParquetFile:
         return Table(rows.select(texts).with_row_index(ROW, offset=1), column_faults=faults)
 
 
+@panics_as_errors()
 def open_file(path: Path, name: str) -> ParquetFile:
     """The file with its footer and schema. Raises Refused, and OSError where it cannot be read."""
     with path.open("rb") as file:
@@ -52,26 +53,34 @@ def open_file(path: Path, name: str) -> ParquetFile:
     return ParquetFile(path, name, footer, schema)
 
 
-def read_table(data: bytes, columns: Collection[str] | None, name: str, *, rows: int | None = None) -> pl.DataFrame:
-    """A Parquet table of the registry; `columns` that it does not have are left out, None are all.
+@panics_as_errors()
+def read_table(
+    data: bytes,
+    name: str,
+    *,
+    wanted: Callable[[str], bool] = lambda _: True,
+    at_most: int = parquet_footer.MAX_ROWS,
+    fix: str = "registry select",
+) -> pl.DataFrame:
+    """The `wanted` columns of a Parquet table of the registry; `at_most` are the rows that another file says it has.
 
-    `rows` is the number that another file says of it. Raises Refused where the footer says otherwise or too much, and
+    Raises Refused, with the hint `fix`, where the footer or the values say too much, or contradict each other, and
     PolarsError where the rest is damaged.
     """
     footer = parquet_footer.read(BytesIO(data), name)
-    if rows is not None and footer.rows != rows:
-        raise Refused(f"{name} has {footer.rows:,} rows, expected {rows:,}", fix="registry select")
+    if footer.rows > at_most:
+        raise Refused(f"{name} has {footer.rows:,} rows, expected {at_most:,}", fix=fix)
     scanned = pl.scan_parquet(BytesIO(data))
     schema = scanned.collect_schema()
-    wanted = [header for header in schema.names() if columns is None or header in columns]
-    require_headers(wanted, name)
-    parquet_footer.require_columns(footer, wanted, name)
-    if nested := [header for header in wanted if not _has_text(schema[header])]:
-        raise Refused(f"{name}: column {nested[0]} has {_describe(schema[nested[0]])}", fix="registry select")
-    _require_short(scanned, _texts(wanted, schema), name)
-    found = scanned.select(wanted).collect()
-    if wanted and found.height != footer.rows:
-        raise Refused(f"{name} has {found.height:,} rows, its footer says {footer.rows:,}", fix="registry select")
+    columns = [header for header in schema.names() if wanted(header)]
+    require_headers(columns, name)
+    parquet_footer.require_columns(footer, columns, name)
+    if nested := [header for header in columns if not _has_text(schema[header])]:
+        raise Refused(f"{name}: column {nested[0]} has {_describe(schema[nested[0]])}", fix=fix)
+    _require_short(scanned, _texts(columns, schema), name)
+    found = scanned.select(columns).collect()
+    if columns and found.height != footer.rows:
+        raise Refused(f"{name} has {found.height:,} rows, its footer says {footer.rows:,}", fix=fix)
     return found
 
 

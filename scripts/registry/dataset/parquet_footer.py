@@ -14,6 +14,7 @@ from registry.core import wording
 from registry.errors import Refused
 
 MAX_ROWS = 10_000_000  # DVC cannot hold the list of more images than that
+MAX_CELLS = 200_000_000  # values of the columns that are read; one takes up to 16 bytes even where it is missing
 MAX_FOOTER = 64 << 20  # bytes
 MAX_COLUMN = 2 << 30  # bytes of one column, before compression
 _DEPTH = 16  # of the structures in a footer; Parquet's own have eight
@@ -33,7 +34,7 @@ def read(file: BinaryIO, name: str) -> Footer:
     fix = "export it again"
     try:
         footer = _parse(_Compact(_bytes(file)).structure())
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"{name} is not a valid Parquet file, or is cut off: {error}", fix=fix) from error
     if footer.rows > MAX_ROWS:
         raise Refused(f"{name} has {footer.rows:,} rows, expected at most {MAX_ROWS:,}", fix="select fewer rows")
@@ -42,6 +43,9 @@ def read(file: BinaryIO, name: str) -> Footer:
 
 def require_columns(footer: Footer, wanted: Collection[str], name: str) -> None:
     """Raise Refused where reading these columns would fill the memory."""
+    if (cells := footer.rows * len(wanted)) > MAX_CELLS:
+        fault = f"{name} has {cells:,} values in {len(wanted):,} columns, expected at most {MAX_CELLS:,}"
+        raise Refused(fault, fix="use fewer columns or rows")
     for column in wanted:
         require_size(column, footer.sizes.get(column, 0), name)
 

@@ -13,7 +13,7 @@ from polars import DataFrame, col
 from registry.core import digests, item_paths
 from registry.core.artifact_files import Reader
 from registry.core.values import Build, Counts, DatasetManifest, Selection
-from registry.dataset import build, exports, items, loaded_selection
+from registry.dataset import build, exports, items, loaded_selection, parquet_files, parquet_footer
 from registry.dataset.differences import Difference, DifferenceKind
 from registry.errors import Refused
 from registry.storage.reader import require_object
@@ -23,8 +23,8 @@ PARQUET = b"PAR1"
 SHOWN = 3  # examples of each kind of difference
 
 
-def read_rows(manifest: DatasetManifest, md5: str, read: Reader) -> DataFrame:
-    """The rows of the selection with this `.dir` object.
+def read_rows(manifest: DatasetManifest, md5: str, read: Reader, origin: Selection | None) -> DataFrame:
+    """The rows of the selection with this `.dir` object, which has no more of them than `origin` says.
 
     Raises NotFound where no store has it, Refused and InvalidData where it is no selection by this manifest.
     """
@@ -33,7 +33,8 @@ def read_rows(manifest: DatasetManifest, md5: str, read: Reader) -> DataFrame:
         fault = f"lists {', '.join(files['relpath'].head(SHOWN)) or 'nothing'}, expected {loaded_selection.FILE} alone"
         raise Refused(f"{manifest.id}/raw {fault}", fix=f"registry select {manifest.id}")
     name = f"{manifest.id}/raw/{loaded_selection.FILE}"
-    rows = exports.read_selection(require_object(read, files["md5"][0], name), name)
+    at_most = origin.rows if origin else parquet_footer.MAX_ROWS
+    rows = exports.read_selection(require_object(read, files["md5"][0], name), name, rows=at_most)
     loaded_selection.require_rows(manifest, rows)
     return rows
 
@@ -122,8 +123,9 @@ def _is_same(expected: bytes, md5: str, read: Reader) -> bool:
     if found is None or not (found.startswith(PARQUET) and expected.startswith(PARQUET)):
         return False
     try:
-        return pl.read_parquet(BytesIO(found)).equals(pl.read_parquet(BytesIO(expected)))
-    except pl.exceptions.PolarsError:
+        rows = pl.read_parquet(BytesIO(expected))
+        return parquet_files.read_table(found, md5, at_most=rows.height).equals(rows)
+    except (Refused, pl.exceptions.PolarsError):
         return False
 
 

@@ -1,13 +1,13 @@
 """The predictions of two models, image by image, as frames: joined, compared, sliced, and counted."""
 
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 
 import polars as pl
 from polars import DataFrame, col
 
 from registry.core import item_paths
 from registry.core.wording import plural
+from registry.dataset import parquet_files
 from registry.errors import Refused
 from registry.model import paired_comparison
 from registry.model.changes import Flip, PairedComparison, Role, Slice
@@ -26,7 +26,7 @@ def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
     have exactly one prediction for each image.
     """
     try:
-        table = pl.read_parquet(BytesIO(data))
+        table = parquet_files.read_table(data, what, wanted=_is_known, fix="dvc repro")
         known = table.select(col("uuid", "predicted").cast(pl.String), _score(table))
     except pl.exceptions.PolarsError as error:
         fault = f"{what} is not a Parquet file with the columns uuid and predicted"
@@ -37,6 +37,10 @@ def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
     if duplicates := found.height - test.height:
         raise Refused(f"{what} contains {plural(duplicates, 'duplicate prediction')}", fix="dvc repro")
     return found
+
+
+def _is_known(name: str) -> bool:
+    return name in {"uuid", "predicted"} or name.startswith(_SCORE)
 
 
 def _score(table: DataFrame) -> pl.Expr:
