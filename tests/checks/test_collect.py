@@ -205,7 +205,10 @@ def test_the_share_of_rows_without_a_value_comes_from_the_selection(tmp_path: Pa
 
 
 def test_a_selection_that_is_not_a_parquet_file_is_unread() -> None:
-    assert with_selection(b"nonsense").unread == "datasets/pets/raw/selection.parquet is not a Parquet file"
+    assert (
+        with_selection(b"nonsense").unread
+        == "datasets/pets/raw/selection.parquet is not a valid Parquet file, or is cut off: it has no footer at its end"
+    )
 
 
 # --- the registry's own files -----------------------------------------------------------------------------------------
