@@ -1,5 +1,6 @@
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,18 @@ def test_too_few_pictures_are_refused_with_the_counts(tmp_path: Path) -> None:
         pictures.folder(tmp_path)
     with pytest.raises(NotFound, match="is not a folder"):
         pictures.folder(tmp_path / "nowhere")
+
+
+def test_pictures_that_leave_a_split_empty_are_refused_before_anything_is_made(
+    class_folders: Path, tmp_path: Path
+) -> None:
+    album = pictures.folder(class_folders)
+    with pytest.raises(Refused, match=r"too few for its splits: Cat: 0 in val.*expected at least 5 in train, 1 in"):
+        pictures.require_filled_splits(album)
+    many = pictures.handwriting(Path(sys.prefix) / "handwriting")
+    pictures.require_filled_splits(many)
+    with pytest.raises(Refused, match="hint: name a folder with more pictures"):
+        pictures.require_filled_splits(replace(many, pictures=many.pictures[:200]))
 
 
 def test_handwriting_is_real_balanced_and_the_same_every_time() -> None:

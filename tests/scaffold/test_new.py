@@ -4,8 +4,9 @@ from registry.core import documents, layout, schema
 from registry.core.names import parse_id
 from registry.core.tree import DictTree
 from registry.core.values import Kind
-from registry.errors import Refused
+from registry.errors import NotFound, Refused
 from registry.scaffold import new
+from support import memory_registries
 
 BIRDS = parse_id("datasets/birds")
 OWNERS = ("@acme/birds",)
@@ -53,3 +54,15 @@ def test_an_existing_folder_is_refused() -> None:
 def test_a_model_without_its_dataset_is_refused_with_the_command_that_helps() -> None:
     with pytest.raises(Refused, match="hint: registry new dataset birds"):
         new.plan(DictTree({}), parse_id("models/birds"), owners=OWNERS, trained_on=BIRDS)
+
+
+def test_a_dataset_takes_the_split_rule_of_one_that_it_shares_images_with() -> None:
+    registry = memory_registries.Registry()
+    rule = {"salt": "0x1f", "ratios": {"train": 0.7, "val": 0.1, "test": 0.2}, "group_by": "label"}
+    memory_registries.put_dataset(registry, split=rule)
+    tree, pets = DictTree(registry.files), parse_id("datasets/pets")
+    plan = new.plan(tree, BIRDS, owners=OWNERS, same_split_as=pets)
+    path = "datasets/birds/dataset.yaml"
+    assert documents.read_yaml(plan.files[path], path).data["split"] == rule
+    with pytest.raises(NotFound, match="datasets/cats does not exist"):
+        new.plan(tree, BIRDS, owners=OWNERS, same_split_as=parse_id("datasets/cats"))

@@ -103,14 +103,31 @@ class Listing:
     repeated: RepeatedImages | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedImages:
+    """What a dataset shares with another: `tested_here` of its `tests_here` test images are train or val images there.
+
+    The same the other way round; `examples` are UUIDs. `unread` is why the other one could not be compared.
+    """
+
+    other: ArtifactId
+    tested_here: int = 0
+    tests_here: int = 0
+    tested_there: int = 0
+    tests_there: int = 0
+    examples: tuple[str, ...] = ()
+    unread: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSubject(ArtifactSubject):
     """A dataset whose manifest and pointers are valid; a pointer is None before the first selection or build.
 
     `selection` is what `raw.dvc` records of its origin; None where that is missing or invalid. `reproduction` is None
-    where the version was not recomputed. `listing` and `null_shares` (by column: rows without a value, 0 to 1) are None
-    where they were not read; `unread` is the reason why something could not be read. `invalid_images` are the images
-    that failed validation, each with the reason (None: not validated).
+    where the version was not recomputed, `shared_images` where other datasets were not compared. `listing` and
+    `null_shares` (by column: rows without a value, 0 to 1) are None where they were not read; `unread` is the reason
+    why something could not be read. `invalid_images` are the images that failed validation, each with the reason (None:
+    not validated).
     """
 
     manifest: DatasetManifest
@@ -118,6 +135,7 @@ class DatasetSubject(ArtifactSubject):
     prepared: Pointer | None = None
     selection: Selection | None = None
     reproduction: Reproduction | None = None
+    shared_images: tuple[SharedImages, ...] | None = None
     listing: Listing | None = None
     null_shares: Mapping[str, float] | None = None
     unread: str = ""

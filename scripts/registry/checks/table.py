@@ -6,7 +6,17 @@ from typing import Generic, TypeVar
 
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, ModelSubject
 from registry.checks.findings import Diagnostic
-from registry.checks.rules import changes, datasets, files, manifests, models, objects, repository, reproduction
+from registry.checks.rules import (
+    changes,
+    datasets,
+    files,
+    leakage,
+    manifests,
+    models,
+    objects,
+    repository,
+    reproduction,
+)
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.check_names import CheckName
 from registry.core.values import Kind
@@ -106,6 +116,10 @@ def _versions_were_recomputed(facts: Facts) -> bool:
     return any(subject.reproduction is not None for subject in facts.datasets)
 
 
+def _datasets_were_compared(facts: Facts) -> bool:
+    return any(subject.shared_images is not None for subject in facts.datasets)
+
+
 _N = CheckName
 CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.SETTINGS, repository.settings_are_valid),
@@ -138,6 +152,9 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.SPLITS, DatasetSubject, datasets.splits_are_stable),
     ArtifactCheck(_N.CLASSES, DatasetSubject, datasets.classes_match, (_N.BUILD,)),
     ArtifactCheck(_N.COVERAGE, DatasetSubject, datasets.splits_cover_classes, (_N.BUILD,)),
+    ArtifactCheck(
+        _N.SHARED_IMAGES, DatasetSubject, leakage.test_images_are_tests_everywhere, (), _datasets_were_compared
+    ),
     ArtifactCheck(_N.EXPECTATIONS, DatasetSubject, datasets.expectations_hold, (_N.ITEMS,)),
     ArtifactCheck(_N.IMAGES, DatasetSubject, datasets.images_are_valid, applies=_images_were_validated),
     ArtifactCheck(_N.TRAINED_ON, ModelSubject, models.dataset_exists),

@@ -11,6 +11,7 @@ from registry.checks.context import DatasetSubject, Facts, Scope
 from registry.cli.workspace import Workspace
 from registry.core.layout import prepared_pointer, raw_pointer
 from registry.core.progress import bar
+from registry.core.values import Kind
 from registry.errors import RegistryError
 from registry.integrations.git_trees import History
 
@@ -41,6 +42,17 @@ def _is_recomputed(subject: DatasetSubject, change: collect.Change, *, every: bo
     if change.scope is Scope.STAGED:
         return not change.paths.isdisjoint((raw_pointer(subject.id), prepared_pointer(subject.id)))
     return every or change.scope is Scope.BASE or not subject.is_released
+
+
+def with_shared_images(space: Workspace, facts: Facts, change: collect.Change) -> Facts:
+    """The facts, with what the datasets have in common with others of the registry; a commit does not compare."""
+    datasets = [artifact for artifact in facts.artifacts if artifact.kind is Kind.DATASET]
+    if change.scope is Scope.STAGED or len(datasets) < 2 or not any(subject.prepared for subject in facts.datasets):
+        return facts
+    from registry.checks import collect_shared_images
+
+    with bar("comparing datasets", len(datasets)) as progress:
+        return collect_shared_images.find(facts, change.tree, space.read_object, progress)
 
 
 def with_images(space: Workspace, facts: Facts) -> Facts:

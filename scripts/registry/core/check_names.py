@@ -30,6 +30,7 @@ class CheckName(StrEnum):
     SPLITS = "splits"
     CLASSES = "classes"
     COVERAGE = "coverage"
+    SHARED_IMAGES = "shared-images"
     EXPECTATIONS = "expectations"
     IMAGES = "images"
     TRAINED_ON = "trained-on"

@@ -39,6 +39,7 @@ def command(images: Path | None, directory: Path | None, *, s3: bool) -> None:
         raise Refused(f"{top} is not empty", fix="name a new folder, or omit --directory")
     _require_modules()
     album = pictures.folder(images) if images else pictures.handwriting(Path(sys.prefix) / "handwriting")
+    pictures.require_filled_splits(album)
     top.mkdir(parents=True, exist_ok=True)
     with _stores(top, is_s3=s3) as (bucket, lake):
         story.run_all(story.Scene(space.root, top, album, bucket, lake))

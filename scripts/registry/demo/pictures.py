@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -15,6 +16,9 @@ from PIL import Image
 
 from registry.core.documents import Location
 from registry.core.progress import counter
+from registry.core.values import SplitRule
+from registry.core.wording import abbreviate, join
+from registry.dataset import splits
 from registry.demo import class_folders
 from registry.demo.class_folders import FoundFile, LeftOut, as_jpeg
 from registry.errors import NotFound, Refused
@@ -23,7 +27,8 @@ from registry.storage.base import Store
 HANDWRITING = 2_000  # of the 5,000 digits in the file
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CAMERAS = 60
-FEWEST = 20  # per class; with fewer, a split may be empty
+FEWEST = 20  # per class
+FEWEST_IN_SPLIT = {"train": 5, "val": 1, "test": 2}  # per class, in the first release; a gate needs a few to be passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,30 @@ def folder(path: Path) -> Album:
         pictures=_shuffled(found.files),
         left_out=(*found.left_out, *found.converted),
     )
+
+
+def require_filled_splits(album: Album) -> None:
+    """Raises Refused where the first release, half of the pictures, would have too few in a split of some class.
+
+    The rule is that of the story's dataset: the template's ratios, grouped by camera.
+    """
+    rule = SplitRule(album.name, {"train": Fraction("0.8"), "val": Fraction("0.1"), "test": Fraction("0.1")}, "camera")
+    half = album.pictures[: len(album.pictures) // 2]
+    assigned = splits.assign(rule, [f"group:{picture.camera}" for picture in half])
+    counts = Counter((split, picture.label) for split, picture in zip(assigned, half, strict=True))
+    few = {
+        f"{name}: {counts[split, name]} in {split}": counts[split, name]
+        for split, least in FEWEST_IN_SPLIT.items()
+        for name in album.classes
+        if counts[split, name] < least
+    }
+    if few:
+        expected = join([f"{least} in {split}" for split, least in FEWEST_IN_SPLIT.items()])
+        raise Refused(
+            f"half of the pictures, the first release, are too few for its splits: {abbreviate(list(few))}; "
+            f"expected at least {expected} of each class",
+            fix="name a folder with more pictures with --images",
+        )
 
 
 def _word(text: str) -> str:

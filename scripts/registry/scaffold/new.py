@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from registry.core import manifests
 from registry.core.atomic_write import write_atomically
 from registry.core.layout import manifest_path
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Kind
+from registry.core.values import ArtifactId, Kind, SplitRule
 from registry.errors import Refused
 
 TEMPLATES = Path(__file__).parent / "templates"
+_RATIOS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
 FILLED = ("dataset.yaml", "model.yaml", "README.md")  # $name and the like are substituted; other files are copied
 
 
@@ -28,9 +30,19 @@ class Plan:
 
 
 def plan(
-    tree: Tree, artifact: ArtifactId, *, owners: tuple[str, ...], title: str = "", trained_on: ArtifactId | None = None
+    tree: Tree,
+    artifact: ArtifactId,
+    *,
+    owners: tuple[str, ...],
+    title: str = "",
+    trained_on: ArtifactId | None = None,
+    same_split_as: ArtifactId | None = None,
 ) -> Plan:
-    """The files of a new artifact. Raises Refused where its folder has files, or a model's dataset does not exist."""
+    """The files of a new artifact; a dataset may take the split rule of `same_split_as`.
+
+    Raises Refused where its folder has files, or a model's dataset does not exist; NotFound and InvalidDocument for the
+    dataset whose split rule it takes.
+    """
     if existing := tree.list(str(artifact)):
         raise Refused(f"{artifact} exists already: {existing[0].path}", fix="choose another name, or edit its files")
     if artifact.kind is Kind.MODEL and (not trained_on or not tree.has(manifest_path(trained_on))):
@@ -45,10 +57,19 @@ def plan(
         ),
         "owners": json.dumps(owners),
         "trained_on": str(trained_on),
+        "split": _split(manifests.load_dataset(tree, same_split_as).split if same_split_as else None, artifact.name),
     }
     folder = TEMPLATES / artifact.kind.value
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return Plan(artifact, {f"{artifact}/{path.name}": _fill(path, values) for path in files})
+
+
+def _split(rule: SplitRule | None, name: str) -> str:
+    """The keys of `split`, two spaces in front of each: those of another dataset's rule, or the default ones."""
+    salt = json.dumps(rule.salt) if rule else name
+    ratios = ", ".join(f"{split}: {float(ratio):g}" for split, ratio in (rule.ratios if rule else _RATIOS).items())
+    group_by = f"group_by: {rule.group_by}" if rule and rule.group_by else "# group_by: camera"
+    return f"  salt: {salt}\n  ratios: {{{ratios}}}\n  {group_by}"
 
 
 def _fill(path: Path, values: Mapping[str, str]) -> bytes:

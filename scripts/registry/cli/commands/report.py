@@ -79,7 +79,7 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> Rep
 def _run_checks(space: Workspace, base: str, *, images: bool) -> tuple[Outcome, ...]:
     change = collect.since(space.root, base)
     facts = checking.with_reproductions(space, checking.gather(space, change), change)
-    facts = checking.with_stored(space, facts, change)
+    facts = checking.with_stored(space, checking.with_shared_images(space, facts, change), change)
     validated = checking.with_images(space, facts) if images else facts
     # Only faults are reported, so that a report is the same whether or not its images were validated before.
     return runner.run(validated if any(subject.invalid_images for subject in validated.datasets) else facts)
