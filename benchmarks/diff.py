@@ -18,11 +18,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import polars as pl
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from build import BIN, ENV
+
+from registry.dataset import metadata_tables
 
 DATASET = "datasets/pets"
 MANIFEST = {
@@ -91,6 +94,13 @@ def fields(dice: random.Random) -> tuple[str, str, str]:
     return f"camera-{dice.randrange(60)}", f"{dice.lognormvariate(0, 1):.6f}", moment
 
 
+def table(cells: list[tuple[str, ...]], head: list[str]) -> bytes:
+    """A `metadata.parquet` of cells as texts."""
+    moment = pl.col("captured_at").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_zone="UTC")
+    rows = pl.DataFrame(cells, head, orient="row").with_columns(pl.col("exposure").cast(pl.Float64), moment)
+    return metadata_tables.write(rows, MANIFEST["classes"])
+
+
 def commit(root: Path, rows: list[tuple[str, ...]], version: str, *, files: bool) -> None:
     """The manifest, the pointers and the objects of a version, committed."""
     folder = root / DATASET
@@ -100,9 +110,9 @@ def commit(root: Path, rows: list[tuple[str, ...]], version: str, *, files: bool
     listed = []
     for split in dict.fromkeys(SPLITS):
         part = sorted((row for row in rows if row[1] == split), key=lambda row: f"{row[2]}/{row[0]}")
-        lines = (f"{label}/{name}.jpg,{label},{name},{','.join(rest)}\n" for name, _, label, *rest in part)
-        table = "file_name,label,uuid,camera,exposure,captured_at\n" + "".join(lines)
-        listed.append({"md5": keep(root, table.encode()), "relpath": f"{split}/metadata.csv"})
+        cells = [(f"{label}/{name}.jpg", label, name, *rest) for name, _, label, *rest in part]
+        data = table(cells, ["file_name", "label", "uuid", "camera", "exposure", "captured_at"])
+        listed.append({"md5": keep(root, data), "relpath": f"{split}/metadata.parquet"})
         for name, _, label, *_ in part:
             data = name.encode()
             md5 = keep(root, data) if files else hashlib.md5(data).hexdigest()

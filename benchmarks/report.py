@@ -23,7 +23,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent))
 
 from build import BIN, ENV
-from diff import DATASET, MANIFEST, SPLITS, clock, fields, uuid
+from diff import DATASET, MANIFEST, SPLITS, clock, fields, table, uuid
 
 from registry.core import manifests, names
 from registry.integrations import git_trees
@@ -110,9 +110,8 @@ def commit(root: Path, rows: list[tuple[str, ...]], version: str) -> None:
     tables, counts = {}, {}
     for split in ("train", "val", "test"):
         there = sorted((f"{one[1]}/{one[2]}", one[1], *one[4:]) for one in rows if one[0] == split)
-        head = ("file_name", *(name for name in MANIFEST["columns"] if name != "uuid"))
-        text = "\n".join([",".join(head), *map(",".join, there), ""])
-        tables[f"{split}/metadata.csv"] = keep(root, text.encode())
+        head = ["file_name", *(name for name in MANIFEST["columns"] if name != "uuid")]
+        tables[f"{split}/metadata.parquet"] = keep(root, table(there, head))
         counts[split] = {label: sum(one[1] == label for one in there) for label in ("cat", "dog")}
     images = {f"{one[0]}/{one[1]}/{one[2]}": one[3] for one in rows}
     (folder / "raw.dvc").write_text(yaml.safe_dump({"outs": [raw]}, sort_keys=False))

@@ -29,9 +29,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import polars as pl
 from tqdm import tqdm
 
 from registry.core import manifests, names
+from registry.dataset import metadata_tables
 from registry.demo.seaweedfs import S3Server
 from registry.integrations import git_trees
 
@@ -264,10 +266,10 @@ def make_objects(root: Path, size: Size) -> Path:
     raw = track(root, folder / "raw.dvc", [{"md5": keep(root, [table]), "relpath": "selection.parquet"}], len(table))
     for split in SPLITS:
         rows = sorted(entry["relpath"][len(split) + 1 :] for entry in entries if entry["relpath"].startswith(split))
-        table = "\n".join(["file_name,label", *(f"{row},cat" for row in rows), ""]).encode()
+        table = metadata_tables.write(pl.DataFrame({"file_name": rows, "label": ["cat"] * len(rows)}), ["cat"])
         counts[split] = {"cat": len(rows)}
         if rows:
-            tables.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.csv"})
+            tables.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.parquet"})
             sizes += len(table)
     rule = manifests.build_rule(manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets")))
     built = {"selection": raw, "rule": rule, "images": size.files, "counts": counts}

@@ -228,7 +228,7 @@ def test_the_first_commit_of_a_registry(tmp_path: Path, run_registry: Run) -> No
     memory_registries.put_on_disk(memory_registries.sound(**memory_registries.REPRODUCIBLE), tmp_path)
     (tmp_path / ".gitignore").write_text("/.dvc/cache\n")
     repositories.git_in(tmp_path, "init", "--quiet")
-    repositories.git_in(tmp_path, "add", "--all")
+    repositories.git_in(tmp_path, "add", "--all", "--", ":!.dvc/cache")
     assert run_registry(tmp_path, "check", "--staged").code == 0
 
 

@@ -1,48 +1,223 @@
-"""A prepared dataset is read as it is by Hugging Face's and torchvision's ImageFolder."""
+"""A prepared dataset is read as it is by Hugging Face, torchvision's ImageFolder, pandas, Polars and PyArrow.
+
+All of them give the same rows, types and labels in every split, whatever the values are.
+"""
 
 import os
 import warnings
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-UUIDS = [f"00000000-0000-4000-8000-{number:012}" for number in range(6)]
+from registry.dataset import metadata_tables
+from support.dataset_builds import Desk, row
+from support.repositories import Run
+
+SPLITS = {"train": 0, "val": 1, "test": 2}  # and the first image of each
+NAMES = {"train": "train", "val": "validation", "test": "test"}  # Hugging Face's
+WORDS = ("None", "null", "NA", "N/A", "nan", "NaN", "NULL", "<NA>", "#N/A", "-nan", "", "true", "False", "yes", "inf")
+NUMBERS = ("007", "1e5", "1_000", "0x1F", "-0", "12.0", "1,5", "१२", "9223372036854775808", "2024-01-31", "12:00")
+SPACES = (" blank", "blank ", "\t", "two\nlines", "cr\rlf\r\n", "\u00a0", "\u2028", "a\x00b", "\ufeff")
+MARKS = ('the "big" one', "it's", "a,b;c", "\\N", '"', "''", "=1+1", "@SUM(A1)", "+1", "-1", "{}", "[1]", '{"a": 1}')
+LETTERS = ("é", "e\u0301", "日本", "🐈", "ﬁ", "\u202egnp", "\ud7ff", "\U0010ffff")
+TEXTS = (*WORDS, *NUMBERS, *SPACES, *MARKS, *LETTERS)
+MOMENT = datetime(2024, 1, 31, 12, 0, 0, 1, tzinfo=UTC)
+# By column: its type, and the value of each split's image.
+COLUMNS: Mapping[str, tuple[pl.DataType, Sequence[object]]] = {
+    "only_in_train": (pl.String(), ("cam-3", None, None)),
+    "only_in_test": (pl.Datetime("us", "UTC"), (None, None, MOMENT)),
+    "nowhere": (pl.String(), (None, None, None)),
+    "no_number": (pl.Float64(), (None, None, None)),
+    "looks_like_others": (pl.String(), ("1", "2024-01-31", "true")),
+    "integer": (pl.Int64(), (2**63 - 1, None, -(2**63))),
+    "number": (pl.Float64(), (1e300, 3.0, None)),
+    "boolean": (pl.Boolean(), (True, None, False)),
+    "day": (pl.Date(), (date(1, 1, 1), None, date(9999, 12, 31))),
+    "moment": (pl.Datetime("us", "UTC"), (MOMENT, None, datetime(1700, 1, 1, tzinfo=UTC))),
+    "split_": (pl.String(), ("train", "val", "test")),
+    "index": (pl.Int64(), (0, 0, 0)),
+    "images": (pl.String(), ("../../etc/passwd", "file:///etc/passwd", "http://127.0.0.1/x.jpg")),
+}
+LABELS = (
+    ("cat", "guinea pig"),
+    ("None", "cat"),
+    ("null", "NA", "nan"),
+    ("true", "false"),
+    ("007", "7"),
+    ("1e5", "100000"),
+    ("no", "yes"),
+    ("train", "test", "val"),
+    ("image", "label", "data"),
+    ("0", "1"),
+    ("z", "b", "a"),
+    ("only",),
+)
+
+
+def uuid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
+def write_prepared(root: Path, classes: Sequence[str], rows: Mapping[str, pl.DataFrame]) -> Path:
+    """The images of each split (columns label and any others), and the tables that `registry build` writes."""
+    for split, frame in rows.items():
+        names = [f"{label}/{uuid(number)}.jpg" for number, label in enumerate(frame["label"], 100 * SPLITS[split])]
+        for number, name in enumerate(names):
+            (root / split / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number * 4 % 256, SPLITS[split], 0)).save(root / split / name)
+        table = frame.with_columns(file_name=pl.Series(names, dtype=pl.String))
+        (root / split / "metadata.parquet").write_bytes(metadata_tables.write(table, classes))
+    return root
 
 
 @pytest.fixture
-def prepared(tmp_path: Path) -> Path:
-    """Two classes in train, one item each in val and test, and the tables that `registry build` writes."""
-    items = {"train": [("cat", 0), ("guinea pig", 1), ("cat", 2)], "val": [("cat", 3)], "test": [("guinea pig", 4)]}
-    for split, rows in items.items():
-        lines = ["file_name,label,camera"]
-        for label, number in rows:
-            file = tmp_path / split / label / f"{UUIDS[number]}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8), (number * 40, 0, 0)).save(file)
-            lines.append(f"{label}/{file.name},{label},camera-{number}")
-        (tmp_path / split / "metadata.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path
-
-
-def test_hugging_face_reads_splits_labels_and_metadata(prepared: Path, tmp_path_factory, monkeypatch) -> None:
+def load(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):  # -> a DatasetDict
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
 
-    cache = str(tmp_path_factory.mktemp("cache"))
-    loaded = datasets.load_dataset("imagefolder", data_dir=str(prepared), cache_dir=cache)
-    assert {name: split.num_rows for name, split in loaded.items()} == {"train": 3, "validation": 1, "test": 1}
-    assert sorted(loaded["train"]["label"]) == ["cat", "cat", "guinea pig"]
-    assert loaded["test"][0]["camera"] == "camera-4"
-    assert loaded["test"][0]["image"].size == (8, 8)
+    def load(folder: Path, **options: object):  # -> a DatasetDict
+        cache = str(tmp_path_factory.mktemp("cache"))
+        return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache, **options)
+
+    return load
 
 
-def test_torchvision_reads_a_split(prepared: Path) -> None:
-    train = read_image_folder(prepared / "train")
-    assert train.classes == ["cat", "guinea pig"]
-    assert [label for _, label in train.samples] == [0, 0, 1]
-    assert [Path(file).stem for file, _ in train.samples] == [UUIDS[0], UUIDS[2], UUIDS[1]]
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", LABELS, ids="-".join)
+def test_labels_are_classes_that_agree_with_the_folders(tmp_path: Path, load, classes: Sequence[str]) -> None:
+    write_prepared(tmp_path, classes, {split: pl.DataFrame({"label": classes}) for split in SPLITS})
+    loaded = load(tmp_path)
+    assert {name: part.num_rows for name, part in loaded.items()} == dict.fromkeys(NAMES.values(), len(classes))
+    for split, name in NAMES.items():
+        part, tables = loaded[name], [*readers(tmp_path / split / "metadata.parquet")]
+        label = part.features["label"]
+        assert (type(label).__name__, label.names) == ("ClassLabel", list(classes))
+        assert [label.int2str(number) for number in part["label"]] == part["label_name"] == tables[0]["label_name"]
+        folders = [Path(image.filename).parent.name for image in part["image"]]
+        assert folders == part["label_name"]
+        assert all(table == tables[0] for table in tables)
+        images = read_image_folder(tmp_path / split)
+        seen = {f"{images.classes[number]}/{Path(file).name}" for file, number in images.samples}
+        assert seen == set(tables[0]["file_name"])
+
+
+def test_a_split_that_lacks_a_class_numbers_it_all_the_same(tmp_path: Path, load) -> None:
+    rows = {"train": ["cat", "dog"], "val": ["dog"], "test": ["dog", "dog"]}
+    write_prepared(tmp_path, ["cat", "dog"], {name: pl.DataFrame({"label": labels}) for name, labels in rows.items()})
+    loaded = load(tmp_path)
+    assert {name: part["label"][:] for name, part in loaded.items()} == {
+        "train": [0, 1], "validation": [1], "test": [1, 1],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("only", SPLITS)
+def test_a_dataset_of_one_split(tmp_path: Path, load, only: str) -> None:
+    write_prepared(tmp_path, ["cat", "dog"], {only: pl.DataFrame({"label": ["dog", "cat"]})})
+    loaded = load(tmp_path)
+    assert {name: part["label_name"][:] for name, part in loaded.items()} == {NAMES[only]: ["cat", "dog"]}
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_texts_stay_the_texts_that_they_are(tmp_path: Path, load) -> None:
+    rows = {"label": ["cat"] * len(TEXTS), "note": TEXTS, "other": [*TEXTS[1:], None]}
+    write_prepared(tmp_path, ["cat"], {split: pl.DataFrame(rows) for split in SPLITS})
+    check(tmp_path, load(tmp_path), {"note": rows["note"], "other": rows["other"]})
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_a_column_of_one_text_is_a_column_of_texts(tmp_path: Path, text: str) -> None:
+    write_prepared(tmp_path, ["cat"], {"val": pl.DataFrame({"label": ["cat"] * 2, "note": [text, None]})})
+    for table in readers(tmp_path / "val/metadata.parquet"):
+        assert table["note"] == [text, None]
+
+
+def test_types_are_the_same_in_every_split(tmp_path: Path, load) -> None:
+    rows = {
+        split: pl.DataFrame(
+            {"label": ["cat"], **{name: [values[number]] for name, (_, values) in COLUMNS.items()}},
+            {"label": pl.String(), **{name: dtype for name, (dtype, _) in COLUMNS.items()}},
+        )
+        for split, number in SPLITS.items()
+    }
+    write_prepared(tmp_path, ["cat"], rows)
+    loaded = load(tmp_path)
+    for number, (split, name) in enumerate(NAMES.items()):
+        check(tmp_path, {name: loaded[name]}, {column: [values[number]] for column, (_, values) in COLUMNS.items()})
+        table, first = (tmp_path / part / "metadata.parquet" for part in (split, "train"))
+        assert loaded[name].features == loaded["train"].features
+        assert pl.read_parquet_schema(table) == pl.read_parquet_schema(first)
+        assert pandas.read_parquet(table).dtypes.equals(pandas.read_parquet(first).dtypes)
+    both = pandas.concat([pandas.read_parquet(tmp_path / split / "metadata.parquet") for split in SPLITS])
+    assert both["integer"].to_list() == [2**63 - 1, pandas.NA, -(2**63)]
+    whole = pl.read_parquet(tmp_path / "*" / "metadata.parquet")
+    assert sorted(whole["images"]) == sorted(COLUMNS["images"][1])
+
+
+def test_one_split_is_read_by_itself(tmp_path: Path, load) -> None:
+    write_prepared(tmp_path, ["cat", "dog"], {split: pl.DataFrame({"label": ["dog", "cat"]}) for split in SPLITS})
+    for split in SPLITS:
+        loaded = load(tmp_path, split=NAMES[split])
+        assert loaded["label_name"][:] == ["cat", "dog"]
+        (alone,) = load(tmp_path / split).values()
+        assert (alone["label"][:], alone.features) == (loaded["label"][:], loaded.features)
+
+
+# --- from a query to the readers --------------------------------------------------------------------------------------
+
+
+def test_what_select_and_build_make_is_read(registry_repo: Path, run_registry: Run, load) -> None:
+    desk = Desk(registry_repo, run_registry)
+    for number in range(40):
+        desk.put(number)
+    manifest = desk.root / "datasets/pets/dataset.yaml"
+    manifest.write_text(manifest.read_text().replace('[cat, dog, "no"]', '["None", "null", "true", "no"]'))
+    labels = ["None", "null", "true", "no"]
+    desk.select([(*row(number, labels[number % 4])[:4], "") for number in range(40)])
+    desk.built()
+    assert run_registry(registry_repo, "pull").code == 0
+    loaded = load(desk.root / "datasets/pets/prepared")
+    assert sum(part.num_rows for part in loaded.values()) == 40
+    for part in loaded.values():
+        label = part.features["label"]
+        assert label.names == labels
+        assert [label.int2str(number) for number in part["label"]] == part["label_name"][:]
+        assert [Path(image.filename).parent.name for image in part["image"]] == part["label_name"][:]
+        assert part.features == loaded["train"].features
+        assert str(part.features["captured_at"].dtype) == "timestamp[us, tz=UTC]"
+
+
+# --- readers ----------------------------------------------------------------------------------------------------------
+
+
+def check(root: Path, loaded: Mapping[str, object], columns: Mapping[str, Sequence[object]]) -> None:
+    """Every reader has these values."""
+    for split, name in NAMES.items():
+        if name in loaded:
+            for table in readers(root / split / "metadata.parquet"):
+                assert {column: table[column] for column in columns} == {
+                    column: list(values) for column, values in columns.items()
+                }
+            assert {column: loaded[name][column][:] for column in columns} == {
+                column: list(values) for column, values in columns.items()
+            }
+
+
+def readers(file: Path) -> list[dict[str, list[object]]]:
+    """The columns of a table as PyArrow, Polars and pandas read them."""
+    frame = pandas.read_parquet(file)
+    values = {name: [None if pandas.isna(value) else value for value in frame[name]] for name in frame.columns}
+    return [pq.read_table(file).to_pydict(), pl.read_parquet(file).to_dict(as_series=False), values]
 
 
 class ImageFolder(NamedTuple):
@@ -50,6 +225,15 @@ class ImageFolder(NamedTuple):
 
     classes: list[str]
     samples: list[tuple[str, int]]
+
+
+def test_torchvision_reads_a_split(tmp_path: Path) -> None:
+    labels = ["cat", "cat", "guinea pig"]
+    write_prepared(tmp_path, ["guinea pig", "cat"], {"train": pl.DataFrame({"label": labels})})
+    train = read_image_folder(tmp_path / "train")
+    assert train.classes == ["cat", "guinea pig"]
+    assert [label for _, label in train.samples] == [0, 0, 1]
+    assert [Path(file).stem for file, _ in train.samples] == [uuid(0), uuid(1), uuid(2)]
 
 
 def read_image_folder(root: Path) -> ImageFolder:

@@ -59,7 +59,7 @@ def test_polars_reads_no_other_paths(text: str) -> None:
     ["", "train", f"train/{UUID}.jpg", f"cat/{UUID}.jpg", f"training/cat/{UUID}.jpg", f"train/cat/x/{UUID}.jpg",
      f"train//{UUID}.jpg", f"train/cat/{UUID.upper()}.jpg", f"train/cat/{UUID}", f"train/cat/{UUID}.",
      "train/cat/1.jpg", f"train/cat/{UUID}.JPG", f"train/cat/{UUID}.tar.gz", f"train/cat/{UUID}.jpg\n",
-     f"/train/cat/{UUID}.jpg", "train/metadata.csv"],
+     f"/train/cat/{UUID}.jpg", "train/metadata.parquet"],
 )  # fmt: skip
 def test_other_paths_are_no_images(text: str) -> None:
     with pytest.raises(InvalidName):

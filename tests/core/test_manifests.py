@@ -173,7 +173,7 @@ COLUMNS = {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"ty
 @pytest.mark.parametrize(
     "changes",
     [
-        {"image": "{uuid}.png"}, {"columns": COLUMNS}, {"classes": ["cat"]},
+        {"image": "{uuid}.png"}, {"columns": COLUMNS}, {"classes": ["cat"]}, {"classes": ["dog", "cat"]},
         {"exclude": {memory_registries.uuid(1): "why"}},
         {"split": SPLIT | {"salt": "other"}}, {"split": SPLIT | {"ratios": {"train": 0.9, "val": 0, "test": 0.1}}},
         {"split": SPLIT | {"group_by": "label"}},
@@ -187,7 +187,7 @@ def test_the_build_s_rule_changes_with_what_shapes_the_build(changes: dict[str, 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"title": "x"}, {"description": "x"}, {"owners": ["@x"]}, {"version": "2.0.0"}, {"classes": ["dog", "cat"]},
+        {"title": "x"}, {"description": "x"}, {"owners": ["@x"]}, {"version": "2.0.0"},
         {"expectations": {"min_images": 3}}, {"source": {"look": 3}}, {"withdrawn": {"1.0.0": "why"}},
     ],
     ids=lambda changes: str(changes)[:60],

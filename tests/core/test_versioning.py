@@ -50,6 +50,8 @@ def test_nothing_changed() -> None:
             "title, description, license and 1 more changed",
         ),
         ({"classes": ["cat", "dog", "fox"]}, Bump.MINOR, "the class fox was added"),
+        ({"classes": ["dog", "cat"]}, Bump.MAJOR, "classes were renumbered"),
+        ({"classes": ["ape", "cat", "dog"]}, Bump.MAJOR, "classes were renumbered"),
         ({"classes": ["cat"]}, Bump.MAJOR, "the class dog was removed"),
         ({"columns": COLUMNS | {"day": {"type": "date"}}}, Bump.MINOR, "the column day was added"),
         ({"source": {"look": 3}}, Bump.MINOR, "the query changed"),
@@ -60,7 +62,8 @@ def test_nothing_changed() -> None:
         ({"split": SPLIT | {"group_by": "label"}}, Bump.MAJOR, "the split rule changed"),
     ],
     ids=[
-        "title", "words", "class-added", "class-removed", "column-added", "look", "export", "column-from",
+        "title", "words", "class-added", "classes-reordered", "class-inserted", "class-removed", "column-added", "look",
+        "export", "column-from",
         "salt", "ratios", "group",
     ],
 )  # fmt: skip
@@ -126,7 +129,7 @@ def test_another_selection_or_another_table_with_the_same_images_is_minor() -> N
     memory_registries.put_folder(registry, PETS, "raw", {"selection.parquet": b"other rows"}, {})
     assert words(required_bumps(registry, PETS)) == (Bump.MINOR, ["the selection changed"])
     registry = memory_registries.sound()
-    tables = {f"{split}/metadata.csv": b"other" for split in ("train", "val", "test")}
+    tables = {f"{split}/metadata.parquet": b"other" for split in ("train", "val", "test")}
     memory_registries.put_folder(registry, PETS, "prepared", images() | tables, {})
     assert words(required_bumps(registry, PETS)) == (Bump.MINOR, ["the images or their metadata changed"])
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -27,7 +28,7 @@ def test_a_version_is_what_the_formats_say(desk: Desk) -> None:
     desk.built()
     pointer = yaml.safe_load(desk.pointer.read_text())
     files = desk.files()
-    images = {path: name for path, name in files.items() if not path.endswith("metadata.csv")}
+    images = {path: name for path, name in files.items() if not path.endswith("metadata.parquet")}
     assert sorted(images.values()) == sorted(md5(picture(number)) for number in range(40))
     sizes = {path: place(desk.staging, name).stat().st_size for path, name in files.items()}
     out = {"size": sum(sizes.values()), "nfiles": 43, "hash": "md5", "path": "prepared"}
@@ -62,16 +63,18 @@ def test_each_split_has_a_table_of_its_rows(desk: Desk) -> None:
     found = {}
     for split in ("train", "val", "test"):
         table = desk.table(split)
-        assert list(table[0]) == ["file_name", "label", "uuid", "camera", "size", "captured_at"]
-        assert [line["file_name"] for line in table] == sorted(
+        assert table.columns == ["file_name", "label", "label_name", "uuid", "camera", "size", "captured_at"]
+        assert table["file_name"].to_list() == sorted(
             path.removeprefix(f"{split}/") for path in files if path.startswith(f"{split}/") and "metadata" not in path
         )
-        found |= {line["uuid"]: line for line in table}
+        found |= {line["uuid"]: line for line in table.iter_rows(named=True)}
     for name, label, camera, size, captured_at in ROWS:
         line = found.pop(name)
-        assert (line["file_name"], line["label"], line["camera"]) == (f"{label}/{name}.jpg", label, camera)
-        assert line["size"] == {"": "", "1.5": "1.5", "2e3": "2000.0"}[size]
-        assert line["captured_at"] == (captured_at and "2026-01-31T12:00:00.000000Z")
+        assert (line["file_name"], line["label_name"]) == (f"{label}/{name}.jpg", label)
+        assert line["label"] == ["cat", "dog", "no"].index(label)
+        assert line["camera"] == (camera or None)
+        assert line["size"] == {"": None, "1.5": 1.5, "2e3": 2000.0}[size]
+        assert line["captured_at"] == (datetime(2026, 1, 31, 12, tzinfo=UTC) if captured_at else None)
     assert found == {}
 
 
@@ -80,7 +83,8 @@ def test_staging_has_what_the_pointers_reach_and_the_cache_what_was_made_here(de
     raw = yaml.safe_load((desk.root / PETS / "raw.dvc").read_text())["outs"][0]["md5"]
     prepared = yaml.safe_load(desk.pointer.read_text())["outs"][0]["md5"]
     selection = md5((desk.root / PETS / "raw/selection.parquet").read_bytes())
-    small = {name for path, name in desk.files().items() if path.endswith("metadata.csv")} | {raw, prepared, selection}
+    tables = {name for path, name in desk.files().items() if path.endswith("metadata.parquet")}
+    small = {*tables, raw, prepared, selection}
     assert {path.replace("/", "")[8:] for path in snapshot(desk.staging)} == {*desk.files().values(), *small}
     assert {path.replace("/", "")[8:] for path in snapshot(desk.root / ".dvc/cache")} == small
     assert not desk.production.exists()

@@ -39,11 +39,11 @@ def mixed(desk: Desk) -> Desk:
 
 def test_images_of_all_formats_are_one_dataset(mixed: Desk) -> None:
     assert mixed.built().startswith("40 images: 0 validated before, 40 validated now")
-    images = {path for path in mixed.files() if not path.endswith("metadata.csv")}
+    images = {path for path in mixed.files() if not path.endswith("metadata.parquet")}
     names = {path.rpartition("/")[2] for path in images}
     assert names == {f"{uuid(number)}.{ENDINGS[number % 8].lower()}" for number in range(40)}
     for split in ("train", "val", "test"):
-        listed = {f"{split}/{row['file_name']}" for row in mixed.table(split)}
+        listed = {f"{split}/{name}" for name in mixed.table(split)["file_name"]}
         assert listed == {path for path in images if path.startswith(f"{split}/")}
 
 
@@ -133,7 +133,7 @@ def test_upper_case_keys_are_lower_case_in_the_version(desk: Desk) -> None:
     for number in range(40):
         desk.photo(number).rename(desk.photo(number).with_suffix(".JPG"))
     desk.built()
-    assert {path.rpartition(".")[2] for path in desk.files()} == {"jpg", "csv"}
+    assert {path.rpartition(".")[2] for path in desk.files()} == {"jpg", "parquet"}
 
 
 def test_another_image_key_makes_the_version_outdated(mixed: Desk) -> None:

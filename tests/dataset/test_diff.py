@@ -54,9 +54,13 @@ def put(
             (label, uuid(row), camera, data) for row, (one, label, camera, data) in rows.items() if one == split
         )
         files |= {f"{split}/{label}/{name}.jpg": data for label, name, _, data in part}
-        lines = (f"{label}/{name}.jpg,{label},{name},{camera}\n" for label, name, camera, _ in part)
         if part:
-            files[f"{split}/metadata.csv"] = ("file_name,label,uuid,camera\n" + "".join(lines)).encode()
+            files[f"{split}/metadata.parquet"] = repositories.table(
+                [f"{label}/{name}.jpg" for label, name, _, _ in part],
+                ["cat", "dog"],
+                uuid=[name for _, name, _, _ in part],
+                camera=[camera for _, _, camera, _ in part],
+            )
     memory_registries.put_folder(registry, PETS, "prepared", files, {})
     manifest = manifests.load(DictTree(registry.files), names.parse_id(PETS))
     asked = provenance.query_hash(manifest, query)
@@ -169,8 +173,8 @@ def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
     put(registry, rows)
     before = dict(registry.files)
     put(registry, {row: item for row, item in rows.items() if row % 6}, version="2.0.0")
-    table = next(md5 for md5, data in registry.objects.items() if data.startswith(b"file_name"))
-    for data, words in ((None, "no intact copy"), (b"file_name,\xff\n", "metadata.csv cannot be parsed")):
+    table = next(md5 for md5, data in registry.objects.items() if data.startswith(b"PAR1"))
+    for data, words in ((None, "no intact copy"), (b"PAR1 no", "metadata.parquet is not a valid Parquet file")):
         registry.objects |= {table: data}
         (found,) = compare(registry, before)
         assert words in found.unknown

@@ -71,12 +71,12 @@ def test_the_rows_tell_what_was_and_what_is() -> None:
 
 def test_what_is_neither_an_item_nor_a_table_is_a_stray() -> None:
     strays = [
-        "metadata.csv", "readme.txt", "dev/cat/" + uuid(1) + ".jpg", "train/" + uuid(1) + ".jpg", "train/cat/1.jpg",
+        "metadata.parquet", "readme.txt", "dev/cat/" + uuid(1) + ".jpg", "train/" + uuid(1) + ".jpg", "train/cat/1.jpg",
         "train/cat/x/" + uuid(1) + ".jpg", "train/cat/" + uuid(1), "train/cat/" + uuid(1).upper() + ".jpg",
-        "train/cat/metadata.csv", "train/cat/" + uuid(1) + ".jpg.exe", "train//" + uuid(1) + ".jpg",
+        "train/cat/metadata.parquet", "train/cat/" + uuid(1) + ".jpg.exe", "train//" + uuid(1) + ".jpg",
     ]  # fmt: skip
     found = items.parse(
-        listing(dict.fromkeys([*strays, "train/cat/" + uuid(2) + ".jpg", "val/metadata.csv"], "a" * 32))
+        listing(dict.fromkeys([*strays, "train/cat/" + uuid(2) + ".jpg", "val/metadata.parquet"], "a" * 32))
     )
     assert found.unexpected_files == tuple(sorted(strays))
     assert found.tables == {"val": "a" * 32}
@@ -84,7 +84,7 @@ def test_what_is_neither_an_item_nor_a_table_is_a_stray() -> None:
 
 
 def test_a_table_that_differs_is_told() -> None:
-    old, new = (items.parse(listing({"train/metadata.csv": md5 * 32})) for md5 in "ab")
+    old, new = (items.parse(listing({"train/metadata.parquet": md5 * 32})) for md5 in "ab")
     diff = items.compare(old, new)
     assert (diff.tables, diff.rows.height) == (True, 0)
 

@@ -56,4 +56,4 @@ def test_the_demo_runs(album: pictures.Album, tmp_path: Path, capfd) -> None:
     assert report["verdict"] != "blocked", report["findings"]
     assert report["headline"] in printed
     assert [one["id"] for one in (*report["datasets"], *report["models"])] == ["datasets/cat_dog", "models/cat_dog"]
-    assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.csv").is_file()
+    assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.parquet").is_file()

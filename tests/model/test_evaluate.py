@@ -66,9 +66,8 @@ def put_data(root: Path, images: Mapping[str, bytes], cameras: str = "AB") -> No
     repositories.dataset(root, "pets", repositories.PETS, "1.0.0")
     train = {path: data for path, data in repositories.PETS.items() if not path.startswith("test/")}
     names = sorted(path.removeprefix("test/") for path in images)
-    rows = (f"{name},{name[:3]},{cameras[int(name[-5]) % len(cameras)]}\n" for name in names)
-    table = "file_name,label,camera\n" + "".join(rows)
-    files = {**train, **images, "test/metadata.csv": table.encode()}
+    table = repositories.table(names, ["cat", "dog"], camera=[cameras[int(name[-5]) % len(cameras)] for name in names])
+    files = {**train, **images, "test/metadata.parquet": table}
     pointer = root / "datasets/pets/prepared.dvc"
     document = yaml.safe_load(pointer.read_text())
     document["outs"] = [repositories.folder_out(root, root / "datasets/pets/prepared", files)]
@@ -166,7 +165,7 @@ def test_slices_are_the_classes_and_the_columns_that_the_manifest_names(base: Pa
     assert slices[("label", "dog")] == (10, 0)
     assert slices[("camera", "A")] == (10, 2)
     assert slices[("camera", "B")] == (10, 1)
-    assert change.unknown == "metadata.csv of the test set has no column place"
+    assert change.unknown == "metadata.parquet of the test set has no column place"
 
 
 def test_metadata_alone_changes_nothing(base: Path) -> None:

@@ -125,15 +125,6 @@ def test_classes_come_first_then_the_frequent_values_of_columns() -> None:
     assert found == [("label", "cat", 2), ("label", "dog", 1), ("camera", "Z", 2)]
 
 
-def test_a_column_of_the_metadata_has_the_uuids_of_its_file_names() -> None:
-    known, other = (f"0a8c7f6e-0000-4000-8000-{number:012}" for number in range(2))
-    table = f"file_name,label,camera\ncat/{known}.jpg,cat,Z\ndog/{other}.jpg,dog,\n".encode()
-    values = predictions.column(table, "camera")
-    assert values is not None
-    assert values.rows() == [(known, "Z"), (other, None)]
-    assert predictions.column(table, "place") is None
-
-
 def test_no_image_in_common() -> None:
     none = common().clear()
     assert predictions.compare(none) is None

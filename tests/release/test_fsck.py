@@ -21,8 +21,8 @@ from support.repositories import Run, origin, production, staging
 CAT, DOG, WEIGHTS = repositories.md5(b"one cat"), repositories.md5(b"a dog"), repositories.md5(b"weights of 1.0.0")
 WHOLE = """\
 tag                     objects    bytes    missing    corrupt    invalid
-datasets/pets@v1.0.0         11    2,436          0          0          0
-models/pets@v1.0.0           10    1,384          0          0          0
+datasets/pets@v1.0.0         11    5,170          0          0          0
+models/pets@v1.0.0           10    4,118          0          0          0
 """
 
 
@@ -86,7 +86,7 @@ def test_a_missing_object_is_named_with_its_location(released_model: Path, run_r
     done = run_registry(released_model, "fsck")
     assert done.code == 1
     assert done.out.splitlines()[2:] == [
-        "models/pets@v1.0.0           10    1,368          1          0          0",
+        "models/pets@v1.0.0           10    4,102          1          0          0",
         f"models/pets@v1.0.0: models/pets/model.safetensors: {place(released_model, WEIGHTS)} is missing",
         "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects",
     ]
@@ -143,7 +143,7 @@ def test_a_corrupt_list_of_files_is_found_without_reading_all(
     ("name", "message"),
     [
         ("../../../home/me/.bashrc", "is not a file of its folder"),
-        ("train/cat/run.sh", "the list names 'train/cat/run.sh', neither an image nor metadata.csv"),
+        ("train/cat/run.sh", "the list names 'train/cat/run.sh', neither an image nor metadata.parquet"),
         (None, "datasets/pets/prepared: the list names 1 file, expected 2 by the pointer"),
     ],
 )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars
 import yaml
 from PIL import Image
 
@@ -100,6 +101,5 @@ class Desk:
         listing = place(self.staging, yaml.safe_load(self.pointer.read_text())["outs"][0]["md5"])
         return {item["relpath"]: item["md5"] for item in json.loads(listing.read_bytes())}
 
-    def table(self, split: str) -> list[dict[str, str]]:
-        text = place(self.staging, self.files()[f"{split}/metadata.csv"]).read_text()
-        return list(csv.DictReader(io.StringIO(text)))
+    def table(self, split: str) -> polars.DataFrame:
+        return polars.read_parquet(place(self.staging, self.files()[f"{split}/metadata.parquet"]))

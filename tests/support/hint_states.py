@@ -177,6 +177,6 @@ def with_a_damaged_cache(root: Path) -> Path:
 
 def with_changed_files(root: Path) -> Path:
     """Two files of a dataset are not in DVC's cache."""
-    repositories.overwrite(root / "datasets/pets/prepared/train/metadata.csv", b"mine")
+    repositories.overwrite(root / "datasets/pets/prepared/train/metadata.parquet", b"mine")
     (root / "datasets/pets/prepared/notes.txt").write_text("mine")
     return root

@@ -131,11 +131,13 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
     is_reproducible = manifest.split.group_by == "batch"
     raw = select(registry, name, rows if is_reproducible else "\n".join(sorted(pictures)).encode())
     meta = {"selection": raw, "rule": manifests.build_rule(manifest), "images": len(pictures), "counts": counts}
-    tables = {f"{split}/metadata.csv": f"file_name,label\n{split}\n".encode() for split in counts}
+    paths = {split: [path[len(split) + 1 :] for path in sorted(pictures) if path.startswith(split)] for split in counts}
+    labels = sorted({*manifest.classes, *(path.split("/")[1] for path in pictures)})
+    tables = {f"{split}/metadata.parquet": repositories.table(below, labels) for split, below in paths.items()}
     if is_reproducible:
         places = rows.select("uuid", "label", split="batch", key="path")
         made = building.metadata(manifest, rows.drop("path"), places)
-        tables = {f"{split}/metadata.csv": data for split, data in made}
+        tables = {f"{split}/metadata.parquet": data for split, data in made}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})
 
 

@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from registry.integrations.process import tool_path
+from support import repositories
 
 TEMPLATE = Path(__file__).parents[2] / "scripts/registry/scaffold/templates/model"
 COLOURS = {"cat": (200, 60, 40), "dog": (40, 70, 200), "guinea pig": (60, 190, 60)}
@@ -49,7 +50,7 @@ def dataset(prepared: Path, train: int = 12, val: int = 4, test: int = 4) -> Pat
                 put(prepared / split, label, f"{split}-{number:02}-{label[0]}", photograph(label, number))
         names = sorted(f"{path.parent.name}/{path.name}" for path in (prepared / split).glob("*/*"))
         (prepared / split).mkdir(exist_ok=True)
-        (prepared / split / "metadata.csv").write_text("file_name\n" + "".join(f"{name}\n" for name in names))
+        (prepared / split / "metadata.parquet").write_bytes(repositories.table(names, list(COLOURS)))
     return prepared
 
 

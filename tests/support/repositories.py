@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import yaml
 from registry.core import manifests, names
 from registry.core.values import DatasetManifest, Selection
 from registry.dataset import build as building
-from registry.dataset import exports, provenance
+from registry.dataset import exports, metadata_tables, provenance
 from registry.integrations import git_trees
 from support import release_auditor
 
@@ -107,7 +107,8 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     raw = folder_out(root, folder / "raw", {"selection.parquet": selection})
     write(folder / "raw.dvc", {"outs": [raw], "meta": selection_facts(parsed, rows.select("uuid", "label", "batch"))})
     places = rows.select("uuid", "label", split="batch", key="path")
-    tables = {f"{split}/metadata.csv": data for split, data in building.metadata(parsed, rows.drop("path"), places)}
+    made = building.metadata(parsed, rows.drop("path"), places)
+    tables = {f"{split}/metadata.parquet": table for split, table in made}
     files = {**images, **tables}
     counts = {
         split: {label: sum(path.startswith(f"{split}/{label}/") for path in images) for label in ("cat", "dog")}
@@ -160,6 +161,13 @@ def write(path: Path, data: Mapping[str, object]) -> None:
     """A YAML file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(dict(data), sort_keys=False))
+
+
+def table(paths: Sequence[str], classes: Sequence[str], **columns: Sequence[object]) -> bytes:
+    """A `metadata.parquet` of images, by their paths below the split, as `registry build` writes it."""
+    rows = {"file_name": paths, "label": [path.split("/")[0] for path in paths], **columns}
+    texts = {"file_name": pl.String, "label": pl.String}  # also where there are no rows
+    return metadata_tables.write(pl.DataFrame(rows, schema_overrides=texts), classes)
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_a_dataset_reaches_its_folders_and_a_model_what_it_was_trained_on(built_
         [
             "datasets/pets/prepared",
             *(f"datasets/pets/prepared/{path}" for path in repositories.PETS),
-            *(f"datasets/pets/prepared/{split}/metadata.csv" for split in repositories.SPLITS),
+            *(f"datasets/pets/prepared/{split}/metadata.parquet" for split in repositories.SPLITS),
             "datasets/pets/raw",
             "datasets/pets/raw/selection.parquet",
             "models/pets/model.safetensors",

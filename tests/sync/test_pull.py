@@ -77,7 +77,7 @@ def test_objects_come_from_both_remotes_and_dvc_finds_nothing_to_do(home: Path, 
     assert repositories.snapshot(clone / PREPARED) == repositories.snapshot(home / PREPARED)
     objects = [path.stat() for path in (clone / ".dvc/cache/files").rglob("*/*/*")]
     assert {stat.S_IMODE(file.st_mode) for file in objects} == {0o444}
-    assert (clone / PREPARED / "train/metadata.csv").stat().st_nlink == 2
+    assert (clone / PREPARED / "train/metadata.parquet").stat().st_nlink == 2
     assert dvc.dvc(clone, "status", "--json", quiet=True).strip() == "{}"
     assert set(json.loads(dvc.dvc(clone, "data", "status", "--granular", "--json", quiet=True))) <= {"git"}
 
@@ -211,10 +211,10 @@ def test_a_pointer_with_another_size_is_named(clone: Path, run_registry: Run) ->
 
 
 def test_changed_files_are_kept(built_model: Path, run_registry: Run) -> None:
-    repositories.overwrite(built_model / PREPARED / "train/metadata.csv", b"mine")
+    repositories.overwrite(built_model / PREPARED / "train/metadata.parquet", b"mine")
     done = run_registry(built_model, "pull")
-    assert (done.code, f"{PREPARED}/train/metadata.csv" in done.err) == (1, True)
-    assert (built_model / PREPARED / "train/metadata.csv").read_bytes() == b"mine"
+    assert (done.code, f"{PREPARED}/train/metadata.parquet" in done.err) == (1, True)
+    assert (built_model / PREPARED / "train/metadata.parquet").read_bytes() == b"mine"
 
 
 def test_a_killed_pull_leaves_complete_objects_and_is_completed_later(home: Path, tmp_path: Path) -> None:

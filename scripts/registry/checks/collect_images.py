@@ -89,7 +89,7 @@ def _read_images(manifest: DatasetManifest, md5: str | None, read_object: Reader
     data = read_object(md5) if md5 else None
     if md5 is None or data is None:
         return None
-    listed = dir_listing.read(data, md5).filter(~col("relpath").str.ends_with("/metadata.csv"))
+    listed = dir_listing.read(data, md5).filter(~col("relpath").str.ends_with("/metadata.parquet"))
     return listed.select(
         pl.lit(str(manifest.id)).alias("artifact"), path="relpath", md5="md5", lenient=pl.lit(manifest.lenient)
     )

@@ -93,8 +93,8 @@ class RepeatedImages:
 class Listing:
     """What the list of a prepared version's files says.
 
-    `counts` are of its images (without zeros), `tables` the splits that have a `metadata.csv`, `unexpected_files` the
-    files that are neither.
+    `counts` are of its images (without zeros), `tables` the splits that have a `metadata.parquet`, `unexpected_files`
+    the files that are neither.
     """
 
     counts: Counts

@@ -14,11 +14,11 @@ from registry.core.names import InvalidName
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 FILE_NAME = rf"(?P<label>[^/]+)/(?P<uuid>{UUID})\.(?P<extension>[a-z]+)$"  # at the end of a path
 ITEM_PATH = rf"^(?P<split>{'|'.join(SPLITS)})/{FILE_NAME}"
-METADATA_PATH = rf"^(?P<split>{'|'.join(SPLITS)})/metadata\.csv$"
+METADATA_PATH = rf"^(?P<split>{'|'.join(SPLITS)})/metadata\.parquet$"
 
-FILE_NAME_FORMAT = "{}/{}.{}"  # label, uuid, extension: what `metadata.csv` calls file_name
+FILE_NAME_FORMAT = "{}/{}.{}"  # label, uuid, extension: what `metadata.parquet` calls file_name
 ITEM_PATH_FORMAT = f"{{}}/{FILE_NAME_FORMAT}"  # split, label, uuid, extension
-METADATA_FORMAT = "{}/metadata.csv"  # split
+METADATA_FORMAT = "{}/metadata.parquet"  # split
 
 UUID_PLACEHOLDER = "{uuid}"
 ANY_EXTENSION = "*"

@@ -185,7 +185,7 @@ def build_rule(manifest: DatasetManifest) -> str:
     parts = {
         "image": manifest.image,
         "columns": [[column.name, column.type] for column in manifest.columns],
-        "classes": sorted(manifest.classes),
+        "classes": manifest.classes,
         "split": [split.salt, {name: str(ratio) for name, ratio in split.ratios.items()}, split.group_by],
         "exclude": sorted(manifest.exclude),
     }

@@ -289,7 +289,7 @@ class Diff:
 
     Removed items are counted by their old split and class, all others by their new ones. `rows` has one row per item
     that differs: uuid, then split, label and md5, each with the suffixes `_old` and `_new` (null where the version does
-    not have the item). `tables` says whether a split's `metadata.csv` differs.
+    not have the item). `tables` says whether a split's `metadata.parquet` differs.
     """
 
     before: Counts

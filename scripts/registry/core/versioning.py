@@ -71,6 +71,8 @@ def _schema_bumps(old: DatasetManifest, new: DatasetManifest) -> Iterator[Requir
     if old.source != new.source or any(fields_before[name] != fields_after[name] for name in common):
         yield RequiredBump(Bump.MINOR, "the query changed", "Another query is at least minor, whatever it returns")
     yield from _name_bumps("class", "classes", set(old.classes), set(new.classes))
+    if set(old.classes) <= set(new.classes) and new.classes[: len(old.classes)] != old.classes:
+        yield RequiredBump(Bump.MAJOR, "classes were renumbered", "A new class that is not the last one is major")
     yield from _name_bumps("column", "columns", set(before), set(after))
     if changed := sorted(name for name in before.keys() & after if before[name] != after[name]):
         yield RequiredBump(Bump.MAJOR, f"{_subject('column', 'columns', changed)} changed", "A changed type is major")

@@ -21,13 +21,13 @@ from registry.core.progress import Progress
 from registry.core.values import Build, Counts, DatasetManifest, Output
 from registry.core.wording import plural, size, table
 from registry.dataset import (
-    column_types,
     exclusions,
     image_formats,
     image_validation,
     items,
     lake_lookup,
     loaded_selection,
+    metadata_tables,
     splits,
     validation_cache,
 )
@@ -316,18 +316,13 @@ def _extension() -> pl.Expr:
 
 
 def metadata(manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
-    """Each split that has rows, and its `metadata.csv`: file_name, label, then the other columns, sorted by file_name.
-
-    The convention is Hugging Face's ImageFolder. Values are texts as `cells.as_text` writes them; no value is an empty
-    cell. `rows` says which uuid is in which split, and its key in the lake.
-    """
-    texts = [column_types.as_text(name, dtype) for name, dtype in selection.schema.items() if name != "label"]
+    """Each split that has rows, and its `metadata.parquet`; `rows` has each image's uuid, split and key in the lake."""
     for split in manifest.split.ratios:
         part = selection.join(rows.filter(col("split") == split).select("uuid", _extension()), on="uuid")
-        file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
-        table = part.select(file_name.alias("file_name"), "label", *texts).sort("file_name")
-        if len(table):
-            yield split, table.write_csv(line_terminator="\n").encode()
+        if len(part):
+            file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
+            named = part.select(file_name.alias(metadata_tables.FILE_NAME), pl.exclude("_extension"))
+            yield split, metadata_tables.write(named, manifest.classes)
 
 
 # --- summary ----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,16 @@ from registry.core.values import (
     Version,
 )
 from registry.core.wording import plural
-from registry.dataset import change_sheets, distribution, items, near_duplicates, pair_sheets, provenance, query_text
+from registry.dataset import (
+    change_sheets,
+    distribution,
+    items,
+    metadata_tables,
+    near_duplicates,
+    pair_sheets,
+    provenance,
+    query_text,
+)
 from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
 from registry.dataset.items import Items
 from registry.errors import InvalidDocument, NotFound, RegistryError
@@ -325,9 +334,10 @@ def _with_distributions(
 
 
 def _read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
-    """The items' uuid, split and label, and the other columns of `metadata.csv`, typed."""
+    """The items' uuid, split and label, and the other columns of `metadata.parquet` but UUIDs."""
+    columns = [column for column in manifest.columns if column.type != distribution.UUID]
     tables = [
-        distribution.read_table(require_object(read, md5), manifest.columns).with_columns(split=pl.lit(split))
+        metadata_tables.read(require_object(read, md5), columns).with_columns(split=pl.lit(split))
         for split, md5 in found.tables.items()
     ]
     return pl.concat(tables, how="diagonal") if tables else found.frame.select("uuid", "label", "split")

@@ -113,7 +113,7 @@ def _detail_lines(change: DatasetChange) -> Iterator[str]:
     for shift in change.shifts:
         yield f"distribution shift in {shift.column}: {shift.distance:.1%} (total variation distance)"
     if change.diff and change.diff.tables and change.diff.rows.is_empty():
-        yield "metadata.csv changed; images and labels are the same"
+        yield "metadata.parquet changed; images and labels are the same"
     yield from map(_describe_pair, change.duplicates[:LIMIT])
     yield from _more(len(change.duplicates), "duplicate pair")
     if change.search_skipped:

@@ -13,10 +13,7 @@ from typing import NamedTuple
 import polars as pl
 from polars import DataFrame, Series, col
 
-from registry.core import item_paths
-from registry.core.values import Column
 from registry.dataset.changes import Concentration, Shift
-from registry.errors import Refused
 
 UUID = "uuid"
 NONE = "(none)"  # the name of a missing value
@@ -54,41 +51,6 @@ def describe(found: Concentration) -> str:
     share = "over 99%" if 0.995 <= found.share < 1 else f"{found.share:.0%}"
     lift = f"{found.times:.1f} times its share of all images" if math.isfinite(found.times) else "a new value"
     return f"{share} of the {found.kind} images have {found.column}={found.value}, {lift}"
-
-
-# --- metadata ---------------------------------------------------------------------------------------------------------
-
-
-def read_table(data: bytes, columns: Sequence[Column]) -> DataFrame:
-    """A split's `metadata.csv`: uuid, label and, typed, the other columns that it has. Raises Refused."""
-    types = {
-        column.name: column.type for column in columns if column.name not in {UUID, "label"} and column.type != UUID
-    }
-    try:
-        headers = pl.read_csv(data, infer_schema=False, n_rows=0).columns
-        present = [name for name in types if name in headers]
-        names = [UUID if UUID in headers else "file_name", "label"]
-        texts = pl.read_csv(data, infer_schema=False, columns=[*names, *present])
-        from_name = col("file_name").str.extract_groups(item_paths.FILE_NAME).struct.field(UUID)
-        uuid = col(UUID) if UUID in headers else from_name
-        return texts.select(uuid, "label", *(_typed(name, types[name]) for name in present))
-    except pl.exceptions.PolarsError as error:
-        raise Refused("metadata.csv cannot be parsed", fix="registry build") from error
-
-
-def _typed(name: str, type_name: str) -> pl.Expr:
-    """A column as `build` wrote it (`column_types.as_text`); null where the text is no such value."""
-    text = col(name)
-    match type_name:
-        case "integer":
-            return text.cast(pl.Int64, strict=False)
-        case "number":
-            return text.cast(pl.Float64, strict=False)
-        case "date":
-            return text.str.to_date("%Y-%m-%d", strict=False)
-        case "datetime":
-            return text.str.strip_suffix("Z").str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-    return text
 
 
 # --- columns as values ------------------------------------------------------------------------------------------------

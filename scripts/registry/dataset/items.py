@@ -13,7 +13,7 @@ from registry.core.values import Counts, Diff
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Items:
-    """A version's items: columns uuid, split, label, md5; `tables` has the md5 of each split's `metadata.csv`.
+    """A version's items: columns uuid, split, label, md5; `tables` has the md5 of each split's `metadata.parquet`.
 
     `unexpected_files` are the files that are neither.
     """

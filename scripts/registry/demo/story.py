@@ -303,11 +303,12 @@ def consume(scene: Scene) -> None:
         scene.run(command, cwd=folder)
     scene.run(f"dvc import {url} {scene.dataset}/prepared --rev {scene.dataset}@v2.0.0 --out images", cwd=folder)
     read = (
-        "import dvc.api, sys; text = dvc.api.read(sys.argv[1], repo=sys.argv[2], rev=sys.argv[3]); "
-        "print(len(text.splitlines()) - 1, 'test images')"
+        "import dvc.api, io, polars, sys; "
+        "data = dvc.api.read(sys.argv[1], repo=sys.argv[2], rev=sys.argv[3], mode='rb'); "
+        "print(polars.read_parquet(io.BytesIO(data))['label_name'].value_counts(sort=True))"
     )
-    metadata = f"{scene.dataset}/prepared/test/metadata.csv"
-    scene.run(f"python -c {shlex.quote(read)} {metadata} {url} {scene.dataset}@v2.0.0", cwd=folder)
+    table = f"{scene.dataset}/prepared/test/metadata.parquet"
+    scene.run(f"python -c {shlex.quote(read)} {table} {url} {scene.dataset}@v2.0.0", cwd=folder)
     layout = "import datasets; print(datasets.load_dataset('imagefolder', data_dir='images')['test'])"
     scene.run(
         f"env HF_HUB_OFFLINE=1 HF_DATASETS_CACHE={shlex.quote(str(folder / 'cache'))} python -c {shlex.quote(layout)}",

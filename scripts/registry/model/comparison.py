@@ -9,9 +9,10 @@ from polars import DataFrame, col
 from registry.core import layout, manifests
 from registry.core.artifact_files import Reader
 from registry.core.values import Gate
-from registry.dataset import contact_sheets
+from registry.dataset import contact_sheets, metadata_tables
 from registry.dataset.changes import Sheet
 from registry.dataset.contact_sheets import CaptionedImage
+from registry.errors import Refused
 from registry.model import gates, metrics, predictions
 from registry.model.changes import Evaluation, Flip, GateResult, GateState, ModelChange, PairedComparison, Role
 from registry.model.version import ModelVersion, TestSet, VersionPair
@@ -149,9 +150,13 @@ def _columns(new: ModelVersion, read: Reader, found: Evaluations) -> dict[str, D
     data = read(table) if wanted and table else None
     columns: dict[str, DataFrame] = {}
     for name in wanted:
-        values = predictions.column(data, name) if data else None
+        try:
+            values = metadata_tables.read_texts(data, name) if data else None
+        except Refused as error:
+            found.unknown.append(f"{error} (of the test set)")
+            continue
         if values is None:
-            found.unknown.append(f"metadata.csv of the test set has no column {name}")
+            found.unknown.append(f"metadata.parquet of the test set has no column {name}")
         else:
             columns[name] = values
     return columns

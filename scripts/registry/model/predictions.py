@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import item_paths
 from registry.core.wording import plural
 from registry.dataset import parquet_files
 from registry.errors import Refused
@@ -99,7 +98,7 @@ def _tally() -> tuple[pl.Expr, ...]:
 
 
 def slices(shared: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slice]:
-    """Both models on each class, then on the most frequent values of each column (a frame of `column`)."""
+    """Both models on each class, then on the most frequent values of each column (a frame of uuid and value)."""
     for name, values in {LABEL: shared.select("uuid", value="label"), **columns}.items():
         counted = values.join(shared, on="uuid").drop_nulls("value").group_by("value").agg(pl.len(), *_tally())
         frequent = counted.sort("len", "value", descending=[True, False]).head(VALUES)
@@ -109,17 +108,8 @@ def slices(shared: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slic
 
 
 def select_value(rows: DataFrame, values: DataFrame, value: str) -> DataFrame:
-    """The rows whose image has a value (`values`: a frame of `column`)."""
+    """The rows whose image has a value (`values`: a frame of uuid and value)."""
     return rows.join(values.filter(col("value") == value), on="uuid", how="semi", maintain_order="left")
-
-
-def column(table: bytes, name: str) -> DataFrame | None:
-    """A column of a `metadata.csv` as text: uuid and value (null: an empty cell). None without such a column."""
-    metadata = pl.read_csv(table, infer_schema=False)
-    if name not in metadata.columns:
-        return None
-    uuid = col("file_name").str.extract_groups(item_paths.FILE_NAME).struct.field("uuid")
-    return metadata.select(uuid, col(name).alias("value"))
 
 
 # --- for reviewers ----------------------------------------------------------------------------------------------------

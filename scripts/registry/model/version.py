@@ -20,7 +20,7 @@ from registry.sync import dir_listing, inventory
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TestSet:
-    """A version's test images: columns uuid, label, md5, relpath; `table` is the md5 of their metadata.csv."""
+    """A version's test images: columns uuid, label, md5, relpath; `table` is the md5 of their metadata.parquet."""
 
     output: Output
     frame: DataFrame

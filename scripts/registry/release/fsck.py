@@ -171,7 +171,7 @@ def _find_invalid(out: Output, objects: DataFrame) -> str:
         return ""
     files = objects.filter(~pl.col("is_dir")).select("md5", relpath=pl.col("path").str.strip_prefix(f"{out.path}/"))
     strays = items.parse(files).unexpected_files
-    return f"{out.path}: the list names {strays[0]!r}, neither an image nor metadata.csv" if strays else ""
+    return f"{out.path}: the list names {strays[0]!r}, neither an image nor metadata.parquet" if strays else ""
 
 
 def suspects(inspection: Inspection, *, deep: bool) -> Series:

@@ -16,7 +16,7 @@ def read(path: Path, schema: Schema) -> pl.DataFrame:
     """All rows; none where the file is missing, damaged or of another schema."""
     try:
         rows = pl.read_parquet(BytesIO(path.read_bytes()))
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return pl.DataFrame(schema=dict(schema))
     return rows if rows.schema == schema else pl.DataFrame(schema=dict(schema))
 

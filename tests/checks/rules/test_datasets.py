@@ -246,14 +246,14 @@ def test_a_list_that_is_not_what_the_pointer_counts() -> None:
     moved = {
         path.replace("train/cat", "train/dog") if uuid(0) in path else path: data for path, data in images(11).items()
     }
-    tables = {f"{split}/metadata.csv": b"" for split in ("train", "val")}
+    tables = {f"{split}/metadata.parquet": b"" for split in ("train", "val")}
     meta = yaml.safe_load(registry.files[PREPARED])["meta"]
     memory_registries.put_folder(registry, PETS, "prepared", {**moved, **tables, "test/readme.txt": b""}, meta)
     messages = [finding.message for finding in check(registry) if finding.check == "items"]
     assert messages == [
         "prepared has 1 unexpected file: test/readme.txt",
         "counts (21) do not match the list of 21 images",
-        "metadata.csv is in train and val, expected in test, train and val",
+        "metadata.parquet is in train and val, expected in test, train and val",
     ]
 
 

@@ -96,7 +96,7 @@ def _build_line(subject: DatasetSubject, key: str) -> int | None:
 
 
 def items_match_pointer(subject: DatasetSubject, facts: Facts) -> Iterator[Diagnostic]:
-    """The `.dir` object lists `<split>/<label>/<uuid>.<ext>` and each split's `metadata.csv`, as many as `meta` counts.
+    """The `.dir` object lists `<split>/<label>/<uuid>.<ext>` and a `metadata.parquet` per split, as `meta` counts them.
 
     The object is read from a cache, staging or production. Where none has it, an owner decides, except at a commit.
 
@@ -132,7 +132,7 @@ def _listed(subject: DatasetSubject, listing: Listing, build: Build) -> Iterator
         yield wrong(message, path, _build_line(subject, "counts"), fix)
     if listing.tables != counts.keys():
         found, expected = (wording.join(sorted(splits)) or "none" for splits in (listing.tables, counts))
-        yield wrong(f"metadata.csv is in {found}, expected in {expected}", path, fix=fix)
+        yield wrong(f"metadata.parquet is in {found}, expected in {expected}", path, fix=fix)
 
 
 def classes_match(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
