@@ -127,6 +127,17 @@ def test_a_file_that_is_cut_off_or_damaged_in_its_footer_is_refused() -> None:
                 continue
 
 
+def test_a_file_that_is_damaged_anywhere_is_no_bug(tmp_path: Path) -> None:
+    pl.DataFrame(rows(3)).write_parquet(tmp_path / "e.parquet")
+    data = (tmp_path / "e.parquet").read_bytes()
+    for place in range(0, len(data), 7):
+        (tmp_path / "e.parquet").write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        try:
+            exports.read(tmp_path / "e.parquet", manifest())
+        except (InvalidData, Refused):
+            continue
+
+
 def test_a_text_that_a_dictionary_holds_once_and_a_column_a_million_times_is_refused(tmp_path: Path) -> None:
     table = pl.DataFrame(rows(2_000)).with_columns(pl.lit("a" * 2_000_000).alias("images.camera"))
     data = written(table, use_dictionary=["images.camera"])

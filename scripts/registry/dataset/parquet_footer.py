@@ -33,7 +33,12 @@ def read(file: BinaryIO, name: str) -> Footer:
     """The footer of the file `name`. Raises Refused where it has none, or its numbers contradict each other."""
     fix = "export it again"
     try:
-        footer = _parse(_Compact(_bytes(file)).structure())
+        metadata = _Compact(_bytes(file)).structure()
+        footer = _parse(metadata)
+        if footer.rows <= MAX_ROWS:
+            for group in metadata.get(4, []):
+                for chunk in group[1]:
+                    _require_true_pages(file, chunk[3])
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"{name} is not a valid Parquet file, or is cut off: {error}", fix=fix) from error
     if footer.rows > MAX_ROWS:
@@ -85,7 +90,30 @@ def _parse(metadata: Mapping[int, Any]) -> Footer:
     return Footer(rows, sizes)
 
 
+def _require_true_pages(file: BinaryIO, chunk: Mapping[int, Any]) -> None:
+    """Raise ValueError where the heads of a column's pages claim more than its `ColumnMetaData`.
+
+    Polars reserves the memory that a page claims, and ends the process where there is none.
+    """
+    values, unpacked, packed = chunk[5], chunk[6], chunk[7]
+    place = min(start for start in (chunk[9], chunk.get(11)) if start)
+    end, found = place + packed, 0
+    while place < end and found < values:
+        file.seek(place)
+        reader = _Compact(file.read(min(_MAX_HEAD, end - place)))
+        head = reader.structure()
+        data = head.get(5) or head.get(8)
+        size, claimed = head[3], (data or head.get(7) or {1: 0})[1]
+        place += reader.at + size
+        if not (0 <= head[2] <= unpacked and size >= 0 and place <= end and claimed >= 0):
+            raise ValueError("a page contradicts the footer")
+        found += claimed if data else 0
+    if found != values:
+        raise ValueError(f"a column has {found:,} values, its footer says {values:,}")
+
+
 _REPEATED = 2  # FieldRepetitionType
+_MAX_HEAD = 1 << 18  # bytes of the head of a page, which may hold its smallest and largest value
 
 
 class _Compact:
@@ -93,7 +121,7 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._at = 0
+        self.at = 0
 
     def structure(self, depth: int = 0) -> dict[int, Any]:
         if depth > _DEPTH:
@@ -119,7 +147,7 @@ class _Compact:
             case 9 | 10:
                 head = self._byte()
                 size = head >> 4 if head >> 4 < 15 else self._varint()
-                if size > len(self._data) - self._at:
+                if size > len(self._data) - self.at:
                     raise ValueError("a list in its footer is too long")
                 return [self._value(head & 15, depth + 1) for _ in range(size)]
             case 12:
@@ -127,14 +155,14 @@ class _Compact:
         raise ValueError("its footer has an unknown type")
 
     def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
+        self.at += 1
+        return self._data[self.at - 1]
 
     def _bytes(self, size: int) -> bytes:
-        self._at += size
-        if self._at > len(self._data):
+        self.at += size
+        if self.at > len(self._data):
             raise ValueError("its footer is cut off")
-        return self._data[self._at - size : self._at]
+        return self._data[self.at - size : self.at]
 
     def _varint(self) -> int:
         number = 0
