@@ -94,10 +94,9 @@ def test_ragged_rows_are_told_by_line_several_at_a_time(tmp_path: Path) -> None:
     ]
     assert refusal(tmp_path / "e.csv", "".join(lines)) == (
         "e.csv is damaged; nothing was written\n"
-        "  4 rows are damaged\n"
+        "  3 rows are damaged\n"
         "      row 3: 2 values, expected 4\n"
         "      row 7: 6 values, expected 4\n"
-        "      row 9: 1 value, expected 4\n"
         "      row 9: no line break at its end; the file may have been cut off there\n"
         "  hint: export it again; if nothing but the last line break is missing, add it"
     )
@@ -115,7 +114,9 @@ def test_ragged_rows_are_told_by_line_several_at_a_time(tmp_path: Path) -> None:
 )
 def test_a_row_that_cannot_be_read_is_told_by_line(tmp_path: Path, line: str, fault: str) -> None:
     text = f"{HEAD}{ROWS[0]}{line}\n".encode("utf-8", "surrogateescape")
-    assert fault in refusal(tmp_path / "e.csv", text)
+    told = refusal(tmp_path / "e.csv", text)
+    assert fault in told
+    assert ("hint: save it as UTF-8" in told) == ("UTF-8" in fault)
 
 
 def test_faults_are_found_in_every_batch_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +217,8 @@ def test_a_null_marker_is_no_value_of_a_text_column(tmp_path: Path, marker: str,
     first = 2 if suffix == ".csv" else 1
     (problem,) = error.value.problems
     assert problem == (
-        "camera: 1 text may stand for a missing value; list those that do in columns.camera.null_values, as [] where "
-        f"none does\n      {marker!r}: 3 rows, first in row {first}"
+        "camera: 1 text may stand for a missing value; set columns.camera.null_values to those that do, or to []\n"
+        f"      {marker!r}: 3 rows, first in row {first}"
     )
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from registry.core.values import Column, DatasetManifest
 from registry.core.wording import join, plural
 from registry.dataset import column_types, delimited_files, json_files, parquet_files, parquet_footer
-from registry.dataset.export_files import ROW, Table, TableFile, panics_as_errors
+from registry.dataset.export_files import ROW, RowFault, Table, TableFile, panics_as_errors
 from registry.errors import SHOWN, InvalidData, InvalidDocument, NotFound, Refused
 
 ROWS_PER_GROUP = 131_072
@@ -36,8 +36,13 @@ def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: 
         with panics_as_errors():
             table = file.read(tuple(dict.fromkeys(found.values())))
             if damaged := _find_damaged(table, file.headers, found, manifest):
-                fix = "export it again; if nothing but the last line break is missing, add it"
-                raise InvalidData(f"{name} is damaged; nothing was written", [damaged, *problems], fix=fix)
+                raise InvalidData(
+                    f"{name} is damaged; nothing was written",
+                    [damaged, *problems],
+                    fix="save it as UTF-8 (in Excel: CSV UTF-8)"
+                    if "is not UTF-8" in damaged
+                    else "export it again; if nothing but the last line break is missing, add it",
+                )
             frame = _typed(table, found, manifest.columns, timezone)
             problems += _find_problems(table, frame, found, manifest)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -143,9 +148,11 @@ def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], 
 
 def _find_damaged(table: Table, headers: tuple[str, ...], found: Mapping[str, str], manifest: DatasetManifest) -> str:
     """The rows that cannot be read as rows. Where there are some, the others' values are not to be trusted."""
-    shown = [f"row {fault.row:,}: {fault.fault}" for fault in table.row_faults]
-    if table.unterminated and (shown or _may_be_cut_off(table, headers, found, manifest)):
-        shown.append(f"row {table.unterminated:,}: no line break at its end; the file may have been cut off there")
+    faults = [*table.row_faults]
+    if table.unterminated and (faults or _may_be_cut_off(table, headers, found, manifest)):
+        faults = [fault for fault in faults if fault.row != table.unterminated]
+        faults.append(RowFault(table.unterminated, "no line break at its end; the file may have been cut off there"))
+    shown = [f"row {fault.row:,}: {fault.fault}" for fault in faults]
     return _listed(f"{_count(len(shown), 'row')} damaged", shown[:SHOWN], len(shown)) if shown else ""
 
 
@@ -210,8 +217,8 @@ def _check_markers(frame: pl.DataFrame, name: str) -> Iterator[str]:
     groups = _group(frame.filter(column_types.is_marker(pl.col(name))), name)
     if groups:
         heading = (
-            f"{name}: {plural(len(groups), 'text')} may stand for a missing value; list those that do "
-            f"in columns.{name}.null_values, as [] where none does"
+            f"{name}: {plural(len(groups), 'text')} may stand for a missing value; "
+            f"set columns.{name}.null_values to those that do, or to []"
         )
         yield _listed(heading, groups[:SHOWN], len(groups))
 
