@@ -250,6 +250,7 @@ NOT_RUN = {
     Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",
     Hint("cli/main.py", "registry from"): NO_HINT,
+    Hint("cli/commands/verify.py", "registry fsck"): "the hint of fsck, which is run, to another person",
     Hint("core/artifact_files.py", "dvc repro"): TRAINS,
     Hint("dataset/changes.py", "registry exclude"): EXCLUDES,
     Hint("core/artifact_files.py", "registry list"): EDIT,

@@ -23,6 +23,7 @@ COMMANDS = (
     ("checkout", "Link the data of the checked-out commit, and list what is missing."),
     ("publish", "Release versions that have no tag yet: objects to production, then tags."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
+    ("verify", "Verify that files are those of a release, whatever tool fetched them."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),
     ("gc", "Delete objects from staging that no branch, tag or pull request refers to."),
     ("evaluate", "Compare models with those of a base revision, and evaluate their gates."),

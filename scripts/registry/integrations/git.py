@@ -218,6 +218,16 @@ def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
     run(root, "fetch", "--quiet", remote, *refs)
 
 
+def fetch_tag(folder: Path, url: str, name: str) -> None:
+    """Make `folder` a bare repository with this tag of another repository, without its history. Raises NotFound."""
+    output(folder, "init", "--quiet", "--bare")
+    try:
+        output(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", url, f"+refs/tags/{name}:refs/tags/{name}")
+    except ToolFailed as error:
+        reason = (error.stderr.strip().splitlines() or ["git fetch failed"])[0]
+        raise NotFound(f"{url}: {reason}", fix="check the address, the tag, and that you may read it") from error
+
+
 def fetch_commit(root: Path, commit: str, remote: str = "origin") -> None:
     """Fetch a commit by its id, without tags and without FETCH_HEAD."""
     run(root, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, commit)

@@ -65,8 +65,7 @@ class Proofs:
         if not unknown:
             return Hashes(known, frozenset())
         started = time.time_ns()
-        with bar("verifying", len(unknown), sum(files[path].st_size for path in unknown)) as progress:
-            read = _hash_all(unknown, progress)
+        read = hash_files(unknown, sum(files[path].st_size for path in unknown))
         self._add(_frame((files[path], md5) for path, md5 in read.items()), started)
         return Hashes(known | read, frozenset(unknown))
 
@@ -98,9 +97,10 @@ def _frame(files: Iterable[tuple[os.stat_result, str]]) -> DataFrame:
     return DataFrame(rows, dict(_SCHEMA), orient="row")
 
 
-def _hash_all(paths: Sequence[str], progress: Progress) -> dict[str, str]:
+def hash_files(paths: Sequence[str], size: int = 0) -> dict[str, str]:
+    """The MD5 of each file, which is read; `size` are their bytes, where known. Raises StorageFailed."""
     parts = [paths[start : start + PARTITION] for start in range(0, len(paths), PARTITION)]
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
+    with bar("verifying", len(paths), size) as progress, ThreadPoolExecutor(CONCURRENCY) as pool:
         md5s = [md5 for part in pool.map(partial(_hash_part, progress), parts) for md5 in part]
     return dict(zip(paths, md5s, strict=True))
 
