@@ -178,3 +178,25 @@ def test_editing_keeps_comments_order_and_quotes() -> None:
     old = b'# words\nversion: 1.0.0 # now\nowners: ["@a"]\nsource: {look: 3}\n'
     new = documents.edit_yaml(old, {("version",): "2.0.0", ("exclude", "x"): "why"})
     assert new == b'# words\nversion: 2.0.0 # now\nowners: ["@a"]\nsource: {look: 3}\nexclude:\n  x: why\n'
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [
+        ([b"a: 1", b"<<<<<<< HEAD", b"b: 1", b"=======", b"b: 2", b">>>>>>> topic"], 2),
+        ([b"a: 1", b"<<<<<<< HEAD", b"b: 1", b"||||||| base", b"b: 0", b"=======", b"b: 2", b">>>>>>> topic"], 2),
+        ([b"a: 1", b"b: 1", b"=======", b"b: 2", b">>>>>>> topic"], 3),
+        ([b"a: 1", b"b: 1", b">>>>>>> topic"], 3),
+        ([b"<<<<<<< Updated upstream", b"=======", b"a: 1", b">>>>>>> Stashed changes"], 1),
+    ],
+)
+def test_a_merge_conflict_is_called_one(lines: list[bytes], line: int, end: bytes) -> None:
+    for path in ("raw.dvc", "dvc.lock", "dataset.yaml"):
+        with pytest.raises(InvalidDocument, match="unresolved merge conflict") as caught:
+            read_yaml(end.join([*lines, b""]), path)
+        assert caught.value.line == line
+
+
+def test_a_text_about_conflicts_is_none() -> None:
+    assert read_yaml(b"a: |\n  <<<<<<< HEAD\n  =======\nb: '<<<<<<< x'\n", "x").data["b"] == "<<<<<<< x"

@@ -222,6 +222,8 @@ EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
 REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
+    Hint("core/documents.py", "git add"): EDIT,
+    Hint("core/documents.py", "git checkout"): "a merge that conflicts: tests/scaffold/test_conflicts.py",
     Hint("checks/collect_objects.py", "git rebase"): EDIT,
     Hint("checks/collect_objects.py", "git fetch"): "the hint of publish in a shallow clone, which is run",
     Hint("checks/output.py", "registry check"): NO_HINT,

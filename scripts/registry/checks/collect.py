@@ -152,7 +152,7 @@ def _compare_generated(
         fault = Fault(error.message, 1, error.fix)
         return _GeneratedFiles(unreadable=(Parsed(settings.PATH, faults=(fault,)),))
     current = {path: change.tree.read(path) if change.tree.has(path) else b"" for path in expected}
-    differing = [(path, data) for path, data in expected.items() if current[path] != data]
+    differing = [(path, data) for path, data in expected.items() if not generated_files.is_current(current[path], data)]
     return _GeneratedFiles(tuple(Stale(path, _first_difference(current[path], data)) for path, data in differing))
 
 

@@ -70,7 +70,7 @@ class Workspace:
         """Write the files that are derived from manifests, where they differ, and name those written on stderr."""
         tree = git_trees.WorkTree(self.root)  # the working tree as it is now, not as it was first listed
         for path, data in generated_files.expected(tree).items():
-            if not tree.has(path) or tree.read(path) != data:
+            if not tree.has(path) or not generated_files.is_current(tree.read(path), data):
                 write_atomically(self.root / path, data)
                 click.echo(f"wrote {path}", err=True)
 
@@ -79,6 +79,12 @@ def here() -> Workspace:
     """The workspace around the current folder. Raises NotFound outside a registry."""
     root = git.find_root(Path.cwd())
     if not (root / settings.PATH).is_file():
+        inner = [folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / settings.PATH).is_file()]
+        if inner and root in inner[0].parents:
+            raise NotFound(
+                f"{inner[0]} is a folder of the Git repository {root}, expected its root",
+                fix="make a repository of its own from the template on GitHub, and move the artifacts there",
+            )
         raise NotFound(
             f"{root} is not a registry: it has no {settings.PATH}",
             fix="cd into your registry, or create one from the template on GitHub",

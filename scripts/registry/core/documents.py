@@ -57,6 +57,8 @@ def _quote_breaks(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _quote_breaks)
+_CONFLICT = re.compile(rb"^(?:(?:<{7}|\|{7}|>{7})(?: |\r?$)|={7}\r?$)", re.MULTILINE)
+
 _CoreLoader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -129,11 +131,22 @@ def _decode(data: bytes, path: str) -> str:
             f"file is {len(data):,} bytes, the limit is {MAX_BYTES:,}",
             fix="keep it under 1 MiB; data belongs in DVC",
         )
+    _reject_conflict(data, path)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InvalidDocument(path, "not UTF-8 text", line=line, fix="save the file as UTF-8") from error
+
+
+def _reject_conflict(data: bytes, path: str) -> None:
+    """Raise InvalidDocument for the markers of a merge, in any of Git's styles; no YAML has them in column 1."""
+    if found := _CONFLICT.search(data):
+        line = data[: found.start()].count(b"\n") + 1
+        fix = f"edit the file to what both sides want, then git add {path}"
+        if path.endswith((".dvc", ".lock")):
+            fix = f"git checkout --ours -- {path}; then make it again as CONTRIBUTING.md says under Conflicts"
+        raise InvalidDocument(path, "unresolved merge conflict", line=line, fix=fix)
 
 
 def _reject_unsafe(text: str, path: str) -> None:

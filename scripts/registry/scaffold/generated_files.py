@@ -81,7 +81,7 @@ def expected(
     made = {artifact: manifest for artifact in wanted if (manifest := reader.manifest(artifact))}
     files = {}
     for listing in _LISTINGS:
-        text = tree.read(listing.path).decode(errors="surrogateescape") if tree.has(listing.path) else ""
+        text = _text(tree, listing.path) if tree.has(listing.path) else ""
         rows = {row["id"]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
         rows |= {str(artifact): listing.render_row(manifest) for artifact, manifest in made.items()}
         content = listing.render_file(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
@@ -89,6 +89,16 @@ def expected(
             files[listing.path] = content.encode(errors="surrogateescape")
     files |= {layout.card_path(artifact): _card(reader, manifest) for artifact, manifest in made.items()}
     return dict(sorted(files.items()))
+
+
+def is_current(content: bytes, made: bytes) -> bool:
+    """Whether a file is what `expected` says; a working tree may have CRLF line ends, which Git does not store."""
+    return content.replace(b"\r\n", b"\n") == made
+
+
+def _text(tree: Tree, path: str) -> str:
+    """A file's text with LF line ends."""
+    return tree.read(path).replace(b"\r\n", b"\n").decode(errors="surrogateescape")
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
@@ -148,7 +158,7 @@ _LISTINGS = (
 
 def _card(reader: _Reader, manifest: Manifest) -> bytes:
     path, tree = layout.card_path(manifest.id), reader.files.tree
-    text = tree.read(path).decode(errors="surrogateescape") if tree.has(path) else f"# {_escape(manifest.title)}\n"
+    text = _text(tree, path) if tree.has(path) else f"# {_escape(manifest.title)}\n"
     head = _HEAD.match(text)
     theirs = _read_head(head[1], path) if head else {}
     ours = _model_head(manifest) if isinstance(manifest, ModelManifest) else _dataset_head(reader, manifest, theirs)
