@@ -155,4 +155,4 @@ def test_a_larger_folder_is_listed_instead_of_asked_for_each_ending(
 
     monkeypatch.setattr(os, "stat", watched)
     mixed.built("--dry-run")
-    assert sum(str(mixed.lake / "photos") + "/" in path for path in asked) <= 2 * 40
+    assert sum(str(mixed.lake / "photos") + "/" in path for path in asked) < 3 * 40  # of 8 × 40 names

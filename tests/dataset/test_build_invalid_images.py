@@ -1,6 +1,7 @@
 """`registry build` and images that a version may not contain: named, refused, excluded."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 
 import polars as pl
@@ -90,6 +91,19 @@ def test_an_image_that_is_deleted_between_listing_and_copying_is_missing(
     assert done.code == 1
     assert f"{uuid(11)} (photos/{uuid(11)}.jpg): missing" in done.err
     assert not desk.pointer.exists()
+
+
+def test_what_has_an_images_name_and_is_no_file_is_missing(desk: Desk) -> None:
+    for number in range(1, 5):
+        desk.photo(number).unlink()
+    desk.photo(1).mkdir()
+    os.mkfifo(desk.photo(2))
+    desk.photo(3).symlink_to("nowhere.jpg")
+    desk.photo(4).symlink_to(desk.photo(4).name)
+    done = desk.build()
+    assert "4 of 40 images invalid" in done.err
+    for number in range(1, 5):
+        assert f"{uuid(number)} (photos/{uuid(number)}.jpg): missing from the lake" in done.err
 
 
 def test_an_image_of_too_many_bytes_is_not_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from registry.dataset import image_formats
+from registry.dataset import exclusions, image_formats
 from registry.dataset.image_validation import find_fault
 from support.odd_images import ODD, SOUND, OddFile, changed, extraneous, photo
 
@@ -31,6 +31,7 @@ def test_an_odd_file_is_named_for_what_it_is(file: OddFile) -> None:
     assert str(file.fault) in fault
     assert fault.isprintable()
     assert len(fault) <= 200  # the limit of a reason in `exclude:`
+    assert exclusions.is_of_build(fault)
 
 
 @pytest.mark.parametrize("file", SOUND.values(), ids=SOUND)

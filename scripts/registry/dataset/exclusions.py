@@ -14,10 +14,11 @@ from registry.errors import NotFound, Refused
 from registry.storage.base import Store
 
 MAX_READ = 1000  # excluded images that are looked at again
-# How the reasons begin that a build writes; others are a person's, who may exclude an image that is valid.
+# How the reasons begin that a build writes; a person may exclude an image that is valid.
 _REASONS = (
     *("missing", "empty file", "truncated", "damaged", "cannot be decoded", "expected ", "identical to ", "image has "),
     *("file has ", "animated ", "the lake has ", "JPEG ", "lossless JPEG", "hierarchical JPEG", "PNG in Apple's"),
+    "decoding takes ",
 )
 
 
@@ -32,12 +33,17 @@ def exclude(manifest: DatasetManifest, data: bytes, reasons: Mapping[str, str]) 
     return edited
 
 
+def is_of_build(reason: str) -> bool:
+    """Whether a reason under `exclude:` is one that a build writes; others are a person's."""
+    return reason.startswith(_REASONS)
+
+
 def find_valid(manifest: DatasetManifest, selection: DataFrame, lake: Store, used: pl.Series) -> tuple[str, ...]:
     """The UUIDs of selected images that a build excluded and that it would accept now, sorted.
 
     `used` are the MD5s of the version's images. An image that a person excluded is not looked at. Raises StorageFailed.
     """
-    excluded = [uuid for uuid, reason in manifest.exclude.items() if reason.startswith(_REASONS)]
+    excluded = [uuid for uuid, reason in manifest.exclude.items() if is_of_build(reason)]
     rows = selection.select("uuid").filter(col("uuid").is_in(excluded)).sort("uuid").head(MAX_READ)
     key = pl.format(item_paths.parse_lake_keys(manifest.image).format(), "uuid")
     try:

@@ -154,8 +154,8 @@ def _by_brand(head: bytes) -> str:
 
 # What stands at the start of texts that take an image's place, in front of more general ones.
 _TEXTS = (
-    (rb"version https://git-lfs", "a Git LFS pointer (its image was not fetched): fetch it with git lfs pull"),
-    (rb"(?:outs:\s|md5: [0-9a-f]{32})", "a DVC pointer (its image was not fetched): fetch it with dvc pull"),
+    (rb"version https://git-lfs", "a Git LFS pointer (the image was not fetched)"),
+    (rb"(?:outs:\s|md5: [0-9a-f]{32})", "a DVC pointer (the image was not fetched)"),
     (rb"<!doctype html|<html", "HTML (such as a login or error page)"),
 )
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 INCOMING = ".incoming-"  # prefix of the temporary names; no object's name has it
 ABANDONED_AFTER = 24 * 60 * 60  # seconds since the last write after which a temporary file is removed
 LISTED_FROM = 256  # keys of one folder from which it is listed first
+SAMPLE = 16  # keys that are asked for first: where all exist, a listing would cost more than it spares
 ENTRIES_PER_KEY = 4  # as long as it has not many more entries than there are keys
 OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
 _UNSAFE_KEY = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")  # parts that are empty, . or ..
@@ -68,7 +69,9 @@ class Folder(Store):
 
     def find_many(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.find_many`."""
-        return to_frame(found for key in self._without_absent(keys) if (found := self.find(key)))
+        sample = keys[:: max(1, len(keys) // SAMPLE)]
+        asked = keys if all(self.find(key) for key in sample) else self._without_absent(keys)
+        return to_frame(found for key in asked if (found := self.find(key)))
 
     def _without_absent(self, keys: Sequence[str]) -> Iterator[str]:
         """The keys without those that a folder's listing lacks: to list an entry costs a tenth of asking for a file."""
@@ -92,6 +95,8 @@ class Folder(Store):
         except _NO_FILE:
             return None
         except OSError as error:
+            if error.errno == errno.ELOOP:  # a symbolic link to itself is as good as one to nothing
+                return None
             _raise_failed(path, error)
         return describe_file(key, file) if stat.S_ISREG(file.st_mode) else None
 
