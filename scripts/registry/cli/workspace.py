@@ -83,7 +83,7 @@ def here() -> Workspace:
         if inner and root in inner[0].parents:
             raise NotFound(
                 f"{inner[0]} is a folder of the Git repository {root}, expected its root",
-                fix="make a repository of its own from the template on GitHub, and move the artifacts there",
+                fix="create a repository of its own from the template on GitHub, and move the artifacts there",
             )
         raise NotFound(
             f"{root} is not a registry: it has no {settings.PATH}",

@@ -145,7 +145,7 @@ def _reject_conflict(data: bytes, path: str) -> None:
         line = data[: found.start()].count(b"\n") + 1
         fix = f"edit the file to what both sides want, then git add {path}"
         if path.endswith((".dvc", ".lock")):
-            fix = f"git checkout --ours -- {path}; then make it again as CONTRIBUTING.md says under Conflicts"
+            fix = f"git checkout --ours -- {path}; then follow CONTRIBUTING.md, Conflicts"
         raise InvalidDocument(path, "unresolved merge conflict", line=line, fix=fix)
 
 
