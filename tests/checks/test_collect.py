@@ -258,7 +258,8 @@ def test_a_registry_without_its_settings() -> None:
     ("path", "old", "new", "moved"),
     [
         (".dvc/config", b"../.registry/production", b"s3://elsewhere", "the remote production"),
-        (".dvc/config", b"/staging", b"/staging\n    endpointurl = http://x", "the remote staging"),
+        (".dvc/config", b"[core]", b"['REMOTE \"evil\"']\nurl = s3://evil\n[core]", "the remote evil"),
+        (".dvc/config", b"/staging", b"/staging\n    shared = group", "the remote staging"),
         ("registry.yaml", b".registry/lake", b"s3://elsewhere", "the lake"),
     ],
 )  # fmt: skip
@@ -266,13 +267,33 @@ def test_places_that_point_elsewhere_than_before(path: str, old: bytes, new: byt
     registry = memory_registries.sound()
     registry.releases["before"] = dict(registry.files)
     registry.files[path] = registry.files[path].replace(old, new)
-    assert registry.gather(Scope.BASE, {path}).moved == {moved: path}
-    assert registry.gather(Scope.BASE, {"README.md"}).moved == {}
+    assert registry.gather(Scope.BASE, {path}).storage.moved == {moved: path}
+    assert registry.gather(Scope.BASE, {"README.md"}).storage.moved == {}
 
 
 def test_a_place_that_was_not_there_before_did_not_move() -> None:
     registry = memory_registries.sound()
-    assert registry.gather(Scope.BASE, {".dvc/config", "registry.yaml"}).moved == {}
+    assert registry.gather(Scope.BASE, {".dvc/config", "registry.yaml"}).storage.moved == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "changed"),
+    [
+        (b"[core]\nremote = staging\n", ("core.remote",)), (b'["Core"]\nREMOTE = staging\n', ("core.remote",)),
+        (b"[cache]\ndir = /tmp/theirs\n", ("cache.dir",)),
+        (b"[plots]\nhtml_template = x.html\n", ("plots.html_template",)),
+        (b"# a comment\n", ()), (b"['remote \"staging\"']\nurl = s3://x\njobs = 4\n", ()),
+    ],
+)  # fmt: skip
+def test_settings_of_dvc_that_change_are_named_as_dvc_reads_them(section: bytes, changed: tuple[str, ...]) -> None:
+    registry = memory_registries.sound()
+    remotes = b"['remote \"staging\"']\nurl = s3://x\n['remote \"production\"']\nurl = s3://y\n"
+    registry.releases["before"] = {**registry.files, ".dvc/config": remotes}
+    is_staging = b"staging\"']" in section
+    rest = remotes.replace(b"['remote \"staging\"']\nurl = s3://x\n", b"") if is_staging else remotes
+    registry.files[".dvc/config"] = rest + section
+    storage = registry.gather(Scope.BASE, {".dvc/config"}).storage
+    assert (storage.reconfigured, storage.moved) == (changed, {})
 
 
 # --- from a real repository -------------------------------------------------------------------------------------------

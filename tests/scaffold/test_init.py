@@ -6,6 +6,7 @@ from registry.core import settings
 from registry.core.tree import DictTree
 from registry.errors import InvalidDocument, Refused
 from registry.scaffold import init
+from registry.storage import dvc_config
 from support.repositories import Run
 
 FRESH = {
@@ -19,6 +20,11 @@ FRESH = {
 ANSWERS = init.Answers("birds", ("@birds/data",), *init.places_in("s3://birds/"), "s3://birds-lake")
 
 
+def load(plan: init.Plan) -> settings.Settings:
+    """The settings that a plan writes."""
+    return settings.join(settings.read(DictTree(plan.files)), dvc_config.parse(plan.files[".dvc/config"]))
+
+
 def test_a_fresh_copy_becomes_somebodys() -> None:
     plan = init.plan(DictTree(FRESH), ANSWERS)
     assert str(plan).splitlines() == [
@@ -28,8 +34,8 @@ def test_a_fresh_copy_becomes_somebodys() -> None:
         ".dvc/config: staging .registry/staging → s3://birds/staging",
         ".dvc/config: production .registry/production → s3://birds/production",
     ]
-    loaded = settings.load(DictTree(plan.files))
-    assert (loaded.name, loaded.lake.url, loaded.production.url) == (
+    loaded = load(plan)
+    assert (loaded.file.name, loaded.lake.url, loaded.production.url) == (
         "birds",
         "s3://birds-lake",
         "s3://birds/production",
@@ -83,7 +89,7 @@ def test_two_buckets_and_a_public_face() -> None:
         ".dvc/config: production .registry/production → s3://birds",
         ".dvc/config: public none → https://data.birds.org",
     ]
-    loaded = settings.load(DictTree(plan.files))
+    loaded = load(plan)
     assert (loaded.staging.url, loaded.production.url) == ("s3://birds-staging", "s3://birds")
     assert loaded.public == settings.Remote("https://data.birds.org", {"verify": "true"})
     later = init.Answers("birds", ("@a",), "s3://birds-staging", "s3://birds", "lake")

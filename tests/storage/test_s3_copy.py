@@ -56,7 +56,7 @@ def test_only_buckets_of_one_endpoint_and_one_login_copy_between_themselves(
     )
     assert not places.staging.copier_from(open_store(Remote("lake"), tmp_path))
     assert not open_store(Remote("lake"), tmp_path).copier_from(places.staging)
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
     assert not places.staging.copier_from(places.lake)
 
 

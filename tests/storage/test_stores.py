@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.core.settings import Remote, Settings
+from registry.core.settings import RegistryFile, Remote, Settings
 from registry.errors import StorageFailed
 from registry.storage.stores import Stores
 from support.object_folders import put_bodies
@@ -14,7 +14,8 @@ from support.repositories import md5
 def settings(lake: str = "lake", public: str = "") -> Settings:
     """Settings with folders as remotes."""
     remotes = (Remote(lake), Remote("staging"), Remote("production"))
-    return Settings("acme-data", ("@acme/data",), *remotes, public=Remote(public) if public else None)
+    file = RegistryFile("acme-data", ("@acme/data",), lake)
+    return Settings(file, *remotes, public=Remote(public) if public else None)
 
 
 def test_a_store_is_opened_when_it_is_used_and_once(registry_repo: Path) -> None:

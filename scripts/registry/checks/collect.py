@@ -1,6 +1,6 @@
 """Collects everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -16,9 +16,10 @@ from registry.checks.context import (
     Releases,
     Scope,
     Stale,
+    StorageChange,
     Training,
 )
-from registry.core import artifact_files, documents, layout, names, settings
+from registry.core import artifact_files, layout, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -89,6 +90,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
     kept = sorted(change.paths & files.entries.keys())
     checked = tuple(_read_artifacts(change, files, artifacts, touched))
     generated = _compare_generated(change, touched, checked)
+    storage = _read_storage(change, history)
     released = _Released(history, names.find_tags(history.tags))
     subjects = (_subject(artifact, files, released, touched=artifact.id in touched) for artifact in checked)
     return Facts(
@@ -107,10 +109,19 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
             for path in CONFIGS
             if path in kept
         },
-        moved=_moved(change, history, kept),
+        storage=storage,
         stale=generated.stale,
-        unreadable=generated.unreadable,
+        unreadable=tuple(dict.fromkeys((*storage.unreadable, *generated.unreadable))),
     )
+
+
+def _read_storage(change: Change, history: History) -> StorageChange:
+    if change.paths.isdisjoint(CONFIGS):
+        return StorageChange()
+    from registry.checks import collect_storage  # loads DVC, which most commits need not wait for
+
+    old = {path: history.read(change.before, path) if change.before else None for path in CONFIGS}
+    return collect_storage.compare(change.tree, change.paths, old)
 
 
 def _owners(paths: Collection[str]) -> frozenset[ArtifactId]:
@@ -161,29 +172,6 @@ def _first_difference(old: bytes, new: bytes) -> int:
     before, after = old.splitlines(), new.splitlines()
     same = takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))
     return max(1, min(len(before), 1 + sum(1 for _ in same)))
-
-
-def _moved(change: Change, history: History, kept: Collection[str]) -> Mapping[str, str]:
-    """The storage locations that changed, each with the file that sets it."""
-    found: dict[str, str] = {}
-    for path in CONFIGS:
-        if change.before and path in change.paths:
-            old = _locations(history.read(change.before, path), path)
-            new = _locations(change.tree.read(path) if path in kept else None, path)
-            found |= {name: path for name in sorted(old.keys() | new) if old and new and old.get(name) != new.get(name)}
-    return found
-
-
-def _locations(data: bytes | None, path: str) -> Mapping[str, object]:
-    try:
-        if data is None:
-            return {}
-        if path == settings.DVC_CONFIG:
-            remotes = settings.read_remotes(data).items()
-            return {f"the remote {name}": (remote.url, remote.options.get("endpointurl")) for name, remote in remotes}
-        return {"the lake": documents.read_yaml(data, path).data.get("lake")}
-    except (InvalidDocument, AttributeError):
-        return {}  # another check reports that file
 
 
 # --- artifacts --------------------------------------------------------------------------------------------------------

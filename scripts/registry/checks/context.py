@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from registry.core.artifact_files import (
     ArtifactFiles,
@@ -192,6 +193,30 @@ class File:
     is_text: bool
 
 
+class PlaceFault(NamedTuple):
+    """What is wrong with a storage location, at a line of the file that sets it; or an option that is not honoured."""
+
+    message: str
+    path: str
+    line: int
+    fix: str
+    is_wrong: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class StorageChange:
+    """What a change does to `.dvc/config` and `registry.yaml`, as DVC reads them.
+
+    `unreadable` are the files that DVC or their schema refuse, `faults` the locations that cannot be used. `moved` has
+    the locations that changed, each with the file that sets it; `reconfigured` the other settings of DVC that changed.
+    """
+
+    unreadable: tuple[Parsed[None], ...] = ()
+    faults: tuple[PlaceFault, ...] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
+    reconfigured: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Stale:
     """A generated file that does not match the manifests; `line` is the first that differs."""
@@ -230,9 +255,8 @@ class Facts:
     `artifacts` are all that the tree has; `checked` are the files of those that the change concerns, and `subjects`
     those of them with a valid manifest. `removed` are the artifacts that the change deletes, `unknown_folders` the
     folders beside artifacts that are none. `unreadable` are the settings and generated files that cannot be parsed.
-    `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `moved` the storage locations that
-    changed, with the file that sets them. `complete` is False in a shallow clone. `stored` is None where staging and
-    production were not listed.
+    `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `storage` what the change does to
+    both. `complete` is False in a shallow clone. `stored` is None where staging and production were not listed.
     """
 
     scope: Scope
@@ -244,7 +268,7 @@ class Facts:
     unknown_folders: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    moved: Mapping[str, str] = field(default_factory=dict)
+    storage: StorageChange = field(default_factory=StorageChange)
     stale: tuple[Stale, ...] = ()
     unreadable: tuple[Parsed[None], ...] = ()
     stored: Stored | None = None

@@ -125,6 +125,7 @@ CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.SETTINGS, repository.settings_are_valid),
     RegistryCheck(_N.SECRETS, repository.no_secrets),
     RegistryCheck(_N.STORAGE_LOCATIONS, repository.storage_locations_stay),
+    RegistryCheck(_N.STORAGE_ACCESS, repository.storage_can_be_opened, (_N.SETTINGS,)),
     RegistryCheck(_N.FOLDERS, repository.folders_are_artifacts),
     RegistryCheck(_N.REMOVED, repository.removal_is_intended),
     RegistryCheck(_N.FILE_NAMES, files.file_names_are_portable),

@@ -32,7 +32,7 @@ def diff_options(space: Workspace, *, sheets: bool, near_duplicates: bool) -> Di
     `near_duplicates`: search for near-duplicates in datasets no larger than `report.near_duplicates` in the settings.
     Raises InvalidDocument where the settings cannot be read.
     """
-    limit = space.settings.near_duplicates
+    limit = space.registry_file.near_duplicates
     hashes = space.cache_dir / perceptual_hash.PATH
     return DiffOptions(space.stores.reader, hashes, sheets, limit if near_duplicates else None)
 

@@ -14,7 +14,7 @@ import click
 from registry.core import settings
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
-from registry.core.settings import Settings
+from registry.core.settings import RegistryFile, Settings
 from registry.errors import NotFound, RegistryError
 from registry.integrations import dvc, git, git_trees
 from registry.scaffold import generated_files
@@ -35,10 +35,16 @@ class Workspace:
         return git_trees.WorkTree(self.root)
 
     @cached_property
+    def registry_file(self) -> RegistryFile:
+        """What `registry.yaml` says. Raises InvalidDocument."""
+        return settings.read(self.tree)
+
+    @cached_property
     def settings(self) -> Settings:
-        """The settings in `registry.yaml`, `.dvc/config` and `.dvc/config.local`. Raises InvalidDocument."""
-        local = self.root / settings.LOCAL_CONFIG
-        return settings.load(self.tree, local.read_bytes() if local.is_file() else b"")
+        """The settings in `registry.yaml` and DVC's four configuration files. Raises InvalidDocument."""
+        from registry.storage import dvc_config
+
+        return settings.join(self.registry_file, dvc_config.load(self.root))
 
     @cached_property
     def stores(self) -> "Stores":

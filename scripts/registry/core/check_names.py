@@ -9,6 +9,7 @@ class CheckName(StrEnum):
     SETTINGS = "settings"
     SECRETS = "secrets"
     STORAGE_LOCATIONS = "storage-locations"
+    STORAGE_ACCESS = "storage-access"
     FOLDERS = "folders"
     REMOVED = "removed"
     FILE_NAMES = "file-names"

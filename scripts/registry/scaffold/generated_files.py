@@ -74,7 +74,7 @@ def expected(
     not read every manifest. The files of artifacts in `known` are not read again. An invalid manifest leaves its row
     and card as they are. Raises InvalidDocument for invalid settings or front matter.
     """
-    owners = settings.load(tree).owners
+    owners = settings.read(tree).owners
     found = {str(artifact): artifact for artifact in layout.find(tree)}
     reader = _Reader(artifact_files.list_files(tree), {files.id: files for files in known})
     wanted = [artifact for artifact in found.values() if only is None or artifact in only]

@@ -270,7 +270,7 @@ class Bucket(Store):
         return f"gcloud storage rm {place}" if self.url.startswith("gs:") else f"delete {place}"
 
     def _raise_read_only(self, what: str) -> NoReturn:
-        fix = "use the URL of the bucket itself (s3://, gs://, az://)"
+        fix = "use the URL of the bucket itself (s3://, gs://, azure://)"
         raise StorageFailed(f"{self.url} cannot be {what}: plain HTTP is read-only", fix=fix)
 
 

@@ -19,6 +19,7 @@ from obstore.exceptions import (
 
 from registry.errors import NotFound, StorageFailed
 from registry.storage import faults
+from registry.storage.connection import CERTIFICATE_FIX, describe_certificate
 from registry.storage.faults import Access, Fault
 from registry.storage.s3_credentials import LOG_IN
 from registry.storage.s3_signing import S3Location
@@ -27,6 +28,14 @@ _BY_TYPE: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
     ((PreconditionError,), Fault("the object changed while it was read", "run the same command again")),
     ((PermissionError, PermissionDeniedError, UnauthenticatedError), faults.DENIED),
 )
+# rustls's names. It refuses a CA's certificate as a server's own, which `openssl req -x509` makes and OpenSSL takes.
+_CERTIFICATES = {
+    "UnknownIssuer": "no CA that this machine trusts has signed it",
+    "NotValidForName": "it is for another host name",
+    "Expired": "it has expired",
+    "NotValidYet": "it is not valid yet",
+    "CaUsedAsEndEntity": "it is a CA's own certificate; the server needs one with CA:FALSE",
+}
 _NO_KEYS = Fault("no valid credentials", LOG_IN)
 _STATUS = re.compile(r"status code: (\d{3})[^:\n]*(?:: (.*?))?(?:\n\nDebug source|\Z)", re.DOTALL)
 _REGION_TIMEOUT = 5.0  # seconds to ask in which region a bucket is
@@ -54,6 +63,8 @@ def translate_errors(place: str, asked: Asked | None = None) -> Iterator[None]:
     asked = asked or Asked()
     try:
         yield
+    except StorageFailed:
+        raise
     except (FileNotFoundError, NotFoundError) as error:
         failure = _read_failure(str(error))
         if faults.read_details(failure.body).code in faults.NO_BUCKET_CODES or _is_page(failure, asked):
@@ -61,6 +72,12 @@ def translate_errors(place: str, asked: Asked | None = None) -> Iterator[None]:
         raise NotFound(f"{place} does not exist") from error
     except (OSError, ValueError, BaseError) as error:
         _fail(place, _find_fault(error, asked), asked)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of obstore's Rust; it is no Exception
+            raise
+        raise StorageFailed(
+            f"{place}: obstore failed: {error}", fix="check the URL and the options of this remote"
+        ) from None
 
 
 def _fail(place: str, fault: Fault, asked: Asked) -> None:
@@ -89,6 +106,10 @@ def _is_page(failure: _Failure, asked: Asked) -> bool:
 
 def _find_fault(error: Exception, asked: Asked) -> Fault:
     text = str(error)
+    if "InvalidCertificate(" in text:
+        detail = text.partition("InvalidCertificate(")[2]
+        reason = next((words for name, words in _CERTIFICATES.items() if name in detail), "it is not valid")
+        return Fault(describe_certificate(reason), CERTIFICATE_FIX)
     first, failure = text.split("\n", 1)[0], _read_failure(text)
     if "credential provider" in first:
         return _NO_KEYS

@@ -5,13 +5,17 @@ from pathlib import Path
 from registry.core.settings import Remote
 from registry.storage.base import Store
 from registry.storage.local import Folder
+from registry.storage.remote_options import require_store, require_usable
 
 
 def open_store(remote: Remote, root: Path) -> Store:
-    """The store behind a URL (s3, gs, az or azure, http, https) or a folder (relative to `root`).
+    """The store behind a URL (s3, gs, azure, http, https) or a folder (relative to `root`).
 
-    It makes no request, and a folder need not exist. Raises StorageFailed for a URL that names no store.
+    It makes no request, and a folder need not exist. Raises StorageFailed for a URL that names no store, and
+    for options with which it cannot be used.
     """
+    require_store(remote.url)
+    require_usable(remote)
     if "://" not in remote.url or remote.url.startswith("file://"):
         return Folder(root / remote.url.removeprefix("file://"))
     # obstore and botocore take 0.2 s to import, which a registry in folders need not wait for.

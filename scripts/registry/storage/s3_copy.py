@@ -6,7 +6,6 @@ A CopyObject through botocore's client takes four times the processor time of on
 
 import http.client
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import unquote
 
 from botocore.credentials import Credentials
 
@@ -23,11 +21,11 @@ from registry.errors import NotFound, StorageFailed
 from registry.storage import faults, retry
 from registry.storage.base import Copier, StoredObject
 from registry.storage.cloud_errors import describe
+from registry.storage.connection import Channel, is_reachable_by_python
 from registry.storage.faults import Access, Details, Fault
 from registry.storage.s3_credentials import current_keys
 from registry.storage.s3_signing import S3Location, sign_put
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 60.0  # seconds to wait for a connection, and for the next bytes of a response
 TRANSIENT_STATUSES = {408, 409, 429, 500, 502, 503, 504}  # 409: another write to that key
 TRANSIENT_CODES = {"RequestTimeout", "InternalError", "SlowDown", "ServiceUnavailable", "Throttling"}
 # The copy has only the original's bytes: S3 would copy tags too, which needs a permission of its own.
@@ -38,11 +36,9 @@ _ETAG = re.compile(rb"<ETag>(?:&quot;|&#34;|\")?([^<&\"]+)")
 
 
 def can_copy(source: S3Location, destination: S3Location) -> bool:
-    """Whether one service has both with one login; not through a proxy, which `http.client` does not use."""
+    """Whether one service has both with one login, and Python's client reaches it."""
     same = (source.endpoint, source.login) == (destination.endpoint, destination.login)
-    parts = urlsplit(destination.address)
-    signed = same and not source.login.is_anonymous
-    return signed and (parts.scheme not in getproxies() or bool(proxy_bypass(parts.netloc)))
+    return same and not source.login.is_anonymous and is_reachable_by_python(destination.server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +86,6 @@ class ServerSideCopier(Copier):
         self._is_create_only = is_create_only  # whether the service honours If-None-Match
         self._local = threading.local()
         self._credentials: Credentials | None = None
-        is_tls = destination.address.startswith("https:")
-        self._tls = ssl.create_default_context() if is_tls else None
 
     def __reduce__(self) -> tuple[Callable[..., "ServerSideCopier"], tuple[S3Location, S3Location, Open, Has]]:
         make = partial(ServerSideCopier, remote=self._remote, is_create_only=self._is_create_only)
@@ -160,23 +154,16 @@ class ServerSideCopier(Copier):
         location = self._destination
         if self._credentials is None:
             self._credentials = location.login.find_credentials()
-        signed = sign_put(current_keys(self._credentials), location, key, headers, datetime.now(UTC))
-        connection = getattr(self._local, "connection", None) or self._connect()
-        connection.request("PUT", location.path(key), b"", signed)
-        response = connection.getresponse()
+        encrypted = {**headers, **location.encryption.headers, **self._source.encryption.source_headers}
+        signed = sign_put(current_keys(self._credentials), location, key, encrypted, datetime.now(UTC))
+        channel = getattr(self._local, "connection", None) or self._connect()
+        response = channel.put(location.request_path(key), signed)
         return _parse(response.status, response.read(), response.headers.get("x-amz-bucket-region") or "")
 
-    def _connect(self) -> http.client.HTTPConnection:
-        host = urlsplit(self._destination.address).netloc
-        connection = (
-            http.client.HTTPSConnection(host, timeout=CONNECT_TIMEOUT, context=self._tls)
-            if self._tls
-            else http.client.HTTPConnection(host, timeout=CONNECT_TIMEOUT)
-        )
-        connection.connect()
-        connection.sock.settimeout(READ_TIMEOUT)
-        self._local.connection = connection
-        return connection
+    def _connect(self) -> Channel:
+        channel = self._destination.connection.connect(self._destination.server)
+        self._local.connection = channel
+        return channel
 
 
 def _parse(status: int, body: bytes, region: str) -> Response:

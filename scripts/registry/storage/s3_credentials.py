@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
@@ -85,20 +86,48 @@ def _translate_errors() -> Iterator[None]:
         raise StorageFailed("no valid credentials for S3", fix=LOG_IN) from None
 
 
-def configured_region(login: Login) -> str | None:
-    """The region of the profile, or of AWS_DEFAULT_REGION; None also where the profile cannot be read."""
+class AwsSettings(NamedTuple):
+    """What AWS's own configuration says of S3 (profile, then variables, as botocore orders them); empty where nothing.
+
+    `endpoint` is a URL, `bundle` a file of CA certificates; `is_virtual`: addressing_style is virtual.
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    bundle: str = ""
+    is_virtual: bool = False
+
+
+def read_settings(login: Login) -> AwsSettings:
+    """AWS's configuration for a login; empty where its profile cannot be read, which `find_credentials` reports."""
+    session = _open_session(login)
     try:
-        region = _open_session(login).get_config_variable("region")
+        s3 = session.get_scoped_config().get("s3")
+        return AwsSettings(
+            endpoint=_configured_endpoint(session),
+            region=session.get_config_variable("region") or "",
+            bundle=session.get_config_variable("ca_bundle") or "",
+            is_virtual=isinstance(s3, dict) and s3.get("addressing_style") == "virtual",
+        )
     except BotoCoreError:
-        return None  # `find_credentials` reports it
-    return str(region) if region else None
+        return AwsSettings()
+
+
+def _configured_endpoint(session: Session) -> str:
+    """The endpoint that botocore's client would have: of a variable, a profile, or its `services` section."""
+    config = session.get_component("config_store")
+    if config.get_config_variable("ignore_configured_endpoint_urls"):
+        return ""
+    provider = ConfiguredEndpointProvider(session.full_config, session.get_scoped_config(), "s3")
+    return provider.provide() or ""
 
 
 def _open_session(login: Login) -> Session:
     session = Session(profile=login.profile or None)
-    if login.config_file:
+    # DVC puts a remote's paths into these variables, unless they are set.
+    if login.config_file and "AWS_CONFIG_FILE" not in os.environ:
         session.set_config_variable("config_file", login.config_file)
-    if login.credentials_file:
+    if login.credentials_file and "AWS_SHARED_CREDENTIALS_FILE" not in os.environ:
         session.set_config_variable("credentials_file", login.credentials_file)
     return session
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from registry.core.settings import Settings
+from registry.core.settings import Remote, Settings
 from registry.errors import NotFound, StorageFailed
 from registry.integrations import dvc
 from registry.storage.base import Store
@@ -13,6 +13,7 @@ from registry.storage.cache import Cache, open_cache
 from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.reader import ObjectReader
+from registry.storage.remote_options import find_ignored
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,17 @@ class Stores:
     @cached_property
     def lake(self) -> Store:
         """The images under their UUIDs."""
-        return open_store(self.settings.lake, self.root)
+        return self._open(self.settings.lake)
 
     @cached_property
     def staging(self) -> Store:
         """Where the objects of pull requests wait."""
-        return open_store(self.settings.staging, self.root)
+        return self._open(self.settings.staging)
 
     @cached_property
     def production(self) -> Store:
         """Where released objects stay."""
-        return open_store(self.settings.production, self.root)
+        return self._open(self.settings.production)
 
     @cached_property
     def cache(self) -> Cache:
@@ -65,12 +66,17 @@ class Stores:
         if not self.settings.public:
             return own
         readable = tuple(store for store in own if _is_readable(store))
-        return own if readable == own else (*readable, open_store(self.settings.public, self.root))
+        return own if readable == own else (*readable, self._open(self.settings.public))
 
     @cached_property
     def reader(self) -> ObjectReader:
         """Objects by MD5: from the caches, then staging, then production."""
         return ObjectReader((*self.caches, self.staging, self.production), self.warn)
+
+    def _open(self, remote: Remote) -> Store:
+        for line in find_ignored(remote):
+            self.warn(line)
+        return open_store(remote, self.root)
 
 
 def _is_readable(store: Store) -> bool:

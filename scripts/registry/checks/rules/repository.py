@@ -19,9 +19,9 @@ _ROTATE = "rotate the credential: it is exposed in Git history"
 
 
 def settings_are_valid(facts: Facts) -> Iterator[Diagnostic]:
-    """`registry.yaml`, `.dvc/config` and the front matter of cards can be parsed; `registry.yaml` matches its schema.
+    """`registry.yaml`, `.dvc/config` and the front matter of cards can be parsed and match their schemas.
 
-    `.dvc/config` must define the remotes `staging` and `production`.
+    `.dvc/config` is read by DVC itself, and must define the remotes `staging` and `production`.
 
     Why: every command reads the storage locations and the owners from these files. Without them no other file can be
     generated or compared.
@@ -104,13 +104,35 @@ def no_secrets(facts: Facts) -> Iterator[Diagnostic]:
 
 
 def storage_locations_stay(facts: Facts) -> Iterator[Diagnostic]:
-    """The lake and the remotes `staging` and `production` keep their locations, or an owner confirms the move.
+    """The lake and DVC's remotes keep their locations and options, as DVC reads them, or an owner confirms the change.
+
+    The same holds for every other setting in `.dvc/config`, such as `core.remote` and `cache.dir`.
 
     Why: after a move every command reads from and writes to the new location. Objects of published versions must be
     there, or these versions cannot be downloaded any more.
 
     How to fix: copy all objects to the new location first, then let an owner approve the pull request.
     """
-    for name, path in facts.moved.items():
+    for name, path in facts.storage.moved.items():
         fix = "confirm that every object is at the new location"
         yield needs_owner(f"{name} now points to a different location", path, fix=fix)
+    for setting in facts.storage.reconfigured:
+        yield needs_owner(
+            f"{setting} is changed, which every DVC command obeys", ".dvc/config", fix="confirm the change"
+        )
+
+
+def storage_can_be_opened(facts: Facts) -> Iterator[Diagnostic]:
+    """DVC and the registry can open every remote and the lake, with each option that is set.
+
+    Staging and production are in a folder, `s3://`, `gs://` (with dvc-gs) or `azure://` (with dvc-azure). An option
+    that DVC obeys and the registry does not, such as `acl`, is named for an owner.
+
+    Why: consumers read released versions with DVC alone. A version that was published where DVC cannot read it, or with
+    other access than the configuration says, is lost to them.
+
+    How to fix: correct the URL or the option, or install the plug-in that the finding names.
+    """
+    for fault in facts.storage.faults:
+        make = wrong if fault.is_wrong else needs_owner
+        yield make(fault.message, fault.path, fault.line, fault.fix)

@@ -11,6 +11,7 @@ from registry.core.progress import bar
 from registry.core.wording import plural
 from registry.errors import Refused
 from registry.release import fsck
+from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.open import open_store
 
@@ -58,7 +59,7 @@ def _sources(space: Workspace, name: str) -> tuple[Store, ...]:
     """The stores that missing objects are restored from."""
     if name == "cache":
         return space.stores.caches
-    remotes = settings.read_remotes(space.tree.read(settings.DVC_CONFIG))
+    remotes = dvc_config.load(space.root)
     by_url = next((remote for remote in remotes.values() if remote.url == name.rstrip("/")), None)
     remote = remotes.get(name) or by_url or settings.Remote(name if "://" in name else str(Path(name).absolute()))
     store = open_store(remote, space.root)

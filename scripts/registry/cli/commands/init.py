@@ -5,6 +5,7 @@ import sys
 import click
 
 from registry.cli.workspace import here
+from registry.core import settings
 from registry.scaffold import init
 
 
@@ -16,6 +17,9 @@ from registry.scaffold import init
 @click.option("--production", help="Instead of --bucket: the location of production: s3://acme-data-production.")
 @click.option("--public", help="A public HTTP URL that serves production: https://data.acme.org.")
 @click.option("--lake", help="The location of the images: s3://acme-images, or a folder.")
+@click.option("--endpoint", help="The S3 server, where it is not AWS: https://s3.acme.example (Ceph, MinIO, …).")
+@click.option("--region", help="The region of the buckets: eu-central-1.")
+@click.option("--profile", help="The AWS profile to log in with; kept in .dvc/config.local, outside Git.")
 @click.option("--again", is_flag=True, help="Change a registry that is already set up.")
 @click.option("--keep-example", is_flag=True, help="Keep datasets/cats_dogs and models/cats_dogs.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
@@ -27,6 +31,9 @@ def command(
     production: str | None,
     public: str | None,
     lake: str | None,
+    endpoint: str | None,
+    region: str | None,
+    profile: str | None,
     *,
     again: bool,
     keep_example: bool,
@@ -44,8 +51,12 @@ def command(
     owners = owners or tuple(_prompt("--owner", "Default owners (@user or @org/team)").split())
     places = _places(bucket, staging, production)
     lake = lake or _prompt("--lake", "Location of the images (URL or folder)")
-    answers = init.Answers(name, owners, *places, lake, public or "")
-    plan = init.plan(space.tree, answers, again=again, keep_example=keep_example)
+    answers = init.Answers(
+        name, owners, *places, lake, public or "", endpoint=endpoint or "", region=region or "", profile=profile or ""
+    )
+    local = space.root / settings.LOCAL_CONFIG
+    written = local.read_bytes() if local.is_file() else b""
+    plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
     click.echo(str(plan))
     if dry_run:
         return

@@ -40,7 +40,7 @@ def command(
     plan = new.plan(
         space.tree,
         artifact,
-        owners=owners or space.settings.owners,
+        owners=owners or space.registry_file.owners,
         title=title,
         trained_on=dataset,
         same_split_as=names.parse_id(same_split_as) if same_split_as else None,

@@ -24,7 +24,7 @@ def command(publisher: int | None, *, only_plan: bool, change: bool) -> None:
     if only_plan == change:
         raise click.UsageError("choose --plan (print the differences) or --apply (apply them)")
     space = here()
-    plan = github_protection.plan(github.connect(space.root), space.settings.owners, publisher)
+    plan = github_protection.plan(github.connect(space.root), space.registry_file.owners, publisher)
     click.echo(str(plan))
     if change and not plan.is_empty:
         github_protection.apply(plan)

@@ -88,6 +88,6 @@ def _run_checks(space: Workspace, base: str, *, images: bool) -> tuple[Outcome, 
 def _allows_pictures(space: Workspace) -> bool:
     """Whether images of the data may be in the report; not where the settings cannot be read."""
     try:
-        return space.settings.pictures
+        return space.registry_file.pictures
     except RegistryError:
         return False
