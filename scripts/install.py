@@ -3,6 +3,8 @@
 Usage: python3 scripts/install.py [GROUP...]
 
 All versions come from requirements.txt. Groups accumulate: one that is installed stays, and is updated with the others.
+The plug-ins of DVC for the remotes of .dvc/config (groups gs and azure) are added.
+
 If neither requirements.txt nor pyproject.toml has changed and all groups are there, nothing is done. A .venv that is a
 symbolic link belongs to another checkout and is left as it is.
 
@@ -18,6 +20,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -94,6 +97,13 @@ def read_state() -> State | None:
         return State()
     state = json.loads(STATE.read_text())
     return State(state["digest"], frozenset(state["groups"]))
+
+
+def plugins() -> frozenset[str]:
+    """The groups with which DVC opens the remotes of .dvc/config."""
+    config = Path(".dvc/config")
+    text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+    return frozenset(re.findall(r"""^\s*["']?url["']?\s*=\s*["']*(gs|azure)://""", text, re.IGNORECASE | re.MULTILINE))
 
 
 # --- pip's configuration for uv ---------------------------------------------------------------------------------------
@@ -196,7 +206,7 @@ def main(wanted: frozenset[str]) -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - started by any python3
         say("Python 3.11 or newer is needed: make PYTHON=/path/to/python3")
         return 1
-    now, state = digest(), read_state()
+    now, state, wanted = digest(), read_state(), wanted | plugins()
     if state and (VENV.is_symlink() or (state.digest == now and wanted <= state.groups)):
         return 0
     groups = wanted | (state.groups if state else frozenset())

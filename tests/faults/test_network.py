@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from registry.storage import cloud_config, cloud_listing, retry, s3_copy
+from registry.storage import cloud_config, cloud_listing, connection, retry
 from support.patience import PATIENCE
 from support.s3_registry import Scene, World
 from support.servers.fault_proxy import (
@@ -82,9 +82,9 @@ def hurried(scene: Scene, deed: str = "", *, stays: bool = False) -> Iterator[No
     tries = {"backoff": backoff, "retry_timeout": timedelta(seconds=2 if stays and deed == "stall" else PATIENCE)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cloud_config, "RETRIES", {**cloud_config.RETRIES, **tries})
-        patch.setattr(cloud_config, "READ_TIMEOUT", timedelta(seconds=silence))
-        patch.setattr(cloud_config, "WRITE_TIMEOUT", timedelta(seconds=silence))
-        patch.setattr(s3_copy, "READ_TIMEOUT", silence)
+        patch.setattr(cloud_config, "READ_TIMEOUT", silence)
+        patch.setattr(cloud_config, "WRITE_TIMEOUT", silence)
+        patch.setattr(connection, "COPY_TIMEOUT", silence)
         patch.setattr(retry, "RETRY_SECONDS", 1.0 if stays else PATIENCE)
         patch.setattr(retry, "LONGEST_DELAY", 0.05)
         yield

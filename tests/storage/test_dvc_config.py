@@ -98,7 +98,7 @@ def test_every_form_is_read_or_refused_as_by_dvc(root: Path, text: str) -> None:
     (root / ".dvc/config").write_bytes(text.encode())
     try:
         theirs = {name: values["url"] for name, values in Config(root / ".dvc")["remote"].items()}
-    except (ConfigError, ConfigObjError, Invalid, AttributeError):  # a traceback is a refusal, too
+    except (ConfigError, ConfigObjError, Invalid, AttributeError, TypeError):  # a traceback is a refusal, too
         theirs = None
     for read in (lambda: dvc_config.parse(text.encode()), lambda: dvc_config.load(root)):
         try:
@@ -132,11 +132,9 @@ def test_the_file_and_line_of_a_typo_are_named_with_dvcs_words(root: Path, path:
 def test_a_typo_stops_every_command_that_opens_a_store_as_it_stops_dvc(registry_repo: Path, run_registry: Run) -> None:
     config = registry_repo / ".dvc/config"
     config.write_text(config.read_text().replace("url = ", "endpoint_url = http://x\n    url = ", 1))
-    dvc = subprocess.run(
-        [sys.executable, "-m", "dvc", "remote", "list"], cwd=registry_repo, capture_output=True, text=True
-    )
+    dvc = subprocess.run([sys.executable, "-m", "dvc", "push"], cwd=registry_repo, capture_output=True)
     assert dvc.returncode
-    for command in (("push",), ("gc", "--plan"), ("fsck",), ("check", "--all")):
+    for command in (("push",), ("gc", "--plan"), ("check", "--all")):
         result = run_registry(registry_repo, *command)
         assert result.code == 1
         words = "extra keys not allowed @ data['remote']['staging']['endpoint_url']"

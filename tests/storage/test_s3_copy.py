@@ -9,7 +9,7 @@ from registry.core.pointers import object_key
 from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
-from registry.storage import retry, s3_copy
+from registry.storage import connection, retry
 from registry.storage.open import open_store
 from support.patience import FOR_EVER, PATIENCE
 from support.repositories import md5
@@ -87,14 +87,14 @@ def test_transient_faults_are_retried(
 def test_a_request_that_timed_out_is_sent_again(
     places: Places, client: BaseClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_copy, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(connection, "COPY_TIMEOUT", 0.5)
     monkeypatch.setattr(retry, "RETRY_SECONDS", 0.0)
     places.use(client)
     name = places.stage(client, md5(b"a"), b"a")
 
     def is_copy(request: Request) -> bool:
         if request.kind == "copy":
-            monkeypatch.setattr(s3_copy, "READ_TIMEOUT", PATIENCE)  # for the connection of the second try
+            monkeypatch.setattr(connection, "COPY_TIMEOUT", PATIENCE)  # for the connection of the second try
         return request.kind == "copy"
 
     proxy.add(Fault(fault_proxy.Wait(FOR_EVER), is_copy))

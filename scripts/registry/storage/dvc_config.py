@@ -124,7 +124,7 @@ _EDIT = "correct that line: https://dvc.org/doc/user-guide/project-structure/con
 def _explain(error: Exception, files: list[_File]) -> InvalidDocument:
     """The fault at the place in the file that DVC's message names (`data['remote']['staging']['endpoint_url']`)."""
     message = str(error).removeprefix(_PREFIX)
-    if isinstance(error, AttributeError):  # voluptuous would have said so, but urlparse fails first
+    if isinstance(error, (AttributeError, TypeError)):  # voluptuous would have said so, but urlparse fails first
         return InvalidDocument(
             DVC_CONFIG, "a URL is a list of values", fix="quote the URL, because it contains a comma"
         )
