@@ -74,9 +74,9 @@ def _find_faults(tree: Tree, now: _Read) -> Iterator[PlaceFault]:
             require_endpoint(remote.options.get("endpointurl", ""), name)
         except StorageFailed as error:
             yield PlaceFault(error.message, DVC_CONFIG, line, error.fix)
-        for message in find_ignored(remote):
-            option = f"dvc remote modify --unset {name} OPTION"
-            yield PlaceFault(message, DVC_CONFIG, line, f"remove it: {option}", is_wrong=False)
+        for ignored in find_ignored(remote):
+            fix = f"dvc remote modify --unset {name} {ignored.option}"
+            yield PlaceFault(ignored.message, DVC_CONFIG, line, fix, is_wrong=False)
     if now.file:
         try:
             require_store(now.file.lake)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
@@ -116,12 +117,20 @@ def is_true(options: Mapping[str, str], name: str, *, default: bool = False) -> 
     return options[name].lower() == "true" if name in options else default
 
 
-def find_ignored(remote: Remote) -> Iterator[str]:
-    """A line for each option that DVC obeys and the registry does not."""
+class Ignored(NamedTuple):
+    """An option that DVC obeys and the registry does not, and a line that says so."""
+
+    option: str
+    message: str
+
+
+def find_ignored(remote: Remote) -> Iterator[Ignored]:
+    """The options of a remote that are ignored, in their order."""
     known = OPTIONS.get(scheme_of(remote.url), {})
     for name in remote.options:
         if name in known and known[name].handling is Handling.IGNORED:
-            yield f"remote {remote.name}: option {name} is not honoured: {known[name].reason}"
+            message = f"remote {remote.name}: option {name} is not honoured: {known[name].reason}"
+            yield Ignored(name, message)
 
 
 def require_usable(remote: Remote) -> None:

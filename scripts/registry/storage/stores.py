@@ -74,8 +74,8 @@ class Stores:
         return ObjectReader((*self.caches, self.staging, self.production), self.warn)
 
     def _open(self, remote: Remote) -> Store:
-        for line in find_ignored(remote):
-            self.warn(line)
+        for ignored in find_ignored(remote):
+            self.warn(ignored.message)
         return open_store(remote, self.root)
 
 
