@@ -33,11 +33,11 @@ class Recorder:
                 self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 recorder.seen.append((self.command, self.path, headers))
-                body = (
-                    b"<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>"
-                    if self.command == "PUT"
-                    else b"x"
-                )
+                if self.command == "PUT":
+                    body = b"<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>"
+                else:
+                    is_listing = "list-type" in self.path
+                    body = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>" if is_listing else b"x"
                 self.send_response(404 if self.command == "HEAD" else 200)
                 self.send_header("ETag", '"e"')
                 self.send_header("Last-Modified", "Sat, 28 Nov 2026 20:00:00 GMT")
