@@ -13,6 +13,7 @@ from registry.core.values import Tag
 from registry.errors import InvalidData, NotFound, RegistryError
 from registry.integrations import dvc, git, git_trees
 from registry.release import fetched
+from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.open import open_store
@@ -65,7 +66,8 @@ def _stores(tree: git_trees.Revision, root: Path) -> Iterator[Store]:
     if project:
         yield Folder(dvc.cache_dir(project))
     try:
-        known = settings.load(tree)
+        remotes = dvc_config.parse(tree.read(settings.DVC_CONFIG))
+        known = settings.join(settings.read(tree), remotes)
     except RegistryError as error:
         warn(error.message)
         return
