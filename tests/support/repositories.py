@@ -97,7 +97,8 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
         "schema": 1, "name": name, "version": version, "title": "Pets at home", "description": "Cats and dogs.",
         "owners": ["@acme/vision"], "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg",
         "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "batch": {"type": "string"}},
-        "classes": ["cat", "dog"], "split": BY_BATCH, **more,
+        "classes": ["cat", "dog"], "split": BY_BATCH,
+        "expectations": {"splits": {split: {"min_images": 0, "min_per_class": 0} for split in SPLITS}}, **more,
     }  # fmt: skip
     write(folder / "dataset.yaml", manifest)
     (folder / ".gitignore").write_text("/raw\n/prepared\n")
@@ -110,6 +111,8 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     made = building.metadata(parsed, rows.drop("path"), places)
     tables = {f"{split}/metadata.parquet": table for split, table in made}
     files = {**images, **tables}
+    for path, data in images.items():
+        write_bytes(root / ".registry/lake" / path.rpartition("/")[2], data)
     counts = {
         split: {label: sum(path.startswith(f"{split}/{label}/") for path in images) for label in ("cat", "dog")}
         for split in SPLITS
@@ -168,6 +171,12 @@ def table(paths: Sequence[str], classes: Sequence[str], **columns: Sequence[obje
     rows = {"file_name": paths, "label": [path.split("/")[0] for path in paths], **columns}
     texts = {"file_name": pl.String, "label": pl.String}  # also where there are no rows
     return metadata_tables.write(pl.DataFrame(rows, schema_overrides=texts), classes)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """A file, and the folder that it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from registry.core.values import (
     Selection,
     Tag,
 )
-from registry.dataset.differences import Reproduction
+from registry.dataset.differences import LakeDifferences, Reproduction
 
 LARGEST = 500_000  # bytes; the limit for a file in Git
 
@@ -124,11 +124,11 @@ class SharedImages:
 class DatasetSubject(ArtifactSubject):
     """A dataset whose manifest and pointers are valid; a pointer is None before the first selection or build.
 
-    `selection` is what `raw.dvc` records of its origin; None where that is missing or invalid. `reproduction` is None
-    where the version was not recomputed, `shared_images` where other datasets were not compared. `listing` and
-    `null_shares` (by column: rows without a value, 0 to 1) are None where they were not read; `unread` is the reason
-    why something could not be read. `invalid_images` are the images that failed validation, each with the reason (None:
-    not validated).
+    `selection` is what `raw.dvc` records of its origin; None where that is missing or invalid. None where they were not
+    made: `reproduction`, `shared_images` and `lake` (the comparisons with the selection, with other datasets and with
+    the lake), `listing`, `null_shares` (by column: rows without a value, 0 to 1). `unread` is the reason why something
+    could not be read. `invalid_images` are the images that failed validation, each with the reason (None: not
+    validated).
     """
 
     manifest: DatasetManifest
@@ -137,6 +137,7 @@ class DatasetSubject(ArtifactSubject):
     selection: Selection | None = None
     reproduction: Reproduction | None = None
     shared_images: tuple[SharedImages, ...] | None = None
+    lake: LakeDifferences | None = None
     listing: Listing | None = None
     null_shares: Mapping[str, float] | None = None
     unread: str = ""

@@ -120,6 +120,10 @@ def _datasets_were_compared(facts: Facts) -> bool:
     return any(subject.shared_images is not None for subject in facts.datasets)
 
 
+def _lake_was_compared(facts: Facts) -> bool:
+    return any(subject.lake is not None for subject in facts.datasets)
+
+
 _N = CheckName
 CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.SETTINGS, repository.settings_are_valid),
@@ -150,6 +154,7 @@ CHECKS: tuple[Check, ...] = (
         (_N.SELECTION, _N.BUILD),
         _versions_were_recomputed,
     ),
+    ArtifactCheck(_N.LAKE, DatasetSubject, reproduction.images_match_lake, (_N.ITEMS,), _lake_was_compared),
     ArtifactCheck(_N.SPLITS, DatasetSubject, datasets.splits_are_stable),
     ArtifactCheck(_N.CLASSES, DatasetSubject, datasets.classes_match, (_N.BUILD,)),
     ArtifactCheck(_N.COVERAGE, DatasetSubject, datasets.splits_cover_classes, (_N.BUILD,)),

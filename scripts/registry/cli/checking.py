@@ -69,6 +69,21 @@ def with_images(space: Workspace, facts: Facts) -> Facts:
     return validated.facts
 
 
+def with_lake(space: Workspace, facts: Facts) -> Facts:
+    """The facts, with how new images differ from the lake."""
+    from registry.checks import collect_lake
+    from registry.dataset import validation_cache
+
+    if not any(subject.prepared for subject in facts.datasets):
+        return facts
+    try:
+        lake = space.stores.lake
+    except RegistryError:
+        return facts  # another check reports the settings
+    with bar("comparing with the lake", 0) as progress:
+        return collect_lake.compare(facts, lake, space.root / validation_cache.PATH, space.read_object, progress)
+
+
 def with_stored(space: Workspace, facts: Facts, change: collect.Change) -> Facts:
     """The facts, with what staging and production have of the objects that a change refers to."""
     from registry.checks import collect_objects

@@ -28,6 +28,7 @@ class CheckName(StrEnum):
     BUILD = "build"
     ITEMS = "items"
     PREPARED = "prepared"
+    LAKE = "lake"
     SPLITS = "splits"
     CLASSES = "classes"
     COVERAGE = "coverage"

@@ -37,3 +37,17 @@ class Reproduction:
     differences: tuple[Difference, ...] = ()
     unread: str = ""
     invalid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LakeDifferences:
+    """So many images differ from the lake in their bytes, are missing there, or could not be compared by their ETags.
+
+    `examples` are paths of different and missing ones; `unread` is why the lake could not be asked.
+    """
+
+    different: int = 0
+    missing: int = 0
+    unproven: int = 0
+    examples: tuple[str, ...] = ()
+    unread: str = ""

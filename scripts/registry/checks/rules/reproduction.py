@@ -60,3 +60,32 @@ def _different(dataset: ArtifactId, difference: Difference) -> Diagnostic:
         case kind:
             message = f"prepared lists {wording.plural(difference.count, 'image')} {kind}: {examples}"
     return wrong(message, prepared_pointer(dataset), fix=f"registry build {dataset}")
+
+
+def images_match_lake(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
+    """The images that are new since the latest release have the bytes that the lake has under their UUIDs.
+
+    `--remote` and the report run this check. Bytes are compared by the lake's ETags where these are MD5s, by what a
+    build on this machine read, and in a folder by reading. Under SSE-KMS and for uploads in parts an ETag proves
+    nothing: an owner decides.
+
+    Why: a list of files can name any object in staging. An image whose bytes are not those of the lake was put there by
+    another program than `registry build`.
+
+    How to fix: run `registry build`, which takes the images from the lake.
+    """
+    found, path, fix = subject.lake, prepared_pointer(subject.id), f"registry build {subject.id}"
+    if found is None:
+        return
+    if found.different or found.missing:
+        counts = ((found.different, "with other bytes than the lake has"), (found.missing, "missing from the lake"))
+        parts = [f"{wording.plural(count, 'image')} {what}" for count, what in counts if count]
+        examples = wording.abbreviate(found.examples, total=found.different + found.missing)
+        yield wrong(f"{wording.join(parts)}: {examples}", path, fix=fix)
+    if found.unproven:
+        images = wording.plural(found.unproven, "image was", "images were")
+        message = f"{images} not compared with the lake: its ETags are no MD5s (SSE-KMS, or an upload in parts)"
+        yield needs_owner(message, path, fix=f"{fix} on a machine that can read the lake: the pointer must not change")
+    if found.unread:
+        message = f"images were not compared with the lake: {found.unread}"
+        yield needs_owner(message, path, fix="check again with read access to the lake")

@@ -56,7 +56,7 @@ def command(
         change = collect.since(space.root, base) if base else collect.everything(space.root)
     facts = checking.with_reproductions(space, checking.gather(space, change), change, every=remote)
     facts = checking.with_shared_images(space, facts, change)
-    facts = checking.with_stored(space, facts, change) if remote else facts
+    facts = checking.with_lake(space, checking.with_stored(space, facts, change)) if remote else facts
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)
     outcomes = tuple(map(_pass_untrained, outcomes)) if untrained else outcomes
     click.echo(output.FORMATS[form](output.Result(outcomes, change.scope, notes=verbose)), nl=False)

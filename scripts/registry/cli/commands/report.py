@@ -80,6 +80,7 @@ def _run_checks(space: Workspace, base: str, *, images: bool) -> tuple[Outcome, 
     change = collect.since(space.root, base)
     facts = checking.with_reproductions(space, checking.gather(space, change), change)
     facts = checking.with_stored(space, checking.with_shared_images(space, facts, change), change)
+    facts = checking.with_lake(space, facts)
     validated = checking.with_images(space, facts) if images else facts
     # Only faults are reported, so that a report is the same whether or not its images were validated before.
     return runner.run(validated if any(subject.invalid_images for subject in validated.datasets) else facts)
