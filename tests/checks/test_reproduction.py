@@ -215,3 +215,15 @@ def test_a_reviewer_without_the_data_recomputes_from_staging(
     shutil.rmtree(other / ".dvc/cache", ignore_errors=True)
     first = checked(other, run_registry, "--base=HEAD~1")[1][0]
     assert "not in the selection" in first
+
+
+def test_a_table_of_the_same_rows_that_names_other_classes_is_another_one(built_dataset: Path) -> None:
+    """Hugging Face takes the names of labels from the footer."""
+    files = files_of(built_dataset)
+    table = files["train/metadata.parquet"]
+    swapped = table.replace(b'"names": ["cat", "dog"]', b'"names": ["dog", "cat"]')
+    assert swapped != table
+    forge(built_dataset, files | {"train/metadata.parquet": swapped})
+    done = repositories.registry(built_dataset, "check")
+    assert done.returncode == 1
+    assert "1 metadata table" in done.stdout

@@ -35,7 +35,7 @@ def _reproduce(subject: DatasetSubject, read: Reader) -> Reproduction:
         facts = reproduction.compare_facts(rows, subject.selection) if subject.selection else ()
         data = require_object(read, objects["prepared"], f"{subject.id}/prepared")
         files = dir_listing.read(data, objects["prepared"])
-        differences = reproduction.compare_version(manifest, rows, files, built, read)
+        differences = reproduction.compare_version(manifest, rows, files, built)
         return Reproduction((*facts, *differences))
     except NotFound as error:
         return Reproduction(unread=error.message)
