@@ -241,3 +241,29 @@ def test_moving_between_versions_reads_no_object_twice(
     shutil.rmtree(merged_model / "datasets/pets/raw")
     assert run_registry(merged_model, "checkout").code == 0
     assert len(read) == 1, "a link that was removed by hand"
+
+
+# --- fsck -------------------------------------------------------------------------------------------------------------
+
+
+@ways
+def test_fsck_reads_the_cache_and_repairs_it(clone: Path, run_registry: Run, damage: Damage) -> None:
+    assert "DVC's cache is intact: 12 objects read" in run_registry(clone, "fsck", "--cache").out
+    damage(cached(clone))
+    done = run_registry(clone, "fsck", "--cache")
+    assert done.code == 1
+    assert f"1 object in DVC's cache is damaged:\n  {CAT}: {cached(clone)}: " in done.out
+    assert "hint: registry fsck --cache --repair FROM" in done.out
+    done = run_registry(clone, "fsck", "--cache", "--repair", "staging")
+    assert (done.code, "set aside 1 damaged object" in done.out) == (0, True), done.out
+    assert cached(clone).read_bytes() == BODY
+    assert run_registry(clone, "fsck", "--cache").code == 0
+
+
+def test_fsck_says_what_it_could_not_restore(merged_model: Path, clone: Path, run_registry: Run) -> None:
+    repositories.place(staging(merged_model), MD5).unlink()
+    in_place(cached(clone))
+    done = run_registry(clone, "fsck", "--cache", "--repair", "staging")
+    assert (done.code, "restored 0" in done.out, cached(clone).exists()) == (1, True, False)
+    assert repositories.md5(other(BODY)) in set_aside(clone).values()
+    assert run_registry(clone, "fsck", "--cache", "--deep").code == 1

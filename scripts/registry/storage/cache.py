@@ -37,9 +37,9 @@ class DamagedObject(NamedTuple):
 
 
 class Cache(Folder):
-    """DVC's cache in `path`; which objects are proven is recorded in the file `proofs`."""
+    """DVC's cache in `path`; which objects are proven is recorded in the file `proofs`, or they are read each time."""
 
-    def __init__(self, path: Path, proofs: Path) -> None:
+    def __init__(self, path: Path, proofs: Path | None) -> None:
         super().__init__(path.absolute())
         self.proofs = Proofs(proofs)
         self._may_protect = True

@@ -49,9 +49,12 @@ class Hashes(NamedTuple):
 
 
 class Proofs:
-    """The record in the file at `path`. Losing it, or another process's rows, costs time alone."""
+    """The record in the file at `path`; without one, every file is read each time.
 
-    def __init__(self, path: Path) -> None:
+    Losing it, or another process's rows, costs time alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._rows: DataFrame | None = None
 
@@ -74,6 +77,8 @@ class Proofs:
         self._add(_frame(files), time.time_ns())
 
     def _look_up(self, files: Mapping[str, os.stat_result]) -> dict[str, str]:
+        if not self._path:
+            return {}
         if self._rows is None:
             self._rows = parquet_cache.read(self._path, _SCHEMA)
         asked = _frame((found, path) for path, found in files.items()).rename({"md5": "path"})
@@ -82,7 +87,8 @@ class Proofs:
 
     def _add(self, rows: DataFrame, started: int) -> None:
         """Write rows that had their state at the time `started`, in nanoseconds since 1970."""
-        if not rows.height or os.name == "nt":  # its "ctime" is the time of creation: nothing there shows a change
+        # The ctime of Windows is the time of creation: nothing there shows a change.
+        if not (self._path and rows.height) or os.name == "nt":
             return
         coarse = pl.col("changed") % 1_000_000 == 0
         tick = pl.when(coarse).then(pl.lit(COARSE_TICK)).otherwise(pl.lit(FINE_TICK))

@@ -1,6 +1,7 @@
 """`registry fsck`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -13,23 +14,34 @@ from registry.errors import Refused
 from registry.release import fsck
 from registry.storage import dvc_config
 from registry.storage.base import Store
+from registry.storage.cache import Cache
 from registry.storage.open import open_store
+from registry.sync import cache_audit
 
 
 @click.command()
 @click.option("--all-tags", is_flag=True, help="Verify every release, not only the latest of each artifact.")
 @click.option("--deep", is_flag=True, help="Read and hash every object; without it, names and sizes are compared.")
+@click.option("--cache", "of_cache", is_flag=True, help="Verify DVC's caches on this machine instead of production.")
 @click.option("--repair", "source", metavar="FROM", help="Restore missing objects from there, each one verified.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(source: str | None, form: str, *, all_tags: bool, deep: bool) -> None:
+def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cache: bool) -> None:
     """Verify that production has every object of every release, and restore missing objects.
 
     FROM is staging, cache (DVC's caches on this machine), the name of another remote, or a URL or folder in DVC's
     layout. The exit code is 1 if an object is still missing or corrupt. Production is create-only: for a corrupt object
     the steps for an administrator are printed.
+
+    With --cache, every object in DVC's caches is read and hashed. Damaged ones are named with the files that they are;
+    with --repair FROM, they are moved to set-aside/ in the cache, and fetched from there.
     """
     space = here()
     sources = _sources(space, source) if source else ()
+    if of_cache:
+        if all_tags or deep or form == "json" or source == "cache":
+            raise click.UsageError("--cache goes with --repair FROM alone, and FROM is not cache")
+        _verify_caches(space, sources)
+        return
     versions = fsck.collect(space.root, every=all_tags)
     if not versions and form == "text":
         click.echo("no version is published yet: nothing to verify")
@@ -52,6 +64,27 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool) -> Non
     else:
         click.echo(fsck.as_text(results, space.stores.production, copies, source or ""), nl=False)
     if not fsck.is_intact(results):
+        raise click.exceptions.Exit(1)
+
+
+def _verify_caches(space: Workspace, sources: Sequence[Store]) -> None:
+    """Verify and repair DVC's caches; exit 1 if an object is still damaged or was not restored."""
+    left = 0
+    for folder in space.stores.caches:
+        cache = Cache(folder.path, None)
+        result = cache_audit.audit(cache, space.tree)
+        click.echo(f"{folder.url}: {result}")
+        damaged = result.damaged
+        for source in sources if damaged else ():
+            damaged = cache_audit.repair(cache, damaged, source)
+            restored = len(result.damaged) - len(damaged)
+            click.echo(
+                f"set aside {plural(len(result.damaged), 'damaged object')} in {cache.aside}, restored {restored:,}"
+            )
+        left += len(damaged)
+    if left:
+        fix = "registry fsck --cache --repair FROM (production, staging, a remote): sets them aside and fetches them"
+        click.echo(f"hint: {fix if not sources else 'name another source, or build or train that version again'}")
         raise click.exceptions.Exit(1)
 
 
