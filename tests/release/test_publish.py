@@ -152,6 +152,25 @@ def test_a_corrupt_object_never_enters_production(body: bytes, merged_model: Pat
     assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
 
 
+@pytest.mark.parametrize("fault", ["missing", "corrupt", "none"])
+def test_a_tag_made_by_hand_proves_nothing(merged_model: Path, run_registry: Run, fault: str) -> None:
+    """Production has the list of files, as after a `dvc push`, and perhaps not all of them."""
+    shutil.copytree(staging(merged_model), production(merged_model))
+    file = repositories.place(production(merged_model), CAT)
+    file.unlink()
+    if fault != "missing":
+        file.write_bytes(b"ONE cat" if fault == "corrupt" else b"one cat")
+    tag = "datasets/pets@v1.0.0"
+    repositories.git_in(merged_model, "tag", "--annotate", "--message=by hand", tag)
+    repositories.git_in(merged_model, "push", "--quiet", "origin", tag)
+    done = run_registry(merged_model, "publish", "datasets/pets")
+    if fault == "corrupt":
+        assert done.refused(str(file), "checksum mismatch")
+        return
+    assert (done.code, "already published" in done.out) == (0, False)
+    assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
+
+
 def test_a_corrupt_object_in_production_prevents_the_tag(merged_model: Path, run_registry: Run) -> None:
     """A person ran `dvc push`, which trusts its cache; the size is right."""
     file = repositories.place(production(merged_model), CAT)

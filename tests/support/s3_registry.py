@@ -23,6 +23,7 @@ from registry.demo.seaweedfs import BUCKETS, S3Server
 from support import release_auditor, repositories
 from support.patience import PATIENCE
 from support.repositories import Outcome
+from support.servers.any_s3 import AnyS3
 from support.servers.fault_proxy import FaultProxy
 
 PROJECT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ class Scene:
 class World:
     """One at a time: `enter` puts everything into a state, and commands go through the proxy from then on."""
 
-    def __init__(self, server: S3Server, proxy: FaultProxy, folder: Path) -> None:
+    def __init__(self, server: S3Server | AnyS3, proxy: FaultProxy, folder: Path) -> None:
         self.server, self.proxy, self.folder = server, proxy, folder
         self.root, self.origin = folder / "now/registry", folder / "now/origin.git"
         self.client = server.client()
@@ -218,7 +219,7 @@ def scenes(world: World) -> dict[str, Scene]:
 
     `fetch` is a `pull` that leaves the working tree alone, and so needs no DVC.
     """
-    _select(world)
+    select(world)
     made = [_play(world, "build", "build", PETS)]
     repositories.commit(world.root, "datasets/pets 1.0.0")
     world.must("pull", PETS)
@@ -260,7 +261,7 @@ def _some_images(world: World) -> list[str]:
     return [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in sorted(data)]
 
 
-def _select(world: World) -> None:
+def select(world: World) -> None:
     world.root.mkdir(parents=True)
     for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", "README.md"):
         (world.root / name).parent.mkdir(exist_ok=True)

@@ -197,7 +197,7 @@ def _find_stored(md5s: Series, remotes: Sequence[Store]) -> DataFrame:
     frames: list[DataFrame] = []
     remaining = pl.DataFrame({"md5": md5s.unique()})
     for remote in remotes:
-        frames.append(inventory.find_stored(remote, remaining["md5"]))
+        frames.append(inventory.find_stored_surely(remote, remaining["md5"]))
         remaining = remaining.join(frames[-1], on="md5", how="anti")
     return pl.concat(frames)
 

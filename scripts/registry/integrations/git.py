@@ -213,6 +213,12 @@ def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
     }
 
 
+def tag_messages(root: Path) -> dict[str, str]:
+    """The message of every tag of this repository, by name; that of a lightweight tag is its commit's."""
+    records = output(root, "for-each-ref", "--format=%(refname:strip=2)%00%(contents)%00", "refs/tags").split("\0")
+    return {name.strip(): message for name, message in zip(records[::2], records[1::2], strict=False)}
+
+
 def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
     """Fetch refs of a remote, and the tags that point into their history; no local tag is ever moved."""
     run(root, "fetch", "--quiet", remote, *refs)

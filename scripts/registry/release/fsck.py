@@ -133,7 +133,7 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
     objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(output.objects for output in listed.values())])
     return Inspection(
         objects,
-        inventory.find_stored(production, objects["md5"]),
+        inventory.find_stored_surely(production, objects["md5"]),
         frozenset(md5 for md5, output in listed.items() if output.is_corrupt),
         {md5: output.invalid for md5, output in listed.items() if output.invalid},
     )

@@ -44,17 +44,22 @@ class PublishContext:
     remote: str | None
     published: Mapping[str, git.TagRef]
     local: Mapping[str, git.TagRef]
+    messages: Mapping[str, str]  # of the tags of this clone
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A version to publish. `make`: its tag does not exist yet; `push`: the remote does not have it yet."""
+    """A version to publish. `make`: its tag does not exist yet; `push`: the remote does not have it yet.
+
+    `is_own`: a publish made the tag, and so has verified its objects; it may have been made by hand, or with GTO.
+    """
 
     tag: Tag
     content: Tracked
     message: str
     make: bool
     push: bool
+    is_own: bool
 
     @property
     def output_md5s(self) -> list[str]:
@@ -87,7 +92,8 @@ class Plan:
     @property
     def is_empty(self) -> bool:
         """Whether everything is published."""
-        return not self.copy.height and not any(release.make or release.push for release in self.releases)
+        is_done = not any(release.make or release.push or not release.is_own for release in self.releases)
+        return is_done and not self.copy.height
 
     @property
     def tags(self) -> Mapping[str, git.TagRef]:
@@ -106,6 +112,7 @@ class Plan:
         steps = [f"copy {plural(count, 'object')} to production"] if count else []
         steps += [f"tag {self.context.commit[:10]}"] if release.make else []
         steps += [f"push the tag to {self.context.remote}"] if release.push else []
+        steps += ["verify its objects, as its tag was made by hand"] if not (release.make or release.is_own) else []
         return ", ".join(steps) or "already published"
 
 
@@ -131,7 +138,8 @@ def collect(root: Path, remote: str = "origin") -> PublishContext:
         fix = f"git push {known} {main}" if known else f"git switch {main}"
         raise Refused(f"HEAD ({commit[:10]}) is not on {f'{known}/' if known else ''}{main}", fix=fix)
     local = git.tag_refs(root)
-    return PublishContext(root, commit, tip, known, git.tag_refs(root, known) if known else local, local)
+    published = git.tag_refs(root, known) if known else local
+    return PublishContext(root, commit, tip, known, published, local, git.tag_messages(root))
 
 
 def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Release | Skipped:
@@ -152,9 +160,21 @@ def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Releas
             _require_on_main(context, tag, local)
             _require_same(context, tag, local, content, fix=f"git tag -d {tag}: it was never pushed")
     message = _message(files, manifest, content)
-    return Release(
-        tag, content, message, make=not (published or local), push=bool(context.remote and not published)
-    )  # fmt: skip
+    make, push = not (published or local), bool(context.remote and not published)
+    return Release(tag, content, message, make=make, push=push, is_own=_is_own(context, tag, message))
+
+
+def _is_own(context: PublishContext, tag: Tag, message: str) -> bool:
+    """Whether the tag has the facts that a publish writes into it; its title may have changed since."""
+    ref = context.local.get(str(tag))
+    found = context.messages.get(str(tag), "") if ref == context.published.get(str(tag), ref) else ""
+    facts = [line for line in message.splitlines() if line.startswith(("artifact: ", "version: ", "md5: "))]
+    return set(facts) <= set(found.splitlines())
+
+
+def _facts(tag: Tag) -> str:
+    """What the message of every tag of a publish has."""
+    return f"artifact: {tag.artifact}\nversion: {tag.version}"
 
 
 def _require_on_main(context: PublishContext, tag: Tag, ref: git.TagRef) -> None:
@@ -190,9 +210,11 @@ def _require_ready(context: PublishContext, tag: Tag) -> None:
         raise Refused(f"{changed[0]} has uncommitted changes", fix="commit and merge them, or undo them")
 
 
-def _latest(context: PublishContext, artifact: ArtifactId) -> Tag | None:
+def _latest(context: PublishContext, artifact: ArtifactId, *, is_own: bool = False) -> Tag | None:
+    """The latest published version; with `is_own`, of those that a publish made."""
     annotated = [name for name, ref in context.published.items() if ref.annotated]
-    return max((tag for tag in find_tags(annotated) if tag.artifact == artifact), default=None)
+    found = (tag for tag in find_tags(annotated) if tag.artifact == artifact)
+    return max((tag for tag in found if not is_own or _is_own(context, tag, _facts(tag))), default=None)
 
 
 def _message(files: ArtifactFiles, manifest: Manifest, content: Tracked) -> str:
@@ -229,13 +251,17 @@ def plan(context: PublishContext, tree: Tree, wanted: Iterable[ArtifactId], stag
 
 
 def _incomplete(releases: Sequence[Release], production: Store) -> list[Release]:
-    """Those without a tag, and those with a tag that was made by hand and without their objects in production.
+    """Those without a tag, those with a tag that was made by hand, and those without their objects in production.
 
-    A `.dir` is copied last, so it tells whether the objects that it lists are there.
+    A publish copies a `.dir` last, so it tells whether the objects that it lists are there.
     """
     roots = pl.Series([md5 for release in releases for md5 in release.output_md5s], dtype=pl.String)
     held = set(inventory.find_stored(production, roots)["md5"])
-    return [release for release in releases if release.make or release.push or not held.issuperset(release.output_md5s)]
+    return [
+        release
+        for release in releases
+        if release.make or release.push or not release.is_own or not held.issuperset(release.output_md5s)
+    ]
 
 
 def _reached(releases: Iterable[Release]) -> Iterator[Reached]:
@@ -254,7 +280,7 @@ def _require_published(absent: DataFrame) -> None:
 
 
 def _require_staged(copy: DataFrame, staging: Store) -> None:
-    missing = copy.join(inventory.find_stored(staging, copy["md5"]), on="md5", how="anti")
+    missing = copy.join(inventory.find_stored_surely(staging, copy["md5"]), on="md5", how="anti")
     if not missing.height:
         return
     staging.require_readable()
@@ -271,7 +297,7 @@ def _unproven(
     unsure = held.filter(pl.col("etag") != pl.col("md5"))  # where they are equal, the store has hashed the bytes
     rows = found.join(unsure, on="md5", how="semi").unique("md5", maintain_order=True)
     owners = {owner for one in _reached(waiting) if (owner := layout.owner_of(one.output.path))}
-    earlier = [tag for owner in sorted(owners) if rows.height and (tag := _latest(context, owner))]
+    earlier = [tag for owner in sorted(owners) if rows.height and (tag := _latest(context, owner, is_own=True))]
     return rows.join(inventory.expand(_released(context, earlier), [production]), on="md5", how="anti")
 
 
@@ -322,7 +348,7 @@ def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str, 
 
 
 def _require_complete(found: DataFrame, production: Store) -> None:
-    held = inventory.find_stored(production, found["md5"])
+    held = inventory.find_stored_surely(production, found["md5"])
     fault = f"production ({production.url}) is incomplete, so no tag was created"
     if missing := found.join(held, on="md5", how="anti")["path"].to_list():
         fix = "check who has delete access to production, then publish again"

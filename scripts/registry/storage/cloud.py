@@ -1,11 +1,11 @@
 """Buckets and web servers as stores, through obstore: S3, Google, Azure, and plain HTTP, which is read-only."""
 
-import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from http import HTTPStatus
 from itertools import chain, islice
 from shlex import quote
 from threading import BoundedSemaphore
@@ -18,7 +18,7 @@ from polars import DataFrame
 from registry.errors import NotFound, RegistryError, StorageFailed
 from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
-from registry.storage.cloud_errors import Asked, translate_errors
+from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
 from registry.storage.s3_copy import ServerSideCopier, can_copy
 from registry.storage.s3_signing import S3Location
@@ -213,9 +213,11 @@ class Bucket(Store):
 
     def _refuses_checksum(self, error: GenericError) -> bool:
         """Whether the server does not know the header with the checksum; from then on it is not sent."""
-        first = str(error).split("\n", 1)[0]
-        is_refusal = re.search("status code: (400|501)", first) and re.search("checksum|NotImplemented", first, re.I)
-        if not is_refusal or "Object Lock" in first or "Mismatch" in first or len(self._writing) == 1:
+        status, body = read_failure(str(error))
+        is_refusal = status == HTTPStatus.NOT_IMPLEMENTED or (
+            status == HTTPStatus.BAD_REQUEST and "checksum" in body.lower() and "Mismatch" not in body
+        )
+        if not is_refusal or "Object Lock" in body or len(self._writing) == 1:
             return False
         del self._writing[:1]
         return True

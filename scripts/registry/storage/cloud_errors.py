@@ -50,7 +50,7 @@ class Asked:
     location: S3Location | None = None
 
 
-class _Failure(NamedTuple):
+class Failure(NamedTuple):
     """An error response: its status, 0 where there was none, and its body, empty where it has none (HEAD)."""
 
     status: int
@@ -66,7 +66,7 @@ def translate_errors(place: str, asked: Asked | None = None) -> Iterator[None]:
     except StorageFailed:
         raise
     except (FileNotFoundError, NotFoundError) as error:
-        failure = _read_failure(str(error))
+        failure = read_failure(str(error))
         if faults.read_details(failure.body).code in faults.NO_BUCKET_CODES or _is_page(failure, asked):
             _fail(place, _find_fault(error, asked), asked)
         raise NotFound(f"{place} does not exist") from error
@@ -94,12 +94,13 @@ def describe(fault: Fault, remote: str, access: Access | None, location: S3Locat
     return fault.for_remote(remote)
 
 
-def _read_failure(text: str) -> _Failure:
+def read_failure(text: str) -> Failure:
+    """What obstore's message says of the response."""
     found = _STATUS.search(text)
-    return _Failure(int(found[1]), (found[2] or "").strip()) if found else _Failure(0, "")
+    return Failure(int(found[1]), (found[2] or "").strip()) if found else Failure(0, "")
 
 
-def _is_page(failure: _Failure, asked: Asked) -> bool:
+def _is_page(failure: Failure, asked: Asked) -> bool:
     """Whether S3 would not have answered so; the 5xx of a proxy in front of it says enough by its status."""
     return bool(asked.location) and failure.status < 500 and faults.is_page(failure.body)
 
@@ -110,7 +111,7 @@ def _find_fault(error: Exception, asked: Asked) -> Fault:
         detail = text.partition("InvalidCertificate(")[2]
         reason = next((words for name, words in _CERTIFICATES.items() if name in detail), "it is not valid")
         return Fault(describe_certificate(reason), CERTIFICATE_FIX)
-    first, failure = text.split("\n", 1)[0], _read_failure(text)
+    first, failure = text.split("\n", 1)[0], read_failure(text)
     if "credential provider" in first:
         return _NO_KEYS
     if "redirect without LOCATION" in first:
@@ -126,7 +127,7 @@ def _find_fault(error: Exception, asked: Asked) -> Fault:
     return by_type or _find_by_text(error, text, first)
 
 
-def _is_no_store(first: str, failure: _Failure, asked: Asked) -> bool:
+def _is_no_store(first: str, failure: Failure, asked: Asked) -> bool:
     malformed = ("invalid list response", "Header missing", "following redirect")
     is_redirect = 300 <= failure.status < 400 and not faults.read_details(failure.body).code
     return any(words in first for words in malformed) or is_redirect or _is_page(failure, asked)

@@ -87,7 +87,9 @@ _ARCHIVED = Fault(
     "the object is archived and cannot be read",
     "ask an administrator to restore it (aws s3api restore-object) and to end the lifecycle rule that archives",
 )
-_LOCKED = Fault("Object Lock refuses this", "check the retention of that bucket; the registry only adds objects there")
+_LOCKED = Fault(
+    "Object Lock refuses this", "check the retention of that bucket: objects there can be added, not changed"
+)
 _CHANGED = Fault(
     "the bytes were changed on their way", "check what is between this machine and the server, then try again"
 )

@@ -23,6 +23,7 @@ SCHEMA = pl.Schema(
     {"artifact": pl.String, "root": pl.String, "path": pl.String, "md5": pl.String, "is_dir": pl.Boolean}
     | {"size": pl.Int64, "total": pl.Int64}
 )
+BATCH = 1000  # keys up to which a bucket is asked one by one, and not by a listing (cloud_listing.ONE_BY_ONE)
 REPAIR = "run `registry push --deep` where the data is: it replaces corrupt objects in staging"
 POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may accept, as a Git pathspec
 
@@ -180,6 +181,19 @@ def find_stored(store: Store, md5s: Series) -> DataFrame:
         key=pl.concat_str(pl.lit("files/md5/"), folder, pl.lit("/"), name)
     )
     return wanted.join(store.find_many(wanted["key"].to_list()), on="key").select("md5", "size", "etag")
+
+
+def find_stored_surely(store: Store, md5s: Series) -> DataFrame:
+    """The same, where absence is reported: what a listing lacks is asked for one by one, as listings may lag behind.
+
+    Where BATCH objects in a row are really absent, so are the others.
+    """
+    frames, left = [find_stored(store, md5s)], md5s.unique()
+    left = left.filter(~left.is_in(frames[0]["md5"].implode())).sort()
+    while left.len() and (frames[-1].height or len(frames) == 1):
+        frames.append(find_stored(store, left.head(BATCH)))
+        left = left.slice(BATCH)
+    return pl.concat(frames)
 
 
 def find_size_mismatches(found: DataFrame, sizes: DataFrame, stores: Sequence[Store]) -> Iterator[str]:
