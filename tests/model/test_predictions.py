@@ -1,11 +1,13 @@
 """Two models' answers as frames: joined on what both were asked, sliced, counted."""
 
+import json
 from io import BytesIO
 from typing import Any
 
 import pytest
 from polars import DataFrame
 
+from registry.core import schema
 from registry.errors import Refused
 from registry.model import predictions
 
@@ -36,6 +38,19 @@ def test_the_score_is_that_of_the_answer() -> None:
     )
     read = predictions.read(data, TEST, "predictions.parquet")
     assert read.rows() == [("a", "fox", None), ("b", "cat", 0.7), ("c", "dog", 0.8)]
+
+
+def with_scores(classes: int) -> bytes:
+    scores: dict[str, list[Any]] = {f"score_c{number}": [number / classes] for number in range(classes)}
+    return parquet(uuid=["a"], predicted=["c9999"], **scores)
+
+
+def test_each_class_of_a_manifest_may_have_its_score() -> None:
+    most = json.loads((schema.folder() / "dataset.schema.json").read_text())["properties"]["classes"]["maxItems"]
+    read = predictions.read(with_scores(most), TEST.head(1), "x")
+    assert read.rows() == [("a", "c9999", 9999 / most)]
+    with pytest.raises(Refused, match="x has 10,003 columns, expected at most 10,002"):
+        predictions.read(with_scores(most + 1), TEST.head(1), "x")
 
 
 def test_a_model_without_scores() -> None:

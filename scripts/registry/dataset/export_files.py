@@ -96,11 +96,11 @@ def require_text(path: Path, name: str) -> None:
         raise Refused(fault, fix="export it again; it is a binary file, or damaged")
 
 
-def require_headers(headers: Sequence[str], name: str) -> None:
+def require_headers(headers: Sequence[str], name: str, at_most: int = MAX_COLUMNS) -> None:
     """Raise Refused for too many columns, and for names that no text has."""
-    if len(headers) > MAX_COLUMNS:
+    if len(headers) > at_most:
         fix = "export the columns of the manifest only"
-        raise Refused(f"{name} has {len(headers):,} columns, expected at most {MAX_COLUMNS:,}", fix=fix)
+        raise Refused(f"{name} has {len(headers):,} columns, expected at most {at_most:,}", fix=fix)
     if invalid := [header for header in headers if re.search("[\0\ud800-\udfff]", header)]:
         what = invalid_bytes(invalid[0]) or "a NUL or half of a surrogate pair is in it"
         raise Refused(f"{name}: invalid column name {invalid[0]!r}: {what}", fix="save it as UTF-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from registry.dataset import column_types, parquet_footer
-from registry.dataset.export_files import MAX_CELL, ROW, Table, panics_as_errors, require_headers
+from registry.dataset.export_files import MAX_CELL, MAX_COLUMNS, ROW, Table, panics_as_errors, require_headers
 from registry.errors import Refused
 
 
@@ -60,6 +60,7 @@ def read_table(
     *,
     wanted: Callable[[str], bool] = lambda _: True,
     at_most: int = parquet_footer.MAX_ROWS,
+    columns_at_most: int = MAX_COLUMNS,
     fix: str = "registry select",
 ) -> pl.DataFrame:
     """The `wanted` columns of a Parquet table of the registry; `at_most` are the rows that another file says it has.
@@ -73,7 +74,7 @@ def read_table(
     scanned = pl.scan_parquet(BytesIO(data))
     schema = scanned.collect_schema()
     columns = [header for header in schema.names() if wanted(header)]
-    require_headers(columns, name)
+    require_headers(columns, name, columns_at_most)
     parquet_footer.require_columns(footer, columns, name)
     if nested := [header for header in columns if not _has_text(schema[header])]:
         raise Refused(f"{name}: column {nested[0]} has {_describe(schema[nested[0]])}", fix=fix)

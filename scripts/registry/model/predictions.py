@@ -14,6 +14,7 @@ from registry.model.gates import LABEL
 
 VALUES = 20  # slices of one metadata column: its most frequent values
 BINS = 10  # of the reliability diagram
+MAX_COLUMNS = 10_002  # uuid, predicted, and a score for each of the classes that a manifest may have
 _SCORE = "score_"
 
 
@@ -25,7 +26,7 @@ def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
     have exactly one prediction for each image.
     """
     try:
-        table = parquet_files.read_table(data, what, wanted=_is_known, fix="dvc repro")
+        table = parquet_files.read_table(data, what, wanted=_is_known, columns_at_most=MAX_COLUMNS, fix="dvc repro")
         known = table.select(col("uuid", "predicted").cast(pl.String), _score(table))
     except pl.exceptions.PolarsError as error:
         fault = f"{what} is not a Parquet file with the columns uuid and predicted"
