@@ -219,7 +219,8 @@ def test_buckets_are_judged_like_folders(
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
         ((_, message, _),) = judge(run_registry, built_model)
         assert message == (
-            "could not be verified: objects of datasets/pets, models/pets: s3://staging/objects: access denied"
+            "could not be verified: objects of datasets/pets, models/pets: s3://staging/objects: "
+            "the signature does not match: the secret key is not that of this access key"
         )
         # What the other place has needs no answer of this one.
         shutil.copytree(repositories.staging(built_model), repositories.production(built_model))

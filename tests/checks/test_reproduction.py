@@ -39,7 +39,7 @@ def forge(root: Path, files: Mapping[str, bytes], counts: Mapping[str, Mapping[s
     path = root / ID / "prepared.dvc"
     pointer = yaml.safe_load(path.read_text())
     pointer["outs"] = [repositories.folder_out(root, root / ID / "prepared", files)]
-    images = [file.split("/") for file in files if not file.endswith(("metadata.csv", "metadata.parquet"))]
+    images = [file.split("/") for file in files if not file.endswith("metadata.parquet")]
     counted: dict[str, dict[str, int]] = {}
     for split, label, _ in images:
         counted.setdefault(split, {}).setdefault(label, 0)

@@ -123,7 +123,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "swapped": (swap, ("2 changed",)),
     "lost": (lose, (f"1 missing\n  {CAT}: is missing",)),
     "added": (add, ("1 unexpected\n  test/cat-0.jpg: is not in the release",)),
-    "a split lost": (lose_a_split, ("test/metadata.csv: is missing",)),
+    "a split lost": (lose_a_split, ("test/metadata.parquet: is missing",)),
     "empty": (lambda folder: [shutil.rmtree(one) for one in folder.iterdir()] and None, ("8 missing",)),
 }  # fmt: skip
 

@@ -61,7 +61,7 @@ def test_every_new_tag_has_a_release(hub: GitHub, merged_model: Path, run_regist
         "| cat | 2 | 1 | 0 | 3 |\n"
         "| dog | 1 | 0 | 1 | 2 |\n"
         "| **all** | 3 | 1 | 1 | 5 |\n\n"
-        "```sh\ndvc artifacts get URL datasets/pets --rev v1.0.0   # 345 bytes\n```\n\n"
+        "```sh\ndvc artifacts get URL datasets/pets --rev v1.0.0   # 3,312 bytes\n```\n\n"
         "License: CC-BY-4.0. Owned by `@acme/vision`.\n"
     )
     assert "| metric | now |\n|---|--:|\n| accuracy | 0.9 |\n\n" in bodies(hub)[MODEL]

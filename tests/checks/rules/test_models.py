@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -241,13 +242,26 @@ def test_what_needs_predictions_is_not_judged_here(gate: dict[str, Any], what: s
     assert "registry report" in finding.fix
 
 
-@pytest.mark.parametrize("value", ["null", "1e999", "-1e999", "true", '"0.99"', "[0.99]"])
-def test_what_is_not_a_number_keeps_no_gate(value: str) -> None:
+def with_accuracy(value: str) -> Registry:
+    """A trained model whose recorded accuracy is this JSON, and a gate that any number would pass."""
     registry = changed(gates=[{"metric": "accuracy", "min": -1, "max": 2}])
     registry.files[METRICS] = f'{{"accuracy": {value}}}'.encode()
     document = yaml.safe_load(registry.files[LOCK])
     document["stages"]["train"]["outs"][0] = memory_registries.entry(registry, MODEL, "metrics.json")
     registry.files[LOCK] = memory_registries.dump(document)
-    (finding,) = check(registry)
+    return registry
+
+
+@pytest.mark.parametrize("value", ["null", "true", '"0.99"', "[0.99]"])
+def test_what_is_not_a_number_keeps_no_gate(value: str) -> None:
+    (finding,) = check(with_accuracy(value))
     assert finding.check == "gates"
     assert finding.message.endswith("expected a finite number")
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_metric_that_is_not_finite_is_refused_where_it_is_read(value: str) -> None:
+    (finding,) = check(with_accuracy(value))
+    assert (finding.check, finding.path, finding.line) == ("outputs", METRICS, 1)
+    assert finding.verdict is Verdict.WRONG
+    assert re.search(f"the number {value} is too large|{value} is not a JSON number", finding.message)
