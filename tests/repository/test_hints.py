@@ -94,6 +94,8 @@ CASES = (
          (Hint("cli/commands/refresh.py", "git stash"),), hint_states.with_uncommitted_changes, succeeds=True),
     Case("derived files out of date", "registry_repo", "check", (Hint("checks/rules/repository.py", "registry check"),),
          hint_states.with_outdated_files),
+    Case("CRLF in the working tree", "built_model", "check",
+         (Hint("checks/rules/conversions.py", "registry check"),), hint_states.with_crlf),
     Case("a query without its result", "built_dataset", "check",
          (Hint("checks/rules/datasets.py", "registry select"),), hint_states.with_another_query,
          values={"FILE": "export.csv"}),

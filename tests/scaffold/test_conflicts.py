@@ -1,16 +1,18 @@
 """Clones with other line ends, and merges that conflict: what is named, and what `registry check --fix` resolves."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from registry.scaffold import generated_files
-from support import repositories
+from support import repositories, trainable_registry
 from support.repositories import Run
 
 DERIVED = ("CODEOWNERS", "README.md", "dvc.yaml")
-ATTRIBUTES = Path(__file__).parents[2] / ".gitattributes"
+PROJECT = Path(__file__).parents[2]
+ATTRIBUTES = PROJECT / ".gitattributes"
 
 
 @pytest.fixture
@@ -24,6 +26,79 @@ def listed(built_dataset: Path, run_registry: Run) -> Path:
 
 def status(root: Path) -> str:
     return repositories.git_in(root, "status", "--porcelain")
+
+
+def dvc(root: Path, *args: str) -> str:
+    done = repositories.sh(root, str(Path(sys.executable).with_name("dvc")), *args)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def trained(registry_repo: Path, run_registry: Run) -> Path:
+    """A registry with a dataset and a model that is trained on it, and this project's hooks and attributes."""
+    (registry_repo / "scripts").mkdir()
+    for path in (".gitattributes", ".pre-commit-config.yaml", "scripts/hook"):
+        shutil.copy(PROJECT / path, registry_repo / path)
+    (registry_repo / "README.md").write_text(f"# Ours\n\n{generated_files.BEGIN}{generated_files.END}\nMore.\n")
+    trainable_registry.found(registry_repo)
+    assert run_registry(registry_repo, "check", "--fix").code == 0
+    repositories.commit(registry_repo, "a dataset and a model")
+    return registry_repo
+
+
+def clone(root: Path, there: Path, *settings: str) -> Path:
+    """A clone under these settings, with the data of the original and the hooks that `make setup` installs."""
+    options = [word for setting in settings for word in ("-c", setting)]
+    repositories.git_in(
+        root, "clone", "--quiet", *(word.replace("-c", "--config") for word in options), ".", str(there)
+    )
+    shutil.copytree(root / ".dvc/cache", there / ".dvc/cache")
+    (there / ".venv").symlink_to(sys.prefix)
+    assert repositories.sh(there, ".venv/bin/pre-commit", "install").returncode == 0
+    dvc(there, "checkout", "--quiet")
+    return there
+
+
+@pytest.mark.parametrize(
+    "setting", ["core.autocrlf=true", "core.eol=crlf", "core.fileMode=false", "core.symlinks=false"]
+)
+def test_a_clone_for_windows_is_sound_commits_and_is_trained(
+    trained: Path, run_registry: Run, tmp_path: Path, setting: str
+) -> None:
+    there = clone(trained, tmp_path / "there", setting)
+    done = run_registry(there, "check", "--all", "--fix")
+    assert (done.code, done.err) == (0, ""), done.out
+    assert status(there) == ""
+    assert dvc(there, "status").strip() == "Data and pipelines are up to date."
+    (there / "notes.md").write_bytes(b"notes\r\n" if setting == "core.autocrlf=true" else b"notes\n")
+    card = there / "datasets/pets/README.md"
+    card.write_bytes(card.read_bytes() + b"\nMore.\n")
+    repositories.git_in(there, "add", "--all")
+    done = repositories.sh(there, "git", "commit", "--message", "notes")
+    assert done.returncode == 0, done.stderr
+    changed = repositories.git_in(there, "show", "--name-only", "--format=", "HEAD").splitlines()
+    assert changed == ["datasets/pets/README.md", "notes.md"]
+
+
+def test_a_clone_with_crlf_is_told_so_and_mended(trained: Path, run_registry: Run, tmp_path: Path) -> None:
+    (trained / ".gitattributes").unlink()
+    repositories.commit(trained, "no attributes")
+    there = clone(trained, tmp_path / "there", "core.autocrlf=true")
+    hook = there / "scripts/hook"
+    mode = hook.stat().st_mode
+    assert "modified" in dvc(there, "status")
+    done = run_registry(there, "check", "--all")
+    fault = "has CRLF line ends in the working tree, expected LF as in Git; so have datasets/pets/README.md"
+    assert f"datasets/pets/.gitignore: wrong: {fault}" in done.out
+    assert "dvc repro" not in done.out
+    assert "\n  hint: registry check --fix" in done.out
+    done = run_registry(there, "check", "--fix")
+    assert done.code == 0, done.out
+    assert "wrote models/pets/train.py with LF line ends" in done.err
+    assert hook.stat().st_mode == mode
+    assert status(there) == ""
+    assert dvc(there, "status").strip() == "Data and pipelines are up to date."
 
 
 @pytest.mark.parametrize("attributes", [True, False], ids=["with attributes", "without"])
@@ -42,9 +117,13 @@ def test_an_untouched_clone_is_current(
         assert b"\r" not in (there / "CODEOWNERS").read_bytes()
     done = run_registry(there, "check", "--all")
     assert "does not match the manifests" not in done.out
-    before = {path: path.read_bytes() for path in there.rglob("*.md")}
-    run_registry(there, "check", "--fix")
-    assert {path: path.read_bytes() for path in there.rglob("*.md")} == before
+    assert ("[line-ends]" in done.out) == (b"\r" in (there / "models/pets/train.py").read_bytes())
+    before = {path: path.read_bytes() for path in there.glob("*/*/*.md")}
+    done = run_registry(there, "check", "--fix")
+    assert {path: path.read_bytes() for path in there.glob("*/*/*.md")} == {
+        path: data.replace(b"\r\n", b"\n") for path, data in before.items()
+    }
+    assert "[line-ends]" not in done.out
     assert status(there) == ""
 
 
@@ -52,10 +131,21 @@ def test_a_file_that_an_editor_saved_with_crlf_is_current(listed: Path, run_regi
     for path in (*DERIVED, "datasets/pets/README.md", "datasets/pets/dataset.yaml"):
         file = listed / path
         file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-    before = {path: (listed / path).read_bytes() for path in (*DERIVED, "datasets/pets/README.md")}
-    assert "does not match" not in run_registry(listed, "check").out
-    run_registry(listed, "check", "--fix")
-    assert {path: (listed / path).read_bytes() for path in before} == before
+    done = run_registry(listed, "check")
+    assert "does not match" not in done.out
+    fault = "has CRLF line ends in the working tree, expected LF as in Git; so has datasets/pets/dataset.yaml"
+    assert f"datasets/pets/README.md: wrong: {fault}" in done.out
+    before = {path: (listed / path).read_bytes() for path in DERIVED}
+    assert run_registry(listed, "check", "--fix").code == 0
+    assert {path: (listed / path).read_bytes() for path in DERIVED} == before
+    assert b"\r" not in (listed / "datasets/pets/dataset.yaml").read_bytes()
+
+
+def test_windows_batch_files_may_have_crlf(listed: Path, run_registry: Run) -> None:
+    (listed / ".gitattributes").write_text("* text=auto eol=lf\n*.bat eol=crlf\n")
+    repositories.write_bytes(listed / "scripts/open.bat", b"echo\r\n")
+    repositories.commit(listed, "files for Windows")
+    assert run_registry(listed, "check").code == 0
 
 
 @pytest.mark.parametrize("style", ["merge", "diff3", "zdiff3"])

@@ -180,3 +180,12 @@ def with_changed_files(root: Path) -> Path:
     repositories.overwrite(root / "datasets/pets/prepared/train/metadata.parquet", b"mine")
     (root / "datasets/pets/prepared/notes.txt").write_text("mine")
     return root
+
+
+def with_crlf(root: Path) -> Path:
+    """Everything is in order, but for an editor that saved a model's code with CRLF."""
+    assert repositories.registry(root, "check", "--fix").returncode == 0
+    repositories.commit(root, "generated files")
+    code = root / "models/pets/train.py"
+    code.write_bytes(code.read_bytes().replace(b"\n", b"\r\n"))
+    return root

@@ -257,7 +257,9 @@ class Facts:
     those of them with a valid manifest. `removed` are the artifacts that the change deletes, `unknown_folders` the
     folders beside artifacts that are none. `unreadable` are the settings and generated files that cannot be parsed.
     `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `storage` what the change does to
-    both. `complete` is False in a shallow clone. `stored` is None where staging and production were not listed.
+    both. `conversions` are the attributes by which Git would convert a file that DVC or a command reads, `line_ends`
+    the files with CRLF in the working tree and LF in Git. `complete` is False in a shallow clone. `stored` is None
+    where staging and production were not listed.
     """
 
     scope: Scope
@@ -270,6 +272,8 @@ class Facts:
     files: tuple[File, ...] = ()
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     storage: StorageChange = field(default_factory=StorageChange)
+    conversions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    line_ends: tuple[str, ...] = ()
     stale: tuple[Stale, ...] = ()
     unreadable: tuple[Parsed[None], ...] = ()
     stored: Stored | None = None

@@ -42,8 +42,11 @@ def _run_once(check: RegistryCheck, facts: Facts, done: Done) -> Outcome:
 
 
 def _blocked(done: Done, requires: Iterable[CheckName], artifact: ArtifactId | None) -> str:
-    """Why a check cannot run: the first of the required ones that found something wrong, or could not run."""
-    required = (done[name, artifact] for name in requires if (name, artifact) in done)
+    """Why a check cannot run: the first of the required ones that found something wrong, or could not run.
+
+    A required check ran for the same artifact, or once for all.
+    """
+    required = (done[key] for name in requires for key in ((name, artifact), (name, None)) if key in done)
     blocking = (one.check for one in required if one.not_run or one.verdict is Verdict.WRONG)
     return next((f"requires {name} to pass" for name in blocking), "")
 

@@ -8,6 +8,7 @@ from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, Mode
 from registry.checks.findings import Diagnostic
 from registry.checks.rules import (
     changes,
+    conversions,
     datasets,
     files,
     leakage,
@@ -137,6 +138,8 @@ CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.DATA_IN_GIT, files.data_is_not_in_git),
     RegistryCheck(_N.LARGE_FILES, files.files_are_small_text),
     RegistryCheck(_N.DVC_FILES, files.dvc_files_are_expected),
+    RegistryCheck(_N.ATTRIBUTES, conversions.files_are_not_converted),
+    RegistryCheck(_N.LINE_ENDS, conversions.line_ends_are_those_in_git),
     RegistryCheck(_N.REMOTE_OBJECTS, objects.objects_are_in_a_remote, applies=_remotes_were_listed),
     RegistryCheck(_N.GENERATED_FILES, repository.generated_files_are_current, (_N.SETTINGS,)),
     FilesCheck(_N.MANIFEST, BOTH, manifests.manifest_is_valid),
@@ -164,8 +167,8 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.EXPECTATIONS, DatasetSubject, datasets.expectations_hold, (_N.ITEMS,)),
     ArtifactCheck(_N.IMAGES, DatasetSubject, datasets.images_are_valid, applies=_images_were_validated),
     ArtifactCheck(_N.TRAINED_ON, ModelSubject, models.dataset_exists),
-    ArtifactCheck(_N.TRAINING, ModelSubject, models.training_is_current, (_N.TRAINED_ON,)),
-    ArtifactCheck(_N.OUTPUTS, ModelSubject, models.outputs_match_lock),
+    ArtifactCheck(_N.TRAINING, ModelSubject, models.training_is_current, (_N.LINE_ENDS, _N.TRAINED_ON)),
+    ArtifactCheck(_N.OUTPUTS, ModelSubject, models.outputs_match_lock, (_N.LINE_ENDS,)),
     ArtifactCheck(_N.GATES, ModelSubject, models.gates_hold, (_N.OUTPUTS,)),
     ReportCheck(_N.DUPLICATES, changes.images_are_distinct),
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),

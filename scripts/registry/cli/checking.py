@@ -6,7 +6,7 @@ and calls none of these.
 
 from dataclasses import replace
 
-from registry.checks import collect
+from registry.checks import collect, collect_conversions
 from registry.checks.context import DatasetSubject, Facts, Scope
 from registry.cli.workspace import Workspace
 from registry.core.layout import prepared_pointer, raw_pointer
@@ -19,7 +19,8 @@ from registry.integrations.git_trees import History
 def gather(space: Workspace, change: collect.Change) -> Facts:
     """The facts of a change that its files, Git and the lists of files tell."""
     with History(space.root) as history:
-        return collect.gather(change, history, space.read_object)
+        facts = collect.gather(change, history, space.read_object)
+    return collect_conversions.with_conversions(facts, space.root, change)
 
 
 def with_reproductions(space: Workspace, facts: Facts, change: collect.Change, *, every: bool = False) -> Facts:

@@ -16,7 +16,7 @@ from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
 from registry.core.settings import RegistryFile, Settings
 from registry.errors import NotFound, RegistryError
-from registry.integrations import dvc, git, git_trees
+from registry.integrations import dvc, git, git_attributes, git_trees
 from registry.scaffold import generated_files
 
 if TYPE_CHECKING:
@@ -71,6 +71,13 @@ class Workspace:
             return self.stores.reader
         except RegistryError:
             return lambda _: None
+
+    def write_line_ends(self) -> None:
+        """Give artifacts and scripts with CRLF line ends those that Git has for them, LF, and name them on stderr."""
+        paths = git_attributes.paths_with_other_line_ends(self.root)
+        git_attributes.write_line_ends(self.root, paths)
+        for path in paths:
+            click.echo(f"wrote {path} with LF line ends", err=True)
 
     def write_generated_files(self) -> None:
         """Write the files that are derived from manifests, where they differ, and name those written on stderr."""

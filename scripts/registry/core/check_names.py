@@ -17,6 +17,8 @@ class CheckName(StrEnum):
     DATA_IN_GIT = "data-in-git"
     LARGE_FILES = "large-files"
     DVC_FILES = "dvc-files"
+    ATTRIBUTES = "attributes"
+    LINE_ENDS = "line-ends"
     REMOTE_OBJECTS = "remote-objects"
     GENERATED_FILES = "generated-files"
     MANIFEST = "manifest"

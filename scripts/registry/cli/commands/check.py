@@ -15,7 +15,7 @@ from registry.core.values import Outcome, Verdict
 @click.option("--staged", is_flag=True, help="Check what the next commit would change.")
 @click.option("--base", metavar="REVISION", help="Check what changed since the merge base of REVISION: origin/main.")
 @click.option("--all", "everything", is_flag=True, help="Check everything in the working tree (default).")
-@click.option("--fix", is_flag=True, help="First write the files that are derived from manifests.")
+@click.option("--fix", is_flag=True, help="First write the files that are derived from manifests, and LF line ends.")
 @click.option("--images", is_flag=True, help="Also validate every image that was not validated before.")
 @click.option("--remote", is_flag=True, help="Also check that every object is in staging or production, intact.")
 @click.option("--untrained", is_flag=True, help="Pass models that still have to be trained: a later job trains them.")
@@ -49,6 +49,7 @@ def command(
         raise click.UsageError("--remote checks pushed commits: use it with --base or --all, not with --staged")
     space = here()
     if fix:
+        space.write_line_ends()
         space.write_generated_files()
     if staged:
         change = collect.staged(space.root)
