@@ -12,7 +12,7 @@ help: ## Show this.
 
 setup: ## Make .venv and install the Git hooks: make setup [TRAIN=1], which adds PyTorch for training
 	$(INSTALL) hooks $(if $(TRAIN),train)
-	@$(BIN)/pre-commit install --allow-missing-config
+	@$(BIN)/registry hooks install
 
 venv: ## Make .venv with some groups, and no hooks: make venv [WITH="hooks train s3 dev"]
 	$(INSTALL) $(WITH)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -114,6 +115,21 @@ def _merged(_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def _hooked(_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_model, tmp_path_factory.mktemp("hooked"))
+    (root / "scripts").mkdir()
+    shutil.copy(PROJECT / ".pre-commit-config.yaml", root)
+    shutil.copy(PROJECT / "scripts/hook", root / "scripts/hook")
+    (root / ".venv").symlink_to(sys.prefix)
+    assert repositories.registry(root, "check", "--fix", "--all").returncode == 0
+    repositories.commit(root, "hooks")
+    repositories.add_origin(root)
+    done = repositories.registry(root, "hooks", "install")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
 @pytest.fixture
 def registry_repo(_registry: Path, tmp_path: Path) -> Path:
     """A fresh registry on `main` with the settings that this project ships, no artifact, no remote, no hooks."""
@@ -130,6 +146,12 @@ def built_dataset(_dataset: Path, tmp_path: Path) -> Path:
 def built_model(_model: Path, tmp_path: Path) -> Path:
     """`built_dataset`, and `models/pets` 1.0.0 trained on it and committed, its objects in cache and staging too."""
     return copy(_model, tmp_path)
+
+
+@pytest.fixture
+def hooked(_hooked: Path, tmp_path: Path) -> Path:
+    """`built_model` with the hooks that `make setup` installs, its .venv in place, an empty `origin.git` beside it."""
+    return copy(_hooked, tmp_path)
 
 
 @pytest.fixture

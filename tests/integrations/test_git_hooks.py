@@ -8,42 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry.integrations import git, git_hooks
-from registry.integrations.git_hooks import HeadChange
+from registry.integrations.git_hooks import Push, parse_pre_push
 from support import repositories
+from support.git_shell import BARE, plain_git
 
 PROJECT = Path(__file__).parents[2]
-CAT = repositories.md5(b"one cat")
-BARE = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-@pytest.fixture(scope="session")
-def _hooked(_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("hooked") / "registry"
-    shutil.copytree(_model, root, symlinks=True)
-    (root / "scripts").mkdir()
-    shutil.copy(PROJECT / ".pre-commit-config.yaml", root)
-    shutil.copy(PROJECT / "scripts/hook", root / "scripts/hook")
-    (root / ".venv").symlink_to(sys.prefix)
-    assert repositories.registry(root, "check", "--fix", "--all").returncode == 0
-    repositories.commit(root, "hooks")
-    repositories.add_origin(root)
-    assert repositories.sh(root, ".venv/bin/pre-commit", "install", "--allow-missing-config").returncode == 0
-    return root
-
-
-@pytest.fixture
-def hooked(_hooked: Path, tmp_path: Path) -> Path:
-    """`built_model` with the hooks that `make setup` installs, its .venv in place, an empty `origin.git` beside it."""
-    shutil.copytree(_hooked.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
-    return tmp_path / "registry"
-
-
-def plain_git(root: Path, *args: str) -> repositories.Outcome:
-    """Git in a shell that knows nothing but HOME and a plain PATH."""
-    env = {"HOME": repositories.os.environ["HOME"], **BARE}
-    done = repositories.sh(root, "git", *args, env=env)
-    return repositories.Outcome(done.returncode, done.stdout, re.sub(r"\x1b\[[0-9;]*m", "", done.stderr + done.stdout))
+NULL = "0" * 40
 
 
 def commit(root: Path) -> repositories.Outcome:
@@ -144,93 +114,119 @@ def test_a_push_whose_data_is_nowhere_is_stopped(hooked: Path) -> None:
     assert repositories.git_in(hooked, "ls-remote", "origin") == ""
 
 
-# --- checkout ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
-def two_versions(hooked: Path) -> Path:
-    """`hooked`, tagged `v1`, then a second version of its dataset."""
-    repositories.git_in(hooked, "tag", "v1")
-    repositories.dataset(hooked, "pets", repositories.MORE_PETS, "1.1.0")
-    repositories.commit(hooked, "more pets")
+def two_branches(hooked: Path) -> Path:
+    """`one` and `two` have versions of their own, of which staging has nothing."""
+    repositories.git_in(hooked, "push", "--quiet", "--no-verify", "origin", "main")
+    for number, name in enumerate(("one", "two")):
+        repositories.git_in(hooked, "switch", "--quiet", "--create", name, "main")
+        images = {**repositories.PETS, f"test/cat/0a8c7f6e-0000-4000-8000-00000000001{number}.jpg": name.encode()}
+        repositories.dataset(hooked, "pets", images, "1.1.0")
+        repositories.commit(hooked, name)
+    repositories.git_in(hooked, "tag", "--annotate", "--message", "two", "tag-of-two", "two")
+    repositories.git_in(hooked, "tag", "light-two", "two")
+    shutil.rmtree(hooked / ".registry/staging")
     return hooked
 
 
-def images(root: Path) -> set[str]:
-    return {path for path in repositories.snapshot(root / "datasets/pets/prepared") if path.endswith(".jpg")}
+ONE, TWO = repositories.md5(b"one"), repositories.md5(b"two")
 
 
-def test_checking_out_a_tag_links_its_data(two_versions: Path) -> None:
-    assert images(two_versions) == set(repositories.MORE_PETS)
-    assert plain_git(two_versions, "checkout", "v1").code == 0
-    assert images(two_versions) == set(repositories.PETS)
-    assert plain_git(two_versions, "checkout", "main").code == 0
-    assert images(two_versions) == set(repositories.MORE_PETS)
-    image = two_versions / "datasets/pets/prepared/test/cat/0a8c7f6e-0000-4000-8000-000000000006.jpg"
-    cached = repositories.place(two_versions / ".dvc/cache", repositories.md5(b"a cat that came later"))
-    assert image.samefile(cached), "a link, not a copy"
+@pytest.mark.parametrize(
+    ("command", "staged"),
+    [
+        ("push origin one two", (True, True)),
+        ("push origin two", (False, True)),
+        ("push --all origin", (True, True)),
+        ("push --mirror origin", (True, True)),
+        ("push origin tag-of-two", (False, True)),
+        ("push --tags origin", (False, True)),
+        ("push --follow-tags origin two", (False, True)),
+        ("push origin main one:refs/for/main", (True, False)),
+        ("push origin two~0:refs/heads/other", (False, True)),
+        ("push --force origin one:main", (True, False)),
+        ("push ../origin.git one two", (True, True)),
+        ("push --atomic origin one two :main", (True, True)),
+        ("push origin :main", (False, False)),
+        ("push --dry-run origin one", (True, False)),
+        ("push origin main", (False, False)),
+    ],
+)
+def test_every_ref_of_a_push_counts(two_branches: Path, command: str, staged: tuple[bool, bool]) -> None:
+    repositories.git_in(repositories.origin(two_branches), "config", "receive.denyDeleteCurrent", "ignore")
+    done = plain_git(two_branches, *command.split())
+    assert done.code == 0, done.err
+    store = repositories.staging(two_branches)
+    assert tuple(repositories.place(store, md5).exists() for md5 in (ONE, TWO)) == staged
 
 
-def test_what_is_missing_is_told_and_the_checkout_succeeds(two_versions: Path) -> None:
-    repositories.stage(two_versions)
-    plain_git(two_versions, "checkout", "v1")
-    repositories.place(two_versions / ".dvc/cache", repositories.md5(b"a cat that came later")).unlink()
-    done = plain_git(two_versions, "checkout", "main")
-    assert done.code == 0
-    assert "not in the cache: datasets/pets/prepared\n" in done.err
-    (command,) = re.findall(r"hint: (.*)", done.err)
-    tools = str(Path(sys.executable).parent)
-    done = repositories.sh(
-        two_versions, "sh", "-c", command, env={**repositories.os.environ, "PATH": f"{tools}:/usr/bin:/bin"}
-    )
-    assert done.returncode == 0, done.stderr
-    assert images(two_versions) == set(repositories.MORE_PETS)
+@pytest.mark.parametrize(
+    "command", ["push origin one two", "push origin two one", "push --all origin", "push --mirror origin"]
+)
+def test_one_ref_whose_data_is_nowhere_stops_the_push(two_branches: Path, command: str) -> None:
+    before = repositories.git_in(two_branches, "ls-remote", "origin")
+    repositories.place(two_branches / ".dvc/cache", TWO).unlink()
+    done = plain_git(two_branches, *command.split())
+    assert done.code == 1
+    assert "datasets/pets in commit" in done.err
+    assert repositories.git_in(two_branches, "ls-remote", "origin") == before
 
 
-def test_data_that_a_person_changed_is_kept_and_told(two_versions: Path) -> None:
-    image = two_versions / "datasets/pets/prepared/test/cat/0a8c7f6e-0000-4000-8000-000000000006.jpg"
-    repositories.overwrite(image, b"mine")
-    done = plain_git(two_versions, "checkout", "v1")
-    assert done.code == 0
-    assert "the data was not linked: " in done.err
-    assert "1 file would be lost: DVC's cache does not hold their content" in done.err
-    assert image.read_bytes() == b"mine"
+def test_a_remote_of_its_own_gets_all_of_history(two_branches: Path) -> None:
+    repositories.git_in(two_branches, "init", "--quiet", "--bare", "../second.git")
+    repositories.git_in(two_branches, "remote", "add", "second", "../second.git")
+    assert plain_git(two_branches, "push", "second", "one").code == 0
+    store = repositories.staging(two_branches)
+    assert repositories.place(store, repositories.md5(b"weights of 1.0.0")).exists()
+    assert repositories.place(store, ONE).exists()
 
 
-def test_a_checkout_that_changes_no_pointer_links_nothing(two_versions: Path) -> None:
-    (two_versions / "notes.md").write_text("notes\n")
-    repositories.commit(two_versions, "words")
-    repositories.place(two_versions / ".dvc/cache", CAT).unlink()
-    done = plain_git(two_versions, "checkout", "HEAD~1")
-    assert done.code == 0
-    assert "not in the cache" not in done.err
+def test_a_push_from_a_shallow_clone(two_branches: Path) -> None:
+    plain_git(two_branches, "push", "origin", "one")
+    origin = repositories.origin(two_branches)
+    repositories.git_in(origin.parent, "clone", "--quiet", "--depth=1", "--branch=one", f"file://{origin}", "shallow")
+    shallow = origin.parent / "shallow"
+    (shallow / ".registry").symlink_to(two_branches / ".registry")
+    assert repositories.registry(shallow, "hooks", "install").returncode == 0
+    (shallow / "notes.md").write_text("notes\n")
+    repositories.commit(shallow, "notes")
+    done = plain_git(shallow, "push", "origin", "HEAD:refs/heads/shallow")
+    assert done.code == 0, done.err
+    repositories.dataset(shallow, "pets", repositories.MORE_PETS, "1.2.0")
+    repositories.commit(shallow, "more")
+    done = plain_git(shallow, "push", "origin", "HEAD:refs/heads/shallow")
+    assert done.code == 0, done.err
+    assert repositories.place(repositories.staging(two_branches), repositories.md5(b"a cat that came later")).exists()
 
 
-def test_what_post_checkout_is_told() -> None:
-    assert git_hooks.parse_post_checkout({}, ("a", "b", "1")) == HeadChange("a", "b")
-    assert git_hooks.parse_post_checkout({}, ("a", "b", "0")) is None
-    environ = {"PRE_COMMIT": "1", "PRE_COMMIT_FROM_REF": git.NULL_OID, "PRE_COMMIT_TO_REF": "b"}
-    assert git_hooks.parse_post_checkout({**environ, "PRE_COMMIT_CHECKOUT_TYPE": "1"}, ()) == HeadChange(
-        git.NULL_OID, "b"
-    )
-    assert git_hooks.parse_post_checkout({**environ, "PRE_COMMIT_CHECKOUT_TYPE": "0"}, ()) is None
-    assert git_hooks.parse_post_checkout({"PRE_COMMIT": "1"}, ()) is None, "run by hand"
+def test_a_tag_of_a_file_needs_nothing(two_branches: Path) -> None:
+    repositories.git_in(two_branches, "tag", "--annotate", "--message", "words", "words", "main:registry.yaml")
+    assert plain_git(two_branches, "push", "origin", "words").code == 0
+
+
+def test_what_git_tells() -> None:
+    lines = [
+        f"refs/heads/main {'b' * 40} refs/heads/main {'a' * 40}\n",
+        f"refs/heads/new {'c' * 40} refs/heads/new {NULL}\n",
+        f"(delete) {NULL} refs/heads/old {'d' * 40}\n",
+    ]
+    told = parse_pre_push(("up", "git@example.com:up"), lines)
+    assert told == Push("up", "git@example.com:up", ("b" * 40, "c" * 40), ("a" * 40, "d" * 40))
+    sha256 = [f"(delete) {'0' * 64} refs/heads/old {'d' * 64}\n"]
+    assert parse_pre_push(("up", "u"), sha256).tips == ()
 
 
 # --- for others -------------------------------------------------------------------------------------------------------
 
 
-def test_other_repositories_get_the_same_hooks() -> None:
-    ours = {
-        hook["id"]: hook
-        for hook in yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
-    }
-    theirs = yaml.safe_load((PROJECT / ".pre-commit-hooks.yaml").read_text())
-    assert [hook["id"] for hook in theirs] == ["registry-check", "registry-push", "registry-checkout"]
-    for hook in theirs:
-        mine = {**ours[hook["id"]], "language": "python", "description": hook["description"]}
-        mine["entry"] = mine["entry"].removeprefix("scripts/hook ")
-        assert hook == {"stages": ["pre-commit"], **mine}
+def test_other_repositories_get_the_same_hook() -> None:
+    """The one of a commit: pre-commit tells a hook one ref of a push only, and runs what a branch configures."""
+    ours = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    (theirs,) = yaml.safe_load((PROJECT / ".pre-commit-hooks.yaml").read_text())
+    (mine,) = [hook for hook in ours if hook["id"] == theirs["id"]]
+    mine["entry"] = mine["entry"].removeprefix("scripts/hook ")
+    assert theirs == {**mine, "stages": ["pre-commit"], "language": "python", "description": theirs["description"]}
+    assert {stage for hook in ours for stage in hook.get("stages", [])} <= {"pre-commit"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Push: afterwards staging or production has every object of every commit, or the push names what is missing."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -9,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry.integrations import git, git_hooks
-from registry.integrations.git_hooks import PushedRevisions
+from registry.integrations.git_hooks import Push
 from registry.sync import push
 from support import repositories
 from support.repositories import Run, staging
@@ -160,19 +160,17 @@ def history(unpushed: Path) -> tuple[Path, dict[str, str]]:
     return unpushed, commits
 
 
-def changed_in(root: Path, pushed: PushedRevisions) -> list[str]:
-    return [needed.commit for needed in push.needed_by_push(root, pushed)]
+def changed_in(root: Path, tip: str, *before: str, remote: str = "origin") -> list[str]:
+    return [needed.commit for needed in push.needed_by_push(root, Push(remote, "", (tip,), before))]
 
 
 def test_every_commit_that_changes_a_pointer_counts(history: tuple[Path, dict[str, str]]) -> None:
     root, commits = history
-    pushed = PushedRevisions((commits["merge"],), ("--remotes=origin",))
-    assert changed_in(root, pushed) == [commits["one"], commits["two"]]
-    assert changed_in(root, PushedRevisions((commits["two"],), ("--remotes=origin", commits["one"]))) == [
-        commits["two"]
-    ]
-    assert changed_in(root, PushedRevisions((commits["words"],), ("--remotes=origin",))) == []
-    everything = changed_in(root, PushedRevisions((commits["words"],), ("--remotes=elsewhere", "1" * 40)))
+    repositories.git_in(root, "remote", "add", "origin", "../origin.git")
+    assert changed_in(root, commits["merge"]) == [commits["one"], commits["two"]]
+    assert changed_in(root, commits["two"], commits["one"]) == [commits["two"]]
+    assert changed_in(root, commits["words"]) == []
+    everything = changed_in(root, commits["words"], "1" * 40, remote="elsewhere")
     assert len(everything) == 2, "the first push to a remote: all of history, the first commit included"
 
 
@@ -181,51 +179,14 @@ def test_only_the_artifacts_that_a_push_changes_are_its_business(
 ) -> None:
     root, commits = history
     repositories.place(root / ".dvc/cache", repositories.md5(b"weights of 1.0.0")).unlink()
-    monkeypatch.setenv("PRE_COMMIT", "1")
-    monkeypatch.setenv("PRE_COMMIT_REMOTE_NAME", "origin")
-    monkeypatch.setenv("PRE_COMMIT_FROM_REF", commits["base"])
-    monkeypatch.setenv("PRE_COMMIT_TO_REF", commits["merge"])
-    done = run_registry(root, "push", "--hook")
+    line = f"refs/heads/main {commits['merge']} refs/heads/main {commits['base']}\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(line))
+    done = run_registry(root, "push", "--hook", "origin", "../origin.git")
     assert (done.code, done.err) == (0, "")
     assert repositories.place(staging(root), repositories.md5(b"a cat that came later")).exists(), (
         "of a commit in the middle"
     )
     assert run_registry(root, "push").refused("models/pets in commit")
-
-
-def test_pre_commit_tells_which_commits() -> None:
-    environ = {"PRE_COMMIT": "1", "PRE_COMMIT_REMOTE_NAME": "up", "PRE_COMMIT_LOCAL_BRANCH": "refs/heads/main"}
-    assert git_hooks.parse_pre_push(environ, (), ()) == PushedRevisions(("refs/heads/main",), ("--remotes=up",))
-    environ |= {"PRE_COMMIT_FROM_REF": "a" * 40, "PRE_COMMIT_TO_REF": "b" * 40}
-    assert git_hooks.parse_pre_push(environ, (), ()) == PushedRevisions(("b" * 40,), ("--remotes=up", "a" * 40))
-    assert git_hooks.parse_pre_push({"PRE_COMMIT": "1"}, (), ()) == PushedRevisions(("HEAD",), ("--remotes",)), (
-        "run by hand"
-    )
-
-
-def test_git_itself_tells_of_every_ref() -> None:
-    lines = [
-        f"refs/heads/main {'b' * 40} refs/heads/main {'a' * 40}\n",
-        f"refs/heads/new {'c' * 40} refs/heads/new {git.NULL_OID}\n",
-        f"(delete) {git.NULL_OID} refs/heads/old {'d' * 40}\n",
-    ]
-    told = git_hooks.parse_pre_push({}, ("up", "git@example.com:up"), lines)
-    assert told == PushedRevisions(("b" * 40, "c" * 40), ("--remotes=up", "a" * 40, "d" * 40))
-
-
-def test_as_a_plain_git_hook(unpushed: Path, tmp_path: Path) -> None:
-    """Without pre-commit, and for two branches at once."""
-    repositories.git_in(tmp_path, "init", "--quiet", "--bare", "origin.git")
-    repositories.git_in(unpushed, "remote", "add", "origin", str(tmp_path / "origin.git"))
-    hook = unpushed / ".git/hooks/pre-push"
-    hook.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m registry push --hook "$@"\n')
-    hook.chmod(0o755)
-    repositories.git_in(unpushed, "switch", "--quiet", "--create", "side")
-    repositories.dataset(unpushed, "birds", {"train/cat/0a8c7f6e-0000-4000-8000-00000000000b.jpg": b"a bird"}, "1.0.0")
-    repositories.commit(unpushed, "birds")
-    repositories.git_in(unpushed, "push", "--quiet", "origin", "main", "side")
-    assert repositories.snapshot(staging(unpushed) / "files") == repositories.snapshot(unpushed / ".dvc/cache/files")
-    assert os.access(repositories.place(staging(unpushed), CAT), os.R_OK)
 
 
 def test_a_models_stale_dataset_is_still_its_business(unpushed: Path, run_registry: Run) -> None:

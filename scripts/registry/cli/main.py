@@ -31,6 +31,7 @@ COMMANDS = (
     ("reproduce", "Train a published model again from its tag, and compare the metrics."),
     ("list", "List artifacts, their versions and states."),
     ("init", "Set up a new registry from this template: name, owners, storage."),
+    ("hooks", "Install the Git hooks, or remove them."),
     ("ci", "Commands used by the GitHub Actions workflows (internal)."),
     ("protect", "Configure branch protection, tag rules and environments on GitHub."),
     ("demo", "Run the whole workflow on a scratch copy."),

@@ -131,7 +131,7 @@ def found_registry(scene: Scene) -> None:
         git.set_config(scene.clone, key, value)
     places = f"--bucket {shlex.quote(scene.bucket)} --lake {shlex.quote(scene.lake)}"
     scene.run(f"registry init --name acme-data --owner @acme/data {places}")
-    scene.run("pre-commit install --allow-missing-config")
+    scene.run("registry hooks install")
     scene.commit("Our registry, from the template")
     scene.run(f"git remote add origin {shlex.quote(str(scene.origin))}")
     scene.run("git push --quiet --set-upstream origin main")

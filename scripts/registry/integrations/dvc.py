@@ -1,9 +1,11 @@
 """DVC: where its caches are, checking data out of them, running stages. `dvc gc` is never run."""
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from registry.core.atomic_write import write_atomically
 from registry.errors import InvalidDocument
 from registry.integrations import git
 from registry.integrations.process import run, tool_path
@@ -61,6 +63,19 @@ def cache_dirs(root: Path) -> tuple[Path, ...]:
     """
     folders = (cache_dir(tree) for tree in (root, *git.worktrees(root)) if (tree / ".dvc").is_dir())
     return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
+
+
+def share_cache(root: Path) -> None:
+    """Let a linked working tree that has no cache, and none configured, use the main one's.
+
+    DVC would give it one of its own, and everything would be downloaded again.
+    """
+    local, own = root / ".dvc" / "config.local", root / ".dvc" / "cache"
+    main = git.worktrees(root)[0]
+    if main.resolve() == root.resolve() or not (root / ".dvc").is_dir() or local.exists() or own.exists():
+        return
+    if cache_dir(root) == own and (main / ".dvc").is_dir():
+        write_atomically(local, f"[cache]\n    dir = {json.dumps(str(cache_dir(main).absolute()))}\n".encode())
 
 
 def checkout(root: Path, pointers: Iterable[str]) -> None:

@@ -58,6 +58,33 @@ def internal_path(root: Path, name: str) -> Path:
     return root / output(root, "rev-parse", "--git-path", name).strip()
 
 
+def common_dir(root: Path) -> Path:
+    """Git's own folder, which all working trees of a repository share."""
+    return Path(output(root, "rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n"))
+
+
+def hooks_dir(root: Path) -> Path:
+    """Where Git looks for hooks: `core.hooksPath`, or `hooks` in its own folder."""
+    return root / output(root, "rev-parse", "--git-path", "hooks").rstrip("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An option of Git's configuration; `scope` is system, global, local, worktree or command."""
+
+    value: str
+    scope: str
+
+
+def config_origin(root: Path, key: str) -> Setting | None:
+    """The value of an option that counts, and where it is set; None where it is not."""
+    try:
+        scope, _, value = output(root, "config", "--show-scope", "--null", "--get", key).rstrip("\0").partition("\0")
+    except ToolFailed:
+        return None
+    return Setting(value, scope)
+
+
 def set_config(root: Path, key: str, value: str) -> None:
     """Set an option in the repository's own configuration."""
     output(root, "config", key, value)
@@ -82,6 +109,14 @@ def resolve_commit(root: Path, revision: str) -> str:
     except ToolFailed as error:
         fix = "git fetch --tags origin" if not is_shallow(root) else "git fetch --unshallow --tags origin"
         raise NotFound(f"{revision!r} is not a revision of this repository", fix=fix) from error
+
+
+def find_id(root: Path, revision: str) -> str:
+    """The id of what a revision names, such as `HEAD:scripts`; empty where there is no such thing."""
+    try:
+        return output(root, "rev-parse", "--verify", "--quiet", "--end-of-options", revision).strip()
+    except ToolFailed:
+        return ""
 
 
 def merge_base(root: Path, one: str, other: str) -> str:
@@ -114,6 +149,12 @@ def changed_paths(root: Path, old: str, new: str | None = None) -> tuple[str, ..
     return tuple(sorted({*changed, *untracked}))
 
 
+def tracked_paths(root: Path, paths: Iterable[str]) -> frozenset[str]:
+    """The files among these paths, or below them, that the index has."""
+    literal = [f":(top,literal){path}" for path in paths]
+    return frozenset(split_records(output(root, "ls-files", "-z", "--", *literal))) if literal else frozenset()
+
+
 def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
     """The paths below a folder that differ from HEAD, untracked files included."""
     listed = split_records(
@@ -135,11 +176,13 @@ def changing_commits(
 ) -> tuple[CommitPaths, ...]:
     """The commits reachable from `tips` and not from `known` that change files matching pathspecs, oldest first.
 
-    A merge is compared with its first parent. Arguments of rev-list (`--remotes=origin`) are allowed in both.
+    A merge is compared with its first parent.
     """
     fields = ("--format=%x01%H", "--name-only", "--no-renames", "-z")
     merges = ("--full-history", "--root", "--diff-merges=first-parent", "--reverse")
-    listed = output(root, "log", *merges, *fields, *tips, "--not", *known, "--", *patterns)
+    revisions = "".join(f"{one}\n" for one in (*tips, *(f"^{one}" for one in known)))  # there may be thousands
+    command = ("log", *merges, *fields, "--stdin", "--", *patterns)
+    listed = output(root, *command, stdin=revisions.encode())
     rows = (commit.split("\0") for commit in listed.split("\x01")[1:])
     return tuple(CommitPaths(commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
 
@@ -165,6 +208,19 @@ def has_remote(root: Path, remote: str = "origin") -> bool:
 def remote_url(root: Path, remote: str = "origin") -> str:
     """The URL that a remote is fetched from."""
     return output(root, "remote", "get-url", remote).strip()
+
+
+def urls(root: Path, remote: str) -> frozenset[str]:
+    """The URLs that a remote is fetched from and pushed to."""
+    pushed = output(root, "remote", "get-url", "--push", "--all", remote).split()
+    return frozenset({*pushed, *output(root, "remote", "get-url", "--all", remote).split()})
+
+
+def tracked_commits(root: Path, remote: str) -> tuple[str, ...]:
+    """The commits of a remote's remote-tracking branches: what it had when it was last asked."""
+    return tuple(
+        dict.fromkeys(output(root, "for-each-ref", "--format=%(objectname)", f"refs/remotes/{remote}/").split())
+    )
 
 
 def main_branch(root: Path, remote: str | None) -> str:
@@ -260,6 +316,28 @@ def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:
 def has_object(root: Path, object_id: str) -> bool:
     """Whether this repository has a commit or other object."""
     return output(root, "cat-file", "--batch-check", stdin=f"{object_id}\n".encode()).split()[-1] != "missing"
+
+
+def find_commits(root: Path, object_ids: Iterable[str]) -> tuple[str, ...]:
+    """Those of these objects that are commits, or tags of one, and that this repository has."""
+    asked = "".join(f"{one}^{{commit}}\n" for one in object_ids)
+    rows = (line.split() for line in output(root, "cat-file", "--batch-check", stdin=asked.encode()).splitlines())
+    return tuple(fields[0] for fields in rows if fields[1] == "commit")
+
+
+def read_blob(root: Path, blob: str) -> bytes | None:
+    """A blob; None where this repository has none of that id (any more)."""
+    try:
+        return process.run(["git", "-C", str(root), "cat-file", "blob", blob], quiet=True)
+    except ToolFailed:
+        return None
+
+
+def past_blobs(root: Path, path: str) -> frozenset[str]:
+    """The ids of all versions of a file, in the history of any branch, tag or stash."""
+    lines = output(root, "log", "--all", "-m", "--raw", "--no-abbrev", "--no-renames", "--format=", "--", path)
+    ids = (line.split()[3] for line in lines.splitlines() if line.startswith(":"))
+    return frozenset(one for one in ids if one.strip("0"))
 
 
 def write_blob(root: Path, data: bytes) -> str:

@@ -10,7 +10,7 @@ from registry.core import digests, layout, pointers
 from registry.core.pointers import LockedFiles, object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
-from registry.errors import NotFound, Refused
+from registry.errors import InvalidDocument, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.results import ObjectState
 from registry.storage.verify import audit
@@ -46,10 +46,23 @@ def _read_pointer(tree: Tree, path: str) -> LockedFiles:
 
     A `dvc.lock` also lists outputs that Git keeps (metrics, plots: `cache: false` in dvc.yaml), and does not say which.
     """
-    if path.endswith(".dvc"):
-        return LockedFiles((pointers.read_pointer(tree.read(path), path),), ())
-    locked = pointers.read_lock(tree.read(path), path)
-    return LockedFiles(tuple(out for out in locked.outs if not tree.list(out.path)), locked.deps)
+    read = parse_outputs(tree.read(path), path)
+    return LockedFiles(tuple(out for out in read.outs if path.endswith(".dvc") or not tree.list(out.path)), read.deps)
+
+
+def parse_outputs(data: bytes, path: str) -> LockedFiles:
+    """What the bytes of a pointer say. Raises InvalidDocument, also for an output outside of the artifact's folder.
+
+    A checkout writes to these paths before anybody has read the pointer.
+    """
+    is_lock = path.endswith("/dvc.lock")
+    read = pointers.read_lock(data, path) if is_lock else LockedFiles((pointers.read_pointer(data, path),), ())
+    folder = f"{layout.owner_of(path)}/"
+    for out in read.outs:
+        if not out.path.startswith(folder) or ".git" in out.path.lower().split("/"):
+            fix = f"correct its path in {folder}dvc.yaml, then dvc repro" if is_lock else "restore the pointer from Git"
+            raise InvalidDocument(path, f"the output {out.path} is not in {folder}", fix=fix)
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,11 @@ def _path(output: Output) -> str:
 def outputs(tree: Tree, artifact: ArtifactId) -> tuple[Output, ...]:
     """What an artifact's own pointers track, sorted by path. Raises InvalidDocument."""
     return _read_pointers(tree, artifact).outs
+
+
+def read_outputs(tree: Tree, path: str) -> tuple[Output, ...]:
+    """The outputs of one pointer; none for a file that is no pointer of an artifact. Raises InvalidDocument."""
+    return _read_pointer(tree, path).outs if is_pointer(path) else ()
 
 
 def reached(tree: Tree, artifact: ArtifactId) -> tuple[Reached, ...]:
@@ -160,18 +178,6 @@ def placement(output: Output, path: str, found: DataFrame) -> Placement:
     inside = (col("path") == path) | col("path").str.starts_with(f"{path}/")
     files = rows.filter(~col("is_dir") & inside)
     return Placement(output.path, path, dict(zip(files["path"], files["md5"], strict=True)))
-
-
-def placements(tree: Tree, paths: Iterable[str], cache: Store) -> tuple[Placement, ...]:
-    """The files that belong at the outputs of these pointers, as far as `cache` has the lists of files.
-
-    Raises InvalidDocument and Refused.
-    """
-    stores, found = [cache], list[Reached]()
-    for path in paths:
-        owner = layout.owner_of(path)
-        found += [Reached(owner, out) for out in _read_pointer(tree, path).outs] if owner else []
-    return tuple(placement(one.output, one.output.path, expand([one], stores)) for one in found)
 
 
 def find_stored(store: Store, md5s: Series) -> DataFrame:

@@ -17,7 +17,7 @@ from registry.core.progress import Progress
 from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_trees
-from registry.integrations.git_hooks import PushedRevisions
+from registry.integrations.git_hooks import Push
 from registry.storage.base import Store
 from registry.storage.results import STORED, ObjectState
 from registry.storage.stores import Stores
@@ -73,10 +73,16 @@ def needed_by(root: Path, revisions: Iterable[str]) -> tuple[Needed, ...]:
     return tuple(_read_needed(root, commit, None) for commit in commits)
 
 
-def needed_by_push(root: Path, pushed: PushedRevisions) -> tuple[Needed, ...]:
-    """What the artifacts need whose pointers a push changes, in each of its commits. Raises Refused."""
-    known = [revision for revision in pushed.known if revision.startswith("--") or git.has_object(root, revision)]
-    changes = git.changing_commits(root, pushed.tips, known, inventory.POINTERS) if pushed.tips else ()
+def needed_by_push(root: Path, pushed: Push) -> tuple[Needed, ...]:
+    """What the artifacts need whose pointers a push changes, in each commit that the remote lacks. Raises Refused.
+
+    The remote has the commits that its refs had before, as Git tells, and those of its remote-tracking branches.
+    """
+    tips = git.find_commits(root, pushed.tips)  # a tag may be one of a file
+    remotes = (name for name in git.remotes(root) if name == pushed.remote or pushed.url in git.urls(root, name))
+    known = [commit for name in remotes for commit in git.tracked_commits(root, name)]
+    known += git.find_commits(root, pushed.before)
+    changes = git.changing_commits(root, tips, known, inventory.POINTERS) if tips else ()
     return tuple(_read_needed(root, change.commit, change.paths) for change in changes)
 
 

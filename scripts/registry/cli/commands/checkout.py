@@ -1,56 +1,73 @@
-"""`registry checkout`. It runs after every `git checkout`, so it imports what links data only where data changed."""
+"""`registry checkout`. Git's hooks run it where a pointer changed."""
 
-import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
 from registry.cli.workspace import Workspace, here
 from registry.core.progress import bar
+from registry.core.wording import abbreviate, plural
 from registry.errors import SHOWN, RegistryError
-from registry.integrations import git, git_hooks
+from registry.integrations import dvc, git
+from registry.integrations.pointer_state import PointerState
+from registry.sync import follow
+from registry.sync.follow import Followed
 
 
 @click.command()
-@click.argument("hook_arguments", nargs=-1, metavar="", type=click.UNPROCESSED)
-@click.option("--hook", is_flag=True, help="Run as Git's post-checkout hook: link only what changed, and never fail.")
-def command(hook_arguments: tuple[str, ...], *, hook: bool) -> None:
-    """Link the data of the checked-out commit from DVC's cache, and list what is missing.
+@click.option("--hook", is_flag=True, help="Run as a Git hook: only what changed, and never fail.")
+def command(*, hook: bool) -> None:
+    """Make the data what the checked-out commit says, from DVC's cache, and list what is missing.
 
-    Local changes to data that DVC's cache does not hold are kept.
+    Links the data of every pointer, and removes the data of artifacts that this commit does not have, as far as the
+    cache holds it. Local changes to data that the cache does not hold are kept. Nothing is downloaded.
     """
     if not hook:
-        _link(here(), None)
-    elif change := git_hooks.parse_post_checkout(os.environ, hook_arguments):
-        try:
-            space = here()
-            before = git.EMPTY_TREE if change.before == git.NULL_OID else change.before
-            _link(space, git.changed_paths(space.root, before, change.after))
-        except RegistryError as error:
-            click.echo(f"the data was not linked: {error}", err=True)
-
-
-def _link(space: Workspace, changed: tuple[str, ...] | None) -> None:
-    """Link the data of all pointers, or of those among `changed`."""
-    from registry.storage.cache import heading, open_cache
-    from registry.sync import checkout, inventory
-
-    paths = {entry.path for entry in space.tree.list()}
-    pointers = sorted(
-        path for path in (paths if changed is None else paths & set(changed)) if inventory.is_pointer(path)
-    )
-    if not pointers:
+        done = _follow(here(), everything=True)
+        _print_missing((*done.stale, *done.absent))
+        _print_kept(done)
         return
-    cache = open_cache(space.root)
-    places = inventory.placements(space.tree, pointers, cache)
-    with bar("linking", sum(len(place.files or ()) for place in places)) as progress:
-        missing = checkout.place(space.root, cache, places, progress)
+    try:
+        space = Workspace(git.find_root(Path.cwd()))
+        dvc.share_cache(space.root)
+        _print_changes(space, _follow(space, everything=False))
+    except RegistryError as error:
+        click.echo(f"registry: the data was not linked: {error}", err=True)
+
+
+def _follow(space: Workspace, *, everything: bool) -> Followed:
+    state = PointerState(space.root)
+    found = state.read()
+    state.begin()
+    wanted = follow.all_of(space.root, found) if everything else found
+    todo = follow.plan(space.root, space.cache_dir, wanted)
+    with bar("linking", todo.files) as progress:
+        done = follow.apply(space.root, space.cache_dir, todo, progress, together=everything)
+    state.finish()
+    return done
+
+
+def _print_changes(space: Workspace, done: Followed) -> None:
+    """What a hook says. Where no data is, none is missed: nobody who never pulled is told of every change."""
+    for error in done.failed:
+        click.echo(f"registry: data was not linked: {error}", err=True)
+    if done.stale:
+        click.echo(f"registry: still the data of another commit: {abbreviate(done.stale, SHOWN)}", err=True)
+    if done.stale or (done.absent and follow.has_data(space.root)):
+        _print_missing((*done.stale, *done.absent), err=True)
+    _print_kept(done, err=True)
+
+
+def _print_missing(missing: Sequence[str], *, err: bool = False) -> None:
     if missing:
-        incomplete = [place for place in places if place.path in missing]
-        damaged = cache.find_damaged(md5 for place in incomplete for md5 in (place.files or {}).values())
-        if damaged:
-            click.echo(f"{heading(damaged)}, such as {damaged[0].fault}")
-        rest = len(missing) - SHOWN
-        named = missing if rest <= 0 else ()
-        fault = "not intact in the cache" if damaged else "not in the cache"
-        click.echo(f"{fault}: {', '.join(missing[:SHOWN])}{f' and {rest:,} more' if rest > 0 else ''}")
-        click.echo(f"  hint: registry pull{''.join(f' {name}' for name in named)}")
+        named = missing if len(missing) <= SHOWN else ()
+        click.echo(f"not in the cache: {abbreviate(missing, SHOWN)}", err=err)
+        click.echo(f"  hint: registry pull{''.join(f' {name}' for name in named)}", err=err)
+
+
+def _print_kept(done: Followed, *, err: bool = False) -> None:
+    for kept in done.kept:
+        files = f"{plural(len(kept.files), 'file')} that the cache does not hold, such as {kept.files[0]}"
+        click.echo(f"kept {kept.path}, which this commit does not have: {files}", err=err)
+        click.echo("  hint: move or delete what you do not need", err=err)

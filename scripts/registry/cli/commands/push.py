@@ -1,6 +1,5 @@
 """`registry push`."""
 
-import os
 import sys
 
 import click
@@ -25,7 +24,7 @@ def command(revisions: tuple[str, ...], *, hook: bool, deep: bool, dry_run: bool
     """
     space = here()
     if hook:
-        needed = push.needed_by_push(space.root, git_hooks.parse_pre_push(os.environ, revisions, sys.stdin))
+        needed = push.needed_by_push(space.root, git_hooks.parse_pre_push(revisions, sys.stdin))
     else:
         needed = push.needed_by(space.root, revisions or ("HEAD",))
     if needed or not hook:

@@ -1,0 +1,168 @@
+"""Brings the data of a working tree in line with its pointers, after a command of Git changed them.
+
+What changed comes from `PointerState`, not from what Git tells a hook: so it does not matter which command it was, and
+what an interrupt left half done is completed. Nothing is downloaded.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.core import layout
+from registry.core.progress import Progress
+from registry.core.values import Kind, Output
+from registry.errors import InvalidDocument, RegistryError
+from registry.integrations import git
+from registry.integrations.git_trees import WorkTree
+from registry.integrations.pointer_state import Pointers
+from registry.storage.local import Folder
+from registry.sync import checkout, clearing, inventory
+from registry.sync.checkout import Placement
+from registry.sync.inventory import Reached
+
+_POINTERS = ("raw.dvc", "prepared.dvc", "dvc.lock")
+_PRODUCTS = {Kind.DATASET: ("prepared",), Kind.MODEL: ("model.safetensors", "model.onnx")}
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Files at the output `path`, which no pointer of this commit has: a person's own, or not in the cache."""
+
+    path: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What could not be brought in line.
+
+    `absent` are outputs that the cache lacks and that are not here, `stale` those where another version is, `kept` what
+    other commits left, and `failed` the reasons why an artifact's data was not touched.
+    """
+
+    absent: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    failed: tuple[RegistryError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do: outputs to link, and for each output that no pointer has any more the versions that it may be.
+
+    `failed` are pointers that cannot be read.
+    """
+
+    link: tuple[Placement, ...]
+    clear: Mapping[str, tuple[Placement, ...]]
+    failed: tuple[RegistryError, ...] = ()
+
+    @property
+    def files(self) -> int:
+        """How many files are to be linked at most."""
+        return sum(len(one.files or ()) for one in self.link)
+
+
+def plan(root: Path, cache: Path, found: Pointers) -> Plan:
+    """What the data lacks to be what the pointers say that changed."""
+    tree, link, failed, claimed = WorkTree(root), list[Placement](), list[RegistryError](), set[str]()
+    seen = dict(found.seen)
+    for path in found.now:
+        try:
+            outputs = inventory.read_outputs(tree, path)
+            claimed.update(out.path for out in outputs)
+            link += _place(path, outputs, cache) if path in found.changed else ()
+        except RegistryError as error:
+            seen.pop(path, None)  # what it stood for before may be its output still
+            failed += [error] if path in found.changed else []
+    gone = _find_gone(root, seen, claimed)
+    return Plan(tuple(link), {path: _versions(outs, cache) for path, outs in gone.items()}, tuple(failed))
+
+
+def all_of(root: Path, found: Pointers) -> Pointers:
+    """The same, as if all pointers had changed, and with pointers of other commits for data that has none here."""
+    seen = dict(found.seen)
+    for folder in (path for kind in Kind for path in sorted((root / kind.folder).glob("*"))):
+        for name in _POINTERS:
+            path = folder.relative_to(root).joinpath(name).as_posix()
+            if path not in found.now and (name == "dvc.lock" or folder.joinpath(name).with_suffix("").exists()):
+                seen[path] = seen.get(path, frozenset()) | git.past_blobs(root, path)
+    return Pointers(found.now, found.now, seen)
+
+
+def _place(pointer: str, outputs: Iterable[Output], cache: Path) -> Iterator[Placement]:
+    if owner := layout.owner_of(pointer):
+        for out in outputs:
+            yield inventory.placement(out, out.path, inventory.expand([Reached(owner, out)], [Folder(cache)]))
+
+
+def _versions(outputs: Sequence[Output], cache: Path) -> tuple[Placement, ...]:
+    found = list[Placement]()
+    for out in outputs:
+        with suppress(RegistryError):  # a damaged list of files: what is there is kept
+            found += _place(out.path, [out], cache)
+    return tuple(found)
+
+
+def _find_gone(root: Path, seen: Mapping[str, frozenset[str]], claimed: set[str]) -> dict[str, list[Output]]:
+    """By path, the outputs of pointers that were here, that no pointer has now, and that Git does not track."""
+    gone: dict[str, list[Output]] = {}
+    for path, blobs in seen.items():
+        for blob in sorted(blobs):
+            for out in _read_blob(root, path, blob):
+                if out.path not in claimed and (root / out.path).exists():
+                    gone.setdefault(out.path, []).append(out)
+    tracked = git.tracked_paths(root, gone)
+    return {path: outs for path, outs in sorted(gone.items()) if not _has_any(tracked, path)}
+
+
+def _has_any(tracked: frozenset[str], path: str) -> bool:
+    return any(name == path or name.startswith(f"{path}/") for name in tracked)
+
+
+def _read_blob(root: Path, path: str, blob: str) -> tuple[Output, ...]:
+    data = git.read_blob(root, blob) if inventory.is_pointer(path) else None
+    try:
+        return inventory.parse_outputs(data, path).outs if data is not None else ()
+    except InvalidDocument:
+        return ()
+
+
+def apply(root: Path, cache: Path, todo: Plan, progress: Progress | None = None, *, together: bool = False) -> Followed:
+    """Do it; each artifact for itself, so that one person's edit does not keep the others back, or all together.
+
+    Raises what `checkout.place` raises if they are together.
+    """
+    if together and todo.failed:
+        raise todo.failed[0]
+    had = {one.path for one in todo.link if (root / one.path).exists()}
+    missing, kept, failed = list[str](), list[Kept](), list(todo.failed)
+    for places in [todo.link] if together else _by_artifact(todo.link).values():
+        try:
+            missing += checkout.place(root, cache, places, progress)
+        except RegistryError as error:
+            if together:
+                raise
+            failed.append(error)
+    for path, versions in todo.clear.items():
+        try:
+            if files := clearing.clear(root, cache, path, versions):
+                kept.append(Kept(path, files))
+        except RegistryError as error:
+            failed.append(error)
+    absent = tuple(path for path in missing if path not in had)
+    return Followed(absent, tuple(path for path in missing if path in had), tuple(kept), tuple(failed))
+
+
+def _by_artifact(places: Iterable[Placement]) -> dict[str, list[Placement]]:
+    groups: dict[str, list[Placement]] = {}
+    for place in places:
+        groups.setdefault(str(layout.owner_of(place.output)), []).append(place)
+    return groups
+
+
+def has_data(root: Path) -> bool:
+    """Whether this working tree has the data of any artifact."""
+    folders = (f"{kind.folder}/*/{name}" for kind, names in _PRODUCTS.items() for name in names)
+    return any(any(root.glob(pattern)) for pattern in folders)
