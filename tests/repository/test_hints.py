@@ -101,6 +101,8 @@ CASES = (
          values={"FILE": "export.csv"}),
     Case("data in Git", "registry_repo", "check", (Hint("checks/rules/files.py", "git rm"),),
          hint_states.with_a_tracked_raw_folder),
+    Case("data that another branch left", "registry_repo", "check",
+         (Hint("checks/rules/files.py", "registry checkout"),), hint_states.after_leaving_a_branch),
     Case("checks in a shallow clone", "registry_repo", "check", (Hint("checks/rules/manifests.py", "git fetch"),),
          hint_states.shallow_in_order),
     Case("no such dataset", "registry_repo", "pull datasets/garden",
@@ -330,17 +332,3 @@ def test_every_next_step_in_the_source_is_run_or_has_a_reason() -> None:
     assert unknown == [], "add a case, or a reason, to this file"
     assert sorted((TESTED | NOT_RUN.keys()) - known.keys()) == [], "no longer printed"
     assert sorted(TESTED & NOT_RUN.keys()) == []
-
-
-# --- known faults -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("_own_home")
-@pytest.mark.xfail(reason="`git rm` is printed for files that Git does not track")
-def test_next_steps_after_leaving_a_branch_that_adds_a_dataset(registry_repo: Path) -> None:
-    folder = hint_states.after_leaving_a_branch(registry_repo)
-    done = repositories.registry(folder, "check")
-    assert done.returncode == 1
-    for command in hints.in_output(done.stdout):
-        hints.run(folder, command, {})
-    assert repositories.registry(folder, "check").returncode == 0

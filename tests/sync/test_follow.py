@@ -232,7 +232,7 @@ def test_a_new_dataset_that_was_only_staged_is_stashed(root: Path) -> None:
     assert (root / "datasets/fish/prepared").exists()
 
 
-def test_a_new_dataset_that_nobody_added_stays(root: Path) -> None:
+def test_a_new_dataset_that_is_untracked_stays(root: Path) -> None:
     repositories.dataset(root, "fish", BIRDS, "1.0.0")
     succeed(root, "switch", "birds")
     data_is_in_line(root)
@@ -388,7 +388,7 @@ def test_a_killed_hook_is_completed_by_the_next_event(root: Path) -> None:
 
 
 def test_an_output_outside_of_its_artifact_is_not_written(root: Path) -> None:
-    """The pointer of a stranger's branch; the cache happens to have the object."""
+    """The pointer of an untrusted branch; the cache happens to have the object."""
     repositories.keep(root, b"evil")
     for number, path in enumerate(
         ("../../.git/hooks/post-merge", "../../.venv-x/bin/python", "../dogs/x", ".git/hooks/x", "a/../../../x")

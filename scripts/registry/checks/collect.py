@@ -136,7 +136,8 @@ def _folder(path: str) -> str:
 
 def _file(tree: Tree, entry: Entry) -> File:
     readable = not entry.is_link and entry.size <= LARGEST
-    return File(entry.path, entry.size, entry.is_link, readable and b"\0" not in tree.read(entry.path)[:_HEAD])
+    is_text = readable and b"\0" not in tree.read(entry.path)[:_HEAD]
+    return File(entry.path, entry.size, entry.is_link, is_text, entry.is_tracked)
 
 
 # --- the registry's own files -----------------------------------------------------------------------------------------

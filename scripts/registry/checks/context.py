@@ -186,12 +186,13 @@ class ModelSubject(ArtifactSubject):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the change; a symbolic link is not text."""
+    """A file of the change; a symbolic link is not text. Git would add one that it does not track yet."""
 
     path: str
     size: int
     is_link: bool
     is_text: bool
+    is_tracked: bool = True
 
 
 class PlaceFault(NamedTuple):

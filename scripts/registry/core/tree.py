@@ -9,11 +9,15 @@ from registry.errors import NotFound
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """One file of a tree: POSIX path from the root, size in bytes, and whether it is a symbolic link."""
+    """One file of a tree: POSIX path from the root, size in bytes, and whether it is a symbolic link.
+
+    A file of the working tree is not tracked where Git has it neither in the index nor among what it ignores.
+    """
 
     path: str
     size: int
     is_link: bool = False
+    is_tracked: bool = True
 
 
 class Tree(Protocol):

@@ -27,7 +27,7 @@ def cache_dir(root: Path) -> Path:
     """
     found = Path(".dvc", "cache")
     for config in _configs(root):
-        if value := _configured_cache(config):
+        if value := _option(config, "cache", "dir"):
             found = config.parent / Path(value).expanduser()
     return Path(os.path.normpath(root / found))
 
@@ -42,7 +42,14 @@ def _configs(root: Path) -> Iterator[Path]:
     yield root.absolute() / ".dvc" / "config.local"
 
 
-def _configured_cache(config: Path) -> str | None:
+def own_option(root: Path, section: str, name: str) -> str | None:
+    """An option of the user's own configuration, without `.dvc/config`, which a commit brings."""
+    shared = root.absolute() / ".dvc" / "config"
+    values = [_option(config, section, name) for config in _configs(root) if config != shared]
+    return next((value for value in reversed(values) if value), None)
+
+
+def _option(config: Path, section: str, name: str) -> str | None:
     from configobj import ConfigObj, ConfigObjError  # only here: few commands need the cache
 
     try:
@@ -52,8 +59,8 @@ def _configured_cache(config: Path) -> str | None:
     except (OSError, UnicodeDecodeError, ConfigObjError) as error:
         where = ".dvc/config" if config.parent.name == ".dvc" else str(config)
         raise InvalidDocument(where, f"not a DVC configuration file: {error}", fix="dvc config --list") from error
-    cache = sections.get("cache")
-    return cache.get("dir") if isinstance(cache, dict) else None
+    found = sections.get(section)
+    return found.get(name) if isinstance(found, dict) else None
 
 
 def cache_dirs(root: Path) -> tuple[Path, ...]:

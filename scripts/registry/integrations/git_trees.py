@@ -158,12 +158,13 @@ class WorkTree:
 
     @cached_property
     def _entries(self) -> tuple[Entry, ...]:
-        names = split_records(output(self.root, "ls-files", "--cached", "--others", "--exclude-standard", "-z"))
-        return tuple(self._entry(name) for name in sorted(set(names)) if self.has(name))
+        listed = output(self.root, "ls-files", "-t", "--cached", "--others", "--exclude-standard", "-z")
+        tags = {name: tag for tag, _, name in (record.partition(" ") for record in split_records(listed))}
+        return tuple(self._entry(name, tags[name]) for name in sorted(tags) if self.has(name))
 
-    def _entry(self, name: str) -> Entry:
+    def _entry(self, name: str, tag: str) -> Entry:
         stat = (self.root / name).lstat()
-        return Entry(name, stat.st_size, (self.root / name).is_symlink())
+        return Entry(name, stat.st_size, (self.root / name).is_symlink(), tag != "?")
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""

@@ -26,6 +26,7 @@ from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.tree import under
 from registry.errors import InvalidData, Refused, StorageFailed
+from registry.integrations import dvc
 from registry.storage.cache import SET_ASIDE, Cache, is_same_file
 from registry.storage.local import INCOMING
 
@@ -104,10 +105,13 @@ def _require_saved(paths: Sequence[str]) -> None:
 
 @contextmanager
 def _open_locked(root: Path) -> "Iterator[Repo]":
+    from dvc.dirs import site_cache_dir
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
+    # DVC's databases hold pickles: a commit must not say where they are.
+    own = site_cache_dir(dvc.own_option(root, "core", "site_cache_dir"))
+    with Repo(str(root), config={"core": {"site_cache_dir": own}}) as repo:
         try:
             repo.lock.lock()
         except LockError as error:

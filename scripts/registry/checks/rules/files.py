@@ -15,6 +15,7 @@ _BINARY = (
     *(".parquet", ".pickle", ".pkl", ".pt", ".pth", ".safetensors", ".tar", ".tflite", ".tgz", ".tif", ".tiff", ".zip"),
 )
 _MAY_CONTAIN_IMAGES = ("docs/", "tests/")
+_CLEAR = "registry checkout: removes what DVC's cache holds; move or delete the rest"
 _CODE = ("scripts/", "tests/", "benchmarks/")  # where DVC files are templates and examples
 _DVC_FILES = {Kind.DATASET: ("raw.dvc", "prepared.dvc"), Kind.MODEL: ("dvc.yaml", "dvc.lock")}
 
@@ -26,16 +27,26 @@ def files_are_small_text(facts: Facts) -> Iterator[Diagnostic]:
 
     Why: Git keeps every version of a file for ever, and every clone downloads all of them.
 
-    How to fix: remove the file from Git (`git rm --cached PATH`) and track it with DVC, or keep it elsewhere.
+    How to fix: remove the file from Git (`git rm --cached PATH`) and track it with DVC, or keep it elsewhere. For
+    a file that Git does not track yet: list it in `.gitignore`. For what another branch left: `registry checkout`.
     """
     for file in facts.files:
         if _is_data(file):
             continue
-        if file.size > LARGEST:
+        if is_leftover(file, facts):
+            yield wrong(f"is data, and {owner_of(file.path)} is not in this commit", file.path, fix=_CLEAR)
+        elif file.size > LARGEST:
             message = f"file is {wording.size(file.size)}; the limit for files in Git is {wording.size(LARGEST)}"
             yield wrong(message, file.path, fix=_untrack(file))
         elif not file.is_link and _is_binary(file):
             yield wrong("is a binary file; only text belongs in Git", file.path, fix=_untrack(file))
+
+
+def is_leftover(file: File, facts: Facts) -> bool:
+    """Whether it is data that another commit left: Git does not track it, and its artifact has no manifest here."""
+    owner = owner_of(file.path)
+    is_absent = owner is not None and owner not in facts.artifacts and not file.is_tracked
+    return is_absent and (_is_data(file) or file.size > LARGEST or (not file.is_link and _is_binary(file)))
 
 
 def _is_binary(file: File) -> bool:
@@ -46,26 +57,36 @@ def _is_binary(file: File) -> bool:
 
 
 def _untrack(file: File) -> str:
-    return f"git rm --cached '{file.path}'"
+    if file.is_tracked:
+        return f"git rm --cached '{file.path}'"
+    return f"list /{file.path} in .gitignore, track it with DVC, or move it elsewhere"
 
 
 def data_is_not_in_git(facts: Facts) -> Iterator[Diagnostic]:
-    """Git tracks no file below a dataset's `raw/` or `prepared/`.
+    """Git tracks no file below a dataset's `raw/` or `prepared/`, and ignores all of them.
 
     Why: DVC tracks these folders. A file that Git tracks too can differ from what the `.dvc` file says, and DVC refuses
     to add an output that Git tracks.
 
     How to fix: run `git rm -r --cached` on the folder, and list `/raw` and `/prepared` in the dataset's `.gitignore`.
+    For what another branch left: `registry checkout`, which removes what the cache holds.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[File]] = {}
     for file in facts.files:
         if _is_data(file):
-            found.setdefault("/".join(file.path.split("/")[:3]), []).append(file.path)
-    for folder, paths in found.items():
-        fix = f"git rm -r --cached {folder}, and list /raw and /prepared in {owner_of(folder)}/.gitignore"
-        count = wording.plural(len(paths), "data file")
-        message = f"{count} in Git, expected in DVC only: {wording.abbreviate(paths)}"
-        yield wrong(message, folder, fix=fix)
+            found.setdefault("/".join(file.path.split("/")[:3]), []).append(file)
+    for folder, files in found.items():
+        count = wording.plural(len(files), "data file")
+        names = wording.abbreviate([file.path for file in files])
+        ignore = f"list /raw and /prepared in {owner_of(folder)}/.gitignore"
+        if any(file.is_tracked for file in files):
+            message = f"{count} in Git, expected in DVC only: {names}"
+            yield wrong(message, folder, fix=f"git rm -r --cached {folder}, and {ignore}")
+        elif all(is_leftover(file, facts) for file in files):
+            message = f"{count} here, and {owner_of(folder)} is not in this commit: {names}"
+            yield wrong(message, folder, fix=_CLEAR)
+        else:
+            yield wrong(f"{count} that Git does not ignore, expected in DVC only: {names}", folder, fix=ignore)
 
 
 def _is_data(file: File) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from registry.checks.context import Facts
 from registry.checks.findings import Diagnostic, needs_owner, wrong
+from registry.checks.rules.files import is_leftover
 from registry.core import names
 from registry.core.layout import manifest_path, owner_of
 
@@ -56,6 +57,8 @@ def folders_are_artifacts(facts: Facts) -> Iterator[Diagnostic]:
     How to fix: rename the folder, add its manifest, or delete what is left of it. `registry new` makes a new artifact.
     """
     for folder in facts.unknown_folders:
+        if all(is_leftover(file, facts) for file in facts.files if file.path.startswith(f"{folder}/")):
+            continue  # the rules on files say so
         artifact = owner_of(f"{folder}/x")
         if artifact is None:
             fix = f"rename it: lower-case ASCII letters and digits, words joined by _ or -, at most {names.MAX_NAME}"

@@ -49,7 +49,7 @@ def _follow(space: Workspace, *, everything: bool) -> Followed:
 
 
 def _print_changes(space: Workspace, done: Followed) -> None:
-    """What a hook says. Where no data is, none is missed: nobody who never pulled is told of every change."""
+    """What a hook says. Where no data is, none is missed: a reviewer who never pulled is not told of every change."""
     for error in done.failed:
         click.echo(f"registry: data was not linked: {error}", err=True)
     if done.stale:
