@@ -132,6 +132,7 @@ def test_from_a_subfolder_with_spaces_in_the_path_in_a_submodule_and_after_a_mov
     assert "modules/the data/hooks" in hooks(data / "datasets/pets")
     git_in(data, "switch", "--quiet", "--create", "side")
     (data / ".dvc/cache").symlink_to(hooked / ".dvc/cache")
+    assert registry(data, "checkout").returncode == 0
     repositories.dataset(data, "pets", repositories.MORE_PETS, "1.1.0")
     repositories.commit(data, "more")
     succeed(data / "datasets", "reset", "--hard", "HEAD~1")

@@ -145,6 +145,8 @@ def shallow_in_order(root: Path) -> Path:
 def after_leaving_a_branch(root: Path) -> Path:
     """The branch adds a dataset; its data stays in the working tree, its .gitignore does not."""
     sound = in_order(root)
+    shutil.copy(root / ".dvc/.gitignore", sound / ".dvc/.gitignore")
+    repositories.commit(sound, "the cache is ignored")
     git_in(sound, "switch", "--quiet", "--create", "feature")
     repositories.dataset(sound, "birds", repositories.PETS, "1.0.0")
     repositories.commit(sound, "birds")

@@ -176,13 +176,15 @@ def changing_commits(
 ) -> tuple[CommitPaths, ...]:
     """The commits reachable from `tips` and not from `known` that change files matching pathspecs, oldest first.
 
-    A merge is compared with its first parent.
+    A merge is compared with its first parent. Arguments of rev-list (`--branches`) are allowed in both.
     """
     fields = ("--format=%x01%H", "--name-only", "--no-renames", "-z")
     merges = ("--full-history", "--root", "--diff-merges=first-parent", "--reverse")
-    revisions = "".join(f"{one}\n" for one in (*tips, *(f"^{one}" for one in known)))  # there may be thousands
-    command = ("log", *merges, *fields, "--stdin", "--", *patterns)
-    listed = output(root, *command, stdin=revisions.encode())
+    # Through standard input, because a push may name thousands; it takes no options (Git 2.39).
+    chosen, excluded = ([one for one in given if one.startswith("--")] for given in (tips, known))
+    names = [*(one for one in tips if one not in chosen), *(f"^{one}" for one in known if one not in excluded)]
+    options = ("log", *merges, *fields, *chosen, "--stdin", "--not", *excluded)
+    listed = output(root, *options, "--", *patterns, stdin="".join(f"{name}\n" for name in names).encode())
     rows = (commit.split("\0") for commit in listed.split("\x01")[1:])
     return tuple(CommitPaths(commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
 
