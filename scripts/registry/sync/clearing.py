@@ -3,31 +3,35 @@
 Without DVC: a branch without a registry, such as one of pages, has no `.dvc`, and opening it would make one.
 """
 
-import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path, PurePosixPath
 
-from registry.core.pointers import object_key
 from registry.errors import Refused, StorageFailed
+from registry.storage.cache import Cache
 from registry.sync.checkout import Placement
 
 
-def clear(root: Path, cache: Path, output: str, versions: Sequence[Placement]) -> tuple[str, ...]:
+def clear(root: Path, cache: Cache, output: str, versions: Sequence[Placement]) -> tuple[str, ...]:
     """Remove what lies at the path of an output that no pointer has any more; returns the files that are kept.
 
-    A file is removed if it is that of a version of which the cache has every object. Folders that are empty then go,
-    the artifact's too. Raises Refused where a symbolic link may lead out of the artifact, and StorageFailed.
+    A file is removed if it is that of a version of which the cache has every object, intact. Folders that are empty
+    then go, the artifact's too. Raises Refused where a symbolic link may lead out of the artifact, and StorageFailed.
     """
     _require_inside(root, output)
-    complete = [one.files for one in versions if one.files is not None and _has_all(cache, one.files)]
+    intact = cache.prove(md5 for one in versions for md5 in (one.files or {}).values())
+    complete = [one.files for one in versions if one.files is not None and intact.keys() >= set(one.files.values())]
     kept = []
     try:
-        for path in list(_walk(root, output)):
-            if any(_is_saved(root / path, cache, files.get(path)) for files in complete):
+        present = list(_walk(root, output))
+        states = {str(root / path): (root / path).stat() for path in present if (root / path).is_file()}
+        md5s = cache.proofs.hash(states).md5s
+        for path in present:
+            md5 = md5s.get(str(root / path))
+            if md5 and any(files.get(path) == md5 for files in complete):
                 (root / path).unlink()
+                cache.record_released({md5: states[str(root / path)]})
             else:
                 kept.append(path)
         _remove_empty_folders(root, output)
@@ -44,10 +48,6 @@ def _require_inside(root: Path, output: str) -> None:
             raise Refused(fault, fix="delete it, and restore the folder from Git")
 
 
-def _has_all(cache: Path, files: Mapping[str, str]) -> bool:
-    return all((cache / object_key(md5)).is_file() for md5 in files.values())
-
-
 def _walk(root: Path, output: str) -> Iterator[str]:
     """Every file and symbolic link at or below a path; no link is followed."""
     top = root / output
@@ -58,18 +58,6 @@ def _walk(root: Path, output: str) -> Iterator[str]:
         linked = [name for name in folders if Path(folder, name).is_symlink()]
         for name in (*names, *linked):
             yield Path(folder, name).relative_to(root).as_posix()
-
-
-def _is_saved(file: Path, cache: Path, md5: str | None) -> bool:
-    """Whether a file is its object in the cache, by a link of any kind, or has its bytes."""
-    if md5 is None or not file.is_file():
-        return False
-    stored = cache / object_key(md5)
-    if file.samefile(stored):
-        return True
-    with suppress(OSError), file.open("rb") as opened:
-        return hashlib.file_digest(opened, partial(hashlib.md5, usedforsecurity=False)).hexdigest() == md5
-    return False
 
 
 def _remove_empty_folders(root: Path, output: str) -> None:

@@ -16,7 +16,7 @@ from registry.errors import InvalidDocument, RegistryError
 from registry.integrations import git
 from registry.integrations.git_trees import WorkTree
 from registry.integrations.pointer_state import Pointers
-from registry.storage.local import Folder
+from registry.storage.cache import Cache, DamagedObject
 from registry.sync import checkout, clearing, inventory
 from registry.sync.checkout import Placement
 from registry.sync.inventory import Reached
@@ -38,12 +38,14 @@ class Followed:
     """What could not be brought in line.
 
     `absent` are outputs that the cache lacks and that are not here, `stale` those where another version is, `kept` what
-    other commits left, and `failed` the reasons why an artifact's data was not touched.
+    other commits left, `damaged` objects of the cache that are needed, and `failed` the reasons why an artifact's data
+    was not touched.
     """
 
     absent: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     kept: tuple[Kept, ...] = ()
+    damaged: tuple[DamagedObject, ...] = ()
     failed: tuple[RegistryError, ...] = ()
 
 
@@ -64,7 +66,7 @@ class Plan:
         return sum(len(one.files or ()) for one in self.link)
 
 
-def plan(root: Path, cache: Path, found: Pointers) -> Plan:
+def plan(root: Path, cache: Cache, found: Pointers) -> Plan:
     """What the data lacks to be what the pointers say that changed."""
     tree, link, failed, claimed = WorkTree(root), list[Placement](), list[RegistryError](), set[str]()
     seen = dict(found.seen)
@@ -91,13 +93,13 @@ def all_of(root: Path, found: Pointers) -> Pointers:
     return Pointers(found.now, found.now, seen)
 
 
-def _place(pointer: str, outputs: Iterable[Output], cache: Path) -> Iterator[Placement]:
+def _place(pointer: str, outputs: Iterable[Output], cache: Cache) -> Iterator[Placement]:
     if owner := layout.owner_of(pointer):
         for out in outputs:
-            yield inventory.placement(out, out.path, inventory.expand([Reached(owner, out)], [Folder(cache)]))
+            yield inventory.placement(out, out.path, inventory.expand([Reached(owner, out)], [cache]))
 
 
-def _versions(outputs: Sequence[Output], cache: Path) -> tuple[Placement, ...]:
+def _versions(outputs: Sequence[Output], cache: Cache) -> tuple[Placement, ...]:
     found = list[Placement]()
     for out in outputs:
         with suppress(RegistryError):  # a damaged list of files: what is there is kept
@@ -129,7 +131,9 @@ def _read_blob(root: Path, path: str, blob: str) -> tuple[Output, ...]:
         return ()
 
 
-def apply(root: Path, cache: Path, todo: Plan, progress: Progress | None = None, *, together: bool = False) -> Followed:
+def apply(
+    root: Path, cache: Cache, todo: Plan, progress: Progress | None = None, *, together: bool = False
+) -> Followed:
     """Do it; each artifact for itself, so that one person's edit does not keep the others back, or all together.
 
     Raises what `checkout.place` raises if they are together.
@@ -152,7 +156,10 @@ def apply(root: Path, cache: Path, todo: Plan, progress: Progress | None = None,
         except RegistryError as error:
             failed.append(error)
     absent = tuple(path for path in missing if path not in had)
-    return Followed(absent, tuple(path for path in missing if path in had), tuple(kept), tuple(failed))
+    stale = tuple(path for path in missing if path in had)
+    lacking = (one.files or {} for one in todo.link if one.path in missing)
+    damaged = cache.find_damaged(md5 for files in lacking for md5 in files.values())
+    return Followed(absent, stale, tuple(kept), damaged, tuple(failed))
 
 
 def _by_artifact(places: Iterable[Placement]) -> dict[str, list[Placement]]:

@@ -1,6 +1,5 @@
 """`registry checkout`. Git's hooks run it where a pointer changed."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from registry.core.wording import abbreviate, plural
 from registry.errors import SHOWN, RegistryError
 from registry.integrations import dvc, git
 from registry.integrations.pointer_state import PointerState
+from registry.storage.cache import heading, open_cache
 from registry.sync import follow
 from registry.sync.follow import Followed
 
@@ -25,7 +25,7 @@ def command(*, hook: bool) -> None:
     """
     if not hook:
         done = _follow(here(), everything=True)
-        _print_missing((*done.stale, *done.absent))
+        _print_missing(done)
         _print_kept(done)
         return
     try:
@@ -41,9 +41,10 @@ def _follow(space: Workspace, *, everything: bool) -> Followed:
     found = state.read()
     state.begin()
     wanted = follow.all_of(space.root, found) if everything else found
-    todo = follow.plan(space.root, space.cache_dir, wanted)
+    cache = open_cache(space.root)
+    todo = follow.plan(space.root, cache, wanted)
     with bar("linking", todo.files) as progress:
-        done = follow.apply(space.root, space.cache_dir, todo, progress, together=everything)
+        done = follow.apply(space.root, cache, todo, progress, together=everything)
     state.finish()
     return done
 
@@ -55,14 +56,17 @@ def _print_changes(space: Workspace, done: Followed) -> None:
     if done.stale:
         click.echo(f"registry: still the data of another commit: {abbreviate(done.stale, SHOWN)}", err=True)
     if done.stale or (done.absent and follow.has_data(space.root)):
-        _print_missing((*done.stale, *done.absent), err=True)
+        _print_missing(done, err=True)
     _print_kept(done, err=True)
 
 
-def _print_missing(missing: Sequence[str], *, err: bool = False) -> None:
-    if missing:
+def _print_missing(done: Followed, *, err: bool = False) -> None:
+    if done.damaged:
+        click.echo(f"{heading(done.damaged)}, such as {done.damaged[0].fault}", err=err)
+    if missing := (*done.stale, *done.absent):
         named = missing if len(missing) <= SHOWN else ()
-        click.echo(f"not in the cache: {abbreviate(missing, SHOWN)}", err=err)
+        fault = "not intact in the cache" if done.damaged else "not in the cache"
+        click.echo(f"{fault}: {abbreviate(missing, SHOWN)}", err=err)
         click.echo(f"  hint: registry pull{''.join(f' {name}' for name in named)}", err=err)
 
 
