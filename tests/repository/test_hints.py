@@ -314,6 +314,7 @@ NOT_RUN = {
     Hint("sync/dir_listing.py", "registry fsck"): "needs an object that matches its MD5 and is not a list of files",
     Hint("sync/gc.py", "dvc remote"): VALUE,
     Hint("sync/gc.py", "registry push"): ELSEWHERE,
+    Hint("sync/clearing.py", "registry checkout"): "needs a folder that cannot be written",
     Hint("sync/pull.py", "dvc commit"): EDIT,
     Hint("sync/pull.py", "registry build"): EDIT,
     Hint("sync/pull.py", "registry fsck"): "the hint of fsck, which is run",
