@@ -80,7 +80,7 @@ after_index() {
     find_caller
     case $caller in
     checkout | switch | restore | merge | pull | clone | worktree | commit | am) return ;;
-    rebase | cherry-pick | revert | stash | abort) follow ;;
+    rebase | cherry-pick | revert | stash | sparse-checkout | abort) follow ;;
     *)
         if [ "$1" = 1 ]; then
             follow
