@@ -315,6 +315,7 @@ NOT_RUN = {
     Hint("sync/gc.py", "dvc remote"): VALUE,
     Hint("sync/gc.py", "registry push"): ELSEWHERE,
     Hint("sync/clearing.py", "registry checkout"): "needs a folder that cannot be written",
+    Hint("sync/inventory.py", "dvc repro"): TRAINS,
     Hint("sync/pull.py", "dvc commit"): EDIT,
     Hint("sync/pull.py", "registry build"): EDIT,
     Hint("sync/pull.py", "registry fsck"): "the hint of fsck, which is run",
