@@ -136,9 +136,11 @@ def with_outdated_files(root: Path) -> Path:
 
 
 def shallow_in_order(root: Path) -> Path:
+    """All data is in the clone's cache: the history alone is missing."""
     sound = in_order(root)
     repositories.commit(sound, "one more commit")
     git_in(sound.parent, "clone", "--quiet", "--depth=1", "--no-tags", f"file://{sound}", "shallow")
+    shutil.copytree(sound / ".dvc/cache", sound.parent / "shallow/.dvc/cache")
     return sound.parent / "shallow"
 
 

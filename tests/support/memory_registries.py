@@ -22,6 +22,7 @@ from support import repositories
 
 SETTINGS = {
     "registry.yaml": b'schema: 1\nname: acme-data\nowners: ["@acme/data"]\nlake: .registry/lake\n',
+    ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n",  # as `dvc init` writes it
     ".dvc/config": b"[core]\n    remote = production\n['remote \"staging\"']\n    url = ../.registry/staging\n"
     b"['remote \"production\"']\n    url = ../.registry/production\n",
     "README.md": b"# Ours\n\n<!-- artifacts -->\n<!-- /artifacts -->\n\nThe end.\n",
