@@ -218,12 +218,12 @@ def test_derived_files_that_are_stale_with_the_first_line_that_differs() -> None
     registry = memory_registries.sound()
     registry.edit(MANIFEST, owners=["@ana"])
     found = registry.gather(Scope.STAGED, {MANIFEST})
-    assert [(stale.path, stale.line) for stale in found.stale] == [("CODEOWNERS", 3), ("README.md", 7)]
+    assert [(stale.path, stale.line) for stale in found.stale] == [("CODEOWNERS", 4), ("README.md", 8)]
     del registry.files["CODEOWNERS"]
     assert [stale.path for stale in registry.gather().stale] == ["CODEOWNERS", "README.md"]
     registry.derive()
     registry.files["CODEOWNERS"] += b"* @evil\n"
-    assert [(stale.path, stale.line) for stale in registry.gather().stale] == [("CODEOWNERS", 5)]
+    assert [(stale.path, stale.line) for stale in registry.gather().stale] == [("CODEOWNERS", 7)]
 
 
 def test_a_commit_that_concerns_no_artifact_compares_no_derived_file() -> None:

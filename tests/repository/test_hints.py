@@ -230,7 +230,7 @@ REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
     Hint("core/documents.py", "git add"): EDIT,
-    Hint("core/documents.py", "git checkout"): "a merge that conflicts: tests/scaffold/test_conflicts.py",
+    Hint("core/documents.py", "git checkout"): "run in two merges of built branches: tests/scaffold/test_conflicts.py",
     Hint("checks/collect_objects.py", "git rebase"): EDIT,
     Hint("checks/collect_objects.py", "git fetch"): "the hint of publish in a shallow clone, which is run",
     Hint("checks/collect_storage.py", "dvc remote"): EDIT,

@@ -2,12 +2,14 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from registry.scaffold import generated_files
 from support import repositories, trainable_registry
+from support.dataset_builds import PETS, ROWS, Desk, row
 from support.repositories import Run
 
 DERIVED = ("CODEOWNERS", "README.md", "dvc.yaml")
@@ -148,6 +150,52 @@ def test_windows_batch_files_may_have_crlf(listed: Path, run_registry: Run) -> N
     assert run_registry(listed, "check").code == 0
 
 
+def bump_pets(root: Path) -> None:
+    repositories.dataset(root, "pets", repositories.MORE_PETS, "1.1.0")
+
+
+def bump_model(root: Path) -> None:
+    repositories.model(root, "pets", b"better weights", "1.1.0")
+
+
+def add_dataset(name: str) -> Callable[[Path], None]:
+    return lambda root: repositories.dataset(root, name, repositories.PETS, "1.0.0")
+
+
+def add_model(name: str) -> Callable[[Path], None]:
+    return lambda root: repositories.model(root, name, b"weights", "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (bump_pets, add_model("another")), (bump_pets, add_dataset("pigs")), (bump_pets, add_dataset("birds")),
+        (add_dataset("zebras"), add_model("ants")), (add_dataset("birds"), add_dataset("zebras")),
+        (bump_pets, bump_model), (bump_model, add_dataset("pigs")), (bump_model, add_model("zebras")),
+    ],
+    ids=["bump, model", "bump, next dataset", "bump, dataset before", "dataset, model", "two datasets", "two bumps",
+         "bump of a model, dataset", "bump of a model, next model"],
+)  # fmt: skip
+def test_independent_pull_requests_do_not_conflict(
+    built_model: Path, run_registry: Run, one: Callable[[Path], None], other: Callable[[Path], None]
+) -> None:
+    """`git merge-tree` is what GitHub's merge does."""
+    root = built_model
+    (root / "README.md").write_text(f"# Ours\n\n{generated_files.BEGIN}{generated_files.END}\nMore.\n")
+    assert run_registry(root, "check", "--fix").code == 0
+    repositories.commit(root, "generated files")
+    for name, change in (("one", one), ("other", other)):
+        repositories.git_in(root, "switch", "--quiet", "--create", name, "main")
+        change(root)
+        run_registry(root, "check", "--fix")
+        repositories.commit(root, name)
+        repositories.git_in(root, "clean", "--quiet", "-ffdx", "datasets", "models")
+    done = repositories.sh(root, "git", "merge-tree", "--write-tree", "--name-only", "one", "other")
+    assert done.returncode == 0, done.stdout
+    repositories.git_in(root, "merge", "--quiet", "--no-edit", "one")
+    assert "does not match" not in run_registry(root, "check").out
+
+
 @pytest.mark.parametrize("style", ["merge", "diff3", "zdiff3"])
 @pytest.mark.parametrize("command", ["merge", "rebase", "cherry-pick"])
 def test_generated_files_in_conflict_are_made_again(listed: Path, run_registry: Run, style: str, command: str) -> None:
@@ -172,6 +220,89 @@ def test_generated_files_in_conflict_are_made_again(listed: Path, run_registry: 
         assert "====" not in text
         assert {name for name in ("birds", "fish", "pets") if f"datasets/{name}" in text} == {"birds", "fish", "pets"}
     assert repositories.git_in(root, "diff", "--name-only", "--diff-filter=U") == ""
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_two_branches_that_built_are_merged_as_contributing_says(
+    registry_repo: Path, run_registry: Run, side: str
+) -> None:
+    root, desk = registry_repo, Desk(registry_repo, run_registry)
+    for number in range(44):
+        desk.put(number)
+    paths = [f"{PETS}/raw.dvc", f"{PETS}/prepared.dvc"]
+    base, *branches = [ROWS, (*ROWS, row(40), row(41)), (*ROWS, row(42), row(43))]
+    for name, rows in (("base", base), *zip(("one", "other"), branches, strict=True)):
+        repositories.git_in(root, "switch", "--quiet", *(["main"] if name == "base" else ["--create", name, "main"]))
+        desk.select(rows)
+        desk.built()
+        run_registry(root, "check", "--fix")
+        repositories.commit(root, name)
+    assert repositories.sh(root, "git", "merge", "one").returncode != 0
+    assert repositories.git_in(root, "diff", "--name-only", "--diff-filter=U").splitlines() == sorted(paths)
+    for path in paths:
+        done = run_registry(root, "check")
+        assert done.code == 1
+        assert f"{path}:" in done.out
+        assert f"git checkout --ours -- {path}" in done.out
+    repositories.git_in(root, "checkout", f"--{side}", "--", *paths)
+    desk.select((*ROWS, *map(row, range(40, 44))))
+    desk.built()
+    done = run_registry(root, "check", "--fix")
+    assert done.code == 0, done.out
+    repositories.git_in(root, "add", *paths)
+    repositories.git_in(root, "commit", "--quiet", "--no-edit", "--no-verify")
+    assert sum(len(desk.table(split)) for split in repositories.SPLITS) == 44
+
+
+def test_a_dataset_that_both_branches_added_is_one_conflict(registry_repo: Path, run_registry: Run) -> None:
+    root = registry_repo
+    for name, images in (("one", repositories.PETS), ("other", repositories.MORE_PETS)):
+        repositories.git_in(root, "switch", "--quiet", "--create", name, "main")
+        repositories.dataset(root, "pets", images, "1.0.0", title=name)
+        repositories.commit(root, name)
+    assert repositories.sh(root, "git", "merge", "one").returncode != 0
+    done = run_registry(root, "check")
+    assert f"{PETS}/dataset.yaml:4: wrong: unresolved merge conflict" in done.out
+    assert f"hint: edit the file to what both sides want, then git add {PETS}/dataset.yaml" in done.out
+    files = [f"{PETS}/{name}" for name in ("dataset.yaml", "raw.dvc", "prepared.dvc")]
+    repositories.git_in(root, "checkout", "--theirs", "--", *files)
+    repositories.git_in(root, "add", *files)
+    assert run_registry(root, "check", "--fix").code == 0
+
+
+def test_a_pointer_that_one_branch_deleted_is_whole(registry_repo: Path, run_registry: Run) -> None:
+    """Git leaves the changed file without markers: the other side's."""
+    root = registry_repo
+    repositories.dataset(root, "pets", repositories.PETS, "1.0.0")
+    repositories.commit(root, "pets")
+    repositories.git_in(root, "switch", "--quiet", "--create", "bump")
+    bump_pets(root)
+    repositories.commit(root, "bump")
+    repositories.git_in(root, "switch", "--quiet", "--create", "delete", "main")
+    repositories.git_in(root, "rm", "-r", "--quiet", PETS)
+    repositories.git_in(root, "commit", "--quiet", "--no-verify", "--message", "delete")
+    assert repositories.sh(root, "git", "merge", "bump").returncode != 0
+    assert "merge conflict" not in run_registry(root, "check").out
+    assert run_registry(root, "check", "--staged").refused("has unresolved conflicts")
+    repositories.git_in(root, "rm", "-r", "-f", "--quiet", PETS)
+    assert "unresolved" not in run_registry(root, "check", "--staged").out
+
+
+@pytest.mark.parametrize("style", ["merge", "diff3"])
+def test_a_conflict_in_the_front_matter_of_a_card_is_called_one(listed: Path, run_registry: Run, style: str) -> None:
+    root, path = listed, f"{PETS}/README.md"
+    repositories.git_in(root, "config", "merge.conflictStyle", style)
+    for name in ("one", "other"):
+        repositories.git_in(root, "switch", "--quiet", "--create", name, "main")
+        card = root / path
+        card.write_text(card.read_text().replace("license: cc-by-4.0\n", f"license: cc-by-4.0\nlanguage: {name}\n"))
+        run_registry(root, "check", "--fix")
+        repositories.commit(root, name)
+    assert repositories.sh(root, "git", "merge", "one").returncode != 0
+    done = run_registry(root, "check")
+    assert done.code == 1
+    assert f"{path}:" in done.out
+    assert "unresolved merge conflict" in done.out
 
 
 def test_a_pointer_in_conflict_is_called_one(built_dataset: Path, run_registry: Run) -> None:

@@ -37,7 +37,9 @@ def test_everything_that_follows_from_two_manifests() -> None:
         "CODEOWNERS": """\
 # Made from registry.yaml and the manifests by `registry check --fix`: do not edit.
 * @acme/data
+# datasets
 /datasets/pets/ @acme/vision
+# models
 /models/pets/ @acme/vision
 """,
         "README.md": """\
@@ -45,10 +47,15 @@ def test_everything_that_follows_from_two_manifests() -> None:
 
 <!-- artifacts -->
 
-| artifact | version | title | owners |
-| --- | --- | --- | --- |
-| [datasets/pets](datasets/pets/README.md) | 1.0.0 | Pets at home | `@acme/vision` |
-| [models/pets](models/pets/README.md) | 1.0.0 | Cat or dog | `@acme/vision` |
+**Datasets**
+
+- [datasets/pets](datasets/pets/README.md)
+  1.0.0 · Pets at home · `@acme/vision`
+
+**Models**
+
+- [models/pets](models/pets/README.md)
+  1.0.0 · Cat or dog · `@acme/vision`
 
 <!-- /artifacts -->
 
@@ -57,6 +64,7 @@ The end.
         "dvc.yaml": """\
 # Made from the manifests by `registry check --fix`: do not edit.
 artifacts:
+  # datasets
   datasets/pets:
     path: datasets/pets/prepared
     type: dataset
@@ -64,6 +72,7 @@ artifacts:
     labels:
     - image-classification
     - CC-BY-4.0
+  # models
   models/pets:
     path: models/pets/model.safetensors
     type: model
@@ -101,7 +110,7 @@ datasets:
 def test_a_registry_without_artifacts() -> None:
     files = expected(Registry())
     assert yaml.safe_load(files["dvc.yaml"]) == {"artifacts": {}}
-    assert files["CODEOWNERS"].splitlines()[1:] == ["* @acme/data"]
+    assert files["CODEOWNERS"].splitlines()[1:] == ["* @acme/data", "# datasets", "# models"]
     assert set(files) == set(generated_files.FILES)
 
 
@@ -132,7 +141,7 @@ def test_no_title_that_the_schema_allows_breaks_a_file(one: str, other: str) -> 
     rows = yaml.safe_load(registry.files["dvc.yaml"])["artifacts"]
     titles = [document.data["title"] for document in manifests]
     assert [rows[name]["desc"] for name in ("datasets/pets", "models/pets")] == titles
-    assert registry.files["README.md"].count(b"\n") == 12
+    assert registry.files["README.md"].count(b"\n") == 17
     assert generated_files.expected(DictTree(registry.files), [PETS]).items() <= registry.files.items()
     assert generated_files.expected(DictTree(registry.files)).items() <= registry.files.items()
 
@@ -143,9 +152,10 @@ def test_no_title_that_the_schema_allows_breaks_a_file(one: str, other: str) -> 
 def test_a_title_is_plain_text_in_the_list(title: str) -> None:
     registry = two()
     registry.edit("datasets/pets/dataset.yaml", title=f"x {title}")
-    row = expected(registry)["README.md"].splitlines()[6]
-    assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 5
-    assert not re.search(r"(?<!\\)(?:\\\\)*[<*]", row)
+    row = expected(registry)["README.md"].splitlines()[7]
+    assert row.startswith("  1.0.0 · x ")
+    assert row.count("`") - row.count("\\`") == 2
+    assert not re.search(r"(?<!\\)(?:\\\\)*[<*|]", row)
 
 
 def test_the_list_stays_as_it_is_without_its_markers_and_prose_around_it_always() -> None:
@@ -154,8 +164,8 @@ def test_the_list_stays_as_it_is_without_its_markers_and_prose_around_it_always(
     assert expected(registry)["README.md"] == "# Ours\n<!-- artifacts -->\nno end\n"
     registry.files["README.md"] = b"# Ours\n\xff\n<!-- artifacts -->\nold\n<!-- /artifacts -->\n\xff"
     new = generated_files.expected(DictTree(registry.files))["README.md"]
-    assert new.startswith(b"# Ours\n\xff\n<!-- artifacts -->\n\n| artifact")
-    assert new.endswith(b"|\n\n<!-- /artifacts -->\n\xff")
+    assert new.startswith(b"# Ours\n\xff\n<!-- artifacts -->\n\n**Datasets**")
+    assert new.endswith(b"`\n\n<!-- /artifacts -->\n\xff")
     del registry.files["README.md"]
     assert "README.md" not in expected(registry)
 

@@ -14,7 +14,7 @@ from typing import Any
 from registry.core import artifact_files, documents, layout, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Parsed, Pointer
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Manifest, ModelManifest
+from registry.core.values import ArtifactId, Kind, Manifest, ModelManifest
 from registry.errors import InvalidDocument
 
 DVC = "dvc.yaml"
@@ -31,18 +31,22 @@ _KEYS = ("license", "license_name", "pretty_name", "task_categories", "size_cate
 _HUB_LICENSES = Path(__file__).with_name("hub_licenses.toml")
 _SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
 
+Rows = Mapping[Kind, str]
+
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
     """A file with one row per artifact: how a row is rendered, the pattern of one, and how the file is rendered.
 
-    `render_file` takes the current file, all rows, and the registry's owners, and returns the expected file.
+    `render_file` takes the current file, the rows of each kind, and the registry's owners, and returns the expected
+    file. Git merges two insertions, or an insertion and a change, without a conflict if a line stays between them. So
+    kinds have headings, and what a new version changes in a row is followed by a line that it does not change.
     """
 
     path: str
     render_row: Callable[[Manifest], str]
     pattern: re.Pattern[str]
-    render_file: Callable[[str, str, tuple[str, ...]], str]
+    render_file: Callable[[str, Rows, tuple[str, ...]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,16 @@ def expected(
         text = _text(tree, listing.path) if tree.has(listing.path) else ""
         rows = {row["id"]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
         rows |= {str(artifact): listing.render_row(manifest) for artifact, manifest in made.items()}
-        content = listing.render_file(text, "".join(rows[artifact] for artifact in sorted(rows)), owners)
+        content = listing.render_file(text, _by_kind(rows), owners)
         if content:
             files[listing.path] = content.encode(errors="surrogateescape")
     files |= {layout.card_path(artifact): _card(reader, manifest) for artifact, manifest in made.items()}
     return dict(sorted(files.items()))
+
+
+def _by_kind(rows: Mapping[str, str]) -> Rows:
+    ordered = sorted(rows.items())
+    return {kind: "".join(row for artifact, row in ordered if artifact.startswith(f"{kind.folder}/")) for kind in Kind}
 
 
 def is_current(content: bytes, made: bytes) -> bool:
@@ -114,31 +123,35 @@ def _dvc_row(manifest: Manifest) -> str:
     return indent(documents.write_yaml({str(manifest.id): described}).decode(), "  ")
 
 
-def _dvc_file(_text: str, rows: str, _owners: tuple[str, ...]) -> str:
-    return f"# Made from the manifests {_NOTE}" + (f"artifacts:\n{rows}" if rows else "artifacts: {}\n")
+def _dvc_file(_text: str, rows: Rows, _owners: tuple[str, ...]) -> str:
+    entries = "".join(f"  # {kind.folder}\n{rows[kind]}" for kind in Kind)
+    return f"# Made from the manifests {_NOTE}" + (
+        f"artifacts:\n{entries}" if any(rows.values()) else "artifacts: {}\n"
+    )
 
 
 def _owners_row(manifest: Manifest) -> str:
     return f"/{manifest.id}/ {' '.join(manifest.owners)}\n"
 
 
-def _owners_file(_text: str, rows: str, owners: tuple[str, ...]) -> str:
-    return f"# Made from registry.yaml and the manifests {_NOTE}* {' '.join(owners)}\n{rows}"
+def _owners_file(_text: str, rows: Rows, owners: tuple[str, ...]) -> str:
+    entries = "".join(f"# {kind.folder}\n{rows[kind]}" for kind in Kind)
+    return f"# Made from registry.yaml and the manifests {_NOTE}* {' '.join(owners)}\n{entries}"
 
 
 def _list_row(manifest: Manifest) -> str:
     owners = " ".join(f"`{owner}`" for owner in manifest.owners)
     link = f"[{manifest.id}]({layout.card_path(manifest.id)})"
-    return f"| {link} | {manifest.version} | {_escape(manifest.title)} | {owners} |\n"
+    return f"- {link}\n  {manifest.version} · {_escape(manifest.title)} · {owners}\n\n"
 
 
-def _list_file(text: str, rows: str, _owners: tuple[str, ...]) -> str:
+def _list_file(text: str, rows: Rows, _owners: tuple[str, ...]) -> str:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         return text
-    head = "| artifact | version | title | owners |\n| --- | --- | --- | --- |\n"
-    return f"{before}{begin}\n{head}{rows}\n{end}{after}"
+    lists = "".join(f"**{kind.folder.title()}**\n\n{rows[kind]}" for kind in Kind)
+    return f"{before}{begin}\n{lists}{end}{after}"
 
 
 def _escape(text: str) -> str:
@@ -148,7 +161,7 @@ def _escape(text: str) -> str:
 
 _LISTINGS = (
     _Listing(OWNERS, _owners_row, re.compile(rf"^/{_ID}/ .*\n", re.M), _owners_file),
-    _Listing(LIST, _list_row, re.compile(rf"^\| \[{_ID}\]\(.*\n", re.M), _list_file),
+    _Listing(LIST, _list_row, re.compile(rf"^- \[{_ID}\]\(.*\n  .*\n\n", re.M), _list_file),
     _Listing(DVC, _dvc_row, re.compile(rf"^  {_ID}:\n(?:    .*\n)+", re.M), _dvc_file),
 )
 
