@@ -53,7 +53,7 @@ def test_attributes_of_any_folder_count(built_model: Path, run_registry: Run, fo
     "line",
     ["* text=auto eol=lf", "*.dvc -text -filter !ident", "*.py diff=python", "docs/** filter=lfs", "*.bat eol=crlf"],
 )
-def test_other_attributes_are_nobody_s_business(built_model: Path, run_registry: Run, line: str) -> None:
+def test_other_attributes_are_allowed(built_model: Path, run_registry: Run, line: str) -> None:
     (built_model / ".gitattributes").write_text(f"{line}\n")
     (built_model / "run.bat").write_text("echo\n")
     repositories.git_in(built_model, "add", ".gitattributes")
