@@ -200,3 +200,16 @@ def test_a_merge_conflict_is_called_one(lines: list[bytes], line: int, end: byte
 
 def test_a_text_about_conflicts_is_none() -> None:
     assert read_yaml(b"a: |\n  <<<<<<< HEAD\n  =======\nb: '<<<<<<< x'\n", "x").data["b"] == "<<<<<<< x"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "fault"),
+    [
+        ("utf-8-sig", "starts with a byte order mark"), ("utf-16", "not UTF-8 text"), ("utf-16-le", "not UTF-8 text"),
+        ("utf-16-be", "not UTF-8 text"), ("utf-32", "not UTF-8 text"), ("utf-32-le", "not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_what_an_editor_saved_in_another_encoding_is_named(encoding: str, fault: str) -> None:
+    with pytest.raises(InvalidDocument, match=fault) as caught:
+        documents.read_yaml("name: pets\n".encode(encoding), "dataset.yaml")
+    assert caught.value.fix.startswith("save the file as UTF-8")

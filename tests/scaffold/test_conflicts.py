@@ -331,3 +331,17 @@ def test_a_registry_in_a_folder_of_a_repository_is_told(registry_repo: Path, run
     (inner / "registry.yaml").write_bytes((registry_repo / "registry.yaml").read_bytes())
     done = run_registry(inner, "list")
     assert done.refused(f"{inner} is a folder of the Git repository {outer}, expected its root")
+
+
+def test_the_encoding_of_a_card_never_makes_a_second_front_matter(listed: Path, run_registry: Run) -> None:
+    card = listed / "datasets/pets/README.md"
+    text = card.read_text()
+    for before in (b"\xef\xbb\xbf" + text.encode(), b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()):
+        card.write_bytes(before)
+        assert run_registry(listed, "check", "--fix").code == 0
+        assert card.read_text() == text
+    for encoding in ("utf-16", "utf-16-le"):
+        card.write_bytes(text.encode(encoding))
+        assert "not UTF-8 text" in run_registry(listed, "check").out
+        assert run_registry(listed, "check", "--fix").refused("datasets/pets/README.md", "not UTF-8 text")
+        assert card.read_bytes() == text.encode(encoding)

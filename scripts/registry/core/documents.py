@@ -7,6 +7,7 @@ keys, anchors and aliases (a few lines of them expand to gigabytes), tags, more 
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from registry.errors import InvalidDocument
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # of an integer
+_UTF_8 = "save the file as UTF-8"
 MAX_FLOW = 100  # characters of a list or mapping that `edit_yaml` writes on one line
 
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
@@ -132,11 +134,16 @@ def _decode(data: bytes, path: str) -> str:
             fix="keep it under 1 MiB; data belongs in DVC",
         )
     _reject_conflict(data, path)
+    if data.startswith(BOM_UTF8):  # readers of YAML differ in whether it is a part of the first key
+        fix = "save the file as UTF-8 without a byte order mark"
+        raise InvalidDocument(path, "starts with a byte order mark", line=1, fix=fix)
+    if b"\0" in data[:2]:  # UTF-16 without a byte order mark is valid UTF-8
+        raise InvalidDocument(path, "not UTF-8 text", line=1, fix=_UTF_8)
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise InvalidDocument(path, "not UTF-8 text", line=line, fix="save the file as UTF-8") from error
+        raise InvalidDocument(path, "not UTF-8 text", line=line, fix=_UTF_8) from error
 
 
 def _reject_conflict(data: bytes, path: str) -> None:
@@ -195,7 +202,7 @@ def read_json(data: bytes, path: str) -> Any:
         raise InvalidDocument(path, f"not valid JSON: {error}", line=error.line(text)) from error
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise InvalidDocument(path, "not UTF-8 text", line=line, fix="save the file as UTF-8") from error
+        raise InvalidDocument(path, "not UTF-8 text", line=line, fix=_UTF_8) from error
     except RecursionError as error:
         raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix="flatten it") from error
     _require_shallow(found, path)

@@ -5,6 +5,7 @@
 
 import re
 import tomllib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,8 +107,11 @@ def is_current(content: bytes, made: bytes) -> bool:
 
 
 def _text(tree: Tree, path: str) -> str:
-    """A file's text with LF line ends."""
-    return tree.read(path).replace(b"\r\n", b"\n").decode(errors="surrogateescape")
+    """A file's text with LF line ends and without a byte order mark. Raises InvalidDocument for UTF-16."""
+    data = tree.read(path)
+    if b"\0" in data:
+        raise InvalidDocument(path, "not UTF-8 text", line=1, fix="save the file as UTF-8")
+    return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n").decode(errors="surrogateescape")
 
 
 # --- lists ------------------------------------------------------------------------------------------------------------
