@@ -141,7 +141,9 @@ def test_every_way_of_listing_gives_the_same_result(tmp_path: Path, monkeypatch:
         none = inventory.find_stored(open_store(Remote("s3://staging/empty"), tmp_path), pl.Series(lost))
         assert none.height == 0
         pages = cloud.Bucket._list_pages
-        monkeypatch.setattr(cloud.Bucket, "_list_pages", lambda *args: (page[::-1] for page in pages(*args)))
+        monkeypatch.setattr(
+            cloud.Bucket, "_list_pages", lambda *args, **more: (page[::-1] for page in pages(*args, **more))
+        )
         assert sorted(inventory.find_stored(store, pl.Series([*there, *lost]))["md5"]) == sorted(there), (
             "listed in no order"
         )
