@@ -1,13 +1,14 @@
 from pathlib import Path
 
 import pytest
+from dvc.config import Config
 
 from registry.core import settings
 from registry.core.tree import DictTree
 from registry.errors import InvalidDocument, Refused
 from registry.scaffold import init
 from registry.storage import dvc_config
-from support.repositories import Run
+from support.repositories import Run, git_in
 
 FRESH = {
     "registry.yaml": b"schema: 1\nname: registry-template\nowners: ['@acme/data'] # who\nlake: .registry/lake\n",
@@ -122,3 +123,28 @@ def test_the_command_takes_one_bucket_or_two(registry_repo: Path, run_registry: 
     ):
         done = run_registry(registry_repo, *given, *options)
         assert (done.code, words in done.err) == (1, True)
+
+
+S3 = ("init", "--again", "--name", "x", "--owner", "@a", "--bucket", "s3://data", "--lake", "s3://images")
+
+
+def test_endpoint_region_and_profile_are_written_as_dvc_reads_them(registry_repo: Path, run_registry: Run) -> None:
+    done = run_registry(
+        registry_repo, *S3, "--endpoint", "https://s3.acme.example/", "--region", "eu-central-1", "--profile", "someone"
+    )
+    assert done.code == 0, done.err
+    read = Config(str(registry_repo / ".dvc"))["remote"]
+    options = {"endpointurl": "https://s3.acme.example", "region": "eu-central-1", "profile": "someone"}
+    for name in ("staging", "production"):
+        assert read[name].items() >= {"url": f"s3://data/{name}", **options}.items()
+    assert b"someone" not in (registry_repo / ".dvc/config").read_bytes()
+    assert git_in(registry_repo, "check-ignore", ".dvc/config.local") == ".dvc/config.local"
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:7480", "s3.acme.example", "https://key:hush@host", "ftp://host", ""])
+def test_an_endpoint_that_is_no_address_changes_nothing(registry_repo: Path, run_registry: Run, endpoint: str) -> None:
+    before = (registry_repo / ".dvc/config").read_bytes()
+    done = run_registry(registry_repo, *S3, "--endpoint", endpoint)
+    assert (done.code, "hush" in done.err) == (1, False)
+    assert "endpoint" in done.err
+    assert (registry_repo / ".dvc/config").read_bytes() == before

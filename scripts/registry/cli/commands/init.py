@@ -46,6 +46,7 @@ def command(
     """
     if bucket and (staging or production):
         raise click.UsageError("use either --bucket, or --staging and --production")
+    _require_values(endpoint=endpoint, region=region, profile=profile)
     space = here()
     name = name or _prompt("--name", "Name of the registry")
     owners = owners or tuple(_prompt("--owner", "Default owners (@user or @org/team)").split())
@@ -63,6 +64,13 @@ def command(
     init.apply(plan, space.root)
     space.write_generated_files()
     click.echo("hint: review `git diff`, commit, then registry new dataset NAME")
+
+
+def _require_values(**options: str | None) -> None:
+    """Refuses an option without a value: of an unset shell variable, and another server would be meant."""
+    for name, value in options.items():
+        if value == "":
+            raise click.UsageError(f"--{name} is empty")
 
 
 def _places(bucket: str | None, staging: str | None, production: str | None) -> tuple[str, str]:
