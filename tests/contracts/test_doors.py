@@ -14,25 +14,33 @@ import dvc.api
 import pytest
 from dvc.cli import main as dvc_main
 
+from registry.demo.seaweedfs import S3Server
 from support import repositories
 from support.repositories import git_in, production
 
 PREPARED = "datasets/pets/prepared"
 CAT = f"{PREPARED}/train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
 TAG = "datasets/pets@v1.0.0"
+S3_REMOTE = "['remote \"s3\"']\n    url = s3://production/doors\n    verify = true\n"
 BODIES = {"as long": b"ONE cat", "shorter": b"one", "empty": b"", "a web page": b"<html>log in</html>"}
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture
 def public(released_model: Path) -> Iterator[str]:
-    """The URL of the bare repository of a registry whose production is a folder, and a web site named `public`."""
+    """The URL of the bare repository of a registry whose production is a folder, a web site (`public`), and in S3."""
     handler = partial(_Quiet, directory=str(production(released_model)))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         config = released_model / ".dvc/config"
         text = config.read_text().replace("../.registry", str(released_model / ".registry"))
         url = f"http://127.0.0.1:{server.server_port}"
-        config.write_text(f"{text}['remote \"public\"']\n    url = {url}\n    verify = true\n")
+        config.write_text(f"{text}['remote \"public\"']\n    url = {url}\n    verify = true\n{S3_REMOTE}")
         (released_model / "dvc.yaml").write_text(
             f"artifacts:\n  datasets/pets:\n    path: {PREPARED}\n    type: dataset\n"
         )
@@ -41,6 +49,15 @@ def public(released_model: Path) -> Iterator[str]:
         git_in(released_model, "push", "--quiet", "--force", "origin", "main", TAG)
         yield f"file://{repositories.origin(released_model)}"
         server.shutdown()
+
+
+def _upload(server: S3Server, folder: Path) -> None:
+    """The objects of a folder, as they are, in S3."""
+    client = server.client()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            key = f"doors/{path.relative_to(folder).as_posix()}"
+            client.put_object(Bucket="production", Key=key, Body=path.read_bytes())
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -92,10 +109,11 @@ def pull_in_a_clone(repo: str, remote: str) -> int:
 Door = Callable[[str, str], int]
 CONSUMERS = (get, get_file, import_, update, pull_of_an_import, artifacts_get, api_read, file_system)
 TABLE = [
-    *((door, remote, "as long", True) for door in CONSUMERS for remote in ("public", "production")),
+    *((door, remote, "as long", True) for door in CONSUMERS for remote in ("public", "production", "s3")),
     *((door, "public", body, True) for door in (get, import_) for body in BODIES if body != "as long"),
     (pull_in_a_clone, "public", "as long", False),
     (pull_in_a_clone, "production", "as long", True),
+    (pull_in_a_clone, "s3", "as long", False),
 ]
 
 
@@ -107,6 +125,7 @@ TABLE = [
 def test_a_wrong_body(
     released_model: Path,
     public: str,
+    server: S3Server,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     door: Door,
@@ -117,6 +136,10 @@ def test_a_wrong_body(
     stored = repositories.place(production(released_model), repositories.md5(b"one cat"))
     repositories.overwrite(stored, BODIES[body])
     stored.chmod(0o444)  # of a folder, DVC deletes a damaged object that is writable
+    if remote == "s3":
+        _upload(server, production(released_model))
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
     consumer = tmp_path / "consumer"
     consumer.mkdir()
     monkeypatch.chdir(consumer)
