@@ -1,4 +1,4 @@
-"""Which of DVC's commands verify what a consumer gets: none but a pull in the registry's own clone, over HTTP.
+"""Which of DVC's commands verify what a consumer gets: none but a pull in the registry's own clone with `verify`.
 
 What README and infra/README promise follows from this table; an upgrade of DVC that changes it is seen here.
 """
@@ -21,7 +21,7 @@ from support.repositories import git_in, production
 PREPARED = "datasets/pets/prepared"
 CAT = f"{PREPARED}/train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
 TAG = "datasets/pets@v1.0.0"
-S3_REMOTE = "['remote \"s3\"']\n    url = s3://production/doors\n    verify = true\n"
+S3_REMOTE = "['remote \"s3\"']\n    url = s3://production/doors\n    verify = true\n['remote \"plain\"']\n    url = s3://production/doors\n"
 BODIES = {"as long": b"ONE cat", "shorter": b"one", "empty": b"", "a web page": b"<html>log in</html>"}
 
 
@@ -114,6 +114,7 @@ TABLE = [
     (pull_in_a_clone, "public", "as long", False),
     (pull_in_a_clone, "production", "as long", True),
     (pull_in_a_clone, "s3", "as long", False),
+    (pull_in_a_clone, "plain", "as long", True),
 ]
 
 
@@ -136,7 +137,7 @@ def test_a_wrong_body(
     stored = repositories.place(production(released_model), repositories.md5(b"one cat"))
     repositories.overwrite(stored, BODIES[body])
     stored.chmod(0o444)  # of a folder, DVC deletes a damaged object that is writable
-    if remote == "s3":
+    if remote in {"s3", "plain"}:
         _upload(server, production(released_model))
         for name, value in server.env().items():
             monkeypatch.setenv(name, value)

@@ -137,6 +137,7 @@ def test_endpoint_region_and_profile_are_written_as_dvc_reads_them(registry_repo
     options = {"endpointurl": "https://s3.acme.example", "region": "eu-central-1", "profile": "someone"}
     for name in ("staging", "production"):
         assert read[name].items() >= {"url": f"s3://data/{name}", **options}.items()
+    assert (read["staging"]["verify"], read["production"]["verify"]) == (False, True)
     assert b"someone" not in (registry_repo / ".dvc/config").read_bytes()
     assert git_in(registry_repo, "check-ignore", ".dvc/config.local") == ".dvc/config.local"
 
