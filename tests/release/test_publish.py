@@ -176,8 +176,29 @@ def test_a_corrupt_object_in_production_prevents_the_tag(merged_model: Path, run
     file = repositories.place(production(merged_model), CAT)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"ONE cat")
-    assert run_registry(merged_model, "publish").refused("unpublished objects that are corrupt", str(file))
+    done = run_registry(merged_model, "publish")
+    assert done.refused("unpublished objects that are corrupt", str(file), "staging's copy replaces it")
     assert nothing_was_published(merged_model)
+    file.unlink()
+    assert run_registry(merged_model, "publish").code == 0
+    assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
+
+
+def test_nothing_in_production_is_to_be_deleted_before_staging_has_an_intact_copy(
+    merged_model: Path, run_registry: Run
+) -> None:
+    file = repositories.place(production(merged_model), CAT)
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"ONE cat")
+    repositories.overwrite(repositories.place(staging(merged_model), CAT), b"ONE cat")
+    done = run_registry(merged_model, "publish")
+    assert done.refused("registry push --deep")
+    assert "delete" not in done.err
+    assert run_registry(merged_model, "push", "--deep").code == 0
+    assert run_registry(merged_model, "publish").refused("delete that object", "staging's copy replaces it")
+    file.unlink()
+    assert run_registry(merged_model, "publish").code == 0
+    assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
 
 
 def test_a_truncated_object_of_an_earlier_release_is_found(released_model: Path, run_registry: Run) -> None:

@@ -5,7 +5,9 @@ Queries are quiet. Commands that change something are printed as they run.
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from registry.integrations import process
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git hash-object -t tree /dev/null
 NULL_OID = "0" * 40  # what Git passes to hooks for a ref that does not exist
+LOCK_TIMEOUT = 5.0  # seconds after which the lock of a ref is abandoned: Git holds one for milliseconds
 
 
 def output(root: Path, *args: str, stdin: bytes | None = None) -> str:
@@ -300,6 +303,15 @@ def fetch_commit(root: Path, commit: str, remote: str = "origin") -> None:
 def push_branch(root: Path, branch: str, commit: str, remote: str = "origin", *, options: Sequence[str] = ()) -> None:
     """Set a branch of a remote to a commit. Raises ToolFailed for what is no fast-forward, unless options force it."""
     run(root, "push", "--quiet", "--no-verify", *options, remote, f"{commit}:refs/heads/{branch}")
+
+
+def remove_abandoned_lock(root: Path, ref: str) -> None:
+    """Remove the lock of a ref that a killed Git left behind; a younger one is waited for."""
+    lock = internal_path(root, f"{ref}.lock")
+    with suppress(FileNotFoundError):
+        while time.time() - lock.stat().st_mtime < LOCK_TIMEOUT:
+            time.sleep(0.1)
+        lock.unlink()
 
 
 def create_tag(root: Path, name: str, commit: str, message: str) -> None:

@@ -4,9 +4,7 @@ In this order: objects are copied from staging and verified; production is liste
 tags are pushed. Nothing is overwritten or forced, so a run that was interrupted is completed by the next one.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +28,6 @@ from registry.storage.transfer import transfer
 from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached, Tracked
-
-LOCK_TIMEOUT = 5.0  # seconds after which the lock of a ref is abandoned: Git holds one for milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +321,8 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
         _require_intact(rows, done, staging, fault, fix=f"{inventory.REPAIR}; then publish again")
         moved += int(done["moved"].sum())
     proven = audit(production, plan.prove["md5"], progress=progress)
-    _require_intact(plan.prove, proven, production, "production has unpublished objects that are corrupt")
+    fault = "production has unpublished objects that are corrupt"
+    _require_intact(plan.prove, proven, production, fault, fix=_replacement(proven, staging, production))
     _require_complete(plan.found, production)
     for release in plan.releases:
         if release.make:
@@ -334,9 +331,15 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     return moved
 
 
-def _removal(md5: str, production: Store) -> str:
-    command = production.removal(object_key(md5))
-    return f"ask an administrator to delete that object ({command}), then publish again: staging's copy replaces it"
+def _replacement(proven: DataFrame, staging: Store, production: Store) -> str:
+    """How corrupt objects of production are replaced; nothing is to be deleted before staging has an intact copy."""
+    bad = proven.filter(pl.col("state") == ObjectState.CORRUPT)["md5"]
+    if bad.is_empty():
+        return ""
+    is_intact = audit(staging, bad)["state"].eq(ObjectState.PRESENT).all()
+    command = production.removal(object_key(bad[0]))
+    replace = f"ask an administrator to delete that object ({command}), then publish again: staging's copy replaces it"
+    return replace if is_intact else f"{inventory.REPAIR}; then publish again for the next step"
 
 
 def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str, *, fix: str = "") -> None:
@@ -344,7 +347,7 @@ def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str, 
     bad = done.filter(pl.col("state").is_in(list(faults))).select("md5", "state")
     if failed := rows.select("path", "md5").join(bad, on="md5").rows():
         problems = [f"{path}: {store.url}/{object_key(md5)}: {faults[state]}" for path, md5, state in failed]
-        raise InvalidData(fault, problems, fix=fix or _removal(failed[0][1], store))
+        raise InvalidData(fault, problems, fix=fix)
 
 
 def _require_complete(found: DataFrame, production: Store) -> None:
@@ -357,18 +360,9 @@ def _require_complete(found: DataFrame, production: Store) -> None:
         raise InvalidData(fault, wrong, fix="restore the correct objects, then publish again")
 
 
-def _remove_abandoned_lock(root: Path, name: str) -> None:
-    """Remove the lock of a tag that a killed Git left behind."""
-    lock = git.internal_path(root, f"refs/tags/{name}.lock")
-    with suppress(FileNotFoundError):
-        while time.time() - lock.stat().st_mtime < LOCK_TIMEOUT:
-            time.sleep(0.1)
-        lock.unlink()
-
-
 def _make_tag(context: PublishContext, release: Release) -> None:
     name = str(release.tag)
-    _remove_abandoned_lock(context.root, name)
+    git.remove_abandoned_lock(context.root, f"refs/tags/{name}")
     try:
         git.create_tag(context.root, name, context.commit, release.message)
     except ToolFailed:

@@ -100,15 +100,18 @@ def _read_needed(root: Path, commit: str, paths: Iterable[str] | None) -> Needed
 def plan(needed: Sequence[Needed], stores: Stores, *, deep: bool = False, progress: Progress | None = None) -> Plan:
     """What has to be pushed. Raises InvalidData when no store has an object intact.
 
-    Objects that staging alone has are taken for intact as far as their sizes and ETags tell; with `deep`, those that no
-    ETag proves are read.
+    Objects that staging alone has are taken for intact as far as their sizes and ETags tell; with `deep`, all objects
+    in staging that no ETag proves are read.
     """
     reached = [one for commit in needed for one in commit.reached]
     found = inventory.expand(reached, [*stores.caches, stores.staging, stores.production])
     held, staged = (inventory.find_stored(store, found["md5"]) for store in (stores.production, stores.staging))
-    staged = staged.join(held, on="md5", how="anti")
-    damaged = _find_damaged(found, held, staged, stores, deep=deep, progress=progress)
-    stored = pl.concat([held, staged.filter(~col("md5").is_in(list(damaged)))])
+    alone = staged.join(held, on="md5", how="anti")
+    if deep:
+        damaged = _read_damaged(held, staged, stores, progress)
+    else:
+        damaged = _find_damaged(found, held, alone, stores, progress=progress)
+    stored = pl.concat([held, alone]).filter(~col("md5").is_in(list(damaged)))
     absent = found.join(stored, on="md5", how="anti").unique("md5", maintain_order=True)
     cached = _find_cached(absent, stores.caches)
     _require_all(absent.join(cached, on="md5", how="anti"), needed)
@@ -119,13 +122,22 @@ def plan(needed: Sequence[Needed], stores: Stores, *, deep: bool = False, progre
     return Plan(stores, found["md5"].n_unique(), rows, damaged)
 
 
+def _read_damaged(held: DataFrame, staged: DataFrame, stores: Stores, progress: Progress | None) -> frozenset[str]:
+    """The corrupt objects in staging, read where no ETag proves them.
+
+    Also those that production has (`held`), whose copy may be corrupt and is replaced by staging's: as far as a cache
+    here can replace them.
+    """
+    doubtful = staged.filter(col("etag") != col("md5").str.strip_suffix(".dir"))
+    corrupt = audit_corrupt(stores.staging, doubtful["md5"], progress)
+    both = held.filter(col("md5").is_in(list(corrupt)))
+    return corrupt - frozenset(both.join(_find_cached(both, stores.caches), on="md5", how="anti")["md5"])
+
+
 def _find_damaged(
-    found: DataFrame, held: DataFrame, staged: DataFrame, stores: Stores, *, deep: bool, progress: Progress | None
+    found: DataFrame, held: DataFrame, staged: DataFrame, stores: Stores, *, progress: Progress | None
 ) -> frozenset[str]:
     """The corrupt objects among those that staging alone has (`staged`); `held` are production's."""
-    if deep:
-        doubtful = staged.filter(col("etag") != col("md5").str.strip_suffix(".dir"))["md5"]
-        return audit_corrupt(stores.staging, doubtful, progress)
     stored = pl.concat([held, staged])
     cached = _find_cached(found.join(stored, on="md5", how="anti"), stores.caches)
     wrong = inventory.find_mismatched(found, pl.concat([stored, cached.drop("cache")]).unique("md5", keep="first"))
