@@ -88,7 +88,6 @@ _BRANDS = {
     "JPEG 2000": (b"jp2 ", b"jpx ", b"jpm "),
     "JPEG XL": (b"jxl ",),
 }
-_RIFF = {b"AVI ": "a video (AVI)", b"WAVE": "a sound (WAV)"}
 
 
 def require_size(width: int, height: int) -> None:

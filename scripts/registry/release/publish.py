@@ -335,14 +335,14 @@ def _replacement(proven: DataFrame, staging: Store, production: Store) -> str:
     """How corrupt objects of production are replaced; nothing is to be deleted before staging has an intact copy."""
     bad = proven.filter(pl.col("state") == ObjectState.CORRUPT)["md5"]
     if bad.is_empty():
-        return ""
+        return "publish again, which copies what is missing from staging"
     is_intact = audit(staging, bad)["state"].eq(ObjectState.PRESENT).all()
     command = production.removal(object_key(bad[0]))
     replace = f"ask an administrator to delete that object ({command}), then publish again: staging's copy replaces it"
     return replace if is_intact else f"{inventory.REPAIR}; then publish again for the next step"
 
 
-def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str, *, fix: str = "") -> None:
+def _require_intact(rows: DataFrame, done: DataFrame, store: Store, fault: str, *, fix: str) -> None:
     faults = {ObjectState.MISSING: "missing", ObjectState.CORRUPT: CHECKSUM_MISMATCH}
     bad = done.filter(pl.col("state").is_in(list(faults))).select("md5", "state")
     if failed := rows.select("path", "md5").join(bad, on="md5").rows():

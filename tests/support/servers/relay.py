@@ -3,6 +3,7 @@
 import socket
 import socketserver
 import ssl
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -20,7 +21,7 @@ class _Server(socketserver.ThreadingTCPServer):
         """A client that refuses the certificate is what some tests want."""
 
 
-class _Relay:
+class _Relay(ABC):
     """`with` it, and clients go to `port`."""
 
     def __init__(self) -> None:
@@ -35,9 +36,9 @@ class _Relay:
         self.server = _Server(("127.0.0.1", 0), Handler)
         self.port = self.server.server_address[1]
 
+    @abstractmethod
     def serve(self, client: socket.socket) -> None:
         """One connection."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
