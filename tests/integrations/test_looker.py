@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from registry.errors import InvalidDocument, NotFound, Refused, RegistryError, ServiceFailed, StorageFailed
-from registry.integrations import looker
+from registry.integrations import looker, looker_transport
 from support.patience import FOR_EVER
 from support.selections import LOOKER, manifest, rows
 from support.servers.looker import CLIENT_ID, CLIENT_SECRET, TOKEN, Fault, LookerServer
@@ -25,7 +25,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
         raise AssertionError("a request went to another server")
 
     monkeypatch.setattr("requests.get", nowhere)
-    monkeypatch.setattr(looker, "PAUSES", (0, 0, 0, 0))
+    monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
     for name in ("BASE_URL", "CLIENT_ID", "CLIENT_SECRET", "TIMEOUT", "VERIFY_SSL"):
         monkeypatch.delenv(f"LOOKERSDK_{name}", raising=False)
     with LookerServer(rows(20)).serve() as served:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from registry.integrations import looker as looker_module
+from registry.integrations import looker_transport
 from registry.release import refresh
 from support import repositories, selections
 from support.repositories import Run, origin
@@ -20,7 +20,7 @@ PHOTOS = "datasets/photos"
 
 @pytest.fixture
 def looker(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
-    monkeypatch.setattr(looker_module, "PAUSES", (0, 0, 0, 0))
+    monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
     with LookerServer(selections.rows(40)).serve() as server:
         for name, value in server.env().items():
             monkeypatch.setenv(name, value)
