@@ -99,12 +99,19 @@ def test_an_issue_stays_short_and_its_block_closed(tmp_path: Path) -> None:
     assert "the end\n~~~~" in words
 
 
-def test_only_datasets_with_a_query_are_refreshed(built_dataset: Path, run_registry: Run) -> None:
+@pytest.mark.parametrize(
+    ("source", "is_refreshed"),
+    [(selections.LOOKER, True), ({"look": 42}, True), ({"export": "the photo desk's table"}, False)],
+)
+def test_every_dataset_that_looker_can_be_queried_for_is_refreshed(
+    built_dataset: Path, run_registry: Run, source: dict[str, object], *, is_refreshed: bool
+) -> None:
     assert run_registry(built_dataset, "ci", "queries").out == "datasets=[]\n"
     folder = built_dataset / "datasets/photos"
     folder.mkdir()
-    (folder / "dataset.yaml").write_bytes(selections.text())
+    (folder / "dataset.yaml").write_bytes(selections.text(source))
     repositories.commit(built_dataset, "photos")
-    assert run_registry(built_dataset, "ci", "queries").out == 'datasets=["datasets/photos"]\n'
+    listed = '["datasets/photos"]' if is_refreshed else "[]"
+    assert run_registry(built_dataset, "ci", "queries").out == f"datasets={listed}\n"
     assert run_registry(built_dataset, "ci", "queries", "datasets/pets").out == 'datasets=["datasets/pets"]\n'
     assert run_registry(built_dataset, "ci", "queries", "../x").refused()

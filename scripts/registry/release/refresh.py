@@ -1,19 +1,29 @@
 """Refreshing datasets from Looker: which have a query, their next version, and the text of the pull request."""
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from registry.checks.context import Facts
 from registry.core import documents, layout, manifests, versioning
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, DatasetManifest, Kind, LookerQuery, Version
+from registry.core.values import ArtifactId, DatasetManifest, Export, Kind, Look, LookerQuery, Source, Version
 
 BRANCH = "refresh/{}"
 
 
 def find_queries(tree: Tree) -> tuple[ArtifactId, ...]:
-    """The datasets whose manifest has a Looker query."""
+    """The datasets whose rows can be queried again without a person: of a Looker query or a Look."""
     datasets = (artifact for artifact in layout.find(tree) if artifact.kind is Kind.DATASET)
-    return tuple(one for one in datasets if isinstance(manifests.load_dataset(tree, one).source, LookerQuery))
+    return tuple(one for one in datasets if _can_be_queried(manifests.load_dataset(tree, one).source))
+
+
+def _can_be_queried(source: Source) -> bool:
+    match source:
+        case LookerQuery() | Look():
+            return True
+        case Export():
+            return False
+    assert_never(source)
 
 
 def next_version(facts: Facts, artifact: ArtifactId) -> Version | None:
