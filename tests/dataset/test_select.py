@@ -16,7 +16,7 @@ import yaml
 from registry.cli import main
 from registry.dataset import exports, select
 from registry.errors import InvalidDocument, Refused
-from registry.integrations import looker
+from registry.integrations import looker_transport
 from support import repositories, selections
 from support.repositories import md5, place
 from support.selections import PHOTOS, Row, rows, write_csv
@@ -33,7 +33,7 @@ def photos(registry_repo: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "dataset.yaml").write_bytes(selections.text())
     repositories.commit(registry_repo, "a manifest")
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(looker, "PAUSES", (0, 0, 0, 0))
+    monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
     return registry_repo
 
 

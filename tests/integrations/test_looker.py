@@ -151,6 +151,29 @@ def test_a_key_that_may_not_see_sql_may_still_select(server: LookerServer, tmp_p
     server.may_see_sql = False
     result = run_query(tmp_path)
     assert (result.images, result.sql_hash) == (20, None)
+    [line] = result.unknown
+    assert line.startswith("the generated SQL: Looker responded with 403")
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 500])
+@pytest.mark.parametrize(("path", "what"), [
+    ("/queries", "the share link"), ("/run/sql", "the generated SQL"), ("/versions", "Looker's release"),
+])  # fmt: skip
+def test_what_no_row_depends_on_never_ends_a_run(
+    server: LookerServer, tmp_path: Path, path: str, what: str, status: int
+) -> None:
+    server.faults = [Fault(path, status, times=99)]
+    result = run_query(tmp_path)
+    assert result.images == 20
+    assert [line.partition(":")[0] for line in result.unknown] == [what]
+
+
+def test_an_optional_answer_that_is_not_looker_s_never_ends_a_run(
+    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = server.answer
+    monkeypatch.setattr(server, "answer", lambda call: (200, [1]) if call.path.endswith("/queries") else answer(call))
+    assert run_query(tmp_path).unknown == ("the share link: the response is not as Looker describes it",)
 
 
 # --- transient failures -----------------------------------------------------------------------------------------------
@@ -213,7 +236,7 @@ def test_no_wait_of_an_hour(server: LookerServer, tmp_path: Path) -> None:
 # --- permanent failures -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("path", "status"), [("/login", 404), ("/login", 401), ("/queries", 401)])
+@pytest.mark.parametrize(("path", "status"), [("/login", 404), ("/login", 401), ("/run/json", 401)])
 def test_a_key_that_looker_does_not_know(server: LookerServer, tmp_path: Path, path: str, status: int) -> None:
     server.faults = [Fault(path, status)]
     with pytest.raises(ServiceFailed, match=r"127.0.0.1 refused the API key: told to fail\n  hint: set LOOKERSDK_"):
@@ -336,7 +359,7 @@ def test_an_address_without_a_scheme(server: LookerServer, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("status", [404, 422, 503])
-@pytest.mark.parametrize("path", ["/login", "/queries", "/run/json"])
+@pytest.mark.parametrize("path", ["/login", "/run/json"])
 def test_a_server_that_repeats_our_secrets_does_not_make_us_tell_them(
     server: LookerServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, status: int
 ) -> None:

@@ -41,6 +41,7 @@ class SelectedRows:
 
     frame: pl.DataFrame
     origin: Selection
+    unknown: tuple[str, ...] = ()  # what Looker did not tell about their origin, each with the reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +106,7 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
             ["the result was truncated, or the images changed in between, or a filter is on a measure"],
             fix="select again; else allow the API key to download without limit, or export the rows and use --from",
         )
-    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result))
+    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result), result.unknown)
 
 
 def _origin(
@@ -175,7 +176,9 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     listing = _listing(md5)
     output = Output(f"{artifact}/raw", dir_listing.md5_of(listing), len(data), nfiles=1)
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
-    summary = (f"{artifact}: {_describe_rows(rows)}", _describe_change(rows, previous), *_warn_of_limit(rows))
+    unknown = [f"not known from Looker: {line}" for line in rows.unknown]
+    first = f"{artifact}: {_describe_rows(rows)}"
+    summary = (first, _describe_change(rows, previous), *_warn_of_limit(rows), *unknown)
     if previous and _identity(previous.origin) == _identity(rows.origin):
         pointer = previous.pointer
         if previous.output.md5 != output.md5:  # another release of Polars wrote the same rows

@@ -13,7 +13,7 @@ from looker_sdk.sdk.api40.models import WriteQuery
 from registry.core.values import Column, Look, LookerQuery
 from registry.errors import NotFound, Refused, ServiceFailed
 from registry.integrations.looker_connection import Connection, connect
-from registry.integrations.looker_transport import INI, StatusError
+from registry.integrations.looker_transport import INI
 
 EDGE = 1 << 16  # bytes at either end of a result in which an error row is searched for
 COUNT = "registry_images"
@@ -25,8 +25,8 @@ Query = dict[str, Any]  # fields of Looker's WriteQuery, as JSON: the API define
 class QueryResult:
     """The result of a query: `rows` is a JSON array of objects by field name, `images` Looker's own count of UUIDs.
 
-    `query` is the query that was run, `timezone` that of its times. `sql_hash` is None where the API key may not see
-    SQL.
+    `query` is the query that was run, `timezone` that of its times. What Looker did not tell is None, and a line of
+    `unknown` names it and the reason.
     """
 
     rows: Path
@@ -36,6 +36,7 @@ class QueryResult:
     share_url: str | None
     sql_hash: str | None
     release: str | None
+    unknown: tuple[str, ...] = ()
 
 
 def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Path, folder: Path) -> QueryResult:
@@ -51,13 +52,13 @@ def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Pa
     with connect(root / INI, folder, subject) as looker:
         query = _look_query(looker, source, columns) if isinstance(source, Look) else _inline_query(source, columns)
         body = WriteQuery(**query)
-        release = looker.sdk.versions(fields="looker_release_version").looker_release_version
-        # The SDK requires model and view in the response.
-        share_url = looker.sdk.create_query(body, fields="model,view,share_url").share_url
-        sql_hash = _sql_hash(looker, body)
+        release = looker.ask_optional("Looker's release", lambda: _release(looker))
+        share_url = looker.ask_optional("the share link", lambda: _share_url(looker, body))
+        sql_hash = looker.ask_optional("the generated SQL", lambda: _sql_hash(looker, body))
         rows = _run(looker, body)
         images = _count_images(looker, query, next(column.source for column in columns if column.name == "uuid"))
-    return QueryResult(rows, images, query, str(query["query_timezone"]), share_url, sql_hash, release)
+    zone = str(query["query_timezone"])
+    return QueryResult(rows, images, query, zone, share_url, sql_hash, release, tuple(looker.unknown))
 
 
 # --- queries ----------------------------------------------------------------------------------------------------------
@@ -136,10 +137,14 @@ def _count_images(looker: Connection, query: Query, field: str) -> int:
         raise ServiceFailed("Looker returned no number of images", fix="try again") from error
 
 
-def _sql_hash(looker: Connection, query: WriteQuery) -> str | None:
-    try:
-        return sha256(str(looker.sdk.run_inline_query("sql", query, limit=-1)).encode()).hexdigest()
-    except StatusError as error:
-        if error.status in {403, 404}:  # the API key lacks the permission see_sql
-            return None
-        raise
+def _release(looker: Connection) -> str | None:
+    return looker.sdk.versions(fields="looker_release_version").looker_release_version
+
+
+def _share_url(looker: Connection, query: WriteQuery) -> str | None:
+    # The SDK requires model and view in the response.
+    return looker.sdk.create_query(query, fields="model,view,share_url").share_url
+
+
+def _sql_hash(looker: Connection, query: WriteQuery) -> str:
+    return sha256(str(looker.sdk.run_inline_query("sql", query, limit=-1)).encode()).hexdigest()

@@ -5,10 +5,11 @@ registry's root that Git ignores. Neither they nor the access token are ever par
 """
 
 import configparser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from cattrs import BaseValidationError
@@ -20,6 +21,11 @@ from registry.core import wording
 from registry.errors import InvalidDocument, Refused, RegistryError, ServiceFailed
 from registry.integrations.looker_transport import CREDENTIALS, INI, Transport
 
+T = TypeVar("T")
+
+# What the SDK raises for a response that its models do not describe.
+NOT_LOOKER = (SDKError, serialize.DeserializeError, BaseValidationError)
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -27,6 +33,16 @@ class Connection:
 
     sdk: Looker40SDK
     transport: Transport
+    unknown: list[str]  # what Looker did not tell, each with the reason
+
+    def ask_optional(self, what: str, ask: Callable[[], T]) -> T | None:
+        """The answer to a question that no selection depends on; where it fails, None, and `unknown` says why."""
+        try:
+            return ask()
+        except (ServiceFailed, *NOT_LOOKER) as error:
+            reason = error.message if isinstance(error, ServiceFailed) else "the response is not as Looker describes it"
+            self.unknown.append(f"{what}: {reason}")
+            return None
 
 
 @contextmanager
@@ -41,14 +57,21 @@ def connect(ini: Path, folder: Path, subject: str) -> Iterator[Connection]:
     sdk = Looker40SDK(session, serialize.deserialize40, serialize.serialize40, sender, "4.0")
     sender.log(f"querying Looker at {sender.host}: {subject}")
     try:
-        yield Connection(sdk, sender)
-    except (SDKError, serialize.DeserializeError, BaseValidationError) as error:
+        _log_in(session)  # first, so that a wrong key is told before an optional question meets it
+        yield Connection(sdk, sender, [])
+    except NOT_LOOKER as error:
         fix = "check LOOKERSDK_BASE_URL: it may lead to another server, or through a proxy that asks for a login"
         raise ServiceFailed(f"{sender.host} does not respond like Looker's API", fix=fix) from error
     finally:
         with suppress(RegistryError, SDKError):
             session.logout(transport_options={"timeout": 5})
         sender.session.close()
+
+
+def _log_in(session: auth_session.AuthSession) -> None:
+    session.authenticate({})
+    if not (session.token.access_token and session.token.expires_in):
+        raise SDKError("the response to the login has no access token")
 
 
 def _settings(ini: Path) -> api_settings.ApiSettings:
