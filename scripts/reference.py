@@ -173,7 +173,7 @@ def _type(schema: Schema, file: str) -> str:
     if kind == "object":
         values = schema.get("additionalProperties")
         return f"mapping of {_type(*_resolve(values, file))}s" if isinstance(values, Mapping) else "mapping"
-    return str(kind)
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

@@ -91,7 +91,9 @@ def test_ratios_are_exact_as_they_are_written(ratios: tuple[float, ...]) -> None
 @pytest.mark.parametrize(
     ("source", "value"),
     [
-        ({"look": 7}, Look(7)),
+        ({"look": 7}, Look("7")),
+        ({"look": "7"}, Look("7")),
+        ({"look": "https://acme.cloud.looker.com/looks/7?toggle=vis"}, Look("7")),
         ({"export": "by hand"}, Export("by hand")),
         ({"looker": {"model": "m", "view": "v"}}, LookerQuery("m", "v", {}, None, (), "UTC")),
         (
@@ -107,10 +109,31 @@ def test_ratios_are_exact_as_they_are_written(ratios: tuple[float, ...]) -> None
             LookerQuery("m", "v", {"a.b": ">3"}, None, ("a.b",), "Europe/Vienna"),
         ),
     ],
-    ids=["look", "export", "smallest-query", "query"],
+    ids=["look", "look-as-text", "look-as-address", "export", "smallest-query", "query"],
 )
 def test_sources(source: object, value: object) -> None:
     assert manifests.load_dataset(tree(source=source), PETS).source == value
+
+
+@pytest.mark.parametrize(
+    ("look", "fault"),
+    [
+        (0, "source.look: expected at least 1, found 0"),
+        (True, "source.look: expected an integer or a string, found true"),
+        (7.0, "source.look: expected an integer or a string, found 7.0"),
+        ("07", 'source.look: "07" does not have the required format'),
+        ("Dogs of Berlin", 'source.look: "Dogs of Berlin" does not have the required format'),
+        ("https://acme.cloud.looker.com/x/vwGSbfc", "is not the address of a Look"),
+        ("https://acme.cloud.looker.com/looks/7?f[images.label]=cat", "filters images.label"),
+        ("https://ana:secret@acme.cloud.looker.com/looks/7", "a user name or a password"),
+    ],
+)
+def test_what_names_no_look_is_refused_at_its_line(look: object, fault: str) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        manifests.load_dataset(tree(source={"look": look}), PETS)
+    assert fault in refused.value.message
+    assert refused.value.line is not None
+    assert "secret" not in str(refused.value)
 
 
 def test_a_model_s_manifest_as_a_value() -> None:

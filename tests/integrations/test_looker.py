@@ -114,6 +114,18 @@ def test_a_look_is_run_as_it_is_now_without_its_limit(server: LookerServer, tmp_
     assert (count[1]["type"], count[1]["based_on"], len(count)) == ("count_distinct", "images.uuid", 2)
 
 
+def test_a_look_by_its_address_is_the_same_look(server: LookerServer, tmp_path: Path) -> None:
+    server.looks[17] = saved(fields=FIELDS)
+    assert run_query(tmp_path, {"look": f"{server.url}/looks/17?toggle=vis"}).images > 0
+
+
+def test_a_look_of_another_looker_is_not_asked_for(server: LookerServer, tmp_path: Path) -> None:
+    server.looks[17] = saved(fields=FIELDS)
+    with pytest.raises(Refused, match=r"the address is one of other\.looker\.com, but the API key is one of 127"):
+        run_query(tmp_path, {"look": "https://other.looker.com/looks/17"})
+    assert not server.paths("/looks/17")
+
+
 @pytest.mark.parametrize(
     ("look", "error", "message"),
     [

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from registry.core import documents, names, schema
+from registry.core import documents, looker_addresses, names, schema
 from registry.core.documents import Document
 from registry.core.layout import SPLITS, manifest_path
 from registry.core.tree import Tree
@@ -92,7 +92,7 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
     _require_distinct_classes(document)
     return DatasetManifest(
         **head,
-        source=_source(data["source"]),
+        source=_source(document),
         image=data["image"],
         columns=columns,
         classes=tuple(data["classes"]),
@@ -113,9 +113,10 @@ def _expectations(data: Mapping[str, Any]) -> Expectations:
     return Expectations(**{**data, "splits": splits})
 
 
-def _source(data: Mapping[str, Any]) -> Source:
+def _source(document: Document) -> Source:
+    data = document.data["source"]
     if "look" in data:
-        return Look(data["look"])
+        return _look(document)
     if "export" in data:
         return Export(data["export"])
     query = data["looker"]
@@ -127,6 +128,14 @@ def _source(data: Mapping[str, Any]) -> Source:
         sorts=tuple(query.get("sorts", ())),
         timezone=query.get("timezone", "UTC"),
     )
+
+
+def _look(document: Document) -> Look:
+    try:
+        return looker_addresses.parse_look(str(document.data["source"]["look"]))
+    except looker_addresses.InvalidAddress as error:
+        line = document.line(("source", "look"))
+        raise InvalidDocument(document.path, f"source.look: {error.message}", line=line, fix=error.fix) from error
 
 
 def _split(document: Document, columns: tuple[Column, ...]) -> SplitRule:

@@ -110,9 +110,10 @@ class LookerQuery:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A query that is saved in Looker, with its id there."""
+    """A query that is saved in Looker, with its id there; `origin` is Looker's `https://HOST`, where it is known."""
 
-    id: int
+    id: str
+    origin: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

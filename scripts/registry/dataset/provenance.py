@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 
 from registry.core import bounds, documents
@@ -20,7 +20,8 @@ def query_hash(manifest: DatasetManifest, query: Mapping[str, object] | None) ->
     `query` is the query that Looker ran (`Selection.query`); it is only used for a Look.
     """
     source = manifest.source
-    parts = {type(source).__name__: asdict(source), **({"query": query} if isinstance(source, Look) else {})}
+    compared = {field.name: getattr(source, field.name) for field in fields(source) if field.compare}
+    parts = {type(source).__name__: compared, **({"query": query} if isinstance(source, Look) else {})}
     columns = [
         [column.name, column.source, column.type, *([] if column.null_values is None else [column.null_values])]
         for column in manifest.columns

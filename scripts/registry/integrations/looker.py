@@ -13,6 +13,7 @@ from looker_sdk.sdk.api40.models import WriteQuery
 from registry.core.values import Column, Look, LookerQuery
 from registry.errors import NotFound, Refused, ServiceFailed
 from registry.integrations.looker_connection import Connection, connect
+from registry.integrations.looker_host import require_same_looker
 from registry.integrations.looker_transport import INI
 
 EDGE = 1 << 16  # bytes at either end of a result in which an error row is searched for
@@ -78,7 +79,8 @@ def _inline_query(source: LookerQuery, columns: Sequence[Column]) -> Query:
 
 def _look_query(looker: Connection, source: Look, columns: Sequence[Column]) -> Query:
     """A Look's current query, so that the hashed query is the one that runs; without the Look's limit and totals."""
-    look = looker.sdk.look(str(source.id), fields="deleted,query")
+    require_same_looker(looker, source.origin)
+    look = looker.sdk.look(source.id, fields="deleted,query")
     query = look.query
     if look.deleted or query is None:
         raise NotFound(f"Look {source.id} was deleted", fix="restore it in Looker, or name another in source.look")
