@@ -388,3 +388,27 @@ def test_an_export_of_as_many_rows_as_looker_downloads_at_most_is_told(
     assert run_export(photos, rows(count)) == 0
     line = "warning: Looker cuts a download at 500, 5,000 or 100,000 rows; check that export.csv has all of them"
     assert (line in capsys.readouterr().out.splitlines()) == warned
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "7 days",
+            'warning: the filter "7 days" of images.captured_date is relative to the time of the query: with each',
+        ),
+        ("before 7 days ago", 'note: the filter "before 7 days ago" of images.captured_date is relative'),
+        ("after 2024-01-01", ""),
+    ],
+)
+def test_what_a_relative_date_does_to_the_dataset_is_told(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, line: str
+) -> None:
+    source = {"looker": {"model": "photos", "view": "images", "filters": {"images.captured_date": text}}}
+    (photos / DATASET / "dataset.yaml").write_bytes(selections.text(source))
+    with LookerServer([row | {"images.captured_date": text} for row in rows(20)]).serve() as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        assert run("--dry-run") == 0
+    out = capsys.readouterr().out
+    assert line in out if line else "relative" not in out

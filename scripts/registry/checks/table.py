@@ -15,6 +15,7 @@ from registry.checks.rules import (
     manifests,
     models,
     objects,
+    queries,
     repository,
     reproduction,
 )
@@ -148,6 +149,7 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.WITHDRAWN, ArtifactSubject, manifests.withdrawn_versions_exist),
     ArtifactCheck(_N.VERSION, ArtifactSubject, manifests.version_matches_change, (_N.POINTERS, _N.PIPELINE)),
     ArtifactCheck(_N.SELECTION, DatasetSubject, datasets.selection_is_current),
+    ArtifactCheck(_N.RELATIVE_DATES, DatasetSubject, queries.dates_are_absolute),
     ArtifactCheck(_N.BUILD, DatasetSubject, datasets.build_is_current),
     ArtifactCheck(_N.ITEMS, DatasetSubject, datasets.items_match_pointer),
     ArtifactCheck(

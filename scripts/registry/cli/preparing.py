@@ -12,7 +12,7 @@ from registry.core.progress import bar
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
 from registry.dataset import build as building
-from registry.dataset import exclusions, loaded_selection
+from registry.dataset import exclusions, loaded_selection, relative_dates
 from registry.dataset import select as selecting
 from registry.errors import InvalidData
 
@@ -33,6 +33,8 @@ def select(space: Workspace, dataset: ArtifactId, export: Path | None = None, *,
         rows = selecting.from_looker(manifest, space.root)
     plan = selecting.plan(dataset, rows, current)
     click.echo(str(plan))
+    for found in relative_dates.find(manifest, rows.origin.query):
+        click.echo(f"{'warning' if found.movement.leave else 'note'}: {found}")
     if dry_run:
         click.echo(NOT_WRITTEN, err=True)
     else:

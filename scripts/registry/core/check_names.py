@@ -27,6 +27,7 @@ class CheckName(StrEnum):
     WITHDRAWN = "withdrawn"
     VERSION = "version"
     SELECTION = "selection"
+    RELATIVE_DATES = "relative-dates"
     BUILD = "build"
     ITEMS = "items"
     PREPARED = "prepared"
