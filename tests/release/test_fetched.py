@@ -1,6 +1,7 @@
 """`registry verify`: whatever tool fetched it, wherever it lies, and whatever is wrong with it."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.repositories import Run, git_in, production, staging
 TAG = "datasets/pets@v1.0.0"
 PREPARED = "datasets/pets/prepared"
 TRAIN = f"{PREPARED}/train"
+OTHER = "0a8c7f6e-0000-4000-8000-0000000000ff"
 IMAGE = "cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
 CAT = f"train/{IMAGE}"
 ONE = f"{TRAIN}/{IMAGE}"
@@ -115,12 +117,30 @@ FAULTS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     **{
         name: (lambda folder, way=way: way(folder / CAT), (f"{CAT}: checksum mismatch",))
         for name, way in damage.WAYS.items()
-        if name not in {"a_folder", "a_dangling_link", "a_link_elsewhere"}
+        if name not in {"a_folder", "a_dangling_link", "a_link_elsewhere", "emptied"}
     },
+    "emptied": (lambda folder: damage.emptied(folder / CAT), (f"1 changed\n  {CAT}: is empty",)),
     "a link elsewhere": (lambda folder: damage.a_link_elsewhere(folder / CAT), (f"{CAT}: checksum mismatch",)),
-    "a dangling link": (lambda folder: damage.a_dangling_link(folder / CAT), (f"{CAT}: checksum mismatch",)),
+    "a dangling link": (lambda folder: damage.a_dangling_link(folder / CAT), (f"{CAT}: is no file: a link",)),
     "a folder": (lambda folder: damage.a_folder(folder / CAT), (f"{CAT}: is missing", f"{CAT}/inside: is not in")),
-    "swapped": (swap, ("2 changed",)),
+    "swapped": (swap, ("2 changed\n", f"{CAT}: has the content of train/dog/", f": has the content of {CAT}\n")),
+    "renamed": (
+        lambda folder: (folder / CAT).rename(folder / "train/cat/IMG_1.JPG") and None,
+        ("1 missing", f"{CAT}: is missing (its content is in train/cat/IMG_1.JPG)", "IMG_1.JPG: is not in the release"),
+    ),
+    "another class": (
+        lambda folder: (folder / CAT).rename(folder / CAT.replace("cat/", "dog/")) and None,
+        (f"{CAT}: is missing (its content is in train/dog/",),
+    ),
+    "a table edited": (
+        lambda folder: damage.longer(folder / "train/metadata.parquet"),
+        ("1 changed\n  train/metadata.parquet: checksum mismatch",),
+    ),
+    "a table of another split": (
+        lambda folder: shutil.copyfile(folder / "test/metadata.parquet", folder / "val/metadata.parquet") and None,
+        ("val/metadata.parquet: has the content of test/metadata.parquet",),
+    ),
+    "a pipe": (lambda folder: (folder / CAT).unlink() or os.mkfifo(folder / CAT), (f"{CAT}: is no file",)),
     "lost": (lose, (f"1 missing\n  {CAT}: is missing",)),
     "added": (add, ("1 unexpected\n  test/cat-0.jpg: is not in the release",)),
     "a split lost": (lose_a_split, ("test/metadata.parquet: is missing",)),
@@ -137,9 +157,32 @@ def test_what_is_wrong_is_named(
     assert done.refused(f"{copied} is not {TAG}: {PREPARED}: ", *words, "registry fsck --deep"), done.out
 
 
+MODES = {
+    "read-only": lambda folder: (folder / CAT).chmod(0o444),
+    "executable": lambda folder: (folder / CAT).chmod(0o755),
+    "older": lambda folder: os.utime(folder / CAT, (0, 0)),
+    "a link to the same bytes": lambda folder: (
+        shutil.copyfile(folder / CAT, folder.parent / "same"),
+        (folder / CAT).unlink(),
+        (folder / CAT).symlink_to(folder.parent / "same"),
+    ),
+    "empty folders": lambda folder: (folder / "train/bird").mkdir(),
+}
+
+
+@pytest.mark.parametrize("change", MODES.values(), ids=MODES)
+def test_what_does_not_change_a_byte_is_intact(
+    released_model: Path, copied: Path, run_registry: Run, change: Callable[[Path], object]
+) -> None:
+    change(copied)
+    done = run_registry(released_model, "verify", TAG, str(copied))
+    assert (done.code, done.out) == (0, f"{copied} is {TAG}: {PREPARED}: 8 files intact\n"), done.err
+
+
 def test_one_file_with_the_content_of_another(released_model: Path, copied: Path, run_registry: Run) -> None:
     swap(copied)
-    assert run_registry(released_model, "verify", TAG, str(copied / CAT)).refused("1 changed", "checksum mismatch")
+    done = run_registry(released_model, "verify", TAG, str(copied / CAT))
+    assert done.refused("1 changed", f"has the content of {TRAIN}/dog/")
 
 
 def test_hidden_files_are_told(released_model: Path, copied: Path, run_registry: Run) -> None:
@@ -178,3 +221,83 @@ def test_mistakes_are_named(released_model: Path, run_registry: Run, arguments: 
 
 def test_outside_a_registry_the_repository_is_asked_for(consumer: Path, run_registry: Run) -> None:
     assert run_registry(consumer, "verify", TAG, ".").refused("is not a registry", "name the registry: --repo URL")
+
+
+# --- which version ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def second(released_model: Path) -> Path:
+    """`released_model` with datasets/pets 1.1.0, which has one image more, released in Git."""
+    repositories.dataset(released_model, "pets", repositories.PETS | {f"train/cat/{OTHER}.jpg": b"a cat more"}, "1.1.0")
+    repositories.commit(released_model, "datasets/pets 1.1.0")
+    git_in(released_model, "tag", "--annotate", "--message=x", "datasets/pets@v1.1.0")
+    git_in(released_model, "push", "--quiet", "origin", "HEAD", "datasets/pets@v1.1.0")
+    return released_model
+
+
+@pytest.mark.parametrize("place", ["clone", "url"])
+def test_another_version_is_named(copied: Path, second: Path, run_registry: Run, place: str) -> None:
+    repo = [] if place == "clone" else ["--repo", f"file://{second.parent}/origin.git"]
+    folder = second if place == "clone" else second.parent
+    done = run_registry(folder, "verify", "datasets/pets@v1.1.0", str(copied), *repo)
+    assert done.refused(f"{copied} is not datasets/pets@v1.1.0: it is {TAG}, complete and unchanged")
+    assert done.refused("hint: fetch it again with --rev datasets/pets@v1.1.0; or use it as what it is")
+    damage.in_place(copied / CAT)
+    done = run_registry(folder, "verify", "datasets/pets@v1.1.0", str(copied), *repo)
+    assert done.refused("2 changed, 1 missing" if place == "clone" else "its list of files")
+
+
+def withdraw(root: Path, run: Run, why: str) -> None:
+    assert run(root, "withdraw", "datasets/pets", "1.0.0", "--why", why).code == 0
+    repositories.commit(root, "Withdraw datasets/pets 1.0.0")
+    git_in(root, "push", "--quiet", "origin", "HEAD")
+
+
+@pytest.mark.parametrize("place", ["clone", "url", "clone of the clone"])
+def test_a_withdrawn_version_is_told_with_the_reason(
+    released_model: Path, copied: Path, run_registry: Run, place: str
+) -> None:
+    withdraw(released_model, run_registry, "labels: were swapped")
+    folder, repo = released_model.parent, ["--repo", f"file://{released_model.parent}/origin.git"]
+    if place == "clone":
+        folder, repo = released_model, []
+    elif place != "url":
+        repo = ["--repo", str(released_model)]
+    done = run_registry(folder, "verify", TAG, str(copied), *repo)
+    assert done.err == f"warning: {TAG} is withdrawn: labels: were swapped\n"
+    assert (done.code, done.out) == (0, f"{copied} is {TAG}: {PREPARED}: 8 files intact\n")
+    damage.emptied(copied / CAT)
+    done = run_registry(folder, "verify", TAG, str(copied), *repo)
+    assert done.refused(f"warning: {TAG} is withdrawn: labels: were swapped\n", "" if place == "url" else "is empty")
+
+
+def test_a_withdrawal_is_told_where_an_older_commit_is_checked_out(
+    released_model: Path, copied: Path, run_registry: Run
+) -> None:
+    """The release itself cannot know of it."""
+    withdraw(released_model, run_registry, "bad")
+    git_in(released_model, "switch", "--quiet", "--detach", TAG)
+    done = run_registry(released_model, "verify", TAG, str(copied))
+    assert (done.code, done.err) == (0, f"warning: {TAG} is withdrawn: bad\n")
+
+
+def test_an_artifact_that_was_removed_since_was_not_withdrawn(
+    released_model: Path, copied: Path, run_registry: Run
+) -> None:
+    git_in(released_model, "rm", "-r", "--quiet", "datasets/pets", "models/pets")
+    repositories.commit(released_model, "no pets any more")
+    git_in(released_model, "push", "--quiet", "origin", "HEAD")
+    done = run_registry(released_model, "verify", TAG, str(copied))
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_manifest_that_cannot_be_read_is_told(released_model: Path, copied: Path, run_registry: Run) -> None:
+    """Such as one of a later schema."""
+    manifest = released_model / "datasets/pets/dataset.yaml"
+    manifest.write_text(manifest.read_text().replace("schema: 1", "schema: 2"))
+    repositories.commit(released_model, "schema 2")
+    git_in(released_model, "push", "--quiet", "origin", "HEAD")
+    done = run_registry(released_model, "verify", TAG, str(copied))
+    assert (done.code, "8 files intact" in done.out) == (0, True)
+    assert done.err.startswith(f"warning: whether {TAG} is withdrawn is not known: datasets/pets/dataset.yaml")

@@ -285,11 +285,11 @@ def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
     run(root, "fetch", "--quiet", remote, *refs)
 
 
-def fetch_tag(folder: Path, url: str, name: str) -> None:
-    """Make `folder` a bare repository with this tag of another repository, without its history. Raises NotFound."""
+def fetch_shallow(folder: Path, url: str, *refspecs: str) -> None:
+    """Fetch refs of another repository, without their history, into the bare repository `folder`. Raises NotFound."""
     output(folder, "init", "--quiet", "--bare")
     try:
-        output(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", url, f"+refs/tags/{name}:refs/tags/{name}")
+        output(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", url, *refspecs)
     except ToolFailed as error:
         reason = (error.stderr.strip().splitlines() or ["git fetch failed"])[0]
         raise NotFound(f"{url}: {reason}", fix="check the address, the tag, and that you may read it") from error

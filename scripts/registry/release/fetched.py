@@ -7,7 +7,7 @@ object, wherever a copy of it comes from), and from each MD5 in that list to a f
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,17 @@ from registry.sync import dir_listing, inventory
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A file that is not the release's, and what it is instead: `is empty`, `has the content of val/dog/….jpg`."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """How files differ from those at `place`, a path of the release; all paths are relative to it.
 
@@ -33,9 +44,9 @@ class Comparison:
 
     place: str
     intact: int
-    changed: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
+    changed: tuple[Difference, ...] = ()
+    missing: tuple[Difference, ...] = ()
+    unexpected: tuple[Difference, ...] = ()
     hidden: tuple[str, ...] = ()
 
     @property
@@ -45,19 +56,14 @@ class Comparison:
 
     def __str__(self) -> str:
         kinds = {"changed": self.changed, "missing": self.missing, "unexpected": self.unexpected}
-        counts = [f"{len(paths):,} {name}" for name, paths in kinds.items() if paths]
+        counts = [f"{len(files):,} {name}" for name, files in kinds.items() if files]
         hidden = f" ({plural(len(self.hidden), 'hidden file')} beside them)" if self.hidden else ""
         intact = f"{plural(self.intact, 'file')} intact"
         return f"{self.place}: {', '.join([intact, *counts])}{hidden}"
 
     def problems(self) -> tuple[str, ...]:
         """A line for each file that differs."""
-        changed = (digests.describe_mismatch(path) for path in self.changed)
-        return (
-            *changed,
-            *(f"{path}: is missing" for path in self.missing),
-            *(f"{path}: is not in the release" for path in self.unexpected),
-        )
+        return tuple(str(file) for file in (*self.changed, *self.missing, *self.unexpected))
 
 
 def read(path: Path) -> dict[str, str]:
@@ -82,6 +88,14 @@ def read(path: Path) -> dict[str, str]:
     return found | {files[full]: md5 for full, md5 in hash_files(list(files)).items()}
 
 
+def find_version(found: Mapping[str, str], others: Iterable[tuple[Tag, Tree]]) -> Tag | None:
+    """The one of other versions of which these files are a complete and unchanged output. Raises InvalidDocument."""
+    whole = _md5_of(found)
+    return next(
+        (tag for tag, tree in others if whole in {out.md5 for out in inventory.outputs(tree, tag.artifact)}), None
+    )
+
+
 def compare(found: Mapping[str, str], tree: Tree, tag: Tag, read_object: Reader) -> Comparison:
     """Compare files (`read`) with what the release has at the place that their names fit best.
 
@@ -98,7 +112,7 @@ def compare(found: Mapping[str, str], tree: Tree, tag: Tag, read_object: Reader)
     released = tracked | data
     place = _find_place(found, released) or layout.product_path(tag.artifact)
     if place in released:
-        return _compare_file(found, place, released[place])
+        return _compare_file(found, place, released)
     start = f"{place}/"
     expected = {path.removeprefix(start): md5 for path, md5 in released.items() if path.startswith(start)}
     return _compare(found, place, expected, {path.removeprefix(start) for path in data if path.startswith(start)})
@@ -145,23 +159,42 @@ def _find_place(found: Mapping[str, str], released: Mapping[str, str]) -> str:
     return max(votes, key=lambda place: (votes[place], -len(place)), default="")
 
 
-def _compare_file(found: Mapping[str, str], place: str, md5: str) -> Comparison:
-    [(name, actual)] = found.items()
-    return Comparison(place, 1) if actual == md5 else Comparison(place, 0, changed=(name,))
+def _compare_file(found: Mapping[str, str], place: str, released: Mapping[str, str]) -> Comparison:
+    [(name, md5)] = found.items()
+    if md5 == released[place]:
+        return Comparison(place, 1)
+    return Comparison(place, 0, changed=(Difference(name, _describe(md5, _by_content(released))),))
 
 
 def _compare(
     found: Mapping[str, str], place: str, expected: Mapping[str, str], required: AbstractSet[str]
 ) -> Comparison:
     """Compare with the files that may be there; those that are not `required`, which Git has, need not be."""
+    contents = _by_content(expected)
+    places = {md5: path for path, md5 in found.items() if path not in expected}
     changed = sorted(path for path, md5 in found.items() if path in expected and md5 != expected[path])
     others = sorted(path for path in found if path not in expected)
     hidden = [path for path in others if any(part.startswith(".") for part in path.split("/"))]
+    moved = {path: f" (its content is in {places[md5]})" for path, md5 in expected.items() if md5 in places}
     return Comparison(
         place,
         len(found) - len(changed) - len(others),
-        tuple(changed),
-        tuple(sorted(required - found.keys())),
-        tuple(path for path in others if path not in hidden),
+        tuple(Difference(path, _describe(found[path], contents)) for path in changed),
+        tuple(Difference(path, f"is missing{moved.get(path, '')}") for path in sorted(required - found.keys())),
+        tuple(Difference(path, "is not in the release") for path in others if path not in hidden),
         tuple(hidden),
     )
+
+
+def _by_content(files: Mapping[str, str]) -> Mapping[str, str]:
+    """The first path of each MD5."""
+    return {md5: path for path, md5 in sorted(files.items(), reverse=True)}
+
+
+def _describe(md5: str, contents: Mapping[str, str]) -> str:
+    """What a file is that has another MD5 than its path has in the release."""
+    if not md5:
+        return "is no file: a link to nothing, or a device"
+    if md5 == digests.EMPTY:
+        return "is empty"
+    return f"has the content of {contents[md5]}" if md5 in contents else digests.CHECKSUM_MISMATCH

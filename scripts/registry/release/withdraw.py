@@ -1,6 +1,6 @@
 """Withdraws a published version: the reason is written to the current manifest; tag and objects stay."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,16 @@ def plan(tree: Tree, tag: Tag, why: str, published: Sequence[Tag]) -> Plan:
     after = documents.edit_yaml(before, {("withdrawn", str(tag.version)): why.strip()})
     schema.require(documents.read_yaml(after, path), tag.artifact.kind.value)
     return Plan(tag, path, before, after)
+
+
+def find_reason(trees: Iterable[Tree], tag: Tag) -> str | None:
+    """Why a version is withdrawn, by the first tree that has a reason. Raises InvalidDocument.
+
+    `trees` are those of the present: the tree of a release knows nothing of its withdrawal. One that has no such
+    artifact (any more) is passed over.
+    """
+    known = (manifests.load(tree, tag.artifact) for tree in trees if tree.has(layout.manifest_path(tag.artifact)))
+    return next((manifest.withdrawn[tag.version] for manifest in known if tag.version in manifest.withdrawn), None)
 
 
 def apply(plan: Plan, root: Path) -> None:

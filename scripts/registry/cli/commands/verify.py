@@ -1,18 +1,20 @@
 """`registry verify`."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from registry.cli.workspace import here, warn
 from registry.core import names, settings
+from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.errors import InvalidData, NotFound, RegistryError
 from registry.integrations import dvc, git, git_trees
-from registry.release import fetched
+from registry.release import fetched, withdraw
 from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.local import Folder
@@ -30,34 +32,98 @@ def command(tag: str, path: Path, *, repo: str | None) -> None:
     """Verify that files are those of a release, whatever tool fetched them.
 
     PATH is what `dvc get`, `dvc import`, `dvc artifacts get` or a download left: the data of the artifact, a part of
-    it, one file, or the .dvc file of an import. Its files are read, and compared with the pointers in the tag. The exit
-    code is 1 if a file is changed, missing or not in the release. Works in any folder, with --repo.
+    it, one file, or the .dvc file of an import. Its files are read, and compared with the pointers in the tag; modes
+    and times do not count. The exit code is 1 if a file is changed, missing or not in the release. A version that was
+    withdrawn since is told with the reason; the exit code is that of its files. Works in any folder, with --repo.
     """
     wanted = names.parse_tag(tag)
-    with _open_registry(repo, wanted) as (tree, root):
+    with _open_registry(repo, wanted) as registry, git_trees.Revision(registry.repository, f"refs/tags/{tag}") as tree:
+        _warn_of_withdrawal(registry, wanted)
         found = fetched.read(path)
-        result = fetched.compare(found, tree, wanted, ObjectReader(_stores(tree, root), warn))
-    if not result.is_intact:
-        raise InvalidData(f"{path} is not {tag}: {result}", result.problems(), fix=_FIX)
+        try:
+            result = fetched.compare(found, tree, wanted, ObjectReader(_stores(tree, registry.root), warn))
+        except NotFound:
+            _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
+            raise
+        if not result.is_intact:
+            _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
+            raise InvalidData(f"{path} is not {tag}: {result}", result.problems(), fix=_FIX)
     click.echo(f"{path} is {tag}: {result}")
 
 
+def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag) -> None:
+    if other:
+        fix = f"fetch it again with --rev {wanted}; or use it as what it is"
+        raise InvalidData(f"{path} is not {wanted}: it is {other}, complete and unchanged", (), fix=fix)
+
+
+def _warn_of_withdrawal(registry: "_Registry", tag: Tag) -> None:
+    try:
+        if reason := registry.find_reason(tag):
+            warn(f"{tag} is withdrawn: {reason}")
+    except RegistryError as error:
+        warn(f"whether {tag} is withdrawn is not known: {error.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    """A registry in a Git repository, whose relative remotes start from `root`.
+
+    The repository of a `url` is a temporary one, and has what was fetched from there.
+    """
+
+    repository: Path
+    root: Path
+    url: str | None = None
+
+    def find_reason(self, tag: Tag) -> str | None:
+        """Why a version is withdrawn, by the default branch. Raises NotFound, InvalidDocument."""
+        if self.url:
+            git.fetch_shallow(self.repository, self.url, "+HEAD:refs/current")
+        # In a clone, what is checked out can be older than what was fetched.
+        refs = ("refs/current",) if self.url else ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "HEAD")
+        with ExitStack() as stack:
+            known = [git_trees.Revision(self.repository, ref) for ref in refs if git.find_id(self.repository, ref)]
+            return withdraw.find_reason(map(stack.enter_context, known), tag)
+
+    def find_other_version(self, found: Mapping[str, str], tag: Tag) -> Tag | None:
+        """The other version of the artifact that complete files are; None also where the versions cannot be read."""
+        with suppress(RegistryError):
+            if self.url:
+                every = f"refs/tags/{tag.artifact}@*"
+                git.fetch_shallow(self.repository, self.url, f"+{every}:{every}")
+            tags = names.find_tags(git.tag_names(self.repository))
+            others = [one for one in tags if one.artifact == tag.artifact and one != tag]
+            return fetched.find_version(found, self._trees(others))
+        return None
+
+    def _trees(self, tags: list[Tag]) -> Iterator[tuple[Tag, Tree]]:
+        for tag in reversed(tags):
+            with git_trees.Revision(self.repository, f"refs/tags/{tag}") as tree:
+                yield tag, tree
+
+
 @contextmanager
-def _open_registry(repo: str | None, tag: Tag) -> Iterator[tuple[git_trees.Revision, Path]]:
-    """The tree of a tag, and the folder that relative remotes in it start from."""
-    if not repo:
-        try:
-            root = here().root
-        except NotFound as error:
-            raise NotFound(error.message, fix="name the registry: --repo URL") from error
-        with git_trees.Revision(root, f"refs/tags/{tag}") as tree:
-            yield tree, root
+def _open_registry(repo: str | None, tag: Tag) -> Iterator[_Registry]:
+    """The registry that has the tag."""
+    if not repo or Path(repo).is_dir():
+        root = _find_root(repo)
+        if not git.find_id(root, f"refs/tags/{tag}"):
+            raise NotFound(f"{root} has no tag {tag}", fix="check the tag, and fetch the tags of the registry")
+        yield _Registry(root, root)
         return
-    is_local = Path(repo).is_dir()
     with tempfile.TemporaryDirectory(prefix="registry-verify-") as folder:
-        git.fetch_tag(Path(folder), str(Path(repo).absolute()) if is_local else repo, str(tag))
-        with git_trees.Revision(Path(folder), f"refs/tags/{tag}") as tree:
-            yield tree, Path(repo).absolute() if is_local else Path(folder)
+        git.fetch_shallow(Path(folder), repo, f"+refs/tags/{tag}:refs/tags/{tag}")
+        yield _Registry(Path(folder), Path(folder), repo)
+
+
+def _find_root(folder: str | None) -> Path:
+    if folder:
+        return Path(folder).absolute()
+    try:
+        return here().root
+    except NotFound as error:
+        raise NotFound(error.message, fix="name the registry: --repo URL") from error
 
 
 def _stores(tree: git_trees.Revision, root: Path) -> Iterator[Store]:
