@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +10,9 @@ import pytest
 from registry.errors import InvalidDocument, NotFound, Refused, RegistryError, ServiceFailed, StorageFailed
 from registry.integrations import looker, looker_transport
 from support.patience import FOR_EVER
-from support.selections import LOOKER, manifest, rows
+from support.selections import LOOKER, Row, manifest, rows
 from support.servers.looker import CLIENT_ID, CLIENT_SECRET, TOKEN, Fault, LookerServer
+from support.servers.looker_explores import ALL, User
 
 PHOTOS = manifest()
 FIELDS = ["images.uuid", "images.label", "images.camera", "images.captured_at"]
@@ -39,6 +40,16 @@ def run_query(tmp_path: Path, source: dict[str, object] = LOOKER) -> looker.Quer
     return looker.run_query(manifest(source).source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
 
 
+def in_order(result: looker.QueryResult) -> list[Row]:
+    """The rows of a result, as they came."""
+    found: list[Row] = json.loads(result.rows.read_bytes())
+    return found
+
+
+def by_uuid(some: Sequence[Row]) -> list[Row]:
+    return sorted(some, key=lambda row: str(row["images.uuid"]))
+
+
 def saved(**changes: object) -> dict[str, object]:
     """A Look as Looker describes it."""
     query = {
@@ -54,7 +65,7 @@ def saved(**changes: object) -> dict[str, object]:
 
 def test_a_query_brings_every_row_and_where_it_came_from(server: LookerServer, tmp_path: Path) -> None:
     result = run_query(tmp_path)
-    assert json.loads(result.rows.read_bytes()) == server.rows
+    assert in_order(result) == by_uuid(server.rows)
     assert result.images == 20
     assert result.timezone == "UTC"
     assert result.query == {
@@ -65,10 +76,9 @@ def test_a_query_brings_every_row_and_where_it_came_from(server: LookerServer, t
         "sorts": ["images.uuid"],
         "query_timezone": "UTC",
     }
-    assert result.share_url == f"{server.url}/x/AbCdEf"
+    assert result.share_url == f"{server.url}/x/{next(iter(server.queries))}"
     assert result.release == "26.22.7"
-    sql = f"SELECT {', '.join(FIELDS)} FROM images WHERE {{'images.label': 'cat,dog'}}"
-    assert result.sql_hash == sha256(sql.encode()).hexdigest()
+    assert result.sql_hash == sha256(server.sql(dict(result.query)).encode()).hexdigest()
 
 
 def test_all_rows_are_asked_for_past_the_cache_and_the_session_is_closed(server: LookerServer, tmp_path: Path) -> None:
@@ -102,7 +112,7 @@ def test_a_look_is_run_as_it_is_now_without_its_limit(server: LookerServer, tmp_
     server.rows = [row | {"images.rank": rank} for rank, row in enumerate(rows(6000))]
     custom = {"dimension": "half", "expression": "${images.rank} / 2", "label": "Half"}
     calculation = {"table_calculation": "twice", "expression": "2 * ${images.rank}", "label": "Twice"}
-    server.looks[17] = saved(dynamic_fields=json.dumps([custom, calculation]))
+    server.looks["17"] = saved(dynamic_fields=json.dumps([custom, calculation]))
     result = run_query(tmp_path, {"look": 17})
     dogs = [row for row in server.rows if row["images.label"] == "dog"]
     assert result.images == len(dogs) == result.rows.read_text().count('"dog"')
@@ -142,7 +152,7 @@ def test_a_look_of_another_looker_is_not_asked_for(server: LookerServer, tmp_pat
 def test_a_look_that_is_no_table_of_images_is_refused(
     server: LookerServer, tmp_path: Path, look: dict[str, object] | None, error: type[RegistryError], message: str
 ) -> None:
-    server.looks = {17: look} if look else {}
+    server.looks = {"17": look} if look else {}
     with pytest.raises(error, match=message):
         run_query(tmp_path, {"look": 17})
 
@@ -156,11 +166,11 @@ def test_looker_s_own_count_shows_that_it_cut_its_answer_short(server: LookerSer
 def test_no_rows_are_an_answer_too(server: LookerServer, tmp_path: Path) -> None:
     server.rows = []
     result = run_query(tmp_path)
-    assert (result.rows.read_bytes(), result.images) == (b"[]", 0)
+    assert (json.loads(result.rows.read_bytes()), result.images) == ([], 0)
 
 
 def test_a_key_that_may_not_see_sql_may_still_select(server: LookerServer, tmp_path: Path) -> None:
-    server.may_see_sql = False
+    server.users = [User("1", "Ana", permissions=ALL - {"see_sql"})]
     result = run_query(tmp_path)
     assert (result.images, result.sql_hash) == (20, None)
     [line] = result.unknown
@@ -183,8 +193,7 @@ def test_what_no_row_depends_on_never_ends_a_run(
 def test_an_optional_answer_that_is_not_looker_s_never_ends_a_run(
     server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = server.answer
-    monkeypatch.setattr(server, "answer", lambda call: (200, [1]) if call.path.endswith("/queries") else answer(call))
+    server.faults = [Fault("/queries", body=b"[1]")]
     assert run_query(tmp_path).unknown == ("the share link: the response is not as Looker describes it",)
 
 
@@ -208,14 +217,14 @@ def test_what_passes_is_waited_out(
     server: LookerServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, fault: Fault
 ) -> None:
     server.faults = [Fault(**{**vars(fault), "path": path})]
-    assert json.loads(run_query(tmp_path).rows.read_bytes()) == server.rows
+    assert in_order(run_query(tmp_path)) == by_uuid(server.rows)
     assert server.faults[0].times == 0
     assert capsys.readouterr().err.count("; trying again in 0 s") == fault.times
 
 
 def test_an_answer_without_a_length_that_breaks_off_is_asked_for_again(server: LookerServer, tmp_path: Path) -> None:
     server.faults = [Fault("/run/json", cut=400, whole=False)]
-    assert json.loads(run_query(tmp_path).rows.read_bytes()) == server.rows
+    assert in_order(run_query(tmp_path)) == by_uuid(server.rows)
 
 
 @pytest.mark.parametrize("when", ["2", formatdate(usegmt=True)], ids=["seconds", "date"])
@@ -280,7 +289,8 @@ def test_what_the_database_says_in_a_row_of_a_good_answer_is_an_error(
     server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, padding: int
 ) -> None:
     row = {"looker_error": 'SQL Error: column "rank" does not exist\n'}
-    monkeypatch.setattr(server, "run", lambda _: (200, [{"images.uuid": "x" * padding}] * bool(padding) + [row]))
+    said = [{"images.uuid": "x" * padding}] * bool(padding) + [row]
+    server.faults = [Fault("/run/json", body=json.dumps(said).encode(), times=9)]
     with pytest.raises(ServiceFailed, match='could not run the query: SQL Error: column "rank" does not exist'):
         run_query(tmp_path)
 
@@ -303,7 +313,7 @@ def test_a_server_that_is_not_there(server: LookerServer, tmp_path: Path, monkey
 def test_a_server_that_is_no_looker(
     server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: object
 ) -> None:
-    monkeypatch.setattr(server, "answer", lambda _: (200, said))
+    server.faults = [Fault("", body=(said if isinstance(said, str) else json.dumps(said)).encode(), times=99)]
     with pytest.raises(
         ServiceFailed, match=r"127\.0\.0\.1 does not respond like Looker's API\n  hint: check LOOKERSDK_BASE"
     ):
@@ -311,7 +321,7 @@ def test_a_server_that_is_no_looker(
 
 
 def test_a_count_that_is_none(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "run", lambda _: (200, [{"images.uuid": "x"}]))
+    server.faults = [Fault("/run/json", times=1), Fault("/run/json", body=b'[{"images.uuid": "x"}]')]
     with pytest.raises(ServiceFailed, match="Looker returned no number of images"):
         run_query(tmp_path)
 
@@ -377,7 +387,7 @@ def test_a_server_that_repeats_our_secrets_does_not_make_us_tell_them(
 ) -> None:
     said = f"who is {CLIENT_ID}/{quote_plus(CLIENT_SECRET)} with {TOKEN}?\x1b[2J{' ' * 140}{CLIENT_SECRET}"
     for body in (json.dumps({"message": said}).encode(), said.encode()):
-        server.faults = [Fault(path, status, body=body, times=9)]
+        server.faults, server.logins = [Fault(path, status, body=body, times=9)], 0
         (tmp_path / "results").mkdir(exist_ok=True)
         with pytest.raises(ServiceFailed) as error:
             looker.run_query(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")

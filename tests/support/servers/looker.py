@@ -1,18 +1,30 @@
-"""A Looker on loopback that keeps rows, answers queries over them as Looker 26 does, and misbehaves when told to."""
+"""A Looker on loopback: explores over SQLite, judged by Looker's published API, which misbehaves when told to.
+
+Every request and every answer is compared with the operations and types of Looker's SDK. What they do not allow is
+refused with 400, kept in `violations`, and fails the test when the server ends. How to set up joins, users and zones is
+shown in `support.servers.looker_explores`.
+"""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-CLIENT_ID, CLIENT_SECRET, TOKEN = "id-fK3vPq9", "Zx81/Lm+Qw&secret", "token-9aYt5Bc2"
-DEFAULT_LIMIT = 5000
+from support.servers import looker_types
+from support.servers.looker_api import TOKEN, Answer, Api, error
+from support.servers.looker_explores import Explore, Row, User, View
+from support.servers.looker_filters import Unsupported
+from support.servers.looker_types import Call
 
-Row = dict[str, object]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "TOKEN", "Fault", "LookerServer"]
+
+CLIENT_ID, CLIENT_SECRET = User("1", "").client_id, User("1", "").client_secret
+TOLD_TO_FAIL = b'{"message": "told to fail", "documentation_url": "https://cloud.google.com/looker/docs/"}'
 
 
 @dataclass
@@ -22,42 +34,46 @@ class Fault:
     path: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b'{"message": "told to fail", "documentation_url": "https://cloud.google.com/looker/docs/"}'
+    body: bytes | None = None  # what is said instead; by default a message for a status, the true answer for 200
     cut: int | None = None  # close the connection after so many bytes of the body
     whole: bool = True  # whether a cut body says how long it would have been
-    delay: float = 0  # seconds before an answer
+    delay: float = 0  # seconds before an answer, in which a query runs and can be killed
+    ends_session: bool = False  # all tokens end before the request is looked at
     times: int = 1
 
 
-@dataclass
-class Call:
-    """A request as it came."""
+class LookerServer(Api):
+    """A Looker with explore `images` of model `photos` over `rows`, or with the given explores."""
 
-    method: str
-    path: str
-    params: dict[str, str]
-    body: dict[str, Any]  # JSON
-    headers: dict[str, str]
+    def __init__(self, rows: Sequence[Row] | None = None, **state: Any) -> None:
+        explores = state.pop("explores", None) or [Explore("photos", "images", View("images", []))]
+        super().__init__(explores=[*explores], **state)
+        self.faults: list[Fault] = []
+        self.calls: list[Call] = []
+        self.violations: list[str] = []
+        if rows is not None:
+            self.rows = rows
 
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The rows of the first explore's base view."""
+        return self.explores[0].base.rows
 
-@dataclass
-class LookerServer:
-    """Its rows are those of explore `images` of model `photos`; `cap` cuts answers short, whatever the limit."""
+    @rows.setter
+    def rows(self, rows: Sequence[Row]) -> None:
+        view = self.explores[0].base
+        if not rows:  # the fields of an empty table are known
+            view.fields = (*view.all_fields().values(),)
+            self.explores[0].is_open = not view.fields
+        view.rows = rows
 
-    rows: list[Row]
-    looks: dict[int, Row] = field(default_factory=dict)
-    cap: int | None = None
-    may_see_sql: bool = True
-    faults: list[Fault] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
-    url: str = ""
-
-    def env(self) -> dict[str, str]:
-        """The environment variables of an API key."""
+    def env(self, user: User | None = None) -> dict[str, str]:
+        """The environment variables of a user's API key, by default the first's."""
+        user = user or self.users[0]
         return {
             "LOOKERSDK_BASE_URL": self.url,
-            "LOOKERSDK_CLIENT_ID": CLIENT_ID,
-            "LOOKERSDK_CLIENT_SECRET": CLIENT_SECRET,
+            "LOOKERSDK_CLIENT_ID": user.client_id,
+            "LOOKERSDK_CLIENT_SECRET": user.client_secret,
             "NO_PROXY": "127.0.0.1",
         }
 
@@ -65,68 +81,33 @@ class LookerServer:
         """The requests whose path ends so."""
         return [call for call in self.calls if call.path.endswith(end)]
 
-    # --- answers: (status, JSON or text) ------------------------------------------------------------------------------
-
-    def answer(self, call: Call) -> tuple[int, object]:
-        """What Looker says to a request."""
-        if not call.path.startswith("/api/"):
-            return _NOT_FOUND
-        path = call.path.removeprefix("/api")
-        if path == "/4.0/login":
-            good = (call.body.get("client_id"), call.body.get("client_secret")) == (CLIENT_ID, CLIENT_SECRET)
-            return (200, {"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600}) if good else _NOT_FOUND
-        if call.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return 401, _error("Requires authentication.")
-        match path.removeprefix("/4.0").strip("/").split("/"):
-            case ["logout"]:
-                return 204, ""
-            case ["versions"]:
-                return 200, _chosen(call, {"looker_release_version": "26.22.7", "web_server_url": self.url})
-            case ["looks", number] if int(number) in self.looks:
-                return 200, _chosen(call, self.looks[int(number)])
-            case ["queries"]:
-                made = {**call.body, "id": "7", "share_url": f"{self.url}/x/AbCdEf"}
-                return self.explored(call) or (200, _chosen(call, made))
-            case ["queries", "run", "sql"]:
-                return self.explored(call) or self.sql(call)
-            case ["queries", "run", "json"]:
-                return self.explored(call) or self.run(call)
-        return _NOT_FOUND
-
-    def explored(self, call: Call) -> tuple[int, object] | None:
-        """An error where there is no such explore, or where a field is not in it."""
-        if (call.body["model"], call.body["view"]) != ("photos", "images"):
-            return _NOT_FOUND
-        known = {"registry_images", *(self.rows[0] if self.rows else call.body["fields"])}
-        if strange := [name for name in call.body["fields"] if name not in known]:
-            fault = {"field": "fields", "code": "invalid", "message": f"unknown field {strange[0]}"}
-            return 422, _error("Validation Failed") | {"errors": [fault | {"documentation_url": ""}]}
-        return None
-
-    def sql(self, call: Call) -> tuple[int, object]:
-        """The SQL that it would run."""
-        chosen = f"SELECT {', '.join(call.body['fields'])} FROM images WHERE {call.body.get('filters')}"
-        return (200, chosen) if self.may_see_sql else (403, _error("You do not have permission to see SQL."))
-
-    def run(self, call: Call) -> tuple[int, object]:
-        """Rows of a query; `count_distinct` over one field when the query has such a custom measure."""
-        assert call.body.get("filter_config") is None
-        wanted = {name: text.split(",") for name, text in (call.body.get("filters") or {}).items()}
-        rows = [row for row in self.rows if all(str(row[name]) in texts for name, texts in wanted.items())]
-        for custom in json.loads(call.body.get("dynamic_fields") or "[]"):
-            if custom.get("measure") in call.body["fields"]:
-                assert custom["type"] == "count_distinct"
-                values = {row[custom["based_on"]] for row in rows} - {None}
-                return 200, [{custom["measure"]: len(values)}]
-        limit = int(call.params.get("limit") or call.body.get("limit") or DEFAULT_LIMIT)
-        limits = [number for number in (limit, self.cap) if number is not None and number >= 0]
-        rows = rows[: min(limits, default=len(rows))]
-        return 200, [{name: row[name] for name in call.body["fields"]} for row in rows]
+    def judged(self, call: Call, text: str) -> Answer:
+        """The answer to a request; 400 where Looker's description does not allow it."""
+        # The SDK itself logs out without a version.
+        path = call.path.removeprefix("/api").replace("/logout", "/4.0/logout", call.path == "/api/logout")
+        found = looker_types.find(call.method, path.removeprefix("/4.0")) if path.startswith("/4.0/") else None
+        if found is None:
+            return Answer(404, "<html><title>404 Not Found</title></html>", "text/html;charset=utf-8")
+        operation, call.values = found
+        call.operation = operation.name
+        faults = list(looker_types.judge_request(operation, call, text))
+        if names := call.params.get("fields"):
+            faults += looker_types.unknown_names(names, operation.answer, operation.name)
+        try:
+            answer = error(400, faults[0]) if faults else self.answer(call)
+        except (sqlite3.Error, KeyError, TypeError, AttributeError) as fault:  # of this stand-in, or of its test
+            faults, answer = [f"{operation.name}: {fault!r}"], error(500, "An error has occurred.")
+        except Unsupported as unsupported:
+            faults, answer = [f"the Looker of the tests does not know a {unsupported}"], error(400, str(unsupported))
+        if answer.status == 200:
+            faults += looker_types.judge_answer(operation, answer.said)
+        self.violations += faults
+        return answer
 
     @contextmanager
     def serve(self) -> Iterator["LookerServer"]:
-        """Listen on a free port of loopback."""
-        with _Server(("127.0.0.1", 0), _handler(self)) as server:
+        """Listen on a free port of loopback. Raises AssertionError at the end for what the description forbids."""
+        with _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"looker": self})) as server:
             server.daemon_threads = True
             server.block_on_close = False
             self.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -135,6 +116,7 @@ class LookerServer:
                 yield self
             finally:
                 server.shutdown()
+        assert not self.violations, "Looker's API does not allow this:\n" + "\n".join(self.violations)
 
 
 class _Server(ThreadingHTTPServer):
@@ -142,62 +124,61 @@ class _Server(ThreadingHTTPServer):
         """Silent: some tests are about clients that close the connection."""
 
 
-def _chosen(call: Call, whole: Row) -> Row:
-    names = call.params["fields"].split(",") if "fields" in call.params else list(whole)
-    return {name: whole[name] for name in names if name in whole}
+def _parse(text: str, content_type: str) -> dict[str, Any]:
+    if "form" in content_type:
+        return {key: values[0] for key, values in parse_qs(text).items()}
+    with suppress(ValueError):
+        return json.loads(text)  # type: ignore[no-any-return] # what is not an object is told by the judge
+    return {}
 
 
-def _error(message: str) -> dict[str, object]:
-    return {"message": message, "documentation_url": "https://cloud.google.com/looker/docs/r/err/4.0/404/get/looks"}
+class _Handler(BaseHTTPRequestHandler):
+    looker: LookerServer
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet, or every answer waits 40 ms for an acknowledgement
 
+    def _serve(self) -> None:
+        url = urlsplit(self.requestline.split()[1])  # self.path has lost a second slash
+        text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        params = {key: values[0] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
+        body = _parse(text, self.headers.get("Content-Type") or "")
+        call = Call(self.command, url.path, params, body, dict(self.headers))
+        self.looker.calls.append(call)
+        fault = next((fault for fault in self.looker.faults if fault.times and url.path.endswith(fault.path)), None)
+        if fault:
+            fault.times -= 1
+            if fault.ends_session:
+                self.looker.end_sessions()
+            self._wait(fault, call)
+        if fault and (fault.status != 200 or fault.body is not None):
+            said = TOLD_TO_FAIL if fault.body is None else fault.body
+            return self._send(fault.status, said, fault.headers, fault)
+        answer = self.looker.judged(call, text)
+        said = (answer.said if isinstance(answer.said, str) else json.dumps(answer.said)).encode()
+        return self._send(answer.status, said, {"Content-Type": answer.media_type}, fault)
 
-_NOT_FOUND = (404, _error("Not found"))
+    def _wait(self, fault: Fault, call: Call) -> None:
+        """A query that takes its time can be seen among the running ones, and goes on when its client has gone."""
+        user = self.looker.sessions.get(call.headers.get("Authorization", "").removeprefix("Bearer "))
+        is_query = user is not None and call.path.endswith("/run/json")
+        if not fault.delay or not is_query or user is None:
+            Event().wait(fault.delay)
+            return
+        self.looker.start(call.body, user).stop.wait(fault.delay)
 
+    def _send(self, status: int, data: bytes, headers: Mapping[str, str], fault: Fault | None = None) -> None:
+        cut = fault.cut if fault else None
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if fault is None or cut is None or fault.whole:
+            self.send_header("Content-Length", str(len(data)))
+        if cut is not None:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data[:cut])
 
-def _text(said: object) -> str:
-    if isinstance(said, list):  # rows: one a line
-        return f"[{','.join(f'{chr(10)}{json.dumps(row)}' for row in said)}]"
-    return said if isinstance(said, str) else json.dumps(said)
+    do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = _serve  # noqa: N815 - http.server's names
 
-
-def _handler(looker: LookerServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # head and body in one packet, or every answer waits 40 ms for an acknowledgement
-
-        def _serve(self) -> None:
-            url = urlsplit(self.requestline.split()[1])  # self.path has lost a second slash
-            text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-            is_form = "form" in (self.headers.get("Content-Type") or "")
-            body = {key: values[0] for key, values in parse_qs(text).items()} if is_form else json.loads(text or "{}")
-            params = {key: values[0] for key, values in parse_qs(url.query).items()}
-            call = Call(self.command, url.path, params, body, dict(self.headers))
-            looker.calls.append(call)
-            fault = next((fault for fault in looker.faults if fault.times and url.path.endswith(fault.path)), None)
-            if fault:
-                fault.times -= 1
-                Event().wait(fault.delay)
-            if fault and fault.status != 200:
-                return self._send(fault.status, fault.body, fault.headers)
-            status, said = looker.answer(call)
-            kind = "text/plain" if isinstance(said, str) else "application/json;charset=utf-8"
-            return self._send(status, _text(said).encode(), {"Content-Type": kind}, fault)
-
-        def _send(self, status: int, data: bytes, headers: Mapping[str, str], fault: Fault | None = None) -> None:
-            cut = fault.cut if fault else None
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            if fault is None or cut is None or fault.whole:
-                self.send_header("Content-Length", str(len(data)))
-            if cut is not None:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(data[:cut])
-
-        do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's names
-
-        def log_message(self, *_: object) -> None:
-            """Silent."""
-
-    return Handler
+    def log_message(self, *_: object) -> None:
+        """Silent."""
