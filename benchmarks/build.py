@@ -38,7 +38,7 @@ title: Pets
 description: Made up.
 owners: ["@acme/vision"]
 license: CC0-1.0
-source: {export: made up}
+source: {export: {description: made up}}
 image: "{uuid}.jpg"
 columns:
   uuid: {type: uuid}

@@ -30,7 +30,8 @@ from registry.dataset import metadata_tables
 DATASET = "datasets/pets"
 MANIFEST = {
     "schema": 1, "name": "pets", "title": "Pets at home", "description": "Cats and dogs.", "owners": ["@acme/vision"],
-    "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg", "classes": ["cat", "dog"],
+    "license": "CC-BY-4.0",
+    "source": {"export": {"description": "by hand"}}, "image": "{uuid}.jpg", "classes": ["cat", "dog"],
     "columns": {
         "uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"type": "string"},
         "exposure": {"type": "number"}, "captured_at": {"type": "datetime"},

@@ -118,7 +118,7 @@ def test_etags_are_believed_where_they_are_md5s(
         poisoned = pl.Series([min(etags, key=lambda key: digests.md5(key.encode())).removesuffix(".jpg")])
     other = pl.col("uuid").is_in(poisoned.implode())
     listed = listed.with_columns(md5=pl.when(other).then(pl.lit("0" * 32)).otherwise("md5"))
-    manifest = selections.manifest({"export": "by hand"})
+    manifest = selections.manifest({"export": {"description": "by hand"}})
     result = lake_comparison.compare(manifest, listed, bucket, tmp_path / "cache", lambda *_: None)
     assert (result.different, result.missing, result.unproven) == (expected.different, 0, expected.unproven)
     assert len(bucket.read_keys) == read

@@ -12,7 +12,7 @@ license: CC0-1.0
 """
 DATASET = (
     HEAD
-    + """source: {{export: by hand}}
+    + """source: {{export: {{description: by hand}}}}
 image: '{{uuid}}.jpg'
 classes: [tit]
 columns: {{uuid: {{type: uuid}}, label: {{type: string}}}}

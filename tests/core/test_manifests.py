@@ -94,7 +94,8 @@ def test_ratios_are_exact_as_they_are_written(ratios: tuple[float, ...]) -> None
         ({"look": 7}, Look("7")),
         ({"look": "7"}, Look("7")),
         ({"look": "https://acme.cloud.looker.com/looks/7?toggle=vis"}, Look("7")),
-        ({"export": "by hand"}, Export("by hand")),
+        ({"export": {"description": "by hand"}}, Export("by hand")),
+        ({"export": {"description": "by hand", "timezone": "Asia/Tokyo"}}, Export("by hand", "Asia/Tokyo")),
         ({"looker": {"model": "m", "view": "v"}}, LookerQuery("m", "v", {}, None, (), "UTC")),
         (
             {

@@ -55,7 +55,7 @@ def test_nothing_changed() -> None:
         ({"classes": ["cat"]}, Bump.MAJOR, "the class dog was removed"),
         ({"columns": COLUMNS | {"day": {"type": "date"}}}, Bump.MINOR, "the column day was added"),
         ({"source": {"look": 3}}, Bump.MINOR, "the query changed"),
-        ({"source": {"export": "by another hand"}}, Bump.MINOR, "the query changed"),
+        ({"source": {"export": {"description": "by another hand"}}}, Bump.MINOR, "the query changed"),
         ({"columns": COLUMNS | {"label": {"type": "string", "from": "other"}}}, Bump.MINOR, "the query changed"),
         ({"split": SPLIT | {"salt": "other"}}, Bump.MAJOR, "the split rule changed"),
         ({"split": SPLIT | {"ratios": {"train": 0.9, "val": 0, "test": 0.1}}}, Bump.MAJOR, "the split rule changed"),

@@ -239,7 +239,7 @@ def test_a_filter_that_changed_is_told_as_lines() -> None:
 
 
 def test_a_column_that_comes_from_elsewhere_is_another_question() -> None:
-    found = change(items(20), items(20), source={"export": "by another team"})
+    found = change(items(20), items(20), source={"export": {"description": "by another team"}})
     assert found.query_change is QueryChange.QUERY
     assert found.queries[1].splitlines() == [
         "export: by another team", "column uuid: uuid (uuid)", "column label: label (string)",

@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 
 from registry.core.values import DatasetManifest
-from registry.dataset import exports
 from registry.errors import InvalidData, Refused
-from support.selections import COLUMNS, manifest, rows, write_csv
+from support.selections import COLUMNS, manifest, read_export, rows, write_csv
 
 UUIDS = [f"0a8c7f6e-0000-4000-8000-{number:012}" for number in range(12)]
 PHOTOS = manifest()
@@ -24,7 +23,7 @@ WHOLE = HEAD + "".join(ROWS)
 
 def read(path: Path, text: str | bytes, expected: DatasetManifest = PHOTOS) -> pl.DataFrame:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return exports.read(path, expected, name=path.name)
+    return read_export(path, expected, name=path.name)
 
 
 def refusal(path: Path, text: str | bytes, expected: DatasetManifest = PHOTOS) -> str:
@@ -213,7 +212,7 @@ def test_a_null_marker_is_no_value_of_a_text_column(tmp_path: Path, marker: str,
     else:
         (write_csv(file, some) if suffix == ".csv" else file.write_text(json.dumps(some)))
     with pytest.raises(InvalidData) as error:
-        exports.read(file, manifest(), name="e")
+        read_export(file, manifest(), name="e")
     first = 2 if suffix == ".csv" else 1
     (problem,) = error.value.problems
     assert problem == (
@@ -227,7 +226,7 @@ def test_a_null_marker_is_no_value_of_a_text_column(tmp_path: Path, marker: str,
 )
 def test_a_text_that_merely_resembles_a_marker_is_a_value(tmp_path: Path, text: str) -> None:
     file = write_csv(tmp_path / "e.csv", [row | {"images.camera": text} for row in rows(2)])
-    assert exports.read(file, manifest())["camera"].to_list() == [text] * 2
+    assert read_export(file, manifest())["camera"].to_list() == [text] * 2
 
 
 def test_the_manifest_says_which_texts_stand_for_a_missing_value(tmp_path: Path) -> None:
@@ -241,7 +240,7 @@ def test_the_manifest_says_which_texts_stand_for_a_missing_value(tmp_path: Path)
         (["NULL"], {"NA", "-", " - ", None}),
         ([], {"NULL", "NA", "-", " - ", None}),
     ):
-        frame = exports.read(file, with_column("camera", column | {"null_values": null_values}))
+        frame = read_export(file, with_column("camera", column | {"null_values": null_values}))
         assert set(frame["camera"]) == expected
 
 
@@ -250,7 +249,7 @@ def test_null_values_are_those_of_every_type(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "e.csv", some)
     assert "not a date and time" in refusal(tmp_path / "f.csv", file.read_bytes())
     column = COLUMNS["captured_at"] | {"null_values": ["0000-00-00"]}
-    assert exports.read(file, with_column("captured_at", column))["captured_at"].null_count() == 2
+    assert read_export(file, with_column("captured_at", column))["captured_at"].null_count() == 2
 
 
 def test_a_class_may_be_called_none(tmp_path: Path) -> None:
@@ -259,9 +258,9 @@ def test_a_class_may_be_called_none(tmp_path: Path) -> None:
     file = write_csv(
         tmp_path / "e.csv", [row | {"images.label": text} for row, text in zip(rows(3), labels, strict=True)]
     )
-    assert set(exports.read(file, named)["label"]) == set(labels)
+    assert set(read_export(file, named)["label"]) == set(labels)
     with pytest.raises(InvalidData, match="'NA': 1 row, first in row 3"):
-        exports.read(file, replace(manifest(), classes=("None", "null")))
+        read_export(file, replace(manifest(), classes=("None", "null")))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -350,11 +349,11 @@ def test_a_column_of_parquet_that_has_no_text_is_refused_as_a_whole(
 ) -> None:
     pl.DataFrame(rows(2)).with_columns(pl.Series(name, values)).write_parquet(tmp_path / "e.parquet")
     with pytest.raises(InvalidData) as error:
-        exports.read(tmp_path / "e.parquet", manifest())
+        read_export(tmp_path / "e.parquet", manifest())
     (problem,) = error.value.problems
     assert problem.startswith(f"{name.removeprefix('images.')}: the column has {told}")
 
 
 def test_a_nested_column_that_is_not_in_the_manifest_does_not_matter(tmp_path: Path) -> None:
     pl.DataFrame(rows(2)).with_columns(other=pl.Series([[1], [2]])).write_parquet(tmp_path / "e.parquet")
-    assert exports.read(tmp_path / "e.parquet", manifest()).height == 2
+    assert read_export(tmp_path / "e.parquet", manifest()).height == 2

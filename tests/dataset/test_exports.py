@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from registry.dataset import exports
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, RegistryError
-from support.selections import COLUMNS, Row, manifest, rows, write_csv, write_json
+from support.selections import COLUMNS, Row, manifest, read_export, rows, write_csv, write_json
 
 PHOTOS = manifest()
 HEAD = "images.uuid,images.label,images.camera,images.captured_at\n"
@@ -54,7 +54,7 @@ def test_every_kind_of_export_gives_the_same_selection(
 ) -> None:
     some = rows(50)
     write(tmp_path / name, some)
-    read = exports.read(tmp_path / name, PHOTOS)
+    read = read_export(tmp_path / name, PHOTOS)
     assert read.schema == {
         "uuid": pl.String,
         "label": pl.String,
@@ -78,7 +78,7 @@ def test_an_export_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
         ",,,,\r\n\r\n\r\n"
     )
     file.write_bytes(text.encode())
-    assert exports.read(file, PHOTOS).drop("captured_at").rows() == [
+    assert read_export(file, PHOTOS).drop("captured_at").rows() == [
         ("0a8c7f6e-0000-4000-8000-00000000000e", "cat", None),
         ("0a8c7f6e-0000-4000-8000-00000000000f", "dog", 'Nikon, "old"\r\nand worn'),
     ]
@@ -90,27 +90,27 @@ def test_json_with_a_byte_order_mark_and_rows_of_other_keys_is_read(
     monkeypatch.setattr("registry.dataset.json_files.BATCH", 2)
     some = [{name: value for name, value in row.items() if value is not None} for row in rows(9)]
     (tmp_path / "export.json").write_text("\ufeff\n" + json.dumps(some, indent=2) + "\n\n")
-    assert exports.rows_hash(exports.read(tmp_path / "export.json", PHOTOS)) == exports.rows_hash(
-        exports.read(write_csv(tmp_path / "export.csv", rows(9)), PHOTOS)
+    assert exports.rows_hash(read_export(tmp_path / "export.json", PHOTOS)) == exports.rows_hash(
+        read_export(write_csv(tmp_path / "export.csv", rows(9)), PHOTOS)
     )
 
 
 def test_the_field_s_own_head_goes_before_the_column_s_name(tmp_path: Path) -> None:
     some = [{"label": "?", "Images UUID": "?", **row} for row in rows(3)]
-    assert exports.read(write_csv(tmp_path / "export.csv", some), PHOTOS)["label"].is_in(["cat", "dog"]).all()
+    assert read_export(write_csv(tmp_path / "export.csv", some), PHOTOS)["label"].is_in(["cat", "dog"]).all()
 
 
 def test_the_order_of_the_rows_does_not_matter_and_a_second_run_gives_the_same_bytes(tmp_path: Path) -> None:
     some = rows(500)
     written = [
-        exports.write_selection(exports.read(write_csv(tmp_path / "export.csv", order), PHOTOS))
+        exports.write_selection(read_export(write_csv(tmp_path / "export.csv", order), PHOTOS))
         for order in (some, some[::-1], some)
     ]
     assert written[0] == written[1] == written[2]
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
-    frame = exports.read(write_csv(tmp_path / "export.csv", rows(3000)), PHOTOS)
+    frame = read_export(write_csv(tmp_path / "export.csv", rows(3000)), PHOTOS)
     (tmp_path / "rows.parquet").write_bytes(data := exports.write_selection(frame))
     again = (
         "import sys; from pathlib import Path; from registry.dataset import exports; "
@@ -122,7 +122,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> Non
 
 
 def test_a_selection_is_plain_parquet(tmp_path: Path) -> None:
-    data = exports.write_selection(exports.read(write_csv(tmp_path / "export.csv", rows(10)), PHOTOS))
+    data = exports.write_selection(read_export(write_csv(tmp_path / "export.csv", rows(10)), PHOTOS))
     (tmp_path / "selection.parquet").write_bytes(data)
     group = pq.ParquetFile(tmp_path / "selection.parquet").metadata.row_group(0)
     assert [group.column(index).compression for index in range(group.num_columns)] == ["ZSTD"] * 4
@@ -138,7 +138,7 @@ def test_the_hash_of_rows_never_changes(tmp_path: Path) -> None:
         {"uuid": "0a8c7f6e-0000-4000-8000-00000000000e", "label": "dog", "n": "", "x": "0.1", "sharp": "no",
          "day": "", "at": ""},
     ]  # fmt: skip
-    frame = exports.read(write_csv(tmp_path / "export.csv", some), manifest(columns=EVERY_TYPE))
+    frame = read_export(write_csv(tmp_path / "export.csv", some), manifest(columns=EVERY_TYPE))
     text = (
         b'"uuid","label","n","x","sharp","day","at"\n'
         b'"0a8c7f6e-0000-4000-8000-00000000000e","dog",,"0.1","false",,\n'
@@ -149,7 +149,7 @@ def test_the_hash_of_rows_never_changes(tmp_path: Path) -> None:
 
 
 def test_the_hash_of_rows_does_not_depend_on_how_they_are_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    frame = exports.read(write_csv(tmp_path / "export.csv", rows(25)), PHOTOS)
+    frame = read_export(write_csv(tmp_path / "export.csv", rows(25)), PHOTOS)
     whole = exports.rows_hash(frame)
     monkeypatch.setattr(exports, "ROWS_PER_GROUP", 10)
     assert exports.rows_hash(frame) == whole
@@ -167,7 +167,7 @@ def test_every_kind_of_fault_is_told_at_once_with_its_first_ten(tmp_path: Path) 
     ]
     (tmp_path / "export.csv").write_text(HEAD + "\n".join(lines) + "\n")
     with pytest.raises(InvalidData) as error:
-        exports.read(tmp_path / "export.csv", PHOTOS, name="export.csv")
+        read_export(tmp_path / "export.csv", PHOTOS, name="export.csv")
     assert str(error.value) == (
         "export.csv does not match datasets/photos/dataset.yaml; nothing was written\n"
         "  uuid: 2 values are not a UUID (8-4-4-4-12 hex digits)\n"
@@ -190,13 +190,13 @@ def test_every_kind_of_fault_is_told_at_once_with_its_first_ten(tmp_path: Path) 
 def test_of_many_faults_of_a_kind_ten_are_shown_and_all_are_counted(tmp_path: Path) -> None:
     write_json(tmp_path / "export.json", [row | {"images.uuid": f"no-{index}"} for index, row in enumerate(rows(25))])
     with pytest.raises(InvalidData, match=r"uuid: 25 values are not a UUID(.|\n)*row 10: 'no-9'\n +… and 15 more"):
-        exports.read(tmp_path / "export.json", PHOTOS)
+        read_export(tmp_path / "export.json", PHOTOS)
 
 
 def test_missing_columns_are_named_with_what_is_there(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "export.csv", rows(1), ("id", "Images Label", "Camera", "taken"))
     with pytest.raises(InvalidData) as error:
-        exports.read(file, PHOTOS)
+        read_export(file, PHOTOS)
     (problem,) = error.value.problems
     assert problem.splitlines() == [
         "2 columns are missing; found 'id', 'Images Label', 'Camera', 'taken'",
@@ -210,7 +210,7 @@ def test_two_columns_that_could_be_meant_are_not_chosen_between(tmp_path: Path) 
         "images.uuid,images.uuid,Label,images-label,camera,captured_at\n,,,,,\n" + "x,,,,,\n"
     )
     with pytest.raises(InvalidData) as error:
-        exports.read(tmp_path / "export.csv", PHOTOS)
+        read_export(tmp_path / "export.csv", PHOTOS)
     assert "uuid matches several columns: 'images.uuid', 'images.uuid'" in error.value.problems
 
 
@@ -243,14 +243,14 @@ def test_two_columns_that_could_be_meant_are_not_chosen_between(tmp_path: Path) 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, data: str | bytes, fault: str) -> None:
     (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode("latin-1"))
     with pytest.raises((InvalidData, Refused), match=fault):
-        exports.read(tmp_path / name, PHOTOS)
+        read_export(tmp_path / name, PHOTOS)
 
 
 def test_a_row_without_end_is_refused_before_memory_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.dataset.json_files.MAX_ROW", 3 << 20)
+    monkeypatch.setattr("registry.dataset.json_text.MAX_ROW", 3 << 20)
     (tmp_path / "export.json").write_text('[{"uuid": "' + "a" * (6 << 20) + '"}]')
     with pytest.raises(Refused, match="after row 0"):
-        exports.read(tmp_path / "export.json", PHOTOS)
+        read_export(tmp_path / "export.json", PHOTOS)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_path_that_leads_to_no_file_is_refused(
     tmp_path: Path, place: str, error: type[RegistryError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        exports.read(tmp_path / place, PHOTOS)
+        read_export(tmp_path / place, PHOTOS)
 
 
 def test_parquet_keeps_its_types_apart(tmp_path: Path) -> None:
@@ -281,20 +281,20 @@ def test_parquet_keeps_its_types_apart(tmp_path: Path) -> None:
         pl.col("at").str.to_datetime().dt.replace_time_zone("Europe/Berlin"),
     )  # fmt: skip
     frame.write_parquet(tmp_path / "export.parquet")
-    read = exports.read(tmp_path / "export.parquet", manifest(columns=EVERY_TYPE))
+    read = read_export(tmp_path / "export.parquet", manifest(columns=EVERY_TYPE))
     assert str(read.drop("uuid").rows()[0]) == (
         "('cat', 3, 2.0, True, datetime.date(2024, 1, 31), "
         "datetime.datetime(2024, 1, 31, 12, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')))"
     )
     frame.with_columns(pl.concat_list("label").alias("label")).write_parquet(tmp_path / "export.parquet")
     with pytest.raises(InvalidData, match=r"label: the column has values of type List\(Categorical\), expected a text"):
-        exports.read(tmp_path / "export.parquet", manifest(columns=EVERY_TYPE))
+        read_export(tmp_path / "export.parquet", manifest(columns=EVERY_TYPE))
 
 
 def test_a_time_zone_that_does_not_exist_is_the_manifest_s_fault(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "export.csv", rows(1))
     with pytest.raises(InvalidDocument, match=r"datasets/photos/dataset.yaml: source: unknown time zone 'Mars/Base'"):
-        exports.read(file, PHOTOS, timezone="Mars/Base")
+        read_export(file, PHOTOS, timezone="Mars/Base")
 
 
 def test_what_is_no_selection_is_refused() -> None:
@@ -315,6 +315,6 @@ def test_texts_come_out_as_they_went_in(tmp_path: Path, texts: list[str]) -> Non
     write_json(tmp_path / "e.json", some)
     any_text = manifest(columns=COLUMNS | {"camera": COLUMNS["camera"] | {"null_values": []}})
     for name in ("e.csv", "e.json"):
-        frame = exports.read(tmp_path / name, any_text)
+        frame = read_export(tmp_path / name, any_text)
         assert dict(frame.select("uuid", "camera").rows()) == expected
         assert exports.read_selection(exports.write_selection(frame), name).equals(frame)

@@ -13,7 +13,7 @@ import pytest
 
 from registry.dataset import exports, parquet_files, parquet_footer
 from registry.errors import InvalidData, Refused
-from support.selections import manifest, rows
+from support.selections import manifest, read_export, rows
 
 N = 150_000
 
@@ -62,7 +62,7 @@ def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         "exports.read_selection(path.read_bytes(), 'x')",
         "exports.read_selection(path.read_bytes(), 'x', rows=10)",
-        "exports.read(path, manifest())",
+        "read_export(path, manifest())",
         "predictions.read(path.read_bytes(), pl.DataFrame({'uuid': ['a']}), 'x')",
     ],
 )
@@ -70,7 +70,7 @@ def test_a_hundred_million_rows_are_refused_before_they_fill_the_memory(bomb: Pa
     code = (
         "import resource, sys; from pathlib import Path; import polars as pl\n"
         "from registry.dataset import exports; from registry.model import predictions\n"
-        "from registry.errors import Refused; from support.selections import manifest\n"
+        "from registry.errors import Refused; from support.selections import manifest, read_export\n"
         "path, before = Path(sys.argv[1]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"try:\n    {read}\nexcept Refused as error:\n    print(error)\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, 'MB')"
@@ -133,7 +133,7 @@ def test_a_file_that_is_damaged_anywhere_is_no_bug(tmp_path: Path) -> None:
     for place in range(0, len(data), 7):
         (tmp_path / "e.parquet").write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
         try:
-            exports.read(tmp_path / "e.parquet", manifest())
+            read_export(tmp_path / "e.parquet", manifest())
         except (InvalidData, Refused):
             continue
 
@@ -143,7 +143,7 @@ def test_a_text_that_a_dictionary_holds_once_and_a_column_a_million_times_is_ref
     data = written(table, use_dictionary=["images.camera"])
     assert len(data) < 200_000
     (tmp_path / "e.parquet").write_bytes(data)
-    for read in (lambda: exports.read(tmp_path / "e.parquet", manifest()), lambda: parquet_files.read_table(data, "x")):
+    for read in (lambda: read_export(tmp_path / "e.parquet", manifest()), lambda: parquet_files.read_table(data, "x")):
         with pytest.raises(Refused, match=r"column images\.camera has a value of 2,000,000 bytes, expected at most"):
             read()
 
@@ -160,14 +160,14 @@ def test_many_columns_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_columns_of_the_manifest_are_read_from_an_export(tmp_path: Path) -> None:
     table = pl.DataFrame(rows(20)).with_columns(note=pl.lit("a" * 200_000), other=pl.Series([[b"1"]] * 20))
     table.write_parquet(tmp_path / "e.parquet")
-    assert exports.read(tmp_path / "e.parquet", manifest()).height == 20
+    assert read_export(tmp_path / "e.parquet", manifest()).height == 20
 
 
 @pytest.mark.parametrize("kind", [pl.Categorical(), pl.Enum(["cat", "dog"])])
 def test_categories_are_texts(tmp_path: Path, kind: pl.DataType) -> None:
     table = pl.DataFrame(rows(20)).with_columns(pl.col("images.label").cast(kind))
     table.write_parquet(tmp_path / "e.parquet")
-    assert exports.read(tmp_path / "e.parquet", manifest())["label"].dtype == pl.String
+    assert read_export(tmp_path / "e.parquet", manifest())["label"].dtype == pl.String
 
 
 def test_decimals_and_times_of_other_zones_are_values(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_decimals_and_times_of_other_zones_are_values(tmp_path: Path) -> None:
         {"uuid": ["0a8c7f6e-0000-4000-8000-00000000000f"], "label": ["cat"], "n": [9_007_199_254_740_993]}
     ).with_columns(x=pl.Series([Decimal("1.50")]))
     table.write_parquet(tmp_path / "e.parquet")
-    assert exports.read(tmp_path / "e.parquet", manifest(columns=columns)).row(0)[2:] == (9_007_199_254_740_993, 1.5)
+    assert read_export(tmp_path / "e.parquet", manifest(columns=columns)).row(0)[2:] == (9_007_199_254_740_993, 1.5)
     table.with_columns(n=pl.lit(1.5)).write_parquet(tmp_path / "e.parquet")
     with pytest.raises(InvalidData, match=r"n: 1 value is not an integer"):
-        exports.read(tmp_path / "e.parquet", manifest(columns=columns))
+        read_export(tmp_path / "e.parquet", manifest(columns=columns))

@@ -59,7 +59,12 @@ def test_the_query_is_the_source_and_the_columns_and_nothing_else() -> None:
     nullable = COLUMNS | {"captured_at": {"from": "images.captured_at", "type": "datetime"}}
     assert provenance.query_hash(one, None) == provenance.query_hash(words, {"fields": ["whatever"]})
     assert provenance.query_hash(one, None) == provenance.query_hash(manifest(columns=nullable), None)
-    others = [manifest(asked), manifest({"look": 7}), manifest({"export": "by hand"}), manifest(columns=retyped)]
+    others = [
+        manifest(asked),
+        manifest({"look": 7}),
+        manifest({"export": {"description": "by hand"}}),
+        manifest(columns=retyped),
+    ]
     assert len({provenance.query_hash(other, None) for other in (one, *others)}) == 5
 
 

@@ -133,7 +133,7 @@ def test_another_question_with_the_same_rows_is_told(photos: Path, capsys: pytes
     some = rows(30)
     run_export(photos, some)
     before = pointer(photos)
-    (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": "from the photo desk"}))
+    (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": {"description": "from the photo desk"}}))
     capsys.readouterr()
     assert run_export(photos, some) == 0
     assert "query changed, rows unchanged since" in capsys.readouterr().out
@@ -291,7 +291,9 @@ def test_rows_that_looker_repeats_are_called_so_and_not_a_short_answer(
 
 
 def test_a_dataset_of_exports_says_what_to_give(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": "the photo desk's weekly table"}))
+    (photos / DATASET / "dataset.yaml").write_bytes(
+        selections.text({"export": {"description": "the photo desk's weekly table"}})
+    )
     assert run() == 1
     assert capsys.readouterr().err == (
         "error: datasets/photos/dataset.yaml: the source is an export: the photo desk's weekly table\n"

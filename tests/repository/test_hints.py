@@ -165,7 +165,7 @@ def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, tmp_
     done = repositories.registry(registry_repo, "new", "dataset", "photos")
     [select] = hints.in_output(done.stdout)
     assert select == "registry select datasets/photos"
-    manifest = yaml.safe_load(selections.text({"export": "by hand"}))
+    manifest = yaml.safe_load(selections.text({"export": {"description": "by hand"}}))
     repositories.write(registry_repo / "datasets/photos/dataset.yaml", manifest)
     done = repositories.registry(registry_repo, *select.split()[1:])
     [from_export] = hints.in_output(done.stderr)

@@ -32,7 +32,7 @@ title: Pets
 description: Pets at home.
 owners: ["@acme/vision"]
 license: CC-BY-4.0
-source: {export: by hand}
+source: {export: {description: by hand}}
 image: "photos/{uuid}.jpg"
 columns: {uuid: {type: uuid}, label: {type: string}}
 classes: [cat, dog]

@@ -108,7 +108,8 @@ def put_dataset(
     """`datasets/NAME`, selected and built; `changes` are keys of its manifest."""
     manifest = {
         "schema": 1, "name": name, "version": "1.0.0", "title": "Pets at home", "description": "Cats and dogs.",
-        "owners": ["@acme/vision"], "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg",
+        "owners": ["@acme/vision"], "license": "CC-BY-4.0",
+        "source": {"export": {"description": "by hand"}}, "image": "{uuid}.jpg",
         "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}}, "classes": ["cat", "dog"],
         "split": {"salt": name, "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}, **changes,
     }  # fmt: skip

@@ -95,7 +95,8 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     folder = root / "datasets" / name
     manifest = {
         "schema": 1, "name": name, "version": version, "title": "Pets at home", "description": "Cats and dogs.",
-        "owners": ["@acme/vision"], "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg",
+        "owners": ["@acme/vision"], "license": "CC-BY-4.0",
+        "source": {"export": {"description": "by hand"}}, "image": "{uuid}.jpg",
         "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "batch": {"type": "string"}},
         "classes": ["cat", "dog"], "split": BY_BATCH,
         "expectations": {"splits": {split: {"min_images": 0, "min_per_class": 0} for split in SPLITS}}, **more,

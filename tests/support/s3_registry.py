@@ -30,7 +30,8 @@ PROJECT = Path(__file__).parents[2]
 PETS, MODEL = "datasets/pets", "models/pets"
 MANIFEST = {
     "schema": 1, "name": "pets", "version": "1.0.0", "title": "Pets at home", "description": "Cats and dogs.",
-    "owners": ["@acme/vision"], "license": "CC-BY-4.0", "source": {"export": "by hand"}, "image": "{uuid}.jpg",
+    "owners": ["@acme/vision"], "license": "CC-BY-4.0",
+    "source": {"export": {"description": "by hand"}}, "image": "{uuid}.jpg",
     "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}}, "classes": ["cat", "dog"],
     "split": {"salt": "pets", "ratios": {"train": 0.6, "val": 0.2, "test": 0.2}},
 }  # fmt: skip

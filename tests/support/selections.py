@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
 import yaml
 
 from registry.core import documents, manifests, schema
 from registry.core.names import parse_id
 from registry.core.values import DatasetManifest
+from registry.dataset import exports
 
 PHOTOS = parse_id("datasets/photos")
 LOOKER = {
@@ -76,3 +78,8 @@ def write_json(path: Path, some: Sequence[Row]) -> Path:
     """A JSON file with these rows."""
     path.write_text(json.dumps(some))
     return path
+
+
+def read_export(path: Path, expected: DatasetManifest, *, timezone: str | None = "UTC", name: str = "") -> pl.DataFrame:
+    """The rows of a file, as they would be selected."""
+    return exports.read(path, expected, zone=exports.Zone(timezone, "a test"), name=name).frame

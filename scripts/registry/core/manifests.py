@@ -105,7 +105,9 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
 
 def _column(name: str, data: Mapping[str, Any]) -> Column:
     nulls = tuple(data["null_values"]) if "null_values" in data else None
-    return Column(name, data.get("from", name), data["type"], data.get("nullable", False), nulls)
+    source = data.get("from", name)
+    field, *headers = [source] if isinstance(source, str) else source
+    return Column(name, field, data["type"], data.get("nullable", False), nulls, tuple(headers))
 
 
 def _expectations(data: Mapping[str, Any]) -> Expectations:
@@ -118,7 +120,7 @@ def _source(document: Document) -> Source:
     if "look" in data:
         return _look(document)
     if "export" in data:
-        return Export(data["export"])
+        return Export(data["export"]["description"], data["export"].get("timezone"))
     query = data["looker"]
     return LookerQuery(
         model=query["model"],

@@ -86,7 +86,8 @@ class Tag:
 class Column:
     """One column of a selection: its name here, its name at the source, its type (see `dataset.column_types`).
 
-    `null_values` are the texts that stand for a missing value; None is none, and known null markers are refused.
+    `headers` are further names that exported files have for it. `null_values` are the texts that stand for a missing
+    value; None is none, and known null markers are refused.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Column:
     type: str
     nullable: bool
     null_values: tuple[str, ...] | None = None
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,13 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Files that are exported by hand; `description` says from where."""
+    """Files that are exported; `description` says from where.
+
+    `timezone` is that of times that name none; None: a file with such times is refused.
+    """
 
     description: str
+    timezone: str | None = None
 
 
 Source = LookerQuery | Look | Export

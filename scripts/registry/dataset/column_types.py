@@ -6,7 +6,7 @@ Space around a value is dropped, and a text of nothing but spaces is a missing v
 |----------|--------------------------------------------------------------|----------------------------------|
 | uuid     | 32 hex digits, also 8-4-4-4-12, in braces, after `urn:uuid:` | 8-4-4-4-12, in lower case        |
 | string   | any text without NUL that is no null marker (`is_marker`)    | the text                         |
-| integer  | `-12`, `12.0`; no leading zeros, no thousands separators     | 64 bits                          |
+| integer  | `-12`, `12.0`; no leading zeros, no separators (`12.000`)    | 64 bits                          |
 | number   | `-1.5`, `2e-3`; no NaN, no infinities, no separators         | 64-bit float                     |
 | boolean  | true, false, yes, no in any case                             | boolean                          |
 | date     | `2024-01-31`                                                 | date                             |
@@ -36,7 +36,9 @@ _MARKER = (
     r"^(?i:[(\[{<]?null[)\]}>]?|nil|none|<?na>?|n/a|n\.a\.?|nat|nan|[-+]nan|[-+]?1\.#(ind|qnan)|undefined|\(blank\)"
     r"|#n/?a|#n/a n/a|#null!|#ref!|#value!|#name\?|#num!|#div/0!|\\n|∅|[-–—]{1,3}|\?|\.{1,2}|[\p{Z}\p{C}]+)$"
 )
-_INTEGER = r"^[+-]?(0|[1-9][0-9]*)(\.0+)?$"
+# Not 12.000, which is twelve thousand in half of the world; nor are 1.920 and 4.032 decimals with certainty.
+_INTEGER = r"^[+-]?(0(\.0+)?|[1-9][0-9]*(\.0{1,2}|\.0{4,})?|[1-9][0-9]{3,}\.000)$"
+_GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -44,6 +46,7 @@ _DATETIME = (
     r"^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?<hour>[0-9]{2}:[0-9]{2})(?<second>:[0-5][0-9])?(?<part>\.[0-9]{1,9})?"
     r" ?(?<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?$"
 )
+_ESCAPED = r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{2,4}|#x[0-9A-Fa-f]{2,4});|<(?:a|b|br|div|font|i|img|p|span)[ />]"
 
 
 def text(header: str, kind: str, null_values: Collection[str] = ()) -> pl.Expr:
@@ -60,8 +63,27 @@ def is_marker(value: pl.Expr) -> pl.Expr:
     return value.str.strip_chars().str.contains(_MARKER)
 
 
-def typed(value: pl.Expr, kind: str, timezone: str) -> pl.Expr:
-    """A text as a value of type `kind`, null where it is invalid; `timezone` applies to times without one."""
+def is_local(value: pl.Expr) -> pl.Expr:
+    """Whether a text is a date and time without a time zone."""
+    groups = value.str.extract_groups(_DATETIME)
+    return groups.struct.field("day").is_not_null() & groups.struct.field("zone").is_null()
+
+
+def is_grouped(value: pl.Expr) -> pl.Expr:
+    """Whether a number may have a point between its thousands (`1.920`)."""
+    return value.str.contains(_GROUPED)
+
+
+def is_escaped(value: pl.Expr) -> pl.Expr:
+    """Whether a text has HTML in it (`Fuji &amp; Co`), as downloads with formatted values may have."""
+    return value.str.contains(_ESCAPED)
+
+
+def typed(value: pl.Expr, kind: str, timezone: str | None) -> pl.Expr:
+    """A text as a value of type `kind`, null where it is invalid.
+
+    `timezone` applies to times without one; if it is None, they are invalid.
+    """
     return _datetime(value, timezone) if kind == "datetime" else _TYPES[kind](value)
 
 
@@ -124,14 +146,16 @@ _TYPES: Mapping[str, Callable[[pl.Expr], pl.Expr]] = {
 }
 
 
-def _datetime(value: pl.Expr, timezone: str) -> pl.Expr:
+def _datetime(value: pl.Expr, timezone: str | None) -> pl.Expr:
     parts = value.str.extract_groups(_DATETIME)
     day, hour, second, part, zone = (parts.struct.field(name) for name in ("day", "hour", "second", "part", "zone"))
     clock = pl.concat_str(day, pl.lit(" "), hour, second.fill_null(":00"), part.fill_null("").str.head(7))
     moment = clock.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
     # A local time that is skipped or repeated when clocks change is ambiguous.
-    local = moment.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
     stated = (moment - _utc_offset(zone)).dt.replace_time_zone("UTC")
+    if timezone is None:
+        return pl.when(zone.is_not_null()).then(stated)
+    local = moment.dt.replace_time_zone(timezone, ambiguous="null", non_existent="null").dt.convert_time_zone("UTC")
     return pl.when(zone.is_null()).then(local).otherwise(stated)
 
 

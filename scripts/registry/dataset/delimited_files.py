@@ -42,6 +42,7 @@ class DelimitedFile:
     path: Path
     separator: str
     headers: tuple[str, ...]
+    timezone: str | None = None  # no such file says it
 
     def read(self, wanted: Sequence[str]) -> Table:
         """See `TableFile.read`."""
@@ -53,7 +54,8 @@ class DelimitedFile:
                 frames.append(_frame(numbers, batch, dict(zip(wanted, indices, strict=True)), rows.faults))
                 advance(len(batch))
         unterminated = rows.last if rows.last > 1 and not _ends_with_break(self.path) else None
-        return Table(pl.concat(frames).lazy(), tuple(rows.faults), unterminated=unterminated)
+        table = pl.concat(frames).lazy()
+        return Table(table, tuple(rows.faults), unterminated=unterminated, may_end_in_totals=True)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """What the readers of exported tables share: rows as texts, and the faults that keep rows from being read."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +53,8 @@ class Table:
     `rows` has ROW and a text column for each header that was asked for; null where a row has no such value. Rows of
     CSV and its relatives are numbered by the line on which they begin, others from 1. `row_faults` are the rows that
     are missing in it. Values that are no text are null: `cell_faults` says what they are, by header and row, and
-    `column_faults` the type of a column that has no other.
+    `column_faults` the type of a column that has no other. `plain` are the columns that
+    are numbers in the file itself, and not texts of numbers. A last row of totals is possible where downloads write it.
     """
 
     rows: pl.LazyFrame
@@ -61,6 +62,8 @@ class Table:
     cell_faults: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     column_faults: Mapping[str, str] = field(default_factory=dict)
     unterminated: int | None = None  # the last row, where no line break ends it
+    plain: Collection[str] = ()
+    may_end_in_totals: bool = False
 
 
 class TableFile(Protocol):
@@ -69,6 +72,10 @@ class TableFile(Protocol):
     @property
     def headers(self) -> tuple[str, ...]:
         """The names of its columns, in their order; a name may occur twice."""
+
+    @property
+    def timezone(self) -> str | None:
+        """The time zone of times that name none, where the file says it."""
 
     def read(self, wanted: Sequence[str]) -> Table:
         """The rows, with these columns. Raises Refused, OSError and PolarsError."""

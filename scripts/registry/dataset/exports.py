@@ -4,9 +4,9 @@ Every cell is read as text first, so that CSV, JSON and Parquet of the same rows
 `column_types` defines which value a text stands for.
 """
 
-import re
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -14,28 +14,49 @@ from pathlib import Path
 import polars as pl
 
 from registry.core.values import Column, DatasetManifest
-from registry.core.wording import join, plural
-from registry.dataset import column_types, delimited_files, json_files, parquet_files, parquet_footer
-from registry.dataset.export_files import ROW, RowFault, Table, TableFile, panics_as_errors
-from registry.errors import SHOWN, InvalidData, InvalidDocument, NotFound, Refused
+from registry.core.wording import join
+from registry.dataset import column_types, delimited_files, export_headers, json_files, parquet_files, parquet_footer
+from registry.dataset.export_files import ROW, Table, TableFile, panics_as_errors
+from registry.dataset.export_headers import Match
+from registry.dataset.export_problems import Reading, drop_totals, find_damaged, find_escaped, find_problems
+from registry.errors import InvalidData, InvalidDocument, NotFound, Refused
 
 ROWS_PER_GROUP = 131_072
+TIMEZONE_OPTION = "--timezone"
 
 
-def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: str = "") -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The time zone of times that name none, and who says so; without a name, such times are refused."""
+
+    name: str | None = None
+    said_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportedRows:
+    """The rows of a file, sorted by uuid, and lines on how they were read that a person should know."""
+
+    frame: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path, manifest: DatasetManifest, *, zone: Zone, name: str = "", is_raw: bool = False) -> ExportedRows:
     """The rows of a CSV, tab-separated, Parquet or JSON file as the manifest's columns, in their order, sorted by uuid.
 
-    `timezone` applies to times without one; `name` is what messages call the file. A column's header is its `from`, or
-    else its own name, or else either of them with other punctuation (Looker writes `images.uuid` as `Images UUID`).
-    Raises NotFound and Refused for a file that cannot be read, InvalidData with every kind of problem in its rows.
+    `name` is what messages call the file; `is_raw` says that no value was formatted for people, as in what an API
+    returns. `export_headers.match` says which column is which. Raises NotFound and Refused for a file that cannot be
+    read, InvalidData with every kind of problem in its rows.
     """
-    _require_timezone(timezone, manifest)
-    file, name = _open(path, name or str(path)), name or str(path)
-    found, problems = _match_columns(file.headers, manifest.columns) if file.headers else ({}, [])
+    name = name or str(path)
+    file = _open(path, name)
+    timezone = _find_zone(file, zone, name, manifest)
+    found = export_headers.match(file.headers, manifest.columns) if file.headers else Match({}, ())
+    problems = [*found.problems]
     try:
         with panics_as_errors():
-            table = file.read(tuple(dict.fromkeys(found.values())))
-            if damaged := _find_damaged(table, file.headers, found, manifest):
+            table = file.read(tuple(dict.fromkeys(found.headers.values())))
+            if damaged := find_damaged(table, file.headers, found.headers, manifest):
                 raise InvalidData(
                     f"{name} is damaged; nothing was written",
                     [damaged, *problems],
@@ -43,8 +64,10 @@ def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: 
                     if "is not UTF-8" in damaged
                     else "export it again; if nothing but the last line break is missing, add it",
                 )
-            frame = _typed(table, found, manifest.columns, timezone)
-            problems += _find_problems(table, frame, found, manifest)
+            frame = _typed(table, found.headers, manifest.columns, timezone)
+            reading = Reading(manifest, table, found.headers, timezone, is_raw=is_raw)
+            frame, notes = (frame, ()) if is_raw else drop_totals(frame, reading)
+            problems += find_problems(frame, reading)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(name, error) from error
     if problems:
@@ -53,18 +76,43 @@ def read(path: Path, manifest: DatasetManifest, *, timezone: str = "UTC", name: 
             problems,
             fix="correct the rows at their source, or columns and classes in the manifest; then select again",
         )
-    return frame.select(column.name for column in manifest.columns).sort("uuid")
+    if not is_raw:
+        notes = (*notes, *_describe_zone(frame, timezone, zone), *find_escaped(frame, manifest))
+    return ExportedRows(frame.select(column.name for column in manifest.columns).sort("uuid"), notes)
 
 
-def _require_timezone(timezone: str, manifest: DatasetManifest) -> None:
+def _find_zone(file: TableFile, zone: Zone, name: str, manifest: DatasetManifest) -> str | None:
+    """The time zone, or the one that the file itself names. Raises Refused and InvalidDocument."""
+    if file.timezone and zone.name and file.timezone != zone.name and zone.said_by != TIMEZONE_OPTION:
+        raise Refused(
+            f"{name} says that its times are in {file.timezone}, expected {zone.name} ({zone.said_by})",
+            fix=f"say which is right: {TIMEZONE_OPTION} {file.timezone}",
+        )
+    timezone = zone.name or file.timezone
+    if timezone is None or _is_known(timezone):
+        return timezone
+    fix = "use a name of the IANA time zone database, such as Europe/Berlin or UTC"
+    if zone.name and zone.said_by != TIMEZONE_OPTION:
+        raise InvalidDocument(f"{manifest.id}/dataset.yaml", f"source: unknown time zone {timezone!r}", fix=fix)
+    where = TIMEZONE_OPTION if zone.name else name
+    raise Refused(f"{where}: unknown time zone {timezone!r}", fix=fix)
+
+
+def _is_known(timezone: str) -> bool:
     try:
         pl.Series([None], dtype=pl.Datetime("us")).dt.replace_time_zone(timezone)
-    except pl.exceptions.PolarsError as error:
-        raise InvalidDocument(
-            f"{manifest.id}/dataset.yaml",
-            f"source: unknown time zone {timezone!r}",
-            fix="use a name of the IANA time zone database, such as Europe/Berlin or UTC",
-        ) from error
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
+def _describe_zone(frame: pl.DataFrame, timezone: str | None, zone: Zone) -> tuple[str, ...]:
+    """A line that names the time zone of times that name none, where there are any."""
+    local = [name for name in frame.columns if name.endswith("@") and frame[name].any()]
+    if not local:
+        return ()
+    names = join([name.removesuffix("@") for name in local])
+    return (f"{names}: times without an offset were read in {timezone} ({zone.said_by or 'as the file says'})",)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -99,34 +147,11 @@ def _unreadable(name: str, error: Exception) -> Refused:
 # --- columns ----------------------------------------------------------------------------------------------------------
 
 
-def _match_columns(headers: tuple[str, ...], columns: tuple[Column, ...]) -> tuple[dict[str, str], list[str]]:
-    """Column name → its header, and a problem for each column that has none or several."""
-    matches = {column: _matching_headers(headers, column) for column in columns}
-    found = {column.name: names[0] for column, names in matches.items() if len(names) == 1}
-    problems = [
-        f"{column.name} matches several columns: {_quoted(names)}" for column, names in matches.items() if names[1:]
-    ]
-    if missing := [column for column, names in matches.items() if not names]:
-        wanted = [" or ".join(dict.fromkeys((column.source, column.name))) for column in missing]
-        heading = f"{_count(len(missing), 'column')} missing; found {_quoted(headers)}"
-        problems.append(_listed(heading, wanted[:SHOWN], len(missing)))
-    return found, problems
+def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], timezone: str | None) -> pl.DataFrame:
+    """The found columns, typed (an invalid value is null), and for each one `NAME?`: whether its value is invalid.
 
-
-def _matching_headers(headers: tuple[str, ...], column: Column) -> list[str]:
-    for form in (str, _words):
-        for name in (column.source, column.name):
-            if matching := [header for header in headers if form(header) == form(name)]:
-                return matching
-    return []
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"[^\W_]+", text.casefold()))
-
-
-def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], timezone: str) -> pl.DataFrame:
-    """The found columns, typed (an invalid value is null), and for each one `NAME?`: whether its value is invalid."""
+    For times also `NAME@`: whether the value is one without a zone.
+    """
     there = [column for column in columns if column.name in found]
     texts = [
         column_types.text(found[column.name], column.type, column.null_values or ()).alias(f"{column.name}?")
@@ -139,126 +164,15 @@ def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], 
         (pl.col(column.name).is_null() & pl.col(f"{column.name}?").is_not_null()).alias(f"{column.name}?")
         for column in there
     ]
+    local = [
+        column_types.is_local(pl.col(f"{column.name}?")).fill_null(value=False).alias(f"{column.name}@")
+        for column in there
+        if column.type == "datetime"
+    ]
     # In three steps, because Polars' streaming engine would parse a value again for its flag.
-    return table.rows.select(ROW, *texts).with_columns(values).with_columns(invalid).collect(engine="streaming")
-
-
-# --- validation -------------------------------------------------------------------------------------------------------
-
-
-def _find_damaged(table: Table, headers: tuple[str, ...], found: Mapping[str, str], manifest: DatasetManifest) -> str:
-    """The rows that cannot be read as rows. Where there are some, the others' values are not to be trusted."""
-    faults = [*table.row_faults]
-    if table.unterminated and (faults or _may_be_cut_off(table, headers, found, manifest)):
-        faults = [fault for fault in faults if fault.row != table.unterminated]
-        faults.append(RowFault(table.unterminated, "no line break at its end; the file may have been cut off there"))
-    shown = [f"row {fault.row:,}: {fault.fault}" for fault in faults]
-    return _listed(f"{_count(len(shown), 'row')} damaged", shown[:SHOWN], len(shown)) if shown else ""
-
-
-def _may_be_cut_off(
-    table: Table, headers: tuple[str, ...], found: Mapping[str, str], manifest: DatasetManifest
-) -> bool:
-    """Whether the value at the end of the file could be the beginning of another valid value."""
-    last = table.rows.select(pl.exclude(ROW).last()).collect().to_dicts()[0]
-    for column in manifest.columns:
-        if found.get(column.name) == headers[-1]:
-            value = last[headers[-1]]
-            if column.name == "label":
-                return any(label != value and label.startswith(value) for label in manifest.classes)
-            return not value or column.type in {"string", "integer", "number", "datetime"}
-    return False
-
-
-def _find_problems(
-    table: Table, frame: pl.DataFrame, found: Mapping[str, str], manifest: DatasetManifest
-) -> Iterator[str]:
-    """Each kind of problem, with its number and the first ten."""
-    if frame.is_empty():
-        yield "the table has no rows"
-        return
-    for column in manifest.columns:
-        if header := found.get(column.name):
-            yield from _check_values(table, frame, header, column)
-    if "uuid" in found:
-        yield from _check_duplicates(frame)
-    if "label" in found:
-        yield from _check_labels(frame, manifest.classes)
-
-
-def _check_values(table: Table, frame: pl.DataFrame, header: str, column: Column) -> Iterator[str]:
-    if fault := table.column_faults.get(header):
-        yield f"{column.name}: the column has {fault}, expected {column_types.EXPECTED[column.type]}"
-        return
-    is_invalid, is_null = pl.col(f"{column.name}?"), pl.col(column.name).is_null()
-    no_text = table.cell_faults.get(header, {})
-    invalid = sorted({*frame.filter(is_invalid)[ROW], *no_text})
-    if invalid:
-        first = table.rows.filter(pl.col(ROW).is_in(invalid[:SHOWN])).select(ROW, header).sort(ROW).collect()
-        shown = [f"row {row:,}: {no_text.get(row) or _shown(text)}" for row, text in first.rows()]
-        yield _listed(
-            f"{column.name}: {_count(len(invalid), 'value')} not {column_types.EXPECTED[column.type]}",
-            shown,
-            len(invalid),
-        )
-    empty = () if column.nullable else frame.filter(is_null & ~is_invalid & ~pl.col(ROW).is_in([*no_text]))[ROW]
-    if len(empty):
-        yield _listed(
-            f"{column.name}: {_count(len(empty), 'row')} without a value",
-            [f"row {row:,}" for row in empty[:SHOWN]],
-            len(empty),
-        )
-    if column.type == "string" and column.name != "label" and column.null_values is None:
-        yield from _check_markers(frame, column.name)
-
-
-def _check_markers(frame: pl.DataFrame, name: str) -> Iterator[str]:
-    """Texts that other programs write for a missing value, unless the manifest says which of them are."""
-    groups = _group(frame.filter(column_types.is_marker(pl.col(name))), name)
-    if groups:
-        heading = (
-            f"{name}: {plural(len(groups), 'text')} may stand for a missing value; "
-            f"set columns.{name}.null_values to those that do, or to []"
-        )
-        yield _listed(heading, groups[:SHOWN], len(groups))
-
-
-def _check_duplicates(frame: pl.DataFrame) -> Iterator[str]:
-    repeated = frame.filter(pl.col("uuid").is_not_null() & pl.col("uuid").is_duplicated())
-    groups = repeated.group_by("uuid").agg(ROW).sort(pl.col(ROW).list.first())
-    if len(groups):
-        shown = [f"{uuid}: rows {', '.join(map(str, rows[:SHOWN]))}" for uuid, rows in groups.head(SHOWN).rows()]
-        yield _listed(f"uuid: {plural(len(groups), 'duplicate UUID')}", shown, len(groups))
-
-
-def _check_labels(frame: pl.DataFrame, classes: tuple[str, ...]) -> Iterator[str]:
-    unknown = frame.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(list(classes)))
-    if groups := _group(unknown, "label"):
-        heading = f"label: {_count(len(groups), 'label')} not in classes"
-        yield _listed(heading, groups[:SHOWN], len(groups))
-
-
-def _group(frame: pl.DataFrame, name: str) -> list[str]:
-    """Each value of a column, with its rows."""
-    groups = frame.group_by(name).agg(pl.len(), pl.col(ROW).min()).sort(ROW)
-    return [f"{_shown(value)}: {plural(count, 'row')}, first in row {row:,}" for value, count, row in groups.rows()]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{plural(number, noun)} {'is' if number == 1 else 'are'}"
-
-
-def _listed(heading: str, shown: Sequence[str], total: int) -> str:
-    rest = [f"… and {total - len(shown):,} more"] if total > len(shown) else []
-    return "\n      ".join([heading, *shown, *rest])
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:60]}…")
-
-
-def _quoted(texts: Sequence[str]) -> str:
-    return ", ".join(map(_shown, texts[:50])) + (", …" if len(texts) > 50 else "")
+    return (
+        table.rows.select(ROW, *texts).with_columns(*values, *local).with_columns(invalid).collect(engine="streaming")
+    )
 
 
 # --- selection.parquet ------------------------------------------------------------------------------------------------

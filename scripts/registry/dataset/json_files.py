@@ -7,7 +7,7 @@ half the time (150,000 rows: 0.2 s instead of 0.4 s), but normalises numbers (`1
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -16,34 +16,14 @@ from typing import Any, TextIO
 import polars as pl
 
 from registry.core import progress
+from registry.dataset import json_text
 from registry.dataset.export_files import ROW, RowFault, Table, invalid_bytes, require_headers, require_text
-from registry.errors import Refused
+from registry.dataset.json_text import Envelope, Number, Repeated
 
 BATCH = 50_000  # rows
-CHUNK = 1 << 20  # characters
-MAX_ROW = 16 << 20  # characters that one row may take
+ERRORS = ({"looker_error"}, {"message", "documentation_url"})  # the keys of an error in a result, and of the API's own
 
-_SPACE = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_AGAIN = "export it again, as a complete list of objects, or as one object per line"
-
-
-class _Repeated(dict[str, Any]):
-    """An object with the duplicate key `key`."""
-
-    key = ""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    row = dict(pairs)
-    if len(row) == len(pairs):
-        return row
-    repeated, names = _Repeated(row), [name for name, _ in pairs]
-    repeated.key = next(name for name in names if names.count(name) > 1)
-    return repeated
-
-
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +32,7 @@ class JsonFile:
 
     headers: tuple[str, ...]
     table: Table
+    timezone: str | None
 
     def read(self, _wanted: Sequence[str]) -> Table:
         """See `TableFile.read`."""
@@ -60,22 +41,26 @@ class JsonFile:
 
 @dataclass(slots=True)
 class _Faults:
+    """What is found on the way, besides the rows."""
+
     rows: list[RowFault] = field(default_factory=list)
     cells: dict[str, dict[int, str]] = field(default_factory=dict)
+    plain: set[str] = field(default_factory=set)  # the columns with numbers that are no texts
 
 
 def open_file(path: Path, name: str) -> JsonFile:
     """Read all rows. Raises Refused where the text is not JSON rows, and OSError where the file cannot be read."""
     require_text(path, name)
-    faults, frames, number = _Faults(), [], 1
+    faults, frames, number, envelope = _Faults(), [], 1, Envelope()
     with _open(path) as file, progress.counter("reading", "row") as advance:
-        rows = _rows(_Text(file), name)
+        rows = json_text.rows(file, name, envelope)
         while batch := list(islice(rows, BATCH)):
             frames.append(_frame(batch, number, faults, name))
             number += len(batch)
             advance(len(batch))
     frame = pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema={ROW: pl.Int64})
-    return JsonFile(tuple(frame.columns[1:]), Table(frame.lazy(), tuple(faults.rows), faults.cells))
+    table = Table(frame.lazy(), tuple(faults.rows), faults.cells, plain=faults.plain)
+    return JsonFile(tuple(frame.columns[1:]), table, envelope.timezone)
 
 
 def _open(path: Path) -> TextIO:
@@ -89,21 +74,34 @@ def _frame(batch: list[Any], first: int, faults: _Faults, name: str) -> pl.DataF
     """Rows as text columns; what is no object or no text is added to the faults."""
     rows = []
     for number, row in enumerate(batch, first):
-        if isinstance(row, _Repeated):
+        if isinstance(row, Repeated):
             faults.rows.append(RowFault(number, f"duplicate key {row.key!r}"))
         elif isinstance(row, dict):
             rows.append((number, row))
         else:
             faults.rows.append(RowFault(number, f"{_describe(row)}, expected an object"))
     keys = tuple(dict.fromkeys(key for _, row in rows for key in row))
+    _require_no_error(rows, keys, name)
     require_headers(keys, name)
     numbers = [number for number, _ in rows]
     columns = [_column(key, [row.get(key) for _, row in rows], numbers, faults) for key in keys]
     return pl.DataFrame([pl.Series(ROW, numbers, pl.Int64), *columns])
 
 
+def _require_no_error(rows: Sequence[tuple[int, dict[str, Any]]], keys: Sequence[str], name: str) -> None:
+    """Raise Refused where Looker wrote an error as a row: the database may fail after the first rows."""
+    for error in ERRORS:
+        if error <= {*keys}:
+            said = next((row for _, row in rows if row.keys() <= error | {"errors"} and error <= row.keys()), None)
+            if said is not None:
+                raise json_text.looker_error(name, said.get("looker_error", said.get("message")))
+
+
 def _column(key: str, values: list[Any], numbers: list[int], faults: _Faults) -> pl.Series:
-    if set(map(type, values)) <= {str, type(None)}:
+    kinds = set(map(type, values))
+    if Number in kinds:
+        faults.plain.add(key)
+    if kinds <= {str, Number, type(None)}:
         try:
             return pl.Series(key, values, pl.String)
         except UnicodeEncodeError:  # half of a surrogate pair, or bytes that are not UTF-8
@@ -129,81 +127,3 @@ def _describe(value: Any) -> str:
         case bool() | None:
             return json.dumps(value)
     return "a single value"
-
-
-# --- text -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Text:
-    """A text that is read in chunks: what is at hand of it, and the place that has been reached there."""
-
-    file: TextIO
-    text: str = ""
-    offset: int = 0
-
-    def skip(self) -> str:
-        """Go to the next character that is not white space, and return it; nothing at the end."""
-        while True:
-            self.offset = _SPACE.match(self.text, self.offset).end()  # type: ignore[union-attr]  # it always matches
-            if self.offset < len(self.text):
-                return self.text[self.offset]
-            self.text, self.offset = self.file.read(CHUNK), 0
-            if not self.text:
-                return ""
-
-    def decode(self) -> Any:
-        """The JSON value that begins here. Raises ValueError and RecursionError."""
-        while True:
-            try:
-                value, self.offset = _DECODER.raw_decode(self.text, self.offset)
-            except ValueError:  # invalid, or cut off at the end of the chunk
-                more = self.file.read(CHUNK) if len(self.text) - self.offset < MAX_ROW else ""
-                if not more:
-                    raise
-                self.text, self.offset = self.text[self.offset :] + more, 0
-            else:
-                return value
-
-
-def _rows(text: _Text, name: str) -> Iterator[Any]:
-    """The items of the list, or the values of the lines, whatever they are."""
-    number, is_list = 0, text.skip() == "["
-    text.offset += is_list
-    try:
-        more = text.skip() not in {"]", ""}
-        while more:
-            value = text.decode()
-            number += 1
-            if number == 1 and isinstance(value, dict) and {"data", "fields"} <= value.keys() and not is_list:
-                raise Refused(f"{name} is in Looker's form json_detail", fix="download it as plain JSON, or as CSV")
-            yield value
-            more = _has_next(text, is_list=is_list)
-        _require_end(text, is_list=is_list)
-    except RecursionError as error:
-        raise Refused(f"{name} is nested too deeply after row {number:,}", fix=_AGAIN) from error
-    except ValueError as error:
-        there = error.doc[error.pos : error.pos + 1] if isinstance(error, json.JSONDecodeError) else ""
-        fault = invalid_bytes(there) or "invalid or truncated JSON"
-        raise Refused(f"{name}: {fault} after row {number:,}", fix=_AGAIN) from error
-
-
-def _has_next(text: _Text, *, is_list: bool) -> bool:
-    """Go to the next value, if there is one."""
-    character = text.skip()
-    if not is_list:
-        return character != ""
-    if character != ",":
-        return False
-    text.offset += 1
-    text.skip()
-    return True
-
-
-def _require_end(text: _Text, *, is_list: bool) -> None:
-    """Raise ValueError unless the list is closed, and nothing follows."""
-    if is_list and text.skip() != "]":
-        raise ValueError("the list is not closed")
-    text.offset += is_list
-    if text.skip():
-        raise ValueError("text after the end")

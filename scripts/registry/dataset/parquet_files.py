@@ -23,6 +23,7 @@ class ParquetFile:
     name: str
     footer: parquet_footer.Footer
     schema: pl.Schema
+    timezone: str | None = None  # a column of the file says whether its times have one
 
     @property
     def headers(self) -> tuple[str, ...]:
@@ -40,7 +41,8 @@ class ParquetFile:
             for header, dtype in self.schema.items()
             if header in wanted
         ]
-        return Table(rows.select(texts).with_row_index(ROW, offset=1), column_faults=faults)
+        plain = [header for header, dtype in self.schema.items() if dtype.is_numeric()]
+        return Table(rows.select(texts).with_row_index(ROW, offset=1), column_faults=faults, plain=plain)
 
 
 @panics_as_errors()

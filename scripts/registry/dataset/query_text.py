@@ -25,7 +25,8 @@ def _source_lines(manifest: DatasetManifest, selection: Selection | None) -> Ite
         query = (selection.query if selection else None) or {}
         yield from (f"{name} {line}" for name in sorted(query) for line in _entries(query[name]))
     else:
-        yield from (f"export: {line}" for line in source.description.splitlines())
+        yield f"export: {source.description}"
+        yield from (f"timezone {zone}" for zone in (source.timezone,) if zone)
 
 
 def _entries(value: object) -> Iterator[str]:

@@ -17,7 +17,7 @@ import polars as pl
 from registry.core import digests, pointers
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
-from registry.core.values import ArtifactId, DatasetManifest, Export, LookerQuery, Output, Selection
+from registry.core.values import ArtifactId, DatasetManifest, Export, Look, LookerQuery, Output, Selection, Source
 from registry.core.wording import join
 from registry.dataset import exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
@@ -37,11 +37,12 @@ READ_ONLY = 0o444  # what DVC gives the objects of its cache, so that a link to 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelectedRows:
-    """The rows of a selection, sorted by uuid, and their origin."""
+    """The rows of a selection, sorted by uuid, their origin, and what a person should know of how they were read."""
 
     frame: pl.DataFrame
     origin: Selection
     unknown: tuple[str, ...] = ()  # what Looker did not tell about their origin, each with the reason
+    notes: tuple[str, ...] = ()  # what a person should know of how a file was read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +78,23 @@ class Plan:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def from_export(manifest: DatasetManifest, file: Path) -> SelectedRows:
+def from_export(manifest: DatasetManifest, file: Path, timezone: str | None = None) -> SelectedRows:
     """The rows of an exported file. Raises as `exports.read`."""
-    timezone = manifest.source.timezone if isinstance(manifest.source, LookerQuery) else "UTC"
-    frame = exports.read(file, manifest, timezone=timezone)
-    return SelectedRows(frame, _origin(manifest, frame, file.name))
+    read = exports.read(file, manifest, zone=_zone(manifest.source, timezone))
+    return SelectedRows(read.frame, _origin(manifest, read.frame, file.name), read.notes)
+
+
+def _zone(source: Source, timezone: str | None) -> exports.Zone:
+    """The time zone of times in a file that name none: the one that was asked for, or the manifest's."""
+    if timezone:
+        return exports.Zone(timezone, exports.TIMEZONE_OPTION)
+    match source:
+        case LookerQuery():
+            return exports.Zone(source.timezone, "source.looker.timezone")
+        case Export():
+            return exports.Zone(source.timezone, "source.export.timezone")
+        case Look():
+            return exports.Zone()
 
 
 def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
@@ -99,7 +112,8 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
         )
     with TemporaryDirectory(prefix="registry-select-") as folder:
         result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))
-        frame = exports.read(result.rows, manifest, timezone=result.timezone, name="the Looker result")
+        zone = exports.Zone(result.timezone)
+        frame = exports.read(result.rows, manifest, zone=zone, name="the Looker result", is_raw=True).frame
     if result.images != len(frame):
         raise InvalidData(
             f"Looker returned {len(frame):,} images, expected {result.images:,} by its own count; nothing was written",
@@ -178,7 +192,7 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
     unknown = [f"not known from Looker: {line}" for line in rows.unknown]
     first = f"{artifact}: {_describe_rows(rows)}"
-    summary = (first, _describe_change(rows, previous), *_warn_of_limit(rows), *unknown)
+    summary = (first, _describe_change(rows, previous), *rows.notes, *_warn_of_limit(rows), *unknown)
     if previous and _identity(previous.origin) == _identity(rows.origin):
         pointer = previous.pointer
         if previous.output.md5 != output.md5:  # another release of Polars wrote the same rows

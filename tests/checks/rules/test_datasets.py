@@ -115,7 +115,9 @@ def registry_line(registry: Registry, key: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "source", [{"look": 8}, {"export": "by another hand"}, {"looker": LOOKER}], ids=["look", "export", "looker"]
+    "source",
+    [{"look": 8}, {"export": {"description": "by another hand"}}, {"looker": LOOKER}],
+    ids=["look", "export", "looker"],
 )
 def test_a_manifest_with_another_kind_of_source_or_another_look(source: dict[str, Any]) -> None:
     registry = changed(source={"look": 7})
