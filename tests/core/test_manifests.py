@@ -110,7 +110,7 @@ def test_ratios_are_exact_as_they_are_written(ratios: tuple[float, ...]) -> None
             LookerQuery("m", "v", {"a.b": ">3"}, None, ("a.b",), "Europe/Vienna"),
         ),
     ],
-    ids=["look", "look-as-text", "look-as-address", "export", "smallest-query", "query"],
+    ids=["look", "look-as-text", "look-as-address", "export", "export-zone", "smallest-query", "query"],
 )
 def test_sources(source: object, value: object) -> None:
     assert manifests.load_dataset(tree(source=source), PETS).source == value

@@ -78,6 +78,7 @@ def test_an_export_becomes_a_selection(photos: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines() == [
         "datasets/photos: 30 rows from export.csv (dog 16, cat 14)",
         "first selection",
+        "captured_at: times without an offset were read in UTC (source.looker.timezone)",
         "hint: registry build datasets/photos",
     ]
     assert require_whole(photos) == sorted(str(row["images.uuid"]) for row in some)
@@ -133,7 +134,9 @@ def test_another_question_with_the_same_rows_is_told(photos: Path, capsys: pytes
     some = rows(30)
     run_export(photos, some)
     before = pointer(photos)
-    (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": {"description": "from the photo desk"}}))
+    (photos / DATASET / "dataset.yaml").write_bytes(
+        selections.text({"export": {"description": "from the photo desk", "timezone": "UTC"}})
+    )
     capsys.readouterr()
     assert run_export(photos, some) == 0
     assert "query changed, rows unchanged since" in capsys.readouterr().out

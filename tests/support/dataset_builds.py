@@ -24,7 +24,7 @@ title: Pets
 description: Pets at home.
 owners: ["@acme/vision"]
 license: CC-BY-4.0
-source: {export: {description: by hand}}
+source: {export: {description: by hand, timezone: UTC}}
 image: "photos/{uuid}.jpg"  # where the photo desk puts them
 columns:
   uuid: {type: uuid}

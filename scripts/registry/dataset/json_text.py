@@ -17,6 +17,7 @@ MAX_ROW = 16 << 20  # characters that one row may take
 AGAIN = "export it again, as a complete list of objects, or as one object per line"
 SIMPLE = "in Looker choose JSON – Simple, or CSV"
 
+_AFTER = {*" \t\r\n,:]}"}  # what ends a number, of which a chunk may have the first digits
 _SPACE = re.compile(r"[ \t\r\n]*")
 _ROWS = ("data", "rows")  # the key of the rows: in json_detail, in json_bi
 _MARKS = ("fields", "metadata")  # keys that only these forms have
@@ -101,9 +102,10 @@ class _Text:
                 if not self._read_more():
                     raise
             else:
-                if end < len(self.text) or self.text[-1] in '"}]' or not self._read_more():
+                is_whole = self.text[end - 1] in '"}]' or self.text[end : end + 1] in _AFTER
+                if is_whole or not self._read_more():
                     self.offset = end
-                    return value  # and not the first digits of a number that goes on in the next chunk
+                    return value
 
     def _read_more(self) -> bool:
         more = self.file.read(CHUNK) if len(self.text) - self.offset < MAX_ROW else ""

@@ -81,7 +81,7 @@ class Plan:
 def from_export(manifest: DatasetManifest, file: Path, timezone: str | None = None) -> SelectedRows:
     """The rows of an exported file. Raises as `exports.read`."""
     read = exports.read(file, manifest, zone=_zone(manifest.source, timezone))
-    return SelectedRows(read.frame, _origin(manifest, read.frame, file.name), read.notes)
+    return SelectedRows(read.frame, _origin(manifest, read.frame, file.name), notes=read.notes)
 
 
 def _zone(source: Source, timezone: str | None) -> exports.Zone:

@@ -275,7 +275,7 @@ def test_a_list_that_no_store_has_needs_an_owner_but_does_not_stop_a_commit() ->
 
 def test_a_class_that_the_manifest_does_not_name() -> None:
     (finding,) = check(changed(images() | {f"train/fox/{uuid(77)}.jpg": b"fox"}))
-    assert (finding.check, finding.path, finding.line) == ("classes", MANIFEST, 17)
+    assert (finding.check, finding.path, finding.line) == ("classes", MANIFEST, 18)
     assert finding.message == "images have labels that are not in classes: fox"
 
 
@@ -303,7 +303,7 @@ def test_a_class_without_an_image_needs_an_owner() -> None:
 def test_expectations(expected: dict[str, float], message: str | None) -> None:
     found = check(changed(expectations=expected))
     assert [(finding.check, finding.line, finding.message) for finding in found] == (
-        [("expectations", 27, message)] if message else []
+        [("expectations", 28, message)] if message else []
     )
 
 
