@@ -386,13 +386,51 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     assert require_whole(photos) == new.frame["uuid"].to_list()
 
 
-@pytest.mark.parametrize(("count", "warned"), [(499, False), (500, True), (5_000, True), (5_001, False)])
-def test_an_export_of_as_many_rows_as_looker_downloads_at_most_is_told(
-    photos: Path, capsys: pytest.CaptureFixture[str], count: int, *, warned: bool
+@pytest.mark.parametrize("count", [500, 5_000])
+@pytest.mark.parametrize("has_totals", [False, True])
+def test_an_export_of_as_many_rows_as_looker_downloads_at_most_is_confirmed(
+    photos: Path, capsys: pytest.CaptureFixture[str], count: int, *, has_totals: bool
 ) -> None:
+    export = write_csv(photos.parent / "export.csv", [row | {"rank": 1} for row in rows(count)])
+    if has_totals:
+        export.write_text(export.read_text() + f",,,,{count}\n")
+    before = snapshot(photos)
+    assert run("--from", str(export)) == 1
+    assert f"export.csv has exactly {count:,} rows, at which Looker cuts downloads off" in capsys.readouterr().err
+    assert snapshot(photos) == before
+    assert run("--from", str(export), "--complete") == 0
+    assert len(require_whole(photos)) == count
+
+
+@pytest.mark.parametrize("count", [499, 501, 4_999, 5_001])
+def test_other_numbers_of_rows_need_no_confirmation(photos: Path, count: int) -> None:
     assert run_export(photos, rows(count)) == 0
-    line = "warning: Looker cuts a download at 500, 5,000 or 100,000 rows; check that export.csv has all of them"
-    assert (line in capsys.readouterr().out.splitlines()) == warned
+
+
+@pytest.mark.parametrize("count", [100_000, 65_535, 1_048_575])
+def test_every_limit_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    frame = pl.DataFrame({"uuid": pl.repeat("x", count, eager=True)})
+    monkeypatch.setattr(exports, "read", lambda *_, **__: exports.ExportedRows(frame))
+    with pytest.raises(Refused, match=f"has exactly {count:,} rows"):
+        select.from_export(selections.manifest(), tmp_path / "e.csv")
+
+
+def test_what_is_about_a_file_needs_one(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--timezone", "UTC") == run("--complete") == 1
+    assert "--complete is about a file: give --from too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", [{"look": 42}, {"export": {"description": "by hand"}}], ids=["look", "export"])
+def test_times_of_a_file_are_in_the_zone_that_is_said(
+    photos: Path, capsys: pytest.CaptureFixture[str], source: dict[str, object]
+) -> None:
+    (photos / DATASET / "dataset.yaml").write_bytes(selections.text(source))
+    assert run_export(photos, rows(3)) == 1
+    assert "captured_at: 3 times are without an offset, in an unknown time zone" in capsys.readouterr().err
+    assert run("--from", str(photos.parent / "export.csv"), "--timezone", "Asia/Tokyo") == 0
+    assert "were read in Asia/Tokyo (--timezone)" in capsys.readouterr().out
+    hours = pl.read_parquet(photos / DATASET / "raw/selection.parquet")["captured_at"].dt.hour()
+    assert set(hours) == {1}  # ten o'clock in Tokyo
 
 
 @pytest.mark.parametrize(

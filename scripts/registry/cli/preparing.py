@@ -22,13 +22,20 @@ NOT_WRITTEN = "nothing was written (--dry-run)"
 # --- select -----------------------------------------------------------------------------------------------------------
 
 
-def select(space: Workspace, dataset: ArtifactId, export: Path | None = None, *, dry_run: bool = False) -> None:
+def select(
+    space: Workspace,
+    dataset: ArtifactId,
+    export: Path | None = None,
+    how: selecting.How | None = None,
+    *,
+    dry_run: bool = False,
+) -> None:
     """Run a dataset's Looker query, or read an export, and write the selection."""
     manifest = manifests.load_dataset(space.tree, dataset)
     current = selecting.read_current(space.root, dataset)
     if export:
         click.echo(f"reading {export}", err=True)
-        rows = selecting.from_export(manifest, export)
+        rows = selecting.from_export(manifest, export, how or selecting.How())
     else:
         rows = selecting.from_looker(manifest, space.root)
     plan = selecting.plan(dataset, rows, current)

@@ -18,7 +18,6 @@ from registry.core import digests, pointers
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
 from registry.core.values import ArtifactId, DatasetManifest, Export, Look, LookerQuery, Output, Selection, Source
-from registry.core.wording import join
 from registry.dataset import exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.storage import proofs
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 
 FILE = "selection.parquet"
 LOOKER = "looker"  # the origin of what Looker answered; an export's is the file's name
-DOWNLOAD_LIMITS = (500, 5_000, 100_000)  # rows; Looker's own, which it applies without a word
+# Rows; Looker applies its own without a word, and so do spreadsheets (65,536 and 1,048,576 with the headers).
+LIMITS = {**dict.fromkeys((500, 5_000, 100_000), "Looker"), **dict.fromkeys((65_535, 1_048_575), "a spreadsheet")}
 IGNORED = ("/raw", "/prepared")
 READ_ONLY = 0o444  # what DVC gives the objects of its cache, so that a link to one cannot be written through
 
@@ -78,9 +78,23 @@ class Plan:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-def from_export(manifest: DatasetManifest, file: Path, timezone: str | None = None) -> SelectedRows:
-    """The rows of an exported file. Raises as `exports.read`."""
-    read = exports.read(file, manifest, zone=_zone(manifest.source, timezone))
+@dataclass(frozen=True, slots=True)
+class How:
+    """What a person says about a file: the time zone of times that name none, and that no limit cut it off."""
+
+    timezone: str | None = None
+    is_complete: bool = False
+
+
+def from_export(manifest: DatasetManifest, file: Path, how: How | None = None) -> SelectedRows:
+    """The rows of an exported file. Raises as `exports.read`, and Refused where a limit may have cut it off."""
+    how = how or How()
+    read = exports.read(file, manifest, zone=_zone(manifest.source, how.timezone))
+    if (writer := LIMITS.get(len(read.frame))) and not how.is_complete:
+        raise Refused(
+            f"{file} has exactly {len(read.frame):,} rows, at which {writer} cuts downloads off",
+            fix="export all results (in Looker: Limit, All Results); if it has all of them, add --complete",
+        )
     return SelectedRows(read.frame, _origin(manifest, read.frame, file.name), notes=read.notes)
 
 
@@ -192,7 +206,7 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
     unknown = [f"not known from Looker: {line}" for line in rows.unknown]
     first = f"{artifact}: {_describe_rows(rows)}"
-    summary = (first, _describe_change(rows, previous), *rows.notes, *_warn_of_limit(rows), *unknown)
+    summary = (first, _describe_change(rows, previous), *rows.notes, *unknown)
     if previous and _identity(previous.origin) == _identity(rows.origin):
         pointer = previous.pointer
         if previous.output.md5 != output.md5:  # another release of Polars wrote the same rows
@@ -229,14 +243,6 @@ def _describe_rows(rows: SelectedRows) -> str:
     shown = [f"{label} {count:,}" for label, count in counts[:10]]
     rest = [f"{len(counts) - 10:,} more classes"] if len(counts) > 10 else []
     return f"{len(rows.frame):,} rows from {rows.origin.origin} ({', '.join([*shown, *rest])})"
-
-
-def _warn_of_limit(rows: SelectedRows) -> tuple[str, ...]:
-    """A line for an export that has as many rows as Looker downloads at most, unless it is told otherwise."""
-    if rows.origin.origin == LOOKER or rows.origin.rows not in DOWNLOAD_LIMITS:
-        return ()
-    limits = join([f"{limit:,}" for limit in DOWNLOAD_LIMITS], "or")
-    return (f"warning: Looker cuts a download at {limits} rows; check that {rows.origin.origin} has all of them",)
 
 
 def _describe_change(rows: SelectedRows, previous: Previous | None) -> str:

@@ -166,7 +166,7 @@ def _dataset_values(album: Album) -> dict[documents.Location, object]:
     return {
         ("description",): album.description,
         ("license",): album.license,
-        ("source",): {"export": {"description": "Monthly CSV export from Looker"}},
+        ("source",): {"export": {"description": "Monthly CSV export from Looker", "timezone": "UTC"}},
         ("image",): album.image,
         ("columns", "camera"): {"from": column("camera"), "type": "string"},
         ("columns", "captured_at"): {"from": column("captured_at"), "type": "datetime"},
