@@ -31,7 +31,7 @@ def refusal(path: Path, expected: DatasetManifest, timezone: str | None = "UTC")
 # --- time zones -------------------------------------------------------------------------------------------------------
 
 
-def test_times_without_a_zone_are_refused_where_nobody_says_which(tmp_path: Path) -> None:
+def test_times_without_a_zone_are_refused_that_is_not_said(tmp_path: Path) -> None:
     file = write(tmp_path / "e.csv", f"{A},cat,,2024-03-01 10:00:09,", f"{B},cat,,2024-03-01T10:00:09Z,", f"{C},cat,,,")
     told = refusal(file, PHOTOS, None)
     assert "captured_at: 1 time is without an offset, in an unknown time zone; say which with --timezone" in told
@@ -40,7 +40,7 @@ def test_times_without_a_zone_are_refused_where_nobody_says_which(tmp_path: Path
     assert str(read_export(file, PHOTOS, timezone="Europe/Berlin")["captured_at"][0]) == "2024-03-01 09:00:09+00:00"
 
 
-def test_times_that_say_their_offset_need_no_zone_and_heed_none(tmp_path: Path) -> None:
+def test_times_that_say_their_offset_need_no_zone_and_ignore_one(tmp_path: Path) -> None:
     file = write(tmp_path / "e.csv", f"{A},cat,,2024-03-01 10:00:09+05:30,", f"{B},cat,,2024-03-01T04:30:09Z,")
     for timezone in (None, "Asia/Tokyo", "UTC"):
         assert len(set(read_export(file, PHOTOS, timezone=timezone)["captured_at"])) == 1
