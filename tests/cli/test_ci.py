@@ -101,7 +101,7 @@ def test_an_issue_stays_short_and_its_block_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "is_refreshed"),
-    [(selections.LOOKER, True), ({"look": 42}, True), ({"export": "the photo desk's table"}, False)],
+    [(selections.LOOKER, True), ({"look": 42}, True), ({"export": {"description": "the photo desk"}}, False)],
 )
 def test_every_dataset_that_looker_can_be_queried_for_is_refreshed(
     built_dataset: Path, run_registry: Run, source: dict[str, object], *, is_refreshed: bool

@@ -197,3 +197,29 @@ def test_plain_words_and_numbers_stay_as_they_are() -> None:
 def test_a_long_text_is_clipped_in_a_comment_and_whole_on_the_page() -> None:
     assert len(escaping.markdown("x" * 9000)) == escaping.LONGEST
     assert len(escaping.visible_line("x" * 9000)) == 9000
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://acme.cloud.looker.com/x/AbCdEf", "https://looker.acme.example:9999/x/A_b-C?qid=1&t=2"],
+)
+def test_an_address_becomes_one_link_that_shows_where_it_leads(url: str) -> None:
+    rendered = cmarkgfm.github_flavored_markdown_to_html(escaping.markdown_link(url))
+    assert re.findall(r'href="([^"]*)"', rendered) == [url.replace("&", "&amp;")]
+    assert unescape(re.sub(r"<[^>]*>", "", rendered)).replace(escaping.JOINER, "").strip() == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://acme.example/x", "javascript:alert(1)", "https://acme.example@evil.example/x",
+        "https://evil.example/x)",
+        "https://evil.example/](https://acme.example)", "https://evil.example/ x", "https://evil.example/\n",
+        "//x.example", "https://evil.example/<b>", "https://evil.example/x" + "y" * 600, "https://evil.example/\u202egpj",
+        "https://", "",
+    ],
+)  # fmt: skip
+def test_any_other_address_is_text(url: str) -> None:
+    assert "](" not in escaping.markdown_link(url).replace(escaping.markdown(url), "")
+    rendered = cmarkgfm.github_flavored_markdown_to_html(escaping.markdown_link(url))
+    assert "href" not in rendered

@@ -63,9 +63,17 @@ def put(
             )
     memory_registries.put_folder(registry, PETS, "prepared", files, {})
     manifest = manifests.load(DictTree(registry.files), names.parse_id(PETS))
-    asked = provenance.query_hash(manifest, query)
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    selection = Selection(len(rows), rows_hash, asked, "looker", at, query=query)
+    asked = query or {"model": "pets", "view": "images"}
+    selection = Selection(
+        len(rows),
+        rows_hash,
+        provenance.source_hash(manifest),
+        "looker",
+        datetime(2026, 1, 1, tzinfo=UTC),
+        query=asked,
+        query_hash=provenance.query_hash(asked),
+        sql_hash="7" * 64,
+    )
     memory_registries.put_folder(
         registry, PETS, "raw", {"selection.parquet": rows_hash.encode()}, provenance.to_meta(selection)
     )

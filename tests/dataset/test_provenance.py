@@ -5,26 +5,32 @@ from hashlib import sha256
 import pytest
 
 from registry.core import pointers
-from registry.core.values import Output, Selection
+from registry.core.values import Asker, Lookml, Output, Selection
 from registry.dataset import provenance
 from registry.errors import InvalidDocument
 from support.selections import COLUMNS, LOOKER, manifest
 
 RAW = Output("datasets/photos/raw", f"{'a' * 32}.dir", 7, 1)
+QUERY = {"model": "photos", "filters": {"images.label": "cat,dog"}, "fields": ["images.uuid"]}
 FULL = Selection(
     rows=3,
     rows_hash="1" * 64,
-    query_hash="2" * 64,
+    source_hash="2" * 64,
     origin="looker",
     selected_at=datetime(2024, 1, 31, 12, tzinfo=UTC),
-    share_url="https://acme.cloud.looker.com/x/AbC",
-    looker_release="26.22.7",
+    query=QUERY,
+    query_hash=provenance.query_hash(QUERY),
     sql_hash="3" * 64,
-    query={"model": "photos", "filters": {"images.label": "cat,dog"}, "fields": ["images.uuid"]},
+    asked_by=Asker("12", "registry", service_account=True),
+    workspace="production",
+    lookml=Lookml("photos", "4" * 40),
+    looker_release="26.22.7",
+    share_url="https://acme.cloud.looker.com/x/AbC",
 )
+FILE = Selection(1, "1" * 64, "2" * 64, "ünï: 'x'.csv", FULL.selected_at, file_hash="5" * 64)
 
 
-@pytest.mark.parametrize("facts", [FULL, Selection(1, "1" * 64, "2" * 64, "ünï: 'x'.csv", FULL.selected_at)])
+@pytest.mark.parametrize("facts", [FULL, FILE, replace(FULL, sql_hash=None, asked_by=Asker("7"), lookml=None)])
 def test_what_raw_dvc_holds_reads_back(facts: Selection) -> None:
     pointer = pointers.write_pointer(RAW, provenance.to_meta(facts))
     assert provenance.read(pointer, "raw.dvc") == facts
@@ -38,7 +44,7 @@ def test_times_are_kept_in_utc_and_what_is_unknown_is_left_out() -> None:
         "selection": {
             "rows": 1,
             "rows_hash": "1",
-            "query_hash": "2",
+            "source_hash": "2",
             "origin": "export.csv",
             "selected_at": "2024-01-31T12:00:00Z",
         }
@@ -51,31 +57,47 @@ def test_a_pointer_without_the_facts_is_refused(facts: object) -> None:
         provenance.read(pointers.write_pointer(RAW, {"selection": facts}), "raw.dvc")
 
 
-def test_the_query_is_the_source_and_the_columns_and_nothing_else() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"query": QUERY | {"filters": {}}}, {"query": None}, {"query_hash": None}, {"asked_by": "registry"},
+        {"asked_by": {"name": "registry"}}, {"asked_by": {"id": 12}}, {"lookml": {"project": "photos", "commit": None}},
+        {"asked_by": {"id": "12", "service_account": "yes"}}, {"asked_by": {"id": "12", "admin": True}},
+        {"workspace": 1}, {"surprise": "x"}, {"query": {1: "a", "b": 2}}, {"query": QUERY | {"at": FULL.selected_at}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_facts_that_were_edited_are_refused(changes: dict[str, object]) -> None:
+    facts = {**provenance.to_meta(FULL)["selection"], **changes}
+    facts = {name: fact for name, fact in facts.items() if fact is not None}
+    with pytest.raises(InvalidDocument, match=r"meta\.selection is missing or invalid"):
+        provenance.read(pointers.write_pointer(RAW, {"selection": facts}), "raw.dvc")
+
+
+def test_the_source_is_the_manifest_s_source_and_columns_and_nothing_else() -> None:
     one = manifest()
     words = replace(one, title="Other words", classes=("cat",), image="x/{uuid}.png")
     asked = {"looker": LOOKER["looker"] | {"filters": {"images.label": "cat"}}}
     retyped = COLUMNS | {"camera": {"from": "images.camera", "type": "integer", "nullable": True}}
     nullable = COLUMNS | {"captured_at": {"from": "images.captured_at", "type": "datetime"}}
-    assert provenance.query_hash(one, None) == provenance.query_hash(words, {"fields": ["whatever"]})
-    assert provenance.query_hash(one, None) == provenance.query_hash(manifest(columns=nullable), None)
+    assert provenance.source_hash(one) == provenance.source_hash(words)
+    assert provenance.source_hash(one) == provenance.source_hash(manifest(columns=nullable))
     others = [
         manifest(asked),
         manifest({"look": 7}),
         manifest({"export": {"description": "by hand"}}),
         manifest(columns=retyped),
     ]
-    assert len({provenance.query_hash(other, None) for other in (one, *others)}) == 5
+    assert len({provenance.source_hash(other) for other in (one, *others)}) == 5
 
 
-def test_a_look_s_question_is_also_the_query_that_it_holds() -> None:
-    look = manifest({"look": 7})
+def test_the_hash_of_a_query_is_that_of_what_was_asked_in_any_order() -> None:
     queries = ({"filters": {"a": "1", "b": "2"}}, {"filters": {"b": "2", "a": "1"}}, {"filters": {"a": "1"}})
-    hashes = [provenance.query_hash(look, query) for query in queries]
+    hashes = [provenance.query_hash(query) for query in queries]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_the_hash_of_a_question_never_changes() -> None:
+def test_the_hash_of_a_source_never_changes() -> None:
     """Every registry's `raw.dvc` holds one."""
     query = (
         '{"LookerQuery": {"filter_expression": null, "filters": {"images.label": "cat,dog"}, "model": "photos", '
@@ -85,4 +107,4 @@ def test_the_hash_of_a_question_never_changes() -> None:
         '[["uuid", "images.uuid", "uuid"], ["label", "images.label", "string"], '
         '["camera", "images.camera", "string"], ["captured_at", "images.captured_at", "datetime"]]'
     )
-    assert provenance.query_hash(manifest(), None) == sha256(f"[{query}, {columns}]".encode()).hexdigest()
+    assert provenance.source_hash(manifest()) == sha256(f"[{query}, {columns}]".encode()).hexdigest()

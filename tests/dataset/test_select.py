@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -83,7 +84,9 @@ def test_an_export_becomes_a_selection(photos: Path, capsys: pytest.CaptureFixtu
     ]
     assert require_whole(photos) == sorted(str(row["images.uuid"]) for row in some)
     assert (photos / DATASET / "raw/selection.parquet").stat().st_mode & 0o777 == 0o644
-    assert set(pointer(photos)["meta"]["selection"]) == {"rows", "rows_hash", "query_hash", "origin", "selected_at"}
+    facts = pointer(photos)["meta"]["selection"]  # of a file, for which no query was run
+    assert set(facts) == {"rows", "rows_hash", "source_hash", "origin", "selected_at", "file_hash"}
+    assert facts["file_hash"] == sha256((photos.parent / "export.csv").read_bytes()).hexdigest()
     assert repositories.git_in(photos, "status", "--short", "--untracked-files=all").split() == [
         "??", f"{DATASET}/.gitignore", "??", f"{DATASET}/raw.dvc",
     ]  # fmt: skip
@@ -114,7 +117,7 @@ def test_the_same_rows_in_another_order_change_nothing(photos: Path, capsys: pyt
     before = snapshot(photos)
     capsys.readouterr()
     assert run_export(photos, some[::-1]) == 0
-    assert "query unchanged, rows unchanged since 19" in capsys.readouterr().out
+    assert "rows from a file; no query was run; rows unchanged since 19" in capsys.readouterr().out
     assert snapshot(photos) == before
 
 
@@ -125,7 +128,7 @@ def test_what_changed_is_told(photos: Path, capsys: pytest.CaptureFixture[str]) 
     capsys.readouterr()
     assert run_export(photos, [*relabelled, *some[2:25], *rows(9, seed=2)]) == 0
     told = capsys.readouterr().out.splitlines()[1]
-    assert told.startswith("query unchanged, rows changed since 20")
+    assert told.startswith("rows from a file; no query was run; rows changed since 20")
     assert told.endswith(" UTC: 9 added, 5 removed, 2 changed")
     assert len(require_whole(photos)) == 34
 
@@ -139,9 +142,9 @@ def test_another_question_with_the_same_rows_is_told(photos: Path, capsys: pytes
     )
     capsys.readouterr()
     assert run_export(photos, some) == 0
-    assert "query changed, rows unchanged since" in capsys.readouterr().out
+    assert "query changed; rows unchanged since" in capsys.readouterr().out
     assert pointer(photos)["outs"] == before["outs"]
-    assert pointer(photos)["meta"]["selection"]["query_hash"] != before["meta"]["selection"]["query_hash"]
+    assert pointer(photos)["meta"]["selection"]["source_hash"] != before["meta"]["selection"]["source_hash"]
 
 
 def test_other_columns_are_told(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,15 +260,19 @@ def test_looker_becomes_a_selection_without_a_secret(
     assert not any(secret.encode() in text for secret in (CLIENT_ID, CLIENT_SECRET, TOKEN) for text in written + shown)
 
 
-def test_the_rows_of_an_export_of_the_same_query_are_the_same(
+def test_a_query_that_returns_the_rows_of_a_file_proves_them_and_stays_their_origin(
     photos: Path, capsys: pytest.CaptureFixture[str], looker_env: Callable[[LookerServer], None]
 ) -> None:
     run_export(photos, rows(30))
-    before = snapshot(photos)
+    of_file = pointer(photos)
     with LookerServer(rows(30)).serve() as server:
         looker_env(server)
         assert run() == 0
-    assert "query unchanged, rows unchanged" in capsys.readouterr().out
+    assert "(the rows before are from the file export.csv); rows unchanged since" in capsys.readouterr().out
+    assert pointer(photos)["outs"] == of_file["outs"]
+    assert pointer(photos)["meta"]["selection"]["origin"] == "looker"
+    before = snapshot(photos)
+    run_export(photos, rows(30))
     assert snapshot(photos) == before
 
 

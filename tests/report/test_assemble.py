@@ -13,6 +13,7 @@ def test_verdicts_of_the_situations() -> None:
     assert states == {
         "first_release": State.READY,
         "grown": State.READY,
+        "narrowed": State.READY,
         "relabelled": State.NEEDS_OWNER,
         "trained": State.READY,
         "blocked": State.BLOCKED,
@@ -72,6 +73,7 @@ def test_headlines() -> None:
     assert headlines == {
         "first_release": "datasets/pets: new, 1,958 images; models/pets: new, accuracy 91.1%",
         "grown": "datasets/pets: 126 images added; no model changed",
+        "narrowed": "datasets/pets: 980 images removed; no model changed",
         "relabelled": "datasets/pets: 51 images removed, 18 relabelled; no model changed",
         "trained": "models/pets: accuracy 93.1% vs. 89.7% on 203 shared test images "
         "(95% CI +0.5 to +6.4 pp, McNemar p = 0.021): significantly better",

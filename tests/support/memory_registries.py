@@ -152,7 +152,7 @@ def select(registry: Registry, name: str, rows: bytes | pl.DataFrame) -> str:
         facts = repositories.selection_facts(manifest, rows)
         return put_folder(registry, folder, "raw", {"selection.parquet": exports.write_selection(rows)}, facts)
     meta = {
-        "rows": 20, "rows_hash": digests.md5(rows), "query_hash": provenance.query_hash(manifest, None),
+        "rows": 20, "rows_hash": digests.md5(rows), "source_hash": provenance.source_hash(manifest),
         "origin": "export.csv", "selected_at": "2026-11-28T08:00:00Z",
     }  # fmt: skip
     return put_folder(registry, folder, "raw", {"selection.parquet": rows}, {"selection": meta})

@@ -1,5 +1,8 @@
 """What the situations of a report are made of: artifacts, counts, sheets and comparisons."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 from io import BytesIO
 
 import polars as pl
@@ -9,10 +12,13 @@ from registry.core.check_names import CheckName
 from registry.core.digests import md5
 from registry.core.values import (
     ArtifactId,
+    Asker,
     Counts,
     Diff,
     Kind,
+    Lookml,
     Outcome,
+    Selection,
     Version,
 )
 from registry.dataset.changes import (
@@ -44,6 +50,31 @@ PASSED = tuple(
 def diff(before: Counts, after: Counts, **kinds: Counts) -> Diff:
     counts = dict.fromkeys(("added", "removed", "relabelled", "moved", "changed"), NOTHING) | kinds
     return Diff(before, after, **counts, rows=pl.DataFrame(), tables=False)
+
+
+def origin(rows: int, day: int, **changes: object) -> Selection:
+    """The origin of rows that Looker returned."""
+    made = Selection(
+        rows,
+        digest(f"{rows} rows"),
+        digest("source"),
+        "looker",
+        datetime(2026, 11, day, 3, 37, tzinfo=UTC),
+        query={"model": "pets", "view": "images", "fields": ["images.uuid"]},
+        query_hash=digest("query"),
+        sql_hash=digest("SELECT 1"),
+        asked_by=Asker("12", "registry", service_account=True),
+        workspace="production",
+        lookml=Lookml("pets", "5f1d" * 10),
+        looker_release="26.22.7",
+        share_url="https://acme.cloud.looker.com/x/AbCdEf",
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a text."""
+    return sha256(text.encode()).hexdigest()
 
 
 def plus(counts: Counts, other: Counts, sign: int = 1) -> Counts:

@@ -7,11 +7,13 @@ from typing import Any
 from registry.core.check_names import CheckName
 from registry.core.values import (
     ArtifactId,
+    Asker,
     Bump,
     Counts,
     Finding,
     Gate,
     Kind,
+    Lookml,
     Outcome,
     RequiredBump,
     Verdict,
@@ -51,7 +53,9 @@ from support.report_parts import (
     V120,
     V200,
     diff,
+    digest,
     item,
+    origin,
     paired,
     plus,
     sheet,
@@ -70,6 +74,7 @@ def first_release() -> Report:
         declared=Bump.MAJOR,
         bytes_after=412_000_000,
         sheets=(sheet("added", "Added", 1958),),
+        selections=(None, origin(1958, 2)),
     )
     gates = (
         GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9113, expected at least 0.85", 14),
@@ -114,6 +119,26 @@ def grown() -> Report:
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
         sheets=(sheet("added", "Added", 126),),
         search_skipped="2,084 images exceed report.near_duplicates in registry.yaml (2,000)",
+        selections=(origin(1958, 2), origin(2084, 9)),
+    )
+    return assemble(PASSED, [dataset], [], RUN_INFO)
+
+
+def narrowed() -> Report:
+    """The same query in the manifest, run by another user on other LookML: fewer images."""
+    removed: Counts = {"train": {"cat": 400, "dog": 380}, "val": {"cat": 50, "dog": 48}, "test": {"cat": 52, "dog": 50}}
+    asker = Asker("7", "Ana [Silva](https://evil.example)")
+    sql, lookml = digest("SELECT 1 WHERE tenant = 'acme'"), Lookml("pets", "a0c3" * 10)
+    dataset = DatasetChange(
+        PETS,
+        "Pets at home",
+        V110,
+        V200,
+        QueryChange.SQL,
+        diff=diff(BEFORE, plus(BEFORE, removed, -1), removed=removed),
+        required_bump=RequiredBump(Bump.MAJOR, "980 images were removed", "A removal is major"),
+        declared=Bump.MAJOR,
+        selections=(origin(1958, 2), origin(978, 9, sql_hash=sql, lookml=lookml, asked_by=asker)),
     )
     return assemble(PASSED, [dataset], [], RUN_INFO)
 
@@ -364,6 +389,7 @@ def model_at(place: int, classes: int) -> ModelChange:
 SITUATIONS = {
     "first_release": first_release,
     "grown": grown,
+    "narrowed": narrowed,
     "relabelled": relabelled,
     "trained": trained,
     "blocked": blocked,

@@ -135,8 +135,8 @@ def selected_rows(images: Mapping[str, bytes]) -> pl.DataFrame:
 def selection_facts(manifest: DatasetManifest, rows: pl.DataFrame) -> dict[str, object]:
     """The facts of a selection under `meta` of raw.dvc."""
     at = datetime(2026, 11, 28, 8, tzinfo=UTC)
-    query = provenance.query_hash(manifest, None)
-    return provenance.to_meta(Selection(len(rows), exports.rows_hash(rows), query, "export.csv", at))
+    source = provenance.source_hash(manifest)
+    return provenance.to_meta(Selection(len(rows), exports.rows_hash(rows), source, "export.csv", at))
 
 
 def model(root: Path, name: str, weights: bytes, version: str, trained_on: str = "datasets/pets") -> None:

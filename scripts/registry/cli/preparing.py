@@ -42,6 +42,7 @@ def select(
     click.echo(str(plan))
     for found in relative_dates.find(manifest, rows.origin.query):
         click.echo(f"{'warning' if found.movement.leave else 'note'}: {found}")
+    selecting.require_kept(manifest, rows, current)
     if dry_run:
         click.echo(NOT_WRITTEN, err=True)
     else:

@@ -15,6 +15,7 @@ _LEADING = re.compile(r"^(?:[-+=]+(?=\s|$)|#+(?=\s|$)|\d+(?=[.)](?:\s|$)))")
 _ACTIVE = re.compile(r"@|#(?=\w)|:(?=//)|:(?=[\w+-]+:)|www(?=\.)|\bgh-(?=\d)", re.IGNORECASE)
 _COMMIT = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
 _RUN = re.compile(r"`+")
+_WEB_ADDRESS = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&%+-]*)?")
 
 
 def plain(text: str) -> str:
@@ -66,6 +67,16 @@ def markdown_attribute(text: str) -> str:
 def visible_line(text: str) -> str:
     """A text on one line of visible characters, for a template to escape; a space at either end stays."""
     return _spaced(text, one_line(text))
+
+
+def is_web_address(text: str) -> bool:
+    """Whether a text may become a link: an https URL without a login, and without characters of markup."""
+    return len(text) <= LONGEST and _WEB_ADDRESS.fullmatch(text) is not None
+
+
+def markdown_link(url: str) -> str:
+    """A URL as a link that shows it whole, so that a reader sees where it leads; any other text as text."""
+    return f"[{markdown(url)}]({url})" if is_web_address(url) else markdown(url)
 
 
 def _break(line: str) -> str:

@@ -157,6 +157,7 @@ class Expectations:
     max_images: int | None = None
     min_per_class: int | None = None
     max_class_share: float | None = None
+    max_removed_share: float | None = None
     max_null_share: Mapping[str, float] = field(default_factory=dict)
     splits: Mapping[str, SplitExpectations] = field(default_factory=dict)
 
@@ -241,22 +242,45 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """The Looker user of the API key that a query was run with; `name` is empty where Looker has none."""
+
+    id: str
+    name: str = ""
+    service_account: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lookml:
+    """The Git commit of the LookML project that defines a query's explore."""
+
+    project: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The origin of a selection, kept under `meta.selection` in `raw.dvc`; never contains a secret.
 
-    `rows_hash` is the SHA-256 of the rows as CSV, `query_hash` of the query (source and columns), `sql_hash` of the SQL
-    that Looker ran. They tell a reviewer whether the query changed, or only its result.
+    `rows_hash` is the SHA-256 of the rows as CSV, `source_hash` of the manifest's source and columns. Rows from Looker
+    have a `query`, as it was run, and its `query_hash`; rows of a file have `file_hash`, the SHA-256 of its bytes.
+    `sql_hash` is of the SQL that Looker made of the query. What could not be learnt is None.
     """
 
     rows: int
     rows_hash: str
-    query_hash: str
+    source_hash: str
     origin: str  # "looker", or the name of the exported file
     selected_at: datetime
-    share_url: str | None = None
-    looker_release: str | None = None
+    file_hash: str | None = None
+    query: Mapping[str, object] | None = None
+    query_hash: str | None = None
     sql_hash: str | None = None
-    query: Mapping[str, object] | None = None  # as it was sent to Looker
+    asked_by: Asker | None = None
+    workspace: str | None = None  # production, or the LookML of a developer
+    lookml: Lookml | None = None
+    looker_release: str | None = None
+    share_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from registry.core.values import ArtifactId, Bump, Diff, RequiredBump, Version
+from registry.core.values import ArtifactId, Bump, Diff, RequiredBump, Selection, Version
 
 if TYPE_CHECKING:  # the rules of `registry check` read these values and start without Polars
     from polars import DataFrame
@@ -15,8 +15,11 @@ class QueryChange(StrEnum):
     """How the query of a dataset (source, filters, columns) and its result changed."""
 
     FIRST = "first"  # there is no earlier version
-    UNCHANGED = "unchanged"  # neither the query nor its result changed
-    RESULT = "result"  # the same query returned other rows
+    UNCHANGED = "unchanged"  # neither the manifest's query nor its rows changed
+    RESULT = "result"  # the same query, as the same SQL, returned other rows
+    SQL = "sql"  # the manifest's query is the same, but Looker made another SQL of it
+    UNKNOWN = "unknown"  # the manifest's query is the same; whether the SQL is, is not recorded
+    FILE = "file"  # other rows from a file, for which no query was run
     QUERY = "query"  # the query changed
 
 
@@ -121,7 +124,8 @@ class Sheet:
 class DatasetChange:
     """How one dataset differs between two trees; `old` is None for a new dataset, `new` for a removed one.
 
-    `queries` holds the old and the new query as text, where the query changed. `transitions` has the columns what
+    `queries` holds the old and the new query as text, where the query changed. `selections` are the origins of the old
+    and the new rows, where they are recorded. `transitions` has the columns what
     (`label` or `split`), old, new and items. `unknown` says what could not be determined, and why; `search_skipped` why
     near-duplicates were not searched for. `pairs` pictures the first of `duplicates`, one sheet for each.
     """
@@ -146,3 +150,4 @@ class DatasetChange:
     metadata_changes: tuple[str, ...] = ()  # keys of the manifest that changed without changing the data
     unknown: str = ""
     search_skipped: str = ""
+    selections: tuple[Selection | None, Selection | None] = (None, None)

@@ -30,6 +30,7 @@ from registry.core.wording import plural
 from registry.dataset import (
     change_sheets,
     distribution,
+    evidence,
     items,
     metadata_tables,
     near_duplicates,
@@ -86,9 +87,9 @@ class _Dataset:
         return self.content.objects.get("prepared", "")
 
     @property
-    def query_hash(self) -> str:
-        """The hash of the manifest's query; a Look's query is the one of the last selection."""
-        return provenance.query_hash(self.manifest, self.selection.query if self.selection else None)
+    def source_hash(self) -> str:
+        """The hash of the manifest's source and columns."""
+        return provenance.source_hash(self.manifest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +155,7 @@ def _compare_datasets(
     if old and new:
         change = _with_manifest_changes(change, old, new)
     elif new:
-        change = replace(change, query_change=QueryChange.FIRST)
+        change = replace(change, query_change=QueryChange.FIRST, selections=(None, new.selection))
     return _with_items(change, old, new, options)
 
 
@@ -208,6 +209,7 @@ def _with_manifest_changes(change: DatasetChange, old: _Dataset, new: _Dataset) 
     return replace(
         change,
         query_change=query_change,
+        selections=(old.selection, new.selection),
         queries=(texts[0], texts[1]) if query_change is QueryChange.QUERY else ("", ""),
         declared=declared_bump(old.manifest.version, new.manifest.version),
         metadata_changes=tuple(_metadata_changes(old, new)),
@@ -216,14 +218,18 @@ def _with_manifest_changes(change: DatasetChange, old: _Dataset, new: _Dataset) 
 
 
 def _compare_queries(old: _Dataset, new: _Dataset) -> QueryChange:
-    if old.query_hash != new.query_hash:
+    if old.source_hash != new.source_hash:
         return QueryChange.QUERY
-    rows = [side.selection.rows_hash if side.selection else side.content.objects.get("raw") for side in (old, new)]
-    return QueryChange.UNCHANGED if rows[0] == rows[1] else QueryChange.RESULT
+    if old.selection is None or new.selection is None:
+        is_same = old.content.objects.get("raw") == new.content.objects.get("raw")
+        return QueryChange.UNCHANGED if is_same else QueryChange.UNKNOWN
+    found = evidence.compare(old.selection, new.selection)
+    is_same = old.selection.rows_hash == new.selection.rows_hash
+    return QueryChange.UNCHANGED if is_same and found is not QueryChange.QUERY else found
 
 
 def _describe_stale_selection(dataset: _Dataset) -> str:
-    if dataset.selection and dataset.query_hash != dataset.selection.query_hash:
+    if dataset.selection and dataset.source_hash != dataset.selection.source_hash:
         select = f"registry select {dataset.manifest.id}"
         return f"the result of the new query, which is not in raw.dvc yet (run `{select}`)"
     return ""

@@ -8,19 +8,14 @@ from registry.core.layout import SPLITS
 from registry.core.values import Bump, Counts, Diff, RequiredBump, Version
 from registry.core.versioning import total
 from registry.core.wording import plural, size, table
-from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
+from registry.dataset import evidence
+from registry.dataset.changes import DatasetChange, DuplicatePair
 from registry.dataset.distribution import describe
 from registry.dataset.json_values import to_json
 
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
 LIMIT = 12  # classes, transitions and duplicate pairs that a text lists
 FENCE = "~~~~"
-QUERY_CHANGES = {
-    QueryChange.FIRST: "first version",
-    QueryChange.UNCHANGED: "query and result unchanged",
-    QueryChange.RESULT: "query unchanged; the result set changed",
-    QueryChange.QUERY: "query changed",
-}
 
 
 def as_text(changes: Sequence[DatasetChange]) -> str:
@@ -63,7 +58,7 @@ def _query_lines(change: DatasetChange) -> Iterator[str]:
         yield f"unknown: {change.unknown}"
     is_readable = change.diff is not None or not change.unknown
     if change.new and is_readable:
-        yield QUERY_CHANGES[change.query_change]
+        yield evidence.describe_change(change)
     old, new = (text.splitlines() for text in change.queries)
     yield from (f"  - {line}" for line in old if line not in new)
     yield from (f"  + {line}" for line in new if line not in old)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from polars import DataFrame
@@ -17,6 +18,8 @@ def to_json(value: Any) -> Any:  # values of any type, as `json.dumps` takes the
             return value.name.lower()
         case Version() | ArtifactId():
             return str(value)
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case float():
             return value if math.isfinite(value) else None
         case str() | int() | None:

@@ -40,7 +40,7 @@ def read(manifest: DatasetManifest, root: Path, stores: Sequence[Store]) -> Load
         raise NotFound(f"{path} does not exist: {manifest.id} has no selection", fix=fix)
     output = pointers.read_pointer(folder.get(path), path)
     origin = provenance.read(folder.get(path), path)
-    _require_query(manifest, origin)
+    _require_source(manifest, origin)
     data = folder.get(name) if folder.has(name) else _fetch_selection(manifest, output, stores)
     listing = dir_listing.write(pl.DataFrame({"md5": [digests.md5(data)], "relpath": [FILE]}))
     if dir_listing.md5_of(listing) != output.md5:
@@ -51,8 +51,8 @@ def read(manifest: DatasetManifest, root: Path, stores: Sequence[Store]) -> Load
     return LoadedSelection(rows, output, {digests.md5(data): data, output.md5: listing})
 
 
-def _require_query(manifest: DatasetManifest, selection: Selection) -> None:
-    if provenance.query_hash(manifest, selection.query) != selection.query_hash:
+def _require_source(manifest: DatasetManifest, selection: Selection) -> None:
+    if provenance.source_hash(manifest) != selection.source_hash:
         fault = "the query (source and columns) changed after the selection in raw.dvc"
         raise Refused(f"{layout.manifest_path(manifest.id)}: {fault}", fix=f"registry select {manifest.id}")
 

@@ -1,37 +1,44 @@
-"""Where a selection came from: the hash of its query, and the facts that `raw.dvc` has under `meta.selection`."""
+"""Where a selection came from: the hashes of its source and query, and what `raw.dvc` has under `meta.selection`."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 
 from registry.core import bounds, documents
 from registry.core.documents import Document
-from registry.core.values import DatasetManifest, Look, Selection
+from registry.core.values import Asker, DatasetManifest, Lookml, Selection
 from registry.errors import InvalidDocument
 
 KEY = "selection"
+PARTS = {"asked_by": Asker, "lookml": Lookml}  # facts that are mappings of texts
 
 
-def query_hash(manifest: DatasetManifest, query: Mapping[str, object] | None) -> str:
-    """The SHA-256 of the manifest's source and columns, and for a Look also of the query that it had.
-
-    `query` is the query that Looker ran (`Selection.query`); it is only used for a Look.
-    """
+def source_hash(manifest: DatasetManifest) -> str:
+    """The SHA-256 of the manifest's source and columns: a selection with another one is outdated."""
     source = manifest.source
     compared = {field.name: getattr(source, field.name) for field in fields(source) if field.compare}
-    parts = {type(source).__name__: compared, **({"query": query} if isinstance(source, Look) else {})}
     columns = [
         [column.name, column.source, column.type, *([] if column.null_values is None else [column.null_values])]
         for column in manifest.columns
     ]
-    return hashlib.sha256(json.dumps([parts, columns], sort_keys=True).encode()).hexdigest()
+    return _digest([{type(source).__name__: compared}, columns])
+
+
+def query_hash(query: Mapping[str, object]) -> str:
+    """The SHA-256 of a query as it was run (`Selection.query`)."""
+    return _digest(dict(query))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def to_meta(selection: Selection) -> dict[str, object]:
     """The facts as `meta` of `raw.dvc`, without those that are None."""
     facts = {field.name: getattr(selection, field.name) for field in fields(Selection)}
+    facts |= {name: asdict(facts[name]) for name in PARTS if facts[name] is not None}
     at = selection.selected_at.astimezone(UTC)
     facts["selected_at"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {KEY: {name: fact for name, fact in facts.items() if fact is not None}}
@@ -49,11 +56,12 @@ def parse(document: Document) -> Selection:
         facts["selected_at"] = datetime.fromisoformat(facts["selected_at"])
         facts["selected_at"].astimezone(UTC)  # a year that no other zone has
         facts["rows"] = bounds.count(facts["rows"])
+        facts |= {name: part(**facts[name]) for name, part in PARTS.items() if name in facts}
         selection = Selection(**facts)
+        if not _has_types(selection):
+            raise _invalid(document)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise _invalid(document) from error
-    if not _has_types(selection):
-        raise _invalid(document)
     return selection
 
 
@@ -64,11 +72,13 @@ def _invalid(document: Document) -> InvalidDocument:
 
 
 def _has_types(selection: Selection) -> bool:
-    """Whether every fact has its type: the file is text that anybody can edit."""
-    texts = (selection.rows_hash, selection.query_hash, selection.origin)
-    optional = (selection.share_url, selection.looker_release, selection.sql_hash)
-    return (
-        all(isinstance(text, str) for text in texts)
-        and all(text is None or isinstance(text, str) for text in optional)
-        and (selection.query is None or isinstance(selection.query, Mapping))
-    )
+    """Whether every fact has its type, and a query its hash: the file is text that anybody can edit."""
+    asker, lookml = selection.asked_by or Asker(""), selection.lookml or Lookml("", "")
+    texts: list[object] = [selection.rows_hash, selection.source_hash, selection.origin]
+    texts += [asker.id, asker.name, lookml.project, lookml.commit]
+    optional: list[object] = [selection.file_hash, selection.query_hash, selection.sql_hash, selection.workspace]
+    texts += [text for text in (*optional, selection.looker_release, selection.share_url) if text is not None]
+    flag: object = asker.service_account
+    if not all(isinstance(text, str) for text in texts) or not isinstance(flag, bool):
+        return False
+    return selection.query_hash == (None if selection.query is None else query_hash(selection.query))

@@ -4,9 +4,10 @@ Files are written atomically, in this order: objects in DVC's cache, `.gitignore
 `raw.dvc` last. So what Git tracks is always readable, and a killed run is finished by running it again.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from registry.core import digests, pointers
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
 from registry.core.values import ArtifactId, DatasetManifest, Export, Look, LookerQuery, Output, Selection, Source
-from registry.dataset import exports, provenance
+from registry.dataset import evidence, exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.storage import proofs
 from registry.storage.cache import Cache
@@ -95,7 +96,13 @@ def from_export(manifest: DatasetManifest, file: Path, how: How | None = None) -
             f"{file} has exactly {len(read.frame):,} rows, at which {writer} cuts downloads off",
             fix="export all results (in Looker: Limit, All Results); if it has all of them, add --complete",
         )
-    return SelectedRows(read.frame, _origin(manifest, read.frame, file.name), notes=read.notes)
+    origin = replace(_origin(manifest, read.frame, file.name), file_hash=_hash_file(file))
+    return SelectedRows(read.frame, origin, notes=read.notes)
+
+
+def _hash_file(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
 
 
 def _zone(source: Source, timezone: str | None) -> exports.Zone:
@@ -144,13 +151,14 @@ def _origin(
     return Selection(
         rows=len(frame),
         rows_hash=exports.rows_hash(frame),
-        query_hash=provenance.query_hash(manifest, query),
+        source_hash=provenance.source_hash(manifest),
         origin=name,
         selected_at=datetime.now(UTC).replace(microsecond=0),
-        share_url=result.share_url if result else None,
-        looker_release=result.release if result else None,
-        sql_hash=result.sql_hash if result else None,
         query=query,
+        query_hash=provenance.query_hash(query) if query else None,
+        sql_hash=result.sql_hash if result else None,
+        looker_release=result.release if result else None,
+        share_url=result.share_url if result else None,
     )
 
 
@@ -198,7 +206,10 @@ def _read_rows(file: Path, output: Output, artifact: ArtifactId) -> pl.DataFrame
 
 
 def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
-    """What is to be written. The same result of the same query leaves `raw.dvc` as it is, byte for byte."""
+    """What is to be written. The same rows of the same source leave `raw.dvc` as it is, byte for byte.
+
+    So does a file with the rows that the query returned; where a query returns the rows of a file, its facts are new.
+    """
     data = exports.write_selection(rows.frame)
     md5, previous = digests.md5(data), current.previous
     listing = _listing(md5)
@@ -207,7 +218,7 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     unknown = [f"not known from Looker: {line}" for line in rows.unknown]
     first = f"{artifact}: {_describe_rows(rows)}"
     summary = (first, _describe_change(rows, previous), *rows.notes, *unknown)
-    if previous and _identity(previous.origin) == _identity(rows.origin):
+    if previous and _is_same(previous.origin, rows.origin):
         pointer = previous.pointer
         if previous.output.md5 != output.md5:  # another release of Polars wrote the same rows
             return Plan((*summary, "run `registry pull` to download the selection"), {}, {})
@@ -219,8 +230,34 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     return Plan(summary, {md5: data, output.md5: listing}, files)
 
 
-def _identity(origin: Selection) -> tuple[str, str]:
-    return origin.rows_hash, origin.query_hash
+def require_kept(manifest: DatasetManifest, rows: SelectedRows, current: Current) -> None:
+    """Stops where a new result of the same query lacks more images than `expectations.max_removed_share` allows.
+
+    Where the previous rows are not here, at least as many are missing as there are fewer rows. Raises InvalidData.
+    """
+    limit, previous = manifest.expectations.max_removed_share, current.previous
+    if limit is None or previous is None or previous.origin.source_hash != rows.origin.source_hash:
+        return
+    before = previous.origin.rows
+    missing = before - len(rows.frame) if previous.rows is None else len(_missing(previous.rows, rows.frame))
+    if missing > limit * before:
+        share = f"{missing:,} of {before:,} images ({missing / before:.1%})"
+        raise InvalidData(
+            f"{manifest.id}: {share} of the previous selection are missing, expected at most {limit:.4g} "
+            "(max_removed_share); nothing was written",
+            [evidence.describe(previous.origin, rows.origin)],
+            fix="if they are to be removed, raise expectations.max_removed_share in dataset.yaml; "
+            "else compare the rights of the API key's user and the LookML",
+        )
+
+
+def _missing(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    return old.join(new, on="uuid", how="anti")
+
+
+def _is_same(old: Selection, new: Selection) -> bool:
+    hashes = {(origin.rows_hash, origin.source_hash) for origin in (old, new)}
+    return len(hashes) == 1 and new.query_hash in {None, old.query_hash}
 
 
 def _listing(md5: str) -> bytes:
@@ -248,17 +285,17 @@ def _describe_rows(rows: SelectedRows) -> str:
 def _describe_change(rows: SelectedRows, previous: Previous | None) -> str:
     if previous is None:
         return "first selection"
-    query = "unchanged" if rows.origin.query_hash == previous.origin.query_hash else "changed"
+    query = evidence.describe(previous.origin, rows.origin)
     since = f"since {previous.origin.selected_at:%Y-%m-%d %H:%M} UTC"
     if rows.origin.rows_hash == previous.origin.rows_hash:
-        return f"query {query}, rows unchanged {since}"
+        return f"{query}; rows unchanged {since}"
     if previous.rows is None:
-        return f"query {query}, rows changed {since}; run `registry pull` to compare them"
-    return f"query {query}, rows changed {since}: {_compare_rows(rows.frame, previous.rows)}"
+        return f"{query}; rows changed {since}; run `registry pull` to compare them"
+    return f"{query}; rows changed {since}: {_compare_rows(rows.frame, previous.rows)}"
 
 
 def _compare_rows(new: pl.DataFrame, old: pl.DataFrame) -> str:
-    added, removed = new.join(old, on="uuid", how="anti"), old.join(new, on="uuid", how="anti")
+    added, removed = _missing(new, old), _missing(old, new)
     counts = f"{len(added):,} added, {len(removed):,} removed"
     if new.schema != old.schema:
         return f"{counts}; the columns were {', '.join(old.columns)}"

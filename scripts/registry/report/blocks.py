@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from registry.core.escaping import is_web_address
 from registry.core.values import ArtifactId
 from registry.dataset.changes import Sheet
 from registry.report.charts import Chart
@@ -23,6 +24,18 @@ class Strong:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL within a line, which becomes a link if it is an https URL."""
+
+    url: str
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it becomes a link."""
+        return is_web_address(self.url)
+
+
 class Tone(StrEnum):
     """The meaning of a mark for the reviewer."""
 
@@ -40,7 +53,9 @@ class Mark:
     text: str
 
 
-Line = tuple[str | Code | Strong | Mark, ...]  # every piece may hold untrusted text, so renderers escape all of them
+Line = tuple[
+    str | Address | Code | Strong | Mark, ...
+]  # every piece may hold untrusted text, so renderers escape all of them
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from registry.core.layout import SPLITS
 from registry.core.values import Bump, Diff
 from registry.core.versioning import total
 from registry.core.wording import plural, size
+from registry.dataset import evidence
 from registry.dataset.changes import (
     DatasetChange,
     DuplicateItem,
@@ -17,7 +18,7 @@ from registry.dataset.changes import (
     exclude_command,
 )
 from registry.dataset.distribution import describe as describe_concentration
-from registry.report import charts, summary, wording
+from registry.report import charts, origin_table, summary, wording
 from registry.report.blocks import (
     Block,
     Bullets,
@@ -34,12 +35,7 @@ from registry.report.blocks import (
     sheet_detail,
 )
 
-QUERIES = {
-    QueryChange.FIRST: "First selection",
-    QueryChange.UNCHANGED: "Query and result set unchanged",
-    QueryChange.RESULT: "Query unchanged; the result set changed",
-    QueryChange.QUERY: "Query changed",
-}
+OTHER_ORIGIN = {QueryChange.SQL, QueryChange.FILE}  # the manifest's query is unchanged, but does not explain the rows
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
 MATRIX_COLUMNS = 8  # of a transition matrix; with more the transitions are listed
 
@@ -57,6 +53,8 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
         yield Para(_version(change))
     if change.query_change is QueryChange.QUERY and any(change.queries):
         yield from _query_diff(change)
+    if change.new is not None and change.query_change is not QueryChange.UNCHANGED:
+        yield from origin_table.blocks(*change.selections, is_open=change.query_change in OTHER_ORIGIN)
     if change.concentrations:
         yield Bullets(tuple((describe_concentration(one),) for one in change.concentrations))
     diff = _items(change)
@@ -77,15 +75,22 @@ def _items(change: DatasetChange) -> Diff | None:
 
 
 def _version(change: DatasetChange) -> Line:
-    parts = [QUERIES[change.query_change]]
+    parts: list[str] = []
     if change.bytes_before != change.bytes_after:
         parts.append(f"{size(change.bytes_before)} → {size(change.bytes_after)}")
     required = change.required_bump
     if required is None or required.bump is Bump.NONE or change.old is None:
-        return (" · ".join(parts),)
+        return (_query(change), *(f" · {part}" for part in parts))
     parts.append(f"required version bump: {wording.bump(required.bump)} ({required.what})")
     declared = f"declared: {wording.bump(change.declared)}"
-    return (" · ".join(parts), ", ", Strong(declared) if change.declared < required.bump else declared)
+    version = Strong(declared) if change.declared < required.bump else declared
+    return (_query(change), *(f" · {part}" for part in parts), ", ", version)
+
+
+def _query(change: DatasetChange) -> str | Strong:
+    text = evidence.describe_change(change)
+    text = f"{text[0].upper()}{text[1:]}"
+    return Strong(text) if change.query_change in OTHER_ORIGIN else text
 
 
 def _query_diff(change: DatasetChange) -> Iterator[Block]:

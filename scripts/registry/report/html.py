@@ -21,7 +21,7 @@ TITLES = {State.READY: "Ready", State.NEEDS_OWNER: "Needs an owner", State.BLOCK
 OPEN_FINDINGS = 20  # shown; more are folded
 KINDS = (
     blocks.Para, blocks.Bullets, blocks.Table, blocks.Lines, blocks.Picture, blocks.Detail,
-    blocks.Code, blocks.Mark, blocks.Strong, Sheet,
+    blocks.Address, blocks.Code, blocks.Mark, blocks.Strong, Sheet,
 )  # fmt: skip
 
 

@@ -7,10 +7,18 @@ findings and headlines beyond a number. Nothing is cut in the middle, and `repor
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from registry.core.escaping import markdown, markdown_attribute, markdown_code, markdown_html, markdown_lines
+from registry.core.escaping import (
+    markdown,
+    markdown_attribute,
+    markdown_code,
+    markdown_html,
+    markdown_lines,
+    markdown_link,
+)
 from registry.core.wording import plural
 from registry.report.assemble import Report, State
 from registry.report.blocks import (
+    Address,
     Block,
     Bullets,
     Code,
@@ -30,8 +38,8 @@ from registry.report.footer import finding_line, not_run_table, not_run_title, r
 
 LIMIT = 64_000  # GitHub accepts 65,536 characters; the job that posts the comment adds a line or two
 OMITTED_FIRST = (
-    "metadata", "params", "calibration", "curves", "columns", "metrics", "flips", "findings", "counts", "duplicates",
-    "transitions", "confusion", "labels", "slices", "checks", "pictures",
+    "metadata", "params", "calibration", "curves", "columns", "origin", "metrics", "flips", "findings", "counts",
+    "duplicates", "transitions", "confusion", "labels", "slices", "checks", "pictures",
 )  # fmt: skip
 ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
 ROWS = 25  # of a table; more are in report.html
@@ -160,8 +168,10 @@ def _line(line: Line) -> str:
     return "".join(map(_piece, line)).strip()
 
 
-def _piece(piece: str | Code | Strong | Mark) -> str:
+def _piece(piece: str | Address | Code | Strong | Mark) -> str:
     match piece:
+        case Address(url):
+            return markdown_link(url)
         case Code(text):
             return markdown_code(text)
         case Mark(tone, text):

@@ -107,7 +107,7 @@ def test_a_manifest_with_another_looker_query_than_its_selection(changes: dict[s
     assert (finding.check, finding.verdict, finding.path) == ("selection", Verdict.WRONG, RAW)
     assert re.fullmatch(r"selected by the query \w{10}, expected \w{10} \(source and columns\)", finding.message)
     assert finding.fix == f"registry select {PETS}"
-    assert finding.line == 1 + registry_line(of_looker(**changes), "query_hash")
+    assert finding.line == 1 + registry_line(of_looker(**changes), "source_hash")
 
 
 def registry_line(registry: Registry, key: str) -> int:
@@ -155,7 +155,7 @@ def test_the_same_query_in_other_words_is_the_same_query() -> None:
 
 @pytest.mark.parametrize(
     "facts",
-    [None, {"rows": 20}, {"query": ["a"]}, {"rows": "20"}, {"query_hash": 7}, {"selected_at": "monday"}],
+    [None, {"rows": 20}, {"query": ["a"]}, {"rows": "20"}, {"source_hash": 7}, {"selected_at": "monday"}],
     ids=str,
 )
 def test_a_selection_without_valid_facts(facts: dict[object, object] | None) -> None:

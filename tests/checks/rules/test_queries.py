@@ -6,6 +6,7 @@ import yaml
 from registry.checks import runner
 from registry.checks.context import Scope
 from registry.core.values import Finding, Verdict
+from registry.dataset import provenance
 from support import memory_registries
 from support.memory_registries import Registry, images
 
@@ -29,7 +30,7 @@ def selected(registry: Registry, source: dict[str, Any], query: dict[str, Any] |
     memory_registries.build(registry, "pets", images())
     if query is not None:
         pointer = yaml.safe_load(registry.files[RAW])
-        pointer["meta"]["selection"]["query"] = query
+        pointer["meta"]["selection"] |= {"query": query, "query_hash": provenance.query_hash(query)}
         registry.files[RAW] = memory_registries.dump(pointer)
     registry.derive()
     return registry
@@ -62,7 +63,7 @@ def test_an_owner_decides_whether_images_may_leave_with_each_refresh(source: dic
 
 @pytest.mark.parametrize(
     "source",
-    [looker(shot="after 2025-01-01"), looker(label="today"), looker(shot="2024"), looker(), {"export": "7 days"}],
+    [looker(shot="after 2025-01-01"), looker(label="today"), looker(shot="2024"), looker(), {"export": {"description": "7 days"}}],
     ids=str,
 )
 def test_fixed_dates_and_texts_are_left_alone(source: dict[str, Any]) -> None:

@@ -35,11 +35,12 @@ def pointers_are_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
 
 
 def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
-    """`raw.dvc` has the result of the query that the manifest has now.
+    """`raw.dvc` has rows of the source that the manifest has now.
 
-    The query is `source` (for a Looker query: model, view, filters, filter expression, sorts and time zone), and the
-    name, the field (`from`) and the type of each column. `raw.dvc` records its hash under `meta.selection`. A dataset
-    that is not selected yet passes.
+    The source is `source` (for a Looker query: model, view, filters, filter expression, sorts and time zone), and the
+    name, the field (`from`) and the type of each column. `raw.dvc` records its hash under `meta.selection`, and for
+    rows from Looker also the query as it was run. A dataset that is not selected yet passes. So do rows that were read
+    from a file in place of a query, with a note: no query was run for them.
 
     Why: a reviewer reads the query in the manifest. Rows of an earlier query would be published under it.
 
@@ -53,9 +54,11 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
     if selection is None:
         line = raw.line("meta", provenance.KEY)
         yield wrong("meta.selection is missing, or not in the form that `registry select` writes", raw.path, line, fix)
-    elif (query := provenance.query_hash(subject.manifest, selection.query)) != selection.query_hash:
-        message = f"selected by the query {selection.query_hash[:10]}, expected {query[:10]} (source and columns)"
-        yield wrong(message, raw.path, raw.line("meta", provenance.KEY, "query_hash"), fix)
+    elif (expected := provenance.source_hash(subject.manifest)) != selection.source_hash:
+        message = f"selected by the query {selection.source_hash[:10]}, expected {expected[:10]} (source and columns)"
+        yield wrong(message, raw.path, raw.line("meta", provenance.KEY, "source_hash"), fix)
+    elif selection.query_hash is None and not isinstance(source, Export):
+        yield note(f"the rows are from the file {selection.origin}; the manifest's query was not run", raw.path, fix)
 
 
 def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
@@ -184,10 +187,11 @@ def splits_cover_classes(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
 
 
 def expectations_hold(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
-    """The images meet the manifest's `expectations`: number of images, per class, largest class, and missing values;
-    for single splits the number of images and per class.
+    """The images meet the manifest's `expectations`: number of images, per class, largest class, share of the latest
+    release's images that were removed, and missing values; for single splits the number of images and per class.
 
-    Counts come from `prepared.dvc`; shares of missing values come from the selection, where it can be read.
+    Counts come from `prepared.dvc`, removed images from a comparison with the release; shares of missing values come
+    from the selection. What cannot be read is not judged.
 
     Why: a query can silently return fewer or other rows than before. Expectations stop such a version before it is
     released and trained on.
@@ -201,11 +205,24 @@ def expectations_hold(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]
     for split, limits in manifest.expectations.splits.items() if build else ():
         for key, message in _unmet_in_split(manifest, split, limits, build.counts.get(split, {}) if build else {}):
             yield wrong(message, path, subject.line("expectations", "splits", split, key), fix)
+    if removed := _too_many_removed(subject):
+        yield wrong(removed, path, subject.line("expectations", "max_removed_share"), fix)
     for name, share in (subject.null_shares or {}).items():
         if share > (limit := manifest.expectations.max_null_share[name]):
             line = subject.line("expectations", "max_null_share", name)
             message = f"{share:.1%} of the rows have no {name}, expected at most {limit:.4g} (max_null_share)"
             yield wrong(message, path, line, fix)
+
+
+def _too_many_removed(subject: DatasetSubject) -> str:
+    limit, latest, diff = subject.manifest.expectations.max_removed_share, subject.releases.latest, subject.diff
+    if limit is None or latest is None or diff is None:
+        return ""
+    removed, before = total(diff.removed), total(diff.before)
+    if removed <= limit * before:
+        return ""
+    found = f"{removed:,} of the {wording.plural(before, 'image')} of {latest.tag.version} are removed"
+    return f"{found} ({removed / before:.1%}), expected at most {limit:.4g} (max_removed_share)"
 
 
 def _unmet(manifest: DatasetManifest, counts: Counts) -> Iterator[tuple[str, str]]:
