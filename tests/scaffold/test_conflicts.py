@@ -243,7 +243,7 @@ def test_two_branches_that_built_are_merged_as_contributing_says(
         done = run_registry(root, "check")
         assert done.code == 1
         assert f"{path}:" in done.out
-        assert f"git checkout --ours -- {path}" in done.out
+        assert f"git checkout HEAD -- {path}" in done.out
     repositories.git_in(root, "checkout", f"--{side}", "--", *paths)
     desk.select((*ROWS, *map(row, range(40, 44))))
     desk.built()
@@ -314,7 +314,7 @@ def test_a_pointer_in_conflict_is_called_one(built_dataset: Path, run_registry: 
     done = run_registry(built_dataset, "check")
     assert done.code == 1
     assert "datasets/pets/prepared.dvc:2: wrong: unresolved merge conflict" in done.out
-    assert "hint: git checkout --ours -- datasets/pets/prepared.dvc" in done.out
+    assert "hint: git checkout HEAD -- datasets/pets/prepared.dvc" in done.out
 
 
 def test_line_ends_are_no_difference() -> None:
@@ -345,3 +345,87 @@ def test_the_encoding_of_a_card_never_makes_a_second_front_matter(listed: Path, 
         assert "not UTF-8 text" in run_registry(listed, "check").out
         assert run_registry(listed, "check", "--fix").refused("datasets/pets/README.md", "not UTF-8 text")
         assert card.read_bytes() == text.encode(encoding)
+
+
+STOPS = {  # how a conflict comes about in files that no command parses
+    "merge": ("merge", "side"),
+    "rebase": ("rebase", "side"),
+    "cherry-pick": ("cherry-pick", "side"),
+    "revert": ("revert", "--no-edit", "HEAD~1"),
+    "stash pop": ("stash", "pop"),
+    "am -3": ("am", "--quiet", "-3", "../0001-side.patch"),
+    "checkout -m": ("checkout", "--quiet", "--merge", "side"),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("style", ["merge", "diff3", "zdiff3"])
+def test_markers_that_were_added_are_not_committed(built_model: Path, run_registry: Run, stop: str, style: str) -> None:
+    """Git takes a file with markers after `git add`; the check of the commit does not."""
+    root, files = built_model, ("notes.md", "models/pets/train.py", "datasets/pets/prepared.dvc")
+    repositories.git_in(root, "config", "merge.conflictStyle", style)
+
+    def change(word: str) -> None:
+        for path in files:
+            (root / path).write_text(f"{word}\n")
+
+    change("base")
+    repositories.commit(root, "base")
+    repositories.git_in(root, "switch", "--quiet", "--create", "side")
+    change("side")
+    repositories.commit(root, "side")
+    repositories.git_in(root, "format-patch", "--quiet", "-1", "-o", "..")
+    repositories.git_in(root, "switch", "--quiet", "main")
+    if stop in {"stash pop", "checkout -m"}:
+        change("mine")
+    if stop == "stash pop":
+        repositories.git_in(root, "stash", "--quiet")
+    if stop != "checkout -m":
+        for word in ("other", "third"):
+            change(word)
+            repositories.commit(root, word)
+    done = repositories.sh(root, "git", *STOPS[stop])
+    assert [path for path in files if b"<<<<<<<" in (root / path).read_bytes()] == list(files), done.stderr
+    found = run_registry(root, "check").out
+    for path in files:
+        assert f"{path}:1: wrong: unresolved merge conflict" in found
+    repositories.git_in(root, "add", "--all")
+    done = run_registry(root, "check", "--staged")
+    assert done.code == 1
+    for path in files:
+        assert f"{path}:1: wrong: unresolved merge conflict" in done.out
+    repositories.git_in(root, "checkout", "HEAD", "--", files[-1])
+    assert files[-1] not in run_registry(root, "check", "--staged").out.replace(f"{files[-1]}: wrong", "")
+
+
+# --- a part of a working tree -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("--cone", "--sparse-index"), ("--no-cone",)], ids=" ".join)
+def test_what_a_sparse_checkout_leaves_out_is_not_deleted(
+    listed: Path, run_registry: Run, options: tuple[str, ...]
+) -> None:
+    root = listed
+    repositories.dataset(root, "birds", repositories.PETS, "1.0.0")
+    assert run_registry(root, "check", "--fix").code == 0
+    repositories.commit(root, "birds")
+    whole = run_registry(root, "check").out
+    patterns = ("/*", "!/datasets/*", "/datasets/birds/") if options == ("--no-cone",) else (".dvc", "datasets/birds")
+    repositories.git_in(root, "sparse-checkout", "set", *options, *patterns)
+    assert not (root / "datasets/pets/dataset.yaml").exists()
+    done = run_registry(root, "check", "--fix")
+    assert (done.out, done.err) == (whole, ""), "nothing is written"
+    assert status(root) == ""
+    assert "datasets/pets " in run_registry(root, "list").out
+    assert "removed" not in run_registry(root, "check", "--base", "HEAD").out
+    manifest = root / "datasets/birds/dataset.yaml"
+    manifest.write_text(manifest.read_text().replace("@acme/vision", "@acme/birds"))
+    assert run_registry(root, "check", "--fix").code == 0
+    owners = (root / "CODEOWNERS").read_text()
+    assert "@acme/birds" in owners
+    assert "/datasets/pets/" in owners
+    for name in ("birds", "pets"):
+        shutil.rmtree(root / f"datasets/{name}/prepared", ignore_errors=True)
+    assert "pets" not in run_registry(root, "pull").out
+    assert not (root / "datasets/pets/prepared").exists()
+    assert (root / "datasets/birds/prepared").exists()

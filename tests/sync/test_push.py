@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from registry.errors import NotFound
+from registry.integrations import git_trees
 from registry.integrations.git_hooks import Push
 from registry.sync import push
 from support import repositories
@@ -162,6 +164,56 @@ def history(unpushed: Path) -> tuple[Path, dict[str, str]]:
 
 def changed_in(root: Path, tip: str, *before: str, remote: str = "origin") -> list[str]:
     return [needed.commit for needed in push.needed_by_push(root, Push(remote, "", (tip,), before))]
+
+
+def test_more_commits_need_no_more_processes(
+    unpushed: Path, run_registry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of Git: by its own trace."""
+    started = []
+    for number in range(2):
+        for change in range(20 * number + 1):
+            images = {f"train/cat/{change:08x}-0000-4000-8000-{number:012d}.jpg": f"{change} {number}".encode()}
+            repositories.dataset(unpushed, "pets", {**repositories.PETS, **images}, "1.1.0")
+            repositories.commit(unpushed, "a change")
+        trace = tmp_path / f"trace-{number}"
+        trace.mkdir()
+        monkeypatch.setenv("GIT_TRACE2_EVENT", str(trace))
+        needed = push.needed_by_push(
+            unpushed, Push("origin", "", (repositories.git_in(unpushed, "rev-parse", "HEAD"),))
+        )
+        monkeypatch.delenv("GIT_TRACE2_EVENT")
+        started.append((len(needed), len(list(trace.iterdir()))))
+    (few, once), (many, again) = started
+    assert many > few + 20
+    assert once == again
+
+
+def test_the_tree_of_a_commit_is_what_git_lists(unpushed: Path) -> None:
+    for path in ("datasets/pets/a b/c.txt", "datasets/pets.txt", "datasets/pets-2/x", "datasets/größe\n.txt"):
+        repositories.write_bytes(unpushed / path, path.encode())
+    (unpushed / "datasets/link").symlink_to("pets")
+    commit = repositories.commit(unpushed, "odd names")
+    with git_trees.Revision(unpushed, commit) as listed, git_trees.Commits(unpushed) as commits:
+        tree = commits.tree(commit)
+        for prefix in (
+            "",
+            "datasets",
+            "datasets/pets",
+            "datasets/pets.txt",
+            "datasets/pe",
+            "nothing/here",
+            "datasets/link",
+        ):
+            expected = [(entry.path, entry.is_link) for entry in listed.list(prefix)]
+            assert [(entry.path, entry.is_link) for entry in tree.list(prefix)] == expected
+        for entry in listed.list():
+            assert tree.has(entry.path)
+            assert tree.read(entry.path) == listed.read(entry.path)
+        for path in ("datasets", "datasets/none", "registry.yaml/x"):
+            assert not tree.has(path)
+            with pytest.raises(NotFound):
+                tree.read(path)
 
 
 def test_every_commit_that_changes_a_pointer_counts(history: tuple[Path, dict[str, str]]) -> None:

@@ -1,5 +1,6 @@
 """Collects everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
+from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -19,7 +20,7 @@ from registry.checks.context import (
     StorageChange,
     Training,
 )
-from registry.core import artifact_files, layout, names, settings
+from registry.core import artifact_files, documents, layout, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -135,9 +136,12 @@ def _folder(path: str) -> str:
 
 
 def _file(tree: Tree, entry: Entry) -> File:
-    readable = not entry.is_link and entry.size <= LARGEST
-    is_text = readable and b"\0" not in tree.read(entry.path)[:_HEAD]
-    return File(entry.path, entry.size, entry.is_link, is_text, entry.is_tracked)
+    data = tree.read(entry.path) if not entry.is_link and entry.size <= LARGEST else None
+    if data is None or b"\0" in data[:_HEAD]:
+        return File(entry.path, entry.size, entry.is_link, False, entry.is_tracked)
+    is_read_wrongly = data.startswith(BOM_UTF8) and (entry.path == ".dvcignore" or data.startswith(BOM_UTF8 + b"#!"))
+    conflict = documents.find_conflict(data)
+    return File(entry.path, entry.size, False, True, entry.is_tracked, conflict, is_read_wrongly)
 
 
 # --- the registry's own files -----------------------------------------------------------------------------------------

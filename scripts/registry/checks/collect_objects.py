@@ -67,9 +67,10 @@ def find_needed(root: Path, tree: Tree, paths: Collection[str], before: str) -> 
     Of a commit these are the artifacts whose pointers it changes. An output that several need is counted for the first.
     """
     found = [_find_in_tree(tree, paths, "")]
-    for change in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
-        with git_trees.Revision(root, change.commit) as revision:
-            found.append(_find_in_tree(revision, filter(inventory.is_pointer, change.paths), change.commit))
+    with git_trees.Commits(root) as trees:
+        for change in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
+            pointers = filter(inventory.is_pointer, change.paths)
+            found.append(_find_in_tree(trees.tree(change.commit), pointers, change.commit))
     distinct: dict[tuple[str, int], Needed] = {}
     for needed in (needed for part in found for needed in part.outputs):
         distinct.setdefault((needed.reached.output.md5, needed.reached.output.size), needed)

@@ -186,13 +186,19 @@ class ModelSubject(ArtifactSubject):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the change; a symbolic link is not text. Git would add one that it does not track yet."""
+    """A file of the change; a symbolic link is not text. Git would add one that it does not track yet.
+
+    `conflict` is the line of the first marker of an unresolved merge. `has_bom` is True for a byte order mark that is
+    read as a part of the first line.
+    """
 
     path: str
     size: int
     is_link: bool
     is_text: bool
     is_tracked: bool = True
+    conflict: int | None = None
+    has_bom: bool = False
 
 
 class PlaceFault(NamedTuple):

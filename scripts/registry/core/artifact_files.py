@@ -86,11 +86,12 @@ class LockedState:
     """What a tree has in the place of what a `dvc.lock` recorded.
 
     `md5s` has the dependencies and outputs that Git tracks or a dataset's pointer names, by path; `recipe` is in the
-    form of `Lock.recipe`.
+    form of `Lock.recipe`. Parameters in the files `unreadable` are as they were.
     """
 
     md5s: Mapping[str, str]
     recipe: str
+    unreadable: tuple[Parsed[None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,12 @@ class ArtifactFiles:
         lock, start = self.lock.value, f"{self.id}/"
         objects = {output.path.removeprefix(start): output.md5 for output in (*lock.deps, *lock.outs)}
         return Content(manifest, objects, lock.recipe)
+
+    @property
+    def faulty(self) -> frozenset[str]:
+        """The paths of those files that have faults."""
+        files = (self.manifest, self.raw, self.prepared, self.pipeline, self.lock, self.metrics)
+        return frozenset(file.path for file in files if file and file.faults)
 
     def require_model(self) -> ModelManifest:
         """The manifest of a model. Raises InvalidDocument, or NotFound for a dataset."""
@@ -314,8 +321,14 @@ def read_locked_state(files: Files, path: str, lock: Lock) -> LockedState:
     """What the tree has in the place of what the `dvc.lock` at `path` recorded."""
     md5s = {output.path: md5 for output in (*lock.deps, *lock.outs) if (md5 := _current_md5(files, output.path))}
     locked: dict[str, dict[str, Any]] = json.loads(lock.recipe)
-    params = {name: _current_params(files, join(dirname(path), name), values) for name, values in locked.items()}
-    return LockedState(md5s, json.dumps(params, sort_keys=True))
+    params, faulty = dict[str, Mapping[str, Any]](), list[Parsed[None]]()
+    for name, values in locked.items():
+        try:
+            params[name] = _current_params(files, join(dirname(path), name), values)
+        except InvalidDocument as error:
+            params[name] = values
+            faulty.append(unreadable(error))
+    return LockedState(md5s, json.dumps(params, sort_keys=True), tuple(faulty))
 
 
 def _current_md5(files: Files, path: str) -> str | None:
@@ -329,13 +342,12 @@ def _current_md5(files: Files, path: str) -> str | None:
 
 
 def _current_params(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[str, Any]:
-    if path in files.entries and not path.endswith((".yaml", ".json")):
-        return locked  # a form that only DVC reads
-    try:
-        data = files.read(path)
-        values = documents.read_json(data, path) if path.endswith(".json") else documents.read_yaml(data, path).data
-    except (InvalidDocument, KeyError):
+    if path not in files.entries:
         return dict.fromkeys(locked)
+    if not path.endswith((".yaml", ".json")):
+        return locked  # a form that only DVC reads
+    data = files.read(path)
+    values = documents.read_json(data, path) if path.endswith(".json") else documents.read_yaml(data, path).data
     return {name: _look_up(values, name) for name in locked}
 
 

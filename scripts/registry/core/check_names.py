@@ -14,6 +14,8 @@ class CheckName(StrEnum):
     REMOVED = "removed"
     FILE_NAMES = "file-names"
     SYMLINKS = "symlinks"
+    CONFLICTS = "conflicts"
+    BYTE_ORDER_MARKS = "byte-order-marks"
     DATA_IN_GIT = "data-in-git"
     LARGE_FILES = "large-files"
     DVC_FILES = "dvc-files"

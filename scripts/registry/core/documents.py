@@ -22,6 +22,8 @@ from registry.errors import InvalidDocument
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # of an integer
+CONFLICT = "unresolved merge conflict"
+BOM, BOM_FIX = "starts with a byte order mark", "save the file as UTF-8 without a byte order mark"
 _UTF_8 = "save the file as UTF-8"
 MAX_FLOW = 100  # characters of a list or mapping that `edit_yaml` writes on one line
 
@@ -135,8 +137,7 @@ def _decode(data: bytes, path: str) -> str:
         )
     _reject_conflict(data, path)
     if data.startswith(BOM_UTF8):  # readers of YAML differ in whether it is a part of the first key
-        fix = "save the file as UTF-8 without a byte order mark"
-        raise InvalidDocument(path, "starts with a byte order mark", line=1, fix=fix)
+        raise InvalidDocument(path, BOM, line=1, fix=BOM_FIX)
     if b"\0" in data[:2]:  # UTF-16 without a byte order mark is valid UTF-8
         raise InvalidDocument(path, "not UTF-8 text", line=1, fix=_UTF_8)
     try:
@@ -149,11 +150,30 @@ def _decode(data: bytes, path: str) -> str:
 def _reject_conflict(data: bytes, path: str) -> None:
     """Raise InvalidDocument for the markers of a merge, in any of Git's styles; no YAML has them in column 1."""
     if found := _CONFLICT.search(data):
-        line = data[: found.start()].count(b"\n") + 1
-        fix = f"edit the file to what both sides want, then git add {path}"
-        if path.endswith((".dvc", ".lock")):
-            fix = f"git checkout --ours -- {path}; then follow CONTRIBUTING.md, Conflicts"
-        raise InvalidDocument(path, "unresolved merge conflict", line=line, fix=fix)
+        raise InvalidDocument(path, CONFLICT, line=data[: found.start()].count(b"\n") + 1, fix=conflict_fix(path))
+
+
+def find_conflict(data: bytes) -> int | None:
+    """The line, from 1, at which the conflict of a merge begins in any text; None where there is none.
+
+    All three markers count, in their order: a line of `=` alone is a heading in Markdown.
+    """
+    start, is_divided = 0, False
+    for number, line in enumerate(data.split(b"\n") if b">>>>>>> " in data else (), 1):
+        if line.startswith(b"<<<<<<< "):
+            start, is_divided = number, False
+        elif start and line.rstrip(b"\r") == b"=======":
+            is_divided = True
+        elif is_divided and line.startswith(b">>>>>>> "):
+            return start
+    return None
+
+
+def conflict_fix(path: str) -> str:
+    """What to do about a conflict: of what tools write, no mixture of both sides is right."""
+    if path.endswith((".dvc", ".lock", "metrics.json")):
+        return f"git checkout HEAD -- {path}; then follow CONTRIBUTING.md, Conflicts"
+    return f"edit the file to what both sides want, then git add {path}"
 
 
 def _reject_unsafe(text: str, path: str) -> None:
@@ -197,6 +217,9 @@ def read_json(data: bytes, path: str) -> Any:
             text, object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_number
         )
     except json.JSONDecodeError as error:
+        _reject_conflict(data, path)
+        if data.startswith(BOM_UTF8):
+            raise InvalidDocument(path, BOM, line=1, fix=BOM_FIX) from error
         raise InvalidDocument(path, f"not valid JSON: {error.msg}", line=error.lineno) from error
     except _InvalidToken as error:
         raise InvalidDocument(path, f"not valid JSON: {error}", line=error.line(text)) from error

@@ -3,13 +3,31 @@
 import os
 import subprocess
 from abc import ABC, abstractmethod
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from registry.core.tree import Entry, under
 from registry.errors import NotFound, Refused
-from registry.integrations.git import EMPTY_TREE, is_shallow, output, resolve_commit, split_records, tag_names
+from registry.integrations.git import (
+    EMPTY_TREE,
+    is_shallow,
+    output,
+    read_blob,
+    resolve_commit,
+    split_records,
+    tag_names,
+)
+
+KEPT = 4096  # folders and files that are kept in memory while many commits are read: they share most of both
+
+
+class _Object(NamedTuple):
+    """An object of Git, by its own id."""
+
+    object_id: str
+    data: bytes
 
 
 class _CatFile:
@@ -20,17 +38,22 @@ class _CatFile:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def read_blob(self, name: str) -> bytes:
+        """The bytes of a blob. Raises NotFound."""
+        return self.read(name, "blob").data
+
+    def read(self, name: str, kind: str) -> _Object:
+        """An object of this kind. Raises NotFound."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # both are pipes
         assert stdout is not None
         stdin.write(f"{name}\n".encode())
         stdin.flush()
         # "<id> blob <size>", or "<name> missing"
-        kind, size = stdout.readline().decode(errors="replace").rstrip("\n").split(" ")[-2:]
+        *object_id, found, size = stdout.readline().decode(errors="replace").rstrip("\n").split(" ")
         data = stdout.read(int(size) + 1)[:-1] if size.isdigit() else b""
-        if kind != "blob" or not size.isdigit():
+        if found != kind or not size.isdigit():
             raise NotFound(f"Git object {name} is missing", fix="git fsck")
-        return data
+        return _Object(object_id[0], data)
 
     def close(self) -> None:
         self._process.communicate()  # closes both pipes and waits for the end
@@ -101,6 +124,92 @@ class Revision(_GitTree):
         }
 
 
+class Commits(_BlobReader):
+    """The trees of many commits, through one process for all of them: `git ls-tree` would be one for each."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.list_folder = lru_cache(KEPT)(self._list_folder)
+        self.read_blob = lru_cache(KEPT)(self._read_blob)
+
+    def tree(self, commit: str) -> "Snapshot":
+        """The tree of a commit, by its full id."""
+        return Snapshot(self, commit)
+
+    def _list_folder(self, tree_id: str) -> tuple["_Child", ...]:
+        return tuple(_parse_folder(*self._cat_file.read(tree_id, "tree")))
+
+    def _read_blob(self, blob: str) -> bytes:
+        return self._cat_file.read_blob(blob)
+
+
+class _Child(NamedTuple):
+    """A file or folder in a tree object."""
+
+    name: str
+    mode: str
+    object_id: str
+
+    @property
+    def is_folder(self) -> bool:
+        return self.mode == "40000"
+
+
+def _parse_folder(object_id: str, data: bytes) -> Iterator[_Child]:
+    """The children in a tree object: `MODE NAME<NUL>`, then the bytes of an id, as many as the object's own has."""
+    place, width = 0, len(object_id) // 2
+    while place < len(data):
+        end = data.index(b"\0", place)
+        mode, _, name = data[place:end].partition(b" ")
+        place = end + 1 + width
+        yield _Child(os.fsdecode(name), mode.decode(), data[end + 1 : place].hex())
+
+
+class Snapshot:
+    """The tree of a commit, folder by folder. The sizes of its entries are not known, and 0."""
+
+    def __init__(self, commits: Commits, commit: str) -> None:
+        self._commits = commits
+        self.commit = commit
+
+    def __str__(self) -> str:
+        return self.commit[:12]
+
+    def _find(self, path: str) -> _Child | None:
+        found = _Child("", "40000", f"{self.commit}^{{tree}}")
+        for name in path.split("/") if path else ():
+            children = self._commits.list_folder(found.object_id) if found.is_folder else ()
+            match = next((child for child in children if child.name == name), None)
+            if match is None:
+                return None
+            found = match
+        return found
+
+    def list(self, prefix: str = "") -> tuple[Entry, ...]:
+        """See `Tree.list`."""
+        found = self._find(prefix)
+        return tuple(self._walk(found, prefix)) if found else ()
+
+    def _walk(self, child: _Child, path: str) -> Iterator[Entry]:
+        if not child.is_folder:
+            yield Entry(path, 0, child.mode == "120000")
+            return
+        for below in self._commits.list_folder(child.object_id):
+            yield from self._walk(below, f"{path}/{below.name}" if path else below.name)
+
+    def has(self, path: str) -> bool:
+        """See `Tree.has`."""
+        found = self._find(path)
+        return found is not None and not found.is_folder
+
+    def read(self, path: str) -> bytes:
+        """See `Tree.read`."""
+        found = self._find(path)
+        if found is None or found.is_folder:
+            raise NotFound(f"{path} does not exist in {self}")
+        return self._commits.read_blob(found.object_id)
+
+
 class History(_BlobReader):
     """Tags, and files of revisions by name, without listing a tree."""
 
@@ -122,6 +231,32 @@ class History(_BlobReader):
             return None
 
 
+class _Staged(NamedTuple):
+    """A file of the index; `stage` is 0, or 1 to 3 in a conflict."""
+
+    path: str
+    mode: str
+    object_id: str
+    stage: str
+
+
+def _list_index(root: Path) -> Iterator[_Staged]:
+    for line in split_records(output(root, "ls-files", "--stage", "-z")):
+        meta, _, path = line.partition("\t")
+        mode, object_id, stage = meta.split()
+        yield _Staged(path, mode, object_id, stage)
+
+
+def _with_sizes(root: Path, rows: Sequence[_Staged]) -> dict[str, tuple[Entry, str]]:
+    """By path: the entry, with the size of its blob, and the blob's id."""
+    ids = "".join(f"{row.object_id}\n" for row in rows).encode()
+    sizes = output(root, "cat-file", "--batch-check=%(objectsize)", stdin=ids).splitlines() if rows else []
+    return {
+        row.path: (Entry(row.path, int(size) if size.isdigit() else 0, row.mode == "120000"), row.object_id)
+        for row, size in zip(rows, sizes, strict=True)
+    }
+
+
 class Index(_GitTree):
     """The tree of the next commit."""
 
@@ -130,24 +265,17 @@ class Index(_GitTree):
 
     @cached_property
     def _entries(self) -> dict[str, tuple[Entry, str]]:
-        listed = split_records(output(self.root, "ls-files", "--stage", "-z"))
-        rows = [(*meta.split(), path) for meta, _, path in (line.partition("\t") for line in listed)]
-        if conflicted := sorted({path for _, _, stage, path in rows if stage != "0"}):
+        rows = list(_list_index(self.root))
+        if conflicted := sorted({row.path for row in rows if row.stage != "0"}):
             raise Refused(f"{conflicted[0]} has unresolved conflicts", fix="resolve them and `git add` the file")
-        ids = "\n".join(object_id for _, object_id, _, _ in rows)
-        sizes = (
-            output(self.root, "cat-file", "--batch-check=%(objectsize)", stdin=ids.encode()).splitlines()
-            if rows
-            else []
-        )
-        return {
-            path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
-            for (mode, object_id, _, path), size in zip(rows, sizes, strict=True)
-        }
+        return _with_sizes(self.root, rows)
 
 
 class WorkTree:
-    """The files on disk that Git tracks, or would add; ignored files (the data) are not listed."""
+    """The files on disk that Git tracks, or would add; ignored files (the data) are not listed.
+
+    What a sparse checkout leaves out is no deletion: these files are as the index has them.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -157,12 +285,26 @@ class WorkTree:
         return "the working tree"
 
     @cached_property
-    def _entries(self) -> tuple[Entry, ...]:
+    def _tags(self) -> dict[str, str]:
+        """By path, sorted: the letter of `git ls-files -t`; `S` for what a sparse checkout leaves out."""
         listed = output(self.root, "ls-files", "-t", "--cached", "--others", "--exclude-standard", "-z")
         tags = {name: tag for tag, _, name in (record.partition(" ") for record in split_records(listed))}
-        return tuple(self._entry(name, tags[name]) for name in sorted(tags) if self.has(name))
+        return {name: tags[name] for name in sorted(tags)}
+
+    @cached_property
+    def _left_out(self) -> dict[str, tuple[Entry, str]]:
+        if "S" not in self._tags.values():
+            return {}
+        rows = [row for row in _list_index(self.root) if self._tags[row.path] == "S" and not self._is_on_disk(row.path)]
+        return _with_sizes(self.root, rows)
+
+    @cached_property
+    def _entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entry(name, tag) for name, tag in self._tags.items() if self.has(name))
 
     def _entry(self, name: str, tag: str) -> Entry:
+        if name in self._left_out:
+            return self._left_out[name][0]
         stat = (self.root / name).lstat()
         return Entry(name, stat.st_size, (self.root / name).is_symlink(), tag != "?")
 
@@ -172,6 +314,9 @@ class WorkTree:
 
     def has(self, path: str) -> bool:
         """See `Tree.has`."""
+        return self._is_on_disk(path) or path in self._left_out
+
+    def _is_on_disk(self, path: str) -> bool:
         file = self.root / path
         inside = not path.startswith("/") and self._is_inside(path.rpartition("/")[0])
         return inside and (file.is_symlink() or file.is_file())
@@ -187,5 +332,7 @@ class WorkTree:
         """See `Tree.read`. A symbolic link is read as the name of its target, as in Git, and never followed."""
         if not self.has(path):
             raise NotFound(f"{path} does not exist in {self}")
+        if not self._is_on_disk(path):
+            return read_blob(self.root, self._left_out[path][1]) or b""
         file = self.root / path
         return os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()

@@ -70,7 +70,8 @@ class Plan:
 def needed_by(root: Path, revisions: Iterable[str]) -> tuple[Needed, ...]:
     """What all artifacts of these revisions need. Raises NotFound, Refused."""
     commits = dict.fromkeys(git.resolve_commit(root, revision) for revision in revisions)
-    return tuple(_read_needed(root, commit, None) for commit in commits)
+    with git_trees.Commits(root) as trees:
+        return tuple(_read_needed(trees.tree(commit), None) for commit in commits)
 
 
 def needed_by_push(root: Path, pushed: Push) -> tuple[Needed, ...]:
@@ -83,18 +84,18 @@ def needed_by_push(root: Path, pushed: Push) -> tuple[Needed, ...]:
     known = [commit for name in remotes for commit in git.tracked_commits(root, name)]
     known += git.find_commits(root, pushed.before)
     changes = git.changing_commits(root, tips, known, inventory.POINTERS) if tips else ()
-    return tuple(_read_needed(root, change.commit, change.paths) for change in changes)
+    with git_trees.Commits(root) as trees:
+        return tuple(_read_needed(trees.tree(change.commit), change.paths) for change in changes)
 
 
-def _read_needed(root: Path, commit: str, paths: Iterable[str] | None) -> Needed:
-    with git_trees.Revision(root, commit) as tree:
-        changed = [entry.path for entry in tree.list()] if paths is None else paths
-        try:
-            return Needed(commit, inventory.reached_by(tree, changed))
-        except InvalidDocument as error:
-            first = f"{error.fix}; " if error.fix else ""
-            fix = f"{first}correct that commit (git commit --amend, git rebase --interactive)"
-            raise Refused(f"commit {commit[:10]}: {error.message}", fix=fix) from error
+def _read_needed(tree: git_trees.Snapshot, paths: Iterable[str] | None) -> Needed:
+    changed = [entry.path for entry in tree.list()] if paths is None else paths
+    try:
+        return Needed(tree.commit, inventory.reached_by(tree, changed))
+    except InvalidDocument as error:
+        first = f"{error.fix}; " if error.fix else ""
+        fix = f"{first}correct that commit (git commit --amend, git rebase --interactive)"
+        raise Refused(f"commit {tree.commit[:10]}: {error.message}", fix=fix) from error
 
 
 def plan(needed: Sequence[Needed], stores: Stores, *, deep: bool = False, progress: Progress | None = None) -> Plan:

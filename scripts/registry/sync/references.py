@@ -52,11 +52,11 @@ def survey(root: Path, progress: Progress | None = None) -> References:
     for remote in git.remotes(root):
         _require_fetched(local, remote, git.refs(root, remote))
     md5s, lists = set(_find_in_history(root)), dict[str, str]()
-    for commit, paths in _find_readable(root, local):
-        with git_trees.Revision(root, commit) as tree:
-            lists |= _find_lists(tree, commit, paths)
-        if progress:
-            progress(1, 0)
+    with git_trees.Commits(root) as commits:
+        for commit, paths in _find_readable(root, local):
+            lists |= _find_lists(commits.tree(commit), commit, paths)
+            if progress:
+                progress(1, 0)
     for checkout in git.worktrees(root):
         if (checkout / ".git").exists():  # neither removed nor bare
             trees = (git_trees.WorkTree(checkout), git_trees.Index(checkout))
@@ -90,18 +90,11 @@ def _local_name(remote: str, ref: str) -> str | None:
 
 def _find_in_history(root: Path) -> Iterator[str]:
     """Every MD5 in any version of any pointer, also in those that cannot be parsed."""
-    with git_trees.History(root) as history:
+    with git_trees.Commits(root) as trees:
         for change in git.changing_commits(root, ["--all"], [], POINTERS):
-            for path in change.paths:
-                yield from _find_md5s(_read(history, change.commit, path))
-
-
-def _read(history: git_trees.History, commit: str, path: str) -> bytes:
-    if path.isascii() and path.isprintable():
-        return history.read(commit, path) or b""
-    # `git cat-file --batch` reads names by lines, and this one may contain a line break.
-    with git_trees.Revision(history.root, commit) as tree:
-        return tree.read(path) if tree.has(path) else b""
+            tree = trees.tree(change.commit)
+            for path in filter(tree.has, change.paths):
+                yield from _find_md5s(tree.read(path))
 
 
 def _find_in_tree(tree: Tree) -> Iterator[str]:

@@ -88,3 +88,66 @@ def test_a_file_that_dvc_would_obey_where_none_belongs(path: str) -> None:
 @pytest.mark.parametrize("path", ["scripts/templates/dvc.yaml", "tests/examples/x.dvc"])
 def test_templates_and_examples_of_them_are_code(path: str) -> None:
     assert check(path) == []
+
+
+# --- conflicts and byte order marks -----------------------------------------------------------------------------------
+
+SIDES = "one\n=======\nother\n>>>>>>> 694a0e6 (a change)\n"
+STYLES = {
+    "merge": f"<<<<<<< HEAD\n{SIDES}",
+    "diff3": "<<<<<<< HEAD\none\n||||||| parent of 694a0e6 (a change)\nbase\n=======\nother\n>>>>>>> 694a0e6\n",
+    "stash": "<<<<<<< Updated upstream\n=======\nother\n>>>>>>> Stashed changes\n",
+    "crlf": f"<<<<<<< HEAD\n{SIDES}".replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    "path",
+    ["notes.md", "models/pets/train.py", "models/pets/data.csv", ".gitattributes", "requirements.txt", "docs/plot.svg"],
+)
+def test_markers_of_a_merge_in_any_text(path: str, style: str) -> None:
+    (finding,) = check(path, f"first\n{STYLES[style]}last\n".encode())
+    assert (finding.check, finding.path, finding.line) == ("conflicts", path, 2)
+    assert finding.message == "unresolved merge conflict"
+    assert finding.fix == f"edit the file to what both sides want, then git add {path}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A title\n=======\n\ntext\n", ">>> print(1)\n>>>>>>> x\n", "<<<<<<< x\n", "=======\n>>>>>>> x\n<<<<<<< y\n",
+        "    <<<<<<< HEAD\n=======\n>>>>>>> x\n", "<<<<<<<<\n=======\n>>>>>>>>\n", '"<<<<<<< x"\n=======\n>>>>>>> x\n',
+    ],
+)  # fmt: skip
+def test_what_is_no_conflict(text: str) -> None:
+    assert check("notes.md", text.encode()) == []
+
+
+def test_a_conflict_is_one_finding_with_what_resolves_it() -> None:
+    """Generated files are made again; of what tools write, no mixture of both sides is right."""
+    registry = memory_registries.sound()
+    markers = STYLES["merge"].encode()
+    registry.files["CODEOWNERS"] += markers
+    for path in ("models/pets/dvc.lock", "models/pets/metrics.json", "datasets/pets/prepared.dvc", "registry.yaml"):
+        registry.files[path] = markers
+    found = {finding.path: (finding.check, finding.fix) for finding in registry.check()}
+    assert found["models/pets/dvc.lock"][1].startswith("git checkout HEAD -- models/pets/dvc.lock; then follow")
+    assert found["datasets/pets/prepared.dvc"][0] == "pointers"
+    assert found["registry.yaml"] == ("settings", "edit the file to what both sides want, then git add registry.yaml")
+    assert sorted(finding.path for finding in registry.check()) == sorted({*found}), "each is named once"
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [(".dvcignore", b"/.registry\n"), ("models/pets/run.sh", b"#!/bin/sh\n"), ("scripts/hook", b"#!x")],
+)
+def test_a_byte_order_mark_that_a_program_reads(path: str, data: bytes) -> None:
+    assert check(path, data) == []
+    (finding,) = check(path, b"\xef\xbb\xbf" + data)
+    assert (finding.check, finding.path, finding.line) == ("byte-order-marks", path, 1)
+
+
+@pytest.mark.parametrize("path", ["notes.md", ".gitattributes", "models/pets/plot.py", "models/pets/data.csv"])
+def test_a_byte_order_mark_that_every_reader_skips(path: str) -> None:
+    assert check(path, b"\xef\xbb\xbfx") == []

@@ -265,3 +265,46 @@ def test_a_metric_that_is_not_finite_is_refused_where_it_is_read(value: str) -> 
     assert (finding.check, finding.path, finding.line) == ("outputs", METRICS, 1)
     assert finding.verdict is Verdict.WRONG
     assert re.search(f"the number {value} is too large|{value} is not a JSON number", finding.message)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def with_parameters(text: bytes) -> Registry:
+    registry = changed()
+    lock = yaml.safe_load(registry.files[LOCK])
+    lock["stages"]["train"]["params"] = {"params.yaml": {"rate": 1, "deep.er": "x"}}
+    registry.files[LOCK] = memory_registries.dump(lock)
+    registry.files[f"{MODEL}/params.yaml"] = text
+    return registry
+
+
+@pytest.mark.parametrize(
+    "text", [b"rate: 1\ndeep: {er: x}\n", b"rate: 1.0\ndeep:\n  er: 'x'\nmore: 3\n", b"rate: 0x1\ndeep: {er: x}\n"]
+)
+def test_parameters_that_are_the_same_for_dvc(text: bytes) -> None:
+    assert [one for one in with_parameters(text).check() if one.check == "training"] == []
+
+
+@pytest.mark.parametrize("text", [b"rate: 2\ndeep: {er: x}\n", b"rate: '1'\ndeep: {er: x}\n", b"rate: 1\n", b"x: 1\n"])
+def test_other_parameters(text: bytes) -> None:
+    (finding,) = [one for one in with_parameters(text).check() if one.check == "training"]
+    assert finding.message == "changed since the training: the parameters"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (b"\xef\xbb\xbfrate: 1\n", 1, "starts with a byte order mark"),
+        (b"a: &a 1\nrate: *a\n", 1, "anchors and aliases are not allowed"),
+        (b"rate: 1\nrate: 1\n", 2, "duplicate key 'rate'"),
+        (b"rate: 1\nx: [1\n", 2, "not valid YAML"),
+        (b"# nothing\n", 1, "the file is empty"),
+        ("rate: 1\n".encode("utf-16-le"), 1, "not UTF-8 text"),
+    ],
+)
+def test_parameters_that_cannot_be_read_are_not_called_a_change(text: bytes, line: int, message: str) -> None:
+    (finding,) = [one for one in with_parameters(text).check() if one.check == "training"]
+    assert (finding.path, finding.line) == (f"{MODEL}/params.yaml", line)
+    assert message in finding.message
+    assert "dvc repro" not in finding.fix

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from registry.checks.context import LARGEST, Facts, File
 from registry.checks.findings import Diagnostic, wrong
-from registry.core import wording
+from registry.core import documents, wording
 from registry.core.layout import owner_of
 from registry.core.values import ArtifactId, Kind
 
@@ -107,6 +107,37 @@ def no_symlinks(facts: Facts) -> Iterator[Diagnostic]:
     for file in facts.files:
         if file.is_link and _is_in_artifact_folder(file):
             yield wrong("is a symbolic link", file.path, fix="commit the file itself, or delete the link")
+
+
+def merges_are_resolved(facts: Facts) -> Iterator[Diagnostic]:
+    """No text file has the markers of an unresolved merge (`<<<<<<<`, `=======`, `>>>>>>>`), in any style of Git's.
+
+    Why: `git add` takes a file with markers, and after a cherry-pick, a revert or `git stash pop` nothing else looks
+    for them. Tools then read both sides as one, or neither.
+
+    How to fix: edit the file to what both sides want. CODEOWNERS, `dvc.yaml`, the list in README.md and the front
+    matter of cards: `registry check --fix`. Pointers: CONTRIBUTING.md, Conflicts.
+    """
+    named = {path for files in facts.checked for path in files.faulty} | {part.path for part in facts.unreadable}
+    named |= {stale.path for stale in facts.stale}
+    for file in facts.files:
+        if file.conflict and file.path not in named:
+            yield wrong(documents.CONFLICT, file.path, file.conflict, documents.conflict_fix(file.path))
+
+
+def texts_have_no_byte_order_mark(facts: Facts) -> Iterator[Diagnostic]:
+    """`.dvcignore`, and scripts that begin with `#!`, do not start with a byte order mark.
+
+    In YAML files and JSON the checks that read them say so; Git and Python skip it.
+
+    Why: DVC reads the mark as a part of the first pattern, and the system finds no interpreter in the first line.
+    Editors on Windows write it.
+
+    How to fix: save the file as UTF-8 without a byte order mark.
+    """
+    for file in facts.files:
+        if file.has_bom:
+            yield wrong(documents.BOM, file.path, 1, documents.BOM_FIX)
 
 
 def _is_in_artifact_folder(file: File) -> bool:

@@ -1,5 +1,6 @@
 """Rules on a model's pipeline, its training, its metrics and its gates."""
 
+import json
 from collections.abc import Iterator
 from posixpath import join, normpath
 
@@ -77,6 +78,9 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
     if subject.training is None:
         yield note("not trained yet", subject.path, fix)
         return
+    for file in subject.training.now.unreadable:
+        for fault in file.faults:
+            yield wrong(fault.message, file.path, fault.line, fault.fix)
     report = wrong if subject.touched and facts.scope is not Scope.STAGED else needs_owner
     dataset, lock = f"{subject.manifest.trained_on}/prepared", subject.training.lock
     if not any(dep.path == dataset or dep.path.startswith(f"{dataset}/") for dep in lock.deps):
@@ -92,7 +96,7 @@ def _changed_inputs(model: ArtifactId, training: Training) -> Iterator[str]:
         md5 = now.md5s.get(dep.path)
         if md5 != dep.md5 and (md5 or dep.path.startswith(start)):
             yield dep.path.removeprefix(start)
-    if lock.recipe != now.recipe:
+    if json.loads(lock.recipe) != json.loads(now.recipe):  # for DVC, too, 1 and 1.0 are the same
         yield "the parameters"
 
 

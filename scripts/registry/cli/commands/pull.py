@@ -5,7 +5,8 @@ from contextlib import nullcontext
 import click
 
 from registry.cli import transferring
-from registry.cli.workspace import here
+from registry.cli.workspace import Workspace, here
+from registry.core import layout
 from registry.core.wording import plural
 from registry.integrations import git_trees
 from registry.sync import pull
@@ -26,7 +27,8 @@ def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_r
     """
     space = here()
     with git_trees.Revision(space.root, rev) if rev else nullcontext(space.tree) as tree:
-        wants, skipped = pull.wanted(tree, targets)
+        chosen = targets if targets or rev else _find_here(space)
+        wants, skipped = pull.wanted(tree, chosen) if chosen or rev else ((), ())
     for line in skipped:
         click.echo(line)
     if not wants:
@@ -41,3 +43,8 @@ def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_r
     pull.require_all(plan, fetched)
     if fetched.count:
         click.echo(f"pulled {plural(fetched.count, 'object')}, {plural(fetched.size, 'byte')}")
+
+
+def _find_here(space: Workspace) -> tuple[str, ...]:
+    """The artifacts in the working tree, without those that a sparse checkout leaves out."""
+    return tuple(str(one) for one in layout.find(space.tree) if (space.root / layout.manifest_path(one)).is_file())
