@@ -152,7 +152,7 @@ def test_other_faults() -> None:
         ("{", "Expecting property name"),
         ("[" * 100_000, "nested deeper than 32 levels"),
         ("1" * 10_000, "is too long"),
-        ("\ufeff{}", "BOM"),
+        ("\ufeff{}", "starts with a byte order mark"),
     ],
 )
 def test_json_that_is_ambiguous_or_hostile_is_refused(text: str, fault: str) -> None:
