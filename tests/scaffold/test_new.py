@@ -40,7 +40,7 @@ def test_a_new_model_brings_its_code_and_lacks_only_what_people_must_fill() -> N
 
 
 def test_titles_survive_yaml_and_markdown() -> None:
-    plan = new.plan(DictTree({}), BIRDS, owners=OWNERS, title='Birds: "all" of $them #1')
+    plan = new.plan(DictTree({}), BIRDS, owners=OWNERS, words=new.Words('Birds: "all" of $them #1'))
     manifest = documents.read_yaml(plan.files["datasets/birds/dataset.yaml"], "dataset.yaml").data
     assert manifest["title"] == 'Birds: "all" of $them #1'
     assert plan.files["datasets/birds/README.md"].startswith(b'# Birds: "all" of $them #1\n')

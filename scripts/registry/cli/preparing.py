@@ -41,7 +41,7 @@ def select(
     plan = selecting.plan(dataset, rows, current)
     click.echo(str(plan))
     for found in relative_dates.find(manifest, rows.origin.query):
-        click.echo(f"{'warning' if found.movement.leave else 'note'}: {found}")
+        click.echo(found.remark)
     selecting.require_kept(manifest, rows, current)
     if dry_run:
         click.echo(NOT_WRITTEN, err=True)

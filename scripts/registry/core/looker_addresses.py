@@ -162,6 +162,14 @@ def parse_look(text: str) -> Look:
     return Look(address.id, address.origin)
 
 
+def require_same_for_all(filters: Mapping[str, str]) -> None:
+    """Raise InvalidAddress for a filter by a user attribute, which Looker writes in Liquid: it depends on who asks."""
+    for name, text in filters.items():
+        if "{{" in text or "{%" in text:
+            message = f"the filter of {name} depends on who asks ({_shown(text)}), so it is not the same for all"
+            raise InvalidAddress(message, fix="filter by a value, and copy the address again")
+
+
 # --- the parts of a URL -----------------------------------------------------------------------------------------------
 
 
@@ -322,10 +330,7 @@ def _require_whole_filters(config: str, filters: Mapping[str, str], expression: 
     The API knows `filters` and `filter_expression`; Looker's own addresses have `filter_config` beside them.
     """
     fix = "open it in Looker, run the query, and copy the address again; or save it as a Look"
-    for name, text in filters.items():
-        if "{{" in text or "{%" in text:
-            message = f"the filter of {name} depends on who asks ({_shown(text)}), so it is not the same for all"
-            raise InvalidAddress(message, fix="filter by a value, and copy the address again")
+    require_same_for_all(filters)
     try:
         state = json.loads(config) if config else {}
         fields = set(_filtered(state))

@@ -59,6 +59,11 @@ class RelativeFilter:
     text: str
     movement: Movement
 
+    @property
+    def remark(self) -> str:
+        """A line for people: a warning where images leave."""
+        return f"{'warning' if self.movement.leave else 'note'}: {self}"
+
     def __str__(self) -> str:
         what = f'the filter "{self.text}" of {self.field}' if self.field else "the filter expression, which uses now(),"
         return f"{what} is relative to the time of the query: {_EFFECTS[self.movement.leave, self.movement.enter]}"

@@ -5,6 +5,7 @@ registry's root that Git ignores. Neither they nor the access token are ever par
 """
 
 import configparser
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ def connect(ini: Path, folder: Path, subject: str) -> Iterator[Connection]:
         with suppress(RegistryError, SDKError):
             session.logout(transport_options={"timeout": 5})
         sender.session.close()
+
+
+def has_key(root: Path) -> bool:
+    """Whether an API key is set, or part of one, in the environment or in the registry's `looker.ini`."""
+    return any(os.environ.get(f"LOOKERSDK_{name}") for name in ("CLIENT_ID", "CLIENT_SECRET")) or (root / INI).is_file()
 
 
 def _log_in(session: auth_session.AuthSession) -> None:

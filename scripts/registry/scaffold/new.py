@@ -12,10 +12,39 @@ from registry.core.layout import manifest_path
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, SplitRule
 from registry.errors import Refused
+from registry.scaffold import explore
+from registry.scaffold.explore import Source
 
 TEMPLATES = Path(__file__).parent / "templates"
 _RATIOS: Mapping[str, float] = {"train": 0.8, "val": 0.1, "test": 0.1}
+_SOURCE = """\
+  looker:
+    model: <LookML model>
+    view: <explore>
+    filters: {}
+  # look: 42
+  # export: {description: the table that the photo desk exports every Monday, timezone: Europe/Berlin}"""
+_COLUMNS = """\
+  uuid: {from: images.uuid, type: uuid}
+  label: {from: images.label, type: string}"""
+_DESCRIPTIONS: Mapping[Kind, str] = {
+    Kind.DATASET: "<what the images show, who took them, what they are for>",
+    Kind.MODEL: "<what it predicts, from what, and how well that has to work>",
+}
+_LICENSES: Mapping[Kind, str] = {
+    Kind.DATASET: "<an SPDX id such as CC-BY-4.0, or LicenseRef-NAME for terms of your own>",
+    Kind.MODEL: "<an SPDX id such as Apache-2.0, or LicenseRef-NAME for terms of your own>",
+}
 FILLED = ("dataset.yaml", "model.yaml", "README.md")  # $name and the like are substituted; other files are copied
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people say about an artifact; what is empty becomes a placeholder, a title is derived from the name."""
+
+    title: str = ""
+    description: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +63,12 @@ def plan(
     artifact: ArtifactId,
     *,
     owners: tuple[str, ...],
-    title: str = "",
+    words: Words = Words(),
+    source: Source | None = None,
     trained_on: ArtifactId | None = None,
     same_split_as: ArtifactId | None = None,
 ) -> Plan:
-    """The files of a new artifact; a dataset may take the split rule of `same_split_as`.
+    """The files of a new artifact; a dataset may take the split rule of `same_split_as` and a query as its `source`.
 
     Raises Refused where its folder has files, or a model's dataset does not exist; NotFound and InvalidDocument for the
     dataset whose split rule it takes.
@@ -52,9 +82,12 @@ def plan(
         raise Refused(f"{trained_on or 'the dataset'} does not exist: a model is trained on a dataset", fix=fix)
     values = {
         "name": artifact.name,
-        "title": json.dumps(
-            title or artifact.name.replace("_", " ").replace("-", " ").capitalize(), ensure_ascii=False
-        ),
+        "title": _quoted(words.title or artifact.name.replace("_", " ").replace("-", " ").capitalize()),
+        "description": _quoted(words.description) if words.description else _DESCRIPTIONS[artifact.kind],
+        "license": _quoted(words.license) if words.license else _LICENSES[artifact.kind],
+        "source": explore.source_text(source) if source else _SOURCE,
+        "columns": explore.columns_text(source.columns) if source else _COLUMNS,
+        "classes": explore.classes_text(source.classes) if source else "[]",
         "owners": json.dumps(owners),
         "trained_on": str(trained_on),
         "split": _split(manifests.load_dataset(tree, same_split_as).split if same_split_as else None, artifact.name),
@@ -62,6 +95,10 @@ def plan(
     folder = TEMPLATES / artifact.kind.value
     files = sorted(path for path in folder.iterdir() if path.is_file())
     return Plan(artifact, {f"{artifact}/{path.name}": _fill(path, values) for path in files})
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _split(rule: SplitRule | None, name: str) -> str:

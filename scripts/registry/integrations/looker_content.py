@@ -1,0 +1,194 @@
+"""What Looker keeps under an address: the query of a share link, of a Look or of a dashboard's tile, and its fields."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from looker_sdk.sdk.api40 import models
+
+from registry.core.looker_addresses import (
+    Address,
+    DashboardAddress,
+    ExploreAddress,
+    LookAddress,
+    Query,
+    SharedQuery,
+    require_same_for_all,
+)
+from registry.core.values import Look
+from registry.errors import NotFound, Refused
+from registry.integrations.looker_connection import Connection, connect
+from registry.integrations.looker_host import require_same_looker
+from registry.integrations.looker_transport import INI
+
+MAX_LABELS = 1000  # labels that are listed as classes
+_KEPT = (
+    "model,view,fields,pivots,fill_fields,filters,filter_expression,sorts,limit,total,row_total,subtotals,"
+    "dynamic_fields,query_timezone"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an address leads to. `types` are LookML's types by field, `measures` the fields that are measures.
+
+    `look` is the saved Look whose query it is. `remarks` say what was not taken, `unknown` what Looker did not tell.
+    """
+
+    query: Query
+    look: Look | None = None
+    types: Mapping[str, str] | None = None
+    measures: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+def read(address: Address, root: Path, tile: str | None = None) -> Kept:
+    """The query that an address leads to, and its fields' types; `tile` is the id or the title of a dashboard's tile.
+
+    Raises Refused for what is no query, and for an address of another Looker; NotFound; ServiceFailed.
+    """
+    with (
+        TemporaryDirectory(prefix="registry-new-") as folder,
+        connect(root / INI, Path(folder), _name(address)) as looker,
+    ):
+        require_same_looker(looker, address.origin)
+        kept = _resolve(looker, address, tile)
+        fields = looker.ask_optional("the types of the fields", lambda: _fields(looker, kept.query))
+        types = {str(one.name): str(one.type) for one in fields} if fields is not None else None
+        measures = frozenset(str(one.name) for one in fields or () if one.measure)
+        return replace(kept, types=types, measures=measures, unknown=tuple(looker.unknown))
+
+
+def read_labels(query: Query, field: str, root: Path) -> tuple[str, ...] | None:
+    """The values of a field in a query's result, sorted; None where there are too many, or Looker does not tell."""
+    body = models.WriteQuery(
+        model=query.model,
+        view=query.view,
+        fields=[field],
+        filters=dict(query.filters) or None,
+        filter_expression=query.filter_expression,
+        query_timezone=query.timezone,
+    )
+    with TemporaryDirectory(prefix="registry-new-") as folder, connect(root / INI, Path(folder), field) as looker:
+        rows = looker.ask_optional("the labels", lambda: _rows(looker, body, field))
+    return tuple(sorted(rows)) if rows is not None and len(rows) <= MAX_LABELS else None
+
+
+def _rows(looker: Connection, body: models.WriteQuery, field: str) -> set[str]:
+    name = looker.sdk.run_inline_query("json", body, limit=MAX_LABELS + 1, cache=False, apply_formatting=False)
+    rows = json.loads(Path(str(name)).read_bytes())
+    return {str(row[field]) for row in rows if isinstance(row, dict) and row.get(field) is not None}
+
+
+def _name(address: Address) -> str:
+    match address:
+        case ExploreAddress():
+            return f"explore {address.query.view} of model {address.query.model}"
+        case SharedQuery():
+            return f"query {address.slug}"
+        case LookAddress():
+            return f"Look {address.id}"
+        case DashboardAddress():
+            return f"dashboard {address.id}"
+
+
+def _fields(looker: Connection, query: Query) -> Sequence[models.LookmlModelExploreField]:
+    fields = looker.sdk.lookml_model_explore(query.model, query.view, fields="fields").fields
+    return [*(fields.dimensions or ()), *(fields.measures or ())] if fields else []
+
+
+# --- what an address leads to -----------------------------------------------------------------------------------------
+
+
+def _resolve(looker: Connection, address: Address, tile: str | None) -> Kept:
+    match address:
+        case ExploreAddress():
+            return Kept(address.query)
+        case SharedQuery():
+            return Kept(_query(looker.sdk.query_for_slug(address.slug, fields=_KEPT)))
+        case LookAddress():
+            return _look(looker, address)
+        case DashboardAddress():
+            return _tile(looker, address, tile or address.tile)
+
+
+def _look(looker: Connection, address: LookAddress) -> Kept:
+    look = looker.sdk.look(address.id, fields="deleted,query")
+    if look.deleted:
+        raise NotFound(f"Look {address.id} was deleted", fix="restore it in Looker, or choose another")
+    if look.query is None:
+        message = f"Look {address.id} has no query: it shows a merged result, or its Explore is gone"
+        raise Refused(message, fix="explore each of its source queries and use their addresses, or export it")
+    remarks = [
+        f"the filter of {name} ({text}): the saved Look does not have it" for name, text in address.filters.items()
+    ]
+    return Kept(_query(look.query), Look(address.id, address.origin), remarks=tuple(remarks))
+
+
+def _tile(looker: Connection, address: DashboardAddress, wanted: str | None) -> Kept:
+    dashboard = looker.sdk.dashboard(address.id, fields="title,dashboard_elements")
+    tiles = [one for one in dashboard.dashboard_elements or () if one.query or one.look_id or one.result_maker]
+    found = [one for one in tiles if wanted is None or wanted in {str(one.id), one.title, one.title_text}]
+    if len(found) != 1:
+        listed = "; ".join(f"{one.title or 'untitled'} ({one.id})" for one in (found or tiles)) or "none"
+        said = (
+            f"{len(found)} tiles"
+            if wanted is None
+            else f"{len(found) or 'no'} tile{'s' * (len(found) != 1)} {wanted!r}"
+        )
+        message = f"dashboard {address.id} has {said}, expected one: {looker.transport.redact(listed)}"
+        raise Refused(message, fix="choose one by its number, with --tile NUMBER")
+    [element] = found
+    return replace(_element(looker, address, element), remarks=tuple(_dashboard_filters(address, element)))
+
+
+def _element(looker: Connection, address: DashboardAddress, element: models.DashboardElement) -> Kept:
+    maker = element.result_maker
+    if element.merge_result_id or (maker and maker.merge_result_id):
+        fix = "explore each of its source queries and use their addresses, or export it and use source: export"
+        raise Refused(f"tile {element.id} is a merged result, which is not one query", fix=fix)
+    if element.look_id:
+        return _look(looker, LookAddress(address.origin, str(element.look_id)))
+    query = element.query or (maker and maker.query)
+    if not query:
+        fix = "model it in LookML and copy the Explore's address, or export it and use source: export"
+        raise Refused(f"tile {element.id} has no query of an Explore", fix=fix)
+    return Kept(_query(query))
+
+
+def _dashboard_filters(address: DashboardAddress, element: models.DashboardElement) -> Iterator[str]:
+    """What a dashboard adds to a tile's query: a copy of the query does not follow the dashboard's filters."""
+    maker = element.result_maker
+    for filterable in (maker.filterables if maker else None) or ():
+        for heard in filterable.listen or ():
+            name = heard.dashboard_filter_name or ""
+            value = address.filters.get(name)
+            shown = f" ({value})" if value else ""
+            yield f"the dashboard's filter {name}{shown} of {heard.field}: write it under filters if it belongs"
+
+
+def _query(kept: models.Query) -> Query:
+    """A query as an Explore's address has it. Raises InvalidAddress for filters that depend on who asks."""
+    filters = {name: str(text) for name, text in (kept.filters or {}).items() if str(text).strip()}
+    require_same_for_all(filters)
+    return Query(
+        model=kept.model,
+        view=kept.view,
+        fields=tuple(kept.fields or ()),
+        filters=filters,
+        filter_expression=kept.filter_expression or None,
+        sorts=tuple(kept.sorts or ()),
+        timezone=kept.query_timezone or None,
+        omitted=dict(_omitted(kept)),
+    )
+
+
+def _omitted(kept: models.Query) -> Iterator[tuple[str, str]]:
+    for name in ("limit", "pivots", "fill_fields", "total", "row_total", "subtotals", "dynamic_fields"):
+        value: Any = getattr(kept, name)
+        if value:
+            yield name, ",".join(value) if isinstance(value, (list, tuple)) else str(value)
