@@ -22,8 +22,9 @@ from registry.core.values import Look
 from registry.errors import NotFound, Refused
 from registry.integrations.looker_connection import Connection, connect
 from registry.integrations.looker_host import require_same_looker
-from registry.integrations.looker_transport import INI
+from registry.integrations.looker_transport import INI, StatusError
 
+NOT_FOUND = 404
 MAX_LABELS = 1000  # labels that are listed as classes
 _KEPT = (
     "model,view,fields,pivots,fill_fields,filters,filter_expression,sorts,limit,total,row_total,subtotals,"
@@ -56,7 +57,7 @@ def read(address: Address, root: Path, tile: str | None = None) -> Kept:
         connect(root / INI, Path(folder), _name(address)) as looker,
     ):
         require_same_looker(looker, address.origin)
-        kept = _resolve(looker, address, tile)
+        kept = _require_found(looker, address, tile)
         fields = looker.ask_optional("the types of the fields", lambda: _fields(looker, kept.query))
         types = {str(one.name): str(one.type) for one in fields} if fields is not None else None
         measures = frozenset(str(one.name) for one in fields or () if one.measure)
@@ -102,6 +103,16 @@ def _fields(looker: Connection, query: Query) -> Sequence[models.LookmlModelExpl
 
 
 # --- what an address leads to -----------------------------------------------------------------------------------------
+
+
+def _require_found(looker: Connection, address: Address, tile: str | None) -> Kept:
+    try:
+        return _resolve(looker, address, tile)
+    except StatusError as error:
+        if error.status != NOT_FOUND:
+            raise
+        fix = "open the address in Looker; an API key sees only what its Looker user may see"
+        raise NotFound(f"Looker at {looker.transport.host} has no {_name(address)}", fix=fix) from error
 
 
 def _resolve(looker: Connection, address: Address, tile: str | None) -> Kept:

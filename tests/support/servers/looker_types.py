@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import attr
 from looker_sdk.rtl.model import DelimSequence, Model
@@ -66,7 +67,7 @@ def find(method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
     """The operation of a path below `/api/4.0`, and the values in the path; paths without variables come first."""
     fitting = [(one, found) for one in operations() if one.method == method and (found := one.path.fullmatch(path))]
     chosen = min(fitting, key=lambda one: len(one[1].groups()), default=None)
-    return (chosen[0], chosen[1].groupdict()) if chosen else None
+    return (chosen[0], {name: unquote(value) for name, value in chosen[1].groupdict().items()}) if chosen else None
 
 
 def judge_request(operation: Operation, call: Call, text: str) -> Iterator[str]:
