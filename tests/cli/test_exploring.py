@@ -144,7 +144,7 @@ def test_the_only_tile_with_a_query_needs_no_number_and_a_tile_of_a_look_is_the_
 @pytest.mark.parametrize(
     ("tiles", "more", "fault"),
     [
-        ([element("11", query=QUERY), element("12", query=QUERY)], (), "2 tiles, expected one: Tile 11 (11); Tile 12 (12)"),
+        ([element("11", query=QUERY), element("12", query=QUERY)], (), "2 tiles, expected one: Tile 11 (11); Tile"),
         ([element("11", query=QUERY)], ("--tile", "99"), "has no tiles '99', expected one: Tile 11 (11)"),
         ([text_tile()], (), "has 0 tiles, expected one: none"),
         ([element("11", result_maker={"id": "5", "merge_result_id": "m"})], (), "tile 11 is a merged result"),

@@ -65,7 +65,9 @@ def test_rows_of_a_file_in_place_of_a_query_are_a_note(
     assert notes(registry) == expected
 
 
-@pytest.mark.parametrize("source", [LOOKER, {"look": 42}, {"export": {"description": "by hand"}}], ids=["looker", "look", "export"])
+@pytest.mark.parametrize(
+    "source", [LOOKER, {"look": 42}, {"export": {"description": "by hand"}}], ids=["looker", "look", "export"]
+)
 def test_a_file_that_was_read_for_another_source_or_other_columns_is_outdated(source: dict[str, Any]) -> None:
     for changes in (
         {"source": {"look": 7}},

@@ -63,7 +63,13 @@ def test_an_owner_decides_whether_images_may_leave_with_each_refresh(source: dic
 
 @pytest.mark.parametrize(
     "source",
-    [looker(shot="after 2025-01-01"), looker(label="today"), looker(shot="2024"), looker(), {"export": {"description": "7 days"}}],
+    [
+        looker(shot="after 2025-01-01"),
+        looker(label="today"),
+        looker(shot="2024"),
+        looker(),
+        {"export": {"description": "7 days"}},
+    ],
     ids=str,
 )
 def test_fixed_dates_and_texts_are_left_alone(source: dict[str, Any]) -> None:
