@@ -195,8 +195,8 @@ _TOKEN = re.compile(
 _WORDS = {"and": "AND", "or": "OR", "not": "NOT", "yes": "1", "no": "0", "null": "NULL"}
 _FUNCTIONS = {
     "is_null": "is_null", "if": "if_else", "coalesce": "coalesce", "lower": "lower", "upper": "upper",
-    "length": "length", "concat": "concat_all", "contains": "contains", "starts_with": "starts_with", "ends_with": "ends_with",
-    "round": "round", "abs": "abs", "floor": "floor_of", "mod": "mod_of",
+    "length": "length", "concat": "concat_all", "contains": "contains", "starts_with": "starts_with",
+    "ends_with": "ends_with", "round": "round", "abs": "abs", "floor": "floor_of", "mod": "mod_of",
 }  # fmt: skip
 
 
