@@ -237,7 +237,7 @@ def test_two_columns_that_could_be_meant_are_not_chosen_between(tmp_path: Path) 
         ("e.json", bytes(range(128, 256)), "byte 0x80 is not UTF-8"),
         ("e.json", '[{"uuid": {"a": [1]}, "label": "cat", "camera": "", "captured_at": ""}]', "row 1: an object"),
         ("e.parquet", b"PAR1 nonsense PAR1", "it has no footer at its end"),
-        ("e.xlsx", b"PK", r"unsupported file type\n  hint: export it as .csv, .tsv, .txt, .json"),
+        ("e.dat", b"x", r"unsupported file type\n  hint: export it as .csv, .tsv, .txt, .json"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, data: str | bytes, fault: str) -> None:

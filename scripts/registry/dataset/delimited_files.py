@@ -175,5 +175,9 @@ def _headers(path: Path, separator: str, name: str) -> tuple[str, ...]:
         raise Refused(f"{name}: the first line is empty, expected the columns' names", fix=fix)
     if headers[0].lower().startswith("sep="):
         raise Refused(f"{name}: the first line is {headers[0]!r}, which only Excel knows", fix="delete that line")
+    if [*headers] == ["looker_error"]:
+        raise Refused(
+            f"{name} has an error of Looker's in place of rows", fix="run the query in Looker, then export it"
+        )
     require_headers(headers, name)
     return tuple(headers)

@@ -20,9 +20,7 @@ _SAMPLE = 4096  # bytes
 _SIGNATURES: Mapping[bytes, str] = {
     rb"\xff\xfe\0\0|\0\0\xfe\xff": "UTF-32 text",
     rb"\xff\xfe|\xfe\xff|[^\0]\0|\0[^\0]": "UTF-16 text",
-    rb"\x1f\x8b": "compressed with gzip",
     rb"BZh|\xfd7zXZ|\x28\xb5\x2f\xfd": "a compressed file",
-    rb"PK\x03\x04": "a ZIP archive or an Excel workbook",
     rb"\xd0\xcf\x11\xe0": "an Excel workbook",
     rb"PAR1": "a Parquet file",
     rb"SQLite format 3\0": "an SQLite database",
@@ -32,7 +30,6 @@ _SIGNATURES: Mapping[bytes, str] = {
 _FIXES: Mapping[str, str] = {
     "UTF-32 text": "save it as UTF-8",
     "UTF-16 text": "save it as UTF-8 (in Excel: CSV UTF-8), or run `iconv -f UTF-16 -t UTF-8`",
-    "compressed with gzip": "decompress it",
     "a compressed file": "decompress it",
     "a Parquet file": "name it .parquet",
 }
@@ -96,7 +93,7 @@ def require_text(path: Path, name: str) -> None:
         sample = file.read(_SAMPLE)
     for pattern, what in _SIGNATURES.items():
         if re.match(pattern, sample):
-            fix = _FIXES.get(what, "export the table as CSV, JSON or Parquet")
+            fix = _FIXES.get(what, "in Looker choose CSV, or JSON – Simple; else export it as CSV, JSON or Parquet")
             raise Refused(f"{name} is {what}, expected text in UTF-8", fix=fix)
     if (place := sample.find(b"\0")) >= 0:
         fault = f"{name} has a NUL byte at position {place:,}, expected text in UTF-8"

@@ -15,7 +15,15 @@ import polars as pl
 
 from registry.core.values import Column, DatasetManifest
 from registry.core.wording import join
-from registry.dataset import column_types, delimited_files, export_headers, json_files, parquet_files, parquet_footer
+from registry.dataset import (
+    column_types,
+    delimited_files,
+    export_archives,
+    export_headers,
+    json_files,
+    parquet_files,
+    parquet_footer,
+)
 from registry.dataset.export_files import ROW, Table, TableFile, panics_as_errors
 from registry.dataset.export_headers import Match
 from registry.dataset.export_problems import Reading, drop_totals, find_damaged, find_escaped, find_problems
@@ -44,11 +52,22 @@ class ExportedRows:
 def read(path: Path, manifest: DatasetManifest, *, zone: Zone, name: str = "", is_raw: bool = False) -> ExportedRows:
     """The rows of a CSV, tab-separated, Parquet or JSON file as the manifest's columns, in their order, sorted by uuid.
 
-    `name` is what messages call the file; `is_raw` says that no value was formatted for people, as in what an API
+    The file may be compressed (`export_archives.unpack`). `name` is what messages call the file; `is_raw` says that no value was formatted for people, as in what an API
     returns. `export_headers.match` says which column is which. Raises NotFound and Refused for a file that cannot be
     read, InvalidData with every kind of problem in its rows.
     """
-    name = name or str(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Refused(f"{name or path} is not a file", fix="give the path of an exported table")
+        with export_archives.unpack(path, name or str(path), _READERS) as file:
+            return _read(file.path, manifest, zone, file.name, is_raw=is_raw)
+    except FileNotFoundError as error:
+        raise NotFound(f"{name or path} does not exist", fix="give the path of an exported table") from error
+    except OSError as error:
+        raise _unreadable(name or str(path), error) from error
+
+
+def _read(path: Path, manifest: DatasetManifest, zone: Zone, name: str, *, is_raw: bool) -> ExportedRows:
     file = _open(path, name)
     timezone = _find_zone(file, zone, name, manifest)
     found = export_headers.match(file.headers, manifest.columns) if file.headers else Match({}, ())
@@ -122,19 +141,26 @@ _READERS: Mapping[str, Callable[[Path, str], TableFile]] = {
     **dict.fromkeys((".json", ".ndjson", ".jsonl"), json_files.open_file),
     ".parquet": parquet_files.open_file,
 }
+# What else Looker's downloads and spreadsheets are.
+_NO_TABLES: Mapping[str, str] = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb"), "an Excel workbook"),
+    **dict.fromkeys((".ods", ".numbers", ".gsheet"), "a spreadsheet"),
+    **dict.fromkeys((".html", ".htm", ".mht"), "a web page"),
+    **dict.fromkeys((".pdf", ".png", ".jpg", ".jpeg"), "a picture of a table"),
+    ".md": "a Markdown document",
+    ".sql": "a query",
+}
 
 
 def _open(path: Path, name: str) -> TableFile:
-    """The reader of a file. Raises NotFound and Refused."""
-    open_file = _READERS.get(path.suffix.lower())
+    """The reader of a file. Raises Refused."""
+    suffix = path.suffix.lower()
+    if suffix in _NO_TABLES:
+        raise Refused(f"{name} is {_NO_TABLES[suffix]}, expected a table", fix="in Looker choose CSV, or JSON – Simple")
+    if suffix not in _READERS:
+        raise Refused(f"{name}: unsupported file type", fix=f"export it as {join(list(_READERS), 'or')}")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise Refused(f"{name} is not a file", fix="give the path of an exported table")
-        if open_file is None:
-            raise Refused(f"{name}: unsupported file type", fix=f"export it as {join(list(_READERS), 'or')}")
-        return open_file(path, name)
-    except FileNotFoundError as error:
-        raise NotFound(f"{name} does not exist", fix="give the path of an exported table") from error
+        return _READERS[suffix](path, name)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise _unreadable(name, error) from error
 
