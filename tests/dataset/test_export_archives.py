@@ -1,8 +1,7 @@
-"""Compressed deliveries: one table in a ZIP or gzip file is read; everything else is named, and nothing is put anywhere."""
+"""Compressed deliveries: one table in a ZIP or gzip file is read; all else is named, and nothing is put anywhere."""
 
 import gzip
 import io
-import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -30,10 +29,10 @@ def zipped(path: Path, members: Mapping[str, bytes], method: int = zipfile.ZIP_D
 
 
 def refusal(path: Path) -> str:
-    before = sorted(os.listdir(path.parent))
+    before = sorted(path.parent.iterdir())
     with pytest.raises((InvalidData, Refused)) as error:
         read_export(path, PHOTOS, name=path.name)
-    assert sorted(os.listdir(path.parent)) == before
+    assert sorted(path.parent.iterdir()) == before
     return str(error.value)
 
 
@@ -57,9 +56,9 @@ def test_the_only_table_of_an_archive_is_read(
     contents = {name: table if name.lower().endswith("pets.csv") or "dogs" in name else b"?" for name in members}
     contents |= {name: b"?" for name in members if "._" in name}
     file = zipped(tmp_path / "e.zip", contents, method)
-    before = sorted(os.listdir(tmp_path))
+    before = sorted(tmp_path.iterdir())
     assert read_export(file, PHOTOS).equals(read_export(tmp_path / "plain.csv", PHOTOS))
-    assert sorted(os.listdir(tmp_path)) == before
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["e.csv.gz", "e.CSV.GZ", "e.csv"])
@@ -120,13 +119,13 @@ def test_what_grows_a_hundredfold_is_no_table(tmp_path: Path, monkeypatch: pytes
     assert f"{name} unpacks to more than" in refusal(tmp_path / name)
 
 
-def test_a_size_that_an_archive_makes_up_is_not_believed(tmp_path: Path, table: bytes) -> None:
-    """The sizes in both headers of the member say four gigabytes."""
+def test_a_size_that_an_archive_makes_up_does_not_matter(tmp_path: Path, table: bytes) -> None:
+    """The sizes in both headers of the member say four gigabytes; its checksum and its compressed size are true."""
     data = bytearray(zipped(tmp_path / "e.zip", {"a.csv": table}).read_bytes())
     for sign, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         struct.pack_into("<I", data, data.index(sign) + place, 0xFFFFFF00)
     (tmp_path / "e.zip").write_bytes(data)
-    assert "is damaged, or cut off" in refusal(tmp_path / "e.zip")
+    assert read_export(tmp_path / "e.zip", PHOTOS).height == 20
 
 
 def test_an_encrypted_archive_is_named(tmp_path: Path, table: bytes) -> None:

@@ -176,8 +176,7 @@ def _headers(path: Path, separator: str, name: str) -> tuple[str, ...]:
     if headers[0].lower().startswith("sep="):
         raise Refused(f"{name}: the first line is {headers[0]!r}, which only Excel knows", fix="delete that line")
     if [*headers] == ["looker_error"]:
-        raise Refused(
-            f"{name} has an error of Looker's in place of rows", fix="run the query in Looker, then export it"
-        )
+        fix = "run the query in Looker until it succeeds, then export it again"
+        raise Refused(f"{name} has an error of Looker's in place of rows", fix=fix)
     require_headers(headers, name)
     return tuple(headers)

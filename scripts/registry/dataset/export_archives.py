@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, NamedTuple
@@ -27,7 +28,7 @@ _GZIP, _ZIP = b"\x1f\x8b", b"PK"
 _WORKBOOK = re.compile(r"xl/|\[Content_Types\]\.xml$|mimetype$", re.IGNORECASE)
 _FAULTS = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
-Opened = Callable[[], IO[bytes]]
+Opened = Callable[[], IO[bytes] | BufferedIOBase]
 
 
 class Unpacked(NamedTuple):
@@ -47,9 +48,9 @@ def unpack(path: Path, name: str, suffixes: Collection[str]) -> Iterator[Unpacke
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(_GZIP):
-        inner = PurePosixPath(name.removesuffix(".gz").removesuffix(".GZ"))
-        opened = _opener(lambda: gzip.open(path), inner.name, suffixes, name)
-        with _written(opened, path.stat().st_size, inner.name, name) as unpacked:
+        inner = name.removesuffix(".gz").removesuffix(".GZ")
+        _require_suffix(inner, suffixes, name)
+        with _written(lambda: gzip.GzipFile(path), path.stat().st_size, inner, name) as unpacked:
             yield Unpacked(unpacked, name)
     elif start.startswith(_ZIP) and path.suffix.lower() != ".xlsx":
         with _open_archive(path, name) as archive:
@@ -60,11 +61,10 @@ def unpack(path: Path, name: str, suffixes: Collection[str]) -> Iterator[Unpacke
         yield Unpacked(path, name)
 
 
-def _opener(opened: Opened, inner: str, suffixes: Collection[str], name: str) -> Opened:
+def _require_suffix(inner: str, suffixes: Collection[str], name: str) -> None:
     if PurePosixPath(inner).suffix.lower() not in suffixes:
         fix = "name it as what is in it, such as export.csv.gz"
         raise Refused(f"{name} is compressed with gzip; its name does not say what is in it", fix=fix)
-    return opened
 
 
 @contextmanager

@@ -52,9 +52,9 @@ class ExportedRows:
 def read(path: Path, manifest: DatasetManifest, *, zone: Zone, name: str = "", is_raw: bool = False) -> ExportedRows:
     """The rows of a CSV, tab-separated, Parquet or JSON file as the manifest's columns, in their order, sorted by uuid.
 
-    The file may be compressed (`export_archives.unpack`). `name` is what messages call the file; `is_raw` says that no value was formatted for people, as in what an API
-    returns. `export_headers.match` says which column is which. Raises NotFound and Refused for a file that cannot be
-    read, InvalidData with every kind of problem in its rows.
+    The file may be compressed (`export_archives.unpack`). `name` is what messages call the file; `is_raw` says that no
+    value was formatted for people, as in what an API returns. `export_headers.match` says which column is which.
+    Raises NotFound and Refused for a file that cannot be read, InvalidData with every kind of problem in its rows.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
