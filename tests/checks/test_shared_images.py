@@ -85,3 +85,34 @@ def test_a_dataset_that_could_not_be_compared_is_not_passed_in_silence(built_dat
         "needs an owner",
         "was not compared with datasets/pets: datasets/pets/prepared",
     )
+
+
+def test_of_many_datasets_the_worst_are_told_and_the_others_counted(built_dataset: Path, run_registry: Run) -> None:
+    """Each dataset against each other: 50 of them would have 2,450 findings."""
+    names = [f"share{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        more = {f"train/cat/{uuid(200 + number)}.jpg": name.encode()}
+        repositories.dataset(built_dataset, name, (MOVED if name != "share5" else {}) | more, "1.0.0")
+    repositories.registry(built_dataset, "check", "--fix")
+    done = json.loads(run_registry(built_dataset, "check", "--all", "--format", "json").out)["findings"]
+    mine = [one for one in done if one["check"] == "shared-images" and one["artifact"] == "datasets/pets"]
+    assert [one["message"].partition(": ")[0].split(" of ")[-1] for one in mine[:3]] == [
+        f"datasets/{name} are train or val images here" for name in names[:3]
+    ]
+    assert [one["message"] for one in mine[3:]] == [
+        "2 more datasets share 4 test images with this one across splits: datasets/share3, datasets/share4"
+    ]
+
+
+def test_datasets_that_cannot_be_read_are_one_finding(built_dataset: Path, run_registry: Run) -> None:
+    for number in range(5):
+        put(built_dataset, f"share{number}", MOVED | {f"train/cat/{uuid(200 + number)}.jpg": bytes([number])})
+        pointer = built_dataset / f"datasets/share{number}/prepared.dvc"
+        md5 = yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+        for store in (built_dataset / ".dvc/cache", repositories.staging(built_dataset)):
+            repositories.place(store, md5).unlink(missing_ok=True)
+    findings = json.loads(run_registry(built_dataset, "check", "--all", "--remote", "--format", "json").out)["findings"]
+    [told] = [one for one in findings if one["check"] == "shared-images" and one["artifact"] == "datasets/pets"]
+    others = "datasets/share0, datasets/share1, datasets/share2 and 2 more"
+    assert told["message"].startswith(f"was not compared with {others}: datasets/share0/prepared")
+    assert told["fix"] == "registry pull datasets/share0 datasets/share1 datasets/share2"

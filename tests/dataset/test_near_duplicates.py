@@ -52,7 +52,7 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
     new, objects = version(
         {**OLD, 10: ("train", "cat", photo(1, (320, 240))), 20: ("val", "dog", photo(9, (320, 240)))}
     )
-    found, unknown = near_duplicates.find_near(
+    found, unknown, _ = near_duplicates.find_near(
         near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes
     )
     assert [(one.first.uuid, one.second.uuid, one.first.split, one.second.split) for one in found] == [
@@ -65,7 +65,7 @@ def test_only_new_images_are_compared_with_the_rest(notes: Path) -> None:
 def test_two_new_images_that_look_the_same_are_one_pair(notes: Path) -> None:
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(50)), 21: ("val", "dog", photo(50, (320, 240)))})
-    found, _ = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes)
+    found, *_ = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes)
     assert [{one.first.uuid, one.second.uuid} for one in found] == [{uuid(20), uuid(21)}]
 
 
@@ -73,7 +73,7 @@ def test_an_image_with_other_bytes_is_looked_at_and_a_relabelled_one_is_not(note
     old, _ = version(OLD)
     copy = ("train", "cat", photo(2, (320, 240)))
     new, objects = version({**OLD, 1: copy, 3: (OLD[3][0], "dog", OLD[3][2])})
-    found, _ = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes)
+    found, *_ = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, objects.get, notes)
     assert [{one.first.uuid, one.second.uuid} for one in found] == [{uuid(1), uuid(2)}]
     relabelled, _ = version({**OLD, 3: (OLD[3][0], "dog", OLD[3][2])})
     assert near_duplicates.new_uuids(items.compare(old, relabelled)).is_empty()
@@ -92,7 +92,7 @@ def test_every_image_is_read_once_and_remembered_where_that_can_be_written(tmp_p
             return objects[md5]
 
         for _ in range(2):
-            found, unknown = near_duplicates.find_near(
+            found, unknown, _ = near_duplicates.find_near(
                 near_duplicates.new_uuids(items.compare(old, new)),
                 new,
                 reader,
@@ -107,9 +107,28 @@ def test_what_cannot_be_read_does_not_keep_it_from_what_can(notes: Path) -> None
     old, _ = version(OLD)
     new, objects = version({**OLD, 20: ("val", "dog", photo(5, (320, 240)))})
     here = {md5: data for md5, data in objects.items() if data in (OLD[5][2], photo(5, (320, 240)))}
-    found, unknown = near_duplicates.find_near(near_duplicates.new_uuids(items.compare(old, new)), new, here.get, notes)
+    found, unknown, _ = near_duplicates.find_near(
+        near_duplicates.new_uuids(items.compare(old, new)), new, here.get, notes
+    )
     assert [{one.first.uuid, one.second.uuid} for one in found] == [{uuid(5), uuid(20)}]
     assert unknown == "near-duplicates of unreadable images: 9 of 10 other images could not be read"
+
+
+def test_images_that_show_nothing_are_told(notes: Path) -> None:
+    """Black frames, closed shutters, empty scans: each has its own bytes, and none looks more like one than another."""
+    old, _ = version(OLD)
+    plain = {row: ("val", "dog", blank(row)) for row in range(20, 25)}
+    new, objects = version({**OLD, **plain})
+    new_uuids = near_duplicates.new_uuids(items.compare(old, new))
+    assert near_duplicates.find_near(new_uuids, new, objects.get, notes) == (
+        (), "", "5 new images of one colour, or nearly",
+    )  # fmt: skip
+
+
+def blank(grey: int) -> bytes:
+    out = BytesIO()
+    Image.new("L", (64, 48), grey).save(out, "PNG")
+    return out.getvalue()
 
 
 def test_every_copy_stands_beside_the_first_of_its_kind() -> None:

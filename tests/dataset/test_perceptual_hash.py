@@ -153,4 +153,21 @@ def test_candidates_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(perceptual_hash, "MAX_CANDIDATES", 2)
     new = perceptual_hash.to_frame({name: alike(0xFFFF) for name in "abc"})
     found, omitted = perceptual_hash.find_pairs(new, new.clear())
-    assert (found.height, omitted) == (2, 1)
+    assert (found.height, omitted) == (2, 4)  # of six: each image beside each other one
+
+
+def test_a_search_that_finds_far_too_many_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bursts of one scene: 5,000 of them took 14 GB before the search had an end."""
+    monkeypatch.setattr(perceptual_hash, "MAX_CANDIDATES", 10)
+    monkeypatch.setattr(perceptual_hash, "ENOUGH", 100)
+    monkeypatch.setattr(perceptual_hash, "_JOINED", 400)  # rows of a part: 8 symmetries, and 5 images beside 80
+    new = perceptual_hash.to_frame({f"{number:02}": alike(0xFFFF) for number in range(80)})
+    found, omitted = perceptual_hash.find_pairs(new, new.clear())
+    assert found.height == 10
+    assert 90 <= omitted < 80 * 79 - 10
+
+
+def test_a_candidate_that_shares_all_bands_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perceptual_hash, "MAX_CANDIDATES", 1)
+    new = perceptual_hash.to_frame({name: alike(0xFFFF) for name in "ab"})
+    assert perceptual_hash.find_pairs(new, new.clear()).omitted == 1  # (a, b) and (b, a)

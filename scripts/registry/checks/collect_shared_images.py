@@ -1,6 +1,6 @@
 """Finds images that are test images of one dataset and train or validation images of another. Loads Polars."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -16,6 +16,9 @@ from registry.errors import NotFound, Refused
 from registry.storage.reader import require_object
 from registry.sync import dir_listing
 
+EXAMPLES = 3  # images of a pair of datasets that are named
+_LISTED = {"uuid": pl.String, "split": pl.String, "md5": pl.String, "dataset": pl.UInt32}
+
 
 def find(facts: Facts, tree: Tree, read_object: Reader, progress: Callable[[int, int], None]) -> Facts:
     """The facts, with what each checked dataset shares with every other dataset of the tree.
@@ -26,10 +29,9 @@ def find(facts: Facts, tree: Tree, read_object: Reader, progress: Callable[[int,
     for dataset, md5 in _find_prepared(facts, tree).items():
         listed[dataset] = _read(dataset, md5, read_object)
         progress(1, 0)
+    shared = _compare({subject.id for subject in facts.datasets}, listed)
     subjects = (
-        replace(subject, shared_images=tuple(_compare_all(subject.id, listed)))
-        if isinstance(subject, DatasetSubject)
-        else subject
+        replace(subject, shared_images=shared.get(subject.id, ())) if isinstance(subject, DatasetSubject) else subject
         for subject in facts.subjects
     )
     return replace(facts, subjects=tuple(subjects))
@@ -50,32 +52,59 @@ def _read(dataset: ArtifactId, md5: str, read_object: Reader) -> DataFrame | str
     """The items of a dataset (uuid, split, md5), or why they could not be read."""
     try:
         data = require_object(read_object, md5, f"{dataset}/prepared")
-        return items.parse(dir_listing.read(data, md5)).frame.select("uuid", "split", "md5")
+        return items.parse(dir_listing.read(data, md5)).frame.select("uuid", col("split").cast(pl.String), "md5")
     except (NotFound, Refused) as error:
         return error.message
 
 
-def _compare_all(dataset: ArtifactId, listed: Mapping[ArtifactId, DataFrame | str]) -> Iterator[SharedImages]:
-    mine = listed.get(dataset)
-    if not isinstance(mine, DataFrame):
-        return  # another check says so
-    for other, theirs in listed.items():
-        if other == dataset:
-            continue
-        shared = SharedImages(other, unread=theirs) if isinstance(theirs, str) else _compare(other, mine, theirs)
-        if shared.unread or shared.tested_here or shared.tested_there:
-            yield shared
+# --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def _compare(other: ArtifactId, mine: DataFrame, theirs: DataFrame) -> SharedImages:
-    is_test = col("split") == "test"
-    tests_here, tests_there = mine.filter(is_test), theirs.filter(is_test)
-    leaked, leaking = _same(tests_here, theirs.filter(~is_test)), _same(tests_there, mine.filter(~is_test))
-    examples = pl.concat([leaked["uuid"], leaking["uuid"]]).unique().sort()
-    return SharedImages(other, len(leaked), len(tests_here), len(leaking), len(tests_there), tuple(examples.head(3)))
+def _compare(
+    checked: Collection[ArtifactId], listed: Mapping[ArtifactId, DataFrame | str]
+) -> Mapping[ArtifactId, tuple[SharedImages, ...]]:
+    """What each checked dataset shares with the others, where that matters, and with which it could not be compared.
+
+    One join of numbers for each, not one of texts for each pair: 50 datasets of 10,000 images took 14 s.
+    """
+    known = {dataset: frame for dataset, frame in listed.items() if isinstance(frame, DataFrame)}
+    unread = [SharedImages(other, unread=reason) for other, reason in listed.items() if isinstance(reason, str)]
+    numbers, images = list(known), _numbered(list(known.values()))
+    tests, others = images.filter("is_test"), images.filter(~col("is_test"))
+    sizes = dict(tests.group_by("dataset").len().iter_rows())
+    found = {}
+    for number, dataset in enumerate(numbers):
+        if dataset not in checked:
+            continue  # one without a list of files has a check of its own
+        mine = col("dataset") == number
+        here = _leaks(tests.filter(mine), others, by="other")
+        there = _leaks(tests, others.filter(mine), by="dataset")
+        shared = [
+            SharedImages(
+                numbers[other],
+                *(len(here.get(other, ())), sizes.get(number, 0)),
+                *(len(there.get(other, ())), sizes.get(other, 0)),
+                tuple(sorted({*here.get(other, ()), *there.get(other, ())})[:EXAMPLES]),
+            )
+            for other in sorted({*here, *there})
+        ]
+        found[dataset] = (*shared, *unread)
+    return found
 
 
-def _same(images: DataFrame, others: DataFrame) -> DataFrame:
-    """Those of the images that have the UUID or the bytes of one of the others."""
-    same_uuid = images.join(others.select("uuid").unique(), on="uuid", how="semi")
-    return pl.concat([same_uuid, images.join(others.select("md5").unique(), on="md5", how="semi")]).unique("uuid")
+def _numbered(frames: Sequence[DataFrame]) -> DataFrame:
+    """The images of all datasets: the dataset's place, the UUID, a number for each UUID and MD5, whether in test."""
+    every = [frame.with_columns(dataset=pl.lit(number, pl.UInt32)) for number, frame in enumerate(frames)]
+    images = pl.concat([DataFrame(schema=_LISTED), *every], how="vertical_relaxed")
+    ids = (col(name).cast(pl.Categorical).to_physical().alias(f"{name}_id") for name in ("uuid", "md5"))
+    return images.select("dataset", "uuid", *ids, is_test=col("split") == "test")
+
+
+def _leaks(tests: DataFrame, others: DataFrame, by: str) -> Mapping[int, Sequence[str]]:
+    """The UUIDs of test images that another dataset has among its other images, by one of the two datasets."""
+    found = [
+        tests.join(others.select(key, other="dataset"), on=key).filter(col("dataset") != col("other"))
+        for key in ("uuid_id", "md5_id")
+    ]
+    both = pl.concat(frame.select("dataset", "other", "uuid") for frame in found).unique()
+    return dict(both.group_by(by).agg("uuid").iter_rows())

@@ -119,6 +119,11 @@ class SharedImages:
     examples: tuple[str, ...] = ()
     unread: str = ""
 
+    @property
+    def total(self) -> int:
+        """The test images of both that the other one has in another split."""
+        return self.tested_here + self.tested_there
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetSubject(ArtifactSubject):

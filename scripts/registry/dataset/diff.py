@@ -38,8 +38,9 @@ from registry.dataset import (
     provenance,
     query_text,
 )
-from registry.dataset.changes import DatasetChange, DuplicatePair, QueryChange
+from registry.dataset.changes import DatasetChange, QueryChange
 from registry.dataset.items import Items
+from registry.dataset.near_duplicates import NearDuplicates
 from registry.errors import InvalidDocument, NotFound, RegistryError
 from registry.storage.reader import require_object
 from registry.sync import dir_listing
@@ -101,15 +102,6 @@ class _Side:
     size: int  # bytes of all images and tables
     fault: str
     dataset: _Dataset | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Duplicates:
-    """Near-duplicates of new images, and in words what could not be compared, or why nothing was."""
-
-    pairs: tuple[DuplicatePair, ...] = ()
-    unknown: str = ""
-    skipped: str = ""
 
 
 def compare(old: Tree, new: Tree, options: DiffOptions, only: ArtifactId | None = None) -> tuple[DatasetChange, ...]:
@@ -361,14 +353,13 @@ def _with_images(change: DatasetChange, diff: Diff, after: Items, options: DiffO
     return replace(change, search_skipped=near.skipped, unknown=unknown)
 
 
-def _find_near_duplicates(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> _Duplicates:
+def _find_near_duplicates(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> NearDuplicates:
     new, images, limit = near_duplicates.new_uuids(diff), after.frame.height, options.near_duplicates
     if limit is None or new.is_empty():
-        return _Duplicates()
+        return NearDuplicates()
     if images > limit:
-        return _Duplicates(
+        return NearDuplicates(
             skipped=f"{plural(images, 'image')} exceed report.near_duplicates in registry.yaml ({limit:,})"
         )
     with bar(f"searching for near-duplicates in {change.id}", images) as progress:
-        pairs, unknown = near_duplicates.find_near(new, after, options.read, options.hash_cache, progress)
-    return _Duplicates(pairs, unknown)
+        return near_duplicates.find_near(new, after, options.read, options.hash_cache, progress)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from polars import DataFrame, Series, col
@@ -21,6 +21,14 @@ MAX_PAIRS = 50
 THREADS = 16  # decoding keeps the processors busy, and a bucket answers many at a time
 
 Progress = Callable[[int, int], None]  # images, bytes
+
+
+class NearDuplicates(NamedTuple):
+    """Near-duplicates of new images, and in words what could not be compared, and what shows too little for that."""
+
+    pairs: tuple[DuplicatePair, ...] = ()
+    unknown: str = ""
+    skipped: str = ""
 
 
 def find_identical(version: Items, new: Series) -> tuple[DuplicatePair, ...]:
@@ -58,8 +66,8 @@ def new_uuids(diff: Diff) -> Series:
 
 def find_near(
     new: Series, version: Items, read: Reader, cache: Path, progress: Progress | None = None
-) -> tuple[tuple[DuplicatePair, ...], str]:
-    """The near-duplicates of the new images (UUIDs) in a version, and in words what could not be compared.
+) -> NearDuplicates:
+    """The near-duplicates of the new images (UUIDs) in a version.
 
     An image whose bytes an old item has is not new: its near-duplicates were there before.
     Every image of the version is decoded once; its fingerprint is kept in `cache`.
@@ -71,8 +79,11 @@ def find_near(
     some, others = (parts.get((is_new,), fingerprints.clear()) for is_new in (True, False))
     found, omitted = perceptual_hash.find_pairs(some, others)
     unknown = [_describe_unreadable(images.join(fingerprints, on="md5", how="anti"), images)]
-    unknown += [f"{plural(omitted, 'pair')} of similar images were too many to be compared"] if omitted else []
-    return tuple(_with_items(found, first_items)), "; ".join(filter(None, unknown))
+    if omitted:
+        unknown.append(f"images that look alike are too many: at least {omitted:,} candidates were not compared")
+    plain = some["hashes"].null_count()
+    skipped = f"{plural(plain, 'new image')} of one colour, or nearly" if plain else ""
+    return NearDuplicates(tuple(_with_items(found, first_items)), "; ".join(filter(None, unknown)), skipped)
 
 
 def _fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -> DataFrame:

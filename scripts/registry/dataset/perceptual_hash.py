@@ -33,6 +33,7 @@ _PAIR = {"first": pl.String, "second": pl.String, "distance": pl.UInt32, "symmet
 _BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))  # start, bits: of five, one is equal where four bits differ
 _JOINED = 2_000_000  # pairs that one join may give at worst, so that they fit into memory
 MAX_CANDIDATES = 200_000  # pairs whose thumbnails are compared, nearest first
+ENOUGH = 10 * MAX_CANDIDATES  # where the search ends: thousands of shots of one scene have millions of them
 
 SIDE = 16  # of the thumbnail, in pixels
 Thumbnail = npt.NDArray[np.uint8]  # of SIDE × SIDE pixels
@@ -99,9 +100,10 @@ def _dhash(grey: bytes) -> int:
 
 
 class Pairs(NamedTuple):
-    """Near-duplicate pairs, nearest first, and how many candidates were too many to be compared.
+    """Near-duplicate pairs, nearest first, and how many candidates at least were too many to be compared.
 
-    `found` has the columns first, second (MD5s), distance (bits) and symmetry (text, see `Symmetry`).
+    `found` has the columns first, second (MD5s), distance (bits) and symmetry (text, see `Symmetry`). A candidate is an
+    image in one symmetry beside another image; two new ones can be candidates in both orders.
     """
 
     found: DataFrame
@@ -121,10 +123,8 @@ def find_pairs(some: DataFrame, others: DataFrame) -> Pairs:
     turned = turned.explode("hash", "symmetry").with_columns(col("symmetry").cast(pl.UInt32))
     turned = turned.filter(col("hash").bitwise_count_ones().is_between(MIN_BITS, 64 - MIN_BITS))
     upright = known.select("md5", hash=col("hashes").list.first())
-    near = [frame for band in _BANDS for frame in _sharing(turned, upright, *band)]
-    every = pl.concat([DataFrame(schema=_PAIR), *near]).unique().sort("distance", "symmetry", "first", "second")
-    compared = every.head(MAX_CANDIDATES)
-    similar = _correlating(compared, known)
+    candidates, omitted = _nearest(_candidates(turned, upright))
+    similar = _correlating(candidates, known)
     # A pair of two of `some` is found from both sides, and an image that is symmetric in several symmetries.
     is_reversed = col("second").is_in(some["md5"].implode()) & (col("first") > col("second"))
     ordered = similar.with_columns(
@@ -132,14 +132,18 @@ def find_pairs(some: DataFrame, others: DataFrame) -> Pairs:
         second=pl.when(is_reversed).then("first").otherwise("second"),
     )
     found = ordered.unique(["first", "second"], keep="first", maintain_order=True).sort("distance", "first", "second")
-    return Pairs(_named(found), _count(every) - _count(compared))
+    return Pairs(_named(found), omitted)
 
 
-def _count(pairs: DataFrame) -> int:
-    """How many pairs of images there are, in whatever order and symmetry."""
-    return pairs.select(
-        pl.min_horizontal("first", "second"), pl.max_horizontal("first", "second").alias("to")
-    ).n_unique()
+def _nearest(parts: Iterator[DataFrame]) -> tuple[DataFrame, int]:
+    """The MAX_CANDIDATES nearest, and how many others there were when the search ended. Holds one part in memory."""
+    nearest, seen = DataFrame(schema=_PAIR), 0
+    for part in filter(len, parts):
+        seen += part.height
+        nearest = pl.concat([nearest, part]).sort("distance", "symmetry", "first", "second").head(MAX_CANDIDATES)
+        if seen >= ENOUGH:
+            break
+    return nearest, seen - nearest.height
 
 
 def _named(pairs: DataFrame) -> DataFrame:
@@ -147,13 +151,21 @@ def _named(pairs: DataFrame) -> DataFrame:
     return pairs.with_columns(col("symmetry").replace_strict(names, return_dtype=pl.String))
 
 
-def _sharing(turned: DataFrame, upright: DataFrame, start: int, bits: int) -> Iterator[DataFrame]:
-    band = ((col("hash") // 2**start) % 2**bits).alias("band")
-    right = upright.with_columns(band)
-    differing = (col("hash") ^ col("hash_right")).bitwise_count_ones()
-    for part in turned.with_columns(band).iter_slices(max(1, _JOINED // upright.height)):
-        both = part.join(right, on="band").filter(differing <= MAX_DISTANCE, col("md5") != col("md5_right"))
-        yield both.select("symmetry", first="md5", second="md5_right", distance=differing).select(list(_PAIR))
+def _candidates(turned: DataFrame, upright: DataFrame) -> Iterator[DataFrame]:
+    """Each candidate once, in parts: of those that share several bands, the first one gives it."""
+    differing = col("hash") ^ col("hash_right")
+    near = (differing.bitwise_count_ones() <= MAX_DISTANCE) & (col("md5") != col("md5_right"))
+    for number, band in enumerate(_BANDS):
+        is_first = pl.all_horizontal(True, *(_bits(differing, *earlier) != 0 for earlier in _BANDS[:number]))
+        right = upright.with_columns(band=_bits(col("hash"), *band))
+        for part in turned.with_columns(band=_bits(col("hash"), *band)).iter_slices(max(1, _JOINED // upright.height)):
+            both = part.join(right, on="band").filter(near).filter(is_first)
+            distance = differing.bitwise_count_ones()
+            yield both.select("symmetry", first="md5", second="md5_right", distance=distance).select(list(_PAIR))
+
+
+def _bits(value: pl.Expr, start: int, bits: int) -> pl.Expr:
+    return value.floordiv(2**start).mod(2**bits)
 
 
 def _correlating(near: DataFrame, known: DataFrame) -> DataFrame:

@@ -20,8 +20,9 @@ def images_are_distinct(change: DatasetChange) -> Iterator[Diagnostic]:
 
     Duplicates have the same bytes. Near-duplicates are the same picture: saved again, scaled, brightened, and mirrored
     or rotated by 90°, 180° or 270° against the other one. Crops, other rotations and other shots of one scene are not
-    searched for. They are searched for in datasets of at most `report.near_duplicates` images (`registry.yaml`); the
-    report says where they were not. Only `registry report` runs this check.
+    searched for, and images of one colour are compared with none. They are searched for in datasets of at most
+    `report.near_duplicates` images (`registry.yaml`); the report says where they were not. Only `registry report` runs
+    this check.
 
     Why: an image in train that looks like one in test makes a model look better than it is.
 
