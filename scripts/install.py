@@ -103,7 +103,8 @@ def plugins() -> frozenset[str]:
     """The groups with which DVC opens the remotes of .dvc/config."""
     config = Path(".dvc/config")
     text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
-    return frozenset(re.findall(r"""^\s*["']?url["']?\s*=\s*["']*(gs|azure)://""", text, re.IGNORECASE | re.MULTILINE))
+    schemes = re.findall(r"""^\s*["']?url["']?\s*=\s*["']*(gs|azure)://""", text, re.IGNORECASE | re.MULTILINE)
+    return frozenset(scheme.lower() for scheme in schemes)
 
 
 # --- pip's configuration for uv ---------------------------------------------------------------------------------------

@@ -112,6 +112,52 @@ def test_an_honest_version_passes_in_every_scope(built_dataset: Path, run_regist
         assert checked(built_dataset, run_registry, scope)[1] == []
 
 
+ANY: Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]] = {  # with keys of any ending
+    "jpg": ({}, ()),
+    "png and webp": ({f"train/cat/{CAT}.jpg": "png", f"train/dog/{DOG}.jpg": "webp"}, ()),
+    "jpeg": ({f"train/dog/{DOG}.jpg": "jpeg"}, ()),
+    "gif": (
+        {f"train/dog/{DOG}.jpg": "gif"},
+        (
+            f"prepared lists 1 image under another file name than `image` gives: train/dog/{DOG}.gif",
+            "prepared lists 1 metadata table with other content than the selection gives: train/metadata.parquet",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("endings", ANY)
+@pytest.mark.parametrize("scope", ["--all", "--staged", "--base=HEAD"])
+def test_keys_of_any_ending_are_recomputed(endings: str, scope: str, registry_repo: Path, run_registry: Run) -> None:
+    changed, expected = ANY[endings]
+    images = {path: data for path, data in PETS.items() if path not in changed}
+    images |= {f"{path.removesuffix('jpg')}{new}": PETS[path] for path, new in changed.items()}
+    repositories.dataset(registry_repo, "pets", images, "1.0.0", image="photos/{uuid}.*")
+    git_in(registry_repo, "add", "--all")
+    assert checked(registry_repo, run_registry, scope)[1] == [f"wrong: {message}" for message in expected]
+
+
+def test_a_table_that_names_another_ending_than_the_list_is_wrong(registry_repo: Path, run_registry: Run) -> None:
+    repositories.dataset(registry_repo, "pets", PETS, "1.0.0", image="{uuid}.*")
+    files = files_of(registry_repo)
+    forge(registry_repo, moved(f"train/cat/{CAT}.jpg", f"train/cat/{CAT}.png")(files))
+    assert checked(registry_repo, run_registry)[1] == [
+        "wrong: prepared lists 1 metadata table with other content than the selection gives: train/metadata.parquet"
+    ]
+
+
+def test_two_files_of_one_uuid_are_wrong(registry_repo: Path, run_registry: Run) -> None:
+    repositories.dataset(registry_repo, "pets", PETS, "1.0.0", image="{uuid}.*")
+    files = files_of(registry_repo)
+    forge(registry_repo, files | {f"train/cat/{CAT}.png": b"another"})
+    done, found = checked(registry_repo, run_registry)
+    assert done.code == 1
+    assert found == [
+        f"wrong: prepared lists 1 image under another file name than `image` gives: train/cat/{CAT}.png"
+    ]
+    assert f"1 image listed more than once: {CAT}" in done.out
+
+
 def test_counts_that_were_edited_by_hand_are_wrong_although_their_sum_is_right(
     built_dataset: Path, run_registry: Run
 ) -> None:

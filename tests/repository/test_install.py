@@ -155,6 +155,50 @@ def test_requirements_txt_pins_all_of_pyproject() -> None:
         assert one.specifier.contains(pinned[one.name]), f"{one}: make lock"
 
 
+# --- plug-ins of DVC --------------------------------------------------------------------------------------------------
+
+PLUGINS = {
+    "none": ("[core]\n    remote = staging\n", set()),
+    "s3": ("['remote \"staging\"']\n    url = s3://acme/staging\n", set()),
+    "gs": ("['remote \"staging\"']\n    url = gs://acme/staging\n", {"gs"}),
+    "both": ('[\'remote "a"\']\nurl=azure://acme/a\n[\'remote "b"\']\n\turl = "gs://acme/b"\n', {"gs", "azure"}),
+    "quotes, and in capitals": ("['remote \"a\"']\n    'url' = 'GS://acme/a'\n", {"gs"}),
+    "CRLF": ("['remote \"a\"']\r\n    url = azure://acme/a\r\n", {"azure"}),
+    "in a comment": ("['remote \"a\"']\n    # url = gs://acme/a\n    url = /data\n", set()),
+    "of another option": ("['remote \"a\"']\n    url = s3://a/gs://b\n    endpointurl = gs://acme\n", set()),
+    "no text": ("\xff\xfe\n['remote \"a\"']\nurl = gs://acme/a\n", {"gs"}),
+}
+
+
+@pytest.mark.parametrize(("config", "groups"), PLUGINS.values(), ids=PLUGINS)
+def test_remotes_bring_the_plugins_that_open_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, groups: set[str]
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_bytes(config.encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
+    assert INSTALL["plugins"]() == groups
+
+
+def test_a_remote_installs_its_plugin_at_the_next_command(project: Path) -> None:
+    pyproject = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(f'{pyproject}gs = ["trainer"]\n')
+    backend = (project / "backend.py").read_text()
+    line = '    "Provides-Extra: gs",\n    "Requires-Dist: trainer; extra == \'gs\'",\n)'
+    (project / "backend.py").write_text(backend.replace(")", line, 1))
+    assert "gs" not in install(project, "hooks")
+    (project / ".dvc").mkdir()
+    (project / ".dvc/config").write_text("['remote \"staging\"']\n    url = gs://acme/staging\n")
+    assert install(project, "hooks") == "installing into .venv: registry gs hooks (a minute or two)\n"
+    assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0", "trainer": "1.0"}
+    assert install(project) == ""
+
+
+def test_without_a_configuration_of_dvc_there_are_no_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert INSTALL["plugins"]() == frozenset()
+
+
 # --- pip's configuration ----------------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,8 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
     The source is `source` (for a Looker query: model, view, filters, filter expression, sorts and time zone), and the
     name, the field (`from`) and the type of each column. `raw.dvc` records its hash under `meta.selection`, and for
     rows from Looker also the query as it was run. A dataset that is not selected yet passes. So do rows that were read
-    from a file in place of a query, with a note: no query was run for them.
+    from a file in place of a query, with a note: no query was run for them. Hashes are compared, which anybody can
+    edit: that the rows are what the query returns, only Looker proves (`registry select`, or the weekly refresh).
 
     Why: a reviewer reads the query in the manifest. Rows of an earlier query would be published under it.
 
