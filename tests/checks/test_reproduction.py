@@ -152,9 +152,7 @@ def test_two_files_of_one_uuid_are_wrong(registry_repo: Path, run_registry: Run)
     forge(registry_repo, files | {f"train/cat/{CAT}.png": b"another"})
     done, found = checked(registry_repo, run_registry)
     assert done.code == 1
-    assert found == [
-        f"wrong: prepared lists 1 image under another file name than `image` gives: train/cat/{CAT}.png"
-    ]
+    assert found == [f"wrong: prepared lists 1 image under another file name than `image` gives: train/cat/{CAT}.png"]
     assert f"1 image listed more than once: {CAT}" in done.out
 
 

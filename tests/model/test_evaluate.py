@@ -1,134 +1,24 @@
 """Comparing the models of two trees: which runs are needed, the result, and what is unavailable."""
 
-import json
-from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from PIL import Image
-from polars import DataFrame
 
-from registry.cli.workspace import Workspace
-from registry.core.names import parse_id
-from registry.integrations import git_trees
-from registry.model import evaluate, evaluation_run
-from registry.model.changes import Evaluation, GateState, MetricChange, ModelChange, ParamChange, Role
+from registry.model.changes import Evaluation, GateState, MetricChange, ParamChange, Role
 from support import repositories
-from support.repositories import Run
-
-PETS = parse_id("models/pets")
-FOLDER = "models/pets"
-# A model that says "dog" of an image whose red is above its threshold; the weights are that threshold.
-PROGRAM = """
-import argparse, json, pathlib
-from PIL import Image
-from polars import DataFrame
-parser = argparse.ArgumentParser()
-for name in ("data", "split", "model", "metrics", "predictions", "plots"):
-    parser.add_argument("--" + name)
-args = parser.parse_args()
-limit = int(open(args.model).read())
-paths = sorted(pathlib.Path(args.data, args.split).glob("*/*"))
-reds = [Image.open(path).getpixel((0, 0))[0] for path in paths]
-rows = {"uuid": [path.stem for path in paths], "predicted": ["dog" if red > limit else "cat" for red in reds]}
-rows["score_dog"] = [red / 255 for red in reds]
-rows["score_cat"] = [1 - red / 255 for red in reds]
-right = [path.parent.name == label for path, label in zip(paths, rows["predicted"])]
-DataFrame(rows).write_parquet(args.predictions)
-pathlib.Path(args.metrics).write_text(json.dumps({"accuracy": sum(right) / len(right), "images": len(right)}))
-"""
-
-
-def uuid(number: int) -> str:
-    return f"0a8c7f6e-0000-4000-8000-{number:012}"
-
-
-def red(level: int) -> bytes:
-    out = BytesIO()
-    Image.new("RGB", (4, 4), (level, 0, 0)).save(out, "PNG")
-    return out.getvalue()
-
-
-def image_path(label: str, number: int) -> str:
-    return f"test/{label}/{uuid(number)}.png"
-
-
-CATS = {image_path("cat", number): red(10 * number) for number in range(1, 11)}  # 10 to 100
-DOGS = {image_path("dog", number): red(10 * number) for number in range(11, 21)}  # 110 to 200
-BRIGHT_CATS = {image_path("cat", number): red(150) for number in range(31, 35)}
-
-
-def put_data(root: Path, images: Mapping[str, bytes], cameras: str = "AB") -> None:
-    """`datasets/pets` with these test images, taken by the cameras in turn; DVC's cache has the objects."""
-    repositories.dataset(root, "pets", repositories.PETS, "1.0.0")
-    train = {path: data for path, data in repositories.PETS.items() if not path.startswith("test/")}
-    names = sorted(path.removeprefix("test/") for path in images)
-    table = repositories.table(names, ["cat", "dog"], camera=[cameras[int(name[-5]) % len(cameras)] for name in names])
-    files = {**train, **images, "test/metadata.parquet": table}
-    pointer = root / "datasets/pets/prepared.dvc"
-    document = yaml.safe_load(pointer.read_text())
-    document["outs"] = [repositories.folder_out(root, root / "datasets/pets/prepared", files)]
-    repositories.write(pointer, document)
-
-
-def put_model(root: Path, limit: int, *, program: str = PROGRAM, locked: bool = True, **manifest: Any) -> None:
-    """`models/pets` trained and evaluated on `datasets/pets`: this threshold, its predictions locked or not kept."""
-    repositories.model(root, "pets", str(limit).encode(), manifest.pop("version", "1.0.0"))
-    folder = root / FOLDER
-    (folder / ".gitignore").write_text("/model.safetensors\n/predictions.parquet\n")
-    (folder / "evaluate.py").write_text(program)
-    (folder / "params.yaml").write_text(f"limit: {limit}\n")
-    repositories.write(folder / "model.yaml", yaml.safe_load((folder / "model.yaml").read_text()) | manifest)
-    metrics, predictions = evaluate_on(root, limit)
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "predictions.parquet").unlink(missing_ok=True)
-    (folder / "predictions.parquet").write_bytes(predictions)
-    lock = yaml.safe_load((folder / "dvc.lock").read_text())
-    stage = lock["stages"]["train"]
-    stage["params"] = {"params.yaml": {"limit": limit}}
-    stage["deps"].append(repositories.file_out(root, folder / "evaluate.py", cached=False))
-    stage["outs"][0] = repositories.file_out(root, folder / "metrics.json", cached=False)
-    if locked:
-        stage["outs"].append(repositories.file_out(root, folder / "predictions.parquet"))
-    repositories.write(folder / "dvc.lock", lock)
-
-
-def evaluate_on(root: Path, limit: int) -> tuple[dict[str, float], bytes]:
-    """What PROGRAM writes for the dataset that lies in the registry."""
-    paths = sorted((root / "datasets/pets/prepared/test").glob("*/*.png"))
-    reds = [Image.open(path).getpixel((0, 0))[0] for path in paths]
-    predicted = ["dog" if level > limit else "cat" for level in reds]
-    scores = {"score_dog": [level / 255 for level in reds], "score_cat": [1 - level / 255 for level in reds]}
-    out = BytesIO()
-    DataFrame({"uuid": [path.stem for path in paths], "predicted": predicted, **scores}).write_parquet(out)
-    right = [path.parent.name == one for path, one in zip(paths, predicted, strict=True)]
-    return {"accuracy": sum(right) / len(right), "images": len(right)}, out.getvalue()
-
-
-def compare(root: Path, base: str = "HEAD") -> ModelChange:
-    space = Workspace(root)
-    read = space.read_object
-    with git_trees.Revision(root, base) as old:
-        plan = evaluate.plan(old, space.tree, PETS, read)
-        return evaluate.apply(plan, root, root / ".dvc/cache", read)
-
-
-def runs(root: Path) -> int:
-    """How many runs are remembered."""
-    return len(list((root / evaluation_run.RESULTS).glob("*"))) if (root / evaluation_run.RESULTS).exists() else 0
-
-
-@pytest.fixture
-def base(registry_repo: Path) -> Path:
-    """A committed model with the threshold 105, which has all of 20 test images right."""
-    put_data(registry_repo, {**CATS, **DOGS})
-    put_model(registry_repo, 105)
-    repositories.commit(registry_repo, "models/pets")
-    return registry_repo
-
+from support.threshold_models import (
+    BRIGHT_CATS,
+    CATS,
+    DOGS,
+    FOLDER,
+    compare,
+    image_path,
+    put_data,
+    put_model,
+    red,
+    runs,
+    uuid,
+)
 
 # --- the same test set ------------------------------------------------------------------------------------------------
 
@@ -343,62 +233,3 @@ def test_a_removed_model(base: Path) -> None:
     change = compare(base)
     assert (change.new, change.gates, change.trained) == (None, (), False)
     assert change.metrics == (MetricChange("accuracy", 1, None, None), MetricChange("images", 20, None, None))
-
-
-# --- gates ------------------------------------------------------------------------------------------------------------
-
-GATES = [
-    ({"metric": "accuracy", "no_worse_than": "base"}, GateState.FAILED),
-    ({"metric": "accuracy", "class": "dog", "no_worse_than": "base"}, GateState.PASSED),
-    ({"metric": "recall", "class": "cat", "no_worse_than": "base"}, GateState.FAILED),
-    ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.6}, GateState.FAILED),
-    ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.4}, GateState.PASSED),
-    ({"metric": "accuracy", "slice": {"camera": "Z"}, "min": 0.4}, GateState.NOT_EVALUATED),
-    ({"metric": "accuracy", "slice": {"place": "Z"}, "no_worse_than": "base"}, GateState.NOT_EVALUATED),
-    ({"metric": "accuracy", "class": "fox", "no_worse_than": "base"}, GateState.NOT_EVALUATED),
-    ({"metric": "accuracy", "no_worse_than": "base", "margin": 0.9}, GateState.PASSED),
-    ({"metric": "accuracy", "min": 0.9, "no_worse_than": "base", "margin": 0.9}, GateState.FAILED),
-]
-
-
-def test_gates_by_class_and_slice(base: Path) -> None:
-    put_model(base, 5, gates=[gate for gate, _ in GATES])  # all cats are dogs
-    change = compare(base)
-    assert [gate.state for gate in change.gates] == [state for _, state in GATES]
-    lines = (base / FOLDER / "model.yaml").read_text().splitlines()
-    assert all(lines[gate.line - 1].startswith("- metric") for gate in change.gates)
-
-
-def test_a_metric_that_is_not_a_number_fails_a_gate(base: Path) -> None:
-    put_model(base, 75, gates=[{"metric": "accuracy", "min": 0.1}, {"metric": "accuracy", "no_worse_than": "base"}])
-    (base / FOLDER / "metrics.json").write_text('{"accuracy": NaN}')
-    change = compare(base)
-    assert [gate.state for gate in change.gates] == [GateState.FAILED, GateState.PASSED]  # predictions exist
-    assert change.gates[0].message == "accuracy is not in metrics.json, which has no numbers"
-    assert change.metrics[0] == MetricChange("accuracy", 1, None, None)
-
-
-# --- the command ------------------------------------------------------------------------------------------------------
-
-
-def test_the_command_pulls_runs_and_evaluates_gates(base: Path, run_registry: Run) -> None:
-    put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
-    put_model(base, 75, version="1.1.0", gates=[{"metric": "accuracy", "min": 0.9}])
-    repositories.stage(base)
-    repositories.place(base / ".dvc/cache", repositories.md5(red(150))).unlink()
-    done = run_registry(base, "evaluate", "--base", "HEAD")
-    assert done.code == 1
-    assert "models/pets: run the base model on the new test set\n$ python evaluate.py --data ../../data" in done.err
-    lines = done.out.splitlines()
-    assert lines[0] == "models/pets 1.0.0 → 1.1.0"
-    assert "  base model on the new test set: accuracy 0.8333 (24 images)" in lines
-    assert lines[-1].startswith("  gate failed: accuracy is 0.708333, expected at least 0.9")
-    again = run_registry(base, "evaluate", FOLDER, "--base", "HEAD", "--format", "json")
-    assert "$ python" not in again.err
-    (change,) = json.loads(again.out)
-    assert (change["comparison"]["broken"], change["gates"][0]["state"]) == (3, "failed")
-
-
-def test_the_command_where_no_model_changed(base: Path, run_registry: Run) -> None:
-    done = run_registry(base, "evaluate", "--base", "HEAD")
-    assert (done.code, done.out.startswith("no model changed since ")) == (0, True)
