@@ -43,9 +43,9 @@ PASSING: Mapping[str, Deed] = {
 # What stays, and the words of which each message has one: that of the first request which meets it.
 LASTING: Mapping[str, tuple[Deed, tuple[str, ...]]] = {
     "503": (SLOW_DOWN, ("the server limits the rate of requests", "the server responded with 503")),
-    "reset": (Reset(), ("the server could not be reached",)),
+    "reset": (Reset(), ("the connection broke before the response", "the server could not be reached")),
     "stall": (STALL, ("the connection timed out", "the server could not be reached")),
-    "truncated": (Truncate(), ("the server could not be reached",)),
+    "truncated": (Truncate(), ("the connection broke before the response was complete",)),
     "corrupt": (Corrupt(), ("checksum mismatch", "do not match the checksum that the server has")),
     "expired": (EXPIRED_TOKEN, ("the credentials have expired", "that your credentials are valid")),
     "clock": (SKEWED, ("this machine's clock is wrong", "that this machine's clock is right")),

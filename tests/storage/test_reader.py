@@ -28,9 +28,23 @@ def test_an_object_comes_from_the_first_store_with_an_intact_copy(tmp_path: Path
     read = ObjectReader(stores, warnings.append)
     assert (read(name), read(name), read("0" * 32)) == (b"body", b"body", None)
     place = f"{stores[2].url}/{object_key(name)}"
-    assert len(warnings) == 1, "once for each damaged copy"
+    assert len(warnings) == 2, "once for each damaged copy, and for a store that fails where no other has the object"
+    assert warnings[1] == f"{object_key('0' * 32)}: access denied"
     assert warnings[0].startswith(f"{place}: checksum mismatch: content does not match its MD5 (found ")
     assert warnings[0].endswith("); the copy was skipped")
+
+
+def test_why_stores_failed_is_told_where_no_other_has_the_object(tmp_path: Path) -> None:
+    """Else expired credentials would read as lost data."""
+    warnings: list[str] = []
+    intact = Folder(tmp_path / "intact")
+    [name] = put_bodies(intact, b"body")
+    failing = (Unreadable(tmp_path / "x"), Unreadable(tmp_path / "y"))
+    assert ObjectReader([*failing, intact], warnings.append)(name) == b"body"
+    assert warnings == []
+    read = ObjectReader(failing, warnings.append)
+    assert [read(name), read("0" * 32)] == [None, None]
+    assert warnings == [f"{object_key(name)}: access denied"] * 2, "once for each store"
 
 
 def test_an_object_without_an_intact_copy_is_named(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def compare(facts: Facts, lake: Store, cache: Path, read_object: Reader, progres
             images = _new_images(subject, read_object)
             found = lake_comparison.compare(subject.manifest, images, lake, cache, progress) if len(images) else None
         except RegistryError as error:
-            return LakeDifferences(unread=error.message)
+            return LakeDifferences(unread=error.message, fix=error.fix)
         return found
 
     subjects = (

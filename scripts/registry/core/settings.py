@@ -12,6 +12,7 @@ PATH = "registry.yaml"
 DVC_CONFIG = ".dvc/config"
 LOCAL_CONFIG = ".dvc/config.local"  # what `dvc remote modify --local` writes, such as a profile; never in Git
 REMOTES = ("staging", "production")
+LAKE = "lake"  # the remote that the lake has its options from, where it needs others than staging's
 NEAR_DUPLICATES = 2000  # images, which are decoded in about two seconds
 
 
@@ -20,12 +21,16 @@ class Remote:
     """A place for objects. `url` has a scheme, or is a folder (absolute, or relative to the registry's root).
 
     `options` are DVC's own for that remote (`endpointurl`, `region`, `profile` …), as they are written. `name` is the
-    remote's in DVC's configuration; empty for a place that has none there.
+    remote's in DVC's configuration; empty for a place that has none there. `is_lake`: its URL is in `registry.yaml`.
     """
 
     url: str
     options: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default="", compare=False)
+    is_lake: bool = field(default=False, compare=False)
+
+
+UNNAMED = Remote("")  # in messages about places that no remote is known of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +95,11 @@ def require_remotes(remotes: Mapping[str, Remote]) -> None:
 
 def _lake(url: str, remotes: Mapping[str, Remote]) -> Remote:
     """The lake has the options of a remote named `lake`; else those of staging, if both URLs have one scheme."""
-    if lake := remotes.get("lake"):
-        return Remote(url, lake.options, "lake")
+    if lake := remotes.get(LAKE):
+        return Remote(url, lake.options, LAKE, is_lake=True)
     staging = remotes["staging"]
     is_alike = "://" in url and url.partition("://")[0] == staging.url.partition("://")[0]
-    return Remote(url, staging.options, "staging") if is_alike else Remote(url)
+    return Remote(url, staging.options, "staging", is_lake=True) if is_alike else Remote(url, is_lake=True)
 
 
 def from_root(url: str) -> str:

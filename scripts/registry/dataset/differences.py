@@ -43,7 +43,7 @@ class Reproduction:
 class LakeDifferences:
     """So many images differ from the lake in their bytes, are missing there, or could not be compared by their ETags.
 
-    `examples` are paths of different and missing ones; `unread` is why the lake could not be asked.
+    `examples` are paths of different and missing ones; `unread` is why the lake could not be asked, `fix` what then.
     """
 
     different: int = 0
@@ -51,3 +51,4 @@ class LakeDifferences:
     unproven: int = 0
     examples: tuple[str, ...] = ()
     unread: str = ""
+    fix: str = ""

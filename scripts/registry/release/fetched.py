@@ -135,7 +135,9 @@ def _list_data(tag: Tag, outputs: tuple[Output, ...], read_object: Reader) -> It
         listing = read_object(out.md5)
         if listing is None:
             fault = f"{out.path} at {tag}: its list of files ({out.md5}) could not be read from a cache or the storage"
-            raise NotFound(fault, fix="log in to the storage of the registry, or fetch the whole folder to compare it")
+            raise NotFound(
+                fault, fix="get read access to the registry's storage, or fetch the whole folder, which needs none"
+            )
         for md5, relpath in dir_listing.read(listing, out.md5).select("md5", "relpath").iter_rows():
             yield f"{out.path}/{relpath}", md5
 

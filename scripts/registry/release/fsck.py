@@ -6,7 +6,7 @@ the next one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from shlex import quote
@@ -89,6 +89,17 @@ class Inspection:
     corrupt: frozenset[str]
     invalid: Mapping[str, str]
 
+    def without(self, md5s: Iterable[str]) -> "Inspection":
+        """The same, where production lacks these objects: a server may list what it does not give."""
+        return replace(self, held=self.held.filter(~pl.col("md5").is_in(list(md5s))))
+
+
+class Audit(NamedTuple):
+    """Objects (by md5) that were read: those that are corrupt, and those that production did not give."""
+
+    corrupt: frozenset[str]
+    absent: frozenset[str]
+
 
 def collect(root: Path, *, every: bool, remote: str = "origin") -> tuple[TaggedVersion, ...]:
     """The latest release of each artifact, or every one, as the remote has them. Raises Refused, ToolFailed."""
@@ -120,6 +131,7 @@ def _version(root: Path, tag: Tag, commit: str, remote: str | None) -> TaggedVer
 class _Listed(NamedTuple):
     objects: DataFrame
     is_corrupt: bool
+    is_absent: bool
     invalid: str
 
 
@@ -131,17 +143,18 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
     once = {reached.output.md5: reached for version in versions for reached in version.reached}
     listed = {md5: _list(reached, production, others) for md5, reached in once.items()}
     objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(output.objects for output in listed.values())])
-    return Inspection(
+    found = Inspection(
         objects,
         inventory.find_stored_surely(production, objects["md5"]),
         frozenset(md5 for md5, output in listed.items() if output.is_corrupt),
         {md5: output.invalid for md5, output in listed.items() if output.invalid},
     )
+    return found.without(md5 for md5, output in listed.items() if output.is_absent)
 
 
 def _list(reached: Reached, production: Store, others: Sequence[Store]) -> _Listed:
-    is_corrupt, invalid = False, ""
-    for stores in ([production], others):
+    is_corrupt, is_absent, invalid = False, False, ""
+    for stores in ([production], others) if others else ([production],):
         try:
             objects = inventory.expand([reached], stores)
         except Refused as error:
@@ -150,8 +163,9 @@ def _list(reached: Reached, production: Store, others: Sequence[Store]) -> _List
                 invalid = "" if is_corrupt else error.message
             continue
         if not reached.output.is_dir or objects["size"][0] is not None:
-            return _Listed(objects, is_corrupt, invalid or _find_invalid(reached.output, objects))
-    return _Listed(inventory.expand([reached], []), is_corrupt, invalid)
+            return _Listed(objects, is_corrupt, is_absent, invalid or _find_invalid(reached.output, objects))
+        is_absent = is_absent or stores[0] is production
+    return _Listed(inventory.expand([reached], []), is_corrupt, is_absent, invalid)
 
 
 def _is_corrupt(out: Output, production: Store) -> bool:
@@ -200,9 +214,14 @@ def _sizes(inspection: Inspection) -> DataFrame:
     )
 
 
-def find_corrupt(production: Store, md5s: Series, progress: Progress | None = None) -> frozenset[str]:
-    """Those whose content does not match their MD5. Reads all of them. Raises StorageFailed."""
-    return frozenset(audit(production, md5s, progress=progress).filter(pl.col("state") == ObjectState.CORRUPT)["md5"])
+def read(production: Store, md5s: Iterable[str], progress: Progress | None = None) -> Audit:
+    """Read all of these objects. Raises StorageFailed."""
+    states = audit(production, md5s, progress=progress)
+    corrupt, absent = (
+        frozenset(states.filter(pl.col("state") == state)["md5"])
+        for state in (ObjectState.CORRUPT, ObjectState.MISSING)
+    )
+    return Audit(corrupt, absent)
 
 
 # --- evaluate ---------------------------------------------------------------------------------------------------------

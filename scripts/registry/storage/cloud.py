@@ -15,6 +15,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
 from polars import DataFrame
 
+from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, RegistryError, StorageFailed
 from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
@@ -40,7 +41,7 @@ _LARGE_WRITES, _LARGE_READS = BoundedSemaphore(8), BoundedSemaphore(4)
 
 
 class Bucket(Store):
-    """A bucket, or a prefix in one; `name` is the remote's in DVC's configuration.
+    """A bucket, or a prefix in one; `remote` is what configures it.
 
     `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some do,
     the next one is used, which sends none. AWS demands one where Object Lock has a default retention.
@@ -56,11 +57,11 @@ class Bucket(Store):
         *,
         can_list: bool,
         location: S3Location | None = None,
-        name: str = "",
+        remote: Remote = UNNAMED,
     ) -> None:
         self.url = url
         self.location = location
-        self.name = name
+        self.remote = remote
         self._reading, self._writing = reading, list(writing) or [reading]
         self._is_known = False  # that there is such a bucket, and that it is one
         self._can_list = can_list
@@ -89,7 +90,7 @@ class Bucket(Store):
                 raise
             page = []
         if not page and self._answers_everything():
-            fault = faults.NOT_A_STORE.for_remote(self.name)
+            fault = faults.NOT_A_STORE.for_remote(self.remote)
             raise StorageFailed(f"{self.url}: {fault.message}", fix=fault.fix)
         self._is_known = True
 
@@ -104,7 +105,7 @@ class Bucket(Store):
 
     def _asking(self, access: Access, key: str = "") -> AbstractContextManager[None]:
         place = f"{self.url}/{key}" if key else self.url
-        return translate_errors(place, Asked(self.name, access, self.location))
+        return translate_errors(place, Asked(self.remote, access, self.location))
 
     def scan(self, prefix: str = "") -> Iterator[list[StoredObject]]:
         """See `Store.scan`."""
@@ -254,7 +255,7 @@ class Bucket(Store):
             return None
         if source.location not in self._copiers:
             self._copiers[source.location] = ServerSideCopier(
-                source.location, self.location, source.open, self.has, remote=self.name
+                source.location, self.location, source.open, self.has, remote=self.remote
             )
         return self._copiers[source.location]
 

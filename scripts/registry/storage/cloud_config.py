@@ -49,9 +49,9 @@ def open_bucket(remote: Remote) -> Bucket:
             location = _locate(parts.hostname, parts.path, remote)
             reading = _open_s3(remote.url, location, READ_TIMEOUT)
             writing = [_open_s3(remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)]
-            return Bucket(url, reading, writing, can_list=True, location=location, name=remote.name)
+            return Bucket(url, reading, writing, can_list=True, location=location, remote=remote)
         reading, writing = _open(remote, scheme, READ_TIMEOUT), [_open(remote, scheme, WRITE_TIMEOUT)]
-        return Bucket(url, reading, writing, can_list=not scheme.startswith("http"), name=remote.name)
+        return Bucket(url, reading, writing, can_list=not scheme.startswith("http"), remote=remote)
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------

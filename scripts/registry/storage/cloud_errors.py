@@ -17,9 +17,9 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
+from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
 from registry.storage import faults
-from registry.storage.connection import CERTIFICATE_FIX, describe_certificate
 from registry.storage.faults import Access, Fault
 from registry.storage.s3_credentials import LOG_IN
 from registry.storage.s3_signing import S3Location
@@ -36,6 +36,17 @@ _CERTIFICATES = {
     "NotValidYet": "it is not valid yet",
     "CaUsedAsEndEntity": "it is a CA's own certificate; the server needs one with CA:FALSE",
 }
+# Rust's names in the source of an error, of obstore 0.12 with hyper 1.
+_BY_TEXT: tuple[tuple[str, Fault], ...] = (
+    ("kind: Timeout", faults.TIMEOUT),
+    ('"dns error"', faults.NO_HOST),
+    ("kind: ConnectionRefused", faults.REFUSED),
+    ("InvalidContentType", faults.NO_TLS),  # of rustls, where the first byte is no TLS
+    ("IncompleteBody", faults.BROKEN),
+    ("IncompleteMessage", faults.BROKEN),
+    ("kind: ConnectionReset", faults.BROKEN),
+    ("Parse(", faults.NOT_A_STORE),  # no HTTP
+)
 _NO_KEYS = Fault("no valid credentials", LOG_IN)
 _STATUS = re.compile(r"status code: (\d{3})[^:\n]*(?:: (.*?))?(?:\n\nDebug source|\Z)", re.DOTALL)
 _REGION_TIMEOUT = 5.0  # seconds to ask in which region a bucket is
@@ -43,9 +54,9 @@ _REGION_TIMEOUT = 5.0  # seconds to ask in which region a bucket is
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked of which remote (its name in DVC's configuration, if any); `location` only for S3."""
+    """What was asked of which remote; `location` only for S3."""
 
-    remote: str = ""
+    remote: Remote = UNNAMED
     access: Access | None = None
     location: S3Location | None = None
 
@@ -86,7 +97,7 @@ def _fail(place: str, fault: Fault, asked: Asked) -> None:
     raise StorageFailed(f"{place}: {fault.message}", fix=fault.fix) from None
 
 
-def describe(fault: Fault, remote: str, access: Access | None, location: S3Location | None) -> Fault:
+def describe(fault: Fault, remote: Remote, access: Access | None, location: S3Location | None) -> Fault:
     """The fault with the remote's name, and where access was denied, what was asked and by whom."""
     if fault is faults.DENIED and access:
         whom = f", as {location.login.describe()}" if location else ""
@@ -110,7 +121,7 @@ def _find_fault(error: Exception, asked: Asked) -> Fault:
     if "InvalidCertificate(" in text:
         detail = text.partition("InvalidCertificate(")[2]
         reason = next((words for name, words in _CERTIFICATES.items() if name in detail), "it is not valid")
-        return Fault(describe_certificate(reason), CERTIFICATE_FIX)
+        return faults.untrusted_certificate(reason)
     first, failure = text.split("\n", 1)[0], read_failure(text)
     if "credential provider" in first:
         return _NO_KEYS
@@ -140,7 +151,7 @@ def _find_by_text(error: Exception, text: str, first: str) -> Fault:
         return Fault("invalid object key", "use names joined by single slashes")
     if "token request" in first or "credential" in first.lower():
         return _NO_KEYS
-    return faults.TIMEOUT if "kind: Timeout" in text else faults.UNREACHABLE
+    return next((fault for words, fault in _BY_TEXT if words in text), faults.UNREACHABLE)
 
 
 def _find_region(location: S3Location) -> str:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from registry.core.settings import Remote
 from registry.errors import StorageFailed
+from registry.storage.faults import untrusted_certificate
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig
@@ -25,17 +27,6 @@ REQUEST_TIMEOUT = timedelta(hours=1)  # for a whole request: obstore's 30 s cut 
 # requests', which botocore reads too, then curl's. SSL_CERT_FILE and SSL_CERT_DIR are read by OpenSSL and rustls.
 BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PEM = b"-----BEGIN CERTIFICATE-----"
-
-
-CERTIFICATE_FIX = (
-    "check the endpoint's host name, and tell the remote the file of your organization's CA certificate: "
-    "dvc remote modify --local REMOTE ssl_verify /PATH/ca.pem"
-)
-
-
-def describe_certificate(reason: str) -> str:
-    """What is wrong with a server's certificate, in OpenSSL's or rustls's words."""
-    return f"the server's certificate is not trusted: {reason}"
 
 
 @dataclass(frozen=True)
@@ -99,8 +90,8 @@ class Connection:
             options["root_certificate"] = self.roots
         return options
 
-    def connect(self, address: str) -> "Channel":
-        """A connection of Python's client to the server of a URL, through the environment's proxy if there is one."""
+    def connect(self, address: str, remote: Remote) -> "Channel":
+        """A connection of Python's client to a remote's server, through the environment's proxy if there is one."""
         parts, proxy = urlsplit(address), find_proxy(address)
         is_tls = parts.scheme == "https"
         host, wait = _without_user(proxy or parts.netloc), self.connect_timeout or CONNECT_TIMEOUT
@@ -114,9 +105,8 @@ class Connection:
         try:
             connection.connect()
         except ssl.SSLCertVerificationError as error:
-            raise StorageFailed(
-                f"{address}: {describe_certificate(error.verify_message)}", fix=CERTIFICATE_FIX
-            ) from error
+            fault = untrusted_certificate(error.verify_message).for_remote(remote)
+            raise StorageFailed(f"{address}: {fault.message}", fix=fault.fix) from error
         connection.sock.settimeout(self.read_timeout or COPY_TIMEOUT)
         if proxy and not is_tls:
             return Channel(connection, f"http://{parts.netloc}", _login(proxy))

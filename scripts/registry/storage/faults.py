@@ -9,6 +9,8 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import NamedTuple
 
+from registry.core.settings import LAKE, Remote
+
 CONTINUES = "run the same command again: it continues where it stopped"
 
 
@@ -23,14 +25,26 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and the next step, in which `{remote}` stands for the name of the remote."""
+    """What is wrong, and the next step, in which `{remote}` stands for the name of the remote.
+
+    `{own}` is the remote that concerns this bucket alone: the lake, too, may have the options of staging.
+    """
 
     message: str
     fix: str
 
-    def for_remote(self, name: str) -> "Fault":
+    def for_remote(self, remote: Remote) -> "Fault":
         """The same with the remote's name in the next step, or with a word for it where it has none."""
-        return replace(self, fix=self.fix.replace("{remote}", name or "REMOTE"))
+        own = LAKE if remote.is_lake else remote.name
+        name = remote.name or own or "REMOTE"
+        url_fix = "lake: in registry.yaml has its URL" if remote.is_lake else _CORRECT_URL
+        fix = self.fix.replace(_CORRECT_URL, url_fix).replace("{remote}", name).replace("{own}", own or name)
+        if own == LAKE != remote.name:  # from then on it has none of the options of staging
+            endpoint = remote.options.get("endpointurl")
+            added = f"dvc remote add {LAKE} {remote.url} && "
+            added += f"dvc remote modify {LAKE} endpointurl {endpoint} && " if endpoint else ""
+            fix = re.sub(rf"(dvc remote modify (?:--local )?{LAKE} )", rf"{added}\1", fix)
+        return replace(self, fix=fix)
 
 
 class Details(NamedTuple):
@@ -43,25 +57,36 @@ class Details(NamedTuple):
 
 
 NOTHING = Details()
+_CORRECT_URL = "`dvc remote modify {remote} url URL` corrects it"
 _CODE, _REGION = re.compile(r"<Code>([\w.]+)</Code>"), re.compile(r"<Region>([a-z0-9-]+)</Region>")
 _LOCK = re.compile(r"object.?lock|WORM|retention", re.IGNORECASE)
 
 DENIED = Fault(
     "access denied",
-    "check that this login may do that there; `dvc remote modify --local {remote} profile NAME` names another",
+    "check that this login may do that there; `dvc remote modify --local {own} profile NAME` names another",
 )
 UNREACHABLE = Fault(
     "the server could not be reached", "check the address and the network, then run the same command again"
 )
+NO_HOST = Fault(
+    "its host name is unknown to this machine's DNS",
+    "check the endpoint of {remote}, and the network (a VPN?), then run the same command again",
+)
+REFUSED = Fault(
+    "the connection was refused: no server listens at that port",
+    "check the port in the endpoint of {remote}, that the server runs, and any proxy; then run the same command again",
+)
+NO_TLS = Fault(
+    "the server does not use TLS at this port", "check the endpoint of {remote}: without TLS it begins with http://"
+)
 TIMEOUT = Fault("the connection timed out", f"check the network, then {CONTINUES}")
+BROKEN = Fault("the connection broke before the response was complete", f"check the network, then {CONTINUES}")
 NOT_A_STORE = Fault(
     "the server does not answer as an object store does: it may be a web site, a login page or a proxy",
     "check that `dvc remote modify {remote} endpointurl URL` names the S3 endpoint, and log in to the network",
 )
-NO_BUCKET = Fault(
-    "the bucket does not exist", "check its name, and the endpoint: `dvc remote modify {remote} url URL` corrects it"
-)
-WRONG_REGION = Fault("the bucket is in another region", "dvc remote modify {remote} region REGION")
+NO_BUCKET = Fault("the bucket does not exist", f"check the endpoint, and the bucket's name: {_CORRECT_URL}")
+WRONG_REGION = Fault("the bucket is in another region", "dvc remote modify {own} region REGION")
 BAD_REQUEST = Fault(
     "the server rejected the request (400)", "check the region of {remote}, and that your credentials are valid"
 )
@@ -153,7 +178,16 @@ def find_fault(status: int, details: Details) -> Fault:
 
 def in_region(region: str) -> Fault:
     """The bucket is there."""
-    return Fault(f"the bucket is in the region {region}", f"dvc remote modify {{remote}} region {region}")
+    return Fault(f"the bucket is in the region {region}", f"dvc remote modify {{own}} region {region}")
+
+
+def untrusted_certificate(reason: str) -> Fault:
+    """What is wrong with a server's certificate, in OpenSSL's or rustls's words."""
+    return Fault(
+        f"the server's certificate is not trusted: {reason}",
+        "check the endpoint's host name, and name the file of your organization's CA certificate: "
+        "dvc remote modify --local {remote} ssl_verify /PATH/ca.pem",
+    )
 
 
 def is_page(body: str) -> bool:

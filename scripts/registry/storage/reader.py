@@ -14,7 +14,8 @@ ABSENT = "no intact copy in DVC's cache, staging or production"
 class ObjectReader:
     """Reads verified objects from `stores`, in their order; a function from MD5 to bytes (`artifact_files.Reader`).
 
-    A store that fails counts as one without the object. `warn` is called once for each damaged copy. Thread-safe.
+    A store that fails counts as one without the object; where no other has it, `warn` is called with its reason, once
+    for each store, as it is for each damaged copy. Thread-safe.
     """
 
     def __init__(self, stores: Iterable[Store], warn: Callable[[str], None] = lambda _: None) -> None:
@@ -24,21 +25,32 @@ class ObjectReader:
 
     def __call__(self, md5: str) -> bytes | None:
         """An object's bytes; None where no store has an intact copy."""
-        return next((data for store in self._stores if (data := self._read(store, md5)) is not None), None)
+        failed = list[tuple[Store, RegistryError]]()
+        data = next((data for store in self._stores if (data := self._read(store, md5, failed)) is not None), None)
+        if data is None:
+            for store, error in failed:
+                self._warn_once(store.url, str(error))
+        return data
 
-    def _read(self, store: Store, md5: str) -> bytes | None:
+    def _read(self, store: Store, md5: str, failed: list[tuple[Store, RegistryError]]) -> bytes | None:
         try:
             for _ in range(2):  # the fault may lie in the transmission
                 data = store.get(object_key(md5))
                 if digests.matches(data, md5):
                     return data
-        except RegistryError:
+        except NotFound:
+            return None
+        except RegistryError as error:
+            failed.append((store, error))
             return None
         place = f"{store.url}/{object_key(md5)}"
+        self._warn_once(place, f"{digests.describe_mismatch(place, digests.md5(data))}; the copy was skipped")
+        return None
+
+    def _warn_once(self, place: str, message: str) -> None:
         if place not in self._warned:
             self._warned.add(place)
-            self._warn(f"{digests.describe_mismatch(place, digests.md5(data))}; the copy was skipped")
-        return None
+            self._warn(message)
 
 
 def require_object(read: Reader, md5: str, name: str = "") -> bytes:

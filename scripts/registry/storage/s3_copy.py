@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from botocore.credentials import Credentials
 
+from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
 from registry.storage import faults, retry
 from registry.storage.base import Copier, StoredObject
@@ -78,11 +79,11 @@ class ServerSideCopier(Copier):
         open_: Open,
         has: Has,
         *,
-        remote: str = "",
+        remote: Remote = UNNAMED,
         is_create_only: bool = False,
     ) -> None:
         self._source, self._destination, self._read, self._has = source, destination, open_, has
-        self._remote = remote  # the destination's name
+        self._remote = remote  # the destination's
         self._is_create_only = is_create_only  # whether the service honours If-None-Match
         self._local = threading.local()
         self._credentials: Credentials | None = None
@@ -161,7 +162,7 @@ class ServerSideCopier(Copier):
         return _parse(response.status, response.read(), response.headers.get("x-amz-bucket-region") or "")
 
     def _connect(self) -> Channel:
-        channel = self._destination.connection.connect(self._destination.server)
+        channel = self._destination.connection.connect(self._destination.server, self._remote)
         self._local.connection = channel
         return channel
 

@@ -88,4 +88,4 @@ def images_match_lake(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]
         yield needs_owner(message, path, fix=f"{fix} on a machine that can read the lake: the pointer must not change")
     if found.unread:
         message = f"images were not compared with the lake: {found.unread}"
-        yield needs_owner(message, path, fix="check again with read access to the lake")
+        yield needs_owner(message, path, fix=found.fix or "check again with read access to the lake")

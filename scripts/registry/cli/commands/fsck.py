@@ -49,14 +49,16 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
     inspection = fsck.inspect(versions, space.stores.production, sources)
     md5s = fsck.suspects(inspection, deep=deep)
     with bar("reading", len(md5s)) as progress:
-        corrupt = fsck.find_corrupt(space.stores.production, md5s, progress)
+        found = fsck.read(space.stores.production, md5s, progress)
+    inspection, corrupt = inspection.without(found.absent), found.corrupt
     restored = 0
     if sources and (missing := fsck.find_missing(inspection)).height:
         with bar("restoring", missing.height) as progress:
             restored = fsck.repair(inspection, sources, space.stores.production, progress)
         click.echo(f"restored {restored:,} of {plural(missing.height, 'missing object')}", err=True)
         inspection = fsck.inspect(versions, space.stores.production, sources)
-        corrupt |= fsck.find_corrupt(space.stores.production, fsck.suspects(inspection, deep=False))
+        again = fsck.read(space.stores.production, [*fsck.suspects(inspection, deep=False), *found.absent])
+        inspection, corrupt = inspection.without(again.absent), corrupt | again.corrupt
     results = fsck.evaluate(versions, inspection, corrupt, space.stores.production)
     copies = fsck.find_intact_copies(results, sources)
     if form == "json":
