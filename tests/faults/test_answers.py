@@ -188,7 +188,7 @@ def test_objects_that_are_listed_and_not_given_are_missing(world: World, command
 
 
 @contextmanager
-def nobody(_: FaultProxy, __: Path) -> Iterator[str]:
+def closed_port(_: FaultProxy, __: Path) -> Iterator[str]:
     """The address of a port where no server is."""
     with FaultProxy("http://127.0.0.1:9") as closed:
         url = closed.url
@@ -216,7 +216,7 @@ def no_tls(proxy: FaultProxy, _: Path) -> Iterator[str]:
 
 
 ADDRESSES = {
-    "refused": (nobody, ("the connection was refused: no server listens at that port", "check the port in")),
+    "refused": (closed_port, ("the connection was refused: no server listens at that port", "check the port in")),
     "no host": (unknown_host, ("", "check the .*network")),  # a resolver may be silent instead
     "unknown CA": (unknown_ca, ("certificate is not trusted: no CA", r"modify --local \w+ ssl_verify /PATH/ca.pem")),
     "no TLS": (no_tls, ("the server does not use TLS at this port", "begins with http://")),
