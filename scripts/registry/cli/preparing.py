@@ -1,20 +1,24 @@
 """Selecting and building a dataset for several commands, with their output and progress bars."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from registry.cli.workspace import Workspace
-from registry.core import documents, layout, manifests, schema
+from registry.core import delivery_places, documents, layout, manifests, schema
 from registry.core.atomic_write import write_atomically
+from registry.core.delivery_places import Place
 from registry.core.progress import bar
-from registry.core.values import ArtifactId
+from registry.core.values import ArtifactId, DatasetManifest, Delivery, Export
 from registry.core.wording import plural
 from registry.dataset import build as building
-from registry.dataset import exclusions, loaded_selection, relative_dates
+from registry.dataset import exclusions, exports, loaded_selection, relative_dates
 from registry.dataset import select as selecting
-from registry.errors import InvalidData
+from registry.dataset.select import SelectedRows
+from registry.errors import InvalidData, Refused
 
 NOT_WRITTEN = "nothing was written (--dry-run)"
 
@@ -25,17 +29,29 @@ NOT_WRITTEN = "nothing was written (--dry-run)"
 def select(
     space: Workspace,
     dataset: ArtifactId,
-    export: Path | None = None,
+    export: str | None = None,
     how: selecting.How | None = None,
     *,
     dry_run: bool = False,
-) -> None:
-    """Run a dataset's Looker query, or read an export, and write the selection."""
+) -> bool:
+    """Run a dataset's Looker query, or read an export or a delivery, and write the selection.
+
+    `export` is a path or URL; by default it is where the manifest says that files are delivered, if anywhere. Returns
+    False where that delivery was selected before.
+    """
     manifest = manifests.load_dataset(space.tree, dataset)
     current = selecting.read_current(space.root, dataset)
-    if export:
+    place = _place(manifest, export)
+    if place:
+        rows = _select_delivery(space, manifest, place, current, how)
+        if rows is None:
+            return False
+    elif export:
         click.echo(f"reading {export}", err=True)
-        rows = selecting.from_export(manifest, export, how or selecting.How())
+        rows = selecting.from_export(manifest, Path(export), how)
+    elif how:
+        fix = f"registry select {dataset} --from FILE"
+        raise Refused("--timezone and --complete are about a file, and no file is given", fix=fix)
     else:
         rows = selecting.from_looker(manifest, space.root)
     plan = selecting.plan(dataset, rows, current)
@@ -47,6 +63,40 @@ def select(
         click.echo(NOT_WRITTEN, err=True)
     else:
         selecting.apply(plan, space.root, space.cache_dir)
+    return True
+
+
+def _place(manifest: DatasetManifest, export: str | None) -> Place | None:
+    """The URL that was given, or that of the manifest's deliveries; None for a path, and where there is neither."""
+    if export:
+        return delivery_places.parse(export) if delivery_places.is_url(export) else None
+    return manifest.source.place if isinstance(manifest.source, Export) else None
+
+
+def _select_delivery(
+    space: Workspace, manifest: DatasetManifest, place: Place, current: selecting.Current, how: selecting.How | None
+) -> SelectedRows | None:
+    """The rows of a delivery; None where they were selected before, in the same way."""
+    from registry.storage import deliveries, dvc_config  # obstore and DVC take 0.3 s, which Looker need not wait for
+
+    click.echo(f"looking for the delivery at {place}", err=True)
+    found = deliveries.find(place, dvc_config.load(space.root), exports.SUFFIXES)
+    if how is None and selecting.is_current(manifest, current, found.delivery):
+        click.echo(f"{manifest.id}: nothing new: {found.url} is the delivery that was selected before, by its ETag")
+        return None
+    with TemporaryDirectory(prefix="registry-delivery-") as folder:
+        path, read = deliveries.download(found, Path(folder))
+        rows = selecting.from_export(manifest, path, how, read.delivery)
+    beside = f", the newest of {plural(found.others + 1, 'file')}" if found.others else ""
+    note = f"delivered {read.delivery.modified.replace('T', ' ').replace('Z', ' UTC')}{beside}"
+    return replace(rows, notes=(note, *rows.notes, *_older(read.delivery, current)))
+
+
+def _older(delivery: Delivery, current: selecting.Current) -> Iterator[str]:
+    """A line where the newest delivery is older than the one before."""
+    before = current.previous.origin.delivery if current.previous else None
+    if before and delivery.modified < before.modified:
+        yield f"warning: the selection before was made of a newer delivery: {before.url}, {before.modified}"
 
 
 # --- build ------------------------------------------------------------------------------------------------------------

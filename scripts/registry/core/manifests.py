@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from registry.core import documents, looker_addresses, names, schema
+from registry.core import delivery_places, documents, looker_addresses, names, schema
 from registry.core.documents import Document
 from registry.core.layout import SPLITS, manifest_path
 from registry.core.tree import Tree
@@ -26,7 +26,7 @@ from registry.core.values import (
     SplitExpectations,
     SplitRule,
 )
-from registry.errors import InvalidDocument, NotFound
+from registry.errors import InvalidDocument, NotFound, Refused
 
 
 def read_document(tree: Tree, artifact: ArtifactId) -> Document:
@@ -120,7 +120,7 @@ def _source(document: Document) -> Source:
     if "look" in data:
         return _look(document)
     if "export" in data:
-        return Export(data["export"]["description"], data["export"].get("timezone"))
+        return _export(document)
     query = data["looker"]
     return LookerQuery(
         model=query["model"],
@@ -130,6 +130,16 @@ def _source(document: Document) -> Source:
         sorts=tuple(query.get("sorts", ())),
         timezone=query.get("timezone", "UTC"),
     )
+
+
+def _export(document: Document) -> Export:
+    data = document.data["source"]["export"]
+    try:
+        place = delivery_places.parse(data["from"]) if "from" in data else None
+    except Refused as error:
+        line, fault = document.line(("source", "export", "from")), f"source.export.from: {error.message}"
+        raise InvalidDocument(document.path, fault, line=line, fix=error.fix) from error
+    return Export(data["description"], data.get("timezone"), place)
 
 
 def _look(document: Document) -> Look:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from registry.core.check_names import CheckName
+from registry.core.delivery_places import Place
 
 if TYPE_CHECKING:
     import polars
@@ -122,11 +123,13 @@ class Look:
 class Export:
     """Files that are exported; `description` says from where.
 
-    `timezone` is that of times that name none; None: a file with such times is refused.
+    `timezone` is that of times that name none; None: a file with such times is refused. `place` is where Looker or
+    others deliver them; None: somebody gives each file.
     """
 
     description: str
     timezone: str | None = None
+    place: Place | None = None
 
 
 Source = LookerQuery | Look | Export
@@ -259,11 +262,21 @@ class Lookml:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """The object in a store that rows were read from: its URL without a login, its ETag, and when it was written."""
+
+    url: str
+    etag: str
+    modified: str
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The origin of a selection, kept under `meta.selection` in `raw.dvc`; never contains a secret.
 
     `rows_hash` is the SHA-256 of the rows as CSV, `source_hash` of the manifest's source and columns. Rows from Looker
-    have a `query`, as it was run, and its `query_hash`; rows of a file have `file_hash`, the SHA-256 of its bytes.
+    have a `query`, as it was run, and its `query_hash`; rows of a file have `file_hash`, the SHA-256 of its bytes,
+    and `delivery` where it was delivered into a store.
     `sql_hash` is of the SQL that Looker made of the query. What could not be learnt is None.
     """
 
@@ -281,6 +294,7 @@ class Selection:
     lookml: Lookml | None = None
     looker_release: str | None = None
     share_url: str | None = None
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)

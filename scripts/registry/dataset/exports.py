@@ -151,6 +151,8 @@ _NO_TABLES: Mapping[str, str] = {
     ".sql": "a query",
 }
 
+SUFFIXES = (*_READERS, *(f"{suffix}.gz" for suffix in _READERS), ".zip")  # of the files that `read` takes
+
 
 def _open(path: Path, name: str) -> TableFile:
     """The reader of a file. Raises Refused."""

@@ -8,17 +8,20 @@ from datetime import UTC, datetime
 
 from registry.core import bounds, documents
 from registry.core.documents import Document
-from registry.core.values import Asker, DatasetManifest, Lookml, Selection
+from registry.core.values import Asker, DatasetManifest, Delivery, Export, Lookml, Selection
 from registry.errors import InvalidDocument
 
 KEY = "selection"
-PARTS = {"asked_by": Asker, "lookml": Lookml}  # facts that are mappings of texts
+PARTS = {"asked_by": Asker, "lookml": Lookml, "delivery": Delivery}  # facts that are mappings of texts
 
 
 def source_hash(manifest: DatasetManifest) -> str:
     """The SHA-256 of the manifest's source and columns: a selection with another one is outdated."""
     source = manifest.source
     compared = {field.name: getattr(source, field.name) for field in fields(source) if field.compare}
+    if isinstance(source, Export):  # the headers say what is read of a file, not what Looker is asked
+        compared |= {"place": source.place and str(source.place)}
+        compared |= {"headers": {column.name: column.headers for column in manifest.columns if column.headers}}
     columns = [
         [column.name, column.source, column.type, *([] if column.null_values is None else [column.null_values])]
         for column in manifest.columns
@@ -75,7 +78,8 @@ def _has_types(selection: Selection) -> bool:
     """Whether every fact has its type, and a query its hash: the file is text that anybody can edit."""
     asker, lookml = selection.asked_by or Asker(""), selection.lookml or Lookml("", "")
     texts: list[object] = [selection.rows_hash, selection.source_hash, selection.origin]
-    texts += [asker.id, asker.name, lookml.project, lookml.commit]
+    delivery = selection.delivery or Delivery("", "", "")
+    texts += [asker.id, asker.name, lookml.project, lookml.commit, delivery.url, delivery.etag, delivery.modified]
     optional: list[object] = [selection.file_hash, selection.query_hash, selection.sql_hash, selection.workspace]
     texts += [text for text in (*optional, selection.looker_release, selection.share_url) if text is not None]
     flag: object = asker.service_account

@@ -27,6 +27,7 @@ def _source_lines(manifest: DatasetManifest, selection: Selection | None) -> Ite
     else:
         yield f"export: {source.description}"
         yield from (f"timezone {zone}" for zone in (source.timezone,) if zone)
+        yield from (f"from {place}" for place in (source.place,) if place)
 
 
 def _entries(value: object) -> Iterator[str]:

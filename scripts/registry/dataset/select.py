@@ -18,7 +18,17 @@ import polars as pl
 from registry.core import digests, pointers
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
-from registry.core.values import ArtifactId, DatasetManifest, Export, Look, LookerQuery, Output, Selection, Source
+from registry.core.values import (
+    ArtifactId,
+    DatasetManifest,
+    Delivery,
+    Export,
+    Look,
+    LookerQuery,
+    Output,
+    Selection,
+    Source,
+)
 from registry.dataset import evidence, exports, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.storage import proofs
@@ -87,17 +97,30 @@ class How:
     is_complete: bool = False
 
 
-def from_export(manifest: DatasetManifest, file: Path, how: How | None = None) -> SelectedRows:
-    """The rows of an exported file. Raises as `exports.read`, and Refused where a limit may have cut it off."""
-    how = how or How()
-    read = exports.read(file, manifest, zone=_zone(manifest.source, how.timezone))
+def from_export(
+    manifest: DatasetManifest, file: Path, how: How | None = None, delivery: Delivery | None = None
+) -> SelectedRows:
+    """The rows of an exported file, or of a delivery that was downloaded into `file`.
+
+    Raises as `exports.read`, and Refused where a limit may have cut it off.
+    """
+    how, name = how or How(), delivery.url if delivery else str(file)
+    read = exports.read(file, manifest, zone=_zone(manifest.source, how.timezone), name=name)
     if (writer := LIMITS.get(len(read.frame))) and not how.is_complete:
         raise Refused(
-            f"{file} has exactly {len(read.frame):,} rows, at which {writer} cuts downloads off",
+            f"{name} has exactly {len(read.frame):,} rows, at which {writer} cuts downloads off",
             fix="export all results (in Looker: Limit, All Results); if it has all of them, add --complete",
         )
-    origin = replace(_origin(manifest, read.frame, file.name), file_hash=_hash_file(file))
+    origin = _origin(manifest, read.frame, delivery.url if delivery else file.name)
+    origin = replace(origin, file_hash=_hash_file(file), delivery=delivery)
     return SelectedRows(read.frame, origin, notes=read.notes)
+
+
+def is_current(manifest: DatasetManifest, current: Current, delivery: Delivery) -> bool:
+    """Whether the selection was made of this very delivery, and by the source and columns that the manifest has now."""
+    origin = current.previous.origin if current.previous else None
+    same = origin is not None and origin.delivery == delivery and bool(delivery.etag)
+    return same and origin is not None and origin.source_hash == provenance.source_hash(manifest)
 
 
 def _hash_file(file: Path) -> str:

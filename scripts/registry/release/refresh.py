@@ -12,7 +12,7 @@ BRANCH = "refresh/{}"
 
 
 def find_queries(tree: Tree) -> tuple[ArtifactId, ...]:
-    """The datasets whose rows can be queried again without a person: of a Looker query or a Look."""
+    """The datasets whose rows can be had again without a person: of a Looker query, a Look, or deliveries."""
     datasets = (artifact for artifact in layout.find(tree) if artifact.kind is Kind.DATASET)
     return tuple(one for one in datasets if _can_be_queried(manifests.load_dataset(tree, one).source))
 
@@ -21,8 +21,8 @@ def _can_be_queried(source: Source) -> bool:
     match source:
         case LookerQuery() | Look():
             return True
-        case Export():
-            return False
+        case Export(place=place):
+            return place is not None
     assert_never(source)
 
 

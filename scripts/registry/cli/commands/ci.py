@@ -86,6 +86,6 @@ def drift(folder: Path, url: str) -> None:
 @command.command()
 @click.argument("dataset", required=False)
 def queries(dataset: str | None) -> None:
-    """Print datasets=[...], a JSON list: every dataset with a Looker query or a Look, or the given dataset."""
+    """Print datasets=[...], a JSON list: every dataset that can be refreshed, or the given one."""
     found = (names.parse_id(dataset),) if dataset else refresh.find_queries(here().tree)
     click.echo(f"datasets={json.dumps([str(artifact) for artifact in found])}")

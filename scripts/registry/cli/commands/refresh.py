@@ -18,7 +18,7 @@ from registry.sync import push
 @click.argument("dataset", metavar="datasets/NAME")
 @click.option("--propose", is_flag=True, help="Push the result as a branch, and open or update a pull request.")
 def command(dataset: str, *, propose: bool) -> None:
-    """Run a dataset's Looker query again and, if its result changed, prepare the next version.
+    """Get a dataset's rows again (query, Look or delivery) and, if they changed, prepare the next version.
 
     That is: select, build, the version that the change requires, and the generated files. --propose needs a clean
     checkout of main; the branch stays main, and the working tree then has the files of the pull request.

@@ -1,7 +1,5 @@
 """`registry select`."""
 
-from pathlib import Path
-
 import click
 
 from registry.cli import preparing
@@ -12,23 +10,24 @@ from registry.dataset.select import How
 
 @click.command()
 @click.argument("dataset", metavar="datasets/NAME")
-@click.option("--from", "export", type=click.Path(path_type=Path), help="Read this exported CSV, TSV, JSON or Parquet.")
+@click.option("--from", "export", metavar="FILE|URL", help="Read this exported file, or the delivery at this URL.")
 @click.option("--timezone", metavar="ZONE", help="The time zone of times in the file that name none: Europe/Berlin.")
 @click.option("--complete", is_flag=True, help="Confirm that a file has all rows although it has as many as a limit.")
 @click.option("--dry-run", is_flag=True, help="Run the query, validate and compare its result, and write nothing.")
-def command(dataset: str, export: Path | None, timezone: str | None, *, complete: bool, dry_run: bool) -> None:
+def command(dataset: str, export: str | None, timezone: str | None, *, complete: bool, dry_run: bool) -> None:
     """Run a dataset's Looker query, or read an export, and record the selected images.
 
     The manifest defines the query, and the columns and types of its result. If rows do not match, they are listed and
     nothing is written. Looker's API key is read from LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID and
-    LOOKERSDK_CLIENT_SECRET, or from looker.ini. A file with as many rows as Looker's downloads or a spreadsheet have at
-    most (500, 5,000, 100,000, …) may be cut off, and is refused unless --complete confirms it. Writes
-    raw/selection.parquet and raw.dvc.
+    LOOKERSDK_CLIENT_SECRET, or from looker.ini. Writes raw/selection.parquet and raw.dvc.
+
+    A file is CSV, TSV, JSON or Parquet, or one of them in a ZIP or gzip file. A delivery is an object at s3://, gs://,
+    azure:// or https://, or the newest in a folder (a URL that ends in /); one that was selected before is not read
+    again. A file with as many rows as Looker's downloads or a spreadsheet have at most (500, 5,000, 100,000, …) may be
+    cut off, and is refused unless --complete confirms it.
     """
     space, artifact = here(), names.parse_id(dataset)
-    if (timezone or complete) and not export:
-        option = "--timezone" if timezone else "--complete"
-        raise click.UsageError(f"{option} is about a file: give --from too")
-    preparing.select(space, artifact, export, How(timezone, is_complete=complete), dry_run=dry_run)
-    if not dry_run:
+    how = How(timezone, is_complete=complete) if timezone or complete else None
+    is_new = preparing.select(space, artifact, export, how, dry_run=dry_run)
+    if is_new and not dry_run:
         click.echo(f"hint: registry build {artifact}")
