@@ -124,7 +124,7 @@ class Export:
     """Files that are exported; `description` says from where.
 
     `timezone` is that of times that name none; None: a file with such times is refused. `place` is where Looker or
-    others deliver them; None: somebody gives each file.
+    others deliver them; None: each file is given to the command.
     """
 
     description: str

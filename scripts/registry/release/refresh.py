@@ -12,7 +12,7 @@ BRANCH = "refresh/{}"
 
 
 def find_queries(tree: Tree) -> tuple[ArtifactId, ...]:
-    """The datasets whose rows can be had again without a person: of a Looker query, a Look, or deliveries."""
+    """The datasets whose rows a workflow can read again: of a Looker query, a Look, or deliveries."""
     datasets = (artifact for artifact in layout.find(tree) if artifact.kind is Kind.DATASET)
     return tuple(one for one in datasets if _can_be_queried(manifests.load_dataset(tree, one).source))
 
