@@ -1,53 +1,16 @@
 import json
-from collections.abc import Iterator, Sequence
-from email.utils import formatdate
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote_plus
 
 import pytest
 
-from registry.errors import InvalidDocument, NotFound, Refused, RegistryError, ServiceFailed, StorageFailed
-from registry.integrations import looker, looker_transport
-from support.patience import FOR_EVER
-from support.selections import LOOKER, Row, manifest, rows
-from support.servers.looker import CLIENT_ID, CLIENT_SECRET, TOKEN, Fault, LookerServer
+from registry.errors import NotFound, Refused, RegistryError, ServiceFailed
+from support.looker_runs import by_uuid, rows_of, run_query
+from support.selections import rows
+from support.servers.looker import Fault, LookerServer
 from support.servers.looker_explores import ALL, User
 
-PHOTOS = manifest()
 FIELDS = ["images.uuid", "images.label", "images.camera", "images.captured_at"]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
-    """A Looker with 20 rows, to which the environment leads; waiting takes no time; nothing else is on the network."""
-
-    def nowhere(*_: object, **__: object) -> None:
-        raise AssertionError("a request went to another server")
-
-    monkeypatch.setattr("requests.get", nowhere)
-    monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
-    for name in ("BASE_URL", "CLIENT_ID", "CLIENT_SECRET", "TIMEOUT", "VERIFY_SSL"):
-        monkeypatch.delenv(f"LOOKERSDK_{name}", raising=False)
-    with LookerServer(rows(20)).serve() as served:
-        for name, value in served.env().items():
-            monkeypatch.setenv(name, value)
-        yield served
-
-
-def run_query(tmp_path: Path, source: dict[str, object] = LOOKER) -> looker.QueryResult:
-    (tmp_path / "results").mkdir()
-    return looker.run_query(manifest(source).source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
-
-
-def in_order(result: looker.QueryResult) -> list[Row]:
-    """The rows of a result, as they came."""
-    found: list[Row] = json.loads(result.rows.read_bytes())
-    return found
-
-
-def by_uuid(some: Sequence[Row]) -> list[Row]:
-    return sorted(some, key=lambda row: str(row["images.uuid"]))
 
 
 def saved(**changes: object) -> dict[str, object]:
@@ -65,7 +28,7 @@ def saved(**changes: object) -> dict[str, object]:
 
 def test_a_query_brings_every_row_and_where_it_came_from(server: LookerServer, tmp_path: Path) -> None:
     result = run_query(tmp_path)
-    assert in_order(result) == by_uuid(server.rows)
+    assert rows_of(result) == by_uuid(server.rows)
     assert result.images == 20
     assert result.timezone == "UTC"
     assert result.query == {
@@ -197,74 +160,6 @@ def test_an_optional_answer_that_is_not_looker_s_never_ends_a_run(
     assert run_query(tmp_path).unknown == ("the share link: the response is not as Looker describes it",)
 
 
-# --- transient failures -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", ["/login", "/versions", "/queries", "/run/sql", "/run/json"])
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("", 429, {"Retry-After": "0"}),
-        Fault("", 429, {"Retry-After": "soon"}),
-        Fault("", 500, times=2),
-        Fault("", 502, body=b"<html>Bad Gateway</html>", times=4),
-        Fault("", cut=11),
-        Fault("", cut=0, times=2),
-    ],
-    ids=lambda fault: f"{fault.status} {fault.cut}",
-)
-def test_what_passes_is_waited_out(
-    server: LookerServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, fault: Fault
-) -> None:
-    server.faults = [Fault(**{**vars(fault), "path": path})]
-    assert in_order(run_query(tmp_path)) == by_uuid(server.rows)
-    assert server.faults[0].times == 0
-    assert capsys.readouterr().err.count("; trying again in 0 s") == fault.times
-
-
-def test_an_answer_without_a_length_that_breaks_off_is_asked_for_again(server: LookerServer, tmp_path: Path) -> None:
-    server.faults = [Fault("/run/json", cut=400, whole=False)]
-    assert in_order(run_query(tmp_path)) == by_uuid(server.rows)
-
-
-@pytest.mark.parametrize("when", ["2", formatdate(usegmt=True)], ids=["seconds", "date"])
-def test_looker_says_how_long_to_wait(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr("time.sleep", waits.append)
-    server.faults = [Fault("/run/json", 429, {"Retry-After": when})]
-    run_query(tmp_path)
-    assert waits == [2.0 if when == "2" else 0.0]
-
-
-def test_tries_are_limited(server: LookerServer, tmp_path: Path) -> None:
-    server.faults = [Fault("/run/json", 503, times=99)]
-    with pytest.raises(
-        ServiceFailed, match=r"Looker responded with 503: told to fail \(explore images of model photos\)"
-    ):
-        run_query(tmp_path)
-    assert len(server.paths("/run/json")) == 5
-
-
-def test_no_wait_of_an_hour(server: LookerServer, tmp_path: Path) -> None:
-    server.faults = [Fault("/run/json", 429, {"Retry-After": "3600"})]
-    with pytest.raises(ServiceFailed, match="Retry-After is 3,600 seconds"):
-        run_query(tmp_path)
-    assert len(server.paths("/run/json")) == 1
-
-
-# --- permanent failures -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("path", "status"), [("/login", 404), ("/login", 401), ("/run/json", 401)])
-def test_a_key_that_looker_does_not_know(server: LookerServer, tmp_path: Path, path: str, status: int) -> None:
-    server.faults = [Fault(path, status)]
-    with pytest.raises(ServiceFailed, match=r"127.0.0.1 refused the API key: told to fail\n  hint: set LOOKERSDK_"):
-        run_query(tmp_path)
-    assert len(server.paths(path)) == 1
-
-
 def test_a_model_that_does_not_exist(server: LookerServer, tmp_path: Path) -> None:
     with pytest.raises(ServiceFailed, match="Looker responded with 404 for explore images of model cars: Not found"):
         run_query(tmp_path, {"looker": {"model": "cars", "view": "images"}})
@@ -276,122 +171,7 @@ def test_a_field_that_does_not_exist(server: LookerServer, tmp_path: Path) -> No
         run_query(tmp_path)
 
 
-def test_a_permission_that_is_missing(server: LookerServer, tmp_path: Path) -> None:
-    server.faults = [Fault("/run/json", 403)]
-    with pytest.raises(
-        ServiceFailed, match=r"403(.|\n)*ask a Looker admin for the permissions access_data, explore and"
-    ):
-        run_query(tmp_path)
-
-
-@pytest.mark.parametrize("padding", [0, 200_000])
-def test_what_the_database_says_in_a_row_of_a_good_answer_is_an_error(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, padding: int
-) -> None:
-    row = {"looker_error": 'SQL Error: column "rank" does not exist\n'}
-    said = [{"images.uuid": "x" * padding}] * bool(padding) + [row]
-    server.faults = [Fault("/run/json", body=json.dumps(said).encode(), times=9)]
-    with pytest.raises(ServiceFailed, match='could not run the query: SQL Error: column "rank" does not exist'):
-        run_query(tmp_path)
-
-
-def test_a_server_that_is_too_slow(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKERSDK_TIMEOUT", "3")
-    server.faults = [Fault("/run/json", delay=FOR_EVER)]
-    with pytest.raises(ServiceFailed, match=r"did not respond within 3 seconds\n  hint: set LOOKERSDK_TIMEOUT to more"):
-        run_query(tmp_path)
-    assert len(server.paths("/run/json")) == 1
-
-
-def test_a_server_that_is_not_there(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKERSDK_BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(ServiceFailed, match=r"the connection to 127\.0\.0\.1 failed: \[Errno \d+\] Connection refused"):
-        run_query(tmp_path)
-
-
-@pytest.mark.parametrize("said", ["<html>Please log in</html>", [1, 2], {"access_token": 7}])
-def test_a_server_that_is_no_looker(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: object
-) -> None:
-    server.faults = [Fault("", body=(said if isinstance(said, str) else json.dumps(said)).encode(), times=99)]
-    with pytest.raises(
-        ServiceFailed, match=r"127\.0\.0\.1 does not respond like Looker's API\n  hint: check LOOKERSDK_BASE"
-    ):
-        run_query(tmp_path)
-
-
 def test_a_count_that_is_none(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.faults = [Fault("/run/json", times=1), Fault("/run/json", body=b'[{"images.uuid": "x"}]')]
     with pytest.raises(ServiceFailed, match="Looker returned no number of images"):
         run_query(tmp_path)
-
-
-def test_a_folder_that_cannot_hold_the_rows(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/result-1.json").mkdir()
-    with pytest.raises(StorageFailed, match="the rows cannot be written: Is a directory"):
-        looker.run_query(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
-
-
-# --- credentials ------------------------------------------------------------------------------------------------------
-
-
-def test_variables_that_are_missing_are_named(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("LOOKERSDK_CLIENT_SECRET")
-    monkeypatch.setenv("LOOKERSDK_BASE_URL", "")
-    with pytest.raises(Refused, match="LOOKERSDK_BASE_URL and LOOKERSDK_CLIENT_SECRET are not set\n  hint: set"):
-        run_query(tmp_path)
-
-
-def test_the_file_at_the_root_is_read_and_no_other(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in server.env():
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    ini = f"[Looker]\nbase_url={server.url}/\nclient_id={CLIENT_ID}\nclient_secret={CLIENT_SECRET}\nverify_ssl=True\n"
-    (elsewhere / "looker.ini").write_text(ini)
-    monkeypatch.chdir(elsewhere)
-    (tmp_path / "root").mkdir()
-    with pytest.raises(Refused, match="LOOKERSDK_CLIENT_SECRET are not set"):
-        run_query(tmp_path / "root")
-    (tmp_path / "looker.ini").write_text(ini)
-    assert run_query(tmp_path).images == 20
-
-
-@pytest.mark.parametrize("line", [f"client_secret {CLIENT_SECRET}", f"client_secret=%{CLIENT_SECRET}", "timeout=soon"])
-def test_a_broken_file_is_not_quoted(server: LookerServer, tmp_path: Path, line: str) -> None:
-    (tmp_path / "looker.ini").write_text(f"[Looker]\n{line}\n")
-    with pytest.raises(InvalidDocument, match=r"looker\.ini: cannot be read") as error:
-        run_query(tmp_path)
-    assert CLIENT_SECRET not in str(error.value)
-    assert error.value.__suppress_context__
-
-
-def test_an_address_without_a_scheme(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKERSDK_BASE_URL", "acme.cloud.looker.com")
-    with pytest.raises(Refused, match="LOOKERSDK_BASE_URL is not a URL"):
-        run_query(tmp_path)
-
-
-@pytest.mark.parametrize("status", [404, 422, 503])
-@pytest.mark.parametrize("path", ["/login", "/run/json"])
-def test_a_server_that_repeats_our_secrets_does_not_make_us_tell_them(
-    server: LookerServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, status: int
-) -> None:
-    said = f"who is {CLIENT_ID}/{quote_plus(CLIENT_SECRET)} with {TOKEN}?\x1b[2J{' ' * 140}{CLIENT_SECRET}"
-    for body in (json.dumps({"message": said}).encode(), said.encode()):
-        server.faults, server.logins = [Fault(path, status, body=body, times=9)], 0
-        (tmp_path / "results").mkdir(exist_ok=True)
-        with pytest.raises(ServiceFailed) as error:
-            looker.run_query(PHOTOS.source, PHOTOS.columns, root=tmp_path, folder=tmp_path / "results")
-        shown = str(error.value) + capsys.readouterr().err
-        assert "who is ***/***" in shown
-        assert not any(secret in shown for secret in (CLIENT_ID, CLIENT_SECRET[:4], quote_plus(CLIENT_SECRET), "\x1b"))
-        assert path == "/login" or TOKEN not in shown

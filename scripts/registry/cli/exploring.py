@@ -24,10 +24,10 @@ def from_address(root: Path, text: str, *, tile: str | None, uuid: str | None, l
 
     Raises InvalidAddress, Refused where the address or the fields are not clear, NotFound and ServiceFailed.
     """
-    from registry.integrations import looker_connection  # the SDK takes half a second to import
+    from registry.integrations import looker_settings  # the SDK takes half a second to import
 
     address = looker_addresses.parse(text)
-    if looker_connection.has_key(root):
+    if looker_settings.has_key(root):
         return _with_key(root, address, tile=tile, uuid=uuid, label=label)
     return _without_key(address, uuid=uuid, label=label)
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Never
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+DELAY = 2  # seconds before anything is shown
 
 Progress = Callable[[int, int], None]  # called with how many more objects and bytes are done
 
@@ -40,7 +43,31 @@ def counter(what: str, unit: str, total: int = 0) -> Iterator[Callable[[int], No
         yield advance
 
 
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show for how long something has been waited for that does not tell how far it is."""
+    done = Event()
+    with _bar(what, "", 0) as shown:
+        shown.bar_format = "{desc}: {elapsed}"
+
+        def show() -> None:
+            seconds = DELAY
+            while not done.wait(seconds):
+                shown.refresh()
+                seconds = 1
+
+        watching = Thread(target=show, daemon=True)
+        if not shown.disable:
+            watching.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if not shown.disable:
+                watching.join()
+
+
 def _bar(what: str, unit: str, total: int) -> "tqdm[Never]":
     from tqdm import tqdm  # only here: most commands, and every hook, end without a bar
 
-    return tqdm(desc=what, total=total or None, unit=unit, unit_scale=True, delay=2, disable=None, leave=False)
+    return tqdm(desc=what, total=total or None, unit=unit, unit_scale=True, delay=DELAY, disable=None, leave=False)

@@ -1,26 +1,22 @@
-"""A session with Looker's API through Looker's official SDK: from the API key to a logout.
+"""A session with Looker's API through Looker's official SDK: from a login to a logout."""
 
-Credentials come from LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID and LOOKERSDK_CLIENT_SECRET, or from a `looker.ini` at the
-registry's root that Git ignores. Neither they nor the access token are ever part of a message or a file.
-"""
-
-import configparser
-import os
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from cattrs import BaseValidationError
 from looker_sdk.error import SDKError
-from looker_sdk.rtl import api_settings, auth_session, serialize
+from looker_sdk.rtl import auth_session, auth_token, serialize, transport
 from looker_sdk.sdk.api40.methods import Looker40SDK
+from looker_sdk.sdk.api40.models import Query
 
-from registry.core import wording
-from registry.errors import InvalidDocument, Refused, RegistryError, ServiceFailed
-from registry.integrations.looker_transport import CREDENTIALS, INI, Transport
+from registry.errors import RegistryError, ServiceFailed
+from registry.integrations.looker_responses import OTHER_SERVER
+from registry.integrations.looker_settings import read_settings
+from registry.integrations.looker_transport import Transport
 
 T = TypeVar("T")
 
@@ -52,26 +48,26 @@ def connect(ini: Path, folder: Path, subject: str) -> Iterator[Connection]:
 
     Raises Refused and InvalidDocument for settings, and ServiceFailed.
     """
-    settings = _settings(ini)
+    settings = read_settings(ini)
     sender = Transport(settings, folder, subject)
     session = auth_session.AuthSession(settings, sender, serialize.deserialize40, "4.0")
     sdk = Looker40SDK(session, serialize.deserialize40, serialize.serialize40, sender, "4.0")
+
+    def forget_session() -> None:
+        session.token = auth_token.AuthToken()
+
+    sender.forget_session = forget_session
+    sender.stop_query = lambda body: _stop_query(sdk, body)
     sender.log(f"querying Looker at {sender.host}: {subject}")
     try:
         _log_in(session)  # first, so that a wrong key is told before an optional question meets it
         yield Connection(sdk, sender, [])
     except NOT_LOOKER as error:
-        fix = "check LOOKERSDK_BASE_URL: it may lead to another server, or through a proxy that asks for a login"
-        raise ServiceFailed(f"{sender.host} does not respond like Looker's API", fix=fix) from error
+        raise ServiceFailed(f"{sender.host} does not respond like Looker's API", fix=OTHER_SERVER) from error
     finally:
         with suppress(RegistryError, SDKError):
             session.logout(transport_options={"timeout": 5})
         sender.session.close()
-
-
-def has_key(root: Path) -> bool:
-    """Whether an API key is set, or part of one, in the environment or in the registry's `looker.ini`."""
-    return any(os.environ.get(f"LOOKERSDK_{name}") for name in ("CLIENT_ID", "CLIENT_SECRET")) or (root / INI).is_file()
 
 
 def _log_in(session: auth_session.AuthSession) -> None:
@@ -80,21 +76,30 @@ def _log_in(session: auth_session.AuthSession) -> None:
         raise SDKError("the response to the login has no access token")
 
 
-def _settings(ini: Path) -> api_settings.ApiSettings:
+def _stop_query(sdk: Looker40SDK, body: bytes) -> bool:
+    """Stop the query that a request began; whether it was running and is stopped.
+
+    Another run of the same API key may ask the same: of two nothing is stopped. That the list is empty proves nothing,
+    since a key may see no running query at all.
+    """
+    quick = transport.TransportOptions(timeout=10)
     try:
-        # Without a file name, the SDK would read one in the current folder.
-        name = str(ini) if ini.is_file() else ""
-        settings = api_settings.ApiSettings(filename=name, sdk_version="registry", env_prefix="LOOKERSDK")
-        config = settings.read_config()
-    except (configparser.Error, ValueError, TypeError, IndexError, OSError):
-        # The cause is left out: configparser quotes the faulty line, which may contain the secret.
-        message = "cannot be read, or LOOKERSDK_TIMEOUT or LOOKERSDK_VERIFY_SSL has an invalid value"
-        raise InvalidDocument(INI, message, fix=CREDENTIALS) from None
-    missing = [name for name in ("base_url", "client_id", "client_secret") if not config.get(name)]
-    if missing:
-        names = wording.join([f"LOOKERSDK_{name.upper()}" for name in missing])
-        raise Refused(f"{names} {'is' if len(missing) == 1 else 'are'} not set", fix=CREDENTIALS)
-    if urlsplit(settings.base_url).scheme not in {"http", "https"}:
-        raise Refused("LOOKERSDK_BASE_URL is not a URL", fix="write it as https://acme.cloud.looker.com")
-    settings.base_url = settings.base_url.rstrip("/")
-    return settings
+        user = sdk.me(fields="id", transport_options=quick).id
+        running = [
+            one.query_task_id
+            for one in sdk.all_running_queries(transport_options=quick)
+            if one.query_task_id and one.user and one.user.id == user and _asks(one.query, body)
+        ]
+        if len(running) != 1:
+            return False
+        sdk.kill_query(running[0], transport_options=quick)
+    except (ServiceFailed, *NOT_LOOKER):
+        return False
+    return True
+
+
+def _asks(query: Query | None, body: bytes) -> bool:
+    asked = json.loads(body or b"{}")
+    return query is not None and all(
+        (getattr(query, name) or None) == (asked.get(name) or None) for name in ("model", "view", "fields", "filters")
+    )

@@ -22,7 +22,8 @@ from registry.core.values import Look
 from registry.errors import NotFound, Refused
 from registry.integrations.looker_connection import Connection, connect
 from registry.integrations.looker_host import require_same_looker
-from registry.integrations.looker_transport import INI, StatusError
+from registry.integrations.looker_responses import StatusError
+from registry.integrations.looker_settings import INI
 
 NOT_FOUND = 404
 MAX_LABELS = 1000  # labels that are listed as classes

@@ -1,73 +1,114 @@
-"""Requests to Looker's API over HTTP: tried again after transient failures, rows to a file, no secret in a message."""
+"""Requests to Looker's API over HTTP: tried again where that helps, rows to a file, no secret in a message.
 
+Queries are run by one request whose rows are streamed. Looker's query tasks, which are asked for their state, would not
+do: what is streamed is not kept for them, says the API's description of create_query_task.
+"""
+
+import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import quote_plus, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from looker_sdk.rtl import api_settings, requests_transport, transport
+from looker_sdk.rtl import requests_transport, transport
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from registry.core import progress, wording
 from registry.errors import ServiceFailed, StorageFailed
+from registry.integrations.looker_responses import (
+    EDGE,
+    OTHER_SERVER,
+    PROXY_LOGIN,
+    Exchange,
+    QueryState,
+    Secrets,
+    SessionEnded,
+    TransientError,
+    require_answer,
+    require_no_fault,
+    require_no_page,
+    require_rows,
+)
+from registry.integrations.looker_settings import Settings, proxy_passwords
 
-INI = "looker.ini"
 PAUSES = (1, 2, 4, 8)  # seconds before each further try of one request
 PATIENCE = 300  # seconds that all pauses of one request may take together
-MAX_MESSAGE = 2000  # characters of a message from outside
+RERUNS = 1  # how often a query is run again that may have made the database work
+CONNECT_TIMEOUT = 30  # seconds
+QUICK_TIMEOUT = 120  # seconds, for what is no query
 
-CREDENTIALS = (
-    "set LOOKERSDK_BASE_URL, LOOKERSDK_CLIENT_ID and LOOKERSDK_CLIENT_SECRET to an API key of that Looker "
-    f"(Looker: Account, API keys), or write them into {INI} at the registry's root"
-)
-
-
-class StatusError(ServiceFailed):
-    """Looker responded with a status that is not worth another try."""
-
-    def __init__(self, message: str, status: int, *, fix: str) -> None:
-        super().__init__(message, fix=fix)
-        self.status = status
-
-
-class _TransientError(Exception):
-    """A failure that is worth another try, after as many seconds as Looker's Retry-After says."""
-
-    def __init__(self, message: str, retry_after: float = 0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+# A query is silent until its first row, and networks forget silent connections after some minutes (Azure, where the
+# machines of GitHub are, after 4); so TCP says something every minute.
+KEEP_ALIVE = [
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), 60)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL")  # Linux and Windows, macOS, all
+        if hasattr(socket, name)
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One HTTP request; `timeout` in seconds."""
+    """One HTTP request; `authenticate` gives the header of the session as it is now, `timeout` is in seconds."""
 
     method: str
-    url: str
     params: Mapping[str, str] | None
-    body: bytes | None
+    authenticate: transport.TAuthenticator
     headers: Mapping[str, str]
     timeout: int
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What is left for one request."""
+
+    pauses: Iterator[float] = field(default_factory=lambda: iter(PAUSES))
+    patience: float = PATIENCE  # seconds
+    reruns: int = RERUNS
+    sessions: int = 1  # how often a new one may be begun
+
+
+class _KeepAlive(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, socket_options=KEEP_ALIVE, **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, socket_options=KEEP_ALIVE, **options)
 
 
 class Transport(requests_transport.RequestsTransport):
     """The SDK's transport with retries, with rows written to a file, and with secrets removed from messages.
 
     The SDK's own transport keeps whole responses in memory, drops their status, and looks up error messages on a public
-    server.
+    server. `forget_session` makes the next request log in; `stop_query` gets a query's body, and is True when that
+    query was running and is stopped.
     """
 
-    def __init__(self, settings: api_settings.ApiSettings, folder: Path, subject: str) -> None:
+    def __init__(self, settings: Settings, folder: Path, subject: str) -> None:
         super().__init__(settings, requests.Session())
+        self.session.mount("https://", _KeepAlive())
+        self.session.mount("http://", _KeepAlive())
         self.folder = folder
         self.subject = subject
-        self.host = urlsplit(settings.base_url).hostname
+        self.host = urlsplit(settings.base_url).hostname or ""
+        self.forget_session: Callable[[], None] = lambda: None
+        self.stop_query: Callable[[bytes], bool] = lambda _: False
         config = settings.read_config()
-        self._secrets = {config["client_id"], config["client_secret"]}
+        self._secrets = Secrets()
+        self._secrets.add(config["client_id"], config["client_secret"])
+        self._secrets.add(*proxy_passwords())
+        self._is_stopping = False
 
     def request(
         self,
@@ -78,99 +119,165 @@ class Transport(requests_transport.RequestsTransport):
         authenticator: transport.TAuthenticator = None,
         transport_options: transport.TransportOptions | None = None,
     ) -> transport.Response:
-        """Send one request, and again after transient failures. Raises ServiceFailed for all others."""
+        """Send one request, and again where that helps. Raises ServiceFailed."""
         options = transport_options or {}
-        headers = {**(authenticator({}) if authenticator else {}), **options.get("headers", {})}
-        self._secrets.add(headers.get("Authorization", "").removeprefix("Bearer "))
-        timeout = options.get("timeout") or self.settings.timeout
-        request = _Request(method.name, path, query_params, body, headers, timeout)
-        remaining: float = PATIENCE
-        for pause in () if method is transport.HttpMethod.DELETE else PAUSES:
-            try:
-                return self._send(request)
-            except _TransientError as fault:
-                wait = max(pause, fault.retry_after)
-                if wait > remaining:
-                    raise self._give_up(f"{fault}; Retry-After is {wait:,.0f} seconds") from fault
-                self.log(f"{fault}; trying again in {wait:,.0f} s")
-                remaining -= wait
-                time.sleep(wait)
+        exchange = Exchange(self.host, self.subject, self._secrets, path, body)
+        usual = self.settings.timeout if exchange.is_query else min(self.settings.timeout, QUICK_TIMEOUT)
+        timeout = options.get("timeout") or usual
+        request = _Request(method.name, query_params, authenticator, options.get("headers", {}), timeout, exchange)
+        tries = _Tries(iter(()), sessions=0) if method is transport.HttpMethod.DELETE else _Tries()
         try:
-            return self._send(request)
-        except _TransientError as fault:
-            raise self._give_up(str(fault)) from fault
+            while True:
+                try:
+                    return self._send(request)
+                except SessionEnded as ended:
+                    self._begin_session(ended, tries)
+                except TransientError as fault:
+                    self._pause(fault, request, tries)
+        except KeyboardInterrupt:
+            if exchange.is_query:
+                self._stop(exchange)
+            raise
+
+    # --- one try ------------------------------------------------------------------------------------------------------
 
     def _send(self, request: _Request) -> transport.Response:
+        headers = {**(request.authenticate({}) if request.authenticate else {}), **request.headers}
+        self._secrets.add(headers.get("Authorization", "").removeprefix("Bearer "))
+        exchange = request.exchange
         try:
-            with self.session.request(
-                request.method,
-                request.url,
-                params=request.params,
-                data=request.body,
-                headers=request.headers,
-                auth=requests_transport.NullAuth(),
-                timeout=request.timeout,
-                stream=True,
-            ) as response:
-                if not response.ok:
-                    raise self._failure(response, request.url)
-                value = self._save_rows(response) if request.url.endswith("/run/json") else response.content
-                return transport.Response(True, value, transport.ResponseMode.STRING)
-        except requests.Timeout as error:
-            fix = "set LOOKERSDK_TIMEOUT to more seconds, or narrow the query"
-            seconds = wording.plural(request.timeout, "second")
-            raise ServiceFailed(f"Looker did not respond within {seconds}", fix=fix) from error
+            with progress.waiting("waiting for Looker"):
+                response = self.session.request(
+                    request.method,
+                    exchange.path,
+                    params=request.params,
+                    data=exchange.body,
+                    headers=headers,
+                    auth=requests_transport.NullAuth(),
+                    timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
+                    allow_redirects=False,
+                    stream=True,
+                )
         except requests.RequestException as error:
-            raise _TransientError(f"the connection to {self.host} failed: {self.redact(_cause(error))}") from error
+            raise self._connection_fault(error, request) from error
+        with response:
+            value = self._receive(response, request)
+        return transport.Response(True, value, transport.ResponseMode.STRING)
+
+    def _receive(self, response: requests.Response, request: _Request) -> bytes:
+        try:
+            require_answer(response, request.exchange)
+            if request.exchange.is_query:
+                return self._save_rows(response, request.exchange)
+            require_no_page(response.content, request.exchange)
+            return response.content
+        except requests.RequestException as error:
+            if _has(error, ReadTimeoutError):
+                raise self._timed_out(request) from error
+            raise TransientError(f"Looker's response was cut off: {self._cause(error)}", QueryState.ENDED) from error
         except OSError as error:
             fix = "free disk space, or set TMPDIR to a folder with more"
             raise StorageFailed(f"the rows cannot be written: {error.strerror}", fix=fix) from error
 
-    def _save_rows(self, response: requests.Response) -> bytes:
+    def _save_rows(self, response: requests.Response, exchange: Exchange) -> bytes:
         """Write a response to a new file; the file's name."""
         file = self.folder / f"result-{len(list(self.folder.iterdir()))}.json"
-        end = b""
+        start = end = b""
         with file.open("wb") as rows, progress.counter("rows from Looker", "B") as advance:
             for chunk in response.iter_content(1 << 20):
+                if not start:
+                    require_rows(chunk, exchange)
+                    start = chunk[:EDGE]
                 rows.write(chunk)
                 advance(len(chunk))
-                end = (end + chunk)[-64:]
+                end = (end + chunk)[-EDGE:]
         if not end.rstrip().endswith(b"]"):  # a body without a length may end anywhere
-            raise _TransientError("Looker's response was cut off")
+            raise TransientError("Looker's response was cut off", QueryState.ENDED)
+        require_no_fault((start, end), exchange)
         return str(file).encode()
 
-    def _failure(self, response: requests.Response, path: str) -> Exception:
-        """The error for a status of 400 or more."""
-        status, message = response.status_code, self._message(response)
-        if status == 429 or status >= 500:
-            retry_after = _seconds(response.headers.get("Retry-After", ""))
-            return _TransientError(f"Looker responded with {status}: {message}", retry_after)
-        if path.endswith("/login") or status == 401:  # Looker responds to a wrong key with 404
-            return StatusError(f"Looker at {self.host} refused the API key: {message}", status, fix=CREDENTIALS)
-        fix = {
-            403: "ask a Looker admin for the permissions access_data, explore and download_without_limit there",
-            404: "correct source in the manifest; an API key sees only what its Looker user may see",
-        }.get(status, "correct source, or `from` under columns, in the manifest")
-        return StatusError(f"Looker responded with {status} for {self.subject}: {message}", status, fix=fix)
+    # --- what failed --------------------------------------------------------------------------------------------------
 
-    def _message(self, response: requests.Response) -> str:
+    def _connection_fault(self, error: requests.RequestException, request: _Request) -> Exception:
+        """The error for a request without a response."""
+        cause = self._cause(error)
+        if isinstance(error, requests.exceptions.ProxyError):
+            if "407" in cause:
+                return ServiceFailed(f"the proxy before {self.host} asks for a login: {cause}", fix=PROXY_LOGIN)
+            return TransientError(f"the proxy before {self.host} failed: {cause}")
+        if isinstance(error, requests.ConnectTimeout) or _has(error, NewConnectionError):
+            return TransientError(f"the connection to {self.host} failed: {cause}")
+        if isinstance(error, requests.Timeout):
+            return self._timed_out(request)
+        if isinstance(error, requests.exceptions.SSLError):
+            return ServiceFailed(f"{self.host} cannot be reached over TLS: {cause}", fix=_tls_fix(cause))
+        if isinstance(error, ValueError):  # addresses that requests cannot use, also a proxy's
+            return ServiceFailed(f"{self.host} cannot be reached: {cause}", fix=OTHER_SERVER)
+        return TransientError(f"the connection to {self.host} failed: {cause}", QueryState.MAY_RUN)
+
+    def _timed_out(self, request: _Request) -> ServiceFailed:
+        fault = f"Looker did not respond within {wording.plural(request.timeout, 'second')}"
+        if not request.exchange.is_query:
+            return self._give_up(fault)
+        self._stop(request.exchange)
+        return ServiceFailed(
+            f"{fault} ({self.subject})", fix="set LOOKERSDK_TIMEOUT to more seconds, or narrow the query"
+        )
+
+    def _begin_session(self, ended: SessionEnded, tries: _Tries) -> None:
+        if not tries.sessions:
+            raise ended.error from ended
+        tries.sessions -= 1
+        self.log("the session with Looker ended; logging in again")
+        self.forget_session()
+
+    def _pause(self, fault: TransientError, request: _Request, tries: _Tries) -> None:
+        """Wait until a request may be tried again. Raises ServiceFailed where it may not."""
+        if request.exchange.is_query and fault.state is not QueryState.NOT_RUN:
+            self._require_rerun(fault, request, tries)
+        pause = next(tries.pauses, None)
+        if pause is None or self._is_stopping:
+            raise self._give_up(str(fault)) from fault
+        wait = max(pause, _seconds(fault.retry_after))
+        if wait > tries.patience:
+            raise self._give_up(f"{fault}; Retry-After is {wait:,.0f} seconds") from fault
+        self.log(f"{fault}; trying again in {wait:,.0f} s")
+        tries.patience -= wait
+        time.sleep(wait)
+
+    def _require_rerun(self, fault: TransientError, request: _Request, tries: _Tries) -> None:
+        """Every run is work for the database: no second one beside the first, and no third one."""
+        if fault.state is QueryState.MAY_RUN and not self._stop(request.exchange):
+            fix = "wait until the query has ended (Looker: Admin, Queries), then select again"
+            raise ServiceFailed(f"{fault}; the query may still be running ({self.subject})", fix=fix) from fault
+        if not tries.reruns:
+            raise self._give_up(str(fault)) from fault
+        tries.reruns -= 1
+
+    def _stop(self, exchange: Exchange) -> bool:
+        """Stop a query in Looker; whether it was running and is stopped."""
+        self._is_stopping = True
         try:
-            body = response.json()
-            details = [f"{fault.get('field')}: {fault.get('message')}" for fault in body.get("errors") or ()]
-            return self.redact("; ".join([body["message"], *details]))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return self.redact(response.text or response.reason)[:200]  # truncated last: half a secret is not redacted
+            is_stopped = self.stop_query(exchange.body or b"")
+        finally:
+            self._is_stopping = False
+        outcome = "was stopped in Looker" if is_stopped else "may still be running in the database"
+        self.log(f"the query {outcome}")
+        return is_stopped
 
     def _give_up(self, fault: str) -> ServiceFailed:
         fix = "try again later, or check the network and LOOKERSDK_BASE_URL"
         return ServiceFailed(f"{fault} ({self.subject})", fix=fix)
 
+    def _cause(self, error: BaseException) -> str:
+        """The message of the first error of a chain."""
+        while error.__context__:
+            error = error.__context__
+        return self.redact(str(error))
+
     def redact(self, text: str) -> str:
         """A text from outside without secrets, and without characters that could control a terminal."""
-        for secret in filter(None, self._secrets):
-            for form in (secret, quote_plus(secret)):  # as it is, and as the login form sends it
-                text = text.replace(form, "***")
-        return "".join(sign if sign.isprintable() else " " for sign in text)[:MAX_MESSAGE]
+        return self._secrets.redact(text)
 
     @staticmethod
     def log(text: str) -> None:
@@ -178,11 +285,22 @@ class Transport(requests_transport.RequestsTransport):
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress is shown
 
 
-def _cause(error: BaseException) -> str:
-    """The message of the first error of a chain."""
-    while error.__context__:
-        error = error.__context__
-    return str(error)
+def _has(error: BaseException, kind: type[Exception]) -> bool:
+    """Whether an error of this kind is in a chain, also as an argument or as the reason of urllib3's last try."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if any(isinstance(one, kind) for one in (chain, getattr(chain, "reason", None), *chain.args)):
+            return True
+        chain = chain.__context__
+    return False
+
+
+def _tls_fix(cause: str) -> str:
+    if "expired" in cause or "not yet valid" in cause:
+        return "renew the certificate of the server, or correct the clock of this machine"
+    if "certificate verify failed" in cause and "mismatch" not in cause:
+        return "set REQUESTS_CA_BUNDLE to a file with the certificate authority of your network"
+    return "check the scheme, host and port of LOOKERSDK_BASE_URL"
 
 
 def _seconds(retry_after: str) -> float:
