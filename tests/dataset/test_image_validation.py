@@ -61,6 +61,41 @@ def test_an_image_that_was_cut_and_ended_again_is_found_wherever_the_cut_is(opti
     assert [cut for cut in cuts if find_fault("a.jpg", whole[:cut] + b"\xff\xd9") is None] == []
 
 
+WEBPS = {
+    "lossy": (b"VP8 ", {}),
+    "lossless": (b"VP8L", {"lossless": True}),
+    "alpha": (b"VP8 ", {"mode": "RGBA"}),
+    "alpha channel": (b"ALPH", {"mode": "RGBA"}),
+}
+
+
+@pytest.mark.parametrize(("kind", "options"), WEBPS.values(), ids=WEBPS)
+def test_a_webp_that_was_cut_and_whose_container_says_so_is_found(kind: bytes, options: dict[str, object]) -> None:
+    """As a program writes it that repairs a broken download: all lengths are right."""
+    whole = photo("WEBP", **{"mode": "RGB", "size": (300, 200), **options})
+    if kind == b"ALPH":  # not of one value, so that it has something to cut
+        image = Image.open(io.BytesIO(photo("PNG", "RGBA", (300, 200))))
+        image.putalpha(Image.open(io.BytesIO(photo("PNG", "L", (300, 200)))))
+        image.save(out := io.BytesIO(), "WEBP", alpha_quality=100)
+        whole = out.getvalue()
+    at = whole.index(kind)
+    size = int.from_bytes(whole[at + 4 : at + 8], "little")
+    rest = whole[at + 8 + size + size % 2 :]
+    for kept in range(size // 10, size - 40, size // 10):
+        cut = whole[at + 8 : at + 8 + kept - kept % 2]
+        body = whole[8:at] + kind + len(cut).to_bytes(4, "little") + cut + rest
+        assert find_fault("a.webp", b"RIFF" + len(body).to_bytes(4, "little") + body), f"{kept} of {size} bytes"
+
+
+def test_a_flat_webp_may_end_in_thousands_of_zeros() -> None:
+    """Which is why zeros at its end, as an interrupted upload leaves them, are no proof of damage."""
+    flat = Image.new("RGB", (1600, 1200), "white")
+    flat.paste("blue", (10, 10, 40, 40))
+    flat.save(out := io.BytesIO(), "WEBP", quality=100, method=0)
+    assert out.getvalue().endswith(bytes(2000))
+    assert find_fault("a.webp", out.getvalue()) is None
+
+
 @pytest.mark.parametrize("mode", ["RGB", "CMYK"])
 def test_a_progressive_image_without_its_last_scans_is_found(mode: str) -> None:
     whole = photo(mode=mode, progressive=True)

@@ -20,7 +20,8 @@ def find_fault(key: str, data: bytes, *, lenient: bool = False) -> str | None:
     if expected is None:
         return f"the extension is not one of {', '.join(BY_EXTENSION)}"
     if (found := image_formats.detect(data)) != expected:
-        return f"expected {expected}, found {found or image_formats.describe_foreign(data)}"
+        what = f"{found}: {image_formats.RENAME}" if found else image_formats.describe_foreign(data)
+        return f"expected {expected}, found {what}"
     return _decode(expected, data, lenient=lenient)
 
 
