@@ -61,11 +61,12 @@ def test_an_image_that_was_cut_and_ended_again_is_found_wherever_the_cut_is(opti
     assert [cut for cut in cuts if find_fault("a.jpg", whole[:cut] + b"\xff\xd9") is None] == []
 
 
+ALPHA = bytes.fromhex("414c5048")  # the name of the chunk
 WEBPS = {
     "lossy": (b"VP8 ", {}),
     "lossless": (b"VP8L", {"lossless": True}),
     "alpha": (b"VP8 ", {"mode": "RGBA"}),
-    "alpha channel": (b"ALPH", {"mode": "RGBA"}),
+    "alpha channel": (ALPHA, {"mode": "RGBA"}),
 }
 
 
@@ -73,7 +74,7 @@ WEBPS = {
 def test_a_webp_that_was_cut_and_whose_container_says_so_is_found(kind: bytes, options: dict[str, object]) -> None:
     """As a program writes it that repairs a broken download: all lengths are right."""
     whole = photo("WEBP", **{"mode": "RGB", "size": (300, 200), **options})
-    if kind == b"ALPH":  # not of one value, so that it has something to cut
+    if kind == ALPHA:  # not of one value, so that it has something to cut
         image = Image.open(io.BytesIO(photo("PNG", "RGBA", (300, 200))))
         image.putalpha(Image.open(io.BytesIO(photo("PNG", "L", (300, 200)))))
         image.save(out := io.BytesIO(), "WEBP", alpha_quality=100)
