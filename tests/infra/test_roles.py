@@ -153,7 +153,7 @@ READ, WRITE = {"list", "get", "head"}, {"list", "get", "head", "put", "overwrite
 MAY = {
     "contributor": {LAKE: READ, STAGING: WRITE, PRODUCTION: READ},
     "refresh job": {LAKE: READ, STAGING: WRITE, PRODUCTION: READ},
-    "pull-request job": {LAKE: set(), STAGING: WRITE, PRODUCTION: READ},
+    "pull-request job": {LAKE: {"list"}, STAGING: WRITE, PRODUCTION: READ},
     "publish job": {LAKE: set(), STAGING: READ, PRODUCTION: WRITE},
     "consumer": {LAKE: set(), STAGING: set(), PRODUCTION: READ},
 }

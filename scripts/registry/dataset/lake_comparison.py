@@ -6,6 +6,7 @@ such images are counted as not proven, unless a build on this machine read them.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from registry.core import digests, item_paths
 from registry.core.values import DatasetManifest
 from registry.dataset import lake_lookup, validation_cache
 from registry.dataset.differences import LakeDifferences
-from registry.errors import NotFound
+from registry.errors import NotFound, StorageFailed
 from registry.storage.base import Store
 from registry.storage.ingest import SAMPLE, sample_order
 from registry.storage.local import Folder
@@ -48,11 +49,14 @@ def compare(
     missing = found.filter(col("problem").is_not_null())
     open_ = there.filter(~(col("known") == col("md5")).fill_null(value=False) & (col("etag") != col("md5")))
     wrong = open_.filter(col("known").is_not_null())
-    different, unproven = _read(open_.filter(col("known").is_null()), lake, progress)
-    different = pl.concat([wrong.select("relpath"), different])
-    return LakeDifferences(
-        len(different), len(missing), len(unproven), _examples(pl.concat([different, missing.select("relpath")]))
-    )
+    faulty = pl.concat([wrong.select("relpath"), missing.select("relpath")])
+    try:
+        different, unproven = _read(open_.filter(col("known").is_null()), lake, progress)
+    except StorageFailed as error:  # as for a login that may list the lake, and not read it
+        found = LakeDifferences(len(wrong), len(missing), examples=_examples(faulty))
+        return replace(found, unread=error.message, fix=error.fix)
+    examples = _examples(pl.concat([faulty, different]))
+    return LakeDifferences(len(wrong) + len(different), len(missing), len(unproven), examples)
 
 
 def _examples(images: DataFrame) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def images_match_lake(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]
 
     `--remote` and the report run this check. Bytes are compared by the lake's ETags where these are MD5s, by what a
     build on this machine read, and in a folder by reading. Under SSE-KMS and for uploads in parts an ETag proves
-    nothing: an owner decides.
+    nothing: an owner decides. A login that may list the lake is enough where ETags are MD5s.
 
     Why: a list of files can name any object in staging. An image whose bytes are not those of the lake was put there by
     another program than `registry build`.
