@@ -53,8 +53,8 @@ def compare(
     try:
         different, unproven = _read(open_.filter(col("known").is_null()), lake, progress)
     except StorageFailed as error:  # as for a login that may list the lake, and not read it
-        found = LakeDifferences(len(wrong), len(missing), examples=_examples(faulty))
-        return replace(found, unread=error.message, fix=error.fix)
+        so_far = LakeDifferences(len(wrong), len(missing), examples=_examples(faulty))
+        return replace(so_far, unread=error.message, fix=error.fix)
     examples = _examples(pl.concat([faulty, different]))
     return LakeDifferences(len(wrong) + len(different), len(missing), len(unproven), examples)
 
