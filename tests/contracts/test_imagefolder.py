@@ -20,9 +20,10 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from registry.dataset import metadata_tables
+from registry.dataset.image_validation import find_fault
 from support import image_folder
 from support.dataset_builds import Desk, row
-from support.odd_images import SOUND
+from support.odd_images import SOUND, photo
 from support.repositories import Run
 
 SPLITS = {"train": 0, "val": 1, "test": 2}  # and the first image of each
@@ -263,6 +264,22 @@ def test_what_the_registry_calls_sound_is_read(tmp_path: Path, load) -> None:
         assert image_folder.read(tmp_path / "train").sizes == sizes
         turned = [image.size for image in load(tmp_path)["train"]["image"]]
     assert dict(zip(SOUND, turned, strict=True)) == dict(zip(SOUND, sizes, strict=True)) | {"rotated by exif": (83, 97)}
+
+
+def test_hugging_face_cannot_turn_an_image_whose_exif_pillow_cannot_write(tmp_path: Path, load) -> None:
+    """A fraction where a text belongs, beside an orientation: sound, and read by the training, but not by Pillow's
+    `exif_transpose`, by which Hugging Face decodes. Should this fail one day, decision 22 can forget it.
+    """
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    data = photo(exif=exif).replace(b"\x01\x1a\x00\x05", b"\x01\x0f\x00\x05")
+    assert find_fault("a.jpg", data) is None
+    (tmp_path / "train/cat").mkdir(parents=True)
+    (tmp_path / f"train/cat/{uuid(0)}.jpg").write_bytes(data)
+    part = load(tmp_path)["train"]
+    with pytest.raises(AttributeError):
+        part[0]
+    assert image_folder.read(tmp_path / "train").sizes == [(97, 83)]
 
 
 # --- from a query to the readers --------------------------------------------------------------------------------------
