@@ -262,7 +262,8 @@ def _some_images(world: World) -> list[str]:
     return [f"files/md5/{md5[:2]}/{md5[2:]}" for md5 in sorted(data)]
 
 
-def select(world: World) -> None:
+def found(world: World) -> None:
+    """A registry without an artifact, its three buckets, and its origin."""
     world.root.mkdir(parents=True)
     for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", "README.md"):
         (world.root / name).parent.mkdir(exist_ok=True)
@@ -272,6 +273,11 @@ def select(world: World) -> None:
     repositories.write(world.root / "registry.yaml", settings)
     repositories.git_in(world.root, "init", "--quiet")
     repositories.add_origin(world.root)
+
+
+def select(world: World) -> None:
+    """The registry with `datasets/pets`, whose images lie in the lake, selected and pushed."""
+    found(world)
     for number in range(IMAGES):
         world.put("lake", f"{uuid(number)}.jpg", picture(number))
     (world.root / PETS).mkdir(parents=True)
