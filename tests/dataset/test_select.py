@@ -441,27 +441,3 @@ def test_times_of_a_file_are_in_the_zone_that_is_said(
     assert "were read in Asia/Tokyo (--timezone)" in capsys.readouterr().out
     hours = pl.read_parquet(photos / DATASET / "raw/selection.parquet")["captured_at"].dt.hour()
     assert set(hours) == {1}  # ten o'clock in Tokyo
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        (
-            "7 days",
-            'warning: the filter "7 days" of images.captured_date is relative to the time of the query: with each',
-        ),
-        ("before 7 days ago", 'note: the filter "before 7 days ago" of images.captured_date is relative'),
-        ("after 2024-01-01", ""),
-    ],
-)
-def test_what_a_relative_date_does_to_the_dataset_is_told(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str, line: str
-) -> None:
-    source = {"looker": {"model": "photos", "view": "images", "filters": {"images.captured_date": text}}}
-    (photos / DATASET / "dataset.yaml").write_bytes(selections.text(source))
-    with LookerServer([row | {"images.captured_date": text} for row in rows(20)]).serve() as server:
-        for name, value in server.env().items():
-            monkeypatch.setenv(name, value)
-        assert run("--dry-run") == 0
-    out = capsys.readouterr().out
-    assert line in out if line else "relative" not in out

@@ -99,6 +99,17 @@ def _older(delivery: Delivery, current: selecting.Current) -> Iterator[str]:
         yield f"warning: the selection before was made of a newer delivery: {before.url}, {before.modified}"
 
 
+def generated_sql(space: Workspace, dataset: ArtifactId) -> str:
+    """The SQL that Looker generates for a dataset's query. Raises Refused for an export, which has none."""
+    from registry.integrations import looker  # the SDK takes half a second to import
+
+    manifest = manifests.load_dataset(space.tree, dataset)
+    if isinstance(manifest.source, Export):
+        message = f"{layout.manifest_path(dataset)}: the source is an export, for which Looker generates no SQL"
+        raise Refused(message, fix="leave --sql out")
+    return looker.generated_sql(manifest.source, manifest.columns, root=space.root)
+
+
 # --- build ------------------------------------------------------------------------------------------------------------
 
 

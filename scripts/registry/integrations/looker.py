@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from looker_sdk.sdk.api40.models import WriteQuery
@@ -47,9 +48,8 @@ def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Pa
     limit truncates, and is right where a join repeats rows.
     Raises ServiceFailed; NotFound and Refused for a Look that is not such a table.
     """
-    subject = f"Look {source.id}" if isinstance(source, Look) else f"explore {source.view} of model {source.model}"
-    with connect(root / INI, folder, subject) as looker:
-        query = _look_query(looker, source, columns) if isinstance(source, Look) else _inline_query(source, columns)
+    with connect(root / INI, folder, _name(source)) as looker:
+        query = _query(looker, source, columns)
         body = WriteQuery(**query)
         release = looker.ask_optional("Looker's release", lambda: _release(looker))
         share_url = looker.ask_optional("the share link", lambda: _share_url(looker, body))
@@ -60,7 +60,27 @@ def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Pa
     return QueryResult(rows, images, query, zone, share_url, sql_hash, release, tuple(looker.unknown))
 
 
+def generated_sql(source: LookerQuery | Look, columns: Sequence[Column], *, root: Path) -> str:
+    """The SQL that Looker generates for a manifest's source, as Looker words it; nothing is run.
+
+    Raises as `run_query`; the API key needs the permission see_sql.
+    """
+    with (
+        TemporaryDirectory(prefix="registry-select-") as folder,
+        connect(root / INI, Path(folder), _name(source)) as looker,
+    ):
+        return _sql(looker, WriteQuery(**_query(looker, source, columns)))
+
+
+def _name(source: LookerQuery | Look) -> str:
+    return f"Look {source.id}" if isinstance(source, Look) else f"explore {source.view} of model {source.model}"
+
+
 # --- queries ----------------------------------------------------------------------------------------------------------
+
+
+def _query(looker: Connection, source: LookerQuery | Look, columns: Sequence[Column]) -> Query:
+    return _look_query(looker, source, columns) if isinstance(source, Look) else _inline_query(source, columns)
 
 
 def _inline_query(source: LookerQuery, columns: Sequence[Column]) -> Query:
@@ -136,4 +156,8 @@ def _share_url(looker: Connection, query: WriteQuery) -> str | None:
 
 
 def _sql_hash(looker: Connection, query: WriteQuery) -> str:
-    return sha256(str(looker.sdk.run_inline_query("sql", query, limit=-1)).encode()).hexdigest()
+    return sha256(_sql(looker, query).encode()).hexdigest()
+
+
+def _sql(looker: Connection, query: WriteQuery) -> str:
+    return str(looker.sdk.run_inline_query("sql", query, limit=-1))

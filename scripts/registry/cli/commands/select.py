@@ -13,8 +13,11 @@ from registry.dataset.select import How
 @click.option("--from", "export", metavar="FILE|URL", help="Read this exported file, or the delivery at this URL.")
 @click.option("--timezone", metavar="ZONE", help="The time zone of times in the file that name none: Europe/Berlin.")
 @click.option("--complete", is_flag=True, help="Confirm that a file has all rows although it has as many as a limit.")
+@click.option("--sql", is_flag=True, help="Print the SQL that Looker generates for the query, and run nothing.")
 @click.option("--dry-run", is_flag=True, help="Run the query, validate and compare its result, and write nothing.")
-def command(dataset: str, export: str | None, timezone: str | None, *, complete: bool, dry_run: bool) -> None:
+def command(
+    dataset: str, export: str | None, timezone: str | None, *, complete: bool, sql: bool, dry_run: bool
+) -> None:
     """Run a dataset's Looker query, or read an export, and record the selected images.
 
     The manifest defines the query, and the columns and types of its result. If rows do not match, they are listed and
@@ -27,6 +30,11 @@ def command(dataset: str, export: str | None, timezone: str | None, *, complete:
     cut off, and is refused unless --complete confirms it.
     """
     space, artifact = here(), names.parse_id(dataset)
+    if sql:
+        if export:
+            raise click.UsageError("--sql is about the query: leave --from out")
+        click.echo(preparing.generated_sql(space, artifact))
+        return
     how = How(timezone, is_complete=complete) if timezone or complete else None
     is_new = preparing.select(space, artifact, export, how, dry_run=dry_run)
     if is_new and not dry_run:
