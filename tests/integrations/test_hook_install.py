@@ -141,6 +141,58 @@ def test_from_a_subfolder_with_spaces_in_the_path_in_a_submodule_and_after_a_mov
     succeed(tmp_path / "moved here", "switch", "--create", "side")
 
 
+# --- hooks that do not run --------------------------------------------------------------------------------------------
+
+NOT_RUN = "warning: Git does not run the hooks"
+
+
+@pytest.mark.parametrize("how", ["chmod", "delete", "another folder"])
+def test_hooks_that_git_does_not_run_are_named(hooked: Path, how: str) -> None:
+    assert registry(hooked, "check").stderr == ""
+    folder = hooked / ".git/hooks"
+    for name in ("pre-push", "post-checkout"):
+        if how == "chmod":
+            (folder / name).chmod(0o644)
+        elif how == "delete":
+            (folder / name).unlink()
+    if how == "another folder":
+        git_in(hooked, "config", "core.hooksPath", os.devnull)
+    done = registry(hooked, "check")
+    names = "pre-push and post-checkout" if how != "another folder" else "pre-commit, pre-push, "
+    assert f"{NOT_RUN} {names}" in done.stderr
+    assert "\n  hint: registry hooks install\n" in done.stderr
+    assert (done.returncode, "hooks" in done.stdout) == (0, False), "it is no fault of the change"
+    if how == "another folder":
+        assert "hint: git config --unset core.hooksPath" in registry(hooked, "hooks", "install").stderr
+        git_in(hooked, "config", "--unset", "core.hooksPath")
+    hooks(hooked)
+    assert registry(hooked, "check").stderr == ""
+    hooks(hooked, "uninstall")
+    assert registry(hooked, "check").stderr == "", "nobody wants them"
+
+
+def test_hooks_of_a_copy_without_permissions_run_all_the_same(hooked: Path) -> None:
+    """An archive, or a file system of Windows, keeps none: Git checks its own hooks only."""
+    for file in (hooked / ".git/registry").rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o644)
+    shutil.rmtree(hooked / ".registry/staging")
+    succeed(hooked, "push", "origin", "main")
+    assert (hooked / ".registry/staging").exists()
+
+
+def test_hooks_whose_tooling_is_gone_say_so(hooked: Path) -> None:
+    shutil.rmtree(hooked / ".git/registry")
+    said = "registry: the Git hooks are incomplete"
+    told = succeed(hooked, "switch", "--create", "side")
+    assert said in told
+    assert "\n  hint: make setup\n" in told
+    for command in (("push", "origin", "main"), ("commit", "--allow-empty", "--message", "x")):
+        done = plain_git(hooked, *command)
+        assert (done.code, said in done.err) == (1, True)
+    hooks(hooked)
+    succeed(hooked, "push", "origin", "main")
+
+
 # --- without an environment -------------------------------------------------------------------------------------------
 
 

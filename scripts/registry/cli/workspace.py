@@ -98,6 +98,11 @@ def here() -> Workspace:
                 f"{inner[0]} is a folder of the Git repository {root}, expected its root",
                 fix="create a repository of its own from the template on GitHub, and move the artifacts there",
             )
+        if git.find_id(root, f"HEAD:{settings.PATH}"):
+            raise NotFound(
+                f"{settings.PATH} is in the commit and not in the working tree",
+                fix=f"git checkout HEAD -- {settings.PATH}; after `git clone --no-checkout`: git switch BRANCH",
+            )
         raise NotFound(
             f"{root} is not a registry: it has no {settings.PATH}",
             fix="cd into your registry, or create one from the template on GitHub",

@@ -1,7 +1,15 @@
-"""The one progress bar: on stderr, only on a terminal, and only for what takes longer than two seconds."""
+"""The one progress bar: on stderr, only on a terminal, and only for what takes longer than two seconds.
 
+The Git hooks set REGISTRY_PROGRESS=lines: what takes longer is told by lines, too, where there is no terminal.
+"""
+
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from io import StringIO
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Never
 
@@ -9,6 +17,8 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 DELAY = 2  # seconds before anything is shown
+INTERVAL = 10  # seconds between two lines
+MIN_INTERVAL = 1  # seconds between two looks at the clock
 
 Progress = Callable[[int, int], None]  # called with how many more objects and bytes are done
 
@@ -67,7 +77,26 @@ def waiting(what: str) -> Iterator[None]:
                 watching.join()
 
 
+class _Lines(StringIO):
+    """Where a bar is written in lines: its first state, then one in INTERVAL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def write(self, text: str) -> int:
+        """Print a state on stderr; blanks remove a bar."""
+        if (state := text.strip()) and time.monotonic() >= self._next:
+            self._next = time.monotonic() + INTERVAL
+            print(f"registry: {state}", file=sys.stderr, flush=True)  # noqa: T201 - this is the output
+        return len(text)
+
+
 def _bar(what: str, unit: str, total: int) -> "tqdm[Never]":
     from tqdm import tqdm  # only here: most commands, and every hook, end without a bar
 
+    common = partial(tqdm, desc=what, total=total or None, unit=unit, unit_scale=True, delay=DELAY, leave=False)
+    if os.environ.get("REGISTRY_PROGRESS") != "lines" or sys.stderr.isatty():
+        return common(disable=None)
+    return common(file=_Lines(), mininterval=MIN_INTERVAL, miniters=1, ncols=0)
     return tqdm(desc=what, total=total or None, unit=unit, unit_scale=True, delay=DELAY, disable=None, leave=False)

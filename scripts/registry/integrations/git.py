@@ -42,7 +42,17 @@ def find_root(start: Path) -> Path:
     try:
         return Path(output(start, "rev-parse", "--show-toplevel").rstrip("\n"))
     except ToolFailed as error:
+        if _is_bare(start):
+            fix = "git worktree add ../NAME BRANCH; then cd there"
+            raise NotFound(f"{start} is in a bare repository, which has no working tree", fix=fix) from error
         raise NotFound(f"{start} is not in a Git repository", fix="cd into your registry, or `git clone` it") from error
+
+
+def _is_bare(start: Path) -> bool:
+    try:
+        return output(start, "rev-parse", "--is-inside-work-tree").strip() == "false"
+    except ToolFailed:
+        return False
 
 
 def is_shallow(root: Path) -> bool:

@@ -32,7 +32,8 @@ may_run() {
     fi
 }
 
-run() { "$python" -I -S "$home/start.py" "$@"; }
+# Long work is visible in a program that shows the output of Git, and has no terminal.
+run() { REGISTRY_PROGRESS=lines "$python" -I -S "$home/start.py" "$@"; }
 
 # The command of Git that runs this hook, such as `reset`. Git itself expands aliases.
 find_caller() {

@@ -72,9 +72,8 @@ def plan(root: Path, cache: Cache, found: Pointers) -> Plan:
     seen = dict(found.seen)
     for path in found.now:
         try:
-            outputs = inventory.read_outputs(tree, path)
-            claimed.update(out.path for out in outputs)
-            link += _place(path, outputs, cache) if path in found.changed else ()
+            claimed.update(out.path for out in _read_all(tree, path))
+            link += _place(path, inventory.read_outputs(tree, path), cache) if path in found.changed else ()
         except RegistryError as error:
             seen.pop(path, None)  # what it stood for before may be its output still
             failed += [error] if path in found.changed else []
@@ -91,6 +90,41 @@ def all_of(root: Path, found: Pointers) -> Pointers:
             if path not in found.now and (name == "dvc.lock" or folder.joinpath(name).with_suffix("").exists()):
                 seen[path] = seen.get(path, frozenset()) | git.past_blobs(root, path)
     return Pointers(found.now, found.now, seen)
+
+
+def _read_all(tree: WorkTree, path: str) -> tuple[Output, ...]:
+    """The outputs of a pointer, those that Git keeps included."""
+    return inventory.parse_outputs(tree.read(path), path).outs if inventory.is_pointer(path) else ()
+
+
+def find_other(root: Path, cache: Cache, found: Pointers) -> tuple[str, ...]:
+    """The outputs that are here and not what the pointers say that changed since, or have no pointer here.
+
+    What is not here at all is not named. Nothing is changed, but for the record of what was read. Raises
+    InvalidDocument and StorageFailed.
+    """
+    todo = plan(root, cache, found)
+    differing = (one.path for one in todo.link if (root / one.path).exists() and not _is_linked(root, cache, one))
+    return tuple(sorted({*differing, *todo.clear, *_find_without_pointer(root)}))
+
+
+def _find_without_pointer(root: Path) -> Iterator[str]:
+    """Folders of datasets that have files and no pointer: a dataset that was never committed, and is stashed."""
+    for pattern in ("datasets/*/raw", "datasets/*/prepared"):
+        for folder in root.glob(pattern):
+            if not folder.with_name(f"{folder.name}.dvc").exists() and any(folder.rglob("*.*")):
+                yield folder.relative_to(root).as_posix()
+
+
+def _is_linked(root: Path, cache: Cache, wanted: Placement) -> bool:
+    """Whether the files at an output are those of a version; files that nobody has read since are read."""
+    top = root / wanted.path
+    files = [path for path in (top.rglob("*") if top.is_dir() else [top]) if not path.is_dir()]
+    here = {str(path): path.stat() for path in files if path.is_file()}
+    if wanted.files is None or {str(root / path) for path in wanted.files} != here.keys() or len(files) > len(here):
+        return False
+    md5s = cache.proofs.hash(here).md5s
+    return all(md5s[str(root / path)] == md5 for path, md5 in wanted.files.items())
 
 
 def _place(pointer: str, outputs: Iterable[Output], cache: Cache) -> Iterator[Placement]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import click
 
 from registry.checks import collect, documentation, output, runner
-from registry.cli import checking
+from registry.cli import checking, hook_warnings
 from registry.cli.workspace import here
 from registry.core.check_names import CheckName
 from registry.core.values import Outcome, Verdict
@@ -61,6 +61,8 @@ def command(
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)
     outcomes = tuple(map(_pass_untrained, outcomes)) if untrained else outcomes
     click.echo(output.FORMATS[form](output.Result(outcomes, change.scope, notes=verbose)), nl=False)
+    if not staged:
+        hook_warnings.warn_of_hooks(space)
     if output.worst(outcomes) is Verdict.WRONG:
         raise click.exceptions.Exit(1)
 

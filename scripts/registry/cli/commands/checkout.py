@@ -34,6 +34,9 @@ def command(*, hook: bool) -> None:
         _print_changes(space, _follow(space, everything=False))
     except RegistryError as error:
         click.echo(f"registry: the data was not linked: {error}", err=True)
+    except KeyboardInterrupt as stop:
+        click.echo("registry: interrupted before all data was linked\n  hint: registry checkout", err=True)
+        raise click.exceptions.Exit(130) from stop
 
 
 def _follow(space: Workspace, *, everything: bool) -> Followed:
