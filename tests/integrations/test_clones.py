@@ -102,7 +102,7 @@ def test_a_working_tree_without_its_settings(built_model: Path) -> None:
 
 
 def test_a_remote_that_has_more_than_the_clone(origin: Path, tmp_path: Path) -> None:
-    """Somebody pushed meanwhile, or force: what the remote has and this clone has not is no reason to stop."""
+    """Another person pushed meanwhile, or forced: what the remote has and this clone has not is no reason to stop."""
     git_in(tmp_path, "clone", "--quiet", "origin.git", "other")
     other = tmp_path / "other"
     git_in(other, "commit", "--quiet", "--allow-empty", "--amend", "--message", "rewritten")

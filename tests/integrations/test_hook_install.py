@@ -168,7 +168,7 @@ def test_hooks_that_git_does_not_run_are_named(hooked: Path, how: str) -> None:
     hooks(hooked)
     assert registry(hooked, "check").stderr == ""
     hooks(hooked, "uninstall")
-    assert registry(hooked, "check").stderr == "", "nobody wants them"
+    assert registry(hooked, "check").stderr == "", "they are not wanted"
 
 
 def test_hooks_of_a_copy_without_permissions_run_all_the_same(hooked: Path) -> None:

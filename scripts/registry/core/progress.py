@@ -82,12 +82,12 @@ class _Lines(StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self._next = 0.0
+        self._due = 0.0
 
     def write(self, text: str) -> int:
         """Print a state on stderr; blanks remove a bar."""
-        if (state := text.strip()) and time.monotonic() >= self._next:
-            self._next = time.monotonic() + INTERVAL
+        if (state := text.strip()) and time.monotonic() >= self._due:
+            self._due = time.monotonic() + INTERVAL
             print(f"registry: {state}", file=sys.stderr, flush=True)  # noqa: T201 - this is the output
         return len(text)
 

@@ -117,7 +117,7 @@ def _find_without_pointer(root: Path) -> Iterator[str]:
 
 
 def _is_linked(root: Path, cache: Cache, wanted: Placement) -> bool:
-    """Whether the files at an output are those of a version; files that nobody has read since are read."""
+    """Whether the files at an output are those of a version; files that were not read since are read."""
     top = root / wanted.path
     files = [path for path in (top.rglob("*") if top.is_dir() else [top]) if not path.is_dir()]
     here = {str(path): path.stat() for path in files if path.is_file()}
