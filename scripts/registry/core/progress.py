@@ -99,4 +99,3 @@ def _bar(what: str, unit: str, total: int) -> "tqdm[Never]":
     if os.environ.get("REGISTRY_PROGRESS") != "lines" or sys.stderr.isatty():
         return common(disable=None)
     return common(file=_Lines(), mininterval=MIN_INTERVAL, miniters=1, ncols=0)
-    return tqdm(desc=what, total=total or None, unit=unit, unit_scale=True, delay=DELAY, disable=None, leave=False)
