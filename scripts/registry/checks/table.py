@@ -152,6 +152,7 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.VERSION, ArtifactSubject, manifests.version_matches_change, (_N.POINTERS, _N.PIPELINE)),
     ArtifactCheck(_N.SELECTION, DatasetSubject, datasets.selection_is_current),
     ArtifactCheck(_N.RELATIVE_DATES, DatasetSubject, queries.dates_are_absolute),
+    ArtifactCheck(_N.DELIVERIES, DatasetSubject, queries.deliveries_stay),
     ArtifactCheck(_N.BUILD, DatasetSubject, datasets.build_is_current),
     ArtifactCheck(_N.ITEMS, DatasetSubject, datasets.items_match_pointer, (_N.SETTINGS,)),
     ArtifactCheck(

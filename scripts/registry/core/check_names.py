@@ -30,6 +30,7 @@ class CheckName(StrEnum):
     VERSION = "version"
     SELECTION = "selection"
     RELATIVE_DATES = "relative-dates"
+    DELIVERIES = "deliveries"
     BUILD = "build"
     ITEMS = "items"
     PREPARED = "prepared"

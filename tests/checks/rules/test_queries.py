@@ -36,10 +36,10 @@ def selected(registry: Registry, source: dict[str, Any], query: dict[str, Any] |
     return registry
 
 
-def find(registry: Registry) -> list[Finding]:
+def find(registry: Registry, check: str = "relative-dates") -> list[Finding]:
     """What the check finds, notes too."""
     outcomes = runner.run(registry.gather(Scope.STAGED, {MANIFEST, RAW, PREPARED}))
-    return [one for outcome in outcomes if outcome.check == "relative-dates" for one in outcome.findings]
+    return [one for outcome in outcomes if outcome.check == check for one in outcome.findings]
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,39 @@ def test_what_the_latest_release_has_too_was_approved(source: dict[str, Any], qu
     changed = {"filters": {"images.shot": "3 days"}} if query else None
     again = selected(registry, source if query else looker(shot="3 days"), changed)
     assert [finding.verdict for finding in find(again)] == [Verdict.NEEDS_OWNER]
+
+
+# --- deliveries -------------------------------------------------------------------------------------------------------
+
+
+def delivered(place: str) -> dict[str, Any]:
+    return {"export": {"description": "weekly", "from": place}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        (looker(), "s3://lake/looker/", "rows are read from s3://lake/looker/"),
+        (
+            delivered("s3://lake/looker/"),
+            "s3://other/looker/",
+            "rows are read from s3://other/looker/, before from s3://lake/looker/",
+        ),
+        (delivered("s3://lake/looker/a.csv"), "https://files.acme.org/a.csv", "rows are read from https://files.acme"),
+        (delivered("s3://lake/looker/a.csv"), "s3://lake/looker/a*.csv", "rows are read from s3://lake/looker/a*.csv"),
+        (delivered("s3://lake/looker/a.csv"), "s3://lake/looker/a.csv", ""),
+    ],
+)
+def test_an_owner_confirms_a_new_place_of_deliveries(before: dict[str, Any], now: str, message: str) -> None:
+    registry = selected(memory_registries.sound(), before)
+    registry.edit(MANIFEST, version="2.0.0")
+    registry.release(f"{PETS}@v2.0.0")
+    selected(registry, delivered(now))
+    found = find(registry, "deliveries")
+    assert [one.verdict for one in found] == [Verdict.NEEDS_OWNER] * bool(message)
+    assert all(one.message.startswith(message) and one.line for one in found)
+
+
+def test_a_dataset_without_deliveries_needs_no_owner_for_them() -> None:
+    for source in (looker(), {"look": 7}, {"export": {"description": "by hand"}}):
+        assert find(selected(memory_registries.sound(), source), "deliveries") == []

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from registry.checks.context import DatasetSubject, Facts
 from registry.checks.findings import Diagnostic, needs_owner, note
+from registry.core.delivery_places import Place
 from registry.core.looker_dates import RelativeFilter
-from registry.core.values import DatasetManifest
+from registry.core.values import DatasetManifest, Export, Manifest
 from registry.dataset import provenance, relative_dates
 from registry.errors import InvalidDocument
 
@@ -33,6 +34,31 @@ def dates_are_absolute(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic
             yield needs_owner(str(found), manifest.path, line, "filter by fixed dates, such as after 2025-01-01")
         else:
             yield note(str(found), manifest.path)
+
+
+def deliveries_stay(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
+    """`source.export.from` is the place that the latest release has, or an owner confirms the new one.
+
+    The first place of a dataset needs an owner, too.
+
+    Why: the weekly refresh reads that place with the permissions of its role, and whoever can write there decides what
+    the dataset has. No check and no workflow of a pull request reads it.
+
+    How to fix: let an owner approve the pull request. Give the role of the refresh read access to that folder alone.
+    """
+    place, latest = _place(subject.manifest), subject.releases.latest
+    released = _place(latest.content.manifest) if latest and latest.content else None
+    if place and place != released:
+        message = f"rows are read from {place}" + (f", before from {released}" if released else "")
+        line = subject.line("source", "export", "from")
+        yield needs_owner(
+            message, subject.path, line, "confirm that the refresh may read there, and who can write there"
+        )
+
+
+def _place(manifest: Manifest) -> Place | None:
+    source = manifest.source if isinstance(manifest, DatasetManifest) else None
+    return source.place if isinstance(source, Export) else None
 
 
 def _released(subject: DatasetSubject) -> tuple[RelativeFilter, ...]:
