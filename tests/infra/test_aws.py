@@ -142,6 +142,22 @@ def test_no_role_may_delete_or_change_a_bucket(stack: Stack) -> None:
         assert len(role["ManagedPolicyArns"]) == 1
 
 
+def test_deliveries_can_be_read_in_their_folder_by_contributors_alone() -> None:
+    stack = Stack(**REQUIRED, DeliveriesBucket="acme-looker", DeliveriesFolder="weekly/")
+    named = [
+        (policy, statement["Sid"], statement["Action"], statement["Resource"], statement.get("Condition"))
+        for policy, resource in stack.resources.items()
+        if resource["Type"] == "AWS::IAM::ManagedPolicy"
+        for statement in statements(resource["Properties"])
+        if "acme-looker" in str(statement)
+    ]
+    bucket = "arn:aws:s3:::acme-looker"
+    assert named == [
+        ("ContributorPolicy", "FindDeliveries", "s3:ListBucket", bucket, {"StringLike": {"s3:prefix": "weekly/*"}}),
+        ("ContributorPolicy", "ReadDeliveries", "s3:GetObject", f"{bucket}/weekly/*", None),
+    ]
+
+
 def test_a_lake_that_is_encrypted_with_kms_can_be_read_through_s3_alone() -> None:
     key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0a1b"
     decrypt = statements(Stack(**REQUIRED, LakeKeyArn=key).resources["ContributorPolicy"]["Properties"])[-1]
