@@ -1,10 +1,16 @@
 """Uploads to S3 carry a checksum: AWS refuses those without one where Object Lock has a default retention."""
 
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import Path
+
 import pytest
 from botocore.client import BaseClient
 
 from registry.core.pointers import object_key
+from registry.core.settings import Remote
 from registry.storage import cloud
+from registry.storage.open import open_store
 from registry.storage.transfer import replace, transfer
 from support.repositories import md5
 from support.s3_places import PART, Places
@@ -58,3 +64,16 @@ def test_a_server_that_does_not_know_the_header_gets_none(
     statuses = [one.status for one in proxy.exchanges if one.kind == "put"]
     assert statuses[-3:] == [200] * 3
     assert set(statuses[:-3]) == {status}, "only the first was refused"
+
+
+@pytest.mark.usefixtures("locked")
+def test_a_bucket_with_a_default_retention_takes_uploads(client: BaseClient) -> None:
+    """SeaweedFS retains, verifies the checksum and keeps it; the proxy demands it, as AWS does."""
+    client.create_bucket(Bucket="retained", ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+    config = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    client.put_object_lock_configuration(Bucket="retained", ObjectLockConfiguration=config)
+    assert open_store(Remote("s3://retained"), Path()).put("one", b"one")
+    assert client.get_object_retention(Bucket="retained", Key="one")["Retention"]["Mode"] == "GOVERNANCE"
+    kept = client.head_object(Bucket="retained", Key="one", ChecksumMode="ENABLED")["ChecksumSHA256"]
+    assert b64decode(kept) == sha256(b"one").digest()

@@ -99,7 +99,8 @@ def _wait(server: AnyS3, running: "subprocess.Popen[bytes]") -> None:
 
 def own() -> AnyS3:
     """The server at $REGISTRY_TEST_S3, with the keys of the environment; its three buckets are made, or are empty."""
-    keys = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    token = os.environ.get("AWS_SESSION_TOKEN", "")
+    keys = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"], token)
     server = AnyS3(os.environ[ENDPOINT], keys)
     client = server.client()
     for bucket in BUCKETS:
