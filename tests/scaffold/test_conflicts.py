@@ -63,8 +63,10 @@ def clone(root: Path, there: Path, *settings: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "setting", ["core.autocrlf=true", "core.eol=crlf", "core.fileMode=false", "core.symlinks=false"]
-)
+    "setting",
+    ["core.autocrlf=true", "core.eol=crlf", "core.safecrlf=true", "core.fileMode=false", "core.symlinks=false",
+     "core.ignoreCase=true"],
+)  # fmt: skip
 def test_a_clone_for_windows_is_sound_commits_and_is_trained(
     trained: Path, run_registry: Run, tmp_path: Path, setting: str
 ) -> None:
@@ -73,6 +75,10 @@ def test_a_clone_for_windows_is_sound_commits_and_is_trained(
     assert (done.code, done.err) == (0, ""), done.out
     assert status(there) == ""
     assert dvc(there, "status").strip() == "Data and pipelines are up to date."
+    locked = (there / "models/pets/dvc.lock").read_bytes()
+    trainable_registry.train(there, "--force")
+    assert (there / "models/pets/dvc.lock").read_bytes() == locked
+    assert status(there) == ""
     (there / "notes.md").write_bytes(b"notes\r\n" if setting == "core.autocrlf=true" else b"notes\n")
     card = there / "datasets/pets/README.md"
     card.write_bytes(card.read_bytes() + b"\nMore.\n")

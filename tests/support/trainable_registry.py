@@ -94,12 +94,12 @@ def model(root: Path, version: str, shade: int = 150) -> None:
     (folder / ".gitignore").write_text("/model.safetensors\n/predictions.parquet\n")
 
 
-def train(root: Path) -> None:
+def train(root: Path, *options: str) -> None:
     """`dvc repro`, as a contributor types it."""
     dvc = Path(sys.executable).with_name("dvc")
     path = os.pathsep.join([str(dvc.parent), os.environ["PATH"]])
     done = subprocess.run(
-        [dvc, "repro", "--quiet", "models/pets/dvc.yaml"], cwd=root, capture_output=True, text=True,
+        [dvc, "repro", "--quiet", *options, "models/pets/dvc.yaml"], cwd=root, capture_output=True, text=True,
         env={**os.environ, "PATH": path},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
