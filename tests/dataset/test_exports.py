@@ -187,6 +187,21 @@ def test_every_kind_of_fault_is_told_at_once_with_its_first_ten(tmp_path: Path) 
     )
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("caf\u00e9", "cafe\u0301"), ("a dog", "a\u00a0dog"), ("\u212bngstr\u00f6m", "A\u030angstro\u0308m")],
+    ids=["NFC and NFD", "no-break space", "a sign and a letter"],
+)
+def test_labels_that_look_alike_are_told_apart(tmp_path: Path, one: str, other: str) -> None:
+    labels = [one, other, "cat"]
+    write_json(tmp_path / "export.json", [row | {"images.label": labels[at % 3]} for at, row in enumerate(rows(9))])
+    with pytest.raises(InvalidData) as error:
+        read_export(tmp_path / "export.json", PHOTOS, name="export.json")
+    assert "2 labels are not in classes" in str(error.value)
+    for label in (one, other):
+        assert f"(in ASCII: {label!a}): 3 rows" in str(error.value)
+
+
 def test_of_many_faults_of_a_kind_ten_are_shown_and_all_are_counted(tmp_path: Path) -> None:
     write_json(tmp_path / "export.json", [row | {"images.uuid": f"no-{index}"} for index, row in enumerate(rows(25))])
     with pytest.raises(InvalidData, match=r"uuid: 25 values are not a UUID(.|\n)*row 10: 'no-9'\n +… and 15 more"):

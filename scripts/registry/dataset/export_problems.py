@@ -1,7 +1,9 @@
 """What keeps the rows of an exported table from being a selection, each kind of problem once, with its first rows."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import polars as pl
 
@@ -178,9 +180,15 @@ def _check_labels(frame: pl.DataFrame, classes: tuple[str, ...]) -> Iterator[str
 
 
 def _group(frame: pl.DataFrame, name: str) -> list[str]:
-    """Each value of a column, with its rows."""
-    groups = frame.group_by(name).agg(pl.len(), pl.col(ROW).min()).sort(ROW)
-    return [f"{_shown(value)}: {plural(count, 'row')}, first in row {row:,}" for value, count, row in groups.rows()]
+    """Each value of a column, with its rows; values that look alike, such as `é` in its two forms, also in ASCII."""
+    groups = frame.group_by(name).agg(pl.len(), pl.col(ROW).min()).sort(ROW).rows()
+    forms = Counter(normalize("NFKC", value) for value, _, _ in groups if isinstance(value, str))
+    alike = {value for value, _, _ in groups if isinstance(value, str) and forms[normalize("NFKC", value)] > 1}
+    return [
+        f"{_shown(value)}{f' (in ASCII: {value!a})' if value in alike else ''}: {plural(count, 'row')}, "
+        f"first in row {row:,}"
+        for value, count, row in groups
+    ]
 
 
 def _count(number: int, noun: str) -> str:
