@@ -165,7 +165,7 @@ def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, tmp_
     done = repositories.registry(registry_repo, "new", "dataset", "photos")
     [select] = hints.in_output(done.stdout)
     assert select == "registry select datasets/photos"
-    manifest = yaml.safe_load(selections.text({"export": {"description": "by hand"}}))
+    manifest = yaml.safe_load(selections.text({"export": {"description": "by hand", "timezone": "UTC"}}))
     repositories.write(registry_repo / "datasets/photos/dataset.yaml", manifest)
     done = repositories.registry(registry_repo, *select.split()[1:])
     [from_export] = hints.in_output(done.stderr)
@@ -282,6 +282,7 @@ NOT_RUN = {
     Hint("dataset/exports.py", "registry pull"): ELSEWHERE,
     Hint("dataset/exports.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/parquet_files.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
+    Hint("cli/preparing.py", "registry select"): "needs a file: the contributor's path runs it",
     Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/reproduction.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/select.py", "registry pull"): ELSEWHERE,
