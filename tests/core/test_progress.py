@@ -1,4 +1,12 @@
-"""Progress without a terminal, as Git's hooks show it."""
+"""Progress on a terminal, and without one, as Git's hooks show it."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 
 import pytest
 
@@ -50,3 +58,33 @@ def test_lines_have_an_interval(capfd: pytest.CaptureFixture[str], monkeypatch: 
     monkeypatch.setattr(progress, "INTERVAL", 1e9)
     count_to(100)
     assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+CHILD = """
+import sys
+from registry.core import progress
+progress.DELAY = 0.01
+with progress.waiting("waiting for a test"):
+    sys.stdin.readline()
+print("done")
+"""
+
+
+def test_waiting_is_shown_on_a_terminal_and_cleared() -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    command = [sys.executable, "-c", CHILD]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs, text=True) as child:
+        os.close(theirs)
+        shown = b""
+        while b"waiting for a test: 00:0" not in shown:
+            shown += os.read(ours, 1024)
+        out, _ = child.communicate("\n")
+    assert out == "done\n"
+    assert os.read(ours, 1024).endswith(b"\r")
+    os.close(ours)
+
+
+def test_waiting_is_silent_elsewhere() -> None:
+    done = subprocess.run([sys.executable, "-c", CHILD], input="\n", capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -90,6 +90,18 @@ def test_a_key_that_looker_does_not_know(server: LookerServer, tmp_path: Path, s
     assert [call.path for call in server.calls] == ["/api/4.0/login"]
 
 
+@pytest.mark.parametrize("said", [b"Invalid IAP credentials: empty token", b"Forbidden", b"", b"{}"])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+def test_a_login_that_is_refused_by_another_server(
+    server: LookerServer, tmp_path: Path, status: int, said: bytes
+) -> None:
+    server.faults = [Fault("/login", status, body=said)]
+    with pytest.raises(
+        ServiceFailed, match=rf"does not respond like Looker's API but with {status}: \S.*\n  hint: check"
+    ):
+        run_query(tmp_path)
+
+
 # --- permissions ------------------------------------------------------------------------------------------------------
 
 

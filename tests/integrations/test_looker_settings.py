@@ -220,7 +220,7 @@ def test_the_file_at_the_root_is_read_and_no_other(
     assert run_query(tmp_path).images == 20
 
 
-@pytest.mark.parametrize("line", [f"client_secret {CLIENT_SECRET}", f"client_secret=%{CLIENT_SECRET}", "timeout=soon"])
+@pytest.mark.parametrize("line", [f"client_secret {CLIENT_SECRET}", f"client_secret=%{CLIENT_SECRET}", "[Looker]"])
 def test_a_broken_file_is_not_quoted(server: LookerServer, tmp_path: Path, line: str) -> None:
     (tmp_path / "looker.ini").write_text(f"[Looker]\n{line}\n")
     with pytest.raises(InvalidDocument, match=r"looker\.ini: cannot be read") as error:
@@ -229,13 +229,31 @@ def test_a_broken_file_is_not_quoted(server: LookerServer, tmp_path: Path, line:
     assert error.value.__suppress_context__
 
 
-@pytest.mark.parametrize("value", ["0", "-5", "soon", "3.5", "1e3"])
-def test_a_timeout_that_is_none(
-    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+@pytest.mark.parametrize("place", ["environment", "file"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("timeout", value) for value in ("0", "-5", "soon", "3.5", "1e3", "86401", "9" * 30, "٣", "Zx81/Lm")]
+    + [("verify_ssl", value) for value in ("maybe", "2", "off", "Zx81/Lm")],
+)
+def test_a_setting_that_is_none_is_named_and_not_shown(
+    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, place: str
 ) -> None:
-    monkeypatch.setenv("LOOKERSDK_TIMEOUT", value)
-    with pytest.raises(InvalidDocument, match="LOOKERSDK_TIMEOUT or LOOKERSDK_VERIFY_SSL has an invalid value"):
+    if place == "environment":
+        monkeypatch.setenv(f"LOOKERSDK_{name.upper()}", value)
+    else:
+        (tmp_path / "looker.ini").write_text(f"[Looker]\n{name}={value}\n", encoding="utf-8")
+    with pytest.raises(Refused, match=rf"^LOOKERSDK_{name.upper()} is n\w+ .*\n  hint: set") as error:
         run_query(tmp_path)
+    assert "Zx81" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_with_a_byte_order_mark_is_told_as_that(server: LookerServer, tmp_path: Path, encoding: str) -> None:
+    mark = "" if encoding in {"utf-8-sig", "utf-16"} else "\ufeff"
+    (tmp_path / "looker.ini").write_text(f"{mark}[Looker]\nclient_secret={CLIENT_SECRET}\n", encoding=encoding)
+    with pytest.raises(InvalidDocument, match=r"looker\.ini: begins with a byte order mark") as error:
+        run_query(tmp_path)
+    assert CLIENT_SECRET not in str(error.value)
 
 
 def test_a_variable_that_is_empty_is_not_set(

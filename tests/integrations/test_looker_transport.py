@@ -3,15 +3,17 @@
 import json
 import signal
 import threading
+from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
-from registry.errors import ServiceFailed, StorageFailed
+from registry.errors import RegistryError, ServiceFailed, StorageFailed
 from registry.integrations import looker_transport
 from support.looker_runs import by_uuid, rows_of, run_query
 from support.patience import FOR_EVER
+from support.selections import LOOKER
 from support.servers.looker import Fault, LookerServer
 from support.servers.looker_explores import ALL, User
 
@@ -270,10 +272,44 @@ def test_a_value_that_quotes_an_error_is_a_value(server: LookerServer, tmp_path:
 
 
 def test_a_login_that_is_none(server: LookerServer, tmp_path: Path) -> None:
-    for said in (b"", b"[1, 2]", b'{"access_token": 7}', b'{"access_token": "x"}', b"OK"):
+    for said in (b"[1, 2]", b'{"access_token": 7}', b'{"access_token": "x"}', b"OK"):
         server.faults = [Fault("/login", body=said)]
         with pytest.raises(ServiceFailed, match=r"127\.0\.0\.1 does not respond like Looker's API\n  hint: check LOOK"):
             run_query(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"null", b"5", b'"x"', b"[]", b"{}", b"[1]", b"{", b"\xff\xfe", b"\x00", b'{"model": 5, "query": 5}',
+     b'{"query": {}}', b'{"looker_release_version": [1]}', b"[[[[", b"\xef\xbb\xbf{}"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["", "/login", "/versions", QUERIES, "/looks/17"])
+def test_no_answer_of_another_form_is_a_bug_of_ours(
+    server: LookerServer, tmp_path: Path, path: str, said: bytes
+) -> None:
+    server.faults = [Fault(path, body=said, times=99)]
+    for source in (LOOKER, {"look": "17"}):
+        with suppress(RegistryError):
+            run_query(tmp_path, source)
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_an_empty_answer_is_asked_for_again(server: LookerServer, tmp_path: Path, status: int) -> None:
+    for path in ("/login", "/versions", "/queries", "/run/sql"):
+        server.faults = [Fault(path, status, body=b"", times=2)]
+        assert run_query(tmp_path).unknown == ()
+    server.faults = [Fault("/run/sql", status, body=b" ", times=99)]
+    result = run_query(tmp_path)
+    assert result.sql_hash is None
+    assert f"Looker responded with {status} and nothing else" in result.unknown[0]
+
+
+@pytest.mark.parametrize("when", ["²", "9" * 400, "-5", "Mon, 99 Foo 2026", "Mon, 01 Jan 0001 00:00:00 +9999", ""])
+def test_a_retry_after_that_is_none(server: LookerServer, tmp_path: Path, when: str) -> None:
+    server.faults = [Fault(QUERIES, 429, {"Retry-After": when})]
+    with suppress(ServiceFailed):
+        assert run_query(tmp_path).images == 20
+    assert runs(server) == (1 if when.startswith("999") else 2)
 
 
 def test_a_folder_that_cannot_hold_the_rows(server: LookerServer, tmp_path: Path) -> None:

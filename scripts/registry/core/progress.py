@@ -63,7 +63,7 @@ def waiting(what: str) -> Iterator[None]:
         def show() -> None:
             seconds = DELAY
             while not done.wait(seconds):
-                shown.refresh()
+                shown.update(0)  # and not `refresh`, after which nothing would be cleared at the end
                 seconds = 1
 
         watching = Thread(target=show, daemon=True)

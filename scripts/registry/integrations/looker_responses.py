@@ -133,17 +133,31 @@ def require_answer(response: requests.Response, exchange: Exchange) -> None:
         raise TransientError(f"Looker responded with {status} and no rows", QueryState.MAY_RUN)
 
 
-def require_no_page(body: bytes, exchange: Exchange, status: int = 200) -> None:
-    """Raise the error of an HTML page, whatever its media type: no answer of Looker's that is asked for is one."""
-    text = body[:EDGE].removeprefix(BOM).lstrip()
-    if text.startswith(b"<"):
-        raise _html_page(text, exchange, status)
+def require_content(body: bytes, exchange: Exchange, status: int) -> None:
+    """Raise the error of a response that is empty, a page or no text."""
+    if not body.strip():
+        raise TransientError(f"Looker responded with {status} and nothing else")
+    _require_no_page(body[:EDGE].removeprefix(BOM).lstrip(), exchange, status)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise StatusError(
+            f"{exchange.host} does not respond like Looker's API but with bytes that are no text",
+            status,
+            fix=OTHER_SERVER,
+        ) from error
+
+
+def _require_no_page(start: bytes, exchange: Exchange, status: int = 200) -> None:
+    """The media type does not tell: pages come with others, and answers with that of pages."""
+    if start.startswith(b"<"):
+        raise _html_page(start, exchange, status)
 
 
 def require_rows(start: bytes, exchange: Exchange) -> None:
     """Raise the error of a response that does not start like a list of rows; `start` is its first piece."""
-    require_no_page(start, exchange)
     text = start.removeprefix(BOM).lstrip()
+    _require_no_page(text, exchange)
     if text and not text.startswith(b"["):
         raise query_fault(_message(text) or exchange.secrets.redact(text.decode(errors="replace"))[:200], exchange)
 
@@ -170,15 +184,21 @@ def query_fault(message: str, exchange: Exchange) -> Exception:
 def _failure(response: requests.Response, exchange: Exchange) -> Exception:
     """The error for a status of 400 or more."""
     status, start = response.status_code, _start(response)
-    message = exchange.secrets.redact(_message(start) or _title(start) or _text(start) or response.reason)
+    is_page, said = start.startswith(b"<"), _message(start)
+    message = exchange.secrets.redact(said or _title(start) or _text(start) or response.reason)
+    if is_page and status == HTTPStatus.NETWORK_AUTHENTICATION_REQUIRED:
+        return _html_page(start, exchange, status)
     if status in {408, 425, 429} or status >= 500:
         return TransientError(
             f"Looker responded with {status}: {message}", _state_after(status), response.headers.get("Retry-After", "")
         )
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return StatusError(f"the proxy before {exchange.host} asks for a login: {message}", status, fix=PROXY_LOGIN)
-    if start.startswith(b"<"):
+    if is_page:
         return _html_page(start, exchange, status)
+    if exchange.is_login and not said:  # Looker's own errors are JSON
+        shown = f"{exchange.host} does not respond like Looker's API but with {status}: {message}"
+        return StatusError(shown, status, fix=OTHER_SERVER)
     if exchange.is_login:  # Looker responds to a wrong key with 404
         return StatusError(f"Looker at {exchange.host} refused the API key: {message}", status, fix=_login_fix(status))
     if status == HTTPStatus.UNAUTHORIZED:

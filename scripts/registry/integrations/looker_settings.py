@@ -6,7 +6,9 @@ registry's root that Git ignores. Neither they nor the access token are ever par
 
 import configparser
 import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies
@@ -17,6 +19,7 @@ from registry.core import wording
 from registry.errors import InvalidDocument, Refused
 
 INI = "looker.ini"
+MAX_TIMEOUT = 86_400  # seconds; sockets take no number of any size
 TIMEOUT = 3600  # seconds for which a query may run before its first row, unless LOOKERSDK_TIMEOUT says another number
 HOSTED = (".looker.com", ".looker.app")  # where Google runs Looker, always with TLS
 
@@ -30,11 +33,20 @@ class Settings(api_settings.ApiSettings):
     """The SDK's settings, without the spaces and line ends that a secret is often pasted with."""
 
     def read_config(self) -> api_settings.SettingsConfig:
-        """The settings by name, as texts."""
+        """The settings by name, as texts. Raises Refused for those that are unusable, without showing them."""
         config = super().read_config()
         for name in ("base_url", "client_id", "client_secret", "timeout", "verify_ssl"):
             if name in config:
                 config[name] = config[name].strip()
+        seconds = config.get("timeout") or str(TIMEOUT)
+        if not re.fullmatch("[0-9]{1,5}", seconds) or not 0 < int(seconds) <= MAX_TIMEOUT:
+            fix = "set a whole number of seconds from 1 to 86400, or nothing"
+            raise Refused("LOOKERSDK_TIMEOUT is not a number of seconds", fix=fix)
+        config["timeout"] = seconds
+        try:
+            self._bool(config.get("verify_ssl", ""))
+        except TypeError:
+            raise Refused("LOOKERSDK_VERIFY_SSL is neither true nor false", fix="set true, or nothing") from None
         return config
 
 
@@ -45,19 +57,23 @@ def read_settings(ini: Path) -> Settings:
         name = str(ini) if ini.is_file() else ""
         settings = Settings(filename=name, sdk_version="registry", env_prefix="LOOKERSDK")
         config = settings.read_config()
-        settings.timeout = int(config.get("timeout") or TIMEOUT)
-        if settings.timeout <= 0:
-            raise ValueError
     except (configparser.Error, ValueError, TypeError, IndexError, OSError):
         # The cause is left out: configparser quotes the faulty line, which may contain the secret.
-        message = "cannot be read, or LOOKERSDK_TIMEOUT or LOOKERSDK_VERIFY_SSL has an invalid value"
-        raise InvalidDocument(INI, message, fix=CREDENTIALS) from None
+        raise _unreadable(ini) from None
     missing = [name for name in ("base_url", "client_id", "client_secret") if not config.get(name)]
     if missing:
         names = wording.join([f"LOOKERSDK_{name.upper()}" for name in missing])
         raise Refused(f"{names} {'is' if len(missing) == 1 else 'are'} not set", fix=CREDENTIALS)
     settings.base_url = _origin(config["base_url"])
     return settings
+
+
+def _unreadable(ini: Path) -> InvalidDocument:
+    with suppress(OSError):
+        if ini.read_bytes().startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+            fault = "begins with a byte order mark, as some editors and shells on Windows write it"
+            return InvalidDocument(INI, fault, fix="save it as UTF-8 without a byte order mark")
+    return InvalidDocument(INI, "cannot be read as [Looker], base_url=…, client_id=…, client_secret=…", fix=CREDENTIALS)
 
 
 def has_key(root: Path) -> bool:

@@ -32,8 +32,8 @@ from registry.integrations.looker_responses import (
     SessionEnded,
     TransientError,
     require_answer,
+    require_content,
     require_no_fault,
-    require_no_page,
     require_rows,
 )
 from registry.integrations.looker_settings import Settings, proxy_passwords
@@ -126,18 +126,17 @@ class Transport(requests_transport.RequestsTransport):
         timeout = options.get("timeout") or usual
         request = _Request(method.name, query_params, authenticator, options.get("headers", {}), timeout, exchange)
         tries = _Tries(iter(()), sessions=0) if method is transport.HttpMethod.DELETE else _Tries()
-        try:
-            while True:
-                try:
-                    return self._send(request)
-                except SessionEnded as ended:
-                    self._begin_session(ended, tries)
-                except TransientError as fault:
-                    self._pause(fault, request, tries)
-        except KeyboardInterrupt:
-            if exchange.is_query:
-                self._stop(exchange)
-            raise
+        while True:
+            try:
+                return self._send(request)
+            except SessionEnded as ended:
+                self._begin_session(ended, tries)
+            except TransientError as fault:
+                self._pause(fault, request, tries)
+            except KeyboardInterrupt:
+                if exchange.is_query:
+                    self._stop(exchange)
+                raise
 
     # --- one try ------------------------------------------------------------------------------------------------------
 
@@ -169,7 +168,8 @@ class Transport(requests_transport.RequestsTransport):
             require_answer(response, request.exchange)
             if request.exchange.is_query:
                 return self._save_rows(response, request.exchange)
-            require_no_page(response.content, request.exchange)
+            if request.method != "DELETE":
+                require_content(response.content, request.exchange, response.status_code)
             return response.content
         except requests.RequestException as error:
             if _has(error, ReadTimeoutError):
@@ -305,8 +305,8 @@ def _tls_fix(cause: str) -> str:
 
 def _seconds(retry_after: str) -> float:
     """`Retry-After` is a number of seconds or a date (RFC 9110, 10.2.3); anything else is no delay."""
-    if retry_after.isdigit():
+    if retry_after.isdecimal():
         return float(retry_after)
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
     return 0.0
