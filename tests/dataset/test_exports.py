@@ -178,7 +178,7 @@ def test_every_kind_of_fault_is_told_at_once_with_its_first_ten(tmp_path: Path) 
         "  captured_at: 1 value is not a date and time (2024-01-31T12:00:00Z; "
         "a local time that is skipped or repeated needs an offset)\n"
         "      row 14: '31/12/2024 10:00'\n"
-        "  uuid: 1 duplicate UUID\n"
+        "  uuid: 1 duplicate UUID, whose rows differ in label (images.label) and captured_at (images.captured_at)\n"
         f"      {uuids[0]}: rows 2, 14\n"
         "  label: 2 labels are not in classes\n"
         "      'bird': 12 rows, first in row 2\n"

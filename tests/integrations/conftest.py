@@ -20,7 +20,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
     monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
     for name in ("BASE_URL", "CLIENT_ID", "CLIENT_SECRET", "TIMEOUT", "VERIFY_SSL"):
         monkeypatch.delenv(f"LOOKERSDK_{name}", raising=False)
-    with LookerServer(rows(20)).serve() as served:
+    with LookerServer(rows(20), commits={"acme_lookml": "5f1d" * 10}).serve() as served:
         for name, value in served.env().items():
             monkeypatch.setenv(name, value)
         yield served

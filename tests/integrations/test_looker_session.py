@@ -31,7 +31,7 @@ def test_a_session_that_ends_is_begun_again(
 def test_a_session_that_ends_at_the_last_query_is_begun_again(server: LookerServer, tmp_path: Path) -> None:
     server.faults = [Fault("/run/json", delay=0.01), Fault("/run/json", ends_session=True)]
     result = run_query(tmp_path)
-    assert (result.images, server.logins) == (20, 2)
+    assert (len(rows_of(result)), server.logins) == (20, 2)
     assert server.sessions == {}
 
 
@@ -40,13 +40,13 @@ def test_a_session_that_ends_between_two_tries_is_begun_again(
     server: LookerServer, tmp_path: Path, status: int
 ) -> None:
     server.faults = [Fault("/run/json", status, ends_session=True)]
-    assert run_query(tmp_path).images == 20
+    assert len(rows_of(run_query(tmp_path))) == 20
     assert server.logins == 2
 
 
 def test_a_token_that_lasts_a_second_is_renewed_in_time(server: LookerServer, tmp_path: Path) -> None:
     server.expires_in = 1
-    assert run_query(tmp_path).images == 20
+    assert len(rows_of(run_query(tmp_path))) == 20
     assert server.logins > 1
     assert not server.calls[-1].path.endswith("/login")
 
@@ -77,7 +77,7 @@ def test_a_key_that_is_deleted_midway_is_told_as_that(server: LookerServer, tmp_
 def test_a_session_that_cannot_be_closed_spoils_nothing(server: LookerServer, tmp_path: Path) -> None:
     for fault in (Fault("/logout", 500, times=9), Fault("/logout", ends_session=True), Fault("/logout", cut=0)):
         server.faults, server.calls = [fault], []
-        assert run_query(tmp_path).images == 20
+        assert len(rows_of(run_query(tmp_path))) == 20
         assert len(server.paths("/logout")) == 1
 
 
@@ -136,7 +136,7 @@ def test_what_a_selection_does_not_need_may_be_forbidden(
 ) -> None:
     server.users = [User("1", "Ana", permissions=ALL - {lacks})]
     result = run_query(tmp_path)
-    assert result.images == 20
+    assert len(rows_of(result)) == 20
     assert what is None or [line.partition(":")[0] for line in result.unknown] == what
 
 

@@ -107,7 +107,8 @@ def _column(name: str, data: Mapping[str, Any]) -> Column:
     nulls = tuple(data["null_values"]) if "null_values" in data else None
     source = data.get("from", name)
     field, *headers = [source] if isinstance(source, str) else source
-    return Column(name, field, data["type"], data.get("nullable", False), nulls, tuple(headers))
+    zone = data.get("timezone")
+    return Column(name, field, data["type"], data.get("nullable", False), nulls, tuple(headers), zone)
 
 
 def _expectations(data: Mapping[str, Any]) -> Expectations:

@@ -87,7 +87,8 @@ class Tag:
 class Column:
     """One column of a selection: its name here, its name at the source, its type (see `dataset.column_types`).
 
-    `headers` are further names that exported files have for it. `null_values` are the texts that stand for a missing
+    `headers` are further names that exported files have for it, `timezone` is that of times without an offset, if it is
+    not the source's. `null_values` are the texts that stand for a missing
     value; None is none, and known null markers are refused.
     """
 
@@ -97,6 +98,7 @@ class Column:
     nullable: bool
     null_values: tuple[str, ...] | None = None
     headers: tuple[str, ...] = ()
+    timezone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

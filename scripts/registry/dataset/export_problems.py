@@ -8,7 +8,7 @@ from unicodedata import normalize
 import polars as pl
 
 from registry.core.values import Column, DatasetManifest
-from registry.core.wording import plural
+from registry.core.wording import join, plural
 from registry.dataset import column_types
 from registry.dataset.export_files import ROW, RowFault, Table
 from registry.errors import SHOWN
@@ -86,7 +86,7 @@ def find_problems(frame: pl.DataFrame, reading: Reading) -> Iterator[str]:
         if header := reading.headers.get(column.name):
             yield from _check_values(frame, header, column, reading)
     if "uuid" in reading.headers:
-        yield from _check_duplicates(frame)
+        yield from _check_duplicates(frame, reading.manifest.columns)
     if "label" in reading.headers:
         yield from _check_labels(frame, reading.manifest.classes)
 
@@ -135,7 +135,7 @@ def _first_rows(table: Table, header: str, rows: Sequence[int]) -> list[str]:
 
 def _without_zone(frame: pl.DataFrame, column: Column, reading: Reading) -> list[int]:
     """The rows with a time that names no zone, where none is known."""
-    if column.type != "datetime" or reading.timezone is not None:
+    if column.type != "datetime" or column.timezone or reading.timezone is not None:
         return []
     return frame.filter(f"{column.name}@")[ROW].sort().to_list()
 
@@ -164,12 +164,37 @@ def _check_markers(frame: pl.DataFrame, name: str) -> Iterator[str]:
         yield _listed(heading, groups[:SHOWN], len(groups))
 
 
-def _check_duplicates(frame: pl.DataFrame) -> Iterator[str]:
+def _check_duplicates(frame: pl.DataFrame, columns: Sequence[Column]) -> Iterator[str]:
+    """UUIDs in several rows, and the columns in which those rows differ: the fields that a join repeats them for."""
     repeated = frame.filter(pl.col("uuid").is_not_null() & pl.col("uuid").is_duplicated())
     groups = repeated.group_by("uuid").agg(ROW).sort(pl.col(ROW).list.first())
     if len(groups):
         shown = [f"{uuid}: rows {', '.join(map(str, rows[:SHOWN]))}" for uuid, rows in groups.head(SHOWN).rows()]
-        yield _listed(f"uuid: {plural(len(groups), 'duplicate UUID')}", shown, len(groups))
+        heading = f"uuid: {plural(len(groups), 'duplicate UUID')}{_describe_repeated(repeated, columns)}"
+        yield _listed(heading, shown, len(groups))
+
+
+def _describe_repeated(repeated: pl.DataFrame, columns: Sequence[Column]) -> str:
+    others = [column for column in columns if column.name in repeated.columns and column.name != "uuid"]
+    varying = (
+        repeated.group_by("uuid").agg(pl.col([column.name for column in others]).n_unique() > 1) if others else None
+    )
+    differing = [one for one in others if varying is not None and varying[one.name].any()]
+    if not differing:
+        return ""
+    base = next(_view(column) for column in columns if column.name == "uuid")
+    joined = list(dict.fromkeys(view for column in differing if (view := _view(column)) not in {"", base}))
+    cause = f", because the join of {join(joined)} repeats rows" if joined else ""
+    names = [
+        column.name if column.source == column.name else f"{column.name} ({column.source})" for column in differing
+    ]
+    return f", whose rows differ in {join(names)}{cause}"
+
+
+def _view(column: Column) -> str:
+    """The Looker view of a column's field; empty for a header of a file."""
+    view, dot, _ = column.source.partition(".")
+    return view if dot else ""
 
 
 def _check_labels(frame: pl.DataFrame, classes: tuple[str, ...]) -> Iterator[str]:

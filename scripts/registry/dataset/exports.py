@@ -31,6 +31,7 @@ from registry.errors import InvalidData, InvalidDocument, NotFound, Refused
 
 ROWS_PER_GROUP = 131_072
 TIMEZONE_OPTION = "--timezone"
+ZONES = "use a name of the IANA time zone database, such as Europe/Berlin or UTC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def read(path: Path, manifest: DatasetManifest, *, zone: Zone, name: str = "", i
 def _read(path: Path, manifest: DatasetManifest, zone: Zone, name: str, *, is_raw: bool) -> ExportedRows:
     file = _open(path, name)
     timezone = _find_zone(file, zone, name, manifest)
+    _require_column_zones(manifest)
     found = export_headers.match(file.headers, manifest.columns) if file.headers else Match({}, ())
     problems = [*found.problems]
     try:
@@ -110,11 +112,17 @@ def _find_zone(file: TableFile, zone: Zone, name: str, manifest: DatasetManifest
     timezone = zone.name or file.timezone
     if timezone is None or _is_known(timezone):
         return timezone
-    fix = "use a name of the IANA time zone database, such as Europe/Berlin or UTC"
     if zone.name and zone.said_by != TIMEZONE_OPTION:
-        raise InvalidDocument(f"{manifest.id}/dataset.yaml", f"source: unknown time zone {timezone!r}", fix=fix)
+        raise InvalidDocument(f"{manifest.id}/dataset.yaml", f"source: unknown time zone {timezone!r}", fix=ZONES)
     where = TIMEZONE_OPTION if zone.name else name
-    raise Refused(f"{where}: unknown time zone {timezone!r}", fix=fix)
+    raise Refused(f"{where}: unknown time zone {timezone!r}", fix=ZONES)
+
+
+def _require_column_zones(manifest: DatasetManifest) -> None:
+    for column in manifest.columns:
+        if column.timezone is not None and not _is_known(column.timezone):
+            fault = f"columns.{column.name}: unknown time zone {column.timezone!r}"
+            raise InvalidDocument(f"{manifest.id}/dataset.yaml", fault, fix=ZONES)
 
 
 def _is_known(timezone: str) -> bool:
@@ -178,7 +186,7 @@ def _unreadable(name: str, error: Exception) -> Refused:
 def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], timezone: str | None) -> pl.DataFrame:
     """The found columns, typed (an invalid value is null), and for each one `NAME?`: whether its value is invalid.
 
-    For times also `NAME@`: whether the value is one without a zone.
+    For times also `NAME@`: whether the value is one without a zone, unless the column has one.
     """
     there = [column for column in columns if column.name in found]
     texts = [
@@ -186,7 +194,8 @@ def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], 
         for column in there
     ]
     values = [
-        column_types.typed(pl.col(f"{column.name}?"), column.type, timezone).alias(column.name) for column in there
+        column_types.typed(pl.col(f"{column.name}?"), column.type, column.timezone or timezone).alias(column.name)
+        for column in there
     ]
     invalid = [
         (pl.col(column.name).is_null() & pl.col(f"{column.name}?").is_not_null()).alias(f"{column.name}?")
@@ -195,7 +204,7 @@ def _typed(table: Table, found: Mapping[str, str], columns: tuple[Column, ...], 
     local = [
         column_types.is_local(pl.col(f"{column.name}?")).fill_null(value=False).alias(f"{column.name}@")
         for column in there
-        if column.type == "datetime"
+        if column.type == "datetime" and column.timezone is None
     ]
     # In three steps, because Polars' streaming engine would parse a value again for its flag.
     return (

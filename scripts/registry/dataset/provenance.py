@@ -22,8 +22,10 @@ def source_hash(manifest: DatasetManifest) -> str:
     if isinstance(source, Export):  # the headers say what is read of a file, not what Looker is asked
         compared |= {"place": source.place and str(source.place)}
         compared |= {"headers": {column.name: column.headers for column in manifest.columns if column.headers}}
+    optional = ("null_values", "timezone")
     columns = [
-        [column.name, column.source, column.type, *([] if column.null_values is None else [column.null_values])]
+        [column.name, column.source, column.type]
+        + [value for name in optional if (value := getattr(column, name)) is not None]
         for column in manifest.columns
     ]
     return _digest([{type(source).__name__: compared}, columns])

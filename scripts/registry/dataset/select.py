@@ -29,7 +29,7 @@ from registry.core.values import (
     Selection,
     Source,
 )
-from registry.dataset import evidence, exports, provenance
+from registry.dataset import evidence, exports, looker_result, provenance
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.storage import proofs
 from registry.storage.cache import Cache
@@ -142,10 +142,9 @@ def _zone(source: Source, timezone: str | None) -> exports.Zone:
 
 
 def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
-    """The result of the manifest's Looker query. Raises as `looker.run_query` and `exports.read`.
+    """The result of the manifest's Looker query. Raises as `looker.run_query` and `looker_result.read`.
 
-    Raises InvalidData when Looker counts more or fewer images than it returned, and Refused where the source is an
-    export.
+    Raises Refused where the source is an export.
     """
     from registry.integrations import looker  # the SDK takes half a second to import
 
@@ -156,32 +155,34 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
         )
     with TemporaryDirectory(prefix="registry-select-") as folder:
         result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))
-        zone = exports.Zone(result.timezone)
-        frame = exports.read(result.rows, manifest, zone=zone, name="the Looker result", is_raw=True).frame
-    if result.images != len(frame):
-        raise InvalidData(
-            f"Looker returned {len(frame):,} images, expected {result.images:,} by its own count; nothing was written",
-            ["the result was truncated, or the images changed in between, or a filter is on a measure"],
-            fix="select again; else allow the API key to download without limit, or export the rows and use --from",
-        )
-    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result), result.unknown)
+        frame = looker_result.read(result, manifest)
+    notes = tuple(f"note: {line}" for line in looker_result.notes(result, manifest, len(frame)))
+    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result), result.unknown, notes)
 
 
 def _origin(
     manifest: DatasetManifest, frame: pl.DataFrame, name: str, result: "QueryResult | None" = None
 ) -> Selection:
-    query = result.query if result else None
-    return Selection(
+    made = Selection(
         rows=len(frame),
         rows_hash=exports.rows_hash(frame),
         source_hash=provenance.source_hash(manifest),
         origin=name,
         selected_at=datetime.now(UTC).replace(microsecond=0),
-        query=query,
-        query_hash=provenance.query_hash(query) if query else None,
-        sql_hash=result.sql_hash if result else None,
-        looker_release=result.release if result else None,
-        share_url=result.share_url if result else None,
+    )
+    if result is None:
+        return made
+    origin = result.origin
+    return replace(
+        made,
+        query=result.query,
+        query_hash=provenance.query_hash(result.query),
+        sql_hash=origin.sql_hash,
+        asked_by=origin.asked_by,
+        workspace=origin.workspace,
+        lookml=origin.lookml,
+        looker_release=origin.release,
+        share_url=origin.share_url,
     )
 
 
