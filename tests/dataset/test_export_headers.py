@@ -97,6 +97,16 @@ def test_a_view_s_label_that_one_column_alone_has_is_suggested_and_not_believed(
     )
 
 
+def test_a_field_with_a_label_of_its_own_does_not_hide_the_others() -> None:
+    headers = ("Photos Photo ID", "Photos Label", "Photos Captured Time", "Photos Is Blurry")
+    assert problems(*headers).splitlines()[1:] == ["      images.uuid or uuid"]
+
+
+def test_a_view_whose_name_is_in_the_file_has_no_other_label() -> None:
+    told = problems("Images UUID", "Camera Label", "Camera Captured Time", "Camera Is Blurry")
+    assert told.startswith("3 columns are missing")
+
+
 def test_a_header_with_quotes_is_suggested_as_yaml_reads_it() -> None:
     told = problems("Images UUID", 'The "best" reviewer name', columns=(UUID, REVIEWER))
     assert r'from: [reviews.reviewer_name, "The \"best\" reviewer name"]' in told

@@ -9,6 +9,7 @@ import html
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,8 @@ def match(headers: Sequence[str], columns: Sequence[Column]) -> Match:
     """
     found = {column.name: _named(headers, column) for column in columns}
     left = [column for column in columns if not found[column.name]]
-    for view in dict.fromkeys(_view(column) for column in left):
+    known = {_view(column) for column in columns if any(_is_called(one, column) for one in found[column.name])}
+    for view in dict.fromkeys(_view(column) for column in left if _view(column) not in known):
         found |= _labelled(headers, [column for column in left if _view(column) == view])
     chosen = {name: headers[0] for name, headers in found.items() if len(headers) == 1}
     return Match(chosen, (*_problems(headers, columns, found), *_shared(columns, chosen)))
@@ -53,12 +55,18 @@ def _named(headers: Sequence[str], column: Column) -> tuple[str, ...]:
     return tuple(header for header in headers if header == column.name or _words(header, column) in wanted)
 
 
+def _is_called(header: str, column: Column) -> bool:
+    """Whether a header has the name of the field with that of its view, so that the view has no other label."""
+    return "." in column.source and _words(header, column) == _words(column.source, column)
+
+
 def _labelled(headers: Sequence[str], columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
-    """The headers of columns of one view: a label that all of them share, then the field's name."""
+    """The headers of columns of one view: a label that two of them share, then the field's name."""
     labels = [_labels(headers, column) for column in columns]
-    shared = set(labels[0]).intersection(*labels[1:]) if len(columns) > 1 else set()
+    counts = Counter(label for found in labels for label in found)
+    shared = sorted(label for label, count in counts.items() if count > 1)
     return {
-        column.name: tuple(header for label in sorted(shared) for header in found[label])
+        column.name: tuple(header for label in shared for header in found.get(label, ()))
         for column, found in zip(columns, labels, strict=True)
     }
 

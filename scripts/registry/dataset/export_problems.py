@@ -109,7 +109,7 @@ def _check_values(frame: pl.DataFrame, header: str, column: Column, reading: Rea
     if without_zone:
         yield _listed(
             f"{column.name}: {_count(len(without_zone), 'time')} without an offset, in an unknown time zone; say which "
-            "with --timezone, or in the manifest",
+            "with --timezone, or in source.export.timezone",
             _first_rows(table, header, without_zone),
             len(without_zone),
         )
