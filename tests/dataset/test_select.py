@@ -374,7 +374,7 @@ def test_killed_at_any_write_the_earlier_state_is_whole_and_a_second_run_finishe
     run_export(photos, rows(30))
     (photos / DATASET / ".gitignore").unlink()
     old = require_whole(photos)
-    new = select.from_export(selections.manifest(), write_csv(photos.parent / "new.csv", rows(40)))
+    new = select.from_export(selections.manifest(), write_csv(photos.parent / "new.csv", rows(40)), photos)
     plan = select.plan(PHOTOS, new, select.read_current(photos, PHOTOS))
     (photos.parent / "plan").write_bytes(pickle.dumps(plan))
     undisturbed = shutil.copytree(photos, photos.parent / "undisturbed", symlinks=True)
@@ -417,7 +417,7 @@ def test_every_limit_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     frame = pl.DataFrame({"uuid": pl.repeat("x", count, eager=True)})
     monkeypatch.setattr(exports, "read", lambda *_, **__: exports.ExportedRows(frame))
     with pytest.raises(Refused, match=f"has exactly {count:,} rows"):
-        select.from_export(selections.manifest(), tmp_path / "e.csv")
+        select.from_export(selections.manifest(), tmp_path / "e.csv", tmp_path)
 
 
 @pytest.mark.parametrize("options", [("--timezone", "UTC"), ("--complete",)])

@@ -17,6 +17,7 @@ from registry.core.wording import plural
 from registry.dataset import build as building
 from registry.dataset import exclusions, exports, loaded_selection, relative_dates
 from registry.dataset import select as selecting
+from registry.dataset.file_control import How
 from registry.dataset.select import SelectedRows
 from registry.errors import InvalidData, Refused
 
@@ -30,7 +31,7 @@ def select(
     space: Workspace,
     dataset: ArtifactId,
     export: str | None = None,
-    how: selecting.How | None = None,
+    how: How | None = None,
     *,
     dry_run: bool = False,
 ) -> bool:
@@ -48,7 +49,7 @@ def select(
             return False
     elif export:
         click.echo(f"reading {export}", err=True)
-        rows = selecting.from_export(manifest, Path(export), how)
+        rows = selecting.from_export(manifest, Path(export), space.root, how)
     elif how:
         fix = f"registry select {dataset} --from FILE"
         raise Refused("--timezone and --complete are about a file, and no file is given", fix=fix)
@@ -74,7 +75,7 @@ def _place(manifest: DatasetManifest, export: str | None) -> Place | None:
 
 
 def _select_delivery(
-    space: Workspace, manifest: DatasetManifest, place: Place, current: selecting.Current, how: selecting.How | None
+    space: Workspace, manifest: DatasetManifest, place: Place, current: selecting.Current, how: How | None
 ) -> SelectedRows | None:
     """The rows of a delivery; None where they were selected before, in the same way."""
     from registry.storage import deliveries, dvc_config  # obstore and DVC take 0.3 s, which Looker need not wait for
@@ -86,7 +87,7 @@ def _select_delivery(
         return None
     with TemporaryDirectory(prefix="registry-delivery-") as folder:
         path, read = deliveries.download(found, Path(folder))
-        rows = selecting.from_export(manifest, path, how, read.delivery)
+        rows = selecting.from_export(manifest, path, space.root, how, read.delivery)
     beside = f", the newest of {plural(found.others + 1, 'file')}" if found.others else ""
     note = f"delivered {read.delivery.modified.replace('T', ' ').replace('Z', ' UTC')}{beside}"
     return replace(rows, notes=(note, *rows.notes, *_older(read.delivery, current)))

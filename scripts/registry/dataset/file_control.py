@@ -1,6 +1,6 @@
 """What a file does not say by itself: the time zone of its times, and whether a limit cut it off.
 
-Who selects may say it; else the manifest does, or Looker, where the file is of a query or a Look and there is an API key.
+It is said by the person who selects, else by the manifest, else by Looker: of a query or a Look, with an API key.
 """
 
 import json

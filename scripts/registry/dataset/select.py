@@ -23,13 +23,11 @@ from registry.core.values import (
     DatasetManifest,
     Delivery,
     Export,
-    Look,
-    LookerQuery,
     Output,
     Selection,
-    Source,
 )
-from registry.dataset import evidence, exports, looker_result, provenance
+from registry.dataset import evidence, exports, file_control, looker_result, provenance
+from registry.dataset.file_control import How
 from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.storage import proofs
 from registry.storage.cache import Cache
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 
 FILE = "selection.parquet"
 LOOKER = "looker"  # the origin of what Looker answered; an export's is the file's name
-# Rows; Looker applies its own without a word, and so do spreadsheets (65,536 and 1,048,576 with the headers).
-LIMITS = {**dict.fromkeys((500, 5_000, 100_000), "Looker"), **dict.fromkeys((65_535, 1_048_575), "a spreadsheet")}
 IGNORED = ("/raw", "/prepared")
 READ_ONLY = 0o444  # what DVC gives the objects of its cache, so that a link to one cannot be written through
 
@@ -89,31 +85,27 @@ class Plan:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """What a person says about a file: the time zone of times that name none, and that no limit cut it off."""
-
-    timezone: str | None = None
-    is_complete: bool = False
-
-
 def from_export(
-    manifest: DatasetManifest, file: Path, how: How | None = None, delivery: Delivery | None = None
+    manifest: DatasetManifest, file: Path, root: Path, how: How | None = None, delivery: Delivery | None = None
 ) -> SelectedRows:
     """The rows of an exported file, or of a delivery that was downloaded into `file`.
 
     Raises as `exports.read`, and Refused where a limit may have cut it off.
     """
     how, name = how or How(), delivery.url if delivery else str(file)
-    read = exports.read(file, manifest, zone=_zone(manifest.source, how.timezone), name=name)
-    if (writer := LIMITS.get(len(read.frame))) and not how.is_complete:
-        raise Refused(
-            f"{name} has exactly {len(read.frame):,} rows, at which {writer} cuts downloads off",
-            fix="export all results (in Looker: Limit, All Results); if it has all of them, add --complete",
-        )
+    learnt = file_control.find_zone(manifest, how, root)
+    try:
+        read = exports.read(file, manifest, zone=learnt.zone, name=name)
+    except InvalidData as error:
+        raise InvalidData(error.message, [*error.problems, *map(_unknown, learnt.unknown)], fix=error.fix) from error
+    whole = tuple(file_control.require_whole(read.frame, name, manifest, how, root))
     origin = _origin(manifest, read.frame, delivery.url if delivery else file.name)
     origin = replace(origin, file_hash=_hash_file(file), delivery=delivery)
-    return SelectedRows(read.frame, origin, notes=read.notes)
+    return SelectedRows(read.frame, origin, notes=(*read.notes, *whole))
+
+
+def _unknown(line: str) -> str:
+    return f"not known from Looker: {line}"
 
 
 def is_current(manifest: DatasetManifest, current: Current, delivery: Delivery) -> bool:
@@ -126,19 +118,6 @@ def is_current(manifest: DatasetManifest, current: Current, delivery: Delivery) 
 def _hash_file(file: Path) -> str:
     with file.open("rb") as data:
         return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-def _zone(source: Source, timezone: str | None) -> exports.Zone:
-    """The time zone of times in a file that name none: the one that was asked for, or the manifest's."""
-    if timezone:
-        return exports.Zone(timezone, exports.TIMEZONE_OPTION)
-    match source:
-        case LookerQuery():
-            return exports.Zone(source.timezone, "source.looker.timezone")
-        case Export():
-            return exports.Zone(source.timezone, "source.export.timezone")
-        case Look():
-            return exports.Zone()
 
 
 def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
@@ -239,7 +218,7 @@ def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:
     listing = _listing(md5)
     output = Output(f"{artifact}/raw", dir_listing.md5_of(listing), len(data), nfiles=1)
     pointer = pointers.write_pointer(output, provenance.to_meta(rows.origin))
-    unknown = [f"not known from Looker: {line}" for line in rows.unknown]
+    unknown = map(_unknown, rows.unknown)
     first = f"{artifact}: {_describe_rows(rows)}"
     summary = (first, _describe_change(rows, previous), *rows.notes, *unknown)
     if previous and _is_same(previous.origin, rows.origin):

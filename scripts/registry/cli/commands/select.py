@@ -5,7 +5,7 @@ import click
 from registry.cli import preparing
 from registry.cli.workspace import here
 from registry.core import names
-from registry.dataset.select import How
+from registry.dataset.file_control import How
 
 
 @click.command()
