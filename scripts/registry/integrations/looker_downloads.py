@@ -1,4 +1,4 @@
-"""What Looker says of a query of which somebody downloaded the result: its time zone, and rows to compare with."""
+"""What Looker says of a query whose result was downloaded: its time zone, and rows to compare with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
