@@ -283,6 +283,7 @@ NOT_RUN = {
     Hint("dataset/exports.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/parquet_files.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("cli/preparing.py", "registry select"): "needs a file: the contributor's path runs it",
+    Hint("dataset/file_control.py", "registry select"): "needs Looker: tests/dataset/test_select_downloads.py",
     Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/reproduction.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
     Hint("dataset/select.py", "registry pull"): ELSEWHERE,
