@@ -9,6 +9,8 @@ PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 # a build of the same kind as torch's (CPU or CUDA) loads. Its release is that of torch in requirements.txt.
 TORCHVISION := torchvision-0.28.0
 IMAGE_FOLDER := .venv/torchvision/$(TORCHVISION).dist-info
+# The emulator of Azure that tests use; npm compares what it downloads with the checksums of package-lock.json.
+AZURITE := .venv/azurite/node_modules/.package-lock.json
 
 .PHONY: help setup venv demo test conditions coverage soak check lock tools
 help: ## Show this.
@@ -52,8 +54,8 @@ check: ## Run every linter, the type checker and the registry's own checks.
 	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --no-ignores --quiet .github
 
 tools:
-	$(INSTALL) hooks train s3 dev
-	@$(MAKE) --silent --no-print-directory $(PICTURES) $(IMAGE_FOLDER)
+	$(INSTALL) hooks train s3 gs azure dev
+	@$(MAKE) --silent --no-print-directory $(PICTURES) $(IMAGE_FOLDER) $(AZURITE)
 
 ALONE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target
 $(PICTURES):
@@ -61,6 +63,11 @@ $(PICTURES):
 
 $(IMAGE_FOLDER):
 	@$(ALONE) $(@D) $(subst -,==,$(TORCHVISION))
+
+$(AZURITE): $(wildcard tests/support/servers/azurite/*.json)
+	@rm -rf .venv/azurite && cp -R tests/support/servers/azurite .venv/azurite
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 # Pins stay unless pyproject.toml rules them out. The CUDA packages that torch's Linux build requires are left out, because
 # torch itself pins them and a CPU build does not need them.

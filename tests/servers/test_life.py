@@ -1,4 +1,4 @@
-"""The life of a registry on S3 servers that are not SeaweedFS, with DVC as the consumer.
+"""The life of a registry on S3 servers that are not SeaweedFS, on Azure and on Google, with DVC as the consumer.
 
 Besides rclone, on any server: `REGISTRY_TEST_S3=http://HOST:PORT make test ARGS=tests/servers/test_life.py`, with keys
 in the environment that may make the buckets lake, staging and production there; these have to be empty.
@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 
 from support import repositories
+from support.cloud_registry import open_cloud
 from support.patience import PATIENCE
 from support.s3_registry import IMAGES, PETS, World, picture, select
 from support.servers import any_s3
 from support.servers.any_s3 import ENDPOINT
 from support.servers.fault_proxy import FaultProxy
 
-SERVERS = ["rclone", *(["own"] if os.environ.get(ENDPOINT) else [])]
+CLOUDS = ["azure", "gs"]
+SERVERS = ["rclone", *CLOUDS, *(["own"] if os.environ.get(ENDPOINT) else [])]
 CAT, DOG = (repositories.md5(picture(number)) for number in range(2))
 
 
@@ -29,6 +31,11 @@ CAT, DOG = (repositories.md5(picture(number)) for number in range(2))
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A registry with a selection, and its lake."""
     with ExitStack() as stack:
+        if request.param in CLOUDS:
+            made: World = stack.enter_context(open_cloud(request.param, tmp_path))
+            select(made)
+            yield made
+            return
         is_own = request.param == "own"
         server = any_s3.own() if is_own else stack.enter_context(any_s3.rclone(tmp_path / "server"))
         proxy = stack.enter_context(FaultProxy(server.url))
@@ -101,7 +108,7 @@ def consume(world: World) -> None:
 def lose_and_find(world: World) -> None:
     """An object is missing from production, another one corrupt; a corrupt one in staging never goes there."""
     world.lose("production", key(CAT))
-    assert f"s3://production/{key(CAT)} is missing" in world.run("fsck").out
+    assert f"{world.scheme}://production/{key(CAT)} is missing" in world.run("fsck").out
     world.must("fsck", "--repair", "staging")
     world.put("production", key(DOG), picture(5))
     found = world.run("fsck", "--deep", "--repair", "staging")

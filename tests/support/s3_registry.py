@@ -75,11 +75,19 @@ class Scene:
 class World:
     """One at a time: `enter` puts everything into a state, and commands go through the proxy from then on."""
 
+    scheme = "s3"
+
     def __init__(self, server: S3Server | AnyS3, proxy: FaultProxy, folder: Path) -> None:
         self.server, self.proxy, self.folder = server, proxy, folder
         self.root, self.origin = folder / "now/registry", folder / "now/origin.git"
         self.client = server.client()
         self.env = server.env(url=proxy.url)
+
+    def configure(self) -> None:
+        """Write where the places are into the checkout."""
+        (self.root / ".dvc/config").write_text(CONFIG)
+        settings = {"schema": 1, "name": "acme-data", "owners": ["@acme/data"], "lake": "s3://lake"}
+        repositories.write(self.root / "registry.yaml", settings)
 
     # --- states -------------------------------------------------------------------------------------------------------
 
@@ -268,10 +276,8 @@ def found(world: World) -> None:
     for name in (".gitignore", ".dvcignore", ".dvc/.gitignore", "README.md"):
         (world.root / name).parent.mkdir(exist_ok=True)
         shutil.copy(PROJECT / name, world.root / name)
-    (world.root / ".dvc/config").write_text(CONFIG)
-    settings = {"schema": 1, "name": "acme-data", "owners": ["@acme/data"], "lake": "s3://lake"}
-    repositories.write(world.root / "registry.yaml", settings)
     repositories.git_in(world.root, "init", "--quiet")
+    world.configure()
     repositories.add_origin(world.root)
 
 

@@ -132,7 +132,7 @@ def test_each_job_installs_only_what_it_needs() -> None:
         if step.get("uses") == "./.github/actions/setup" and "with" in step
     }
     assert groups == {
-        "code/code": "hooks train s3 dev",
+        "code/code": "hooks train s3 gs azure dev",
         "nightly/models": "train",
         "pull-request/train": "train",
         "pull-request/validate": "hooks",

@@ -1,8 +1,13 @@
 """Opens containers of Azure Blob Storage as DVC does (dvc-azure 3.1): connection strings, options, az's variables."""
 
+import base64
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from obstore.store import AzureStore
 
@@ -21,6 +26,7 @@ _EMULATOR = {
     "AccountKey": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
     "BlobEndpoint": "http://127.0.0.1:10000/devstoreaccount1",
 }
+_DOMAIN = ".blob.core.windows.net"
 # az's (its configuration's [storage]), then adlfs's.
 _VARIABLES = {
     "connection_string": ("AZURE_STORAGE_CONNECTION_STRING",),
@@ -30,8 +36,28 @@ _VARIABLES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A storage account: its login, and the URL of its service where that is not Azure's usual one."""
+
+    name: str
+    endpoint: str
+    config: "AzureConfig" = field(repr=False)
+
+
 def open_container(remote: Remote, connection: Connection, wait: float, retries: "RetryConfig") -> "ObjectStore":
     """The store of a remote, with the timeout (seconds) for a silent connection. Raises StorageFailed."""
+    config = find_account(remote).config
+    return AzureStore.from_url(
+        remote.url.replace("azure://", "az://", 1),  # obstore's name of the scheme
+        config=config,
+        client_options=connection.client_options(config.get("endpoint", ""), wait),
+        retry_config=retries,
+    )
+
+
+def find_account(remote: Remote) -> Account:
+    """The account and login of a remote. Raises StorageFailed where they cannot be valid."""
     options = {**_read_environment(remote.options), **remote.options}
     config: AzureConfig = {"skip_signature": is_true(options, "allow_anonymous_login")}
     text = options.get("connection_string", "")
@@ -43,15 +69,36 @@ def open_container(remote: Remote, connection: Connection, wait: float, retries:
                 config[name] = options[name]
         if "sas_token" in options:
             config["sas_key"] = options["sas_token"]
-    if not config.get("account_name"):
+    account = str(config.get("account_name") or "")
+    if not account:
         fix = f"dvc remote modify --local {remote.name} account_name NAME, or set AZURE_STORAGE_CONNECTION_STRING"
         raise StorageFailed(f"remote {remote.name}: Azure needs an account_name or a connection_string", fix=fix)
-    return AzureStore.from_url(
-        remote.url.replace("azure://", "az://", 1),  # obstore's name of the scheme
-        config=config,
-        client_options=connection.client_options(config.get("endpoint", ""), wait),
-        retry_config=retries,
-    )
+    _require_login(config, remote.name)
+    usual = f"https://{account}{_DOMAIN}"
+    if not config.get("endpoint"):
+        require_endpoint(usual, remote.name)
+    endpoint = str(config.get("endpoint") or "")
+    return Account(account, "" if endpoint == usual else endpoint, config)
+
+
+def _require_login(config: "AzureConfig", remote: str) -> None:
+    """Refuses what Azure would answer with a bare 403, and obstore before any request; no part of it is shown."""
+    fix = "copy it again from the account's page, Access keys or Shared access signature"
+    try:
+        base64.b64decode(str(config.get("account_key") or ""), validate=True)
+    except ValueError:
+        raise StorageFailed(f"remote {remote}: the account key is not base64", fix=fix) from None
+    if not config.get("sas_key"):
+        return
+    token = dict(parse_qsl(str(config["sas_key"]).lstrip("?")))
+    if "sig" not in token:
+        raise StorageFailed(f"remote {remote}: the shared access signature has no signature (sig=)", fix=fix)
+    with suppress(ValueError):
+        end = datetime.fromisoformat(token.get("se", ""))
+        end = end if end.tzinfo else end.replace(tzinfo=UTC)
+        if end < datetime.now(UTC):
+            fault = f"remote {remote}: the shared access signature expired at {end:%Y-%m-%d %H:%M} UTC"
+            raise StorageFailed(fault, fix="ask the account's owner for a new one; check this machine's clock, too")
 
 
 def _read_environment(options: Mapping[str, str]) -> dict[str, str]:

@@ -4,10 +4,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from http import HTTPStatus
 from itertools import chain, islice
-from shlex import quote
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -16,11 +15,13 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from polars import DataFrame
 
 from registry.core.settings import UNNAMED, Remote
-from registry.errors import NotFound, RegistryError, StorageFailed
+from registry.errors import NotFound, StorageFailed
 from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
+from registry.storage.remote_options import scheme_of
+from registry.storage.removal import Removal
 from registry.storage.s3_copy import ServerSideCopier, can_copy
 from registry.storage.s3_signing import S3Location
 
@@ -44,7 +45,8 @@ class Bucket(Store):
     """A bucket, or a prefix in one; `remote` is what configures it.
 
     `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some do,
-    the next one is used, which sends none. AWS demands one where Object Lock has a default retention.
+    the next one is used, which sends none. AWS demands one where Object Lock has a default retention. `removal` is an
+    administrator's command.
     """
 
     concurrency = 64  # at 20 ms to the server, a thread makes some 50 requests a second
@@ -58,8 +60,10 @@ class Bucket(Store):
         can_list: bool,
         location: S3Location | None = None,
         remote: Remote = UNNAMED,
+        removal: Removal | None = None,
     ) -> None:
         self.url = url
+        self._removal = removal or Removal(("delete",), f"{url}/")
         self.location = location
         self.remote = remote
         self._reading, self._writing = reading, list(writing) or [reading]
@@ -86,7 +90,7 @@ class Bucket(Store):
         try:
             page = next(self._list_pages("", check=False), []) if self._can_list else []
         except StorageFailed as error:
-            if denied or faults.DENIED.message not in error.message:
+            if denied or not any(fault.message in error.message for fault in (faults.DENIED, faults.NO_LOGIN)):
                 raise
             page = []
         if not page and self._answers_everything():
@@ -99,7 +103,9 @@ class Bucket(Store):
         try:
             with self._asking(Access.READ, NO_OBJECT):
                 obstore.head(self._reading, NO_OBJECT)
-        except RegistryError:
+        except StorageFailed as error:
+            return faults.NOT_A_STORE.message in error.message
+        except NotFound:
             return False
         return True
 
@@ -273,16 +279,18 @@ class Bucket(Store):
 
     def delete(self, keys: Sequence[str]) -> None:
         """See `Store.delete`."""
-        with self._asking(Access.DELETE):
-            obstore.delete(self._reading, list(keys))
+        try:
+            with self._asking(Access.DELETE):
+                obstore.delete(self._reading, list(keys))
+        except NotFound:  # Google and Azure say so, S3 does not
+            self._require_store()
+            for key in keys:
+                with suppress(NotFound), self._asking(Access.DELETE, key):
+                    obstore.delete(self._reading, [key])
 
     def removal(self, key: str) -> str:
         """See `Store.removal`."""
-        place = quote(f"{self.url}/{key}")
-        if self.location:
-            endpoint = f" --endpoint-url {quote(self.location.endpoint)}" if self.location.endpoint else ""
-            return f"aws{endpoint} s3 rm {place}"
-        return f"gcloud storage rm {place}" if self.url.startswith("gs:") else f"delete {place}"
+        return self._removal.of(key)
 
     def _raise_read_only(self, what: str) -> NoReturn:
         fix = "use the URL of the bucket itself (s3://, gs://, azure://)"

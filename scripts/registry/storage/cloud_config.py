@@ -1,29 +1,29 @@
 """Opens buckets and web servers with a remote's options in DVC's configuration (dvc.config_schema)."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from obstore.store import GCSStore, HTTPStore, S3Store
+from obstore.store import HTTPStore, S3Store
 
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
-from registry.storage import azure_config
+from registry.storage import azure_config, gcs_config, removal
 from registry.storage.cloud import Bucket
-from registry.storage.cloud_errors import translate_errors
-from registry.storage.connection import READ_TIMEOUT, WRITE_TIMEOUT, Connection, find_connection
+from registry.storage.cloud_errors import Asked, translate_errors
+from registry.storage.connection import READ_TIMEOUT, WRITE_TIMEOUT, find_connection
 from registry.storage.endpoints import require_endpoint
 from registry.storage.http_login import login_headers
 from registry.storage.remote_options import is_true, scheme_of
+from registry.storage.removal import Removal
 from registry.storage.s3_credentials import CredentialProvider, Login, read_settings
 from registry.storage.s3_encryption import find_encryption
 from registry.storage.s3_signing import S3Location
 
 if TYPE_CHECKING:
-    from obstore.store import GCSConfig, ObjectStore, RetryConfig, S3Config
+    from obstore.store import ObjectStore, RetryConfig, S3Config
 
 
 RETRIES: "RetryConfig" = {  # fails after about 10 s; obstore's own 10 retries can take three minutes
@@ -31,10 +31,6 @@ RETRIES: "RetryConfig" = {  # fails after about 10 s; obstore's own 10 retries c
     "backoff": {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=2), "base": 2},
     "retry_timeout": timedelta(seconds=35),  # no retry begins after it: a request that meets READ_TIMEOUT has one
 }
-# The emulators of Google's storage check no login; a key that says so is the only one with which obstore asks for none.
-_NO_LOGIN = (
-    '{{"gcs_base_url": "{}", "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""}}'
-)
 
 
 def open_bucket(remote: Remote) -> Bucket:
@@ -44,14 +40,16 @@ def open_bucket(remote: Remote) -> Bucket:
     if not parts.hostname:
         fix = "use a folder, or s3://, gs://, azure:// or https:// and the bucket's name"
         raise StorageFailed(f"{url}: not the URL of a store", fix=fix)
-    with translate_errors(url):
+    with translate_errors(url, Asked(remote)):
         if scheme == "s3":
             location = _locate(parts.hostname, parts.path, remote)
             reading = _open_s3(remote.url, location, READ_TIMEOUT)
             writing = [_open_s3(remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)]
-            return Bucket(url, reading, writing, can_list=True, location=location, remote=remote)
+            remove = removal.with_aws(url, location, remote.options)
+            return Bucket(url, reading, writing, can_list=True, location=location, remote=remote, removal=remove)
         reading, writing = _open(remote, scheme, READ_TIMEOUT), [_open(remote, scheme, WRITE_TIMEOUT)]
-        return Bucket(url, reading, writing, can_list=not scheme.startswith("http"), remote=remote)
+        can_list = not scheme.startswith("http")
+        return Bucket(url, reading, writing, can_list=can_list, remote=remote, removal=_removal(remote, scheme, url))
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------
@@ -114,35 +112,17 @@ def _open(remote: Remote, scheme: str, wait: float) -> "ObjectStore":
     if scheme == "azure":
         return azure_config.open_container(remote, connection, wait, RETRIES)
     if scheme == "gs":
-        return _open_gs(remote, connection, wait)
+        return gcs_config.open_gcs(remote, connection, wait, RETRIES)
     client = connection.client_options(remote.url, wait)
     if headers := login_headers(remote):
         client["default_headers"] = headers
     return HTTPStore.from_url(remote.url, client_options=client, retry_config=RETRIES)
 
 
-def _open_gs(remote: Remote, connection: Connection, wait: float) -> "ObjectStore":
-    endpoint = require_endpoint(remote.options.get("endpointurl") or _emulator(), remote.name)
-    return GCSStore.from_url(
-        remote.url,
-        config=_gcs_config(remote.options, endpoint),
-        client_options=connection.client_options(endpoint, wait),
-        retry_config=RETRIES,
-    )
-
-
-def _emulator() -> str:
-    """What gcsfs, and so DVC, takes for the endpoint; obstore knows no such variable."""
-    host = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    return host if "://" in host or not host else f"http://{host}"
-
-
-def _gcs_config(options: Mapping[str, str], endpoint: str) -> "GCSConfig":
-    if endpoint and is_true(options, "allow_anonymous_login"):
-        return {"service_account_key": _NO_LOGIN.format(endpoint)}
-    config: GCSConfig = {"skip_signature": is_true(options, "allow_anonymous_login")}
-    if path := options.get("credentialpath"):
-        config["application_credentials"] = path  # a service account's, or a user's
-    if endpoint:
-        config["base_url"] = endpoint
-    return config
+def _removal(remote: Remote, scheme: str, url: str) -> Removal | None:
+    if scheme == "gs":
+        return removal.with_gcloud(url, gcs_config.find_endpoint(remote))
+    if scheme == "azure":
+        account, parts = azure_config.find_account(remote), urlsplit(url)
+        return removal.with_az(parts.netloc, parts.path.strip("/"), account.name, account.endpoint)
+    return None

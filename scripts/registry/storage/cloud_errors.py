@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http.client import HTTPException
 from typing import NamedTuple
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 from obstore.exceptions import (
     BaseError,
@@ -20,8 +19,9 @@ from obstore.exceptions import (
 from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
 from registry.storage import faults
+from registry.storage.connection import is_reachable_by_python
 from registry.storage.faults import Access, Fault
-from registry.storage.s3_credentials import LOG_IN
+from registry.storage.remote_options import scheme_of
 from registry.storage.s3_signing import S3Location
 
 _BY_TYPE: tuple[tuple[tuple[type[Exception], ...], Fault], ...] = (
@@ -47,7 +47,15 @@ _BY_TEXT: tuple[tuple[str, Fault], ...] = (
     ("kind: ConnectionReset", faults.BROKEN),
     ("Parse(", faults.NOT_A_STORE),  # no HTTP
 )
-_NO_KEYS = Fault("no valid credentials", LOG_IN)
+# obstore's words for credentials that it cannot use, before any request; a request for a token comes first.
+_NO_CREDENTIALS = (
+    "credential provider",
+    "token request",
+    "Invalid Access Key",
+    "Error reading pem file",
+    "Unable to sign",
+)
+_NO_CREDENTIALS_FILE = ("service account file", "application credentials")
 _STATUS = re.compile(r"status code: (\d{3})[^:\n]*(?:: (.*?))?(?:\n\nDebug source|\Z)", re.DOTALL)
 _REGION_TIMEOUT = 5.0  # seconds to ask in which region a bucket is
 
@@ -78,11 +86,13 @@ def translate_errors(place: str, asked: Asked | None = None) -> Iterator[None]:
         raise
     except (FileNotFoundError, NotFoundError) as error:
         failure = read_failure(str(error))
-        if faults.read_details(failure.body).code in faults.NO_BUCKET_CODES or _is_page(failure, asked):
-            _fail(place, _find_fault(error, asked), asked)
+        if faults.read_details(failure.body).code in faults.NO_BUCKET_CODES or _is_page(failure, place):
+            _fail(place, _find_fault(error, place, asked), asked)
+        if asked.access is Access.WRITE:
+            _fail(place, faults.NO_BUCKET, asked)
         raise NotFound(f"{place} does not exist") from error
     except (OSError, ValueError, BaseError) as error:
-        _fail(place, _find_fault(error, asked), asked)
+        _fail(place, _find_fault(error, place, asked), asked)
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of obstore's Rust; it is no Exception
             raise
@@ -98,7 +108,7 @@ def _fail(place: str, fault: Fault, asked: Asked) -> None:
 
 
 def describe(fault: Fault, remote: Remote, access: Access | None, location: S3Location | None) -> Fault:
-    """The fault with the remote's name, and where access was denied, what was asked and by whom."""
+    """The fault in the words of the remote, and where access was denied, what was asked and by whom."""
     if fault is faults.DENIED and access:
         whom = f", as {location.login.describe()}" if location else ""
         fault = Fault(f"{fault.message} ({access}{whom})", fault.fix)
@@ -111,24 +121,26 @@ def read_failure(text: str) -> Failure:
     return Failure(int(found[1]), (found[2] or "").strip()) if found else Failure(0, "")
 
 
-def _is_page(failure: Failure, asked: Asked) -> bool:
-    """Whether S3 would not have answered so; the 5xx of a proxy in front of it says enough by its status."""
-    return bool(asked.location) and failure.status < 500 and faults.is_page(failure.body)
+def _is_page(failure: Failure, place: str) -> bool:
+    """Whether a bucket would not have answered so; the 5xx of a proxy in front of it says enough by its status."""
+    return not scheme_of(place).startswith("http") and failure.status < 500 and faults.is_page(failure.body)
 
 
-def _find_fault(error: Exception, asked: Asked) -> Fault:
+def _find_fault(error: Exception, place: str, asked: Asked) -> Fault:
     text = str(error)
     if "InvalidCertificate(" in text:
         detail = text.partition("InvalidCertificate(")[2]
         reason = next((words for name, words in _CERTIFICATES.items() if name in detail), "it is not valid")
         return faults.untrusted_certificate(reason)
     first, failure = text.split("\n", 1)[0], read_failure(text)
-    if "credential provider" in first:
-        return _NO_KEYS
+    if any(words in first for words in _NO_CREDENTIALS):
+        return faults.NO_LOGIN
+    if any(words in first for words in _NO_CREDENTIALS_FILE):
+        return faults.BAD_FILE
     if "redirect without LOCATION" in first:
         region = _find_region(asked.location) if asked.location else ""
         return faults.in_region(region) if region else faults.WRONG_REGION
-    if _is_no_store(first, failure, asked):
+    if _is_no_store(first, failure, place):
         return faults.NOT_A_STORE
     if isinstance(error, PreconditionError):
         return _BY_TYPE[0][1]
@@ -138,10 +150,10 @@ def _find_fault(error: Exception, asked: Asked) -> Fault:
     return by_type or _find_by_text(error, text, first)
 
 
-def _is_no_store(first: str, failure: Failure, asked: Asked) -> bool:
+def _is_no_store(first: str, failure: Failure, place: str) -> bool:
     malformed = ("invalid list response", "Header missing", "following redirect")
     is_redirect = 300 <= failure.status < 400 and not faults.read_details(failure.body).code
-    return any(words in first for words in malformed) or is_redirect or _is_page(failure, asked)
+    return any(words in first for words in malformed) or is_redirect or _is_page(failure, place)
 
 
 def _find_by_text(error: Exception, text: str, first: str) -> Fault:
@@ -149,18 +161,16 @@ def _find_by_text(error: Exception, text: str, first: str) -> Fault:
         return Fault("unknown option", "check the options of this remote in .dvc/config")
     if isinstance(error, ValueError):
         return Fault("invalid object key", "use names joined by single slashes")
-    if "token request" in first or "credential" in first.lower():
-        return _NO_KEYS
+    if "credential" in first.lower():
+        return faults.NO_LOGIN
     return next((fault for words, fault in _BY_TEXT if words in text), faults.UNREACHABLE)
 
 
 def _find_region(location: S3Location) -> str:
     """The region of a bucket, which S3 tells anybody who asks; empty where it does not answer."""
-    request = Request(f"{location.address}/{location.bucket}", method="HEAD")  # noqa: S310 - the remote's own endpoint
-    with suppress(OSError, ValueError):
-        try:
-            with urlopen(request, timeout=_REGION_TIMEOUT) as response:  # noqa: S310 - see above
-                return response.headers.get("x-amz-bucket-region") or ""
-        except HTTPError as error:
-            return error.headers.get("x-amz-bucket-region") or ""
+    if not is_reachable_by_python(location.address):
+        return ""
+    connection = replace(location.connection, read_timeout=_REGION_TIMEOUT)
+    with suppress(OSError, HTTPException, StorageFailed):
+        return connection.connect(location.address).head(f"/{location.bucket}").get("x-amz-bucket-region") or ""
     return ""

@@ -155,6 +155,14 @@ class Channel:
         self.connection.request("PUT", f"{self.prefix}{path}", b"", {**headers, **self.headers})
         return self.connection.getresponse()
 
+    def head(self, path: str) -> http.client.HTTPMessage:
+        """The headers of the response to a HEAD; then the connection is closed. Raises OSError, HTTPException."""
+        try:
+            self.connection.request("HEAD", f"{self.prefix}{path}", headers=dict(self.headers))
+            return self.connection.getresponse().headers
+        finally:
+            self.connection.close()
+
 
 # --- proxies ----------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What the errors of object stores mean, and the next step; their own text may hold signatures and is never shown.
 
-Codes: AWS, "Amazon S3 error responses"; Ceph (QuotaExceeded), MinIO (XMinio…) and Azure (ContainerNotFound) add theirs.
+Codes: AWS, "Amazon S3 error responses"; Ceph (QuotaExceeded) and MinIO (XMinio…) add theirs; Google, "XML API: HTTP
+status and error codes"; Microsoft, "Blob Storage error codes".
 """
 
 import re
@@ -10,6 +11,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from registry.core.settings import LAKE, Remote
+from registry.storage.remote_options import scheme_of
 
 CONTINUES = "run the same command again: it continues where it stopped"
 
@@ -25,8 +27,9 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and the next step, in which `{remote}` stands for the name of the remote.
+    """What is wrong, and the next step.
 
+    In both, `{remote}` stands for the name of the remote, and other words in braces for what a scheme has for them.
     `{own}` is the remote that concerns this bucket alone: the lake, too, may have the options of staging.
     """
 
@@ -34,26 +37,83 @@ class Fault:
     fix: str
 
     def for_remote(self, remote: Remote) -> "Fault":
-        """The same with the remote's name in the next step, or with a word for it where it has none."""
+        """The same in the words of its scheme, with the remote's name, or with a word for it where it has none."""
+        words = _WORDS.get(scheme_of(remote.url) or "s3", _WORDS["http"])
+        message, fix = self.message, self.fix
+        for word, value in words.items():
+            message, fix = message.replace(f"{{{word}}}", value), fix.replace(f"{{{word}}}", value)
         own = LAKE if remote.is_lake else remote.name
         name = remote.name or own or "REMOTE"
         url_fix = "lake: in registry.yaml has its URL" if remote.is_lake else _CORRECT_URL
-        fix = self.fix.replace(_CORRECT_URL, url_fix).replace("{remote}", name).replace("{own}", own or name)
+        fix = fix.replace(_CORRECT_URL, url_fix).replace("{remote}", name).replace("{own}", own or name)
         if own == LAKE != remote.name:  # from then on it has none of the options of staging
             endpoint = remote.options.get("endpointurl")
             added = f"dvc remote add {LAKE} {remote.url} && "
             added += f"dvc remote modify {LAKE} endpointurl {endpoint} && " if endpoint else ""
             fix = re.sub(rf"(dvc remote modify (?:--local )?{LAKE} )", rf"{added}\1", fix)
-        return replace(self, fix=fix)
+        return replace(self, message=message, fix=fix)
+
+
+# What each kind of store has for the words in braces. Options are those that DVC accepts for a remote of that scheme.
+_WORDS = {
+    "s3": {
+        "login": "`dvc remote modify --local {own} profile NAME` names another login",
+        "endpoint": "`dvc remote modify {remote} endpointurl URL` names the S3 endpoint",
+        "address": "the address",
+        "bucket": "bucket",
+        "region": "the region of {remote}",
+        "service": "an S3 service",
+        "restore": "aws s3api restore-object",
+        "lock": "Object Lock",
+        "key": "and to permit you kms:Decrypt and kms:GenerateDataKey",
+    },
+    "gs": {
+        "login": "`dvc remote modify --local {own} credentialpath FILE` names another login",
+        "endpoint": "`dvc remote modify {remote} endpointurl URL` names Google's endpoint",
+        "address": "the address",
+        "bucket": "bucket",
+        "region": "the options of {remote}",
+        "service": "Google Cloud Storage",
+        "restore": "gcloud storage objects update --storage-class=STANDARD",
+        "lock": "a retention policy or a hold",
+        "key": "and to grant the bucket's service agent its use",
+    },
+    "azure": {
+        "login": "`dvc remote modify --local {own} connection_string TEXT` names another login",
+        "endpoint": "the BlobEndpoint of the connection_string is that of Azure",
+        "address": "the account's name",
+        "bucket": "container",
+        "region": "the options of {remote}",
+        "service": "Azure Blob Storage",
+        "restore": "az storage blob set-tier --tier Hot",
+        "lock": "an immutability policy",
+        "key": "and to grant the account's identity its use",
+    },
+    "http": {
+        "login": "`dvc remote modify --local {own} user NAME` names another login",
+        "endpoint": "`dvc remote modify {remote} url URL` names the folder with the objects",
+        "address": "the address",
+        "bucket": "server",
+        "region": "the options of {remote}",
+        "service": "a web server with the objects",
+        "restore": "with the tools of its storage",
+        "lock": "a lock",
+        "key": "and to permit you its use",
+    },
+}
 
 
 class Details(NamedTuple):
-    """What a response says besides its status: its code, the right region, and whether a KMS key was refused."""
+    """What a response says besides its status: its code, the right region, and whether a KMS key was refused.
+
+    `is_expired`: Azure says that a login is not valid now.
+    """
 
     code: str = ""
     region: str = ""
     is_kms: bool = False
     is_lock: bool = False
+    is_expired: bool = False
 
 
 NOTHING = Details()
@@ -63,10 +123,15 @@ _LOCK = re.compile(r"object.?lock|WORM|retention", re.IGNORECASE)
 
 DENIED = Fault(
     "access denied",
-    "check that this login may do that there; `dvc remote modify --local {own} profile NAME` names another",
+    "check that this login may do that there; {login}",
+)
+NO_LOGIN = Fault("no valid credentials", "log in to that cloud, or set its environment variables; {login}")
+BAD_FILE = Fault(
+    "the file of Google's credentials cannot be read",
+    "name the JSON file of a service account: `dvc remote modify --local {own} credentialpath FILE`",
 )
 UNREACHABLE = Fault(
-    "the server could not be reached", "check the address and the network, then run the same command again"
+    "the server could not be reached", "check {address} and the network, then run the same command again"
 )
 NO_HOST = Fault(
     "its host name is unknown to this machine's DNS",
@@ -83,40 +148,40 @@ TIMEOUT = Fault("the connection timed out", f"check the network, then {CONTINUES
 BROKEN = Fault("the connection broke before the response was complete", f"check the network, then {CONTINUES}")
 NOT_A_STORE = Fault(
     "the server does not answer as an object store does: it may be a web site, a login page or a proxy",
-    "check that `dvc remote modify {remote} endpointurl URL` names the S3 endpoint, and log in to the network",
+    "check that {endpoint}, and log in to the network",
 )
-NO_BUCKET = Fault("the bucket does not exist", f"check the endpoint, and the bucket's name: {_CORRECT_URL}")
+NO_BUCKET = Fault("the {bucket} does not exist", f"check {{address}}, and the {{bucket}}'s name: {_CORRECT_URL}")
 WRONG_REGION = Fault("the bucket is in another region", "dvc remote modify {own} region REGION")
-BAD_REQUEST = Fault(
-    "the server rejected the request (400)", "check the region of {remote}, and that your credentials are valid"
-)
+BAD_REQUEST = Fault("the server rejected the request (400)", "check {region}, and that your credentials are valid")
 _EXPIRED = Fault("the credentials have expired", f"log in again, then {CONTINUES}")
 _UNKNOWN_KEY = Fault(
     "the server does not know this access key",
-    "check the endpoint, and log in; `dvc remote modify --local {remote} profile NAME` names another login",
+    "check the endpoint, and log in; {login}",
 )
 _WRONG_SECRET = Fault(
     "the signature does not match: the secret key is not that of this access key",
-    "log in again, or correct the secret key; `dvc remote modify --local {remote} profile NAME` names another login",
+    "log in again, or correct the secret key; {login}",
 )
 _SLOW = Fault("the server limits the rate of requests", f"wait, then {CONTINUES}")
 _FULL = Fault("the storage is full or its quota is used up", f"get more space there, then {CONTINUES}")
 _UNSUPPORTED = Fault(
-    "the server does not support this operation", "check that the endpoint of {remote} is that of an S3 service"
+    "the server does not support this operation", "check that the endpoint of {remote} is that of {service}"
 )
 _KMS = Fault(
     "its KMS key cannot be used: it is disabled, deleted, or not permitted to you",
-    "ask the owner of the key to enable it and to permit you kms:Decrypt and kms:GenerateDataKey",
+    "ask the owner of the key to enable it {key}",
 )
 _ARCHIVED = Fault(
     "the object is archived and cannot be read",
-    "ask an administrator to restore it (aws s3api restore-object) and to end the lifecycle rule that archives",
+    "ask an administrator to restore it ({restore}) and to end the lifecycle rule that archives",
 )
-_LOCKED = Fault(
-    "Object Lock refuses this", "check the retention of that bucket: objects there can be added, not changed"
-)
+_LOCKED = Fault("{lock} refuses this", "check the retention of that bucket: objects there can be added, not changed")
 _CHANGED = Fault(
     "the bytes were changed on their way", "check what is between this machine and the server, then try again"
+)
+_NO_PAYER = Fault(
+    "the account or project that pays is missing, disabled or without billing",
+    "ask its owner to enable it and its billing",
 )
 _CLOCK = Fault("this machine's clock is wrong", "set the clock, then run the same command again")
 _BY_CODE: tuple[tuple[Fault, str], ...] = (
@@ -124,22 +189,33 @@ _BY_CODE: tuple[tuple[Fault, str], ...] = (
     (_UNKNOWN_KEY, "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException InvalidToken"),
     (_WRONG_SECRET, "SignatureDoesNotMatch AuthenticationFailed"),
     (_CLOCK, "RequestTimeTooSkewed"),
+    (NO_LOGIN, "AuthenticationRequired NoAuthenticationInformation InvalidAuthenticationInfo MissingSecurityHeader"),
+    (_NO_PAYER, "UserProjectAccountProblem UserProjectMissing AccountIsDisabled AccountDisabled BillingDisabled"),
+    (
+        DENIED,
+        "AuthorizationSourceIPMismatch PublicAccessNotPermitted UnauthorizedBlobOverwrite UserProjectAccessDenied",
+    ),
+    (DENIED, "AuthorizationServiceMismatch AuthorizationResourceTypeMismatch AuthorizationProtocolMismatch"),
     (DENIED, "AccessDenied AllAccessDisabled AccountProblem AuthorizationFailure AuthorizationPermissionMismatch"),
-    (NO_BUCKET, "NoSuchBucket ContainerNotFound InvalidBucketName"),
+    (NO_BUCKET, "NoSuchBucket ContainerNotFound InvalidBucketName ResourceNotFound InvalidResourceName InvalidUri"),
+    (NO_BUCKET, "ContainerBeingDeleted ContainerDisabled"),
     (WRONG_REGION, "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException"),
     (_SLOW, "SlowDown ServiceUnavailable Throttling ThrottlingException TooManyRequests ServerBusy"),
     (_FULL, "QuotaExceeded InsufficientStorage XMinioStorageFull XMinioAdminBucketQuotaExceeded InsufficientCapacity"),
     (_UNSUPPORTED, "NotImplemented MethodNotAllowed"),
     (_ARCHIVED, "InvalidObjectState BlobArchived"),
-    (_LOCKED, "ObjectLocked InvalidRetentionPeriod BlobImmutableDueToPolicy"),
+    (
+        _LOCKED,
+        "ObjectLocked InvalidRetentionPeriod BlobImmutableDueToPolicy RetentionPolicyNotMet ObjectUnderActiveHold",
+    ),
     (_CHANGED, "BadDigest InvalidDigest XAmzContentSHA256Mismatch XAmzContentChecksumMismatch"),
     (TIMEOUT, "RequestTimeout"),
 )
-NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
+NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "ResourceNotFound"}
 FAULTS = {code: fault for fault, codes in _BY_CODE for code in codes.split()}
 _BY_STATUS = {
     HTTPStatus.BAD_REQUEST: BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED: DENIED,
+    HTTPStatus.UNAUTHORIZED: NO_LOGIN,
     HTTPStatus.FORBIDDEN: DENIED,
     HTTPStatus.NOT_FOUND: NO_BUCKET,
     HTTPStatus.METHOD_NOT_ALLOWED: _UNSUPPORTED,
@@ -158,6 +234,7 @@ def read_details(body: str) -> Details:
         region[1] if region else "",
         is_kms=bool(code and (code[1].startswith("KMS.") or "kms:" in body)),
         is_lock=bool(code and _LOCK.search(body)),
+        is_expired="not valid in the specified time frame" in body,
     )
 
 
@@ -167,6 +244,8 @@ def find_fault(status: int, details: Details) -> Fault:
         return _KMS
     if details.is_lock and details.code in {"AccessDenied", "InvalidRequest"}:
         return _LOCKED
+    if details.is_expired:
+        return _EXPIRED
     fault = FAULTS.get(details.code) or (None if details.code else _BY_STATUS.get(HTTPStatus(status)))
     if fault is WRONG_REGION and details.region:
         return in_region(details.region)

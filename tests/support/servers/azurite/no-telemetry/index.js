@@ -1,0 +1,1 @@
+// Azurite imports it, and calls nothing of it with --disableTelemetry.
