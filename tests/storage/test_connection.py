@@ -19,6 +19,7 @@ from support import certificates
 from support.certificates import Certificate
 from support.repositories import md5
 from support.s3_places import Places, body_of
+from support.servers.fault_proxy import Fault, FaultProxy, Page, always
 from support.servers.relay import Proxy, TlsFront
 
 pytestmark = pytest.mark.s3
@@ -187,6 +188,33 @@ def test_https_goes_through_a_proxy_in_a_tunnel(
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         Places(f"{folder}-direct", ssl_verify=trusted).staging.require_readable()
         assert len(proxy.seen) == tunnels
+
+
+@pytest.mark.usefixtures("no_exceptions")
+def test_the_region_of_a_bucket_is_asked_for_as_everything_else(
+    server: S3Server, trusted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the remote's certificates, and through the proxy."""
+    for name, value in server.env().items():
+        monkeypatch.setenv(name, value)
+    moved = b"<Error><Code>PermanentRedirect</Code><Message>use another endpoint</Message></Error>"
+    with (
+        FaultProxy(server.url) as faulty,
+        TlsFront(faulty.url, LEAF.write(tmp_path / "server.pem")) as front,
+        Proxy() as proxy,
+    ):
+        faulty.add(Fault(Page(301, moved, {"x-amz-bucket-region": "eu-west-1"}), always, times=None))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        for options in ({"ssl_verify": trusted}, {"ssl_verify": "false"}):
+            faulty.clear()
+            faulty.add(Fault(Page(301, moved, {"x-amz-bucket-region": "eu-west-1"}), always, times=None))
+            tunnels = len(proxy.seen)
+            store = open_store(Remote("s3://staging", {"endpointurl": front.url, **options}, "staging"), tmp_path)
+            with pytest.raises(StorageFailed, match="the bucket is in the region eu-west-1"):
+                store.list()
+            asked = [(one.kind, one.key) for one in faulty.exchanges]
+            assert asked[-1] == ("other", ""), "a HEAD of the bucket"
+            assert len(proxy.seen) >= tunnels + 2, "obstore's tunnel, and our own"
 
 
 @pytest.mark.usefixtures("no_exceptions")

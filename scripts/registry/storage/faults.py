@@ -213,7 +213,7 @@ _BY_CODE: tuple[tuple[Fault, str], ...] = (
 )
 NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "ResourceNotFound"}
 FAULTS = {code: fault for fault, codes in _BY_CODE for code in codes.split()}
-_BY_STATUS = {
+_BY_STATUS: dict[int, Fault] = {  # proxies have statuses of their own, such as 520
     HTTPStatus.BAD_REQUEST: BAD_REQUEST,
     HTTPStatus.UNAUTHORIZED: NO_LOGIN,
     HTTPStatus.FORBIDDEN: DENIED,
@@ -246,7 +246,7 @@ def find_fault(status: int, details: Details) -> Fault:
         return _LOCKED
     if details.is_expired:
         return _EXPIRED
-    fault = FAULTS.get(details.code) or (None if details.code else _BY_STATUS.get(HTTPStatus(status)))
+    fault = FAULTS.get(details.code) or (None if details.code else _BY_STATUS.get(status))
     if fault is WRONG_REGION and details.region:
         return in_region(details.region)
     if fault:

@@ -127,12 +127,12 @@ class GoogleCredentials:
             with _RENEWING:
                 found = _load(self.path)
                 if not found.valid:
-                    found.refresh(Request())
+                    found.refresh(Request())  # type: ignore[no-untyped-call]
         except (GoogleAuthError, OSError, ValueError):  # without the cause: it may have the server's response
             fix = "log in again, or check the workload identity provider and its service account"
             raise StorageFailed(f"Google credentials {self.path}: no valid credentials", fix=fix) from None
         expiry = found.expiry.replace(tzinfo=UTC) if found.expiry else datetime.now(UTC) + _VALID_FOR
-        return {"token": found.token, "expires_at": expiry}
+        return {"token": found.token or "", "expires_at": expiry}
 
 
 @cache

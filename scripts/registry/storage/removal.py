@@ -43,7 +43,7 @@ def _aws_options(location: S3Location, options: Mapping[str, str]) -> Iterator[s
             yield from (f"--{name}", options[name])
     if not location.connection.verify:
         yield "--no-verify-ssl"
-    elif location.connection.bundle:
+    elif location.connection.bundle and "ssl_verify" in options:  # the AWS CLI reads variables and profiles itself
         yield from ("--ca-bundle", location.connection.bundle)
 
 

@@ -49,7 +49,7 @@ class Azurite:
         end = datetime.now(UTC) + valid_for
         begin = min(datetime.now(UTC), end) - timedelta(hours=1)
         types = ResourceTypes(service=True, container=True, object=True)
-        given = AccountSasPermissions.from_string(permissions)
+        given = AccountSasPermissions.from_string(permissions)  # type: ignore[no-untyped-call]
         return generate_account_sas(ACCOUNT, KEY, types, given, expiry=end, start=begin)
 
 

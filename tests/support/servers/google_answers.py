@@ -174,7 +174,7 @@ def listing_json(bucket: str, objects: Sequence["GoogleObject"], folders: Sequen
 
 
 def _resource(bucket: str, found: "GoogleObject") -> dict[str, object]:
-    about = {
+    about: dict[str, object] = {
         "kind": "storage#object",
         "id": f"{bucket}/{found.name}/{found.generation}",
         "name": found.name,

@@ -69,7 +69,7 @@ class ServiceAccount:
             self.key.public_key().verify(signature, text, padding.PKCS1v15(), hashes.SHA256())
             said = json.loads(claims)
             is_mine = json.loads(head)["alg"] == "RS256" and said["iss"] == self.email
-            return is_mine and said["exp"] > time.time() and said.get("aud", audience) == audience
+            return bool(is_mine and said["exp"] > time.time() and said.get("aud", audience) == audience)
         except (ValueError, KeyError, InvalidSignature):
             return False
 
