@@ -50,7 +50,7 @@ def sas(server: Azurite, permissions: str, hours: int = 1) -> str:
 
 
 LOGINS: dict[str, tuple[Callable[[Azurite], str], str]] = {
-    "account that is not there": (lambda server: server.connection_string(account="nobody"), "does not exist"),
+    "account that is not there": (lambda server: server.connection_string(account="unknown"), "does not exist"),
     "another account's key": (
         lambda server: server.connection_string(login=f"AccountKey={OTHER_KEY}"),
         "access denied (",
@@ -67,12 +67,12 @@ LOGINS: dict[str, tuple[Callable[[Azurite], str], str]] = {
     ),
     "nothing that names an account": (lambda _: "hush", "names no account"),
     "account with a path": (lambda _: f"AccountName=a b/c;AccountKey={KEY}", "is not a valid URL"),
-    "emulator that is off": (lambda _: connection_of_nobody(), "could not be reached"),
+    "emulator that is off": (lambda _: connection_to_a_closed_port(), "could not be reached"),
 }
 
 
-def connection_of_nobody() -> str:
-    """Of a port where nobody listens: 1 is reserved."""
+def connection_to_a_closed_port() -> str:
+    """Of a port on which no program listens: 1 is reserved."""
     return f"AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:1/{ACCOUNT}"
 
 

@@ -77,7 +77,7 @@ def test_a_large_object_goes_in_parts_and_comes_back_whole(
     pieces = [body[start : start + (1 << 20)] for start in range(0, len(body), 1 << 20)]
     assert store.write("large", lambda: iter(pieces))
     assert store.get("large") == body
-    assert store.head("large").etag != md5(body)  # nobody has the MD5 of what came in parts
+    assert store.head("large").etag != md5(body)  # what came in parts has no MD5
     assert not store.write("large", lambda: iter(pieces))
 
 
@@ -159,7 +159,7 @@ def test_a_login_that_cannot_work_is_said_for_what_it_is(service: GoogleStorage,
     assert wrong == []
 
 
-def test_nobody_and_who_may_only_read(service: GoogleStorage, tmp_path: Path) -> None:
+def test_no_login_and_one_that_may_only_read(service: GoogleStorage, tmp_path: Path) -> None:
     reader = service.account(tmp_path, "reader", may_write=False)
     with pytest.raises(StorageFailed, match=r"new: access denied \(writing\)"):
         open_gs(service.url, reader).put("new", b"")
