@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from registry.core.settings import Remote
 from registry.storage import faults
 from registry.storage.dvc_config import options_of
 from registry.storage.faults import FAULTS, Fault, find_fault, read_details
@@ -21,7 +22,8 @@ EVERY = {
 def test_options_in_next_steps_are_those_that_dvc_accepts(scheme: str) -> None:
     """DVC refuses `profile` for Azure, for example: the next step would fail."""
     others = {fault for fault, own in ONLY.items() if own != scheme}
-    said = [fault.for_remote("staging", scheme) for fault in EVERY - others]
+    remote = Remote(f"{scheme}://data", name="staging")
+    said = [fault.for_remote(remote) for fault in EVERY - others]
     named = {found for one in said for found in re.findall(r"dvc remote modify (?:--local )?staging (\w+)", one.fix)}
     assert named <= options_of(scheme)
     assert [one for one in said if "{" in one.message + one.fix] == []
@@ -43,7 +45,9 @@ AZURE = (
 
 @pytest.mark.parametrize(("status", "code", "words"), AZURE)
 def test_azure_answers_are_said_for_what_they_are(status: int, code: str, words: str) -> None:
-    fault = find_fault(status, read_details(f"<Error><Code>{code}</Error>")).for_remote("staging", "azure")
+    fault = find_fault(status, read_details(f"<Error><Code>{code}</Error>")).for_remote(
+        Remote("azure://data", name="staging")
+    )
     assert words in fault.message
     assert "hush" not in fault.message + fault.fix
 

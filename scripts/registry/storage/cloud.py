@@ -20,7 +20,6 @@ from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
-from registry.storage.remote_options import scheme_of
 from registry.storage.removal import Removal
 from registry.storage.s3_copy import ServerSideCopier, can_copy
 from registry.storage.s3_signing import S3Location

@@ -172,5 +172,7 @@ def _find_region(location: S3Location) -> str:
         return ""
     connection = replace(location.connection, read_timeout=_REGION_TIMEOUT)
     with suppress(OSError, HTTPException, StorageFailed):
-        return connection.connect(location.address).head(f"/{location.bucket}").get("x-amz-bucket-region") or ""
+        return (
+            connection.connect(location.address, UNNAMED).head(f"/{location.bucket}").get("x-amz-bucket-region") or ""
+        )
     return ""

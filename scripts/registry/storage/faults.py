@@ -59,6 +59,7 @@ _WORDS = {
     "s3": {
         "login": "`dvc remote modify --local {own} profile NAME` names another login",
         "endpoint": "`dvc remote modify {remote} endpointurl URL` names the S3 endpoint",
+        "place": "the endpoint",
         "address": "the address",
         "bucket": "bucket",
         "region": "the region of {remote}",
@@ -70,6 +71,7 @@ _WORDS = {
     "gs": {
         "login": "`dvc remote modify --local {own} credentialpath FILE` names another login",
         "endpoint": "`dvc remote modify {remote} endpointurl URL` names Google's endpoint",
+        "place": "the endpoint",
         "address": "the address",
         "bucket": "bucket",
         "region": "the options of {remote}",
@@ -81,6 +83,7 @@ _WORDS = {
     "azure": {
         "login": "`dvc remote modify --local {own} connection_string TEXT` names another login",
         "endpoint": "the BlobEndpoint of the connection_string is that of Azure",
+        "place": "the account's name",
         "address": "the account's name",
         "bucket": "container",
         "region": "the options of {remote}",
@@ -92,6 +95,7 @@ _WORDS = {
     "http": {
         "login": "`dvc remote modify --local {own} user NAME` names another login",
         "endpoint": "`dvc remote modify {remote} url URL` names the folder with the objects",
+        "place": "the address",
         "address": "the address",
         "bucket": "server",
         "region": "the options of {remote}",
@@ -150,7 +154,7 @@ NOT_A_STORE = Fault(
     "the server does not answer as an object store does: it may be a web site, a login page or a proxy",
     "check that {endpoint}, and log in to the network",
 )
-NO_BUCKET = Fault("the {bucket} does not exist", f"check {{address}}, and the {{bucket}}'s name: {_CORRECT_URL}")
+NO_BUCKET = Fault("the {bucket} does not exist", f"check {{place}}, and the {{bucket}}'s name: {_CORRECT_URL}")
 WRONG_REGION = Fault("the bucket is in another region", "dvc remote modify {own} region REGION")
 BAD_REQUEST = Fault("the server rejected the request (400)", "check {region}, and that your credentials are valid")
 _EXPIRED = Fault("the credentials have expired", f"log in again, then {CONTINUES}")
