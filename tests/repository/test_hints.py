@@ -236,6 +236,7 @@ NOT_RUN = {
     Hint("checks/collect_storage.py", "dvc remote"): EDIT,
     Hint("scaffold/init.py", "dvc remote"): VALUE,
     Hint("storage/azure_config.py", "dvc remote"): VALUE,
+    Hint("storage/gcs_config.py", "dvc remote"): VALUE,
     Hint("storage/http_login.py", "dvc remote"): VALUE,
     Hint("storage/remote_options.py", "dvc remote"): EDIT,
     Hint("storage/remote_options.py", "make venv"): REMOTE,
