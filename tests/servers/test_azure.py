@@ -67,7 +67,7 @@ LOGINS: dict[str, tuple[Callable[[Azurite], str], str]] = {
     ),
     "nothing that names an account": (lambda _: "hush", "names no account"),
     "account with a path": (lambda _: f"AccountName=a b/c;AccountKey={KEY}", "is not a valid URL"),
-    "emulator that is off": (lambda _: connection_to_a_closed_port(), "could not be reached"),
+    "emulator that is off": (lambda _: connection_to_a_closed_port(), "the connection was refused"),
 }
 
 
