@@ -168,8 +168,9 @@ def test_a_dashboard_without_one_query_is_refused_with_its_tiles(
         ({"deleted": True, "query": QUERY}, "Look 42 was deleted"),
         ({"deleted": False, "query": None}, "Look 42 has no query: it shows a merged result"),
         ({"deleted": False, "query": QUERY | {"fields": ["images.camera", "images.width"]}}, "the field of the uuid"),
+        ({"deleted": False, "query": QUERY | {"pivots": ["images.kind"]}}, "Look 42 is pivoted"),
     ],
-    ids=["deleted", "merged", "no-uuid"],
+    ids=["deleted", "merged", "no-uuid", "pivoted"],
 )
 def test_a_look_that_is_no_table_of_images_is_refused(
     looker: LookerServer, capsys: pytest.CaptureFixture[str], look: Row, fault: str
@@ -188,6 +189,23 @@ def test_what_looker_does_not_know_is_told_by_its_name(
     err = capsys.readouterr().err
     assert f"Looker at 127.0.0.1 has no {name} {path.rsplit('/', 1)[1]}" in err
     assert "manifest" not in err
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "fault"),
+    [
+        ("photos/nothing?fields=images.uuid,images.kind", (), "has no explore nothing of model photos"),
+        ("photos/images?fields=images.uuid,images.knd", (), "explore images has no field images.knd"),
+        ("photos/images?fields=images.uuid", ("--label", "images.kindd"), "did you mean images.kind?"),
+        ("photos/images?fields=images.uuid", ("--label", "x"), "explore images has no field x"),
+    ],
+)
+def test_an_explore_or_a_field_that_looker_does_not_have_is_told_before_anything_is_written(
+    looker: LookerServer, capsys: pytest.CaptureFixture[str], path: str, more: tuple[str, ...], fault: str
+) -> None:
+    assert new(f"{looker.url}/explore/{path}", *more) == 1
+    assert fault in capsys.readouterr().err
+    assert not Path("datasets/pets").exists()
 
 
 def test_an_address_of_another_looker_reaches_neither(looker: LookerServer, capsys: pytest.CaptureFixture[str]) -> None:

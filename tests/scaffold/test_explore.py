@@ -235,6 +235,8 @@ def test_a_custom_field_is_left_out_of_a_query_and_stays_in_a_look() -> None:
     source = explore.choose(taken)
     assert [column.source for column in source.columns] == [*FIELDS]
     assert source.query.sorts == ("images.uuid",)
+    calculated = query(*FIELDS, "rank", omitted={"dynamic_fields": '[{"table_calculation": "rank"}]'})
+    assert [column.source for column in explore.choose(calculated, Look("42")).columns] == [*FIELDS]
     look = explore.choose(taken, Look("42"))
     assert [column.source for column in look.columns] == [*FIELDS, "half"]
 

@@ -136,9 +136,9 @@ def parse(text: str) -> Address:
     parameters = _read_parameters(url)
     origin = f"{url.scheme}://{url.netloc.lower()}"
     match segments:
-        case ["explore", model, view]:
+        case ["explore" | "query", model, view]:  # the latter of embedded visualizations
             return _explore(origin, model, _without_ending(view), parameters)
-        case ["x", slug]:
+        case ["x" | "query-visualization", slug]:
             return SharedQuery(origin, _slug(slug))
         case ["looks", look, *rest] if rest in ([], ["edit"]):
             return _look(origin, look, parameters)
@@ -297,7 +297,7 @@ def _unknown_page(segments: list[str]) -> InvalidAddress:
     if segments[:1] in (["sql"], ["sql_runner"]):
         fix = "model it in LookML and copy the Explore's address, or export it and use source: export"
         return InvalidAddress("a query of SQL Runner belongs to no Explore, so a dataset cannot take it", fix=fix)
-    if segments[:2] == ["login", "embed"] or segments[:1] == ["public"] or segments[:1] == ["query-visualization"]:
+    if segments[:2] == ["login", "embed"] or segments[:1] in (["public"], ["sso"]):
         return InvalidAddress("the address is that of embedded content", fix="open it in Looker, and " + _FIX)
     page = "/".join(segments)
     return InvalidAddress(f"{_shown('/' + page)} is not an Explore, a share link, a Look or a dashboard", fix=_FIX)

@@ -26,6 +26,7 @@ from registry.integrations.looker_responses import StatusError
 from registry.integrations.looker_settings import INI
 
 NOT_FOUND = 404
+SEEN = "open the address in Looker; an API key sees only what its Looker user may see"
 MAX_LABELS = 1000  # labels that are listed as classes
 _KEPT = (
     "model,view,fields,pivots,fill_fields,filters,filter_expression,sorts,limit,total,row_total,subtotals,"
@@ -75,7 +76,8 @@ def read_labels(query: Query, field: str, root: Path) -> tuple[str, ...] | None:
         filter_expression=query.filter_expression,
         query_timezone=query.timezone,
     )
-    with TemporaryDirectory(prefix="registry-new-") as folder, connect(root / INI, Path(folder), field) as looker:
+    subject = f"the labels of explore {query.view}"
+    with TemporaryDirectory(prefix="registry-new-") as folder, connect(root / INI, Path(folder), subject) as looker:
         rows = looker.ask_optional("the labels", lambda: _rows(looker, body, field))
     return tuple(sorted(rows)) if rows is not None and len(rows) <= MAX_LABELS else None
 
@@ -99,7 +101,13 @@ def _name(address: Address) -> str:
 
 
 def _fields(looker: Connection, query: Query) -> Sequence[models.LookmlModelExploreField]:
-    fields = looker.sdk.lookml_model_explore(query.model, query.view, fields="fields").fields
+    try:
+        fields = looker.sdk.lookml_model_explore(query.model, query.view, fields="fields").fields
+    except StatusError as error:
+        if error.status != NOT_FOUND:
+            raise
+        message = f"Looker at {looker.transport.host} has no explore {query.view} of model {query.model}"
+        raise NotFound(message, fix=SEEN) from error
     return [*(fields.dimensions or ()), *(fields.measures or ())] if fields else []
 
 
@@ -112,8 +120,7 @@ def _require_found(looker: Connection, address: Address, tile: str | None) -> Ke
     except StatusError as error:
         if error.status != NOT_FOUND:
             raise
-        fix = "open the address in Looker; an API key sees only what its Looker user may see"
-        raise NotFound(f"Looker at {looker.transport.host} has no {_name(address)}", fix=fix) from error
+        raise NotFound(f"Looker at {looker.transport.host} has no {_name(address)}", fix=SEEN) from error
 
 
 def _resolve(looker: Connection, address: Address, tile: str | None) -> Kept:
@@ -135,6 +142,9 @@ def _look(looker: Connection, address: LookAddress) -> Kept:
     if look.query is None:
         message = f"Look {address.id} has no query: it shows a merged result, or its Explore is gone"
         raise Refused(message, fix="explore each of its source queries and use their addresses, or export it")
+    if look.query.pivots:
+        fix = "remove its pivots in Looker, or use the address of its Explore"
+        raise Refused(f"Look {address.id} is pivoted, so its result is not a table of images", fix=fix)
     remarks = [
         f"the filter of {name} ({text}): the saved Look does not have it" for name, text in address.filters.items()
     ]

@@ -65,7 +65,7 @@ class Explore:
 
 
 def describe(looker: Connection, model: str, explore: str) -> Explore:
-    """Ask Looker to describe an explore. Raises ServiceFailed."""
+    """Looker's description of an explore. Raises ServiceFailed."""
     found = looker.sdk.lookml_model_explore(model, explore, fields=_DESCRIBED)
     return _parse(found, explore)
 

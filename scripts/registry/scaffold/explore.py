@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -36,6 +37,7 @@ _LABELS = (
     r".*_(label|class|category)",
 )  # fmt: skip
 MAX_NAME = 64  # characters of a column's name
+_CUSTOM = ("dimension", "measure", "table_calculation")  # kinds of fields that only a query has
 _RESERVED = re.compile(r"split|image|label_name|(?:.*_)?file_names?")  # as columns.schema.json says
 _CLASS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,63}(?<![ .])")
 # What YAML reads as a text without quotes, in any version of it.
@@ -66,9 +68,9 @@ def choose(
     fields' names. Raises Refused where that is not clear, where a filter needs a field that only the query has, or
     where the query is not known and `uuid` or `label` is not given.
     """
-    custom = frozenset(_custom_fields(query)) if look is None else frozenset()
+    custom = frozenset(_custom_fields(query, ("table_calculation",) if look else _CUSTOM))
     filtered = {*query.filters, *re.findall(r"\$\{([^}]*)\}", query.filter_expression or "")}
-    if lost := sorted(custom & filtered):
+    if look is None and (lost := sorted(custom & filtered)):
         message = f"a filter is on the custom field {lost[0]}, which a dataset's query cannot have"
         raise Refused(message, fix="save the query as a Look, and use the address of the Look")
     known = [name for name in query.fields if name not in custom]
@@ -83,6 +85,16 @@ def choose(
     )
     taken = replace(query, sorts=tuple(sort for sort in query.sorts if sort.split()[0] in fields))
     return Source(taken, look, columns, _listed(query.filters.get(label, "")))
+
+
+def require_known(source: Source, types: Mapping[str, str]) -> None:
+    """Raise Refused for a field that the explore does not have: one that was misspelt, or is gone from LookML."""
+    known = {*types, *_custom_fields(source.query)}
+    for column in source.columns:
+        if column.source not in known:
+            near = get_close_matches(column.source, known, 1)
+            fix = f"did you mean {near[0]}?" if near else "open the address in Looker, and copy it again"
+            raise Refused(f"explore {source.query.view} has no field {column.source}", fix=fix)
 
 
 def _guess(role: str, fields: Sequence[str], patterns: Iterable[str], types: Mapping[str, str] | None) -> str:
@@ -249,14 +261,14 @@ def _custom(text: str) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _custom_fields(query: Query) -> Iterator[str]:
-    """The names of the fields that exist in the query only: custom dimensions and measures, table calculations."""
+def _custom_fields(query: Query, kinds: Sequence[str] = _CUSTOM) -> Iterator[str]:
+    """The names of the fields that exist in the query only."""
     for one in _custom(query.omitted.get("dynamic_fields", "")):
-        yield from (str(one[kind]) for kind in ("dimension", "measure", "table_calculation") if one.get(kind))
+        yield from (str(one[kind]) for kind in kinds if one.get(kind))
 
 
 def _describe_custom(text: str) -> Iterator[str]:
     for one in _custom(text):
-        name = next((str(one[kind]) for kind in ("dimension", "measure", "table_calculation") if one.get(kind)), "")
+        name = next((str(one[kind]) for kind in _CUSTOM if one.get(kind)), "")
         what = "table calculation" if "table_calculation" in one else "custom field"
         yield f"not taken: the {what} {one.get('label') or name}; save the query as a Look to keep it"
