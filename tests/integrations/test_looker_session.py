@@ -6,8 +6,10 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
+from looker_sdk.sdk.api40.models import WriteQuery
 
 from registry.errors import ServiceFailed
+from registry.integrations.looker_connection import connect
 from support.looker_runs import by_uuid, rows_of, run_query
 from support.servers.looker import CLIENT_ID, CLIENT_SECRET, TOKEN, Fault, LookerServer
 from support.servers.looker_explores import ALL, User
@@ -110,7 +112,6 @@ def test_a_login_that_is_refused_by_another_server(
     [
         ("access_data", "permissions access_data, explore and download_without_limit there"),
         ("explore", "permissions access_data, explore and download_without_limit there"),
-        ("create_custom_fields", "access_data, explore, download_without_limit and create_custom_fields there"),
     ],
 )
 def test_a_permission_that_is_missing_is_named(server: LookerServer, tmp_path: Path, lacks: str, names: str) -> None:
@@ -140,11 +141,27 @@ def test_what_a_selection_does_not_need_may_be_forbidden(
     assert what is None or [line.partition(":")[0] for line in result.unknown] == what
 
 
-@pytest.mark.parametrize("status", [400, 422])
-def test_a_refused_custom_field_may_be_a_missing_permission(server: LookerServer, tmp_path: Path, status: int) -> None:
-    server.faults = [Fault("/run/json", times=1), Fault("/run/json", status)]
-    with pytest.raises(ServiceFailed, match=r"or ask a Looker admin for the permission create_custom_fields$"):
-        run_query(tmp_path)
+CUSTOM = json.dumps([{"dimension": "half", "expression": "${images.rank} / 2", "label": "Half"}])
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (403, "for the permissions access_data, explore, download_without_limit and create_custom_fields there$"),
+        (400, "or ask a Looker admin for the permission create_custom_fields$"),
+        (422, "or ask a Looker admin for the permission create_custom_fields$"),
+    ],
+)
+def test_a_refused_custom_field_may_be_a_missing_permission(
+    server: LookerServer, tmp_path: Path, status: int, hint: str
+) -> None:
+    server.faults = [Fault("/run/json", status)]
+    query = WriteQuery(model="photos", view="images", fields=["images.uuid"], dynamic_fields=CUSTOM)
+    with (
+        connect(tmp_path / "looker.ini", tmp_path, "Look 17") as looker,
+        pytest.raises(ServiceFailed, match=hint),
+    ):
+        looker.sdk.run_inline_query("json", query)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -178,8 +195,10 @@ def test_a_server_that_repeats_our_secrets_does_not_make_us_tell_them(
         ("", "check LOOKERSDK_BASE_URL"),
     ],
 )
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("path", ["/api/4.0/login", "/api/4.0/queries/run/json"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/api/4.0/login", 301), ("/api/4.0/login", 307), ("/api/4.0/queries/run/json", 302)],
+)
 def test_a_redirect_is_told_and_not_followed(
     server: LookerServer, tmp_path: Path, path: str, status: int, location: str, hint: str
 ) -> None:
@@ -189,3 +208,11 @@ def test_a_redirect_is_told_and_not_followed(
     with pytest.raises(ServiceFailed, match=rf"127.0.0.1 redirects to {host}[^?]*\n  hint: {hint}"):
         run_query(tmp_path)
     assert len(server.paths(path)) == 1
+
+
+@pytest.mark.parametrize("status", [300, 303, 304, 305, 308, 399])
+def test_no_redirect_is_followed(server: LookerServer, tmp_path: Path, status: int) -> None:
+    server.faults = [Fault("/run/json", status, {"Location": f"{server.url}/other"}, body=b"", times=99)]
+    with pytest.raises(ServiceFailed, match=r"127.0.0.1 redirects to http://127.0.0.1:\d+/other"):
+        run_query(tmp_path)
+    assert server.paths("/other") == []

@@ -37,6 +37,8 @@ def test_an_address_of_a_page_or_of_the_api_is_as_good(
         ("https://", "is not a URL", "write it as https://"),
         ("https://acme.cloud.looker.com:api", "is not a URL", "write it as https://"),
         ("https://[acme", "is not a URL", "write it as https://"),
+        ("https://acme..com", "is not a URL", "write it as https://"),
+        (f"https://{'a' * 64}.com", "is not a URL", "write it as https://"),
         ("https://ana:secret@acme.example/", "contains a login", "write it as https://acme.example$"),
         ("http://acme.cloud.looker.com/", "is http://acme.cloud.looker.com, expected https", "https://acme.cloud"),
         ("http://ACME.looker.app:80", "is http://acme.looker.app, expected https", "write it as https://acme"),
@@ -128,6 +130,19 @@ def test_a_certificate_that_is_not_good_is_told_at_once(
         with pytest.raises(ServiceFailed, match=rf"127.0.0.1 cannot be reached over TLS: (.|\n)*hint: .*{hint}"):
             run_query(tmp_path)
     assert "trying again" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bundle", ["nowhere.pem", "garbage.pem", "empty.pem"])
+def test_a_file_of_authorities_that_is_none(
+    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: str
+) -> None:
+    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    (tmp_path / "empty.pem").touch()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / bundle))
+    with answering(b"", tls(tmp_path / "server.pem", certificates.make(AUTHORITY))) as port:
+        monkeypatch.setenv("LOOKERSDK_BASE_URL", f"https://127.0.0.1:{port}")
+        with pytest.raises(ServiceFailed, match=r"127\.0\.0\.1 cannot be reached over TLS: "):
+            run_query(tmp_path)
 
 
 def test_https_at_a_port_of_http(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,7 +196,13 @@ def test_a_query_may_take_an_hour_and_everything_else_two_minutes(
     )
 
 
-def test_a_query_that_is_interrupted_is_stopped(server: LookerServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)]
+)
+def test_a_query_that_is_interrupted_is_stopped(
+    server: LookerServer, tmp_path: Path, number: signal.Signals, error: type[BaseException]
+) -> None:
+    handlers = [signal.getsignal(one) for one in signal.Signals]
     server.faults = [Fault(QUERIES, delay=FOR_EVER)]
     main = threading.main_thread().ident
     assert main is not None
@@ -205,11 +211,12 @@ def test_a_query_that_is_interrupted_is_stopped(server: LookerServer, tmp_path: 
         waiting = threading.Event()
         while not server.running:
             waiting.wait(0.01)
-        signal.pthread_kill(main, signal.SIGINT)
+        signal.pthread_kill(main, number)
 
     threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error):
         run_query(tmp_path)
+    assert [signal.getsignal(one) for one in signal.Signals] == handlers
     assert len(server.killed) == 1
     assert server.sessions == {}  # logged out
 
@@ -272,7 +279,13 @@ def test_a_value_that_quotes_an_error_is_a_value(server: LookerServer, tmp_path:
 
 
 def test_a_login_that_is_none(server: LookerServer, tmp_path: Path) -> None:
-    for said in (b"[1, 2]", b'{"access_token": 7}', b'{"access_token": "x"}', b"OK"):
+    for said in (
+        b'{"access_token": "a\\nb", "expires_in": 60}',
+        b"[1, 2]",
+        b'{"access_token": 7}',
+        b'{"access_token": "x"}',
+        b"OK",
+    ):
         server.faults = [Fault("/login", body=said)]
         with pytest.raises(ServiceFailed, match=r"127\.0\.0\.1 does not respond like Looker's API\n  hint: check LOOK"):
             run_query(tmp_path)
@@ -300,7 +313,7 @@ def test_an_empty_answer_is_asked_for_again(server: LookerServer, tmp_path: Path
         assert run_query(tmp_path).unknown == ()
     server.faults = [Fault("/run/sql", status, body=b" ", times=99)]
     result = run_query(tmp_path)
-    assert result.sql_hash is None
+    assert result.origin.sql_hash is None
     assert f"Looker responded with {status} and nothing else" in result.unknown[0]
 
 
@@ -308,7 +321,7 @@ def test_an_empty_answer_is_asked_for_again(server: LookerServer, tmp_path: Path
 def test_a_retry_after_that_is_none(server: LookerServer, tmp_path: Path, when: str) -> None:
     server.faults = [Fault(QUERIES, 429, {"Retry-After": when})]
     with suppress(ServiceFailed):
-        assert run_query(tmp_path).images == 20
+        assert len(rows_of(run_query(tmp_path))) == 20
     assert runs(server) == (1 if when.startswith("999") else 2)
 
 

@@ -1,9 +1,12 @@
 """A session with Looker's API through Looker's official SDK: from a login to a logout."""
 
 import json
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +17,7 @@ from looker_sdk.sdk.api40.methods import Looker40SDK
 from looker_sdk.sdk.api40.models import Query
 
 from registry.errors import RegistryError, ServiceFailed
-from registry.integrations.looker_responses import OTHER_SERVER
+from registry.integrations.looker_responses import OTHER_SERVER, StatusError
 from registry.integrations.looker_settings import read_settings
 from registry.integrations.looker_transport import Transport
 
@@ -37,9 +40,15 @@ class Connection:
         try:
             return ask()
         except (ServiceFailed, *NOT_LOOKER) as error:
-            reason = error.message if isinstance(error, ServiceFailed) else "the response is not as Looker describes it"
-            self.unknown.append(f"{what}: {reason}")
+            self.unknown.append(f"{what}: {_reason(error)}")
             return None
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ServiceFailed):
+        return "the response is not as Looker describes it"
+    is_forbidden = isinstance(error, StatusError) and error.status == HTTPStatus.FORBIDDEN
+    return f"{error.message}; {error.fix}" if is_forbidden else error.message
 
 
 @contextmanager
@@ -60,14 +69,34 @@ def connect(ini: Path, folder: Path, subject: str) -> Iterator[Connection]:
     sender.stop_query = lambda body: _stop_query(sdk, body)
     sender.log(f"querying Looker at {sender.host}: {subject}")
     try:
-        _log_in(session)  # first, so that a wrong key is told before an optional question meets it
-        yield Connection(sdk, sender, [])
+        with _ending_in_order():
+            _log_in(session)  # first, so that a wrong key is told before an optional question meets it
+            yield Connection(sdk, sender, [])
     except NOT_LOOKER as error:
         raise ServiceFailed(f"{sender.host} does not respond like Looker's API", fix=OTHER_SERVER) from error
     finally:
         with suppress(RegistryError, SDKError):
             session.logout(transport_options={"timeout": 5})
         sender.session.close()
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """A signal that ends the process, such as that of a job that is cancelled, lets it stop its query first."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(number, signal.signal(number, leave)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _log_in(session: auth_session.AuthSession) -> None:

@@ -101,6 +101,7 @@ def _origin(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # no label is empty or longer than 63 signs
     except ValueError:
         parts, host, port = SplitResult("", "", "", "", ""), None, None
     if parts.scheme not in {"http", "https"} or not host:

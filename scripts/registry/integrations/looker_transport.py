@@ -4,7 +4,9 @@ Queries are run by one request whose rows are streamed. Looker's query tasks, wh
 do: what is streamed is not kept for them, says the API's description of create_query_task.
 """
 
+import re
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 from looker_sdk.rtl import requests_transport, transport
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from registry.core import progress, wording
 from registry.errors import ServiceFailed, StorageFailed
@@ -43,6 +45,8 @@ PATIENCE = 300  # seconds that all pauses of one request may take together
 RERUNS = 1  # how often a query is run again that may have made the database work
 CONNECT_TIMEOUT = 30  # seconds
 QUICK_TIMEOUT = 120  # seconds, for what is no query
+
+CA_BUNDLE = "set REQUESTS_CA_BUNDLE to a file with the certificate authority of your network"
 
 # A query is silent until its first row, and networks forget silent connections after some minutes (Azure, where the
 # machines of GitHub are, after 4); so TCP says something every minute.
@@ -133,7 +137,7 @@ class Transport(requests_transport.RequestsTransport):
                 self._begin_session(ended, tries)
             except TransientError as fault:
                 self._pause(fault, request, tries)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):
                 if exchange.is_query:
                     self._stop(exchange)
                 raise
@@ -142,7 +146,10 @@ class Transport(requests_transport.RequestsTransport):
 
     def _send(self, request: _Request) -> transport.Response:
         headers = {**(request.authenticate({}) if request.authenticate else {}), **request.headers}
-        self._secrets.add(headers.get("Authorization", "").removeprefix("Bearer "))
+        authorization = headers.get("Authorization", "")
+        self._secrets.add(authorization.removeprefix("Bearer "))
+        if not re.fullmatch("[!-~ ]*", authorization):  # no token of Looker's; it would be quoted in an error
+            raise ServiceFailed(f"{self.host} does not respond like Looker's API", fix=OTHER_SERVER)
         exchange = request.exchange
         try:
             with progress.waiting("waiting for Looker"):
@@ -157,7 +164,7 @@ class Transport(requests_transport.RequestsTransport):
                     allow_redirects=False,
                     stream=True,
                 )
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise self._connection_fault(error, request) from error
         with response:
             value = self._receive(response, request)
@@ -198,7 +205,7 @@ class Transport(requests_transport.RequestsTransport):
 
     # --- what failed --------------------------------------------------------------------------------------------------
 
-    def _connection_fault(self, error: requests.RequestException, request: _Request) -> Exception:
+    def _connection_fault(self, error: Exception, request: _Request) -> Exception:
         """The error for a request without a response."""
         cause = self._cause(error)
         if isinstance(error, requests.exceptions.ProxyError):
@@ -209,8 +216,10 @@ class Transport(requests_transport.RequestsTransport):
             return TransientError(f"the connection to {self.host} failed: {cause}")
         if isinstance(error, requests.Timeout):
             return self._timed_out(request)
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(error, requests.exceptions.SSLError | ssl.SSLError):
             return ServiceFailed(f"{self.host} cannot be reached over TLS: {cause}", fix=_tls_fix(cause))
+        if "CA certificate bundle" in cause:  # of `requests`, which names the file
+            return ServiceFailed(f"{self.host} cannot be reached over TLS: {cause}", fix=CA_BUNDLE)
         if isinstance(error, ValueError):  # addresses that requests cannot use, also a proxy's
             return ServiceFailed(f"{self.host} cannot be reached: {cause}", fix=OTHER_SERVER)
         return TransientError(f"the connection to {self.host} failed: {cause}", QueryState.MAY_RUN)
@@ -299,7 +308,7 @@ def _tls_fix(cause: str) -> str:
     if "expired" in cause or "not yet valid" in cause:
         return "renew the certificate of the server, or correct the clock of this machine"
     if "certificate verify failed" in cause and "mismatch" not in cause:
-        return "set REQUESTS_CA_BUNDLE to a file with the certificate authority of your network"
+        return CA_BUNDLE
     return "check the scheme, host and port of LOOKERSDK_BASE_URL"
 
 
