@@ -1,62 +1,13 @@
 """That a result is complete is judged by the very query, whatever decides about its rows in Looker."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
-import yaml
 
-from registry.cli import main
-from registry.integrations import looker_transport
-from support import repositories, selections
-from support.selections import Row
+from support import selections
+from support.looker_datasets import COLUMNS, DATASET, Select, of, served
 from support.servers.looker import LookerServer
-from support.servers.looker_explores import ALL, Dimension, Explore, Join, Measure, User, View
-
-DATASET = "datasets/photos"
-COLUMNS = {"uuid": {"from": "images.uuid", "type": "uuid"}, "label": {"from": "images.label", "type": "string"}}
-Select = Callable[..., int]
-
-
-@pytest.fixture
-def select(registry_repo: Path, monkeypatch: pytest.MonkeyPatch) -> Select:
-    """Runs `registry select` for a source and columns, with a user's API key of a Looker."""
-    monkeypatch.chdir(registry_repo)
-    monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
-    (registry_repo / DATASET).mkdir(parents=True)
-
-    def run(
-        server: LookerServer,
-        source: Mapping[str, object] | None = None,
-        columns: Mapping[str, object] = COLUMNS,
-        user: User | None = None,
-        **manifest: object,
-    ) -> int:
-        looker: dict[str, object] = {"model": "photos", "view": "images"}
-        text = yaml.safe_load(selections.text(source or {"looker": looker}, columns)) | manifest
-        (registry_repo / DATASET / "dataset.yaml").write_text(yaml.safe_dump(text, sort_keys=False))
-        if not repositories.git_in(registry_repo, "log", "--format=%s", "-1").startswith("a manifest"):
-            repositories.commit(registry_repo, "a manifest")
-        for name, value in server.env(user).items():
-            monkeypatch.setenv(name, value)
-        return main.run(["select", DATASET])
-
-    return run
-
-
-def selected(root: Path) -> pl.DataFrame:
-    return pl.read_parquet(root / DATASET / "raw/selection.parquet")
-
-
-def of(**changes: object) -> dict[str, object]:
-    return {"looker": {"model": "photos", "view": "images", **changes}}
-
-
-def served(rows: Sequence[Row], *fields: Dimension | Measure, **explore: Any) -> LookerServer:
-    return LookerServer(explores=[Explore("photos", "images", View("images", rows, fields), **explore)])
-
+from support.servers.looker_explores import ALL, Join, Measure, User, View
 
 PHOTOS = selections.rows(40)
 IDS = [str(row["images.uuid"]) for row in PHOTOS]
@@ -101,11 +52,11 @@ def crowded() -> LookerServer:
     ],
 )
 def test_joins_and_filters_on_measures_decide_about_rows_and_control(
-    select: Select, registry_repo: Path, source: dict[str, object], columns: dict[str, object], count: int
+    select: Select, source: dict[str, object], columns: dict[str, object], count: int
 ) -> None:
     with crowded().serve() as server:
         assert select(server, source, columns) == 0
-    assert len(selected(registry_repo)) == count
+    assert len(select.rows()) == count
 
 
 @pytest.mark.parametrize(
@@ -120,7 +71,6 @@ def test_joins_and_filters_on_measures_decide_about_rows_and_control(
 )  # fmt: skip
 def test_so_do_filters_that_lookml_adds(
     select: Select,
-    registry_repo: Path,
     capsys: pytest.CaptureFixture[str],
     explore: dict[str, Any],
     count: int | None,
@@ -129,7 +79,7 @@ def test_so_do_filters_that_lookml_adds(
     with served(PHOTOS, Measure("images.count", "count"), **explore).serve() as server:
         assert select(server) == 0
     labels = ["cat" if "always_filter" in explore else "dog"] if count is None else ["cat", "dog"]
-    assert len(selected(registry_repo)) == (count or sum(row["images.label"] in labels for row in PHOTOS))
+    assert len(select.rows()) == (count or sum(row["images.label"] in labels for row in PHOTOS))
     out = capsys.readouterr().out
     assert note is None or note in out
 
@@ -150,7 +100,7 @@ def test_no_permission_is_needed_that_the_query_does_not_need(select: Select, la
 )
 @pytest.mark.parametrize("cap", [1, 2, 13])
 def test_a_result_that_was_cut_off_is_refused(
-    select: Select, registry_repo: Path, capsys: pytest.CaptureFixture[str], source: dict[str, object], cap: int
+    select: Select, capsys: pytest.CaptureFixture[str], source: dict[str, object], cap: int
 ) -> None:
     with crowded().serve() as server:
         server.cap = cap
@@ -161,7 +111,7 @@ def test_a_result_that_was_cut_off_is_refused(
         "hint: select again; if it is cut off again, ask a Looker admin for the permission download_without_limit"
         in err
     )
-    assert not (registry_repo / DATASET / "raw.dvc").exists()
+    assert not (select.root / DATASET / "raw.dvc").exists()
 
 
 def test_a_key_that_may_not_download_without_limit_gets_no_short_dataset(
@@ -188,9 +138,7 @@ def test_a_cut_between_two_rows_of_the_last_image_is_found(select: Select, capsy
 
 
 @pytest.mark.parametrize("changed", ["added", "removed"])
-def test_images_that_change_while_they_are_read(
-    select: Select, registry_repo: Path, monkeypatch: pytest.MonkeyPatch, changed: str
-) -> None:
+def test_images_that_change_while_they_are_read(select: Select, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
     """A result is whole as of its time: only an image that came and is the last one by uuid is taken for a cut."""
     with served(PHOTOS).serve() as server:
         result = server.result
@@ -203,7 +151,7 @@ def test_images_that_change_while_they_are_read(
 
         monkeypatch.setattr(server, "result", changing)
         assert select(server) == (1 if changed == "added" else 0)
-    assert changed == "added" or len(selected(registry_repo)) == 40
+    assert changed == "added" or len(select.rows()) == 40
 
 
 # --- repeated rows, no rows -------------------------------------------------------------------------------------------
