@@ -62,7 +62,7 @@ def test_other_lookml_is_told_whether_rows_changed_or_not(select: Select, capsys
         select(server)
         pointer = (select.root / "datasets/photos/raw.dvc").read_bytes()
         server.commits["acme_lookml"] = "a0c3" * 10
-        server.explores[0].sql_always_where = "${images.tenant} <> 'nobody'"
+        server.explores[0].sql_always_where = "${images.tenant} <> 'hooli'"
         capsys.readouterr()
         select.again()
         assert "changed (LookML of acme_lookml changed from 5f1d5f1d5f to a0c3a0c3a0); rows unchanged" in told(capsys)

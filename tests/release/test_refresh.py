@@ -21,7 +21,7 @@ PHOTOS = "datasets/photos"
 @pytest.fixture
 def looker(monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
     monkeypatch.setattr(looker_transport, "PAUSES", (0, 0, 0, 0))
-    with LookerServer(selections.rows(40)).serve() as server:
+    with LookerServer(selections.rows(40), commits={"acme_lookml": "5f1d" * 10}).serve() as server:
         for name, value in server.env().items():
             monkeypatch.setenv(name, value)
         yield server
@@ -89,6 +89,14 @@ def test_a_changed_result_is_proposed_as_the_required_version(
     assert (pull["head"]["ref"], pull["title"]) == (branch, "Refresh datasets/photos: 1.1.0")
     assert "close this pull request and open it again" in pull["body"]
     assert CLIENT_SECRET not in pull["body"] + done.out + done.err
+    assert "query and SQL unchanged; rows changed since" in pull["body"]
+    assert ": 20 added, 0 removed, 0 changed" in pull["body"]
+    query, asker, sql, lookml = [line for line in pull["body"].splitlines() if line.startswith("- ")]
+    assert (
+        query.replace("\u2060", "") == f"- query: {looker.url}/x/{next(iter(looker.queries))}"
+    )  # a link only if https
+    assert (asker, sql[:8]) == ("- asked by: Registry (service account 1)", "- SQL: `")
+    assert lookml.replace("\u2060", "").startswith("- LookML: acme_lookml at `5f1d5f1d5f`")
     clone = repositories.other_clone(released, released.parent)
     repositories.git_in(clone, "switch", "--quiet", branch)
     assert run_registry(clone, "check", "--base", "origin/main", "--remote").code == 0
@@ -110,3 +118,36 @@ def test_uncommitted_changes_are_not_proposed(hub: GitHub, released: Path, run_r
     (released / "notes.txt").write_text("mine\n")
     assert run_registry(released, "refresh", PHOTOS, "--propose").refused("uncommitted changes")
     assert hub.made() == []
+
+
+def test_a_look_is_refreshed_like_a_query(hub: GitHub, released: Path, looker: LookerServer, run_registry: Run) -> None:
+    look = {"id": "70", "model": "photos", "view": "images", "fields": list(looker.rows[0])}
+    looker.looks = {"42": {"id": "42", "title": "Photos", "deleted": False, "query": look}}
+    every_split = selections.text({"look": 42}).replace(b"salt: photos", b"salt: photos-7")
+    (released / PHOTOS / "dataset.yaml").write_bytes(every_split)
+    repositories.commit(released, "of a Look")
+    repositories.git_in(released, "push", "--quiet")
+    assert run_registry(released, "ci", "queries").out == f'datasets=["{PHOTOS}"]\n'
+    looker.rows = selections.rows(60)
+    assert run_registry(released, "refresh", PHOTOS, "--propose").code == 0
+    assert [pull["title"] for pull in hub.pulls] == [f"Refresh {PHOTOS}: 1.1.0"]
+
+
+@pytest.mark.parametrize("count", [35, 60])
+def test_a_result_that_lacks_too_many_images_is_not_built(
+    released: Path, looker: LookerServer, run_registry: Run, tmp_path: Path, count: int
+) -> None:
+    """In a clone, as in the workflow: the rows before are in staging and production only."""
+    manifest = released / PHOTOS / "dataset.yaml"
+    manifest.write_bytes(manifest.read_bytes() + b"expectations: {max_removed_share: 0.6}\n")
+    repositories.commit(released, "a limit")
+    repositories.git_in(released, "push", "--quiet")
+    (tmp_path / "elsewhere").mkdir()
+    clone = repositories.other_clone(released, tmp_path / "elsewhere")
+    looker.rows = selections.rows(60)[60 - count :]  # 35: of the 40 before, 25 are missing, and 20 are new
+    done = run_registry(clone, "refresh", PHOTOS)
+    before = repositories.git_in(clone, "show", f"HEAD:{PHOTOS}/raw.dvc")
+    is_kept = (clone / PHOTOS / "raw.dvc").read_text().strip() == before.strip()
+    assert (done.code, is_kept) == ((1, True) if count == 35 else (0, False)), done.err
+    if count == 35:
+        assert "25 of 40 images (62.5%) of the previous selection are missing, expected at most 0.6" in done.err

@@ -34,19 +34,21 @@ def select(
     how: How | None = None,
     *,
     dry_run: bool = False,
-) -> bool:
+    fetch: bool = False,
+) -> selecting.Plan | None:
     """Run a dataset's Looker query, or read an export or a delivery, and write the selection.
 
-    `export` is a path or URL; by default it is where the manifest says that files are delivered, if anywhere. Returns
-    False where that delivery was selected before.
+    `export` is a path or URL; by default it is where the manifest says that files are delivered, if anywhere. With
+    `fetch`, the rows before are read from stores where they are not in the working tree. Returns what was written; None
+    where that delivery was selected before.
     """
     manifest = manifests.load_dataset(space.tree, dataset)
-    current = selecting.read_current(space.root, dataset)
+    current = selecting.read_current(space.root, dataset, space.read_object if fetch else None)
     place = _place(manifest, export)
     if place:
         rows = _select_delivery(space, manifest, place, current, how)
         if rows is None:
-            return False
+            return None
     elif export:
         click.echo(f"reading {export}", err=True)
         rows = selecting.from_export(manifest, Path(export), space.root, how)
@@ -64,7 +66,7 @@ def select(
         click.echo(NOT_WRITTEN, err=True)
     else:
         selecting.apply(plan, space.root, space.cache_dir)
-    return True
+    return plan
 
 
 def _place(manifest: DatasetManifest, export: str | None) -> Place | None:

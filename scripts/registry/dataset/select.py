@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from registry.core import digests, pointers
+from registry.core.artifact_files import Reader
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
 from registry.core.values import (
@@ -168,8 +169,11 @@ def _origin(
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-def read_current(root: Path, artifact: ArtifactId) -> Current:
-    """What the folder holds. Raises Refused where writing would follow a link or lose a file, or reading fails."""
+def read_current(root: Path, artifact: ArtifactId, read_object: Reader | None = None) -> Current:
+    """What the folder holds; with `read_object`, rows that are not in the working tree are read from stores.
+
+    Raises Refused where writing would follow a link or lose a file, or reading fails.
+    """
     try:
         _require_safe_folder(root, artifact)
         ignore, path = root / str(artifact) / ".gitignore", raw_pointer(artifact)
@@ -178,7 +182,7 @@ def read_current(root: Path, artifact: ArtifactId) -> Current:
             return Current(ignore=ignored)
         pointer = (root / path).read_bytes()
         output, origin = pointers.read_pointer(pointer, path), provenance.read(pointer, path)
-        rows = _read_rows(root / selection_path(artifact), output, artifact)
+        rows = _read_rows(root / selection_path(artifact), output, artifact, read_object)
         return Current(Previous(pointer, output, origin, rows), ignored)
     except InvalidDocument as error:
         fix = "restore it from Git, or delete it; then select again"
@@ -201,11 +205,19 @@ def _require_safe_folder(root: Path, artifact: ArtifactId) -> None:
             raise Refused(f"{artifact}/raw: unexpected file {path.name}", fix="move it elsewhere")
 
 
-def _read_rows(file: Path, output: Output, artifact: ArtifactId) -> pl.DataFrame | None:
-    """The rows of an output, if the file is the one that it names."""
+def _read_rows(file: Path, output: Output, artifact: ArtifactId, read_object: Reader | None) -> pl.DataFrame | None:
+    """The rows of an output, if the file is the one that it names, or else a store has them."""
     data = file.read_bytes() if file.is_file() else b""
-    is_current = dir_listing.md5_of(_listing(digests.md5(data))) == output.md5
-    return exports.read_selection(data, selection_path(artifact)) if is_current else None
+    if dir_listing.md5_of(_listing(digests.md5(data))) != output.md5:
+        data = _fetch(output, read_object) if read_object else b""
+    return exports.read_selection(data, selection_path(artifact)) if data else None
+
+
+def _fetch(output: Output, read_object: Reader) -> bytes:
+    """The file of an output from the stores; empty where none has it."""
+    listing = read_object(output.md5)
+    files = dir_listing.read(listing, output.md5)["md5"].to_list() if listing else []
+    return (read_object(files[0]) if files else None) or b""
 
 
 def plan(artifact: ArtifactId, rows: SelectedRows, current: Current) -> Plan:

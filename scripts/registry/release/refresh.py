@@ -1,12 +1,24 @@
 """Refreshing datasets from Looker: which have a query, their next version, and the text of the pull request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from registry.checks.context import Facts
 from registry.core import documents, layout, manifests, versioning
+from registry.core.escaping import markdown, markdown_code, markdown_link
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, DatasetManifest, Export, Kind, Look, LookerQuery, Source, Version
+from registry.core.values import (
+    ArtifactId,
+    DatasetManifest,
+    Export,
+    Kind,
+    Look,
+    LookerQuery,
+    Selection,
+    Source,
+    Version,
+)
+from registry.dataset import evidence
 
 BRANCH = "refresh/{}"
 
@@ -48,11 +60,26 @@ def title(manifest: DatasetManifest) -> str:
     return f"Refresh {manifest.id}: {manifest.version}"
 
 
-def body(manifest: DatasetManifest, summary: Sequence[str]) -> str:
-    """The body of the pull request: the lines of the summary, and how to start its workflows."""
+def body(manifest: DatasetManifest, summary: Sequence[str], origin: Selection) -> str:
+    """The body of the pull request: the summary, how the query was run, and how to start workflows."""
     text = "\n".join(summary).replace("~~~~", "~ ~ ~ ~")
+    lines = "".join(f"- {line}\n" for line in _origin(origin))
     return (
-        f"The result of the Looker query of `{manifest.id}` changed.\n\n~~~~text\n{text}\n~~~~\n\n"
+        f"The rows of `{manifest.id}` changed.\n\n~~~~text\n{text}\n~~~~\n\n{lines}\n"
         "GitHub starts no workflows for a pull request that a workflow opened. To get the report, close this pull "
         "request and open it again.\n"
     )
+
+
+def _origin(origin: Selection) -> Iterator[str]:
+    if origin.share_url:
+        yield f"query: {markdown_link(origin.share_url)}"
+    if origin.delivery:
+        yield f"delivery: {markdown(origin.delivery.url)}"
+    if origin.asked_by:
+        yield f"asked by: {markdown(evidence.describe_asker(origin.asked_by))}"
+    if origin.sql_hash:
+        yield f"SQL: {markdown_code(origin.sql_hash[: evidence.SHORT])}"
+    if origin.lookml:
+        commit = markdown_code(origin.lookml.commit[: evidence.SHORT])
+        yield f"LookML: {markdown(origin.lookml.project)} at {commit}"

@@ -1,5 +1,7 @@
 """`registry refresh`."""
 
+from collections.abc import Sequence
+
 import click
 
 from registry.checks import collect
@@ -8,6 +10,7 @@ from registry.cli.workspace import Workspace, here
 from registry.core import layout, manifests, names
 from registry.core.atomic_write import write_atomically
 from registry.core.values import ArtifactId
+from registry.dataset import provenance
 from registry.errors import Refused
 from registry.integrations import git, git_commits, github
 from registry.release import refresh
@@ -29,14 +32,14 @@ def command(dataset: str, *, propose: bool) -> None:
                       fix="git stash --include-untracked")  # fmt: skip
     raw = layout.raw_pointer(artifact)
     before = space.tree.read(raw) if space.tree.has(raw) else b""
-    preparing.select(space, artifact)
+    plan = preparing.select(space, artifact, fetch=True)
     if (space.root / raw).read_bytes() == before:
         click.echo(f"{artifact}: the query's result has not changed")
         return
     click.echo(str(preparing.build(Workspace(space.root), artifact)))
     _set_version(Workspace(space.root), artifact)
     if propose:
-        _propose(Workspace(space.root), artifact)
+        _propose(Workspace(space.root), artifact, plan.summary if plan else ())
 
 
 def _set_version(space: Workspace, artifact: ArtifactId) -> None:
@@ -49,7 +52,7 @@ def _set_version(space: Workspace, artifact: ArtifactId) -> None:
     space.write_generated_files()
 
 
-def _propose(space: Workspace, artifact: ArtifactId) -> None:
+def _propose(space: Workspace, artifact: ArtifactId, told: Sequence[str]) -> None:
     """Commit on top of HEAD, upload the commit's objects, then push it to the branch of this command."""
     repository = github.connect(space.root)
     manifest = manifests.load_dataset(space.tree, artifact)
@@ -59,5 +62,7 @@ def _propose(space: Workspace, artifact: ArtifactId) -> None:
     commit = git_commits.commit_files(space.root, git.resolve_commit(space.root, "HEAD"), files, f"{title}\n")
     transferring.upload(space, push.needed_by(space.root, (commit,)))
     git_commits.push_branch(space.root, commit, branch, force=True)
-    summary = [f"{artifact} {manifest.version}", *git.diff_stat(space.root, "HEAD", commit)]
-    click.echo(github.open_pull_request(repository, branch, title, refresh.body(manifest, summary)))
+    summary = [f"{artifact} {manifest.version}", *told, *git.diff_stat(space.root, "HEAD", commit)]
+    pointer = layout.raw_pointer(artifact)
+    origin = provenance.read(space.tree.read(pointer), pointer)
+    click.echo(github.open_pull_request(repository, branch, title, refresh.body(manifest, summary, origin)))

@@ -36,6 +36,6 @@ def command(
         click.echo(preparing.generated_sql(space, artifact))
         return
     how = How(timezone, is_complete=complete) if timezone or complete else None
-    is_new = preparing.select(space, artifact, export, how, dry_run=dry_run)
-    if is_new and not dry_run:
+    plan = preparing.select(space, artifact, export, how, dry_run=dry_run)
+    if plan and not dry_run:
         click.echo(f"hint: registry build {artifact}")
