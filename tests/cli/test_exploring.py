@@ -37,8 +37,14 @@ QUERY: Row = {
 def explore() -> Explore:
     reviews = [{"reviews.image": row["images.uuid"], "reviews.verdict": "good"} for row in ROWS]
     join = Join(View("reviews", reviews), on="${reviews.image} = ${images.uuid}")
-    images = View("images", ROWS, (Measure("images.count"), Dimension("images.captured_month", "date_month")))
-    return Explore("photos", "images", images, joins=[join])
+    time = "${images.captured_time}"
+    more = (
+        Measure("images.count"),
+        Dimension("images.captured_month", "date_month"),
+        Dimension("images.captured_raw", "date_raw", sql=time),
+        Dimension("images.received_time", "date_time", sql=time, convert_tz=False),
+    )
+    return Explore("photos", "images", View("images", ROWS, more), joins=[join])
 
 
 @pytest.fixture
@@ -235,6 +241,23 @@ def test_a_key_that_may_see_less_fills_in_less_and_says_so(
     assert out.endswith(
         "hint: fill in the <placeholders> in datasets/pets/dataset.yaml, then registry select datasets/pets\n"
     )
+
+
+def test_a_time_in_the_database_s_zone_waits_for_a_person_to_say_which_that_is(
+    looker: LookerServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = ("images.captured_time", "images.captured_raw", "images.received_time")
+    fields = ",".join(("images.uuid", "images.kind", *times))
+    assert new(f"{looker.url}/explore/photos/images?fields={fields}", "--label", "images.kind") == 0
+    out = capsys.readouterr().out
+    said = "stays in the database's time zone, which Looker does not tell: fill in its timezone"
+    assert [name for name in times if f"{name} {said}" in out] == list(times[1:])
+    assert "hint: fill in the <placeholders>" in out
+    assert main.run(["check", "--all"]) == 1
+    path = Path("datasets/pets/dataset.yaml")
+    path.write_text(path.read_text().replace('"<the time zone of the database>"', "UTC"))
+    assert main.run(["check", "--all", "--fix"]) == 0
+    assert main.run(["select", "datasets/pets", "--dry-run"]) == 0
 
 
 def test_a_label_in_a_joined_view_has_its_classes(looker: LookerServer) -> None:

@@ -8,7 +8,7 @@ from registry.cli import main
 from support import repositories, selections
 from support.selections import rows
 from support.servers.looker import LookerServer
-from support.servers.looker_explores import ALL, User
+from support.servers.looker_explores import ALL, Dimension, Explore, User, View
 
 DATASET = "datasets/photos"
 
@@ -50,6 +50,22 @@ def test_what_a_relative_date_does_to_the_dataset_is_told(
         assert run("--dry-run") == 0
     out = capsys.readouterr().out
     assert line in out if line else "relative" not in out
+
+
+@pytest.mark.parametrize(("kind", "is_told"), [("date_date", True), ("string", False)])
+def test_looker_s_type_decides_whether_a_text_is_a_date(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str, *, is_told: bool
+) -> None:
+    text = "before today" if kind == "date_date" else "7 days,today"
+    source = {"looker": {"model": "photos", "view": "images", "filters": {"images.checked": text}}}
+    (photos / DATASET / "dataset.yaml").write_bytes(selections.text(source))
+    value = "2024-03-01" if kind == "date_date" else "today"
+    view = View("images", [row | {"images.checked": value} for row in rows(20)], (Dimension("images.checked", kind),))
+    with LookerServer(explores=[Explore("photos", "images", view)]).serve() as server:
+        for name, setting in server.env().items():
+            monkeypatch.setenv(name, setting)
+        assert run("--dry-run") == 0
+    assert ("relative to the time of the query" in capsys.readouterr().out) == is_told
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ def _with_key(root: Path, address: Address, *, tile: str | None, uuid: str | Non
     source = explore.choose(kept.query, kept.look, types=kept.types, uuid=uuid, label=label)
     if kept.types is not None:
         explore.require_known(source, kept.types)
+        source = explore.with_zones(source, kept.unconverted)
     remarks = [f"not taken: {line}" for line in kept.remarks]
     remarks += explore.remarks(source, kept.types, kept.measures)
     if not source.classes:

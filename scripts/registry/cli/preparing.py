@@ -59,7 +59,7 @@ def select(
         rows = selecting.from_looker(manifest, space.root)
     plan = selecting.plan(dataset, rows, current)
     click.echo(str(plan))
-    for found in relative_dates.find(manifest, rows.origin.query):
+    for found in relative_dates.find(manifest, rows.origin.query, rows.types):
         click.echo(found.remark)
     selecting.require_kept(manifest, rows, current)
     if dry_run:

@@ -51,6 +51,7 @@ class SelectedRows:
     origin: Selection
     unknown: tuple[str, ...] = ()  # what Looker did not tell about their origin, each with the reason
     notes: tuple[str, ...] = ()  # what a person should know of how a file was read
+    types: Mapping[str, str] | None = None  # LookML's, by field, where Looker told them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +138,7 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
         result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))
         frame = looker_result.read(result, manifest)
     notes = tuple(f"note: {line}" for line in looker_result.notes(result, manifest, len(frame)))
-    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result), result.unknown, notes)
+    return SelectedRows(frame, _origin(manifest, frame, LOOKER, result), result.unknown, notes, result.types)
 
 
 def _origin(

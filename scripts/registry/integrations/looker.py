@@ -25,7 +25,8 @@ class QueryResult:
     `last` has at most LAST rows of the same query in descending order: where the result is complete, they are part of
     it. `query` is the query that was run, `timezone` that of its times, `repeating` are joins that may repeat rows by
     field. `notes` are lines on what decides about the rows and is not in the manifest; `unknown` lines name what Looker
-    did not tell, and the reason. A Look shows `limit` rows in the `order` of these fields.
+    did not tell, and the reason. A Look shows `limit` rows in the `order` of these fields. `types` are LookML's,
+    by field.
     """
 
     rows: Path
@@ -38,6 +39,7 @@ class QueryResult:
     unknown: tuple[str, ...] = ()
     limit: int | None = None
     order: tuple[str, ...] = ()
+    types: Mapping[str, str] | None = None
 
 
 def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Path, folder: Path) -> QueryResult:
@@ -70,6 +72,7 @@ def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Pa
         tuple(looker.unknown),
         prepared.limit,
         prepared.order,
+        explore.types if explore else None,
     )
 
 

@@ -1,8 +1,8 @@
 """What Looker keeps under an address: the query of a share link, of a Look or of a dashboard's tile, and its fields."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +20,9 @@ from registry.core.looker_addresses import (
 )
 from registry.core.values import Look
 from registry.errors import NotFound, Refused
+from registry.integrations import looker_explore
 from registry.integrations.looker_connection import Connection, connect
+from registry.integrations.looker_explore import Explore
 from registry.integrations.looker_host import require_same_looker
 from registry.integrations.looker_responses import StatusError
 from registry.integrations.looker_settings import INI
@@ -38,13 +40,15 @@ _KEPT = (
 class Kept:
     """What an address leads to. `types` are LookML's types by field, `measures` the fields that are measures.
 
-    `look` is the saved Look whose query it is. `remarks` say what was not taken, `unknown` what Looker did not tell.
+    `unconverted` are fields whose times Looker leaves in the database's time zone, each with the reason. `look` is the
+    saved Look whose query it is. `remarks` say what was not taken, `unknown` what Looker did not tell.
     """
 
     query: Query
     look: Look | None = None
     types: Mapping[str, str] | None = None
     measures: frozenset[str] = frozenset()
+    unconverted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -60,32 +64,34 @@ def read(address: Address, root: Path, tile: str | None = None) -> Kept:
     ):
         require_same_looker(looker, address.origin)
         kept = _require_found(looker, address, tile)
-        fields = looker.ask_optional("the types of the fields", lambda: _fields(looker, kept.query))
-        types = {str(one.name): str(one.type) for one in fields} if fields is not None else None
-        measures = frozenset(str(one.name) for one in fields or () if one.measure)
-        return replace(kept, types=types, measures=measures, unknown=tuple(looker.unknown))
+        explore = looker.ask_optional("the types of the fields", lambda: _describe(looker, kept.query))
+        kept = replace(kept, unknown=tuple(looker.unknown))
+        if explore is None:
+            return kept
+        reasons = {name: reason for name in explore.types if (reason := looker_explore.unconverted(explore, name))}
+        return replace(kept, types=explore.types, measures=frozenset(explore.measures), unconverted=reasons)
 
 
-def read_labels(query: Query, field: str, root: Path) -> tuple[str, ...] | None:
+def read_labels(query: Query, label: str, root: Path) -> tuple[str, ...] | None:
     """The values of a field in a query's result, sorted; None where there are too many, or Looker does not tell."""
     body = models.WriteQuery(
         model=query.model,
         view=query.view,
-        fields=[field],
+        fields=[label],
         filters=dict(query.filters) or None,
         filter_expression=query.filter_expression,
         query_timezone=query.timezone,
     )
     subject = f"the labels of explore {query.view}"
     with TemporaryDirectory(prefix="registry-new-") as folder, connect(root / INI, Path(folder), subject) as looker:
-        rows = looker.ask_optional("the labels", lambda: _rows(looker, body, field))
+        rows = looker.ask_optional("the labels", lambda: _rows(looker, body, label))
     return tuple(sorted(rows)) if rows is not None and len(rows) <= MAX_LABELS else None
 
 
-def _rows(looker: Connection, body: models.WriteQuery, field: str) -> set[str]:
+def _rows(looker: Connection, body: models.WriteQuery, label: str) -> set[str]:
     name = looker.sdk.run_inline_query("json", body, limit=MAX_LABELS + 1, cache=False, apply_formatting=False)
     rows = json.loads(Path(str(name)).read_bytes())
-    return {str(row[field]) for row in rows if isinstance(row, dict) and row.get(field) is not None}
+    return {str(row[label]) for row in rows if isinstance(row, dict) and row.get(label) is not None}
 
 
 def _name(address: Address) -> str:
@@ -100,15 +106,14 @@ def _name(address: Address) -> str:
             return f"dashboard {address.id}"
 
 
-def _fields(looker: Connection, query: Query) -> Sequence[models.LookmlModelExploreField]:
+def _describe(looker: Connection, query: Query) -> Explore:
     try:
-        fields = looker.sdk.lookml_model_explore(query.model, query.view, fields="fields").fields
+        return looker_explore.describe(looker, query.model, query.view)
     except StatusError as error:
         if error.status != NOT_FOUND:
             raise
         message = f"Looker at {looker.transport.host} has no explore {query.view} of model {query.model}"
         raise NotFound(message, fix=SEEN) from error
-    return [*(fields.dimensions or ()), *(fields.measures or ())] if fields else []
 
 
 # --- what an address leads to -----------------------------------------------------------------------------------------

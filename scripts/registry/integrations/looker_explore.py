@@ -58,6 +58,11 @@ class Explore:
     access_filters: Mapping[str, str]
     always_filter: Mapping[str, str]
 
+    @property
+    def types(self) -> Mapping[str, str]:
+        """LookML's types by field."""
+        return {name: one.type or "" for name, one in (*self.dimensions.items(), *self.measures.items())}
+
     def view_of(self, field: str) -> str:
         """The view of a field; of a custom one the part before the dot."""
         known = self.dimensions.get(field) or self.measures.get(field)
@@ -102,7 +107,7 @@ def require_times(explore: Explore, columns: Sequence[Column]) -> None:
     support in the database's time zone, which the API does not tell. Raises Refused.
     """
     for column in columns:
-        if column.type == "datetime" and column.timezone is None and (reason := _unconverted(explore, column.source)):
+        if column.type == "datetime" and column.timezone is None and (reason := unconverted(explore, column.source)):
             raise Refused(
                 f"columns.{column.name}: Looker does not convert {column.source} to the query's time zone ({reason}), "
                 "so its times are in the database's",
@@ -110,7 +115,8 @@ def require_times(explore: Explore, columns: Sequence[Column]) -> None:
             )
 
 
-def _unconverted(explore: Explore, name: str) -> str:
+def unconverted(explore: Explore, name: str) -> str:
+    """Why Looker does not convert a field to the query's time zone; empty where it does."""
     field = explore.dimensions.get(name) or explore.measures.get(name)
     if field is None:
         return ""
@@ -127,7 +133,7 @@ def require_sortable(explore: Explore, field: str) -> None:
     if known is not None and known.sortable is False:
         raise Refused(
             f"Looker cannot sort by {field}, so whether a result has all rows cannot be verified",
-            fix="name another field for uuid, or make it sortable in LookML",
+            fix="name another field for uuid, or one that LookML lets sort",
         )
 
 
@@ -139,8 +145,8 @@ def notes(explore: Explore, query: Query) -> Iterator[str]:
     for field, value in explore.always_filter.items():
         if field not in query.get("filters", {}):
             yield (
-                f"explore {explore.name} filters {field} by {value!r} where the query does not; write it under filters "
-                "in the manifest to make it part of the query"
+                f"explore {explore.name} filters {field} by {value!r} where the query does not; written under filters "
+                "in the manifest, it is part of the query"
             )
     if explore.access_filters:
         filters = join([f"{field} (user attribute {one})" for field, one in explore.access_filters.items()])

@@ -37,6 +37,7 @@ _LABELS = (
     r".*_(label|class|category)",
 )  # fmt: skip
 MAX_NAME = 64  # characters of a column's name
+DATABASE_ZONE = "<the time zone of the database>"
 _CUSTOM = ("dimension", "measure", "table_calculation")  # kinds of fields that only a query has
 _RESERVED = re.compile(r"split|image|label_name|(?:.*_)?file_names?")  # as columns.schema.json says
 _CLASS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,63}(?<![ .])")
@@ -95,6 +96,17 @@ def require_known(source: Source, types: Mapping[str, str]) -> None:
             near = get_close_matches(column.source, known, 1)
             fix = f"did you mean {near[0]}?" if near else "open the address in Looker, and copy it again"
             raise Refused(f"explore {source.query.view} has no field {column.source}", fix=fix)
+
+
+def with_zones(source: Source, unconverted: Mapping[str, str]) -> Source:
+    """The source with a placeholder for the time zone of each time that Looker leaves in the database's."""
+    placed = (
+        replace(column, timezone=DATABASE_ZONE)
+        if column.type == "datetime" and column.source in unconverted
+        else column
+        for column in source.columns
+    )
+    return replace(source, columns=tuple(placed))
 
 
 def _guess(role: str, fields: Sequence[str], patterns: Iterable[str], types: Mapping[str, str] | None) -> str:
@@ -187,7 +199,8 @@ def columns_text(columns: Sequence[Column]) -> str:
     lines = []
     for column in columns:
         nullable = ", nullable: true" if column.nullable else ""
-        lines.append(f"  {column.name}: {{from: {_scalar(column.source)}, type: {column.type}{nullable}}}")
+        zone = f", timezone: {_scalar(column.timezone)}" if column.timezone else ""
+        lines.append(f"  {column.name}: {{from: {_scalar(column.source)}, type: {column.type}{nullable}{zone}}}")
     return "\n".join(lines)
 
 
@@ -216,6 +229,8 @@ def remarks(source: Source, types: Mapping[str, str] | None, measures: frozenset
         if query.timezone and query.timezone not in available_timezones():
             yield f"not taken: the time zone {query.timezone}, which is no name of one; times are read as UTC"
     for column in source.columns:
+        if column.timezone == DATABASE_ZONE:
+            yield f"{column.source} stays in the database's time zone, which Looker does not tell: fill in its timezone"
         if column.source in measures:
             yield f"{column.source} is a measure: Looker groups the rows by the other fields"
     guessed = [column for column in source.columns[2:] if types is None or column.source not in types]
