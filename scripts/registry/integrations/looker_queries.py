@@ -118,7 +118,7 @@ def _require_fields(saved: SavedQuery, customs: Sequence[Custom], source: Look, 
         if name in calculations:
             raise Refused(
                 f"Look {source.id}: {name} is a table calculation, which Looker computes from the rows that it shows",
-                fix="make it a custom dimension in Looker, or a dimension in LookML",
+                fix="write it as a custom dimension in Looker, or a dimension in LookML",
             )
         if name not in (saved.fields or ()):
             shown = ", ".join(saved.fields or ())
