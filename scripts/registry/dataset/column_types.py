@@ -42,10 +42,10 @@ _GROUPED = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-_DATETIME = (
+_CLOCK = (
     r"^(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?<hour>[0-9]{2}:[0-9]{2})(?<second>:[0-5][0-9])?(?<part>\.[0-9]{1,9})?"
-    r" ?(?<zone>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?$"
 )
+_DATETIME, _LOCAL = rf"{_CLOCK} ?(?<zone>Z|UTC|[+-][0-9]{{2}}:?[0-9]{{2}})?$", rf"{_CLOCK} ?$"
 _ESCAPED = r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{2,4}|#x[0-9A-Fa-f]{2,4});|<(?:a|b|br|div|font|i|img|p|span)[ />]"
 
 
@@ -65,8 +65,7 @@ def is_marker(value: pl.Expr) -> pl.Expr:
 
 def is_local(value: pl.Expr) -> pl.Expr:
     """Whether a text is a date and time without a time zone."""
-    groups = value.str.extract_groups(_DATETIME)
-    return groups.struct.field("day").is_not_null() & groups.struct.field("zone").is_null()
+    return value.str.contains(_LOCAL)
 
 
 def is_grouped(value: pl.Expr) -> pl.Expr:

@@ -16,7 +16,6 @@ from registry.core.wording import plural
 from registry.dataset import column_types, exports
 from registry.dataset.exports import Zone
 from registry.errors import NotFound, Refused, RegistryError, ServiceFailed
-from registry.integrations import looker_settings
 
 # Rows; Looker applies its own without a word, and so do spreadsheets (65,536 and 1,048,576 with the headers).
 LIMITS = {**dict.fromkeys((500, 5_000, 100_000), "Looker"), **dict.fromkeys((65_535, 1_048_575), "a spreadsheet")}
@@ -49,7 +48,13 @@ def find_zone(manifest: DatasetManifest, how: How, root: Path) -> Learnt:
             return Learnt(Zone(timezone, "source.export.timezone"))
         case Look() as look:
             has_times = any(column.type == "datetime" for column in manifest.columns)
-            return _ask_zone(look, root) if has_times and looker_settings.has_key(root) else Learnt(Zone())
+            return _ask_zone(look, root) if has_times and _has_key(root) else Learnt(Zone())
+
+
+def _has_key(root: Path) -> bool:
+    from registry.integrations import looker_settings  # with the SDK, which takes half a second to import
+
+    return looker_settings.has_key(root)
 
 
 def _ask_zone(look: Look, root: Path) -> Learnt:
@@ -79,7 +84,7 @@ def require_whole(frame: pl.DataFrame, name: str, manifest: DatasetManifest, how
         return
     fault = f"{name} has exactly {count}, at which {writer} cuts downloads off"
     fix = "export all results (in Looker: Limit, All Results); if it has all of them, add --complete"
-    if isinstance(manifest.source, Export) or not looker_settings.has_key(root):
+    if isinstance(manifest.source, Export) or not _has_key(root):
         raise Refused(fault, fix=fix)
     try:
         others = _count_others(frame, manifest, manifest.source, root)
