@@ -68,6 +68,9 @@ def test_a_view_is_joined_only_when_a_field_of_it_is_used() -> None:
     assert len(values(server, "images.uuid", filter_expression="if(${images.width} > 100, yes, no)")) == 4
     assert len(rows(looker(always_join=["labels"]), "images.uuid")) == 4
     assert len(rows(looker(always_filter={"labels.label": "cat"}), "images.uuid")) == 3
+    server = looker(conditionally_filter={"labels.label": "cat"}, unless=["images.width"])
+    assert len(rows(server, "images.uuid")) == 3
+    assert len(rows(server, "images.uuid", filters={"images.width": ">=0"})) == 6
 
 
 def test_dimensions_group_and_measures_count_a_row_of_a_view_once() -> None:

@@ -40,6 +40,7 @@ def runs(server: LookerServer) -> int:
         Fault("", 502, body=b"<html>Bad Gateway</html>"),
         Fault("", 503, times=4),
         Fault("", cut=11),
+        Fault("", drop=True, delay=0.01),
     ],
     ids=lambda fault: f"{fault.status} {fault.cut}",
 )
@@ -59,6 +60,15 @@ def test_what_is_no_query_is_asked_five_times(server: LookerServer, tmp_path: Pa
     server.faults = [Fault(**{**vars(fault), "path": path})]
     assert run_query(tmp_path).unknown == ()
     assert len(server.paths(path)) == 5
+
+
+def test_a_network_that_asks_for_a_login_is_told_at_once(server: LookerServer, tmp_path: Path) -> None:
+    server.faults = [Fault("/login", 511, body=PAGE, times=99)]
+    with pytest.raises(
+        ServiceFailed, match=r"but with 511 and an HTML page, «Sign in – acme»\n  hint: check LOOKERSDK_B"
+    ):
+        run_query(tmp_path)
+    assert len(server.calls) == 1
 
 
 @pytest.mark.parametrize("cut", [0, 1, 400])
@@ -125,7 +135,13 @@ def test_a_query_that_always_fails_runs_twice(server: LookerServer, tmp_path: Pa
     assert runs(server) == 2
 
 
-GONE = [Fault(QUERIES, 504), Fault(QUERIES, 522), Fault(QUERIES, 202, body=b""), Fault(QUERIES, 204, body=b"")]
+GONE = [
+    Fault(QUERIES, drop=True),
+    Fault(QUERIES, 504),
+    Fault(QUERIES, 522),
+    Fault(QUERIES, 202, body=b""),
+    Fault(QUERIES, 204, body=b""),
+]
 
 
 @pytest.mark.parametrize("fault", GONE, ids=lambda fault: fault.status)

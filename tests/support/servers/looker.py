@@ -38,6 +38,7 @@ class Fault:
     cut: int | None = None  # close the connection after so many bytes of the body
     whole: bool = True  # whether a cut body says how long it would have been
     delay: float = 0  # seconds before an answer, in which a query runs and can be killed
+    drop: bool = False  # close the connection without a response
     ends_session: bool = False  # all tokens end before the request is looked at
     times: int = 1
 
@@ -150,6 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.ends_session:
                 self.looker.end_sessions()
             self._wait(fault, call)
+        if fault and fault.drop:
+            self.close_connection = True
+            return None
         if fault and (fault.status != 200 or fault.body is not None):
             said = TOLD_TO_FAIL if fault.body is None else fault.body
             return self._send(fault.status, said, fault.headers, fault)

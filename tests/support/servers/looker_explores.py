@@ -128,6 +128,8 @@ class Explore:
     base: View
     joins: Sequence[Join] = ()
     always_filter: Mapping[str, str] = field(default_factory=dict)
+    conditionally_filter: Mapping[str, str] = field(default_factory=dict)  # unless `unless` or it is filtered
+    unless: Sequence[str] = ()
     sql_always_where: str | None = None
     sql_always_having: str | None = None
     access_filters: Mapping[str, str] = field(default_factory=dict)
@@ -200,6 +202,9 @@ def describe(explore: Explore) -> dict[str, Any]:
         "has_timezone_support": explore.has_timezone_support,
         "access_filters": [{"field": name, "user_attribute": one} for name, one in explore.access_filters.items()],
         "always_filter": [{"name": name, "value": value} for name, value in explore.always_filter.items()],
+        "conditionally_filter": [
+            {"name": name, "value": value} for name, value in explore.conditionally_filter.items()
+        ],
         "always_join": [*explore.always_join],
         "joins": [
             {

@@ -164,6 +164,8 @@ class Compiler:
     def _conditions(self) -> tuple[list[str], list[str]]:
         own = {name: str(text) for name, text in (self.query.get("filters") or {}).items()}
         always = {name: text for name, text in self.explore.always_filter.items() if name not in own}
+        if not {*self.explore.unless, *self.explore.conditionally_filter} & own.keys():
+            always |= self.explore.conditionally_filter
         tests: list[tuple[bool, str]] = []
         for name, text in {**own, **always}.items():
             tests.append((isinstance(self.field(name, "filters"), Measure), self._filter(name, text)))
