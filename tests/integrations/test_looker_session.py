@@ -164,6 +164,35 @@ def test_a_refused_custom_field_may_be_a_missing_permission(
         looker.sdk.run_inline_query("json", query)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("", 403, times=99),
+        Fault("", 400, times=99),
+        Fault("", 500, times=99),
+        Fault("", 302, {"Location": "/login"}, times=99),
+        Fault("", body=b"<html><title>Sign in</title></html>", times=99),
+        Fault("", body=b"", times=99),
+        Fault("", body=b"[5]", times=99),
+        Fault("", body=b"\xff", times=99),
+        Fault("", drop=True, times=99),
+        Fault("", ends_session=True, times=99),
+    ],
+    ids=lambda fault: f"{fault.status} {fault.body!r} {fault.drop} {fault.ends_session}",
+)
+def test_nothing_but_the_login_and_the_query_is_needed(server: LookerServer, tmp_path: Path, fault: Fault) -> None:
+    server.commits["acme_lookml"] = "4f2a"
+    source = {"looker": {"model": "photos", "view": "images", "timezone": "Asia/Tokyo"}}
+    run_query(tmp_path, source)
+    optional = {call.path for call in server.calls if not call.path.endswith(("/login", "/logout", "/run/json"))}
+    assert {path.rpartition("/")[2] for path in optional} >= {"user", "session", "images", "queries", "sql", "versions"}
+    server.faults = [Fault(**{**vars(fault), "path": path}) for path in optional]
+    result = run_query(tmp_path, source)
+    assert len(rows_of(result)) == 20
+    assert result.unknown
+    assert all(": " in line and "\n" not in line for line in result.unknown)
+
+
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
