@@ -6,8 +6,8 @@ import pytest
 
 from registry.core.values import Asker, Lookml, Selection
 from registry.dataset import evidence
-from registry.dataset.changes import QueryChange
-from support.report_parts import digest, origin
+from registry.dataset.changes import DatasetChange, QueryChange
+from support.report_parts import PETS, V100, digest, origin
 
 OLD = origin(40, 2)
 FILE = Selection(40, OLD.rows_hash, OLD.source_hash, "other.csv", OLD.selected_at, file_hash="5" * 64)
@@ -64,3 +64,12 @@ def test_the_change_in_words(new: Selection, text: str) -> None:
 
 def test_a_renamed_user_is_the_same_user() -> None:
     assert list(evidence.differences(OLD, changed(asked_by=Asker("12", "Registry bot", service_account=True)))) == []
+
+
+@pytest.mark.parametrize(
+    ("new", "text"),
+    [(OLD, "first selection"), (FILE, "first selection, from a file; no query was run"), (None, "first selection")],
+)
+def test_a_first_selection_says_where_it_is_from(new: Selection | None, text: str) -> None:
+    change = DatasetChange(PETS, "Pets", None, V100, QueryChange.FIRST, selections=(None, new))
+    assert evidence.describe_change(change) == text

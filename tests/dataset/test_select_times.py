@@ -57,7 +57,7 @@ def test_times_that_looker_does_not_convert_need_a_zone(
             assert select(server, of(timezone=zone), of_time(name)) == 1
             err = capsys.readouterr().err
             assert f"columns.at: Looker does not convert {name} to the query's time zone ({reason})" in err
-            assert "hint: add timezone: UTC, or what the database's is, to columns.at" in err
+            assert "hint: add the database's time zone to columns.at, for example timezone: UTC" in err
             assert not server.paths("/queries/run/json")
         assert select(server, of(timezone="Asia/Tokyo"), of_time(name, timezone="Europe/Berlin")) == 0
     assert times(select) == {"11:00"}

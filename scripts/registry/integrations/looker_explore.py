@@ -111,7 +111,7 @@ def require_times(explore: Explore, columns: Sequence[Column]) -> None:
             raise Refused(
                 f"columns.{column.name}: Looker does not convert {column.source} to the query's time zone ({reason}), "
                 "so its times are in the database's",
-                fix=f"add timezone: UTC, or what the database's is, to columns.{column.name}",
+                fix=f"add the database's time zone to columns.{column.name}, for example timezone: UTC",
             )
 
 
