@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.s3]
 PAGE = (Path(__file__).parents[2] / "docs/looker.md").read_text()
 ACME = "https://acme.cloud.looker.com"
 BIRDS = "datasets/birds"
+DELIVERIES = ("s3://acme-looker", "s3://lake/looker")  # the page's place, and the test's
 CAMERAS: list[Row] = [{"cameras.id": number, "cameras.name": name} for number, name in enumerate(("XT-3", "X100"))]
 ROWS: list[Row] = [
     {
@@ -35,11 +36,16 @@ ROWS: list[Row] = [
 SELECTED = [row for row in ROWS if row["images.label"] != "cat" and str(row["images.captured_date"]) > "2025"]
 
 
+def section(heading: str) -> str:
+    """The text below a heading."""
+    found = re.search(rf"## {heading}\n(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)
+    assert found
+    return found[1]
+
+
 def commands(heading: str) -> list[str]:
     """The lines of the shell blocks below a heading, comments cut off."""
-    section = re.search(rf"## {heading}\n(.*?)(?=\n## |\Z)", PAGE, re.DOTALL)
-    assert section
-    blocks = re.findall(r"```sh\n(.*?)```", section[1], re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", section(heading), re.DOTALL)
     return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
@@ -65,7 +71,7 @@ def world(looker: LookerServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def type_lines(world: World, looker: LookerServer, lines: list[str]) -> str:
     """What the commands print, typed as the page shows them."""
-    typed = [shlex.split(line.replace(ACME, looker.url)) for line in lines]
+    typed = [shlex.split(line.replace(ACME, looker.url).replace(*DELIVERIES)) for line in lines]
     assert all(words[0] == "registry" for words in typed)
     return "".join(world.must(*words[1:]).out for words in typed)
 
@@ -99,3 +105,36 @@ def test_an_address_from_a_browser_becomes_a_published_dataset(world: World, loo
     assert "cameras" in shown
 
     assert type_lines(world, looker, commands("Each week"))
+
+    _files(world, looker)
+    _deliveries(world, looker)
+    headings = re.findall(r"^## (.*)", PAGE, re.MULTILINE)
+    run = ["Three commands", "Files from Looker", "Scheduled deliveries", "For LookML as code", "Each week"]
+    assert [heading for heading in headings if commands(heading)] == run
+
+
+def _download(looker: LookerServer) -> bytes:
+    """The CSV that a person downloads from the Explore."""
+    fields = ["images.uuid", "images.label", "cameras.name", "images.captured_date"]
+    filters = {"images.label": "robin,tit", "images.captured_date": "after 2025-01-01"}
+    return looker.download({"model": "photos", "view": "images", "fields": fields, "filters": filters}, limit=1000)
+
+
+def _files(world: World, looker: LookerServer) -> None:
+    (world.root / "Birds.csv").write_bytes(_download(looker))
+    out = type_lines(world, looker, commands("Files from Looker"))
+    assert f"{len(SELECTED)} rows from Birds.csv" in out
+
+
+def _deliveries(world: World, looker: LookerServer) -> None:
+    """The manifest with the source that the page shows; files are delivered to where it says."""
+    [shown] = re.findall(r"```yaml\n(.*?)```", section("Scheduled deliveries"), re.DOTALL)
+    path = world.root / BIRDS / "dataset.yaml"
+    manifest = re.sub(r"^source:\n(?: .*\n)+", shown.replace(*DELIVERIES), path.read_text(), flags=re.MULTILINE)
+    path.write_text(manifest)
+    newest, one = commands("Scheduled deliveries")
+    world.put("lake", "looker/birds/2024-06-10.csv", _download(looker))
+    assert f"{len(SELECTED)} rows from s3://lake/looker/birds/2024-06-10.csv" in type_lines(world, looker, [newest])
+    assert "nothing new" in type_lines(world, looker, [newest])
+    world.put("lake", "looker/birds/2024-06-03.csv", _download(looker))
+    assert f"{len(SELECTED)} rows from s3://lake/looker/birds/2024-06-03.csv" in type_lines(world, looker, [one])
