@@ -198,6 +198,8 @@ TAKEN = "fields=images.uuid,images.label"
         ("total=on&row_total=right", ["totals, which", "totals of rows"]),
         ("subtotals=images.label&fill_fields=images.label", ["subtotals", "rows that fill gaps of images.label"]),
         ("query_timezone=user_timezone", ["not taken: the time zone user_timezone"]),
+        ("query_timezone=%22Berlin%22", ['not taken: the time zone "Berlin"']),
+        ("query_timezone=America%2FArgentina%2FBuenos_Aires", []),
         ("nonsense=1", ["not taken: nonsense=1, which is not known here"]),
         ("vis=%7B%7D&toggle=dat&origin=share-expanded&filter_config=%7B%7D&show=data", []),
         (

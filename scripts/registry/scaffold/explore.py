@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
-from zoneinfo import available_timezones
 
 from registry.core import documents, looker_dates
 from registry.core.looker_addresses import Query
@@ -185,7 +184,7 @@ def source_text(source: Source) -> str:
         if source.look.origin is None:
             value = {"look": int(source.look.id)}
     else:
-        zone = query.timezone if query.timezone in available_timezones() else None
+        zone = query.timezone if _is_zone(query.timezone) else None
         parts = {
             "model": query.model, "view": query.view, "filters": dict(query.filters),
             "filter_expression": query.filter_expression, "sorts": list(query.sorts), "timezone": zone,
@@ -209,6 +208,15 @@ def classes_text(classes: Sequence[str]) -> str:
     return f"[{', '.join(map(_scalar, classes))}]"
 
 
+def _is_zone(text: str | None) -> bool:
+    """Whether a text may name a time zone. `user_timezone` is that of each user; others are known to Looker."""
+    return (
+        text is not None
+        and text != "user_timezone"
+        and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,99}", text) is not None
+    )
+
+
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.rstrip("\n").split("\n"))
 
@@ -226,7 +234,7 @@ def remarks(source: Source, types: Mapping[str, str] | None, measures: frozenset
     if not source.look:
         for name, text in query.omitted.items():
             yield from _describe_omitted(name, text, query)
-        if query.timezone and query.timezone not in available_timezones():
+        if query.timezone and not _is_zone(query.timezone):
             yield f"not taken: the time zone {query.timezone}, which is no name of one; times are read as UTC"
     for column in source.columns:
         if column.timezone == DATABASE_ZONE:
