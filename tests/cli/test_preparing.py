@@ -120,6 +120,17 @@ def test_a_query_that_no_longer_compiles_fails(
     assert "images.gone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("page", ["looks/42", "x/vwGSbfc", "explore/photos/images?fields=images.uuid"])
+def test_a_page_of_looker_is_no_file(photos: Path, capsys: pytest.CaptureFixture[str], page: str) -> None:
+    url = f"https://acme.cloud.looker.com/{page}"
+    assert run("--from", url) == 1
+    assert "is a page of Looker, not a file" in capsys.readouterr().err
+    source = {"export": {"description": "by hand", "timezone": "UTC", "from": url}}
+    (photos / DATASET / "dataset.yaml").write_bytes(selections.text(source))
+    assert run() == 1
+    assert "source.export.from: " in capsys.readouterr().err
+
+
 def test_an_export_has_no_sql(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": {"description": "by hand"}}))
     assert run("--sql") == 1

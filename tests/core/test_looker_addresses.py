@@ -274,6 +274,30 @@ def test_other_texts_are_refused_and_a_password_is_never_repeated(text: str, fau
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "is_page"),
+    [
+        (f"{EXPLORE}?fields=images.uuid", True),
+        (f"{HOST}/x/vwGSbfc", True),
+        (f"{HOST}/looks/42", True),
+        (f"{HOST}/dashboards/7?Kind=cat", True),
+        (f"{HOST}/looks/42.csv", False),
+        (f"{HOST}/explore/photos/images.json?fields=images.uuid", False),
+        ("https://files.acme.com/x/birds.csv", False),
+        ("https://files.acme.com/deliveries/birds", False),
+        ("s3://acme-looker/x/birds", False),
+        ("Birds.csv", False),
+        ("", False),
+    ],
+)
+def test_a_page_is_told_from_a_file(url: str, *, is_page: bool) -> None:
+    if not is_page:
+        looker_addresses.require_no_page(url)
+        return
+    with pytest.raises(InvalidAddress, match="is a page of Looker, not a file"):
+        looker_addresses.require_no_page(url)
+
+
 # --- Looks by number and address ----------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from registry.cli.workspace import Workspace
-from registry.core import delivery_places, documents, layout, manifests, schema
+from registry.core import delivery_places, documents, layout, looker_addresses, manifests, schema
 from registry.core.atomic_write import write_atomically
 from registry.core.delivery_places import Place
 from registry.core.progress import bar
@@ -72,6 +72,7 @@ def select(
 def _place(manifest: DatasetManifest, export: str | None) -> Place | None:
     """The URL that was given, or that of the manifest's deliveries; None for a path, and where there is neither."""
     if export:
+        looker_addresses.require_no_page(export)
         return delivery_places.parse(export) if delivery_places.is_url(export) else None
     return manifest.source.place if isinstance(manifest.source, Export) else None
 

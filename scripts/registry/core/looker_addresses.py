@@ -162,6 +162,17 @@ def parse_look(text: str) -> Look:
     return Look(address.id, address.origin)
 
 
+def require_no_page(url: str) -> None:
+    """Raise InvalidAddress for the address of a page in Looker where a file is expected; `/looks/42.csv` is one."""
+    try:
+        parse(url)
+    except InvalidAddress:
+        return
+    if "." not in urlsplit(url).path.rsplit("/", 1)[-1]:
+        fix = "give it to --from-explore of a new dataset, write a Look as source.look, or download its rows"
+        raise InvalidAddress(f"{_shown(url)} is a page of Looker, not a file", fix=fix)
+
+
 def require_same_for_all(filters: Mapping[str, str]) -> None:
     """Raise InvalidAddress for a filter by a user attribute, which Looker writes in Liquid: it depends on who asks."""
     for name, text in filters.items():

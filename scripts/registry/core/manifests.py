@@ -136,8 +136,9 @@ def _source(document: Document) -> Source:
 def _export(document: Document) -> Export:
     data = document.data["source"]["export"]
     try:
+        looker_addresses.require_no_page(data.get("from", ""))
         place = delivery_places.parse(data["from"]) if "from" in data else None
-    except Refused as error:
+    except (Refused, looker_addresses.InvalidAddress) as error:
         line, fault = document.line(("source", "export", "from")), f"source.export.from: {error.message}"
         raise InvalidDocument(document.path, fault, line=line, fix=error.fix) from error
     return Export(data["description"], data.get("timezone"), place)
