@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 
 from registry.cli import main
 from registry.release import refresh
-from registry.storage import deliveries
+from registry.storage import cloud_config, deliveries
 from support import certificates, repositories, selections
 from support.selections import rows, write_csv
 from support.servers.fault_proxy import FaultProxy
@@ -254,6 +254,17 @@ def test_a_delivery_that_is_too_large_is_not_downloaded(
 
 
 @pytest.mark.s3
+def test_a_refresh_of_the_same_delivery_changes_nothing(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    registry.manifest(**{"from": f"{registry.url}/latest.csv"})
+    registry.deliver("latest.csv", 30)
+    assert registry.select() == 0
+    before = (registry.root / DATASET / "raw.dvc").read_bytes()
+    assert main.run(["refresh", DATASET]) == 0
+    assert "nothing new: " in capsys.readouterr().out
+    assert (registry.root / DATASET / "raw.dvc").read_bytes() == before
+
+
+@pytest.mark.s3
 def test_datasets_of_deliveries_are_refreshed(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     from registry.cli.workspace import here
 
@@ -272,12 +283,15 @@ class _Site:
 
     def __init__(self) -> None:
         self.body, self.headers, self.status = b"", dict[str, str](), 200
+        self.sent: int | None = None  # bytes of the body after which the connection is closed
 
 
 @contextmanager
-def serve(folder: Path, site: _Site) -> Iterator[str]:
+def serve(folder: Path, site: _Site, beside: Path | None = None) -> Iterator[str]:
+    """The address of the site; its CA's certificate is in `ca.pem` of the folder, or joins those in `beside`."""
     ca = certificates.make(is_ca=True)
-    (folder / "ca.pem").write_bytes(ca.pem)
+    with (beside or folder).joinpath("ca.pem").open("ab") as trusted:
+        trusted.write(ca.pem)
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -289,7 +303,8 @@ def serve(folder: Path, site: _Site) -> Iterator[str]:
 
         def do_GET(self) -> None:
             self.do_HEAD()
-            self.wfile.write(site.body)
+            self.wfile.write(site.body[: site.sent])
+            self.close_connection = True
 
         def log_message(self, *_: object) -> None:
             """Silent."""
@@ -355,6 +370,32 @@ def test_what_a_web_server_says_instead_is_told(
     with serve(tmp_path, site) as url:
         assert photos.select("--from", f"{url}/e.csv") == 1
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [300, 12_000_000])
+def test_a_file_that_is_cut_off_on_its_way_is_refused(
+    photos: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setitem(cloud_config.RETRIES, "max_retries", 0)
+    site = _Site()
+    site.body = write_csv(tmp_path / "e.csv", rows(12)).read_bytes().ljust(size, b"\n")
+    site.sent = len(site.body) - 7
+    with serve(tmp_path, site) as url:
+        assert photos.select("--from", f"{url}/e.csv") == 1
+    assert f"error: {url}/e.csv" in capsys.readouterr().err
+    assert not (photos.root / DATASET / "raw.dvc").exists()
+
+
+def test_a_redirect_to_a_login_is_told(photos: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    login, site = _Site(), _Site()
+    login.body = b"<html><head><title>Sign in</title></head></html>"
+    folder = tmp_path / "login"
+    folder.mkdir()
+    with serve(tmp_path, login) as other:
+        site.status, site.headers = 302, {"Location": f"{other}/login"}
+        with serve(folder, site, tmp_path) as url:
+            assert photos.select("--from", f"{url}/e.csv") == 1
+    assert "answers with a web page, expected a table" in capsys.readouterr().err
 
 
 def test_an_untrusted_certificate_is_told(

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from registry.cli.workspace import Workspace
-from registry.core import delivery_places, documents, layout, looker_addresses, manifests, schema
+from registry.core import delivery_places, documents, escaping, layout, looker_addresses, manifests, schema
 from registry.core.atomic_write import write_atomically
 from registry.core.delivery_places import Place
 from registry.core.progress import bar
@@ -100,7 +100,8 @@ def _older(delivery: Delivery, current: selecting.Current) -> Iterator[str]:
     """A line where the newest delivery is older than the one before."""
     before = current.previous.origin.delivery if current.previous else None
     if before and delivery.modified < before.modified:
-        yield f"warning: the selection before was made of a newer delivery: {before.url}, {before.modified}"
+        newer = escaping.one_line(f"{before.url}, {before.modified}")  # of a file that a pull request may edit
+        yield f"warning: the selection before was made of a newer delivery: {newer}"
 
 
 def generated_sql(space: Workspace, dataset: ArtifactId) -> str:

@@ -16,7 +16,6 @@ BUCKETS = ("s3", "gs", "azure")
 SCHEMES = (*BUCKETS, "https")
 FORM = "write s3://BUCKET/FOLDER/FILE.csv, or s3://BUCKET/FOLDER/ for its newest file; also gs://, azure://, https://"
 
-_PART = re.compile(r"[^\x00-\x1f\x7f\\?#]+")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
@@ -91,7 +90,7 @@ def parse(text: str) -> Place:
 def _require_path(place: Place, shown: str, *, has_path: bool) -> None:
     *folders, name = place.path.split("/")
     names = [*folders, name] if name else folders
-    is_valid = all(_PART.fullmatch(part) and part not in {".", ".."} for part in names)
+    is_valid = all(part and part.isprintable() and "\\" not in part and part not in {".", ".."} for part in names)
     if not is_valid or any("*" in part for part in folders):
         raise Refused(f"{shown}: the path has an empty or invalid part", fix=FORM)
     if not has_path or (place.scheme == "https" and place.is_folder):
