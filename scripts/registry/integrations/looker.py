@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from looker_sdk.sdk.api40.models import WriteQuery
 
+from registry.core import looker_query
 from registry.core.values import Column, Look, LookerQuery
 from registry.integrations import looker_explore, looker_origin, looker_queries
 from registry.integrations.looker_connection import Connection, connect
@@ -54,7 +55,7 @@ def run_query(source: LookerQuery | Look, columns: Sequence[Column], *, root: Pa
     """
     with connect(root / INI, folder, _name(source)) as looker:
         prepared = looker_queries.prepare(looker, source, columns)
-        query, field = prepared.query, looker_queries.uuid_field(columns)
+        query, field = prepared.query, looker_query.uuid_field(columns)
         explore = _describe(looker, query)
         _require_zone(looker, query, source)
         notes = _examine(explore, prepared, columns) if explore else ()
@@ -110,7 +111,7 @@ def _require_zone(looker: Connection, query: Query, source: Look | LookerQuery) 
 def _examine(explore: Explore, prepared: Prepared, columns: Sequence[Column]) -> tuple[str, ...]:
     """Lines on what decides about rows. Raises Refused for what would make them wrong or could not be verified."""
     looker_explore.require_times(explore, columns)
-    looker_explore.require_sortable(explore, looker_queries.uuid_field(columns))
+    looker_explore.require_sortable(explore, looker_query.uuid_field(columns))
     effects = looker_explore.effects_of_dropping(explore, prepared.query, prepared.dropped)
     return (*effects, *looker_explore.notes(explore, prepared.query))
 

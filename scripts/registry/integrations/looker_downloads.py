@@ -6,6 +6,7 @@ from pathlib import Path
 
 from looker_sdk.sdk.api40.models import WriteQuery
 
+from registry.core import looker_query
 from registry.core.values import Column, Look, LookerQuery
 from registry.integrations import looker_queries
 from registry.integrations.looker_connection import Connection, connect
@@ -46,7 +47,7 @@ def sample(source: LookerQuery | Look, columns: Sequence[Column], *, rows: int, 
     """
     subject = f"Look {source.id}" if isinstance(source, Look) else f"explore {source.view} of model {source.model}"
     with connect(root / INI, folder, subject) as looker:
-        query, field = looker_queries.prepare(looker, source, columns).query, looker_queries.uuid_field(columns)
+        query, field = looker_queries.prepare(looker, source, columns).query, looker_query.uuid_field(columns)
         first = _run(looker, {**query, "sorts": [field]}, rows)
         last = _run(looker, {**query, "sorts": [f"{field} desc"]}, LAST)
     return Sample(first, last, field)

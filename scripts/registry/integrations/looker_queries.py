@@ -9,6 +9,7 @@ from typing import Any
 from looker_sdk.sdk.api40.models import LookWithQuery
 from looker_sdk.sdk.api40.models import Query as SavedQuery
 
+from registry.core import looker_query
 from registry.core.values import Column, Look, LookerQuery
 from registry.core.wording import join, plural
 from registry.errors import NotFound, Refused
@@ -36,32 +37,11 @@ class Prepared:
 
 def prepare(looker: Connection, source: LookerQuery | Look, columns: Sequence[Column]) -> Prepared:
     """The query of a source. Raises ServiceFailed; NotFound and Refused for a Look that is not such a table."""
-    return _of_look(looker, source, columns) if isinstance(source, Look) else Prepared(_inline(source, columns))
-
-
-def uuid_field(columns: Sequence[Column]) -> str:
-    """The field that UUIDs are read from."""
-    return next(column.source for column in columns if column.name == "uuid")
-
-
-def _fields(columns: Sequence[Column]) -> list[str]:
-    return list(dict.fromkeys(column.source for column in columns))
-
-
-def _inline(source: LookerQuery, columns: Sequence[Column]) -> Query:
-    return _without_empty(
-        model=source.model,
-        view=source.view,
-        fields=_fields(columns),
-        filters=dict(source.filters),
-        filter_expression=source.filter_expression,
-        sorts=[uuid_field(columns)],
-        query_timezone=source.timezone,
+    return (
+        _of_look(looker, source, columns)
+        if isinstance(source, Look)
+        else Prepared(looker_query.of_source(source, columns))
     )
-
-
-def _without_empty(**fields: object) -> Query:
-    return {name: value for name, value in fields.items() if value}
 
 
 # --- Looks ------------------------------------------------------------------------------------------------------------
@@ -70,16 +50,16 @@ def _without_empty(**fields: object) -> Query:
 def _of_look(looker: Connection, source: Look, columns: Sequence[Column]) -> Prepared:
     require_same_looker(looker, source.origin)
     look = looker.sdk.look(source.id, fields="deleted,query")
-    saved, fields = _require_table(look, source), _fields(columns)
+    saved, fields = _require_table(look, source), looker_query.fields(columns)
     customs = _customs(saved)
     _require_fields(saved, customs, source, fields)
-    query = _without_empty(
+    query = looker_query.without_empty(
         model=saved.model,
         view=saved.view,
         fields=fields,
         filters=dict(saved.filters or {}),
         filter_expression=saved.filter_expression,
-        sorts=[uuid_field(columns)],
+        sorts=[looker_query.uuid_field(columns)],
         query_timezone=saved.query_timezone or "UTC",
     )
     if used := list(_used(customs, query)):

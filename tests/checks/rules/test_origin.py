@@ -35,6 +35,26 @@ def queried(query: dict[str, Any]) -> dict[str, Any]:
     return {"query": query, "query_hash": provenance.query_hash(query), "origin": "looker"}
 
 
+RUN = {"model": "photos", "view": "images", "fields": ["uuid", "label"], "query_timezone": "UTC"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filters": {"images.tenant": "acme"}},
+        {"fields": ["uuid"]},
+        {"view": "others"},
+        {"query_timezone": "Asia/Tokyo"},
+    ],
+    ids=str,
+)
+def test_a_recorded_query_that_is_not_the_manifest_s_is_wrong(changes: dict[str, Any]) -> None:
+    (finding,) = of(LOOKER, queried(RUN | changes)).check(Scope.STAGED)
+    assert (finding.check, finding.verdict, finding.path) == ("selection", Verdict.WRONG, RAW)
+    assert finding.message == "meta.selection.query is not the query of dataset.yaml"
+    assert finding.fix == f"registry select {PETS}"
+
+
 def notes(registry: Registry) -> list[str]:
     from registry.checks import runner
 
@@ -53,7 +73,8 @@ FROM_FILE = "the rows are from the file export.csv; the manifest's query was not
         (LOOKER, {}, [FROM_FILE]),
         ({"look": 42}, {}, [FROM_FILE]),
         ({"export": {"description": "the table of the photo desk"}}, {}, []),
-        (LOOKER, queried({"model": "photos"}), []),
+        (LOOKER, queried(RUN), []),
+        (LOOKER, queried(RUN | {"sorts": ["label"]}), []),
         ({"look": 42}, queried({"model": "photos"}), []),
     ],
 )

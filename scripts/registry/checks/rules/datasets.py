@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from registry.checks.context import DatasetSubject, Facts, Listing, Scope
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
-from registry.core import coverage, wording
+from registry.core import coverage, looker_query, wording
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
-from registry.core.values import Build, Counts, DatasetManifest, Export, SplitExpectations, SplitRule
+from registry.core.values import Build, Counts, DatasetManifest, Export, LookerQuery, SplitExpectations, SplitRule
 from registry.core.versioning import total
 from registry.dataset import provenance
 
@@ -39,9 +39,10 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
 
     The source is `source` (for a Looker query: model, view, filters, filter expression, sorts and time zone), and the
     name, the field (`from`) and the type of each column. `raw.dvc` records its hash under `meta.selection`, and for
-    rows from Looker also the query as it was run. A dataset that is not selected yet passes. So do rows that were read
-    from a file in place of a query, with a note: no query was run for them. Hashes are compared, which anybody can
-    edit: that the rows are what the query returns, only Looker proves (`registry select`, or the weekly refresh).
+    rows from Looker also the query as it was run, which must be the one of `source.looker`. A dataset that is not
+    selected yet passes. So do rows that were read from a file in place of a query, with a note: no query was run for
+    them. Hashes are compared, which anybody can edit: that the rows are what the query returns, only Looker proves
+    (`registry select`, or the weekly refresh).
 
     Why: a reviewer reads the query in the manifest. Rows of an earlier query would be published under it.
 
@@ -58,8 +59,16 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
     elif (expected := provenance.source_hash(subject.manifest)) != selection.source_hash:
         message = f"selected by the query {selection.source_hash[:10]}, expected {expected[:10]} (source and columns)"
         yield wrong(message, raw.path, raw.line("meta", provenance.KEY, "source_hash"), fix)
+    elif isinstance(source, LookerQuery) and selection.query is not None and not _is_query_of(subject, source):
+        message = "meta.selection.query is not the query of dataset.yaml"
+        yield wrong(message, raw.path, raw.line("meta", provenance.KEY, "query"), fix)
     elif selection.query_hash is None and not isinstance(source, Export):
         yield note(f"the rows are from the file {selection.origin}; the manifest's query was not run", raw.path, fix)
+
+
+def _is_query_of(subject: DatasetSubject, source: LookerQuery) -> bool:
+    query = subject.selection.query if subject.selection else None
+    return query is not None and looker_query.is_same(query, looker_query.of_source(source, subject.manifest.columns))
 
 
 def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
