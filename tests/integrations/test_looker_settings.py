@@ -153,6 +153,16 @@ def test_https_at_a_port_of_http(server: LookerServer, tmp_path: Path, monkeypat
         run_query(tmp_path)
 
 
+def test_tls_that_breaks_off_is_tried_again(
+    server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with answering(b"") as port:
+        monkeypatch.setenv("LOOKERSDK_BASE_URL", f"https://127.0.0.1:{port}")
+        with pytest.raises(ServiceFailed, match=r"the connection to 127.0.0.1 failed: (.|\n)*hint: try again later"):
+            run_query(tmp_path)
+    assert capsys.readouterr().err.count("trying again") == 4
+
+
 def test_http_at_a_port_of_https(server: LookerServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(b"", tls(tmp_path / "server.pem", certificates.make())) as port:
         monkeypatch.setenv("LOOKERSDK_BASE_URL", f"http://127.0.0.1:{port}")

@@ -43,7 +43,7 @@ from registry.integrations.looker_settings import Settings, proxy_passwords
 PAUSES = (1, 2, 4, 8)  # seconds before each further try of one request
 PATIENCE = 300  # seconds that all pauses of one request may take together
 RERUNS = 1  # how often a query is run again that may have made the database work
-CONNECT_TIMEOUT = 30  # seconds
+CONNECT_TIMEOUT = 10  # seconds
 QUICK_TIMEOUT = 120  # seconds, for what is no query
 
 CA_BUNDLE = "set REQUESTS_CA_BUNDLE to a file with the certificate authority of your network"
@@ -216,11 +216,13 @@ class Transport(requests_transport.RequestsTransport):
             return TransientError(f"the connection to {self.host} failed: {cause}")
         if isinstance(error, requests.Timeout):
             return self._timed_out(request)
-        if isinstance(error, requests.exceptions.SSLError | ssl.SSLError):
+        if isinstance(error, requests.exceptions.SSLError | ssl.SSLError) and "EOF" not in cause:
             return ServiceFailed(f"{self.host} cannot be reached over TLS: {cause}", fix=_tls_fix(cause))
         if "CA certificate bundle" in cause:  # of `requests`, which names the file
             return ServiceFailed(f"{self.host} cannot be reached over TLS: {cause}", fix=CA_BUNDLE)
-        if isinstance(error, ValueError):  # addresses that requests cannot use, also a proxy's
+        if isinstance(error, ValueError) and not isinstance(
+            error, ssl.SSLError
+        ):  # addresses that requests cannot use, also a proxy's
             return ServiceFailed(f"{self.host} cannot be reached: {cause}", fix=OTHER_SERVER)
         return TransientError(f"the connection to {self.host} failed: {cause}", QueryState.MAY_RUN)
 
