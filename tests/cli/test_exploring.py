@@ -220,6 +220,14 @@ def test_an_address_of_another_looker_reaches_neither(looker: LookerServer, caps
     assert not [call for call in looker.calls if "slug" in call.path]
 
 
+def test_an_address_may_have_the_host_of_looker_s_pages_where_the_api_has_one_of_its_own(looker: LookerServer) -> None:
+    looker.looks["42"] = {"id": "42", "title": "Pets", "deleted": False, "query": QUERY}
+    looker.url = "https://looker.acme.example"  # what Looker says of itself; the API key leads to 127.0.0.1
+    assert new("https://LOOKER.acme.example:443/looks/42") == 0
+    assert manifest().source == Look("42")
+    assert main.run(["select", "datasets/pets", "--dry-run"]) == 0
+
+
 def test_a_filter_by_a_user_attribute_is_refused_wherever_it_is_kept(
     looker: LookerServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
