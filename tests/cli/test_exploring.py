@@ -306,6 +306,15 @@ def test_an_explore_s_address_alone_makes_a_manifest_that_passes_the_check() -> 
 
 
 @pytest.mark.usefixtures("_no_key")
+@pytest.mark.parametrize(("rest", "is_told"), [("", True), ("&limit=500", False), ("&f[images.label]=cat", False)])
+def test_an_address_that_a_shell_cut_off_is_told(
+    capsys: pytest.CaptureFixture[str], rest: str, *, is_told: bool
+) -> None:
+    assert new(f"{ACME}/explore/photos/images?fields=images.uuid,images.label{rest}") == 0
+    assert ("without quotes, a shell cuts an address off" in capsys.readouterr().out) == is_told
+
+
+@pytest.mark.usefixtures("_no_key")
 @pytest.mark.parametrize(
     ("path", "placeholders"),
     [

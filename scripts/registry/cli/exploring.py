@@ -11,6 +11,8 @@ from registry.errors import Refused
 from registry.scaffold import explore
 from registry.scaffold.explore import Source
 
+CUT_OFF = "warning: the address has one parameter only; without quotes, a shell cuts an address off at the first &"
+
 
 class Explored(NamedTuple):
     """The source of a new dataset, and what a reader has to know of it, line by line."""
@@ -28,8 +30,12 @@ def from_address(root: Path, text: str, *, tile: str | None, uuid: str | None, l
 
     address = looker_addresses.parse(text)
     if looker_settings.has_key(root):
-        return _with_key(root, address, tile=tile, uuid=uuid, label=label)
-    return _without_key(address, uuid=uuid, label=label)
+        found = _with_key(root, address, tile=tile, uuid=uuid, label=label)
+    else:
+        found = _without_key(address, uuid=uuid, label=label)
+    if isinstance(address, ExploreAddress) and "&" not in text:
+        return found._replace(remarks=(*found.remarks, CUT_OFF))
+    return found
 
 
 def _with_key(root: Path, address: Address, *, tile: str | None, uuid: str | None, label: str | None) -> Explored:
