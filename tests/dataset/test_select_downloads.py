@@ -207,3 +207,28 @@ def test_what_looker_cannot_tell_is_confirmed(
     assert "if it has all of them, add --complete" in capsys.readouterr().err
     assert desk.select("--from", file, "--timezone", BERLIN, "--complete") == 0
     assert "500 rows: a limit of downloads; confirmed with --complete" in capsys.readouterr().out
+
+
+# --- formatted values -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("form", "told"), [("#,##0", "row 2: '1,640'"), ("$0.00", "row 2: '$1640.00'"), ("0.0%", "%'")]
+)
+def test_formatted_numbers_of_a_download_are_refused(
+    desk: Desk, capsys: pytest.CaptureFixture[str], form: str, told: str
+) -> None:
+    desk.manifest(SOURCES["look"], LISTED)
+    view = desk.server.explores[0].base
+    view.rows = [row | {"images.width": 1640} for row in photos(3)]
+    assert desk.select() == 0
+    by_api = desk.rows_hash()
+    view.fields = (*view.fields, Dimension("images.width", "number", value_format=form))
+    assert desk.select("--from", str(desk.download("csv"))) == 1
+    err = capsys.readouterr().err
+    assert "width: 3 values are not an integer" in err
+    assert told in err
+    detail = desk.download("json_detail")  # which has the values beside their form
+    desk.forget()
+    assert desk.select("--from", str(detail)) == 0
+    assert desk.rows_hash() == by_api

@@ -283,6 +283,7 @@ class _Site:
 
     def __init__(self) -> None:
         self.body, self.headers, self.status = b"", dict[str, str](), 200
+        self.says_length, self.answers_head = True, True
         self.sent: int | None = None  # bytes of the body after which the connection is closed
 
 
@@ -295,10 +296,12 @@ def serve(folder: Path, site: _Site, beside: Path | None = None) -> Iterator[str
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
-            self.send_response(site.status)
+            self.send_response(site.status if site.answers_head else 405)
             for name, value in ({"Last-Modified": "Wed, 31 Jan 2024 06:00:00 GMT"} | site.headers).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(site.body)))
+                if value:
+                    self.send_header(name, value)
+            if site.says_length:
+                self.send_header("Content-Length", str(len(site.body)))
             self.end_headers()
 
         def do_GET(self) -> None:
@@ -343,6 +346,17 @@ def test_a_file_of_a_web_server_is_read_and_not_read_again(
     assert f"nothing new: {place}" in capsys.readouterr().out
 
 
+def test_a_server_that_says_no_time_is_read(
+    photos: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = _Site()
+    site.body, site.headers = write_csv(tmp_path / "e.csv", rows(12)).read_bytes(), {"Last-Modified": ""}
+    with serve(tmp_path, site) as url:
+        assert photos.select("--from", f"{url}/e.csv") == 0
+    assert photos.origin()["delivery"]["modified"] == ""
+    assert "delivered at a time that its server does not say" in capsys.readouterr().out
+
+
 def test_a_server_without_etags_is_read_each_time(
     photos: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,14 +371,23 @@ def test_a_server_without_etags_is_read_each_time(
     ("change", "told"),
     [
         ({"body": b"<!DOCTYPE html><title>Log in</title>"}, "answers with a web page, expected a table"),
-        ({"status": 404}, "does not exist"),
+        ({"status": 404}, "does not exist, or its server answers no HEAD request"),
+        ({"answers_head": False}, "does not exist, or its server answers no HEAD request"),
+        ({"says_length": False}, "the server does not say how large the file is"),
+        ({"status": 500}, "the server responded with 500"),
         ({"status": 403}, "access denied"),
         ({"body": b""}, "the first line is empty"),
     ],
 )
 def test_what_a_web_server_says_instead_is_told(
-    photos: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], told: str
+    photos: Registry,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    told: str,
 ) -> None:
+    monkeypatch.setitem(cloud_config.RETRIES, "max_retries", 0)
     site = _Site()
     vars(site).update(change)
     with serve(tmp_path, site) as url:

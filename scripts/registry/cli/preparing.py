@@ -92,7 +92,8 @@ def _select_delivery(
         path, read = deliveries.download(found, Path(folder))
         rows = selecting.from_export(manifest, path, space.root, how, read.delivery)
     beside = f", the newest of {plural(found.others + 1, 'file')}" if found.others else ""
-    note = f"delivered {read.delivery.modified.replace('T', ' ').replace('Z', ' UTC')}{beside}"
+    at = read.delivery.modified.replace("T", " ").replace("Z", " UTC") or "at a time that its server does not say"
+    note = f"delivered {at}{beside}"
     return replace(rows, notes=(note, *rows.notes, *_older(read.delivery, current)))
 
 

@@ -8,7 +8,10 @@ from registry.core.values import DatasetManifest, Look, LookerQuery, Selection
 def render(manifest: DatasetManifest, selection: Selection | None) -> str:
     """The source and the columns; of a Look also the query that it had when `selection` was made."""
     lines = [*_source_lines(manifest, selection)]
-    lines += [f"column {column.name}: {column.source} ({column.type})" for column in manifest.columns]
+    lines += [
+        f"column {column.name}: {' or '.join((column.source, *column.headers))} ({column.type})"
+        for column in manifest.columns
+    ]
     return "\n".join(lines)
 
 

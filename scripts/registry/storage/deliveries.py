@@ -12,6 +12,7 @@ from registry.core.settings import Remote
 from registry.core.values import Delivery
 from registry.core.wording import abbreviate, plural
 from registry.errors import NotFound, Refused, RegistryError, StorageFailed
+from registry.storage import faults
 from registry.storage.base import StoredObject
 from registry.storage.cloud import Bucket
 from registry.storage.cloud_config import open_bucket
@@ -41,8 +42,9 @@ class Delivered:
     @property
     def delivery(self) -> Delivery:
         """What is recorded of it."""
-        modified = datetime.fromtimestamp(self.stored.modified // 1_000_000, UTC)
-        return Delivery(self.url, self.stored.etag, modified.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        seconds = self.stored.modified // 1_000_000  # 0 where a web server does not say it
+        modified = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
+        return Delivery(self.url, self.stored.etag, modified)
 
 
 def find(place: Place, remotes: Mapping[str, Remote], suffixes: tuple[str, ...]) -> Delivered:
@@ -57,8 +59,21 @@ def find(place: Place, remotes: Mapping[str, Remote], suffixes: tuple[str, ...])
         files = _list(bucket, place, suffixes)
         stored = _newest(files, place)
         return Delivered(bucket, stored, f"{place.root}/{stored.key}", len(files) - 1)
-    stored = bucket.head(place.key)
+    stored = _head_of_page(bucket, place) if place.scheme == "https" else bucket.head(place.key)
     return Delivered(bucket, stored, str(place))
+
+
+def _head_of_page(bucket: Bucket, place: Place) -> StoredObject:
+    """A file of a web server, which need not know what stores of objects do."""
+    fix = "check the URL; or download the file, and give its path"
+    try:
+        return bucket.head(place.key)
+    except NotFound as error:
+        raise NotFound(f"{place} does not exist, or its server answers no HEAD request", fix=fix) from error
+    except StorageFailed as error:
+        if faults.NOT_A_STORE.message not in error.message:
+            raise
+        raise StorageFailed(f"{place}: the server does not say how large the file is", fix=fix) from error
 
 
 def _remote_for(place: Place, remotes: Mapping[str, Remote]) -> Remote:
