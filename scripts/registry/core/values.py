@@ -265,10 +265,7 @@ class Lookml:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The object in a store that rows were read from: its URL without a login, its ETag, and when it was written.
-
-    The last two are empty where a web server does not say them.
-    """
+    """The object that rows were read from: its URL without a login, its ETag and time (empty where unknown)."""
 
     url: str
     etag: str
