@@ -68,6 +68,20 @@ def test_looker_s_type_decides_whether_a_text_is_a_date(
     assert ("relative to the time of the query" in capsys.readouterr().out) == is_told
 
 
+def test_a_relative_filter_that_lookml_adds_is_told_too(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = View("images", [row | {"images.checked": "2024-03-01"} for row in rows(20)])
+    added = {"images.checked": "before today", "images.label": "cat,dog"}
+    with LookerServer(explores=[Explore("photos", "images", view, always_filter=added)]).serve() as server:
+        for name, setting in server.env().items():
+            monkeypatch.setenv(name, setting)
+        assert run("--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "explore images filters images.checked by 'before today' where the query does not" in out
+    assert 'note: the filter "before today" of images.checked is relative to the time of the query' in out
+
+
 @pytest.fixture
 def seen(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LookerServer]:
     """A Looker of whom an API key is set, with rows for `datasets/photos`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from looker_sdk.sdk.api40.models import LookmlModelExplore, LookmlModelExploreField, LookmlModelExploreJoins
 
+from registry.core import looker_dates
 from registry.core.values import Column
 from registry.core.wording import join
 from registry.errors import Refused
@@ -142,12 +143,13 @@ def notes(explore: Explore, query: Query) -> Iterator[str]:
     for view in _joined(explore, query):
         if effect := _EFFECTS.get(explore.joins[view].type):
             yield f"the {explore.joins[view].type} join {view} is part of the query: {effect}"
-    for field, value in explore.always_filter.items():
-        if field not in query.get("filters", {}):
-            yield (
-                f"explore {explore.name} filters {field} by {value!r} where the query does not; written under filters "
-                "in the manifest, it is part of the query"
-            )
+    added = {name: text for name, text in explore.always_filter.items() if name not in query.get("filters", {})}
+    for name, text in added.items():
+        yield (
+            f"explore {explore.name} filters {name} by {text!r} where the query does not; written under filters in "
+            "the manifest, it is part of the query"
+        )
+    yield from map(str, looker_dates.find_relative(added, None, (), explore.types))
     if explore.access_filters:
         filters = join([f"{field} (user attribute {one})" for field, one in explore.access_filters.items()])
         yield f"explore {explore.name} shows each user only some rows, by {filters}"
