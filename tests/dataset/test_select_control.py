@@ -1,5 +1,7 @@
 """That a result is complete is judged by the very query, whatever decides about its rows in Looker."""
 
+import json
+import random
 from typing import Any
 
 import pytest
@@ -135,6 +137,22 @@ def test_a_cut_between_two_rows_of_the_last_image_is_found(select: Select, capsy
         server.cap = 40
         assert select(server, of(), columns) == 1
     assert "uuid: 1 duplicate UUID, whose rows differ in reviewer (reviews.reviewer)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("cap", "code"), [(None, 0), (20, 1)])
+def test_rows_in_another_order_than_the_query_s_are_judged_as_a_set(
+    select: Select, monkeypatch: pytest.MonkeyPatch, cap: int | None, code: int
+) -> None:
+    rows = selections.rows(500)
+    with served(rows).serve() as server:
+        result, draw = server.result, random.Random(7)
+
+        def shuffled(*args: Any, **kwargs: Any) -> str:
+            found = json.loads(result(*args, **kwargs))
+            return json.dumps(draw.sample(found, len(found))[:cap])
+
+        monkeypatch.setattr(server, "result", shuffled)
+        assert select(server) == code
 
 
 @pytest.mark.parametrize("changed", ["added", "removed"])

@@ -1,6 +1,6 @@
 """What Looker returned for a query, read as rows, and judged: complete, with images, and each image once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -32,10 +32,9 @@ def read(result: "QueryResult", manifest: DatasetManifest) -> pl.DataFrame:
     try:
         frame = exports.read(result.rows, manifest, zone=zone, name=NAME, is_raw=True).frame
     except InvalidData as error:
-        details = [*error.problems, *result.repeating.values(), *result.notes]
-        raise InvalidData(
-            f"{NAME} does not match {manifest.id}/dataset.yaml; nothing was written", details, fix=error.fix
-        ) from error
+        details = [*error.problems, *_explain(result, error.problems)]
+        summary = f"{NAME} does not match {manifest.id}/dataset.yaml; nothing was written"
+        raise InvalidData(summary, details, fix=error.fix) from error
     _require_complete(result, manifest, frame)
     return frame
 
@@ -43,6 +42,13 @@ def read(result: "QueryResult", manifest: DatasetManifest) -> pl.DataFrame:
 def _is_empty(result: "QueryResult") -> bool:
     with result.rows.open("rb") as rows:
         return rows.read(64).split() in ([b"[]"], [b"[", b"]"])
+
+
+def _explain(result: "QueryResult", problems: Sequence[str]) -> Iterator[str]:
+    """What Looker's description of the explore says about the problems, and what else decides about the rows."""
+    if any("duplicate UUID" in problem for problem in problems):
+        yield from dict.fromkeys(result.repeating.values())
+    yield from (f"note: {line}" for line in result.notes)
 
 
 def _describe_asker(result: "QueryResult") -> Iterator[str]:

@@ -35,7 +35,6 @@ from registry.report.blocks import (
     sheet_detail,
 )
 
-OTHER_ORIGIN = {QueryChange.SQL, QueryChange.FILE}  # the manifest's query is unchanged, but does not explain the rows
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
 MATRIX_COLUMNS = 8  # of a transition matrix; with more the transitions are listed
 
@@ -54,7 +53,7 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
     if change.query_change is QueryChange.QUERY and any(change.queries):
         yield from _query_diff(change)
     if change.new is not None and change.query_change is not QueryChange.UNCHANGED:
-        yield from origin_table.blocks(*change.selections, is_open=change.query_change in OTHER_ORIGIN)
+        yield from origin_table.blocks(*change.selections, is_open=_is_unexplained(change))
     if change.concentrations:
         yield Bullets(tuple((describe_concentration(one),) for one in change.concentrations))
     diff = _items(change)
@@ -90,7 +89,14 @@ def _version(change: DatasetChange) -> Line:
 def _query(change: DatasetChange) -> str | Strong:
     text = evidence.describe_change(change)
     text = f"{text[0].upper()}{text[1:]}"
-    return Strong(text) if change.query_change in OTHER_ORIGIN else text
+    return Strong(text) if _is_unexplained(change) else text
+
+
+def _is_unexplained(change: DatasetChange) -> bool:
+    """Whether the manifest's query is unchanged, but does not explain the rows: other SQL, or a file in its place."""
+    old = change.selections[0]
+    is_replaced = change.query_change is QueryChange.FILE and old is not None and old.query_hash is not None
+    return is_replaced or change.query_change is QueryChange.SQL
 
 
 def _query_diff(change: DatasetChange) -> Iterator[Block]:

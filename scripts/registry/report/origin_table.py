@@ -29,6 +29,10 @@ def _from(side: Selection) -> Line:
     return ("Looker",) if side.looker_release is None else (f"Looker {side.looker_release}",)
 
 
+def _delivery(side: Selection) -> Line:
+    return (Address(side.delivery.url), f", written {side.delivery.modified}") if side.delivery else ()
+
+
 def _query(side: Selection) -> Line:
     hashed: Line = (Code(side.query_hash[:SHORT]),) if side.query_hash else ()
     return (*hashed, " ", Address(side.share_url)) if side.share_url else hashed
@@ -52,6 +56,7 @@ def _lookml(side: Selection) -> Line:
 _ROWS: tuple[tuple[str, Callable[[Selection], Line]], ...] = (
     ("rows", _rows),
     ("from", _from),
+    ("delivery", _delivery),
     ("query", _query),
     ("asked by", _asked_by),
     ("SQL", _sql),
