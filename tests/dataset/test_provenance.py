@@ -74,6 +74,13 @@ def test_facts_that_were_edited_are_refused(changes: dict[str, object]) -> None:
         provenance.read(pointers.write_pointer(RAW, {"selection": facts}), "raw.dvc")
 
 
+@pytest.mark.parametrize(
+    "look", ["7", "https://acme.cloud.looker.com/looks/7", "https://acme.cloud.looker.com/looks/7/"]
+)
+def test_a_look_is_the_same_source_by_its_number_and_its_address(look: str) -> None:
+    assert provenance.source_hash(manifest({"look": look})) == provenance.source_hash(manifest({"look": 7}))
+
+
 def test_the_source_is_the_manifest_s_source_and_columns_and_nothing_else() -> None:
     one = manifest()
     words = replace(one, title="Other words", classes=("cat",), image="x/{uuid}.png")
