@@ -4,14 +4,16 @@ One status has many causes: an HTML page is a proxy's, not Looker's; 401 is a se
 wrong key; a database's error comes with status 200. So status, media type and text are judged together.
 """
 
+import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum, auto
+from functools import cache
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote_plus, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -96,9 +98,28 @@ class Secrets:
     def redact(self, text: str) -> str:
         """A text from outside without secrets, and without characters that could control a terminal."""
         for secret in sorted(self.values, key=len, reverse=True):
-            for form in (secret, quote_plus(secret)):  # as it is, and as the login form sends it
-                text = text.replace(form, "***")
+            text = re.sub(_pattern(secret), "***", text)
         return "".join(sign if sign.isprintable() else " " for sign in text)[:MAX_MESSAGE]
+
+
+@cache
+def _pattern(secret: str) -> str:
+    """A secret in any form in which a server may repeat it: each sign as it is, or as in forms, JSON or HTML."""
+    return "".join(sign if sign.isalnum() and sign.isascii() else _sign(sign) for sign in secret)
+
+
+def _sign(sign: str) -> str:
+    in_form = "".join(f"%{byte:02x}" for byte in sign.encode(errors="surrogateescape"))
+    in_json = "".join(rf"\\u{int.from_bytes(pair):04x}" for pair in _pairs(sign.encode("utf-16-be", "surrogatepass")))
+    # Rails and Go also write the & of HTML as JSON does.
+    names = [*re.findall("&(.+);", html.escape(sign)), f"#0*{ord(sign)}", f"#x0*{ord(sign):x}"]
+    in_html = rf"(?:&|\\u0026)(?:{'|'.join(names)});"
+    space = [r"\+"] if sign == " " else []
+    return rf"(?:\\?{re.escape(sign)}|(?i:{'|'.join([in_form, in_json, in_html, *space])}))"
+
+
+def _pairs(data: bytes) -> Iterator[bytes]:
+    return (data[start : start + 2] for start in range(0, len(data), 2))
 
 
 @dataclass(frozen=True, slots=True)

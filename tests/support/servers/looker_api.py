@@ -69,6 +69,7 @@ class Api:
     release: str = "26.22.7"
     workspace: str = "production"
     expires_in: int = 3600
+    unknown_field_status: int = 422  # or 400: the description has both
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     url: str = ""
     sessions: dict[str, User] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class Api:
             return method(call, user)
         except Rejected as refusal:
             if refusal.field:
+                refusal.status = self.unknown_field_status if refusal.status == 422 else refusal.status
                 return error(refusal.status, "Validation Failed", {"field": refusal.field, "message": str(refusal)})
             return error(refusal.status, str(refusal))
 
