@@ -59,7 +59,12 @@ def find(place: Place, remotes: Mapping[str, Remote], suffixes: tuple[str, ...])
         files = _list(bucket, place, suffixes)
         stored = _newest(files, place)
         return Delivered(bucket, stored, f"{place.root}/{stored.key}", len(files) - 1)
-    stored = _head_of_page(bucket, place) if place.scheme == "https" else bucket.head(place.key)
+    if place.scheme == "https":
+        return Delivered(bucket, _head_of_page(bucket, place), str(place))
+    stored = bucket.find(place.key)
+    if stored is None:
+        fix = "check the URL; one that ends in / takes the newest file of that folder"
+        raise NotFound(f"{place} does not exist", fix=fix)
     return Delivered(bucket, stored, str(place))
 
 
