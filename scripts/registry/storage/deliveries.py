@@ -61,11 +61,11 @@ def find(place: Place, remotes: Mapping[str, Remote], suffixes: tuple[str, ...])
         return Delivered(bucket, stored, f"{place.root}/{stored.key}", len(files) - 1)
     if place.scheme == "https":
         return Delivered(bucket, _head_of_page(bucket, place), str(place))
-    stored = bucket.find(place.key)
-    if stored is None:
+    found = bucket.find(place.key)
+    if found is None:
         fix = "check the URL; one that ends in / takes the newest file of that folder"
         raise NotFound(f"{place} does not exist", fix=fix)
-    return Delivered(bucket, stored, str(place))
+    return Delivered(bucket, found, str(place))
 
 
 def _head_of_page(bucket: Bucket, place: Place) -> StoredObject:
