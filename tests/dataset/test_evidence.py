@@ -62,6 +62,10 @@ def test_the_change_in_words(new: Selection, text: str) -> None:
     assert evidence.describe(OLD, new) == text
 
 
+def test_a_query_after_a_file_has_its_first_result() -> None:
+    assert evidence.describe(FILE, OLD) == "first result of the query, after rows from the file other.csv"
+
+
 def test_a_renamed_user_is_the_same_user() -> None:
     assert list(evidence.differences(OLD, changed(asked_by=Asker("12", "Registry bot", service_account=True)))) == []
 

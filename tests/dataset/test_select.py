@@ -268,7 +268,10 @@ def test_a_query_that_returns_the_rows_of_a_file_proves_them_and_stays_their_ori
     with LookerServer(rows(30)).serve() as server:
         looker_env(server)
         assert run() == 0
-    assert "(the rows before are from the file export.csv); rows unchanged since" in capsys.readouterr().out
+    assert (
+        "first result of the query, after rows from the file export.csv; rows unchanged since"
+        in capsys.readouterr().out
+    )
     assert pointer(photos)["outs"] == of_file["outs"]
     assert pointer(photos)["meta"]["selection"]["origin"] == "looker"
     before = snapshot(photos)

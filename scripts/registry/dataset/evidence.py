@@ -50,6 +50,8 @@ def describe_change(change: DatasetChange) -> str:
 def describe(old: Selection, new: Selection) -> str:
     """The change of the query in one line: `query and SQL unchanged`, or what changed in Looker."""
     change = compare(old, new)
+    if change is QueryChange.UNKNOWN and old.query_hash is None:
+        return f"first result of the query, after rows from the file {old.origin}"
     reasons = [] if change in {QueryChange.QUERY, QueryChange.FILE} else list(differences(old, new))
     if change is QueryChange.SQL and not reasons:
         is_known = all((old.asked_by, new.asked_by, old.lookml, new.lookml))
@@ -59,9 +61,6 @@ def describe(old: Selection, new: Selection) -> str:
 
 def differences(old: Selection, new: Selection) -> Iterator[str]:
     """What differs in how two results of a query were made, other than the query; what is not known is left out."""
-    if old.query_hash is None and new.query_hash is not None:
-        yield f"the rows before are from the file {old.origin}"
-        return
     if old.lookml and new.lookml and old.lookml != new.lookml:
         before, after = old.lookml.commit[:SHORT], new.lookml.commit[:SHORT]
         yield f"LookML of {new.lookml.project} changed from {before} to {after}"
