@@ -66,6 +66,11 @@ def test_joins_and_filters_on_measures_decide_about_rows_and_control(
     [
         ({"always_filter": {"images.label": "cat"}}, None,
          "explore images filters images.label by 'cat' where the query does not"),
+        (
+            {"conditionally_filter": {"images.label": "cat"}},
+            None,
+            "explore images filters images.label by 'cat', unless the query filters it or other fields",
+        ),
         ({"sql_always_having": "${images.count} = 1", "joins": [OF_REVIEWS]}, 40, None),
         ({"sql_always_where": "${images.label} = 'dog'"}, None, None),
         ({"joins": [OF_LABELS], "always_join": ["labels"]}, 30, "the inner join labels is part of the query"),
@@ -80,7 +85,7 @@ def test_so_do_filters_that_lookml_adds(
 ) -> None:
     with served(PHOTOS, Measure("images.count", "count"), **explore).serve() as server:
         assert select(server) == 0
-    labels = ["cat" if "always_filter" in explore else "dog"] if count is None else ["cat", "dog"]
+    labels = ["dog" if "sql_always_where" in explore else "cat"] if count is None else ["cat", "dog"]
     assert len(select.rows()) == (count or sum(row["images.label"] in labels for row in PHOTOS))
     out = capsys.readouterr().out
     assert note is None or note in out

@@ -58,6 +58,7 @@ class Explore:
     always_join: tuple[str, ...]
     access_filters: Mapping[str, str]
     always_filter: Mapping[str, str]
+    conditional_filter: Mapping[str, str]
 
     @property
     def types(self) -> Mapping[str, str]:
@@ -88,8 +89,8 @@ def _parse(found: LookmlModelExplore, name: str) -> Explore:
         joins,
         (*(found.always_join or ()),),
         {one.field: one.user_attribute or "" for one in found.access_filters or () if one.field},
-        {one.name: one.value or "" for one in found.conditionally_filter or () if one.name}
-        | {one.name: one.value or "" for one in found.always_filter or () if one.name},
+        {one.name: one.value or "" for one in found.always_filter or () if one.name},
+        {one.name: one.value or "" for one in found.conditionally_filter or () if one.name},
     )
 
 
@@ -143,13 +144,20 @@ def notes(explore: Explore, query: Query) -> Iterator[str]:
     for view in _joined(explore, query):
         if effect := _EFFECTS.get(explore.joins[view].type):
             yield f"the {explore.joins[view].type} join {view} is part of the query: {effect}"
-    added = {name: text for name, text in explore.always_filter.items() if name not in query.get("filters", {})}
+    own = query.get("filters", {}).keys()
+    added = {name: text for name, text in explore.always_filter.items() if name not in own}
     for name, text in added.items():
         yield (
             f"explore {explore.name} filters {name} by {text!r} where the query does not; written under filters in "
             "the manifest, it is part of the query"
         )
-    yield from map(str, looker_dates.find_relative(added, None, (), explore.types))
+    defaults = {} if explore.conditional_filter.keys() & own else explore.conditional_filter
+    for name, text in defaults.items():
+        yield (
+            f"explore {explore.name} filters {name} by {text!r}, unless the query filters it or other fields that "
+            "LookML names"
+        )
+    yield from map(str, looker_dates.find_relative({**added, **defaults}, None, (), explore.types))
     if explore.access_filters:
         filters = join([f"{field} (user attribute {one})" for field, one in explore.access_filters.items()])
         yield f"explore {explore.name} shows each user only some rows, by {filters}"
