@@ -89,7 +89,14 @@ def test_a_login_in_a_url_is_neither_taken_nor_shown(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("s3://b/a", True), ("weird+x.1://b", True), ("a.csv", False), ("C:\\a.csv", False), ("./s3://b/a", False)],
+    [
+        ("s3://b/a", True),
+        ("weird+x.1://b", True),
+        ("a.csv", False),
+        ("C:\\a.csv", False),
+        ("C://a.csv", False),
+        ("./s3://b/a", False),
+    ],
 )
 def test_a_url_is_told_from_a_path(text: str, expected: bool) -> None:
     assert delivery_places.is_url(text) is expected

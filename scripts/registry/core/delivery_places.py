@@ -63,7 +63,7 @@ class Place:
 
 def is_url(text: str) -> bool:
     """Whether a text is a URL, of whatever scheme, and not a path."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
 def parse(text: str) -> Place:
