@@ -8,21 +8,14 @@ from pathlib import Path
 
 import numpy
 import torch
-from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may take; a larger one is copied batch by batch
-TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+from registry.model import input_images
+from registry.model.input_images import UndecodableImage
+from registry.model.model_file import ImageInput
 
+MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may take; a larger one is copied batch by batch
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -80,28 +73,11 @@ def fits(images: Tensor, device: torch.device) -> bool:
 
 
 def decode(path: Path, size: int) -> numpy.ndarray:
-    """One image of any size and mode as (size, size, 3) uint8: upright, in RGB, its centre square scaled.
-
-    Cropping to the centre keeps the aspect ratio; subjects are seldom at the edge.
-    """
+    """One image as (size, size, 3) uint8, decoded as the judge decodes it for this model."""
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * size, 2 * size))  # lets a JPEG skip detail that scaling would throw away
-            # Not ImageOps.exif_transpose, which writes the EXIF again and so fails on a photo whose EXIF is broken.
-            turn = TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
-            upright = to_rgb(image).transpose(turn) if turn is not None else to_rgb(image)
-            return numpy.asarray(ImageOps.fit(upright, (size, size)))
-    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return input_images.decode(path, ImageInput(size))
+    except UndecodableImage as error:
         raise SystemExit(f"{path}: cannot be decoded ({error}); exclude it in dataset.yaml") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB; 16-bit pixels keep their upper eight bits (Pillow would clip), transparent ones become white."""
-    if image.mode.startswith("I"):
-        image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
 
 
 def batches(split: Split, order: Tensor, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:

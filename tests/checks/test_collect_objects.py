@@ -10,7 +10,7 @@ import yaml
 
 from registry.demo.seaweedfs import S3Server
 from registry.integrations import dvc
-from support import repositories
+from support import model_files, repositories
 from support.repositories import MORE_PETS, PETS, Run, md5
 
 POINTER = "datasets/pets/prepared.dvc"
@@ -75,10 +75,10 @@ def test_dvc_does_not_say_what_this_says(merged_model: Path, run_registry: Run, 
     # Both exit with 0, or this would raise; of folders, status says nothing.
     assert "Everything is up to date" in dvc.dvc(clone, "push", "--remote", "staging", quiet=True)
     status = json.loads(dvc.dvc(clone, "status", "--cloud", "--remote", "staging", "--json", quiet=True))
-    assert status == {"models/pets/model.safetensors": "missing"}
+    assert status == {f"models/pets/{name}": "missing" for name in ("model.onnx", "predictions.parquet")}
     assert [message for _, message, _ in judge(run_registry, clone)] == [
         "2 of 2 objects are missing in staging and production: prepared, raw",
-        "1 of 1 object is missing in staging and production: model.safetensors",
+        "2 of 2 objects are missing in staging and production: model.onnx, predictions.parquet",
     ]
 
 
@@ -86,7 +86,7 @@ def test_dvc_does_not_say_what_this_says(merged_model: Path, run_registry: Run, 
 
 
 def test_an_object_may_be_in_either_place(built_model: Path, run_registry: Run) -> None:
-    for body in (b"one cat", b"weights of 1.0.0"):
+    for body in (b"one cat", model_files.named(b"weights of 1.0.0")):
         place = repositories.place(repositories.production(built_model), md5(body))
         place.parent.mkdir(parents=True)
         shutil.move(repositories.place(repositories.staging(built_model), md5(body)), place)

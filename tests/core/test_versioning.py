@@ -143,11 +143,11 @@ def test_images_that_could_not_be_read_are_at_least_minor() -> None:
 
 def test_a_model_that_was_trained_again_is_minor_and_its_metadata_is_a_patch() -> None:
     registry = memory_registries.sound()
-    memory_registries.train(registry, "pets", b"other weights", 0.9)
-    assert words(required_bumps(registry, MODEL)) == (Bump.MINOR, ["model.safetensors changed"])
+    memory_registries.train(registry, "pets", b"other weights")
+    assert words(required_bumps(registry, MODEL)) == (Bump.MINOR, ["model.onnx changed"])
     registry = memory_registries.sound()
     registry.files[f"{MODEL}/params.yaml"] = b"architecture: resnet\nepochs: 3\n"
-    memory_registries.train(registry, "pets", b"weights", 0.9)
+    memory_registries.train(registry, "pets", b"weights")
     assert words(required_bumps(registry, MODEL)) == (Bump.MINOR, ["the parameters changed"])
     registry = memory_registries.sound()
     registry.edit(f"{MODEL}/model.yaml", intended_use="Other tests.", gates=[])

@@ -16,7 +16,8 @@ MODEL = parse_id("models/pets")
 TRAIN = """
 from pathlib import Path
 images = len(list(Path("../../datasets/pets/prepared").rglob("*.jpg")))
-Path("model.safetensors").write_text(f"learned from {images}")
+Path("model.onnx").write_text(f"learned from {images}")
+Path("predictions.parquet").write_text("predicted")
 Path("metrics.json").write_text(f'{{"accuracy": 0.{images}}}\\n')
 """
 
@@ -30,7 +31,7 @@ def stale(merged_model: Path) -> Path:
     (merged_model / ".dvc/cache").rename(merged_model.parent / "aside")
     for name in ("datasets/pets/prepared", "datasets/pets/raw"):
         (merged_model / name).rename(merged_model.parent / name.replace("/", "-"))
-    (merged_model / "models/pets/model.safetensors").unlink()
+    (merged_model / "models/pets/model.onnx").unlink()
     return merged_model
 
 
@@ -52,7 +53,7 @@ def test_what_is_stale_is_trained_and_what_came_out_is_in_staging(stale: Path, r
 def test_what_would_be_trained_is_only_shown(stale: Path, run_registry: Run) -> None:
     done = run_registry(stale, "train", "--dry-run")
     assert (done.code, done.out) == (0, "models/pets: changed since the training: train.py\n")
-    assert not (stale / "models/pets/model.safetensors").exists()
+    assert not (stale / "models/pets/model.onnx").exists()
 
 
 def test_only_the_models_that_are_named_are_trained(stale: Path, run_registry: Run) -> None:

@@ -73,9 +73,9 @@ def test_what_dvc_fetched_is_intact(
 
 
 def test_a_model_and_its_file(released_model: Path, tmp_path: Path, run_registry: Run) -> None:
-    shutil.copy(released_model / "models/pets/model.safetensors", tmp_path / "weights")
+    shutil.copy(released_model / "models/pets/model.onnx", tmp_path / "weights")
     done = run_registry(released_model, "verify", "models/pets@v1.0.0", str(tmp_path / "weights"))
-    assert done.out.endswith("models/pets/model.safetensors: 1 file intact\n")
+    assert done.out.endswith("models/pets/model.onnx: 1 file intact\n")
 
 
 def test_a_whole_folder_needs_no_storage(released_model: Path, consumer: Path, copied: Path, run_registry: Run) -> None:

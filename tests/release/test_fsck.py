@@ -14,15 +14,19 @@ import pytest
 import yaml
 
 from registry.demo.seaweedfs import S3Server
-from support import release_auditor, repositories
+from support import model_files, release_auditor, repositories
 from support.patience import PATIENCE
 from support.repositories import Run, origin, production, staging
 
-CAT, DOG, WEIGHTS = repositories.md5(b"one cat"), repositories.md5(b"a dog"), repositories.md5(b"weights of 1.0.0")
+CAT, DOG, WEIGHTS = (
+    repositories.md5(b"one cat"),
+    repositories.md5(b"a dog"),
+    repositories.md5(model_files.named(b"weights of 1.0.0")),
+)
 WHOLE = """\
 tag                     objects    bytes    missing    corrupt    invalid
 datasets/pets@v1.0.0         11    5,170          0          0          0
-models/pets@v1.0.0           10    4,118          0          0          0
+models/pets@v1.0.0           11    6,649          0          0          0
 """
 
 
@@ -86,8 +90,8 @@ def test_a_missing_object_is_named_with_its_location(released_model: Path, run_r
     done = run_registry(released_model, "fsck")
     assert done.code == 1
     assert done.out.splitlines()[2:] == [
-        "models/pets@v1.0.0           10    4,102          1          0          0",
-        f"models/pets@v1.0.0: models/pets/model.safetensors: {place(released_model, WEIGHTS)} is missing",
+        "models/pets@v1.0.0           11    6,099          1          0          0",
+        f"models/pets@v1.0.0: models/pets/model.onnx: {place(released_model, WEIGHTS)} is missing",
         "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects",
     ]
 
@@ -95,7 +99,7 @@ def test_a_missing_object_is_named_with_its_location(released_model: Path, run_r
 def test_the_first_ten_are_named(released_model: Path, run_registry: Run) -> None:
     shutil.rmtree(production(released_model))
     out = run_registry(released_model, "fsck").out
-    assert out.count(f"{production(released_model)}/files/") == 3, (
+    assert out.count(f"{production(released_model)}/files/") == 4, (
         "without the lists of files, what they list is unknown"
     )
     assert "is missing (the list of 8 files)" in out
@@ -103,8 +107,8 @@ def test_the_first_ten_are_named(released_model: Path, run_registry: Run) -> Non
         if file.suffix != ".dir":
             file.unlink()
     done = run_registry(released_model, "fsck", "--repair", "staging")
-    assert (done.code, done.err) == (1, "restored 0 of 12 missing objects\n")
-    assert (done.out.count(f"{production(released_model)}/files/"), "… and 2 more\n" in done.out) == (10, True)
+    assert (done.code, done.err) == (1, "restored 0 of 13 missing objects\n")
+    assert (done.out.count(f"{production(released_model)}/files/"), "… and 3 more\n" in done.out) == (10, True)
 
 
 @pytest.mark.parametrize(("body", "args"), [(b"A DOG", ["--deep"]), (b"a", []), (b"a dog and more", [])])
@@ -190,7 +194,7 @@ def test_everything_is_restored_from(source: str, released_model: Path, run_regi
         config = released_model / ".dvc/config"
         config.write_text(f"{config.read_text()}['remote \"backup\"']\n    url = {tmp_path / 'backup'}\n")
     done = run_registry(released_model, "fsck", "--repair", source)
-    assert (done.code, done.out, done.err) == (0, WHOLE, "restored 12 of 12 missing objects\n")
+    assert (done.code, done.out, done.err) == (0, WHOLE, "restored 13 of 13 missing objects\n")
     assert repositories.published(released_model) == before
     assert release_auditor.broken_promises(origin(released_model), production(released_model)) == []
     assert run_registry(released_model, "fsck", "--repair", source).err == ""
@@ -200,7 +204,7 @@ def test_a_corrupt_copy_is_not_restored_and_no_list_before_its_files(released_mo
     shutil.rmtree(production(released_model))
     repositories.overwrite(repositories.place(staging(released_model), CAT), b"ONE CAT")
     done = run_registry(released_model, "fsck", "--repair", "staging")
-    assert (done.code, done.err) == (1, "restored 10 of 12 missing objects\n")
+    assert (done.code, done.err) == (1, "restored 11 of 13 missing objects\n")
     there = repositories.snapshot(production(released_model) / "files")
     assert not place(released_model, CAT).exists()
     assert f"md5/{prepared(released_model)[:2]}/{prepared(released_model)[2:]}" not in there

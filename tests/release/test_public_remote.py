@@ -66,10 +66,10 @@ def test_an_anonymous_reader_pulls_gets_and_reads(origin: Path, public: str, tmp
     reader, prepared = tmp_path / "reader", "datasets/pets/prepared"
     assert run_dvc(reader, "pull", "--remote", "public").returncode == 0
     assert {path: (reader / prepared / path).read_bytes() for path in PETS} == PETS
-    assert (reader / "models/pets/model.safetensors").read_bytes() == b"weights of 1.0.0"
+    assert (reader / "models/pets/model.onnx").read_bytes() == b"weights of 1.0.0"
     assert run_dvc(tmp_path, "get", str(origin), prepared, "--remote", "public", "--out", "got").returncode == 0
     assert (tmp_path / "got" / CAT).read_bytes() == b"one cat"
-    weights = dvc.api.read("models/pets/model.safetensors", repo=str(origin), remote="public", mode="rb")
+    weights = dvc.api.read("models/pets/model.onnx", repo=str(origin), remote="public", mode="rb")
     assert weights == b"weights of 1.0.0"
     # A version from before there was a public remote: its place is given by hand.
     old = ("--rev", "datasets/pets@v1.0.0", "--remote", "public", "--remote-config", f"url={public}", "--out", "old")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support import release_auditor, repositories
+from support import model_files, release_auditor, repositories
 from support.repositories import Run, origin, production, staging
 
 DATASET, MODEL = "datasets/pets@v1.0.0", "models/pets@v1.0.0"
-WEIGHTS = repositories.md5(b"weights of 1.0.0")
+WEIGHTS = repositories.md5(model_files.named(b"weights of 1.0.0"))
 CAT = repositories.md5(b"one cat")
 
 
@@ -26,7 +26,7 @@ def nothing_was_published(root: Path) -> bool:
 def test_objects_and_annotated_tags(merged_model: Path, run_registry: Run) -> None:
     done = run_registry(merged_model, "publish")
     assert done.code == 0
-    assert done.out.splitlines()[-1].startswith("published: 12 objects copied to production, ")
+    assert done.out.splitlines()[-1].startswith("published: 13 objects copied to production, ")
     assert repositories.snapshot(production(merged_model) / "files") == repositories.snapshot(
         staging(merged_model) / "files"
     )
@@ -46,13 +46,13 @@ def test_the_tags_message_can_be_read_by_machines(released_model: Path) -> None:
         "size": str(prepared["size"]), "files": "8", "images": "5", "train": "3", "val": "1", "test": "1",
     }  # fmt: skip
     message = repositories.git_in(released_model, "tag", "--list", "--format=%(contents)", MODEL)
-    assert f"md5: {WEIGHTS}\nsize: 16\ndata: {prepared['md5']}" in message
+    assert f"md5: {WEIGHTS}\nsize: {len(model_files.named(b'weights of 1.0.0'))}\ndata: {prepared['md5']}" in message
 
 
 def test_dvc_and_gto_understand_the_release(built_model: Path, run_registry: Run, tmp_path: Path) -> None:
     rows = {
         "datasets/pets": {"path": "datasets/pets/prepared", "type": "dataset"},
-        "models/pets": {"path": "models/pets/model.safetensors", "type": "model"},
+        "models/pets": {"path": "models/pets/model.onnx", "type": "model"},
     }
     (built_model / "dvc.yaml").write_text(yaml.safe_dump({"artifacts": rows}))
     repositories.commit(built_model, "the artifacts' rows")
@@ -64,7 +64,7 @@ def test_dvc_and_gto_understand_the_release(built_model: Path, run_registry: Run
     assert repositories.sh(tmp_path, *get, "datasets/pets", "--out", "images").returncode == 0
     assert repositories.sh(tmp_path, *get, "models/pets", "--out", "weights").returncode == 0
     assert (tmp_path / "images/train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg").read_bytes() == b"one cat"
-    assert (tmp_path / "weights").read_bytes() == b"weights of 1.0.0"
+    assert (tmp_path / "weights").read_bytes() == model_files.named(b"weights of 1.0.0")
     shown = json.loads(repositories.sh(built_model, str(tools / "gto"), "show", "--json").stdout)
     assert {name: row["version"] for name, row in shown.items()} == {"datasets/pets": "v1.0.0", "models/pets": "v1.0.0"}
 
@@ -74,7 +74,7 @@ def test_a_dry_run_prints_the_plan(merged_model: Path, run_registry: Run) -> Non
     done = run_registry(merged_model, "publish", "--dry-run")
     assert done.out == (
         f"datasets/pets@v1.0.0: copy 11 objects to production, tag {head}, push the tag to origin\n"
-        f"models/pets@v1.0.0: copy 1 object to production, tag {head}, push the tag to origin\n"
+        f"models/pets@v1.0.0: copy 2 objects to production, tag {head}, push the tag to origin\n"
     )
     assert not production(merged_model).exists()
     assert nothing_was_published(merged_model)

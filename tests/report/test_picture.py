@@ -14,7 +14,7 @@ from registry.dataset import contact_sheets
 from registry.dataset.changes import Sheet
 from registry.dataset.contact_sheets import CaptionedImage
 from registry.model.changes import Flip, ModelChange
-from registry.model.comparison import CONFIDENCES, TITLES
+from registry.model.classification import CONFIDENCES, TITLES
 from registry.report import html
 from registry.report.assemble import assemble
 from support import report_parts, report_situations

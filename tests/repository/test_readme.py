@@ -144,7 +144,7 @@ def test_a_maintainer_a_contributor_a_reviewer_and_a_consumer_type_what_it_says(
     reader.type("git init -q && dvc init -q", cwd=consumer)
     for line in commands("Quick start: consumer"):
         reader.type(line, cwd=consumer)
-    assert (consumer / "model.safetensors").stat().st_size > 1000
+    assert (consumer / "model.onnx").stat().st_size > 1000
     assert len(list((consumer / "test").rglob("*.jpg"))) > 0
     [verify] = commands("Quick start: consumer", block=1)
     assert "prepared is datasets/birds@v1.0.0" in reader.type(verify, cwd=consumer)

@@ -74,7 +74,7 @@ artifacts:
     - CC-BY-4.0
   # models
   models/pets:
-    path: models/pets/model.safetensors
+    path: models/pets/model.onnx
     type: model
     desc: Cat or dog
     labels:
@@ -300,7 +300,7 @@ def test_dvc_and_the_hub_read_what_is_derived(registry_repo: Path) -> None:
     with Repo(str(registry_repo)) as repo:
         found = repo.artifacts.read()["dvc.yaml"]
     assert {name: artifact.path for name, artifact in found.items()} == {
-        "datasets/pets": "datasets/pets/prepared", "models/pets": "models/pets/model.safetensors",
+        "datasets/pets": "datasets/pets/prepared", "models/pets": "models/pets/model.onnx",
     }  # fmt: skip
     assert DatasetCard.load(registry_repo / "datasets/pets/README.md").data.pretty_name == "Pets at home"
     assert ModelCard.load(registry_repo / "models/pets/README.md").data.datasets == ["datasets/pets"]

@@ -11,7 +11,7 @@ from support import repositories
 from support.repositories import Outcome, md5
 
 BARE = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1", "GIT_EDITOR": "true"}
-PRODUCTS = ("datasets/*/raw", "datasets/*/prepared", "models/*/model.safetensors")
+PRODUCTS = ("datasets/*/raw", "datasets/*/prepared", "models/*/model.onnx")
 
 
 def plain_git(root: Path, *args: str, **env: str) -> Outcome:
@@ -49,7 +49,7 @@ def data_of_pointers(root: Path) -> dict[str, str]:
             if out["md5"].endswith(".dir"):
                 listing = json.loads(repositories.place(cache, out["md5"]).read_text())
                 found |= {f"{path}/{entry['relpath']}": entry["md5"] for entry in listing}
-            elif path.endswith(".safetensors"):  # the others are in Git
+            elif path.endswith((".onnx", ".parquet")):  # the others are in Git
                 found[path] = out["md5"]
     return found
 

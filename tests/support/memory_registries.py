@@ -17,8 +17,9 @@ from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
 from registry.dataset import build as building
 from registry.dataset import exports, provenance
+from registry.model import classification
 from registry.scaffold import generated_files
-from support import repositories
+from support import model_files, repositories
 
 SETTINGS = {
     "registry.yaml": b'schema: 1\nname: acme-data\nowners: ["@acme/data"]\nlake: .registry/lake\n',
@@ -167,7 +168,7 @@ def put_folder(registry: Registry, folder: str, name: str, files: Mapping[str, b
 
 
 def put_model(
-    registry: Registry, name: str = "pets", weights: bytes = b"weights", accuracy: float = 0.9, **changes: Any
+    registry: Registry, name: str = "pets", weights: bytes = b"weights", wrong: int = 0, **changes: Any
 ) -> None:
     """`models/NAME`, trained on `datasets/NAME`."""
     folder = f"models/{name}"
@@ -178,30 +179,35 @@ def put_model(
     }  # fmt: skip
     registry.files[f"{folder}/model.yaml"] = dump(manifest)
     registry.files.setdefault(f"{folder}/README.md", f"# {name}\n".encode())
-    registry.files[f"{folder}/.gitignore"] = b"/model.safetensors\n"
+    registry.files[f"{folder}/.gitignore"] = b"/model.onnx\n/predictions.parquet\n"
     registry.files.setdefault(f"{folder}/params.yaml", b"architecture: vgg\nepochs: 3\n")
     registry.files.setdefault(f"{folder}/train.py", b"print('learning')\n")
-    train(registry, name, weights, accuracy)
+    train(registry, name, weights, wrong)
 
 
-def train(registry: Registry, name: str, weights: bytes, accuracy: float) -> None:
-    """What `dvc repro` writes."""
+def train(registry: Registry, name: str, weights: bytes, wrong: int = 0) -> None:
+    """What `dvc repro` writes; the predictions are right for all test images but the first `wrong`."""
     folder = f"models/{name}"
-    registry.files[f"{folder}/metrics.json"] = json.dumps(
-        {"accuracy": accuracy, "per_class": {"cat": {"f1": 0.8}}}
-    ).encode()
+    listing = registry.objects[yaml.safe_load(registry.files[f"datasets/{name}/prepared.dvc"])["outs"][0]["md5"]]
+    paths = [one["relpath"].split("/") for one in json.loads(listing)]
+    tests = {path[2].rpartition(".")[0]: path[1] for path in paths if path[0] == "test" and len(path) == 3}
+    table = model_files.predictions(tests, wrong)
+    metrics = classification.measure(table) if tests else {"accuracy": 0.9}
+    registry.files[f"{folder}/metrics.json"] = json.dumps(metrics).encode()
     command = f"python train.py --data ../../datasets/{name}/prepared"
     stage = {
         "cmd": "python train.py --data ../../${trained_on}/prepared",
         "deps": ["../../${trained_on}/prepared", "train.py"],
         "params": ["architecture", "epochs"],
-        "outs": ["model.safetensors"],
+        "outs": ["model.onnx", "predictions.parquet"],
         "metrics": [{"metrics.json": {"cache": False}}],
     }
     data = yaml.safe_load(registry.files[f"datasets/{name}/prepared.dvc"])["outs"][0]
     entries = [{**data, "path": f"../../datasets/{name}/prepared"}, entry(registry, folder, "train.py")]
-    outs = [entry(registry, folder, "metrics.json"), {**_file(weights), "path": "model.safetensors"}]
-    registry.store(weights)
+    made = {"model.onnx": model_files.named(weights), "predictions.parquet": model_files.parquet(table)}
+    outs = [entry(registry, folder, "metrics.json"), *({**_file(one), "path": path} for path, one in made.items())]
+    for one in made.values():
+        registry.store(one)
     params = {"params.yaml": yaml.safe_load(registry.files[f"{folder}/params.yaml"])}
     locked = {"cmd": command, "deps": entries, "params": params, "outs": outs}
     registry.files[f"{folder}/dvc.yaml"] = dump({"vars": ["model.yaml:trained_on"], "stages": {"train": stage}})

@@ -28,17 +28,15 @@ from registry.dataset.changes import (
     Symmetry,
 )
 from registry.model.changes import (
-    Evaluation,
     Flip,
     GateResult,
     GateState,
     MetricChange,
     ModelChange,
     ParamChange,
-    Role,
     Slice,
 )
-from registry.model.comparison import TITLES
+from registry.model.classification import TITLES
 from registry.report.assemble import Report, assemble
 from support.model_frames import calibration, confusion, curves, flips, frame
 from support.report_parts import (
@@ -92,7 +90,8 @@ def first_release() -> Report:
         V100,
         trained=True,
         metrics=(MetricChange("accuracy", None, 0.9113, None), MetricChange("loss", None, 0.2417, None)),
-        evaluations=(Evaluation(Role.NEW, Role.NEW, 203, 0.9113),),
+        images=203,
+        tests=203,
         gates=gates,
         confusion=confusion().filter(model="new"),
         calibration=calibration().filter(model="new"),
@@ -208,12 +207,8 @@ def model_change(**changes: Any) -> ModelChange:
             MetricChange("per_class.dog.f1", 0.89, 0.929, better=True),
         ),
         "params": (ParamChange("train.epochs", "5", "6"), ParamChange("train.mixup", None, "0.2")),
-        "evaluations": (
-            Evaluation(Role.BASE, Role.BASE, 203, 0.8966),
-            Evaluation(Role.BASE, Role.NEW, 217, 0.8802),
-            Evaluation(Role.NEW, Role.BASE, 203, 0.931),
-            Evaluation(Role.NEW, Role.NEW, 217, 0.9263),
-        ),
+        "images": 203,
+        "tests": 217,
         "comparison": paired(0.8966, 0.931, 0.0049, 0.0640),
         "gates": gates,
         "flips": flips(),
@@ -288,8 +283,8 @@ def blocked() -> Report:
 
 
 def base_unavailable() -> Report:
-    """The base model cannot be run any more."""
-    why = "the base model cannot be run: ModuleNotFoundError: No module named 'torchscript'"
+    """The base model is lost."""
+    why = "the base model could not be measured: models/pets/model.onnx (0f1e2d): no intact copy in DVC's cache"
     gates = (
         GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9310, expected at least 0.85", 14),
         GateResult(
@@ -305,10 +300,25 @@ def base_unavailable() -> Report:
         slices=(),
         flips=None,
         sheets=(),
-        evaluations=(Evaluation(Role.NEW, Role.NEW, 217, 0.9263),),
+        images=217,
+        metrics=(MetricChange("accuracy", None, 0.9263, None), MetricChange("loss", None, 0.2031, None)),
         unknown=why,
         confusion=confusion().filter(model="new"),
         calibration=None,
+    )
+    return assemble(PASSED, [], [model], RUN_INFO)
+
+
+FORGED = "0a8c7f6e-0000-4000-8000-000000000009"
+
+
+def forged() -> Report:
+    """Metrics that the model file does not give."""
+    model = model_change(
+        disagreements=(
+            "metrics.json has accuracy 0.99, expected 0.931 from predictions.parquet",
+            "predictions.parquet differs from what model.onnx gives for 1 test image, such as " + FORGED,
+        )
     )
     return assemble(PASSED, [], [model], RUN_INFO)
 
@@ -394,6 +404,7 @@ SITUATIONS = {
     "trained": trained,
     "blocked": blocked,
     "base_unavailable": base_unavailable,
+    "forged": forged,
     "removed_and_metadata": removed_and_metadata,
     "many": many,
 }

@@ -19,7 +19,8 @@ from registry.core.values import DatasetManifest, Selection
 from registry.dataset import build as building
 from registry.dataset import exports, metadata_tables, provenance
 from registry.integrations import git_trees
-from support import release_auditor
+from registry.model import classification
+from support import model_files, release_auditor
 
 SPLITS = ("train", "val", "test")
 # By this salt the batch `train` is assigned to train, `val` to val, `test` to test: a path tells its image's batch.
@@ -139,26 +140,46 @@ def selection_facts(manifest: DatasetManifest, rows: pl.DataFrame) -> dict[str, 
     return provenance.to_meta(Selection(len(rows), exports.rows_hash(rows), source, "export.csv", at))
 
 
-def model(root: Path, name: str, weights: bytes, version: str, trained_on: str = "datasets/pets") -> None:
-    """`models/NAME` as `dvc repro` leaves it: its weights an object, its metrics in Git."""
+def model(
+    root: Path, name: str, weights: bytes, version: str, trained_on: str = "datasets/pets", wrong: int = 0
+) -> None:
+    """`models/NAME` as `dvc repro` leaves it: a model file named by `weights`, its predictions, its metrics in Git.
+
+    The predictions are right for all test images but the first `wrong`.
+    """
     folder = root / "models" / name
     manifest = {
         "schema": 1, "name": name, "version": version, "title": "Cat or dog", "description": "Says which it is.",
         "owners": ["@acme/vision"], "license": "Apache-2.0", "trained_on": trained_on, "intended_use": "Demonstration.",
     }  # fmt: skip
     write(folder / "model.yaml", manifest)
-    (folder / ".gitignore").write_text("/model.safetensors\n")
+    (folder / ".gitignore").write_text("/model.onnx\n/predictions.parquet\n")
     (folder / "train.py").write_text('print("learning")\n')
-    (folder / "metrics.json").write_text('{"accuracy": 0.9}\n')
-    (folder / "model.safetensors").unlink(missing_ok=True)
-    (folder / "model.safetensors").write_bytes(weights)
+    tests = sorted(path for path in (root / trained_on / "prepared/test").glob("*/*"))
+    write_measured(folder, model_files.named(weights), {path.stem: path.parent.name for path in tests}, wrong)
     data = yaml.safe_load((root / trained_on / "prepared.dvc").read_text())["outs"][0]
     deps = [{**data, "path": f"../../{trained_on}/prepared"}, file_out(root, folder / "train.py", cached=False)]
-    outs = [file_out(root, folder / "metrics.json", cached=False), file_out(root, folder / "model.safetensors")]
-    stage = {"cmd": "python train.py", "deps": [dep["path"] for dep in deps], "outs": [outs[1]["path"]]}
+    outs = measured_outs(root, folder)
+    stage = {"cmd": "python train.py", "deps": [dep["path"] for dep in deps], "outs": [out["path"] for out in outs[1:]]}
     write(folder / "dvc.yaml", {"stages": {"train": {**stage, "metrics": [{"metrics.json": {"cache": False}}]}}})
     lock = {"cmd": "python train.py", "deps": deps, "outs": outs}
     write(folder / "dvc.lock", {"schema": "2.0", "stages": {"train": lock}})
+
+
+def write_measured(folder: Path, model: bytes, tests: Mapping[str, str], wrong: int = 0) -> None:
+    """The model file and what the judge makes of these test images (UUID → label)."""
+    table = model_files.predictions(tests, wrong)
+    metrics = classification.measure(table) if tests else {"accuracy": 0.9}
+    (folder / "metrics.json").write_text(json.dumps(metrics) + "\n")
+    for name, made in (("model.onnx", model), ("predictions.parquet", model_files.parquet(table))):
+        (folder / name).unlink(missing_ok=True)  # it may be a link into the cache
+        (folder / name).write_bytes(made)
+
+
+def measured_outs(root: Path, folder: Path) -> list[dict[str, object]]:
+    """The entries of what a training and its evaluation write, `metrics.json` first."""
+    files = ("metrics.json", "model.onnx", "predictions.parquet")
+    return [file_out(root, folder / name, cached=name != "metrics.json") for name in files]
 
 
 def write(path: Path, data: Mapping[str, object]) -> None:

@@ -249,7 +249,7 @@ def scenes(world: World) -> dict[str, Scene]:
     shutil.rmtree(world.root / ".dvc/cache")
     shutil.rmtree(world.root / PETS / "prepared")
     shutil.rmtree(world.root / PETS / "raw")
-    (world.root / MODEL / "model.safetensors").unlink()
+    (world.root / MODEL / "model.onnx").unlink()
     made.append(_play(world, "fetch", "pull", "--rev", "HEAD"))
     world.enter(made[-1].begin)
     made.append(_play(world, "pull", "pull"))

@@ -13,41 +13,42 @@ from support import repositories
 
 TRAIN = """import json
 from pathlib import Path
+import numpy
 import yaml
+from onnx import TensorProto, helper, numpy_helper
 shade = yaml.safe_load(Path("params.yaml").read_text())["shade"]
 images = len(list(Path("../../datasets/pets/prepared/train").rglob("*.png")))
-Path("model.safetensors").write_text(json.dumps({"shade": shade, "images": images}))
-"""
-EVALUATE = """import argparse
-import json
-from pathlib import Path
-import polars as pl
-from PIL import Image
-parser = argparse.ArgumentParser()
-for name, default in (("data", "../../datasets/pets/prepared"), ("split", "test"), ("model", "model.safetensors"),
-                      ("metrics", "metrics.json"), ("predictions", "predictions.parquet"), ("plots", "plots")):
-    parser.add_argument(f"--{name}", default=default)
-given = parser.parse_args()
-shade = json.loads(Path(given.model).read_text())["shade"]
-files = sorted(Path(given.data, given.split).rglob("*.png"))
-reds = [Image.open(file).convert("RGB").getpixel((0, 0))[0] for file in files]
-rows = pl.DataFrame({
-    "uuid": [file.stem for file in files], "label": [file.parent.name for file in files],
-    "predicted": ["cat" if red > shade else "dog" for red in reds],
-    "score_cat": [red / 255 for red in reds], "score_dog": [1 - red / 255 for red in reds],
-})
-rows.write_parquet(given.predictions)
-right = (rows["label"] == rows["predicted"]).mean()
-Path(given.metrics).write_text(json.dumps({"accuracy": right, "images": len(files)}) + "\\n")
+nodes = [
+    helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+    helper.make_node("ReduceMean", ["pixels", "sides"], ["means"], keepdims=0),
+    helper.make_node("Gather", ["means", "red"], ["level"], axis=1),
+    helper.make_node("Sub", ["level", "shade"], ["above"]),
+    helper.make_node("Mul", ["above", "directions"], ["logits"]),
+    helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
+]
+constants = {
+    "sides": numpy.array([1, 2]), "red": numpy.array([0]), "shade": numpy.array(shade, numpy.float32),
+    "directions": numpy.array([[1 / 32, -1 / 32]], numpy.float32),
+}
+graph = helper.make_graph(
+    nodes, "pets", [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 4, 4, 3])],
+    [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 2])],
+    [numpy_helper.from_array(value, name) for name, value in constants.items()],
+)
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], doc_string=f"{images} images")
+model.ir_version = 10
+helper.set_model_props(model, {"classes": '["cat", "dog"]', "input": '{"size": 4}'})
+Path("model.onnx").write_bytes(model.SerializeToString(deterministic=True))
 """
 PIPELINE = {
     "stages": {
         "train": {
             "cmd": "python train.py", "deps": ["../../datasets/pets/prepared", "train.py"], "params": ["shade"],
-            "outs": ["model.safetensors"],
+            "outs": ["model.onnx"],
         },
         "evaluate": {
-            "cmd": "python evaluate.py", "deps": ["../../datasets/pets/prepared", "evaluate.py", "model.safetensors"],
+            "cmd": "registry evaluate --data ../../datasets/pets/prepared",
+            "deps": ["../../datasets/pets/prepared", "model.onnx"],
             "outs": ["predictions.parquet"], "metrics": [{"metrics.json": {"cache": False}}],
         },
     }
@@ -90,8 +91,7 @@ def model(root: Path, version: str, shade: int = 150) -> None:
     repositories.write(folder / "dvc.yaml", PIPELINE)
     (folder / "params.yaml").write_text(f"shade: {shade}\n")
     (folder / "train.py").write_text(TRAIN)
-    (folder / "evaluate.py").write_text(EVALUATE)
-    (folder / ".gitignore").write_text("/model.safetensors\n/predictions.parquet\n")
+    (folder / ".gitignore").write_text("/model.onnx\n/predictions.parquet\n/plots\n")
 
 
 def train(root: Path, *options: str) -> None:

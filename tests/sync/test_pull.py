@@ -13,13 +13,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from registry.demo.seaweedfs import S3Server
 from registry.integrations import dvc
-from support import repositories
+from support import model_files, repositories
 from support.repositories import Run, production, staging
 
-CAT, DOG, WEIGHTS = (repositories.md5(data) for data in (b"one cat", b"a dog that runs", b"weights of 1.0.0"))
+MODEL_FILE = model_files.named(b"weights of 1.0.0")
+CAT, DOG, WEIGHTS = (repositories.md5(data) for data in (b"one cat", b"a dog that runs", MODEL_FILE))
 PREPARED = "datasets/pets/prepared"
 
 
@@ -70,8 +72,8 @@ def test_objects_come_from_both_remotes_and_dvc_finds_nothing_to_do(home: Path, 
     assert (done.code, done.err) == (0, "")
     size = sum(path.stat().st_size for path in (home / ".dvc/cache/files").rglob("*/*/*"))
     assert done.out.splitlines() == [
-        f"12 of 12 objects, {size:,} bytes → {clone / '.dvc/cache'}", "  11 of datasets/pets", "  1 of models/pets",
-        f"pulled 12 objects, {size:,} bytes",
+        f"13 of 13 objects, {size:,} bytes → {clone / '.dvc/cache'}", "  11 of datasets/pets", "  2 of models/pets",
+        f"pulled 13 objects, {size:,} bytes",
     ]  # fmt: skip
     assert cached(clone) == cached(home)
     assert repositories.snapshot(clone / PREPARED) == repositories.snapshot(home / PREPARED)
@@ -87,10 +89,10 @@ def test_only_what_is_missing_is_fetched(clone: Path, run_registry: Run) -> None
     repositories.place(clone / ".dvc/cache", CAT).unlink()
     done = run_registry(clone, "pull", "--rev", "HEAD")
     assert done.out.splitlines()[::2] == [
-        f"1 of 12 objects, 7 bytes → {clone / '.dvc/cache'}",
+        f"1 of 13 objects, 7 bytes → {clone / '.dvc/cache'}",
         "pulled 1 object, 7 bytes",
     ]
-    assert run_registry(clone, "pull", "--rev", "HEAD").out == "nothing to fetch: the cache has all 12 objects\n"
+    assert run_registry(clone, "pull", "--rev", "HEAD").out == "nothing to fetch: the cache has all 13 objects\n"
 
 
 def test_an_output_and_a_part_of_it_are_the_output(clone: Path, run_registry: Run) -> None:
@@ -99,13 +101,14 @@ def test_an_output_and_a_part_of_it_are_the_output(clone: Path, run_registry: Ru
 
 
 def test_a_dry_run_fetches_nothing(clone: Path, run_registry: Run) -> None:
-    assert run_registry(clone, "pull", "--dry-run").out.startswith("12 of 12 objects, ")
+    assert run_registry(clone, "pull", "--dry-run").out.startswith("13 of 13 objects, ")
     assert cached(clone) == {}
 
 
 def test_one_artifact(clone: Path, run_registry: Run) -> None:
     assert run_registry(clone, "pull", "--rev", "HEAD", "models/pets/").code == 0
-    assert set(cached(clone).values()) == {WEIGHTS}
+    lock = yaml.safe_load((clone / "models/pets/dvc.lock").read_text())["stages"]["train"]["outs"]
+    assert set(cached(clone).values()) == {out["md5"] for out in lock if out["path"] != "metrics.json"}
 
 
 def test_a_part_brings_and_links_that_part_alone(home: Path, clone: Path, run_registry: Run) -> None:
@@ -121,7 +124,7 @@ def test_another_revision_is_fetched_into_the_cache_only(home: Path, clone: Path
     repositories.merge(home, "datasets/pets 1.1.0")
     repositories.git_in(clone, "fetch", "--quiet")
     done = run_registry(clone, "pull", "--rev", "origin/main", "datasets/pets")
-    assert (done.code, done.out.split(",")[0]) == (0, "12 of 12 objects")
+    assert (done.code, done.out.split(",")[0]) == (0, "13 of 13 objects")
     assert not (clone / PREPARED).exists()
     assert repositories.git_in(clone, "status", "--short", "--untracked-files=no") == ""
 
@@ -158,10 +161,10 @@ def test_missing_objects_are_named_and_the_rest_is_fetched(home: Path, clone: Pa
     done = run_registry(clone, "pull")
     words = f"datasets/pets: 2 missing, such as {PREPARED}/"
     assert done.refused("2 objects could not be fetched from", words, "`registry push` where the data is")
-    assert (clone / "models/pets/model.safetensors").exists()
+    assert (clone / "models/pets/model.onnx").exists()
     assert (clone / "datasets/pets/raw/selection.parquet").exists()
     assert not (clone / PREPARED).exists()
-    assert len(cached(clone)) == 9, "without the two, and the list of files that would stand for them"
+    assert len(cached(clone)) == 10, "without the two, and the list of files that would stand for them"
 
 
 def test_a_lost_list_of_files(home: Path, clone: Path, run_registry: Run) -> None:
@@ -188,7 +191,7 @@ def test_a_wrong_body_never_arrives(home: Path, clone: Path, run_registry: Run) 
         "run `registry push --deep` where the data is",
     )
     assert not repositories.place(clone / ".dvc/cache", DOG).exists()
-    assert len(cached(clone)) == 10, "without it, and the list of files that would stand for it"
+    assert len(cached(clone)) == 11, "without it, and the list of files that would stand for it"
 
 
 def test_an_object_that_is_corrupt_in_one_remote_comes_from_the_other(
@@ -287,12 +290,12 @@ def test_from_s3(home: Path, clone: Path, run_registry: Run, tmp_path: Path, mon
             monkeypatch.setenv(name, value)
         configure(clone, {name: f"s3://{name}" for name in ("staging", "production")}, endpointurl=server.url)
         client.delete_object(Bucket="staging", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}")
-        client.put_object(Bucket="production", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}", Body=b"WEIGHTS of 1.0.0")
+        client.put_object(Bucket="production", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}", Body=MODEL_FILE.swapcase())
         done = run_registry(clone, "pull", "--rev", "HEAD")
         assert done.refused(
             "1 object could not be fetched from s3://production or s3://staging", "models/pets: 1 corrupt"
         )
         client.delete_object(Bucket="production", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}")
-        client.put_object(Bucket="staging", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}", Body=b"weights of 1.0.0")
+        client.put_object(Bucket="staging", Key=f"files/md5/{WEIGHTS[:2]}/{WEIGHTS[2:]}", Body=MODEL_FILE)
         assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     assert cached(clone) == cached(home)

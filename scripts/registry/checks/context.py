@@ -173,17 +173,31 @@ class Training:
     now: LockedState
 
 
+@dataclass(frozen=True, slots=True)
+class ModelObjects:
+    """What a model's objects say: why its model file is not one, and where recorded metrics are not those predicted.
+
+    `unread` and `unopened` are the reasons why the predictions and the model file could not be read.
+    """
+
+    file_faults: tuple[str, ...] = ()
+    metric_faults: tuple[str, ...] = ()
+    unread: str = ""
+    unopened: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSubject(ArtifactSubject):
     """A model whose manifest, pipeline and `dvc.lock` are valid; `training` is None before the first one.
 
-    `metrics` are None where there is no valid `metrics.json`.
+    `metrics` are None where there is no valid `metrics.json`, `objects` where no object was read.
     """
 
     manifest: ModelManifest
     pipeline: Pipeline | None = None
     training: Training | None = None
     metrics: Metrics | None = None
+    objects: ModelObjects | None = None
 
 
 # --- the registry's own files -----------------------------------------------------------------------------------------

@@ -56,12 +56,14 @@ def _outcome(check: CheckName, artifact: ArtifactId, found: Iterable[Diagnostic]
 
 
 def run_on_changes(datasets: Sequence[DatasetChange], models: Sequence[ModelChange]) -> Iterator[Outcome]:
-    """The outcomes of what compares two versions by their objects; gates are evaluated again, against the base."""
+    """The outcomes of what compares two versions by their objects; metrics and gates are judged again."""
     for dataset in datasets:
         if dataset.new is not None:
             found = changes.images_are_distinct(dataset)
             yield _outcome(CheckName.DUPLICATES, dataset.id, found, dataset.unknown)
     for model in models:
+        if model.images or model.disagreements:
+            yield _outcome(CheckName.METRICS, model.id, changes.metrics_are_measured(model))
         if model.gates:
             yield _outcome(CheckName.GATES, model.id, changes.gates_hold_against_base(model))
         if model.unknown or (model.trained and model.old is not None and model.new is not None):

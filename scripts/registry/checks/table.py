@@ -126,6 +126,10 @@ def _lake_was_compared(facts: Facts) -> bool:
     return any(subject.lake is not None for subject in facts.datasets)
 
 
+def _models_were_opened(facts: Facts) -> bool:
+    return any(isinstance(subject, ModelSubject) and subject.objects is not None for subject in facts.subjects)
+
+
 _N = CheckName
 CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.SETTINGS, repository.settings_are_valid),
@@ -174,7 +178,9 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.TRAINED_ON, ModelSubject, models.dataset_exists),
     ArtifactCheck(_N.TRAINING, ModelSubject, models.training_is_current, (_N.CONFLICTS, _N.LINE_ENDS, _N.TRAINED_ON)),
     ArtifactCheck(_N.OUTPUTS, ModelSubject, models.outputs_match_lock, (_N.LINE_ENDS,)),
-    ArtifactCheck(_N.GATES, ModelSubject, models.gates_hold, (_N.OUTPUTS,)),
+    ArtifactCheck(_N.MODEL_FILE, ModelSubject, models.model_file_is_valid, (), _models_were_opened),
+    ArtifactCheck(_N.METRICS, ModelSubject, models.metrics_are_measured, (_N.OUTPUTS,), _models_were_opened),
+    ArtifactCheck(_N.GATES, ModelSubject, models.gates_hold, (_N.OUTPUTS, _N.METRICS)),
     ReportCheck(_N.DUPLICATES, changes.images_are_distinct),
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),
 )

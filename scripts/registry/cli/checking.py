@@ -7,7 +7,7 @@ and calls none of these.
 from dataclasses import replace
 
 from registry.checks import collect, collect_conversions
-from registry.checks.context import DatasetSubject, Facts, Scope
+from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
 from registry.core.layout import prepared_pointer, raw_pointer
 from registry.core.progress import bar
@@ -43,6 +43,29 @@ def _is_recomputed(subject: DatasetSubject, change: collect.Change, *, every: bo
     if change.scope is Scope.STAGED:
         return not change.paths.isdisjoint((raw_pointer(subject.id), prepared_pointer(subject.id)))
     return every or change.scope is Scope.BASE or not subject.is_released
+
+
+def with_models(space: Workspace, facts: Facts, change: collect.Change) -> Facts:
+    """The facts, with what model files and predictions say; a commit opens those of the locks that it changes.
+
+    What the latest release has is not opened again.
+    """
+    chosen = {one.id for one in facts.subjects if isinstance(one, ModelSubject) and _is_opened(one, change)}
+    if not chosen:
+        return facts
+    from registry.checks import collect_models
+
+    with bar("opening models", len(chosen)) as progress:
+        return collect_models.open_objects(facts, chosen, change.tree, space.read_object, space.cache_dir, progress)
+
+
+def _is_opened(subject: ModelSubject, change: collect.Change) -> bool:
+    if subject.training is None:
+        return False
+    if change.scope is Scope.STAGED:
+        return not change.paths.isdisjoint((subject.training.path, f"{subject.id}/metrics.json"))
+    released = subject.releases.latest.content if subject.releases.latest else None
+    return released is None or released.objects != subject.content.objects or subject.touched
 
 
 def with_shared_images(space: Workspace, facts: Facts, change: collect.Change) -> Facts:

@@ -13,7 +13,7 @@ from registry.core.values import ArtifactId
 from registry.dataset import perceptual_hash
 from registry.dataset.diff import DiffOptions
 from registry.errors import RegistryError
-from registry.model import evaluate
+from registry.model import judging
 from registry.model.changes import ModelChange
 from registry.sync import pull
 
@@ -38,14 +38,14 @@ def diff_options(space: Workspace, *, sheets: bool, near_duplicates: bool) -> Di
 
 
 def compare_models(space: Workspace, old: Tree, new: Tree, models: Sequence[ArtifactId]) -> Comparison:
-    """How these models differ between two trees. Pulls what has to be run for it, and runs it."""
-    plans = [evaluate.plan(old, new, model, space.read_object) for model in models]
-    runs = evaluate.pending_runs(space.root, plans)
+    """How these models differ between two trees, by the judge. Pulls what it has to measure, and measures it."""
+    plans = [judging.plan(old, new, model, space.read_object) for model in models]
+    runs = judging.pending_runs(space.root, plans)
     for run in runs:
         click.echo(str(run), err=True)
     pulled = _pull(space, [pull.Want(reached, path) for run in runs for reached, path in run.needs])
-    with bar("evaluating", sum(len(plan.runs) for plan in plans)) as progress:
-        changes = [evaluate.apply(plan, space.root, space.cache_dir, space.read_object, progress) for plan in plans]
+    with bar("measuring", sum(run.test.frame.height for run in runs)) as progress:
+        changes = [judging.apply(plan, space.root, space.cache_dir, space.read_object, progress) for plan in plans]
     return Comparison(tuple(changes), pulled)
 
 

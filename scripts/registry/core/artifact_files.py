@@ -280,9 +280,14 @@ def parse_metrics(data: bytes, path: str) -> Parsed[Metrics]:
         values = documents.read_json(data, path)
         if not isinstance(values, dict):
             raise InvalidDocument(path, "not a mapping of names to numbers", fix="dvc repro")
-        return Parsed(path, dict(_flatten(values, path)))
+        return Parsed(path, flatten_metrics(values, path))
     except InvalidDocument as error:
         return unreadable(error)
+
+
+def flatten_metrics(values: Mapping[str, Any], path: str) -> Metrics:
+    """Metrics with nested names joined by dots. Raises InvalidDocument for absurd nesting."""
+    return dict(_flatten(values, path))
 
 
 def _flatten(data: Mapping[str, Any], path: str, start: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:

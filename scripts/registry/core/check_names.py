@@ -44,6 +44,8 @@ class CheckName(StrEnum):
     TRAINED_ON = "trained-on"
     TRAINING = "training"
     OUTPUTS = "outputs"
+    MODEL_FILE = "model-file"
+    METRICS = "metrics"
     GATES = "gates"
     DUPLICATES = "duplicates"
     COMPARISON = "comparison"

@@ -38,8 +38,8 @@ def lock_path(artifact: ArtifactId) -> str:
 
 
 def product_path(artifact: ArtifactId) -> str:
-    """What `dvc artifacts get` downloads: a dataset's images, a model's weights."""
-    return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.safetensors"
+    """What `dvc artifacts get` downloads: a dataset's images, a model file."""
+    return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.onnx"
 
 
 def owner_of(path: str) -> ArtifactId | None:

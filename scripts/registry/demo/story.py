@@ -231,9 +231,9 @@ def first_release(scene: Scene) -> None:
 
 
 def hash_files(scene: Scene) -> dict[str, str]:
-    """SHA-256 of every file of the dataset's images and of the model's weights, by path."""
+    """SHA-256 of every file of the dataset's images and of the model file, by path."""
     images = (scene.clone / str(scene.dataset) / "prepared").rglob("*.*")
-    files = sorted([*images, scene.clone / str(scene.model) / "model.safetensors"])
+    files = sorted([*images, scene.clone / str(scene.model) / "model.onnx"])
     return {str(file.relative_to(scene.clone)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -298,7 +298,7 @@ def consume(scene: Scene) -> None:
     url = shlex.quote(str(scene.origin))
     scene.run(f"dvc artifacts get {url} {scene.dataset} --rev v1.0.0 --out v1", cwd=folder)
     scene.run(f"dvc get {url} {scene.dataset}/prepared/test --rev {scene.dataset}@v2.0.0 --out v2-test", cwd=folder)
-    scene.run(f"dvc artifacts get {url} {scene.model} --out model.safetensors", cwd=folder)
+    scene.run(f"dvc artifacts get {url} {scene.model} --out model.onnx", cwd=folder)
     for command in ("git init --quiet", "dvc init --quiet"):
         scene.run(command, cwd=folder)
     scene.run(f"dvc import {url} {scene.dataset}/prepared --rev {scene.dataset}@v2.0.0 --out images", cwd=folder)

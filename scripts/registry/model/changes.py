@@ -1,7 +1,6 @@
 """How a model differs between two versions, as values that reports and commands render."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -54,17 +53,6 @@ class ParamChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One model evaluated on one test set; `accuracy` is a share from 0 to 1."""
-
-    model: Role
-    test_set: Role
-    images: int
-    accuracy: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class PairedComparison:
     """Two models on the same `images`: both accuracies (0 to 1), and how certain their difference is.
 
@@ -108,7 +96,9 @@ class GateResult:
 class ModelChange:
     """One model, before (None: it is new) and after (None: it was removed).
 
-    Frames, on the shared test images (of a first version: on all test images, without `flips`) except for the curves:
+    The judge measured it on the shared test images: those of the new version that the base was not trained on. A first
+    version was measured on all of its `tests` test images, without `flips`. `metrics` and all frames but the curves are
+    about these images:
 
     - `flips`: uuid, split, label, base, new (predicted classes), base_score, new_score (confidence), kind (a `Flip`)
     - `confusion`: model (a `Role`), actual, predicted, images
@@ -126,7 +116,9 @@ class ModelChange:
     trained: bool = False  # whether the weights changed
     metrics: tuple[MetricChange, ...] = ()
     params: tuple[ParamChange, ...] = ()
-    evaluations: tuple[Evaluation, ...] = ()
+    images: int = 0  # that were measured
+    tests: int = 0  # images in the test set of the new version
+    disagreements: tuple[str, ...] = ()  # of what the change records with what the judge measured
     comparison: PairedComparison | None = None
     slices: tuple[Slice, ...] = ()
     gates: tuple[GateResult, ...] = ()

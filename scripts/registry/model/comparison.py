@@ -1,49 +1,44 @@
-"""How two versions of a model differ: on both test sets, image by image, and against the gates."""
+"""How two versions of a model differ: on the test images that are fair to both, and against the gates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from polars import DataFrame, col
 
-from registry.core import layout, manifests
+from registry.core import artifact_files, layout, manifests
 from registry.core.artifact_files import Reader
 from registry.core.values import Gate
-from registry.dataset import contact_sheets, metadata_tables
-from registry.dataset.changes import Sheet
-from registry.dataset.contact_sheets import CaptionedImage
+from registry.core.wording import plural
+from registry.dataset import metadata_tables
 from registry.errors import Refused
-from registry.model import gates, metrics, predictions
-from registry.model.changes import Evaluation, Flip, GateResult, GateState, ModelChange, PairedComparison, Role
-from registry.model.version import ModelVersion, TestSet, VersionPair
+from registry.model import classification, gates, metrics, model_file
+from registry.model.changes import GateResult, GateState, ModelChange, PairedComparison, Role
+from registry.model.judge import Judgement
+from registry.model.version import PREDICTIONS, ModelVersion, TestSet, VersionPair
 
-Key = tuple[Role, Role]  # the model and the test set of an evaluation
-OWN_NEW, OWN_BASE = (Role.NEW, Role.NEW), (Role.BASE, Role.BASE)
-TITLES = {
-    Flip.BROKEN: "Broken: correct with the base, wrong now",
-    Flip.FIXED: "Fixed: wrong with the base, correct now",
-}
-CONFIDENCES = "; in brackets: confidence of the base and the new model"
+NOT_MEASURED = "the new model could not be measured"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evaluations:
-    """The predictions and metrics of each model on each test set, and the reasons why one is missing.
+class Judgements:
+    """What the judge measured of each version, and the reasons why something is missing.
 
-    Its containers are filled while models are run.
+    `faults` are what is wrong with the model file of the new version. Its containers are filled while models are
+    measured.
     """
 
-    predictions: dict[Key, DataFrame]
-    metrics: dict[Key, Mapping[str, float]]
+    by_role: dict[Role, Judgement]
     unknown: list[str]
+    faults: list[str]
 
 
-def finite_metrics(values: Mapping[str, object]) -> dict[str, float]:
-    """The metrics that are finite numbers."""
-    return {name: number for name, value in values.items() if (number := metrics.finite(value)) is not None}
+def shared_test(base: TestSet, new: TestSet) -> TestSet:
+    """The test images of the new version that the base was not trained on, by UUID and by content."""
+    frame = new.frame.join(base.seen, on="uuid", how="anti").join(base.seen, on="md5", how="anti")
+    return replace(new, frame=frame.sort("uuid"))
 
 
-def compare(pair: VersionPair, found: Evaluations, read: Reader) -> ModelChange:
+def compare(pair: VersionPair, found: Judgements, read: Reader) -> ModelChange:
     """The whole comparison; `read` is asked for the metadata of the test set and for images of contact sheets."""
     old, new = pair.base, pair.new
     known = new or old
@@ -52,15 +47,20 @@ def compare(pair: VersionPair, found: Evaluations, read: Reader) -> ModelChange:
         known.manifest.title if known else str(pair.artifact),
         old.manifest.version if old else None,
         new.manifest.version if new else None,
-        trained=bool(new and new.weights and not (old and old.weights == new.weights)),
-        metrics=metrics.compare_metrics(old.metrics if old else {}, new.metrics if new else {}),
+        trained=bool(new and new.model_files and not (old and old.model_files == new.model_files)),
+        tests=new.test_set.frame.height if new and new.test_set else 0,
         params=metrics.compare_params(_recipe(old), _recipe(new)) if old and new else (),
-        evaluations=tuple(_evaluations(pair, found)),
         curves=metrics.read_curves({version.role: version.files for version in pair.versions}, pair.artifact),
         metadata_changes=tuple(_metadata_changes(old, new)) if old and new else (),
     )
     if new:
-        change = _with_images(change, pair, new, found, read)
+        measured = _measure(pair, new, found, read)
+        change = _describe(change, new, found, measured, read)
+        change = replace(
+            change,
+            gates=tuple(_gates(pair, new, measured, found)),
+            disagreements=tuple(_disagreements(new, found)),
+        )
     return replace(change, unknown="; ".join(dict.fromkeys(found.unknown)))
 
 
@@ -78,72 +78,77 @@ def _metadata_changes(old: ModelVersion, new: ModelVersion) -> Iterator[str]:
         yield "card"
 
 
-# --- on both test sets ------------------------------------------------------------------------------------------------
+# --- what was recorded ------------------------------------------------------------------------------------------------
 
 
-def _evaluations(pair: VersionPair, found: Evaluations) -> Iterator[Evaluation]:
-    tests = {version.role: version.test_set for version in pair.versions if version.test_set}
-    for model, own_test in tests.items():
-        for role, test in tests.items():
-            predicted = found.predictions.get((model, role))
-            if predicted is None:
-                predicted = _covering(found.predictions.get((model, model)), test)
-            if predicted is None:
-                continue
-            measured = predictions.measure(predicted, test.frame)
-            values = found.metrics.get((model, role))
-            if not values and own_test.equals(test):
-                values = found.metrics.get((model, model))
-            yield Evaluation(model, role, test.frame.height, measured["accuracy"], values or measured)
+def _disagreements(new: ModelVersion, found: Judgements) -> Iterator[str]:
+    """Where what is recorded is not what the judge gets from the model file."""
+    yield from found.faults
+    yield from recorded_faults(new)
+    judged = found.by_role.get(Role.NEW)
+    if new.predictions is None or judged is None:
+        return
+    if (rows := classification.differing(new.predictions, judged.predictions)).height:
+        images = plural(rows.height, "test image")
+        yield f"predictions.parquet differs from what model.onnx gives for {images}, such as {rows['uuid'][0]}"
 
 
-def _covering(own: DataFrame | None, test: TestSet) -> DataFrame | None:
-    """A model's predictions on its own test set, where they cover all of another one."""
-    if own is None:
-        return None
-    covered = own.join(test.frame, on="uuid", how="semi")
-    return covered if covered.height == test.frame.height else None
+def recorded_faults(new: ModelVersion) -> Iterator[str]:
+    """What is not recorded, and where the recorded metrics are not those of the recorded predictions."""
+    if new.fault:
+        yield new.fault
+    if new.lock is not None and not new.model_files:
+        yield f"the training recorded no {model_file.NAME}"
+    if new.lock is not None and not any(out.path == f"{new.manifest.id}/{PREDICTIONS}" for out in new.lock.outs):
+        yield f"the training recorded no {PREDICTIONS}"
+    if new.predictions is None:
+        return
+    measured = flat_metrics(classification.measure(new.predictions))
+    if differing := [name for name in {**measured, **new.metrics} if measured.get(name) != new.metrics.get(name)]:
+        name = differing[0]
+        expected = f"{measured[name]} from predictions.parquet" if name in measured else "no such metric"
+        yield f"metrics.json has {name} {new.metrics.get(name, '(missing)')}, expected {expected}"
 
 
-# --- image by image ---------------------------------------------------------------------------------------------------
+def flat_metrics(values: Mapping[str, object]) -> Mapping[str, object]:
+    """Metrics with their nested names joined by dots, as gates name them."""
+    return artifact_files.flatten_metrics(values, "metrics.json")
 
 
-def _with_images(
-    change: ModelChange, pair: VersionPair, new: ModelVersion, found: Evaluations, read: Reader
-) -> ModelChange:
-    """The change with what differs between the predictions of single images, and with the gates."""
-    columns = _columns(new, read, found)
-    shared = _shared(pair, found)
-    change = replace(change, gates=tuple(_gates(pair, new, found, shared, columns)))
-    mine = found.predictions.get(OWN_NEW)
-    if shared is not None:
-        shown = {name: values for name, values in columns.items() if name in new.manifest.slices}
-        flips = predictions.flips(shared)
-        change = replace(
-            change,
-            comparison=predictions.compare(shared),
-            slices=tuple(predictions.slices(shared, shown)),
-            flips=flips.drop("md5"),
-            sheets=tuple(_sheets(flips, read)),
-            relabelled=shared.filter(col("label") != col("old_label")).height,
-        )
-    elif pair.base is None and new.test_set and mine is not None:
-        shared = predictions.single(new.test_set.frame, mine)
-    if shared is None:
-        return change
-    return replace(change, confusion=predictions.confusion(shared), calibration=predictions.calibration(shared))
+# --- what was measured ------------------------------------------------------------------------------------------------
 
 
-def _shared(pair: VersionPair, found: Evaluations) -> DataFrame | None:
-    """The shared test images with both models' predictions (see `predictions.join`); None where one has none."""
-    old, new = (version.test_set if version else None for version in (pair.base, pair.new))
-    theirs, mine = found.predictions.get(OWN_BASE), found.predictions.get(OWN_NEW)
-    if old is None or new is None or theirs is None or mine is None:
-        return None
-    return predictions.join(old.frame, new.frame, theirs, mine)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """What the judge measured: the new model's predictions on all its test images (None: not known).
+
+    `shared` has both models' predictions on the shared test images (see `classification.join`; None: not compared),
+    `columns` the metadata of the new test images that slices and gates name.
+    """
+
+    own: DataFrame | None
+    shared: DataFrame | None
+    columns: Mapping[str, DataFrame]
 
 
-def _columns(new: ModelVersion, read: Reader, found: Evaluations) -> dict[str, DataFrame]:
+def _measure(pair: VersionPair, new: ModelVersion, found: Judgements, read: Reader) -> _Measured:
+    judged = found.by_role.get(Role.NEW)
+    own = judged.predictions if judged else new.predictions if pair.is_same_training else None
+    base = found.by_role.get(Role.BASE)
+    shared = None
+    if own is not None and base and pair.base and pair.base.test_set and new.test_set:
+        images = _with_old_labels(shared_test(pair.base.test_set, new.test_set), pair.base.test_set)
+        shared = classification.join(base.predictions, own, images)
+    return _Measured(own, shared, _columns(new, read, found))
+
+
+def _with_old_labels(shared: TestSet, base: TestSet) -> DataFrame:
+    old = base.frame.select("uuid", "md5", old_label="label")
+    frame = shared.frame.join(old, on=("uuid", "md5"), how="left", maintain_order="left")
+    return frame.with_columns(col("old_label").fill_null(col("label")))
+
+
+def _columns(new: ModelVersion, read: Reader, found: Judgements) -> dict[str, DataFrame]:
     """The metadata columns of the new test set that slices and gates name: uuid, value."""
     wanted = dict.fromkeys([*new.manifest.slices, *(gate.slice[0] for gate in new.manifest.gates if gate.slice)])
     table = new.test_set.table if new.test_set else None
@@ -162,72 +167,93 @@ def _columns(new: ModelVersion, read: Reader, found: Evaluations) -> dict[str, D
     return columns
 
 
-def _sheets(flips: DataFrame, read: Reader) -> Iterator[Sheet]:
-    for kind, title in TITLES.items():
-        rows = flips.filter(col("kind") == kind)
-        if rows.height:
-            pictures = [_picture(row) for row in contact_sheets.sample(rows).iter_rows(named=True)]
-            has_scores = rows["new_score"].null_count() < rows.height
-            yield contact_sheets.render(kind, f"{title}{CONFIDENCES * has_scores}", pictures, rows.height, read)
+def _describe(
+    change: ModelChange, new: ModelVersion, found: Judgements, measured: _Measured, read: Reader
+) -> ModelChange:
+    """The change with what was measured: on the shared test images, or a first version on all of its own."""
+    shared, own = measured.shared, measured.own
+    if shared is not None:
+        flips = classification.flips(shared)
+        shown = {name: values for name, values in measured.columns.items() if name in new.manifest.slices}
+        sides = [classification.select(found.by_role[role].predictions, shared) for role in (Role.BASE, Role.NEW)]
+        return replace(
+            change,
+            images=shared.height,
+            metrics=metrics.compare_metrics(*map(_metrics, sides)),
+            comparison=classification.compare(shared),
+            slices=tuple(classification.slices(shared, shown)),
+            flips=flips.drop("md5"),
+            sheets=tuple(classification.sheets(flips, read)),
+            confusion=classification.confusion(shared),
+            calibration=classification.calibration(shared),
+            relabelled=shared.filter(col("label") != col("old_label")).height,
+        )
+    if own is None:
+        return change
+    if change.old is not None:  # not compared: only the new model's own numbers are known
+        return replace(change, images=own.height, metrics=metrics.compare_metrics({}, _metrics(own)))
+    alone = classification.single(own, new.test_set.frame) if new.test_set else None
+    return replace(
+        change,
+        images=own.height,
+        metrics=metrics.compare_metrics({}, _metrics(own)),
+        confusion=classification.confusion(alone) if alone is not None else None,
+        calibration=classification.calibration(alone) if alone is not None else None,
+    )
 
 
-def _picture(row: Mapping[str, Any]) -> CaptionedImage:  # a row of a frame, which has no static types
-    scores = [f"{score:.2f}" for score in (row["base_score"], row["new_score"]) if score is not None]
-    note = f"label {row['label']}" + (f" ({', '.join(scores)})" if scores else "")
-    return CaptionedImage(row["md5"], (row["base"], row["new"]), note)
+def _metrics(predictions: DataFrame) -> Mapping[str, object]:
+    return flat_metrics(classification.measure(predictions)) if predictions.height else {}
 
 
 # --- gates ------------------------------------------------------------------------------------------------------------
 
 
-def _gates(
-    pair: VersionPair,
-    new: ModelVersion,
-    found: Evaluations,
-    shared: DataFrame | None,
-    columns: Mapping[str, DataFrame],
-) -> Iterator[GateResult]:
-    """Every gate of the new manifest, evaluated as far as the images allow."""
+def _gates(pair: VersionPair, new: ModelVersion, measured: _Measured, found: Judgements) -> Iterator[GateResult]:
+    """Every gate of the new manifest, evaluated by the judge's numbers as far as the images allow."""
     document = manifests.read_document(new.files.tree, pair.artifact)
+    numbers = _metrics(measured.own) if measured.own is not None else None
     for place, gate in enumerate(new.manifest.gates):
-        numbers = {**_slice_metric(gate, new, found, columns), **new.metrics}
-        against_base = _against_base(gate, pair, found, shared, columns)
-        result = gates.combine([gates.evaluate_bounds(gate, numbers), against_base])
+        bounds = _against_bounds(gate, measured, numbers)
+        result = gates.combine([bounds, _against_base(gate, pair, measured, found)])
         yield replace(result, line=document.line(("gates", place)))
 
 
-def _slice_metric(
-    gate: Gate, new: ModelVersion, found: Evaluations, columns: Mapping[str, DataFrame]
-) -> Mapping[str, float]:
+def _against_bounds(gate: Gate, measured: _Measured, numbers: Mapping[str, object] | None) -> GateResult | None:
+    if gate.min is None and gate.max is None:
+        return None
+    if measured.own is None or numbers is None:
+        return GateResult(gate, GateState.NOT_EVALUATED, f"{gates.describe(gate)} is not known: {NOT_MEASURED}")
+    return gates.evaluate_bounds(gate, {**_slice_metric(gate, measured), **numbers})
+
+
+def _slice_metric(gate: Gate, measured: _Measured) -> Mapping[str, object]:
     """The accuracy on the slice that a gate is about, over all images of the new test set."""
-    predicted = found.predictions.get(OWN_NEW)
-    if not gate.slice or predicted is None or new.test_set is None or gate.slice[0] not in columns:
+    if not gate.slice or measured.own is None or gate.slice[0] not in measured.columns:
         return {}
-    rows = predictions.select_value(new.test_set.frame, columns[gate.slice[0]], gate.slice[1])
-    return {gates.metric_key(gate): predictions.measure(predicted, rows)["accuracy"]} if rows.height else {}
+    rows = classification.select_value(measured.own, measured.columns[gate.slice[0]], gate.slice[1])
+    return {gates.metric_key(gate): classification.measure(rows)["accuracy"]} if rows.height else {}
 
 
-def _against_base(
-    gate: Gate, pair: VersionPair, found: Evaluations, shared: DataFrame | None, columns: Mapping[str, DataFrame]
-) -> GateResult | None:
+def _against_base(gate: Gate, pair: VersionPair, measured: _Measured, found: Judgements) -> GateResult | None:
     if gate.no_worse_than and pair.is_same_training:
         return GateResult(gate, GateState.PASSED, f"{gates.describe(gate)}: same training as the base model")
     if pair.base is None:
         missing = "the base version cannot be read" if pair.faults else "this is the first version of the model"
         return gates.evaluate_against_base(gate, None, missing)
-    if shared is None:
-        missing = "; ".join(dict.fromkeys(found.unknown)) or "there are no predictions"
+    if measured.shared is None:
+        missing = "; ".join(dict.fromkeys(found.unknown)) or "the base version has no model file"
         return gates.evaluate_against_base(gate, None, missing)
-    return gates.evaluate_against_base(gate, _compared_subset(gate, shared, columns))
+    return gates.evaluate_against_base(gate, _compared_subset(gate, measured.shared, measured.columns))
 
 
 def _compared_subset(gate: Gate, shared: DataFrame, columns: Mapping[str, DataFrame]) -> PairedComparison | None:
     """Both models on the shared images that a gate is about."""
     subset = gates.subset(gate)
     if subset is None:
-        return predictions.compare(shared)
+        return classification.compare(shared)
     if subset.column == gates.LABEL:
-        return predictions.compare(shared.filter(col("label") == subset.value))
+        return classification.compare(shared.filter(col("label") == subset.value))
     if subset.column not in columns:
         return None
-    return predictions.compare(predictions.select_value(shared, columns[subset.column], subset.value))
+    return classification.compare(classification.select_value(shared, columns[subset.column], subset.value))

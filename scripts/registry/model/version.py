@@ -1,4 +1,4 @@
-"""One version of a model, read from its tree and its objects: its training, its test set, and its predictions."""
+"""One version of a model, read from its tree and its objects: its model file, its images, and its predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,43 +12,44 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.dataset import items
 from registry.errors import NotFound, Refused, RegistryError
-from registry.model import evaluation_run, predictions
+from registry.model import classification
 from registry.model.changes import Role
 from registry.storage.reader import require_object
 from registry.sync import dir_listing, inventory
 
+PREDICTIONS = "predictions.parquet"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TestSet:
-    """A version's test images: columns uuid, label, md5, relpath; `table` is the md5 of their metadata.parquet."""
+    """A version's test images: columns uuid, label, md5, relpath, sorted by uuid.
+
+    `table` is the md5 of their metadata.parquet; `seen` are the other images of the dataset, on which the version was
+    trained: columns uuid, md5.
+    """
 
     output: Output
     frame: DataFrame
     table: str | None
-
-    def lacks(self, other: "TestSet") -> bool:
-        """Whether `other` has images (by uuid and md5) that this one does not have."""
-        return other.frame.join(self.frame, on=("uuid", "md5"), how="anti").height > 0
-
-    def equals(self, other: "TestSet") -> bool:
-        """Whether both have the same images with the same labels."""
-        columns = ["uuid", "label", "md5"]
-        return self.frame.select(columns).sort("uuid").equals(other.frame.select(columns).sort("uuid"))
+    seen: DataFrame
 
 
 class Evaluable(NamedTuple):
-    """A version that can be run: its training is recorded and its test set could be read."""
+    """A version that can be measured: its model file is recorded and its test set could be read.
+
+    `files` are the model file, and its sidecar where it has one.
+    """
 
     version: "ModelVersion"
-    lock: Lock
+    files: tuple[Output, ...]
     test_set: TestSet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelVersion:
-    """One version of a model: its files, its test set, and its recorded predictions (see `predictions.read`).
+    """One version of a model: its files, its test set, and its recorded predictions (see `classification.read`).
 
-    `unknown` gives the reason why something that is None could not be read.
+    `unknown` gives the reason why something that is None could not be read, `fault` what is wrong with the predictions.
     """
 
     role: Role
@@ -59,17 +60,19 @@ class ModelVersion:
     test_set: TestSet | None = None
     predictions: DataFrame | None = None
     unknown: str = ""
+    fault: str = ""
 
     @property
-    def weights(self) -> str:
-        """The md5 of the model file; empty before the first training."""
+    def model_files(self) -> tuple[Output, ...]:
+        """The model file and, where it has one, its sidecar; nothing before the first training."""
         product = layout.product_path(self.manifest.id)
-        return next((out.md5 for out in self.lock.outs if out.path == product), "") if self.lock else ""
+        outs = {out.path: out for out in self.lock.outs} if self.lock else {}
+        return tuple(outs[path] for path in (product, f"{product}.data") if path in outs and product in outs)
 
     @property
     def evaluable(self) -> Evaluable | None:
-        """The version with all that a run needs; None where something is missing."""
-        return Evaluable(self, self.lock, self.test_set) if self.lock and self.test_set else None
+        """The version with all that the judge needs; None where something is missing."""
+        return Evaluable(self, self.model_files, self.test_set) if self.model_files and self.test_set else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +113,7 @@ def read_pair(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> Versi
             if tree.has(layout.manifest_path(artifact)):
                 versions[role] = read_version(role, tree, artifact, read)
         except RegistryError as error:
-            faults.append(f"the {role} version cannot be read: {evaluation_run.reason(error)}")
+            faults.append(f"the {role} version cannot be read: {reason(error)}")
     return VersionPair(artifact, versions.get(Role.BASE), versions.get(Role.NEW), tuple(faults))
 
 
@@ -133,8 +136,12 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
         test_set = _test_set(tree, version.manifest, read)
         version = replace(version, test_set=test_set)
         return replace(version, predictions=_recorded_predictions(artifact, lock.value, test_set, read))
+    except Refused as error:
+        if version.test_set is None:
+            return replace(version, unknown=f"the {role} version: {reason(error)}")
+        return replace(version, fault=reason(error))
     except RegistryError as error:
-        return replace(version, unknown=f"the {role} version: {evaluation_run.reason(error)}")
+        return replace(version, unknown=f"the {role} version: {reason(error)}")
 
 
 def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
@@ -143,19 +150,26 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     if output is None:
         raise NotFound(f"dvc.lock has no dependency {path}")
     listed = dir_listing.read(require_object(read, output.md5, path), output.md5)
-    listed = listed.filter(col("relpath").str.starts_with("test/"))
     found = items.parse(listed)
-    named = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("label", "uuid")
-    frame = found.frame.join(listed.select("relpath", named), on=("label", "uuid"))
+    if twice := items.find_repeated(found)["uuid"].to_list():
+        raise Refused(f"{path} contains duplicate images, such as {twice[0]}", fix="registry check")
+    is_test = col("split") == "test"
+    named = listed.select("relpath", col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid"))
+    frame = found.frame.filter(is_test).join(named, on="uuid").select("uuid", "label", "md5", "relpath").sort("uuid")
     if frame.is_empty():
         raise NotFound(f"{path}/test contains no images")
-    if twice := items.find_repeated(found)["uuid"].to_list():
-        raise Refused(f"{path}/test contains duplicate images, such as {twice[0]}", fix="registry check")
-    return TestSet(output, frame.select("uuid", "label", "md5", "relpath").sort("uuid"), found.tables.get("test"))
+    seen = found.frame.filter(~is_test).select("uuid", "md5")
+    return TestSet(output, frame, found.tables.get("test"), seen)
 
 
 def _recorded_predictions(artifact: ArtifactId, lock: Lock, test_set: TestSet, read: Reader) -> DataFrame | None:
-    """The predictions that the training's evaluation stored; None where it stores none."""
-    path = f"{artifact}/{evaluation_run.PREDICTIONS}"
+    """The predictions that the pipeline's evaluation stored; None where it stores none."""
+    path = f"{artifact}/{PREDICTIONS}"
     out = next((out for out in lock.outs if out.path == path), None)
-    return predictions.read(require_object(read, out.md5, path), test_set.frame, path) if out else None
+    return classification.read(require_object(read, out.md5, path), test_set.frame, path) if out else None
+
+
+def reason(error: Exception) -> str:
+    """An error on one line: its message, and the first detail below it."""
+    lines = str(error.message if isinstance(error, RegistryError) else error).splitlines()
+    return ": ".join(line.strip() for line in lines[:2])[:300]

@@ -52,7 +52,7 @@ class Report:
 def assemble(
     outcomes: Sequence[Outcome], datasets: Sequence[DatasetChange], models: Sequence[ModelChange], run: RunInfo
 ) -> Report:
-    """The report of a change: the results of `check`, `diff` and `evaluate`, sorted by name."""
+    """The report of a change: the results of `check`, `diff` and `compare`, sorted by name."""
     datasets = tuple(sorted(datasets, key=lambda one: one.id))
     models = tuple(sorted(models, key=lambda one: one.id))
     outcomes = (*_without_reevaluated(outcomes, models), *runner.run_on_changes(datasets, models))
@@ -90,8 +90,7 @@ def tally(outcomes: Sequence[Outcome]) -> Tally:
 
 
 def _without_reevaluated(outcomes: Sequence[Outcome], models: Sequence[ModelChange]) -> Iterator[Outcome]:
-    """The outcomes of `check`, without gates that were evaluated again together with the base model."""
-    reevaluated = {one.id for one in models if one.gates}
-    yield from (
-        one for one in outcomes if one.check != CheckName.GATES or one.artifact not in reevaluated or one.not_run
-    )
+    """The outcomes of `check`, without those on metrics and gates that the judge decided again."""
+    judged = {(CheckName.GATES, one.id) for one in models if one.gates}
+    judged |= {(CheckName.METRICS, one.id) for one in models if one.images or one.disagreements}
+    yield from (one for one in outcomes if (one.check, one.artifact) not in judged or one.not_run)

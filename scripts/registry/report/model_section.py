@@ -8,7 +8,6 @@ from polars import DataFrame, col
 from registry.core.wording import plural
 from registry.model import gates
 from registry.model.changes import (
-    Evaluation,
     GateState,
     MetricChange,
     ModelChange,
@@ -49,6 +48,7 @@ def section(change: ModelChange) -> Section:
 
 
 def _blocks(change: ModelChange) -> Iterator[Block]:
+    yield from (Para((Strong("Wrong:"), f" {fault}")) for fault in change.disagreements)
     if change.unknown:
         yield Para((Strong("Incomplete:"), f" {change.unknown}"))
     if change.gates:
@@ -59,10 +59,10 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
     if change.relabelled:
         images = plural(change.relabelled, "shared test image")
         yield Para((f"{images} relabelled; both models are evaluated against the new labels",))
-    if change.evaluations:
-        yield _evaluations(change.evaluations)
     if overall := [one for one in change.metrics if "." not in one.name]:
-        yield _metrics(overall)
+        yield _metrics(change, overall)
+    if change.comparison and change.images < change.tests:
+        yield Para((_left_out(change),))
     yield from (sheet_detail(change.id, sheet) for sheet in change.sheets)
     yield from _details(change)
 
@@ -74,21 +74,17 @@ def _flip_counts(found: PairedComparison) -> str:
     return f"{plural(found.fixed, 'prediction')} fixed, {found.broken:,} broken ({test})"
 
 
-def _evaluations(evaluations: Sequence[Evaluation]) -> Table:
-    found = {(one.model, one.test_set): one for one in evaluations}
-    models = [role for role in Role if any(one.model is role for one in evaluations)]
-    sets = [role for role in Role if any(one.test_set is role for one in evaluations)]
-    rows = tuple(((f"{model} model",), *((_accuracy(found.get((model, one))),) for one in sets)) for model in models)
-    return Table(("accuracy", *(f"{one} test set" for one in sets)), "l" + "r" * len(sets), rows)
+def _left_out(change: ModelChange) -> str:
+    images = plural(change.tests - change.images, "more test image")
+    verb = "was" if change.tests - change.images == 1 else "were"
+    return f"{images} {verb} left out, because the base model was trained on {'it' if verb == 'was' else 'them'}"
 
 
-def _accuracy(found: Evaluation | None) -> str:
-    return f"{wording.percent(found.accuracy)} of {found.images:,}" if found else "not evaluated"
-
-
-def _metrics(changes: Sequence[MetricChange]) -> Table:
+def _metrics(change: ModelChange, changes: Sequence[MetricChange]) -> Table:
     rows = tuple(((Code(one.name),), (_number(one.old),), (_number(one.new),), (_difference(one),)) for one in changes)
-    return Table(("metric (own test set)", "base", "new", "change"), "lrrl", rows)
+    images = plural(change.images, "shared test image" if change.comparison else "test image")
+    head = f"metric ({images})" if change.images else "metric"
+    return Table((head, "base", "new", "change"), "lrrl", rows)
 
 
 def _number(number: float | None) -> str:
@@ -108,7 +104,7 @@ def _details(change: ModelChange) -> Iterator[Detail]:
     if change.slices:
         yield Detail("slices", "Accuracy by class and slice", (_slices(change.slices),))
     if deep := [one for one in change.metrics if "." in one.name and one.old != one.new]:
-        yield Detail("metrics", "Metrics by class and slice", (_metrics(deep),))
+        yield Detail("metrics", "Metrics by class and slice", (_metrics(change, deep),))
     if params := [one for one in change.params if one.old != one.new]:
         yield Detail("params", "Changed parameters", (_params(params),))
     yield from _charts(change)

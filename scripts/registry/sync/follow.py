@@ -22,7 +22,7 @@ from registry.sync.checkout import Placement
 from registry.sync.inventory import Reached
 
 _POINTERS = ("raw.dvc", "prepared.dvc", "dvc.lock")
-_PRODUCTS = {Kind.DATASET: ("prepared",), Kind.MODEL: ("model.safetensors", "model.onnx")}
+_PRODUCTS = {Kind.DATASET: ("prepared",), Kind.MODEL: ("model.onnx", "model.safetensors", "predictions.parquet")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,8 @@ def check(registry: Registry, scope: Scope = Scope.BASE) -> list[Finding]:
         ({"deps": ["../../${trained_on}/../../../x"]}, "is outside the registry"),
         ({"wdir": "../.."}, "unknown key 'wdir'"),
         ({"frozen": True}, "unknown key 'frozen'"),
-        ({"outs": ["../other/model.safetensors"]}, "does not have the required format"),
-        ({"outs": [{"model.safetensors": {"remote": "evil"}}]}, "unknown key 'remote'"),
+        ({"outs": ["../other/model.onnx"]}, "does not have the required format"),
+        ({"outs": [{"model.onnx": {"remote": "evil"}}]}, "unknown key 'remote'"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -88,9 +88,9 @@ def test_a_lock_that_reaches_out(entry: dict[str, Any]) -> None:
 
 
 def test_an_output_outside_the_model() -> None:
-    entry = {"path": "../other/model.safetensors", "hash": "md5", "md5": "0" * 32, "size": 1}
+    entry = {"path": "../other/model.onnx", "hash": "md5", "md5": "0" * 32, "size": 1}
     (finding,) = check(with_stage(LOCK, outs=[entry]))
-    assert finding.message == "the output models/other/model.safetensors is outside models/pets"
+    assert finding.message == "the output models/other/model.onnx is outside models/pets"
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -206,15 +206,24 @@ def test_a_training_without_metrics() -> None:
 # --- gates ------------------------------------------------------------------------------------------------------------
 
 
+FIRST_EIGHT = (
+    *("accuracy", "ece", "images", "loss", "macro_f1"),
+    *(f"per_class.cat.{name}" for name in ("f1", "images", "precision")),
+)
+
+
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        ({"metric": "accuracy", "min": 0.95}, "accuracy is 0.9, expected at least 0.95"),
-        ({"metric": "accuracy", "max": 0.85}, "accuracy is 0.9, expected at most 0.85"),
-        ({"metric": "per_class.cat.f1", "min": 0.85}, "per_class.cat.f1 is 0.8, expected at least 0.85"),
-        ({"metric": "recall", "min": 0.1}, "recall is not in metrics.json, which has accuracy, per_class.cat.f1"),
-        ({"metric": "accuracy", "min": 0.9, "max": 0.9}, None),
-        ({"metric": "f1", "class": "cat", "min": 0.85}, "per_class.cat.f1 is 0.8, expected at least 0.85"),
+        ({"metric": "accuracy", "min": 1.05}, "accuracy is 1, expected at least 1.05"),
+        ({"metric": "accuracy", "max": 0.85}, "accuracy is 1, expected at most 0.85"),
+        ({"metric": "per_class.cat.f1", "min": 1.5}, "per_class.cat.f1 is 1, expected at least 1.5"),
+        (
+            {"metric": "recall", "min": 0.1},
+            f"recall is not in metrics.json, which has {', '.join(FIRST_EIGHT)} and 5 more",
+        ),
+        ({"metric": "accuracy", "min": 1, "max": 1}, None),
+        ({"metric": "f1", "class": "cat", "min": 1.5}, "per_class.cat.f1 is 1, expected at least 1.5"),
     ],
     ids=["min", "max", "name", "missing", "met", "class"],
 )

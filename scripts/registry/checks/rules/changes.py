@@ -6,7 +6,7 @@ Only `registry report` has these facts.
 from collections.abc import Iterator, Sequence
 
 from registry.checks.findings import Diagnostic, needs_owner, wrong
-from registry.checks.rules.models import IMPROVE
+from registry.checks.rules.models import IMPROVE, REPRO
 from registry.core import wording
 from registry.core.layout import manifest_path, prepared_pointer
 from registry.dataset.changes import DatasetChange, DuplicatePair, exclude_command
@@ -47,15 +47,21 @@ def _exclude(change: DatasetChange, pairs: Sequence[DuplicatePair]) -> str:
 
 
 def versions_are_compared(_: ModelChange) -> Iterator[Diagnostic]:
-    """The new and the base version of a model could be compared on the test images that both have.
+    """The new and the base version of a model could be measured on the test images that the base was not trained on.
 
     Only `registry report` runs this check; *not run* names what is missing.
 
     Why: metrics of two versions that were measured on different images say little about which is better.
 
-    How to fix: run `registry pull`, and retrain a version whose predictions or weights are lost.
+    How to fix: run `registry pull`, and retrain a version whose model file is lost.
     """
     yield from ()
+
+
+def metrics_are_measured(change: ModelChange) -> Iterator[Diagnostic]:
+    """The part of the check `metrics` that needs the model file."""
+    for fault in change.disagreements:
+        yield wrong(fault, f"{change.id}/metrics.json", fix=REPRO.format(change.id))
 
 
 def gates_hold_against_base(change: ModelChange) -> Iterator[Diagnostic]:

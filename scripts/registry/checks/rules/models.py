@@ -6,7 +6,7 @@ from posixpath import join, normpath
 
 from registry.checks.context import Facts, ModelSubject, Scope, Training
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
-from registry.core import wording
+from registry.core import layout, wording
 from registry.core.artifact_files import ArtifactFiles, Lock, Parsed, Pipeline
 from registry.core.values import ArtifactId
 from registry.model import gates
@@ -14,6 +14,8 @@ from registry.model.changes import GateState
 
 _VARIABLE = "${trained_on}"
 REPRO = "dvc repro {}/dvc.yaml"
+PULL = "registry pull {}"
+EXPORT = "export the model as docs/models.md describes, in train.py"
 IMPROVE = "improve the model, or change the gate in model.yaml (needs an owner's approval)"
 
 
@@ -137,14 +139,54 @@ def outputs_match_lock(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
             yield wrong(f"MD5 is {md5[:10]}, expected {output.md5[:10]} (dvc.lock)", output.path, fix=fix)
 
 
+def model_file_is_valid(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
+    """`model.onnx` follows the contract in docs/models.md: standard operators, no external data, one input `images` and
+    one output `scores`, and metadata with the classes and the input.
+
+    It is opened, and run on made-up images, in a process with limits on time and memory. A model file that is not in
+    DVC's cache is not opened; `registry report` fetches and measures it.
+
+    Why: a consumer runs this file, whatever it was trained with, and the judge measures it.
+
+    How to fix: export the model as docs/models.md describes.
+    """
+    if subject.objects is None or subject.training is None:
+        return
+    path = layout.product_path(subject.id)
+    for fault in subject.objects.file_faults:
+        yield wrong(f"{path} is not a valid model file: {fault}", subject.training.path, fix=EXPORT)
+    if subject.objects.unopened:
+        yield note(f"{path} was not opened: {subject.objects.unopened}", subject.training.path, PULL.format(subject.id))
+
+
+def metrics_are_measured(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
+    """`metrics.json` has exactly the metrics that `predictions.parquet` gives for the labels of the test set, and
+    `predictions.parquet` has what `model.onnx` predicts for each test image.
+
+    `registry check` recomputes the metrics; `registry report`, and so CI, also measures the model file itself. A score
+    may differ by 0.002 on other hardware.
+
+    Why: a number that was typed, or that a script of the model wrote, was not measured.
+
+    How to fix: run `dvc repro MODEL/dvc.yaml`, whose stage `evaluate` calls `registry evaluate`.
+    """
+    if subject.objects is None or subject.training is None:
+        return
+    path = f"{subject.id}/metrics.json"
+    for fault in subject.objects.metric_faults:
+        yield wrong(fault, path, fix=REPRO.format(subject.id))
+    if subject.objects.unread:
+        yield note(f"metrics were not recomputed: {subject.objects.unread}", path, PULL.format(subject.id))
+
+
 def gates_hold(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """Each metric is within the `min` and `max` of the manifest's gates; one that is missing or not a number fails.
 
     `no_worse_than: base` and gates on slices need the predictions of both versions; only `registry report` evaluates
-    them. The new version fails without a `margin` when it is significantly worse on the shared test images: the whole
-    confidence interval of the difference in accuracy (paired bootstrap, at the gate's `confidence`) is below zero. With
-    a `margin` it fails unless the whole interval is above -margin. At a commit a failed gate is not *wrong*: it blocks
-    the merge, not the commit.
+    them, by what the judge measured. The new version fails without a `margin` when it is significantly worse on the
+    shared test images: the whole confidence interval of the difference in accuracy (paired bootstrap, at the gate's
+    `confidence`) is below zero. With a `margin` it fails unless the whole interval is above -margin. At a commit a
+    failed gate is not *wrong*: it blocks the merge, not the commit.
 
     Why: a model that is worse than its owners agreed to must not be published unnoticed.
 

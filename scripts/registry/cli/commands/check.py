@@ -56,6 +56,7 @@ def command(
     else:
         change = collect.since(space.root, base) if base else collect.everything(space.root)
     facts = checking.with_reproductions(space, checking.gather(space, change), change, every=remote)
+    facts = checking.with_models(space, facts, change)
     facts = checking.with_shared_images(space, facts, change)
     facts = checking.with_lake(space, checking.with_stored(space, facts, change)) if remote else facts
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)

@@ -79,7 +79,7 @@ def _parse(arguments: Sequence[str]) -> _Compared:
         raise click.UsageError("too many datasets: expected one, or none for all of them")
     for artifact in found:
         if artifact.kind is not Kind.DATASET:
-            raise click.UsageError(f"{artifact} is a model: compare models with `registry evaluate {artifact}`")
+            raise click.UsageError(f"{artifact} is a model: compare models with `registry compare {artifact}`")
     return _Compared(tuple(revisions), found[0] if found else None)
 
 

@@ -1,84 +1,37 @@
 """`registry evaluate`."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from registry.cli import comparing
-from registry.cli.workspace import here
-from registry.core import names
-from registry.core.escaping import plain
-from registry.core.wording import plural, table
-from registry.integrations import git, git_trees
-from registry.model import evaluate, gates
-from registry.model.changes import GateResult, ModelChange, PairedComparison
-
-HEADERS = ("shared test images", "images", "base", "new", "difference", "95% CI", "broken", "fixed")
+from registry.cli import measuring
 
 
 @click.command()
-@click.argument("models", nargs=-1, metavar="[models/NAME]...")
+@click.argument("model", type=click.Path(path_type=Path, dir_okay=False), default="model.onnx")
 @click.option(
-    "--base", metavar="REVISION", default="main", show_default=True, help="Compare with the merge base of REVISION."
+    "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder with <split>/<label>/."
 )
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(models: Sequence[str], base: str, form: str) -> None:
-    """Compare models with those of a base revision on both test sets, and evaluate their gates.
+@click.option("--split", default="test", show_default=True, help="The split to measure on.")
+@click.option(
+    "--metrics", type=click.Path(path_type=Path, dir_okay=False), default="metrics.json", show_default=True,
+    help="The file for accuracy, loss and all other metrics.",
+)  # fmt: skip
+@click.option(
+    "--predictions", type=click.Path(path_type=Path, dir_okay=False), default="predictions.parquet", show_default=True,
+    help="The file for the scores of each image.",
+)  # fmt: skip
+@click.option(
+    "--plots", type=click.Path(path_type=Path, file_okay=False), default="plots", show_default=True,
+    help="The folder for confusion.csv.",
+)  # fmt: skip
+def command(model: Path, data: Path, split: str, metrics: Path, predictions: Path, plots: Path) -> None:
+    """Measure a model file on a split of a dataset.
 
-    A model whose recorded predictions do not cover the other test set is run on it, with the code of its own revision.
-    The default is every model whose folder changed. The exit code is 1 if a gate fails.
+    MODEL is an ONNX file in the form that docs/models.md describes. Images are decoded as the file declares, and
+    onnxruntime runs it, on a GPU where it has one: no code of the model's folder is involved. The stage `evaluate` of
+    a model's pipeline calls this command. Files are written when the whole split was measured.
     """
-    space = here()
-    start = git.merge_base(space.root, git.resolve_commit(space.root, base), "HEAD")
-    with git_trees.Revision(space.root, start) as old:
-        chosen = tuple(map(names.parse_id, models)) or evaluate.changed_models(old, space.tree)
-        changes = comparing.compare_models(space, old, space.tree, chosen).models
-    if form == "json":
-        click.echo(json.dumps([_as_json(change) for change in changes], indent=2))
-    else:
-        sections = ("\n".join(map(plain, _lines(change))) for change in changes)
-        click.echo("\n\n".join(sections) or f"no model changed since {start[:12]}")
-    if any(gate.state == "failed" for change in changes for gate in change.gates):
-        raise click.exceptions.Exit(1)
-
-
-def _lines(change: ModelChange) -> list[str]:
-    versions = " → ".join(str(version) for version in (change.old, change.new) if version)
-    lines = [f"{change.id} {versions}"]
-    for one in change.evaluations:
-        images = plural(one.images, "image")
-        lines += [f"  {one.model} model on the {one.test_set} test set: accuracy {one.accuracy:.4f} ({images})"]
-    if change.comparison:
-        rows = [_row("all", change.comparison)]
-        rows += [_row(f"{one.column} {one.value}", one.comparison) for one in change.slices]
-        lines += ["", *table(HEADERS, rows, "  ").splitlines(), ""]
-    lines += [f"  gate {gate.state}: {gate.message}" for gate in change.gates]
-    lines += [f"  {plural(change.relabelled, 'shared test image')} relabelled"] * bool(change.relabelled)
-    lines += [f"  incomplete: {change.unknown}"] * bool(change.unknown)
-    return lines
-
-
-def _row(name: str, found: PairedComparison) -> tuple[object, ...]:
-    accuracies = (f"{found.base:.4f}", f"{found.new:.4f}", f"{found.difference:+.4f}")
-    return name, found.images, *accuracies, f"{found.low:+.4f} to {found.high:+.4f}", found.broken, found.fixed
-
-
-def _as_json(change: ModelChange) -> dict[str, object]:
-    return {
-        "model": str(change.id),
-        "base": str(change.old) if change.old else None,
-        "new": str(change.new) if change.new else None,
-        "evaluations": [asdict(one) for one in change.evaluations],
-        "comparison": asdict(change.comparison) if change.comparison else None,
-        "slices": [asdict(one) for one in change.slices],
-        "gates": [_gate_as_json(gate) for gate in change.gates],
-        "relabelled": change.relabelled,
-        "unknown": change.unknown,
-    }
-
-
-def _gate_as_json(result: GateResult) -> dict[str, object]:
-    name = gates.describe(result.gate)
-    return {"metric": name, "state": result.state, "message": result.message, "line": result.line}
+    found = measuring.measure(model, data / split)
+    measuring.write(found, metrics, predictions, plots)
+    click.echo(f"{model}: accuracy {found.metrics['accuracy']} on {found.metrics['images']:,} images of {data / split}")

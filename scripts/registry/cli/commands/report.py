@@ -13,7 +13,7 @@ from registry.core.values import Outcome
 from registry.dataset import diff
 from registry.errors import RegistryError
 from registry.integrations import git, git_trees, hardware
-from registry.model import evaluate
+from registry.model import judging
 from registry.report import files, github_images
 from registry.report.assemble import Report, assemble
 from registry.report.run_info import RunInfo
@@ -40,8 +40,8 @@ def command(base: str, out: Path | None, pictures: str, *, images: bool, opened:
     """Write the report of a change: checks, datasets, pictures, models and gates.
 
     Writes report.md (which CI posts to the pull request), report.html (one file, with more detail), report.json, and
-    the pictures. Datasets are compared from pointers and lists of files. Models are compared on the same images; the
-    data that this needs is pulled, and models are run where predictions are missing. `report: {images: none}` in
+    the pictures. Datasets are compared from pointers and lists of files. Models are measured by their
+    model files on the same images; the data that this needs is pulled. `report: {images: none}` in
     registry.yaml keeps images of the data out of the report.
     """
     space = here()
@@ -68,7 +68,7 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> Rep
     with git_trees.Revision(space.root, start) as old:
         options = comparing.diff_options(space, sheets=_allows_pictures(space), near_duplicates=True)
         datasets = diff.compare(old, space.tree, options)
-        compared = comparing.compare_models(space, old, space.tree, evaluate.changed_models(old, space.tree))
+        compared = comparing.compare_models(space, old, space.tree, judging.changed_models(old, space.tree))
     head = git.resolve_commit(space.root, "HEAD")
     commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}{' --images' * validated}")
     uncommitted = git.uncommitted_paths(space.root, ".")
@@ -79,6 +79,7 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> Rep
 def _run_checks(space: Workspace, base: str, *, images: bool) -> tuple[Outcome, ...]:
     change = collect.since(space.root, base)
     facts = checking.with_reproductions(space, checking.gather(space, change), change)
+    facts = checking.with_models(space, facts, change)
     facts = checking.with_stored(space, checking.with_shared_images(space, facts, change), change)
     facts = checking.with_lake(space, facts)
     validated = checking.with_images(space, facts) if images else facts

@@ -1,14 +1,16 @@
-"""The network architectures, two families of any width, and the file of a trained network."""
+"""The network architectures, two families of any width, and the files of a trained network."""
 
-import json
+import io
+import warnings
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import onnx
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from registry.model.model_file import ImageInput, ModelFile, format_metadata
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -80,28 +82,29 @@ def predict(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Ten
     return torch.cat([network(images).float() for images, _ in batches]).cpu()
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What is needed to use a network, besides its weights."""
+def save(folder: Path, network: nn.Module, size: int, classes: list[str]) -> None:
+    """Write model.onnx, which anybody can run, and model.safetensors for further training.
 
-    architecture: str
-    width: int
-    image_size: int
-    classes: list[str]
-
-
-def save(path: Path, network: nn.Module, description: Description) -> None:
-    """Write weights and description to one file; the same network makes the same bytes."""
-    weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    # All under one key: safetensors writes several keys in random order.
-    save_file(weights, path, metadata={"network": json.dumps(asdict(description))})
-
-
-def load(path: Path) -> tuple[nn.Module, Description]:
-    """The network that `save` wrote and its description."""
-    with safe_open(path, framework="pt") as file:
-        description = Description(**json.loads(file.metadata()["network"]))
-        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    network = build(description.architecture, len(description.classes), description.width)
-    network.load_state_dict(weights)
-    return network, description
+    model.onnx: `images` uint8 (N, size, size, 3) in RGB to `scores` float32 (N, classes), which sum to 1. The same
+    network makes the same bytes.
+    """
+    network = network.cpu().eval()
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # The exporter of torch.export needs two more packages and a minute for a large network, and writes the paths
+        # of source files into the model.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.onnx.export(
+            nn.Sequential(network, nn.Softmax(1)).eval(),
+            (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            buffer,
+            dynamo=False,
+            input_names=["images"],
+            output_names=["scores"],
+            dynamic_axes={"images": {0: "N"}, "scores": {0: "N"}},
+        )
+    model = onnx.load_model_from_string(buffer.getvalue())
+    onnx.helper.set_model_props(model, format_metadata(ModelFile(tuple(classes), ImageInput(size))))
+    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))

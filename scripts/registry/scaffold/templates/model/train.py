@@ -1,4 +1,4 @@
-"""Train the network that params.yaml describes: writes model.safetensors and the learning curves."""
+"""Train the network that params.yaml describes: writes model.onnx, model.safetensors and the learning curves."""
 
 import argparse
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from data import Split, augment, batches, choose_device, find_classes, load_split
 from dvclive import Live
-from network import ARCHITECTURES, Description, build, predict, save
+from network import ARCHITECTURES, build, predict, save
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -120,8 +120,7 @@ def main() -> None:
     network = network.to(device, memory_format=torch.channels_last)
     train, val = (load_split(data / name, classes, params.image_size, device) for name in ("train", "val"))
     fit(network, train, val, params, device)
-    description = Description(params.architecture, params.width, params.image_size, classes)
-    save(Path("model.safetensors"), network, description)
+    save(Path(), network, params.image_size, classes)
 
 
 if __name__ == "__main__":

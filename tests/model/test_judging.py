@@ -1,18 +1,24 @@
-"""Comparing the models of two trees: which runs are needed, the result, and what is unavailable."""
+"""Comparing the models of two trees by the judge: what it measures, the result, and what is unavailable or wrong."""
 
 from pathlib import Path
 
 import pytest
 
-from registry.model.changes import Evaluation, GateState, MetricChange, ParamChange, Role
-from support import repositories
+from registry.cli.workspace import Workspace
+from registry.integrations import git_trees
+from registry.model import judging
+from registry.model.changes import GateState, MetricChange, ParamChange
+from support import model_files, repositories
 from support.threshold_models import (
     BRIGHT_CATS,
     CATS,
     DOGS,
     FOLDER,
+    PETS,
     compare,
     image_path,
+    lose,
+    metric,
     put_data,
     put_model,
     red,
@@ -23,17 +29,11 @@ from support.threshold_models import (
 # --- the same test set ------------------------------------------------------------------------------------------------
 
 
-def test_on_one_test_set_nothing_is_run(base: Path) -> None:
+def test_two_versions_on_one_test_set(base: Path) -> None:
     put_model(base, 75, version="1.1.0")  # takes the cats 80, 90 and 100 for dogs
     change = compare(base)
     assert (str(change.old), str(change.new), change.trained, change.unknown) == ("1.0.0", "1.1.0", True, "")
-    assert runs(base) == 0
-    assert [(cell.model, cell.test_set, cell.images, cell.accuracy) for cell in change.evaluations] == [
-        ("base", "base", 20, 1.0),
-        ("base", "new", 20, 1.0),
-        ("new", "base", 20, 0.85),
-        ("new", "new", 20, 0.85),
-    ]
+    assert (change.images, change.tests, change.disagreements, runs(base)) == (20, 20, (), 2)
     found = change.comparison
     assert (found.images, found.broken, found.fixed, found.difference) == (20, 3, 0, pytest.approx(-0.15))
     assert change.flips.select("uuid", "label", "base", "new", "kind").rows() == [
@@ -41,10 +41,12 @@ def test_on_one_test_set_nothing_is_run(base: Path) -> None:
     ]
     assert [(sheet.name, sheet.total, sheet.shown) for sheet in change.sheets] == [("broken", 3, 3)]
     assert "3 cat to dog" in change.sheets[0].alt
-    assert change.metrics == (MetricChange("accuracy", 1, 0.85, False), MetricChange("images", 20, 20, None))
+    assert change.metrics[0] == MetricChange("accuracy", 1, 0.85, False)
+    assert metric(change, "images") == (20, 20)
     assert change.params == (ParamChange("limit", "105", "75"),)
     assert change.confusion.filter(model="new", actual="cat")["images"].to_list() == [7, 3]
     assert change.calibration["images"].sum() == 40
+    assert (compare(base).comparison, runs(base)) == (found, 2)
 
 
 def test_slices_are_the_classes_and_the_columns_that_the_manifest_names(base: Path) -> None:
@@ -58,38 +60,53 @@ def test_slices_are_the_classes_and_the_columns_that_the_manifest_names(base: Pa
     assert change.unknown == "metadata.parquet of the test set has no column place"
 
 
-def test_metadata_alone_changes_nothing(base: Path) -> None:
-    gates = [{"metric": "accuracy", "no_worse_than": "base", "margin": 0.001}]
+def test_metadata_alone_changes_nothing_and_measures_nothing(base: Path) -> None:
+    gates = [{"metric": "accuracy", "no_worse_than": "base", "margin": 0.001}, {"metric": "accuracy", "min": 0.9}]
     put_model(base, 105, description="Other words.", gates=gates)
     change = compare(base)
     assert (change.trained, change.metadata_changes, change.params) == (False, ("description", "gates"), ())
-    assert (change.comparison.broken, change.comparison.fixed) == (0, 0)
+    assert (change.comparison, runs(base)) == (None, 0)
     assert [(gate.state, gate.message) for gate in change.gates] == [
-        (GateState.PASSED, "accuracy: same training as the base model")
+        (GateState.PASSED, "accuracy: same training as the base model"),
+        (GateState.PASSED, "accuracy is 1, expected at least 0.9"),
     ]
 
 
 # --- two test sets ----------------------------------------------------------------------------------------------------
 
 
-def test_each_model_is_run_on_images_without_its_predictions(base: Path) -> None:
+def test_both_are_measured_on_new_images_that_the_base_never_saw(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
-    put_model(base, 105)
+    put_model(base, 160)  # right about the bright cats, wrong about the dogs 110 to 160
     change = compare(base)
-    assert runs(base) == 1  # the base on the new images; the new model has answered all that the base was asked
-    assert change.evaluations == (
-        Evaluation(Role.BASE, Role.BASE, 20, 1.0, {"accuracy": 1.0, "images": 20.0}),
-        Evaluation(
-            Role.BASE, Role.NEW, 24, pytest.approx(20 / 24), {"accuracy": pytest.approx(20 / 24), "images": 24.0}
-        ),
-        Evaluation(Role.NEW, Role.BASE, 20, 1.0, {"accuracy": 1.0, "macro_f1": 1.0}),
-        Evaluation(
-            Role.NEW, Role.NEW, 24, pytest.approx(20 / 24), {"accuracy": pytest.approx(20 / 24), "images": 24.0}
-        ),
-    )
-    assert change.comparison.images == 20
-    assert compare(base).evaluations == change.evaluations
-    assert runs(base) == 1
+    assert (change.images, change.tests, change.comparison.images) == (24, 24, 24)
+    assert metric(change, "accuracy") == (pytest.approx(20 / 24), pytest.approx(18 / 24))
+    assert (change.comparison.fixed, change.comparison.broken) == (4, 6)
+
+
+def test_images_that_the_base_was_trained_on_are_left_out(base: Path) -> None:
+    """By UUID, and by content under another UUID."""
+    seen, other, *_ = (path for path in repositories.PETS if path.startswith("train/cat"))
+    moved, copied = f"test/cat/{seen.rpartition('/')[2]}", f"test/cat/{uuid(77)}.jpg"
+    put_data(base, {**CATS, **DOGS, moved: red(30), copied: repositories.PETS[other]}, without=seen)
+    put_model_without_prediction(base)
+    with git_trees.Revision(base, "HEAD") as old:
+        space = Workspace(base)
+        plan = judging.plan(old, space.tree, PETS, space.read_object)
+    by_model = {run.model.value: set(run.test.frame["uuid"]) for run in plan.runs}
+    assert len(by_model["new"]) == 22
+    assert by_model["new"] - by_model["base"] == {uuid(77), moved[-40:-4]}
+
+
+def put_model_without_prediction(root: Path) -> None:
+    repositories.model(root, "pets", b"not measured", "1.1.0")
+
+
+def test_images_that_left_the_test_set_are_not_counted(base: Path) -> None:
+    put_data(base, {**CATS, **dict(list(DOGS.items())[5:])})
+    put_model(base, 75)
+    change = compare(base)
+    assert (change.images, change.comparison.images) == (15, 15)
 
 
 def test_relabelled_images_are_evaluated_against_the_new_label(base: Path) -> None:
@@ -98,81 +115,55 @@ def test_relabelled_images_are_evaluated_against_the_new_label(base: Path) -> No
     put_data(base, {**CATS, **relabelled, image_path("cat", 11): DOGS[first]})
     put_model(base, 115)
     change = compare(base)
-    assert runs(base) == 1  # the new model on the image that was removed
     assert (change.comparison.images, change.relabelled) == (19, 1)
     assert change.flips.select("uuid", "label", "kind").rows() == [(uuid(11), "cat", "fixed")]
 
 
-def test_changed_bytes_are_another_image(base: Path) -> None:
+def test_the_base_is_measured_on_the_bytes_that_the_new_version_has(base: Path) -> None:
     path, *_ = DOGS
     put_data(base, {**CATS, **DOGS, path: red(90)})
     put_model(base, 105)
     change = compare(base)
-    assert (change.comparison.images, runs(base)) == (19, 2)
-
-
-def test_predictions_that_are_not_kept_are_made(base: Path) -> None:
-    put_model(base, 75, locked=False)
-    change = compare(base)
-    assert change.unknown == ""
-    assert (change.comparison.broken, runs(base)) == (3, 1)
+    assert (change.comparison.images, change.comparison.broken) == (20, 0)
+    assert metric(change, "accuracy") == (0.95, 0.95)
 
 
 # --- what is unavailable ----------------------------------------------------------------------------------------------
 
 
-def with_broken_base(base: Path, program: str) -> None:
-    """A base that fails on the new test set; a new model on both."""
-    put_model(base, 105, program=program)
-    repositories.commit(base, "broken")
-    put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
+def test_predictions_of_the_base_are_not_needed(base: Path) -> None:
+    lost = (base / FOLDER / "predictions.parquet").read_bytes()
     put_model(base, 75)
-
-
-@pytest.mark.parametrize(
-    ("program", "reason"),
-    [
-        ("import pandora_box", "ModuleNotFoundError: No module named 'pandora_box'"),
-        ("import argparse; argparse.ArgumentParser(prog='x').parse_args()", "x: error: unrecognized arguments: --data"),
-    ],
-)
-def test_a_base_that_cannot_be_run_any_more(base: Path, program: str, reason: str) -> None:
-    with_broken_base(base, program)
+    lose(base, lost)
     change = compare(base)
-    assert change.unknown.startswith(f"the base model could not be run on the new test set: {reason}")
-    assert [(cell.model, cell.test_set) for cell in change.evaluations] == [
-        ("base", "base"),
-        ("new", "base"),
-        ("new", "new"),
-    ]
-    assert (change.comparison.images, change.comparison.broken) == (20, 3)
+    assert change.comparison.broken == 3
+    assert change.unknown.startswith("the base version: models/pets/predictions.parquet (")
 
 
-def test_a_base_whose_predictions_are_lost_is_run_again(base: Path) -> None:
-    lost = repositories.md5((base / FOLDER / "predictions.parquet").read_bytes())
-    put_model(base, 75)
-    repositories.place(base / ".dvc/cache", lost).unlink()
-    change = compare(base)
-    assert (change.unknown, change.comparison.broken, runs(base)) == ("", 3, 1)
-
-
-def test_a_base_that_is_lost_is_not_judged_against(base: Path) -> None:
-    put_model(base, 105, program="import pandora_box")
-    repositories.commit(base, "broken")
-    lost = repositories.md5((base / FOLDER / "predictions.parquet").read_bytes())
+def test_a_base_that_is_lost_is_not_compared_with(base: Path) -> None:
     put_model(base, 75, gates=[{"metric": "accuracy", "no_worse_than": "base", "min": 0.5}])
-    repositories.place(base / ".dvc/cache", lost).unlink()
+    lost = lose(base, model_files.threshold(105))
     change = compare(base)
     assert change.unknown == (
-        f"the base version: models/pets/predictions.parquet ({lost}): no intact copy in DVC's cache, staging or "
-        "production; the base model could not "
-        "be run on the base test set: ModuleNotFoundError: No module named 'pandora_box'"
+        f"the base model could not be measured: models/pets/model.onnx ({lost}): no intact copy in DVC's cache, "
+        "staging or production"
     )
-    assert change.comparison is None
+    assert (change.comparison, metric(change, "accuracy")) == (None, (None, 0.85))
     (gate,) = change.gates
     assert gate.state is GateState.NOT_EVALUATED
     assert gate.message.startswith(
         "accuracy is 0.85, expected at least 0.5; accuracy was not compared with the base: the base"
+    )
+
+
+def test_a_base_that_is_no_model_file_is_not_the_change_s_fault(base: Path) -> None:
+    put_model(base, 105, model=b"weights")
+    repositories.commit(base, "broken")
+    put_model(base, 75)
+    change = compare(base)
+    assert (change.disagreements, metric(change, "accuracy")) == ((), (None, 0.85))
+    assert change.unknown == (
+        "the base model could not be measured: models/pets/model.onnx is not a valid model file: it is not an ONNX file"
     )
 
 
@@ -182,32 +173,37 @@ def test_a_base_whose_manifest_is_of_another_time(base: Path) -> None:
     put_model(base, 75, gates=[{"metric": "accuracy", "no_worse_than": "base"}])
     change = compare(base)
     assert change.unknown.startswith("the base version cannot be read: models/pets/model.yaml:1:")
-    assert (change.gates[0].state, change.evaluations[0].accuracy) == (GateState.NOT_EVALUATED, 0.85)
+    assert (change.gates[0].state, metric(change, "accuracy")) == (GateState.NOT_EVALUATED, (None, 0.85))
     assert "the base version cannot be read" in change.gates[0].message
 
 
 def test_images_that_are_lost(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, **BRIGHT_CATS})
     put_model(base, 75)
-    repositories.place(base / ".dvc/cache", repositories.md5(red(150))).unlink()
+    lose(base, red(150))
     assert "no intact copy" in compare(base).unknown
+
+
+def test_an_image_that_cannot_be_decoded_is_named(base: Path) -> None:
+    put_data(base, {**CATS, **DOGS, image_path("cat", 40): b"no image"})
+    repositories.model(base, "pets", b"", "1.1.0")
+    change = compare(base)
+    assert f"the new model could not be measured: cat/{uuid(40)}.png cannot be decoded" in change.unknown
+    assert not any("model file" in one for one in change.disagreements)
 
 
 def test_an_image_under_two_labels(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, image_path("cat", 11): DOGS[image_path("dog", 11)]})
     put_model(base, 105)
     change = compare(base)
-    assert (
-        change.unknown == f"the new version: datasets/pets/prepared/test contains duplicate images, such as {uuid(11)}"
-    )
-    assert [(cell.model, cell.test_set) for cell in change.evaluations] == [("base", "base")]
+    assert change.unknown == f"the new version: datasets/pets/prepared contains duplicate images, such as {uuid(11)}"
+    assert change.comparison is None
 
 
 def test_a_model_that_was_never_trained(base: Path) -> None:
     (base / FOLDER / "dvc.lock").unlink()
     change = compare(base)
-    assert change.unknown == "the new model was never trained"
-    assert [(cell.model, cell.test_set) for cell in change.evaluations] == [("base", "base")]
+    assert (change.unknown, change.disagreements) == ("the new model was never trained", ())
 
 
 # --- first, removed ---------------------------------------------------------------------------------------------------
@@ -221,7 +217,7 @@ def test_a_first_version(registry_repo: Path) -> None:
     )
     change = compare(registry_repo)
     assert (change.old, change.trained, change.unknown, change.comparison) == (None, True, "", None)
-    assert [cell.accuracy for cell in change.evaluations] == [0.85]
+    assert (change.images, metric(change, "accuracy"), change.disagreements) == (20, (None, 0.85), ())
     assert change.confusion["images"].sum() == 20
     assert [gate.state for gate in change.gates] == [GateState.PASSED, GateState.NOT_EVALUATED]
     assert change.gates[1].message.endswith("this is the first version of the model")
@@ -231,5 +227,4 @@ def test_a_removed_model(base: Path) -> None:
     for path in sorted((base / FOLDER).iterdir()):
         path.unlink()
     change = compare(base)
-    assert (change.new, change.gates, change.trained) == (None, (), False)
-    assert change.metrics == (MetricChange("accuracy", 1, None, None), MetricChange("images", 20, None, None))
+    assert (change.new, change.gates, change.trained, change.metrics) == (None, (), False, ())

@@ -1,0 +1,274 @@
+"""The task of classification: what a model's scores mean, how it is measured, and how two models compare.
+
+Predictions are a frame in the form of `tabulate`; shared test images are one in the form of `join`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy
+import polars as pl
+from polars import DataFrame, col
+
+from registry.core.artifact_files import Reader
+from registry.core.wording import plural
+from registry.dataset import contact_sheets, parquet_files
+from registry.dataset.changes import Sheet
+from registry.dataset.contact_sheets import CaptionedImage
+from registry.errors import Refused
+from registry.model import paired_comparison
+from registry.model.changes import Flip, PairedComparison, Role, Slice
+from registry.model.gates import LABEL
+
+SCORE = "score_"  # and the class: a column of predictions.parquet
+BINS = 15  # of the expected calibration error
+SMALLEST = 1e-12  # the score below which the loss of an image grows no more
+VALUES = 20  # slices of one metadata column: its most frequent values
+RELIABILITY_BINS = 10  # of the reliability diagram
+MAX_COLUMNS = 10_003  # uuid, label, predicted, and a score for each of the classes that a manifest may have
+TOLERANCE = 2e-3  # by which a score may differ on other hardware
+TITLES = {
+    Flip.BROKEN: "Broken: correct with the base, wrong now",
+    Flip.FIXED: "Fixed: wrong with the base, correct now",
+}
+REPRO = "dvc repro"
+CONFIDENCES = "; in brackets: confidence of the base and the new model"
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+
+def tabulate(test: DataFrame, scores: numpy.ndarray, classes: Sequence[str]) -> DataFrame:
+    """One row per image, sorted by uuid: uuid, label, predicted, and score_CLASS for each class.
+
+    `test` has the columns uuid and label; `scores` (images, classes) are in its order.
+    """
+    names = pl.Series("predicted", list(classes), pl.String)
+    table = test.select("uuid", "label").with_columns(names.gather(scores.argmax(1)))
+    return table.hstack(DataFrame(scores, schema=[f"{SCORE}{name}" for name in classes])).sort("uuid")
+
+
+def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
+    """The predictions in a `predictions.parquet`, in the form of `tabulate`, with the labels of `test` (uuid, label).
+
+    Raises Refused, naming `what`, where `data` is not such a file, does not have exactly one prediction for each image,
+    or predicts another class than the one with the highest score.
+    """
+    try:
+        table = parquet_files.read_table(data, what, wanted=_is_known, columns_at_most=MAX_COLUMNS, fix=REPRO)
+        scores = [name for name in table.columns if name.startswith(SCORE)]
+        known = table.select(col("uuid", "predicted").cast(pl.String), col(scores).cast(pl.Float32))
+        found = test.select("uuid", "label").join(known, on="uuid", how="left", maintain_order="left")
+        highest = pl.max_horizontal(scores)
+        own = pl.coalesce([pl.when(col("predicted") == name.removeprefix(SCORE)).then(col(name)) for name in scores])
+        odd = found.select(own.ne_missing(highest) | highest.is_nan()).to_series()
+    except pl.exceptions.PolarsError as error:
+        fault = f"{what} is not a Parquet file with the columns uuid, predicted and a score of each class"
+        raise Refused(fault, fix=REPRO) from error
+    if missing := found["predicted"].null_count():
+        raise Refused(f"{what} has no prediction for {missing:,} of {test.height:,} test images", fix=REPRO)
+    if duplicates := found.height - test.height:
+        raise Refused(f"{what} contains {plural(duplicates, 'duplicate prediction')}", fix=REPRO)
+    if others := table.height - test.height:
+        raise Refused(f"{what} has predictions for {plural(others, 'other image')} than the test set", fix=REPRO)
+    if odd.any():
+        uuid = found.filter(odd)["uuid"][0]
+        raise Refused(f"{what} predicts another class than the one with the highest score, such as {uuid}", fix=REPRO)
+    return found.sort("uuid")
+
+
+def _is_known(name: str) -> bool:
+    return name in {"uuid", "predicted"} or name.startswith(SCORE)
+
+
+def differing(recorded: DataFrame, judged: DataFrame) -> DataFrame:
+    """The rows of `judged` for which recorded predictions of the same images are not what the judge gets.
+
+    They may differ by TOLERANCE in a score, and name another class where two scores are that close.
+    """
+    scores = [name for name in judged.columns if name.startswith(SCORE)]
+    if sorted(scores) != sorted(name for name in recorded.columns if name.startswith(SCORE)):
+        return judged
+    both = judged.join(recorded.select("uuid", "predicted", *scores), on="uuid", how="left", suffix="_recorded")
+    far = [(col(name) - col(f"{name}_recorded")).abs().fill_null(1) > TOLERANCE for name in scores]
+    return both.filter(pl.any_horizontal(far)).select(judged.columns)
+
+
+def confidence(table: DataFrame) -> pl.Series:
+    """The highest score of each row."""
+    return table.select(pl.max_horizontal(col(f"^{SCORE}.*$")).cast(pl.Float64)).to_series().alias("score")
+
+
+def select(predictions: DataFrame, rows: DataFrame) -> DataFrame:
+    """The predictions for the images of a frame with the column uuid."""
+    return predictions.join(rows, on="uuid", how="semi", maintain_order="left")
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+def measure(table: DataFrame) -> dict[str, object]:
+    """The metrics of predictions, as `tabulate` gives them, rounded to six digits.
+
+    An image whose label the model does not know counts as wrong and is left out of the loss. Raises ZeroDivisionError
+    for a table without rows.
+    """
+    correct = table["label"] == table["predicted"]
+    per_class = {label: _measure_class(table, label) for label in sorted(set(table["label"]))}
+    return {
+        "accuracy": _rounded(float(correct.sum()) / table.height),
+        "macro_f1": _rounded(sum(one["f1"] for one in per_class.values()) / len(per_class)),
+        "loss": _loss(table),
+        "ece": _calibration_error(table, correct),
+        "images": table.height,
+        "per_class": per_class,
+    }
+
+
+def _measure_class(table: DataFrame, label: str) -> dict[str, float]:
+    """Precision, recall and F1 of a label that has images; the precision of one that is never predicted is 0."""
+    actual, predicted = table["label"] == label, table["predicted"] == label
+    hits, images = int((actual & predicted).sum()), int(actual.sum())
+    return {
+        "precision": _rounded(hits / max(int(predicted.sum()), 1)),
+        "recall": _rounded(hits / images),
+        "f1": _rounded(2 * hits / (images + int(predicted.sum()))),
+        "images": images,
+    }
+
+
+def _loss(table: DataFrame) -> float | None:
+    """The mean cross-entropy; None where the model knows no label of the images."""
+    names = [name.removeprefix(SCORE) for name in table.columns if name.startswith(SCORE)]
+    own = pl.coalesce([pl.when(col("label") == name).then(col(f"{SCORE}{name}")) for name in names])
+    mean = table.select(-own.cast(pl.Float64).clip(SMALLEST, 1).log().mean()).item()
+    return None if mean is None else _rounded(float(mean))
+
+
+def _calibration_error(table: DataFrame, correct: pl.Series) -> float:
+    """The expected calibration error over bins of confidence (Guo et al. 2017, arxiv.org/abs/1706.04599)."""
+    score = confidence(table)
+    bins = (score * BINS).floor().clip(0, BINS - 1)
+    gaps = DataFrame({"bin": bins, "gap": score - correct.cast(pl.Float64)}).group_by("bin").agg(col("gap").sum())
+    return _rounded(float(gaps["gap"].abs().sum()) / table.height)
+
+
+def _rounded(value: float) -> float:
+    return round(value, 6)
+
+
+def confusion_rows(table: DataFrame) -> DataFrame:
+    """The columns of DVC's confusion template: actual, predicted; one row per image."""
+    return table.select(actual="label", predicted="predicted")
+
+
+# --- shared test images -----------------------------------------------------------------------------------------------
+
+
+def join(base: DataFrame, new: DataFrame, images: DataFrame) -> DataFrame:
+    """Both models' predictions on shared test images, sorted by uuid.
+
+    `images` has the columns uuid, md5, label (the new one, against which both are evaluated) and old_label. Columns
+    uuid, md5, label, old_label, base, base_score, new, new_score.
+    """
+    shared = images.select("uuid", "md5", "label", "old_label")
+    for role, predicted in ((Role.BASE, base), (Role.NEW, new)):
+        shared = shared.join(_of(role, predicted), on="uuid")
+    return shared.sort("uuid")
+
+
+def single(new: DataFrame, images: DataFrame) -> DataFrame:
+    """The predictions of a first version, in the form of `join` without the columns of a base."""
+    shown = images.select("uuid", "md5", "label", old_label="label")
+    return shown.join(_of(Role.NEW, new), on="uuid").sort("uuid")
+
+
+def _of(role: Role, predicted: DataFrame) -> DataFrame:
+    return predicted.select("uuid", col("predicted").alias(role), confidence(predicted).alias(f"{role}_score"))
+
+
+def compare(shared: DataFrame) -> PairedComparison | None:
+    """Both models on the images of `join`; None where there is none."""
+    return paired_comparison.compare(*shared.select(*_tally()).row(0))
+
+
+def _tally() -> tuple[pl.Expr, ...]:
+    """How many images both models classify correctly, the base only, the new one only, and neither."""
+    base, new = col("base") == col("label"), col("new") == col("label")
+    cases = {"both": base & new, "broken": base & ~new, "fixed": ~base & new, "neither": ~base & ~new}
+    return tuple(case.sum().alias(name) for name, case in cases.items())
+
+
+def slices(shared: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slice]:
+    """Both models on each class, then on the most frequent values of each column (a frame of uuid and value)."""
+    for name, values in {LABEL: shared.select("uuid", value="label"), **columns}.items():
+        counted = values.join(shared, on="uuid").drop_nulls("value").group_by("value").agg(pl.len(), *_tally())
+        frequent = counted.sort("len", "value", descending=[True, False]).head(VALUES)
+        for value, _, *counts in (counted.sort("value") if name == LABEL else frequent).iter_rows():
+            if found := paired_comparison.compare(*counts):
+                yield Slice(name, value, found)
+
+
+def select_value(rows: DataFrame, values: DataFrame, value: str) -> DataFrame:
+    """The rows whose image has a value (`values`: a frame of uuid and value)."""
+    return rows.join(values.filter(col("value") == value), on="uuid", how="semi", maintain_order="left")
+
+
+# --- for reviewers ----------------------------------------------------------------------------------------------------
+
+
+def flips(shared: DataFrame) -> DataFrame:
+    """The images that only one model classifies correctly, sorted by uuid: see `ModelChange.flips`, and md5."""
+    base, new = col("base") == col("label"), col("new") == col("label")
+    kind = pl.when(base).then(pl.lit(Flip.BROKEN.value)).otherwise(pl.lit(Flip.FIXED.value)).alias("kind")
+    columns = ("uuid", pl.lit("test").alias("split"), "label", "base", "new", "base_score", "new_score", kind, "md5")
+    return shared.filter(base != new).select(columns)
+
+
+def confusion(shared: DataFrame) -> DataFrame:
+    """How often each class (actual) was predicted as each class, per model: model, actual, predicted, images."""
+    parts = (
+        shared.group_by(actual="label", predicted=role.value)
+        .agg(images=pl.len().cast(pl.Int64))
+        .with_columns(_model(role))
+        for role in Role
+        if role in shared.columns
+    )
+    return pl.concat(parts).select("model", "actual", "predicted", "images").sort("model", "actual", "predicted")
+
+
+def calibration(shared: DataFrame) -> DataFrame | None:
+    """Accuracy by predicted confidence, per model: model, bin, confidence, accuracy, images.
+
+    `bin` is the centre of one of ten bins. None where no model has scores.
+    """
+    parts = [_calibration(shared, role) for role in Role if role in shared.columns]
+    found = pl.concat(parts).sort("model", "bin")
+    return found if found.height else None
+
+
+def _calibration(shared: DataFrame, role: Role) -> DataFrame:
+    place = (col("confidence") * RELIABILITY_BINS).floor().clip(0, RELIABILITY_BINS - 1)
+    known = shared.select(confidence=f"{role}_score", correct=(col(role) == col("label"))).drop_nulls().drop_nans()
+    binned = known.group_by(bin=((place + 0.5) / RELIABILITY_BINS).round(6)).agg(
+        col("confidence").mean(), accuracy=col("correct").mean(), images=pl.len().cast(pl.Int64)
+    )
+    return binned.select(_model(role), "bin", "confidence", "accuracy", "images")
+
+
+def _model(role: Role) -> pl.Expr:
+    return pl.lit(role.value).alias("model")
+
+
+def sheets(flips: DataFrame, read: Reader) -> Iterator[Sheet]:
+    """The images of `flips` as contact sheets; `read` is asked for them."""
+    for kind, title in TITLES.items():
+        rows = flips.filter(col("kind") == kind)
+        if rows.height:
+            pictures = [_picture(row) for row in contact_sheets.sample(rows).iter_rows(named=True)]
+            yield contact_sheets.render(kind, f"{title}{CONFIDENCES}", pictures, rows.height, read)
+
+
+def _picture(row: Mapping[str, Any]) -> CaptionedImage:  # a row of a frame, which has no static types
+    note = f"label {row['label']} ({row['base_score']:.2f}, {row['new_score']:.2f})"
+    return CaptionedImage(row["md5"], (row["base"], row["new"]), note)

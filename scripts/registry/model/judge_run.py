@@ -1,0 +1,87 @@
+"""The judge on one version's model file and a set of images, both from DVC's cache; the result is kept."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from polars import DataFrame, read_parquet
+from polars.exceptions import PolarsError
+
+from registry.core import pointers
+from registry.core.atomic_write import write_atomically
+from registry.core.values import ArtifactId, Output
+from registry.errors import NotFound
+from registry.model import judge
+from registry.model.judge import Judgement
+from registry.storage.reader import ABSENT, describe_object
+
+FOLDER = ".dvc/tmp/registry"  # ignored by Git
+RESULTS = f"{FOLDER}/judgements"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgeRun:
+    """What to measure: the files of a model (`model.onnx`, and its sidecar where it has one), and images.
+
+    `test` has the columns uuid, label, relpath (below `prepared/`) and md5.
+    """
+
+    artifact: ArtifactId
+    files: tuple[Output, ...]
+    test: DataFrame
+
+    @property
+    def key(self) -> str:
+        """The SHA-256 of everything that decides the result: the judge, the model's files, the images, the labels."""
+        rows = self.test.select("uuid", "label", "md5").sort("uuid").rows()
+        parts = [judge.RULE, {Path(file.path).name: file.md5 for file in self.files}, rows]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_cached(root: Path, run: JudgeRun) -> Judgement | None:
+    """The result of an earlier run on this machine; None where none is kept."""
+    file = root / RESULTS / f"{run.key}.parquet"
+    try:
+        return Judgement(read_parquet(file)) if file.is_file() else None
+    except PolarsError:
+        return None
+
+
+def execute(root: Path, run: JudgeRun, cache: Path, progress: Callable[[int], None] = lambda _: None) -> Judgement:
+    """Measure the model, with objects from the cache, and keep the result.
+
+    Raises NotFound for an object that is missing, InvalidData where the model file is not one.
+    """
+    with _folder(root) as folder:
+        for file in run.files:
+            _link(cache, file.md5, folder / Path(file.path).name, file.path)
+        for relpath, md5 in run.test.select("relpath", "md5").iter_rows():
+            _link(cache, md5, folder / "prepared" / relpath, relpath)
+        model = folder / Path(run.files[0].path).name
+        result = judge.judge(model, run.test, folder / "prepared", progress, name=run.files[0].path)
+    table = io.BytesIO()
+    result.predictions.write_parquet(table)
+    write_atomically(root / RESULTS / f"{run.key}.parquet", table.getvalue())
+    return result
+
+
+@contextmanager
+def _folder(root: Path) -> Iterator[Path]:
+    """A temporary folder on the disk of the checkout."""
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root / FOLDER, prefix="judge-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _link(cache: Path, md5: str, place: Path, name: str) -> None:
+    """A symbolic link: a test set takes no space, and the cache may be on another disk."""
+    target = (cache / pointers.object_key(md5)).absolute()
+    if not target.is_file():
+        raise NotFound(f"{describe_object(md5, name)}: {ABSENT}", fix="registry pull")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(target)

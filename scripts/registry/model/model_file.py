@@ -1,0 +1,125 @@
+"""The contract of a model file, `model.onnx`: what it declares about its classes and its input.
+
+Input `images`, uint8 (N, S, S, 3), RGB; output `scores`, float32 (N, classes), which sum to 1 for each image. Two
+entries of the file's metadata are JSON: `classes`, a list of names in the order of the scores, and `input`, an object:
+
+- `size`: S, in pixels
+- `crop`: `center` (the centre square, the default), `pad` (the whole image, with black bars), or `stretch` (the whole
+  image, scaled to a square)
+- `fraction`: of the shorter side that the centre square takes, above 0 and at most 1 (the default)
+- `filter`: how pixels are scaled: `nearest`, `bilinear`, `bicubic` (the default), `lanczos`, `box` or `hamming`
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+NAME, SIDECAR = "model.onnx", "model.onnx.data"
+IMAGES, SCORES = "images", "scores"  # the names of the input and the output
+CLASSES, INPUT = "classes", "input"  # keys of the metadata
+MAX_SIZE = 4_096  # pixels per side
+MAX_CLASSES = 10_000  # as many as a dataset's manifest may have
+MAX_NAME = 200  # characters of a class
+
+
+class Crop(StrEnum):
+    """Which part of an image the model sees."""
+
+    CENTER = "center"
+    PAD = "pad"
+    STRETCH = "stretch"
+
+
+class Filter(StrEnum):
+    """How pixels are scaled, as Pillow names it."""
+
+    NEAREST = "nearest"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+    BOX = "box"
+    HAMMING = "hamming"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """How an image becomes the model's input; `size` in pixels per side."""
+
+    size: int
+    crop: Crop = Crop.CENTER
+    fraction: float = 1.0
+    filter: Filter = Filter.BICUBIC
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """What a valid model file declares: its classes, in the order of the scores, and its input."""
+
+    classes: tuple[str, ...]
+    input: ImageInput
+
+
+class InvalidMetadata(ValueError):
+    """An entry of the metadata that does not follow the contract."""
+
+
+def parse_metadata(metadata: Mapping[str, str]) -> ModelFile:
+    """The declared classes and input. Raises InvalidMetadata."""
+    return ModelFile(_classes(_json(metadata, CLASSES)), _input(_json(metadata, INPUT)))
+
+
+def format_metadata(file: ModelFile) -> dict[str, str]:
+    """The entries of the metadata that `parse_metadata` reads."""
+    given = file.input
+    values = {"size": given.size, "crop": given.crop, "fraction": given.fraction, "filter": given.filter}
+    return {CLASSES: json.dumps(file.classes, ensure_ascii=False), INPUT: json.dumps(values)}
+
+
+def _json(metadata: Mapping[str, str], key: str) -> object:
+    if key not in metadata:
+        raise InvalidMetadata(f"the metadata has no entry `{key}`")
+    try:
+        return json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise InvalidMetadata(f"`{key}` of the metadata is not JSON") from error
+
+
+def _classes(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise InvalidMetadata("`classes` of the metadata is not a list of names")
+    if not 2 <= len(value) <= MAX_CLASSES:
+        raise InvalidMetadata(f"`classes` has {len(value):,} names, expected 2 to {MAX_CLASSES:,}")
+    if len(set(value)) < len(value):
+        raise InvalidMetadata("`classes` has a name twice")
+    if odd := [name for name in value if not name.isprintable() or not 1 <= len(name) <= MAX_NAME]:
+        raise InvalidMetadata(
+            f"`classes` has a name that is not printable text of 1 to {MAX_NAME} characters: {odd[0][:40]!r}"
+        )
+    return tuple(value)
+
+
+def _input(value: object) -> ImageInput:
+    if not isinstance(value, dict):
+        raise InvalidMetadata("`input` of the metadata is not an object")
+    if unknown := sorted(value.keys() - {"size", "crop", "fraction", "filter"}):
+        raise InvalidMetadata(f"`input` has an unknown key {unknown[0][:40]!r}")
+    size, fraction = value.get("size"), value.get("fraction", 1.0)
+    if type(size) is not int or not 1 <= size <= MAX_SIZE:
+        raise InvalidMetadata(f"`size` of `input` is {_short(size)}, expected pixels from 1 to {MAX_SIZE:,}")
+    if type(fraction) not in {int, float} or not math.isfinite(fraction) or not 0 < fraction <= 1:
+        raise InvalidMetadata(f"`fraction` of `input` is {_short(fraction)}, expected a number above 0 and at most 1")
+    crop, scaling = _one_of(Crop, "crop", value.get("crop", Crop.CENTER)), value.get("filter", Filter.BICUBIC)
+    return ImageInput(size, Crop(crop), float(fraction), Filter(_one_of(Filter, "filter", scaling)))
+
+
+def _one_of(choices: type[StrEnum], key: str, value: object) -> str:
+    names = [choice.value for choice in choices]
+    if not isinstance(value, str) or value not in names:
+        raise InvalidMetadata(f"`{key}` of `input` is {_short(value)}, expected {', '.join(names[:-1])} or {names[-1]}")
+    return value
+
+
+def _short(value: object) -> str:
+    return repr(value)[:40]

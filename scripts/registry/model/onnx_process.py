@@ -1,0 +1,143 @@
+"""Opens model files in a process of its own with limits, so that a hostile one is a finding and never a crash."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from registry.errors import InvalidData, NotFound, Refused
+from registry.model import model_file
+from registry.model.model_file import ModelFile
+
+WORKER = "registry.model.onnx_worker"
+MEMORY = 6 << 30  # bytes of address space, and four times the file's size
+PATIENCE = 300  # seconds without an answer
+THREADS = 16  # at most
+FIX = "export it as docs/models.md describes"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the process may use: bytes of address space beside the model's own, seconds without a step forward."""
+
+    memory: int = MEMORY
+    patience: float = PATIENCE
+
+
+DEFAULT = Limits()
+
+
+def inspect(model: Path, limits: Limits = DEFAULT, *, name: str = "") -> ModelFile:
+    """What a model file declares, after a trial with made-up images; `name` is what a message calls it.
+
+    Raises NotFound, InvalidData where it is not a model file or exceeds the limits.
+    """
+    return _run(model, {}, limits, lambda _: None, name or str(model))
+
+
+def predict(
+    model: Path,
+    images: Sequence[Path],
+    scores: Path,
+    progress: Callable[[int], None],
+    limits: Limits = DEFAULT,
+    *,
+    name: str = "",
+) -> ModelFile:
+    """Write the scores of images to an .npy file: float32 (images, classes), in their order. Raises as `inspect`,
+    and Refused for an image that cannot be decoded.
+
+    `progress` is called with how many more images are done.
+    """
+    task: dict[str, object] = {"images": [str(image.absolute()) for image in images], "scores": str(scores.absolute())}
+    return _run(model, task, limits, progress, name or str(model))
+
+
+def _run(model: Path, task: dict[str, object], limits: Limits, progress: Callable[[int], None], name: str) -> ModelFile:
+    if not model.is_file():
+        raise NotFound(f"{name} does not exist", fix="run `dvc pull`, or `dvc repro` to train it")
+    memory = limits.memory + 4 * _size(model)
+    threads = min(os.cpu_count() or 1, THREADS)
+    task = {**task, "model": str(model.absolute()), "memory": memory, "threads": threads}
+    command = [sys.executable, "-I", "-m", WORKER]
+    # glibc reserves address space for each thread's arena
+    env = {**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": str(threads)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
+    ) as worker:
+        try:
+            return _follow(worker, task, name, limits, progress)
+        finally:
+            worker.kill()
+
+
+def _size(model: Path) -> int:
+    sidecar = model.with_name(model_file.SIDECAR)
+    return model.stat().st_size + (sidecar.stat().st_size if sidecar.is_file() else 0)
+
+
+def _follow(
+    worker: subprocess.Popen[bytes],
+    task: dict[str, object],
+    name: str,
+    limits: Limits,
+    progress: Callable[[int], None],
+) -> ModelFile:
+    """Send the task, and read answers until the process ends."""
+    answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    threading.Thread(target=_send, args=(worker.stdin, task), daemon=True).start()
+    threading.Thread(target=_receive, args=(worker.stdout, answers), daemon=True).start()
+    declared, done = None, 0
+    while answer := _next(answers, name, limits):
+        if faults := answer.get("faults"):
+            raise _invalid(name, faults)
+        if undecodable := answer.get("undecodable"):
+            raise Refused(undecodable, fix="exclude the image in dataset.yaml, then build")
+        if "model" in answer:
+            declared = model_file.parse_metadata(answer["model"])
+        if "done" in answer:
+            progress(answer["done"] - done)
+            done = answer["done"]
+    code = worker.wait()
+    if declared is None or code:
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        raise _invalid(name, [f"the process that opened it ended early ({ended}), perhaps for lack of memory"])
+    return declared
+
+
+def _next(answers: "queue.Queue[dict[str, Any] | None]", name: str, limits: Limits) -> dict[str, Any] | None:
+    try:
+        return answers.get(timeout=limits.patience)
+    except queue.Empty:
+        raise _invalid(name, [f"it did not get any further for {limits.patience:g} seconds"]) from None
+
+
+def _send(stream: IO[bytes] | None, task: dict[str, object]) -> None:
+    assert stream is not None
+    try:
+        stream.write(json.dumps(task).encode())
+        stream.close()
+    except OSError:
+        pass  # the process ended, which its exit code tells
+
+
+def _receive(stream: IO[bytes] | None, answers: "queue.Queue[dict[str, Any] | None]") -> None:
+    assert stream is not None
+    for line in stream:
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            continue  # a native library wrote to standard output
+        if isinstance(answer, dict):
+            answers.put(answer)
+    answers.put(None)
+
+
+def _invalid(name: str, faults: Sequence[str]) -> InvalidData:
+    return InvalidData(f"{name} is not a valid model file", faults, fix=FIX)

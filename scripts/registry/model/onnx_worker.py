@@ -1,0 +1,290 @@
+"""The process that opens a model file, which is not trusted: it has limits, no other task, and may crash.
+
+Reads one JSON object from standard input: `model` (path), `memory` (bytes of address space), `threads`, and for
+predictions `images` (paths) and `scores` (path of the .npy file to write). Writes JSON objects, one per line: `model`
+(the metadata), `done` (images so far), `faults` of the model, or `undecodable` (an image).
+"""
+
+import json
+import os
+import re
+import resource
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+import numpy
+import onnx
+import onnxruntime
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
+
+from registry.core import wording
+from registry.model import model_file
+from registry.model.input_images import UndecodableImage, decode
+from registry.model.model_file import ImageInput, InvalidMetadata, ModelFile
+
+DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+LARGEST = 2**31 - 1  # bytes of a protobuf message
+BATCH_BYTES = 1 << 26  # of the images of one batch
+BATCH = 64  # images at most
+DIGITS = 1e-3  # by which the scores of an image may miss a sum of 1
+
+
+class Fault(Exception):
+    """Why a file is not a model file."""
+
+
+def main() -> None:
+    """Read the task, limit this process, and answer."""
+    task = json.loads(sys.stdin.buffer.read())
+    limit(task["memory"])
+    try:
+        model = Path(task["model"])
+        metadata = inspect(model)
+        session = open_session(model, task["threads"])
+        try_out(session, metadata)
+        answer(model=model_file.format_metadata(metadata))
+        if images := task.get("images"):
+            predict(session, metadata, [Path(image) for image in images], Path(task["scores"]))
+    except (Fault, InvalidMetadata) as fault:
+        answer(faults=[str(fault)])
+    except UndecodableImage as error:
+        answer(undecodable=str(error))
+    except MemoryError:
+        answer(faults=["it needs more memory than it may have"])
+
+
+def limit(memory: int) -> None:
+    """Bound what this process may use, where the system can."""
+    for kind, value in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (value, value))
+
+
+def answer(**values: object) -> None:
+    """Write one line."""
+    print(json.dumps(values), flush=True)  # noqa: T201 - the answer to the process that asked
+
+
+# --- form -------------------------------------------------------------------------------------------------------------
+
+
+def inspect(path: Path) -> ModelFile:
+    """What the file declares. Raises Fault and InvalidMetadata where it does not follow the contract."""
+    model = _parse(path)
+    _require_standard_operators(model)
+    _require_own_data(model, path)
+    metadata: dict[str, str] = {}
+    for entry in model.metadata_props:
+        if entry.key in metadata:
+            raise Fault(f"the metadata has `{entry.key[:40]}` twice")
+        metadata[entry.key] = entry.value
+    declared = model_file.parse_metadata(metadata)
+    _require_interface(model.graph, declared)
+    return declared
+
+
+def _parse(path: Path) -> ModelProto:
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise Fault(f"it has {size:,} bytes, expected less than 2 GB and the weights in {model_file.SIDECAR}")
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except Exception as error:  # what protobuf raises is not documented
+        raise Fault("it is not an ONNX file") from error
+    if not model.graph.node:
+        raise Fault("it is not an ONNX file" if not model.ir_version else "its graph has no nodes")
+    return model
+
+
+def _require_standard_operators(model: ModelProto) -> None:
+    if model.functions:
+        raise Fault(f"it defines a function of its own, {model.functions[0].name[:80]}")
+    domains = {one.domain for one in model.opset_import} | {
+        node.domain for graph in _graphs(model) for node in graph.node
+    }
+    if custom := sorted(domains - DOMAINS):
+        raise Fault(f"it uses operators of the domain {custom[0][:80]}, which is not standard ONNX")
+
+
+def _require_own_data(model: ModelProto, path: Path) -> None:
+    external = [tensor for graph in _graphs(model) for tensor in _tensors(graph) if _is_external(tensor)]
+    sidecar = path.with_name(model_file.SIDECAR)
+    for tensor in external:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        place = entries.get("location", "")
+        if place != model_file.SIDECAR:
+            raise Fault(f"it reads weights from {place[:80]!r}, expected none but {model_file.SIDECAR} beside it")
+        if not sidecar.is_file():
+            raise Fault(f"{model_file.SIDECAR} is missing beside it")
+        _require_inside(entries, sidecar)
+    if external and path.stat().st_size + sidecar.stat().st_size <= LARGEST:
+        raise Fault(f"its weights are in {model_file.SIDECAR} though they have less than 2 GB, expected one file")
+
+
+def _require_inside(entries: Mapping[str, str], sidecar: Path) -> None:
+    start, length = entries.get("offset", "0"), entries.get("length", "0")
+    if not start.isascii() or not start.isdigit() or not length.isascii() or not length.isdigit():
+        raise Fault("the place of a tensor's weights is not a number")
+    if len(start) > 15 or len(length) > 15 or int(start) + int(length) > sidecar.stat().st_size:
+        raise Fault(f"a tensor's weights lie beyond the end of {model_file.SIDECAR}")
+
+
+def _is_external(tensor: TensorProto) -> bool:
+    return bool(tensor.data_location == TensorProto.EXTERNAL or tensor.external_data)
+
+
+def _graphs(model: ModelProto) -> Iterator[GraphProto]:
+    """The graph, and all graphs of its nodes' attributes (branches and loops), without recursion."""
+    waiting = deque([model.graph])
+    waiting.extend(graph for function in model.functions for node in function.node for graph in _below(node.attribute))
+    while waiting:
+        graph = waiting.popleft()
+        yield graph
+        for node in graph.node:
+            waiting.extend(_below(node.attribute))
+
+
+def _below(attributes: Sequence[AttributeProto]) -> Iterator[GraphProto]:
+    for attribute in attributes:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    sparse = [*graph.sparse_initializer]
+    for attribute in attributes:
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+        sparse += attribute.sparse_tensors
+        if attribute.HasField("sparse_tensor"):
+            sparse.append(attribute.sparse_tensor)
+    yield from chain.from_iterable((one.values, one.indices) for one in sparse)
+
+
+def _require_interface(graph: GraphProto, declared: ModelFile) -> None:
+    weights = {tensor.name for tensor in graph.initializer}
+    size, classes = declared.input.size, len(declared.classes)
+    for what, values, name, kind, shape in (
+        (
+            "input",
+            [one for one in graph.input if one.name not in weights],
+            model_file.IMAGES,
+            TensorProto.UINT8,
+            (size, size, 3),
+        ),
+        ("output", list(graph.output), model_file.SCORES, TensorProto.FLOAT, (classes,)),
+    ):
+        expected = f"`{name}`, {TensorProto.DataType.Name(kind).lower()} (N, {', '.join(map(str, shape))})"
+        if len(values) != 1:
+            raise Fault(f"it has {len(values)} {what}s, expected one: {expected}")
+        found = values[0].type.tensor_type
+        sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in found.shape.dim]
+        if values[0].name != name or found.elem_type != kind or len(sizes) != len(shape) + 1:
+            raise Fault(f"its {what} is {_describe(values[0])}, expected {expected}")
+        if sizes[0] is not None:
+            raise Fault(f"its {what} takes {sizes[0]} images at a time, expected any number N")
+        if any(is_ not in (None, must) for is_, must in zip(sizes[1:], shape, strict=True)):
+            raise Fault(f"its {what} is {_describe(values[0])}, expected {expected}")
+
+
+def _describe(value: onnx.ValueInfoProto) -> str:
+    found = value.type.tensor_type
+    axes = [str(axis.dim_value) if axis.HasField("dim_value") else axis.dim_param or "?" for axis in found.shape.dim]
+    kinds = TensorProto.DataType.DESCRIPTOR.values_by_number
+    kind = kinds[found.elem_type].name.lower() if found.elem_type in kinds else "unknown"
+    return f"`{value.name[:40]}`, {kind} ({', '.join(axes[:8])})"
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    """The model, on a GPU where onnxruntime has one. Raises Fault where it cannot be loaded."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=providers)
+    except Exception as error:
+        raise _failure("onnxruntime cannot load it", error) from error
+
+
+def try_out(session: onnxruntime.InferenceSession, declared: ModelFile) -> None:
+    """Run the model on one and on two made-up images. Raises Fault where an output is not as declared."""
+    size = declared.input.size
+    noise = numpy.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=numpy.uint8)
+    for count in (1, 2):
+        run(session, declared, noise[:count])
+
+
+def run(session: onnxruntime.InferenceSession, declared: ModelFile, images: numpy.ndarray) -> numpy.ndarray:
+    """The scores of a batch (N, S, S, 3) as (N, classes). Raises Fault where they are not scores."""
+    try:
+        scores: numpy.ndarray = session.run([model_file.SCORES], {model_file.IMAGES: images})[0]
+    except Exception as error:
+        raise _failure(f"it fails on {wording.plural(len(images), 'image')}", error) from error
+    expected = (len(images), len(declared.classes))
+    if scores.shape != expected or scores.dtype != numpy.float32:
+        raise Fault(f"its scores for {len(images)} images have the shape {scores.shape}, expected {expected}")
+    if not numpy.isfinite(scores).all():
+        raise Fault("its scores are not finite numbers")
+    if (scores < -DIGITS).any() or (abs(scores.sum(1, dtype=numpy.float64) - 1) > DIGITS).any():
+        raise Fault("its scores are not shares that sum to 1; add a softmax to the model")
+    return scores
+
+
+def predict(session: onnxruntime.InferenceSession, declared: ModelFile, images: list[Path], target: Path) -> None:
+    """Write the scores of all images, in their order, batch by batch. Raises Fault."""
+    size = declared.input.size
+    count = max(1, min(BATCH, BATCH_BYTES // (3 * size * size)))
+    scores = numpy.lib.format.open_memmap(target, "w+", numpy.float32, (len(images), len(declared.classes)))
+    done = 0
+    for batch in _decoded(images, declared.input, count):
+        scores[done : done + len(batch)] = run(session, declared, batch)
+        done += len(batch)
+        answer(done=done)
+    scores.flush()
+
+
+def _decoded(images: list[Path], given: ImageInput, count: int) -> Iterator[numpy.ndarray]:
+    """The images in batches; the next two are decoded, in threads, while the model works on one."""
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        waiting: deque[list[Future[numpy.ndarray]]] = deque()
+        for start in range(0, len(images), count):
+            waiting.append([pool.submit(decode_one, path, given) for path in images[start : start + count]])
+            if len(waiting) > 2:
+                yield numpy.stack([one.result() for one in waiting.popleft()])
+        for batch_left in waiting:
+            yield numpy.stack([one.result() for one in batch_left])
+
+
+def decode_one(path: Path, given: ImageInput) -> numpy.ndarray:
+    """One image. Raises UndecodableImage, which names it."""
+    try:
+        return decode(path, given)
+    except UndecodableImage as error:
+        raise UndecodableImage(f"{path.parent.name}/{path.name} cannot be decoded: {error}") from error
+
+
+def _failure(doing: str, error: Exception) -> Exception:
+    """What an error of onnxruntime, whose classes have no common one, says without the paths of its sources."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "alloc" in text or "memory" in text.lower():
+        return MemoryError()
+    return Fault(f"{doing}: {re.sub(r'^.*(?:failed:|Status Message: )', '', text)[:300]}")
+
+
+if __name__ == "__main__":
+    main()
