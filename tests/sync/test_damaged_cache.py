@@ -76,7 +76,7 @@ def test_pull_mends_it_and_keeps_it(
     assert (cached(root).stat().st_mode & 0o777, (root / CAT).read_bytes()) == (0o444, BODY)
     kept = [path for path in (root / ".dvc/cache" / SET_ASIDE).rglob("*") if path.name == MD5[2:]]
     assert kept != [], "as evidence"
-    assert run_registry(root, "pull").out == "nothing to fetch: the cache has all 12 objects\n"
+    assert run_registry(root, "pull").out == "nothing to fetch: the cache has all 13 objects\n"
     assert dvc_main(["--cd", str(root), "status", "--quiet"]) == 0
 
 
@@ -148,7 +148,7 @@ def test_a_record_that_is_no_record(clone: Path, run_registry: Run) -> None:
 
 def test_an_intact_object_that_is_writable_is_made_read_only(clone: Path, run_registry: Run) -> None:
     cached(clone).chmod(0o664)
-    assert run_registry(clone, "pull").out == "nothing to fetch: the cache has all 12 objects\n"
+    assert run_registry(clone, "pull").out == "nothing to fetch: the cache has all 13 objects\n"
     assert cached(clone).stat().st_mode & 0o777 == 0o444
 
 
@@ -248,7 +248,7 @@ def test_moving_between_versions_reads_no_object_twice(
 
 @ways
 def test_fsck_reads_the_cache_and_repairs_it(clone: Path, run_registry: Run, damage: Damage) -> None:
-    assert "DVC's cache is intact: 12 objects read" in run_registry(clone, "fsck", "--cache").out
+    assert "DVC's cache is intact: 13 objects read" in run_registry(clone, "fsck", "--cache").out
     damage(cached(clone))
     done = run_registry(clone, "fsck", "--cache")
     assert done.code == 1

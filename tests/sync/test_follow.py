@@ -456,7 +456,7 @@ def test_data_of_another_commit_is_told_by_the_next_check(root: Path) -> None:
     """The hooks did not run; what is here is compared with the pointers, also where only the content differs."""
     assert other_data(root) == ""
     git_in(root, *OFF, "switch", "--quiet", "more")
-    assert other_data(root) == "datasets/pets/prepared, datasets/pets/raw, models/pets/model.safetensors"
+    assert other_data(root) == "datasets/pets/prepared, datasets/pets/raw, models/pets/model.onnx, models/pets/predictions.parquet"
     data_is_in_line(root)
     git_in(root, *OFF, "switch", "--quiet", "birds")
     repositories.registry(root, "checkout")

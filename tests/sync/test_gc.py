@@ -65,16 +65,16 @@ def old(merged_model: Path) -> Path:
 def test_what_nothing_refers_to_is_shown_and_then_deleted(old: Path, run_registry: Run) -> None:
     assert run_registry(old, "publish").code == 0
     before, released, left = repositories.snapshot(staging(old)), repositories.snapshot(production(old)), leave(old)
-    head = f"{staging(old)}: 1 of 13 objects unreferenced, 9 bytes\n"
+    head = f"{staging(old)}: 1 of 14 objects unreferenced, 9 bytes\n"
     text = f"{head}{9:>17} bytes  {30:>5} days  {left.relative_to(staging(old))}\n"
     age(old)
     done = run_registry(old, "gc", "--plan")
     assert (done.code, done.out, repositories.snapshot(staging(old))) == (0, text, before)
     done = run_registry(old, "gc", "--apply")
-    assert (done.code, done.out) == (0, f"{text}deleted from staging: 1 of 13 objects, 9 bytes\n")
+    assert (done.code, done.out) == (0, f"{text}deleted from staging: 1 of 14 objects, 9 bytes\n")
     assert repositories.snapshot(staging(old)) == {name: md5 for name, md5 in before.items() if not left.match(name)}
     assert repositories.snapshot(production(old)) == released
-    assert run_registry(old, "gc", "--apply").out == f"{staging(old)}: 0 of 12 objects unreferenced, 0 bytes\n"
+    assert run_registry(old, "gc", "--apply").out == f"{staging(old)}: 0 of 13 objects unreferenced, 0 bytes\n"
 
 
 def test_either_plan_or_apply_is_required(old: Path, run_registry: Run) -> None:

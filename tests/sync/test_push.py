@@ -35,18 +35,18 @@ def test_everything_goes_to_staging_under_its_name(unpushed: Path, run_registry:
     done = run_registry(unpushed, "push")
     assert done.code == 0
     assert done.out.splitlines()[:3] == [
-        f"12 of 12 objects → {staging(unpushed)}", "  11 of datasets/pets", "  1 of models/pets",
+        f"13 of 13 objects → {staging(unpushed)}", "  11 of datasets/pets", "  2 of models/pets",
     ]  # fmt: skip
     assert repositories.snapshot(staging(unpushed) / "files") == repositories.snapshot(unpushed / ".dvc/cache/files")
 
 
 def test_a_second_push_has_nothing_to_do(built_model: Path, run_registry: Run) -> None:
     done = run_registry(built_model, "push")
-    assert (done.code, done.out) == (0, "nothing to push: staging and production have all 12 objects\n")
+    assert (done.code, done.out) == (0, "nothing to push: staging and production have all 13 objects\n")
 
 
 def test_a_dry_run_moves_nothing(unpushed: Path, run_registry: Run) -> None:
-    assert run_registry(unpushed, "push", "--dry-run").out.startswith("12 of 12 objects → ")
+    assert run_registry(unpushed, "push", "--dry-run").out.startswith("13 of 13 objects → ")
     assert not staging(unpushed).exists()
 
 
