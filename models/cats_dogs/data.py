@@ -17,6 +17,7 @@ from registry.model.model_file import ImageInput
 
 MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may take; a larger one is copied batch by batch
 
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """N images sorted by path: pixels (N, S, S, 3) uint8, and each label's index in `classes`, -1 if unknown."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support import repositories
+from support import model_files, repositories
 from support.repositories import Outcome
 from support.s3_registry import MODEL, PETS, Scene, World, picture
 
-WEIGHTS = repositories.md5(b"weights of 1.0.0")
+WEIGHTS = repositories.md5(model_files.named(b"weights of 1.0.0"))
 IMAGE = repositories.md5(picture(0))
 
 
@@ -78,7 +78,9 @@ def test_lost_from_production(published: World, md5: str) -> None:
 # --- damaged, or put there by another ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [b"weights of 6.6.6", b"w", b""], ids=["as long", "shorter", "empty"])
+@pytest.mark.parametrize(
+    "body", [model_files.named(b"weights of 6.6.6"), b"w", b""], ids=["as long", "shorter", "empty"]
+)
 def test_a_wrong_body_under_a_right_name_in_staging(merged: World, body: bytes) -> None:
     merged.put("staging", key(WEIGHTS), body)
     assert reports_error(merged.run("publish"), f"s3://staging/{key(WEIGHTS)}", "checksum mismatch")
@@ -103,10 +105,10 @@ def test_a_wrong_list_of_files(merged: World) -> None:
 
 
 def test_a_damaged_object_of_production(published: World) -> None:
-    published.put("production", key(WEIGHTS), b"weights of 6.6.6")
+    published.put("production", key(WEIGHTS), model_files.named(b"weights of 6.6.6"))
     assert reports_error(published.run("fsck", "--deep"), f" s3 rm s3://production/{key(WEIGHTS)}")
     published.must("pull", "--rev", "HEAD")  # the sound one, of staging
-    assert (published.root / ".dvc/cache" / key(WEIGHTS)).read_bytes() == b"weights of 1.0.0"
+    assert (published.root / ".dvc/cache" / key(WEIGHTS)).read_bytes() == model_files.named(b"weights of 1.0.0")
 
 
 # --- lists of files that lie ------------------------------------------------------------------------------------------

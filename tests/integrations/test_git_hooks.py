@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from registry.integrations.git_hooks import Push, parse_pre_push
-from support import repositories
+from support import model_files, repositories
 from support.git_shell import BARE, plain_git
 
 PROJECT = Path(__file__).parents[2]
@@ -177,7 +177,7 @@ def test_a_remote_of_its_own_gets_all_of_history(two_branches: Path) -> None:
     repositories.git_in(two_branches, "remote", "add", "second", "../second.git")
     assert plain_git(two_branches, "push", "second", "one").code == 0
     store = repositories.staging(two_branches)
-    assert repositories.place(store, repositories.md5(b"weights of 1.0.0")).exists()
+    assert repositories.place(store, repositories.md5(model_files.named(b"weights of 1.0.0"))).exists()
     assert repositories.place(store, ONE).exists()
 
 

@@ -17,7 +17,7 @@ from registry.errors import NotFound, StorageFailed
 from registry.integrations import process
 from registry.storage.open import open_store
 from registry.storage.verify import audit
-from support import repositories
+from support import model_files, repositories
 from support.repositories import MORE_PETS, PETS, Run, md5
 
 CAT = "train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
@@ -66,11 +66,11 @@ def test_an_anonymous_reader_pulls_gets_and_reads(origin: Path, public: str, tmp
     reader, prepared = tmp_path / "reader", "datasets/pets/prepared"
     assert run_dvc(reader, "pull", "--remote", "public").returncode == 0
     assert {path: (reader / prepared / path).read_bytes() for path in PETS} == PETS
-    assert (reader / "models/pets/model.onnx").read_bytes() == b"weights of 1.0.0"
+    assert (reader / "models/pets/model.onnx").read_bytes() == model_files.named(b"weights of 1.0.0")
     assert run_dvc(tmp_path, "get", str(origin), prepared, "--remote", "public", "--out", "got").returncode == 0
     assert (tmp_path / "got" / CAT).read_bytes() == b"one cat"
     weights = dvc.api.read("models/pets/model.onnx", repo=str(origin), remote="public", mode="rb")
-    assert weights == b"weights of 1.0.0"
+    assert weights == model_files.named(b"weights of 1.0.0")
     # A version from before there was a public remote: its place is given by hand.
     old = ("--rev", "datasets/pets@v1.0.0", "--remote", "public", "--remote-config", f"url={public}", "--out", "old")
     assert run_dvc(tmp_path, "get", str(origin), f"{prepared}/{CAT}", *old).returncode == 0

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support import release_auditor, repositories
+from support import model_files, release_auditor, repositories
 from support.patience import PATIENCE
 from support.repositories import Run, origin, production, staging
 
 DATASET, MODEL = "datasets/pets@v1.0.0", "models/pets@v1.0.0"
-WEIGHTS = repositories.md5(b"weights of 1.0.0")
+WEIGHTS = repositories.md5(model_files.named(b"weights of 1.0.0"))
 CAT = repositories.md5(b"one cat")
 
 

@@ -97,7 +97,7 @@ size_categories:
 ---
 license: apache-2.0
 pretty_name: Cat or dog
-library_name: pytorch
+library_name: onnx
 datasets:
 - datasets/pets
 ---

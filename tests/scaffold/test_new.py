@@ -33,9 +33,7 @@ def test_a_new_dataset_lacks_only_what_people_must_fill() -> None:
 def test_a_new_model_brings_its_code_and_lacks_only_what_people_must_fill() -> None:
     tree = DictTree(new.plan(DictTree({}), BIRDS, owners=OWNERS).files)
     plan = new.plan(tree, parse_id("models/birds"), owners=OWNERS, trained_on=BIRDS)
-    assert {"train.py", "network.py", "params.yaml", "dvc.yaml"} <= {
-        path.rsplit("/", 1)[1] for path in plan.files
-    }
+    assert {"train.py", "network.py", "params.yaml", "dvc.yaml"} <= {path.rsplit("/", 1)[1] for path in plan.files}
     assert [fault.split(":")[0] for fault in judge(plan, Kind.MODEL)] == ["description", "license", "intended_use"]
 
 

@@ -11,7 +11,7 @@ from support import repositories
 from support.repositories import Outcome, md5
 
 BARE = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_NOSYSTEM": "1", "GIT_EDITOR": "true"}
-PRODUCTS = ("datasets/*/raw", "datasets/*/prepared", "models/*/model.onnx")
+PRODUCTS = ("datasets/*/raw", "datasets/*/prepared", "models/*/model.onnx", "models/*/predictions.parquet")
 
 
 def plain_git(root: Path, *args: str, **env: str) -> Outcome:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import hints, repositories
+from support import hints, model_files, repositories
 from support.git_shell import data_here, data_is_in_line, plain_git, succeed
 from support.repositories import git_in, md5
 
@@ -55,7 +55,8 @@ def root(_branches: Path, tmp_path: Path) -> Path:
 
 
 def has_more(root: Path) -> bool:
-    return LATER in data_here(root).values() and (root / "models/pets/model.onnx").read_bytes().endswith(b"1.1.0")
+    model = (root / "models/pets/model.onnx").read_bytes()
+    return LATER in data_here(root).values() and model == model_files.named(b"weights of 1.1.0")
 
 
 def has_birds(root: Path) -> bool:
@@ -361,7 +362,7 @@ def test_one_edit_keeps_only_its_artifact_back(root: Path) -> None:
     told = succeed(root, "switch", "more")
     assert "registry: data was not linked: 1 file would be lost" in told
     assert image.read_bytes() == b"mine"
-    assert (root / "models/pets/model.onnx").read_bytes() == b"weights of 1.1.0"
+    assert (root / "models/pets/model.onnx").read_bytes() == model_files.named(b"weights of 1.1.0")
 
 
 def test_a_killed_hook_is_completed_by_the_next_event(root: Path) -> None:
@@ -396,7 +397,7 @@ def test_an_output_outside_of_its_artifact_is_not_written(root: Path) -> None:
         text = (
             lock.read_text()
             .replace("path: model.onnx", f"path: {path}")
-            .replace(md5(b"weights of 1.0.0"), md5(b"evil"))
+            .replace(md5(model_files.named(b"weights of 1.0.0")), md5(b"evil"))
         )
         lock.write_text(text)
         repositories.commit(root, "evil")
@@ -456,7 +457,8 @@ def test_data_of_another_commit_is_told_by_the_next_check(root: Path) -> None:
     """The hooks did not run; what is here is compared with the pointers, also where only the content differs."""
     assert other_data(root) == ""
     git_in(root, *OFF, "switch", "--quiet", "more")
-    assert other_data(root) == "datasets/pets/prepared, datasets/pets/raw, models/pets/model.onnx, models/pets/predictions.parquet"
+    data = ("datasets/pets/prepared", "datasets/pets/raw", "models/pets/model.onnx", "models/pets/predictions.parquet")
+    assert other_data(root) == ", ".join(data)
     data_is_in_line(root)
     git_in(root, *OFF, "switch", "--quiet", "birds")
     repositories.registry(root, "checkout")

@@ -14,7 +14,7 @@ from registry.errors import NotFound
 from registry.integrations import git_trees
 from registry.integrations.git_hooks import Push
 from registry.sync import push
-from support import repositories
+from support import model_files, repositories
 from support.repositories import Run, staging
 
 CAT = repositories.md5(b"one cat")
@@ -132,7 +132,7 @@ def test_a_commit_made_in_another_worktree(unpushed: Path, run_registry: Run, tm
     repositories.commit(linked, "birds")
     for here in (unpushed, linked):
         done = run_registry(here, "push", "--dry-run", "side")
-        assert (done.code, done.out.splitlines()[0].split(" objects")[0]) == (0, "17 of 17"), done.err
+        assert (done.code, done.out.splitlines()[0].split(" objects")[0]) == (0, "18 of 18"), done.err
 
 
 def test_a_pointer_that_cannot_be_read_names_the_commit(unpushed: Path, run_registry: Run) -> None:
@@ -230,7 +230,7 @@ def test_only_the_artifacts_that_a_push_changes_are_its_business(
     history: tuple[Path, dict[str, str]], run_registry: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, commits = history
-    repositories.place(root / ".dvc/cache", repositories.md5(b"weights of 1.0.0")).unlink()
+    repositories.place(root / ".dvc/cache", repositories.md5(model_files.named(b"weights of 1.0.0"))).unlink()
     line = f"refs/heads/main {commits['merge']} refs/heads/main {commits['base']}\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(line))
     done = run_registry(root, "push", "--hook", "origin", "../origin.git")

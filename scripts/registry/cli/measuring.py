@@ -16,7 +16,7 @@ def measure(model: Path, split: Path) -> Judgement:
     """The judgement of a model file on the images <label>/<name> of a folder. Raises as `judge.judge`, and NotFound."""
     images = find_images(split)
     if images.is_empty():
-        raise NotFound(f"{split} has no images", fix="run `dvc pull`, or name another split with --split")
+        raise NotFound(f"{split} has no images", fix="run `registry pull`, or name another split with --split")
     with counter("evaluate", "image", images.height) as progress:
         return judge.judge(model, images, split, progress)
 

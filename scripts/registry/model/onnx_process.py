@@ -61,7 +61,7 @@ def predict(
 
 def _run(model: Path, task: dict[str, object], limits: Limits, progress: Callable[[int], None], name: str) -> ModelFile:
     if not model.is_file():
-        raise NotFound(f"{name} does not exist", fix="run `dvc pull`, or `dvc repro` to train it")
+        raise NotFound(f"{name} does not exist", fix="run `registry pull`, or `dvc repro` to train it")
     memory = limits.memory + 4 * _size(model)
     threads = min(os.cpu_count() or 1, THREADS)
     task = {**task, "model": str(model.absolute()), "memory": memory, "threads": threads}

@@ -210,7 +210,7 @@ def _model_head(manifest: ModelManifest) -> dict[str, Any]:
     return {
         **_license(manifest.license),
         "pretty_name": manifest.title,
-        "library_name": "pytorch",
+        "library_name": "onnx",
         "datasets": [str(manifest.trained_on)],
     }
 
