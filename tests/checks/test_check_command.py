@@ -231,12 +231,20 @@ def test_the_first_commit_of_a_registry(tmp_path: Path, run_registry: Run) -> No
     assert run_registry(tmp_path, "check", "--staged").code == 0
 
 
-def test_a_commit_of_a_manifest_loads_no_heavy_library(sound: Path) -> None:
-    manifest = sound / PETS / "dataset.yaml"
-    manifest.write_text(manifest.read_text().replace("Cats and dogs.", "Dogs and cats.").replace("1.0.0", "1.0.1"))
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [
+        (f"{PETS}/dataset.yaml", "Cats and dogs.", "Dogs and cats."),
+        ("models/pets/model.yaml", "Apache-2.0", "MIT"),
+    ],
+)
+def test_a_commit_of_a_manifest_loads_no_heavy_library(sound: Path, path: str, before: str, after: str) -> None:
+    text = (sound / path).read_text()
+    assert before in text
+    (sound / path).write_text(text.replace(before, after).replace("1.0.0", "1.0.1"))
     repositories.registry(sound, "check", "--fix")
     repositories.git_in(sound, "add", "--all")
-    heavy = {"polars", "obstore", "dvc", "torch", "PIL", "ruamel", "numpy", "tqdm", "tabulate"}
+    heavy = {"polars", "obstore", "dvc", "torch", "PIL", "ruamel", "numpy", "tqdm", "tabulate", "onnx", "onnxruntime"}
     program = (
         "import sys; from registry.cli import main; code = main.run(['check', '--staged']); "
         f"print(code, *{heavy} & set(sys.modules))"
