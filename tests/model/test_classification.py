@@ -49,7 +49,7 @@ def test_labels_are_those_of_the_test_set() -> None:
 
 def test_what_the_judge_writes_is_read() -> None:
     scores = numpy.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], numpy.float32)
-    table = classification.tabulate(TEST, scores, CLASSES)
+    table = classification.tabulate(TEST, {"scores": scores}, CLASSES)
     out = BytesIO()
     table.write_parquet(out)
     assert classification.read(out.getvalue(), TEST, "x").equals(table)
@@ -114,7 +114,7 @@ def test_the_metrics_are_their_textbook_values() -> None:
     """Two cats at 0.9 and 0.6, of which the second is taken for a dog; two dogs at 0.8; a fox that no model knows."""
     test = DataFrame({"uuid": list("abcde"), "label": ["cat", "cat", "dog", "dog", "fox"]})
     scores = numpy.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.2, 0.8], [0.3, 0.7]], numpy.float32)
-    found = classification.measure(classification.tabulate(test, scores, CLASSES))
+    found = classification.measure(classification.tabulate(test, {"scores": scores}, CLASSES))
     assert found["accuracy"] == 0.6
     assert found["images"] == 5
     assert found["per_class"] == {
@@ -131,13 +131,13 @@ def test_the_metrics_are_their_textbook_values() -> None:
 
 def test_a_label_that_no_model_knows_has_no_loss() -> None:
     test = DataFrame({"uuid": ["a"], "label": ["fox"]})
-    table = classification.tabulate(test, numpy.array([[0.5, 0.5]], numpy.float32), CLASSES)
+    table = classification.tabulate(test, {"scores": numpy.array([[0.5, 0.5]], numpy.float32)}, CLASSES)
     assert (classification.measure(table)["loss"], classification.measure(table)["accuracy"]) == (None, 0.0)
 
 
 def test_a_score_of_zero_is_no_infinite_loss() -> None:
     test = DataFrame({"uuid": ["a"], "label": ["cat"]})
-    table = classification.tabulate(test, numpy.array([[0.0, 1.0]], numpy.float32), CLASSES)
+    table = classification.tabulate(test, {"scores": numpy.array([[0.0, 1.0]], numpy.float32)}, CLASSES)
     assert classification.measure(table)["loss"] == pytest.approx(-math.log(1e-12), abs=1e-3)
 
 

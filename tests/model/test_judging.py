@@ -39,8 +39,8 @@ def test_two_versions_on_one_test_set(base: Path) -> None:
     assert change.flips.select("uuid", "label", "base", "new", "kind").rows() == [
         (uuid(number), "cat", "cat", "dog", "broken") for number in (8, 9, 10)
     ]
-    assert [(sheet.name, sheet.total, sheet.shown) for sheet in change.sheets] == [("broken", 3, 3)]
-    assert "3 cat to dog" in change.sheets[0].alt
+    assert {(one.uuid, one.total) for one in change.examples} == {(uuid(number), 3) for number in (8, 9, 10)}
+    assert change.examples[0].caption.startswith("label cat; predicted cat 0.")
     assert change.metrics[0] == MetricChange("accuracy", 1, 0.85, False)
     assert metric(change, "images") == (20, 20)
     assert change.params == (ParamChange("limit", "105", "75"),)
@@ -188,7 +188,7 @@ def test_an_image_that_cannot_be_decoded_is_named(base: Path) -> None:
     put_data(base, {**CATS, **DOGS, image_path("cat", 40): b"no image"})
     repositories.model(base, "pets", b"", "1.1.0")
     change = compare(base)
-    assert f"the new model could not be measured: cat/{uuid(40)}.png cannot be decoded" in change.unknown
+    assert f"the new model could not be measured: test/cat/{uuid(40)}.png cannot be decoded" in change.unknown
     assert not any("model file" in one for one in change.disagreements)
 
 

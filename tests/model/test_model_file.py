@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from registry.errors import InvalidData, NotFound
-from registry.model import model_file, onnx_process
+from registry.model import classification, model_file, onnx_process
 from registry.model.model_file import Crop, Filter, ImageInput, InvalidMetadata, ModelFile
 from registry.model.onnx_process import DEFAULT, Limits
 from support import model_files
@@ -24,7 +24,7 @@ METADATA = model_file.format_metadata(ModelFile(model_files.CLASSES, ImageInput(
 def opened(tmp_path: Path, data: bytes, limits: Limits = DEFAULT) -> ModelFile:
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
-    return onnx_process.inspect(path, limits, name="models/pets/model.onnx")
+    return onnx_process.inspect(path, classification.OUTPUTS, limits, name="models/pets/model.onnx")
 
 
 def fault(tmp_path: Path, data: bytes, limits: Limits = DEFAULT) -> str:
@@ -112,7 +112,7 @@ def test_a_model_file(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"nothing\.onnx does not exist"):
-        onnx_process.inspect(tmp_path / "nothing.onnx")
+        onnx_process.inspect(tmp_path / "nothing.onnx", classification.OUTPUTS)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The picture of a report that README shows; `pytest tests/report/test_picture.py --update-goldens` takes it again."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -11,14 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 from registry.core import digests
 from registry.core.values import ArtifactId, Gate, Kind
 from registry.dataset import contact_sheets
-from registry.dataset.changes import Sheet
-from registry.dataset.contact_sheets import CaptionedImage
-from registry.model.changes import Flip, ModelChange
-from registry.model.classification import CONFIDENCES, TITLES
+from registry.model.changes import Example, Flip, ModelChange
+from registry.model.classification import TITLES
 from registry.report import html
 from registry.report.assemble import assemble
 from support import report_parts, report_situations
 from support.browser import started
+from support.model_frames import uuid
 
 PICTURE = Path(__file__).parents[2] / "docs/images/report.png"
 WIDTH, HEIGHT, MAX_BYTES = 900, 1188, 200_000
@@ -49,21 +49,20 @@ def handwriting(digit: int, seed: int) -> bytes:
     return data.getvalue()
 
 
-def flip_sheet(kind: Flip, flips: tuple[tuple[int, int, int], ...]) -> Sheet:
+def flips(kind: Flip, rows: tuple[tuple[int, int, int], ...]) -> Iterator[Example]:
     random = Random(kind)
-    objects: dict[str, bytes] = {}
-    images: list[CaptionedImage] = []
-    for place, (label, base, new) in enumerate(flips):
+    for place, (label, base, new) in enumerate(rows):
         data = handwriting(label, place)
-        objects[digests.md5(data)] = data
-        scores = ", ".join(f"{random.uniform(0.5, 0.97):.2f}" for _ in range(2))
-        note = f"label {DIGITS[label]} ({scores})"
-        images.append(CaptionedImage(digests.md5(data), (DIGITS[base], DIGITS[new]), note))
-    return contact_sheets.render(kind, TITLES[kind] + CONFIDENCES, images, len(images), objects.get)
+        first, second = (f"{DIGITS[digit]} {random.uniform(0.5, 0.97):.2f}" for digit in (base, new))
+        caption = f"label {DIGITS[label]}; predicted {first} → {second}"
+        sheet = contact_sheets.single(
+            f"{kind}-{place}", DIGITS[label], digests.md5(data), {digests.md5(data): data}.get
+        )
+        yield Example(TITLES[kind], len(rows), uuid(place), caption, sheet)
 
 
 def model() -> ModelChange:
-    change = report_situations.model_change(sheets=(flip_sheet(Flip.FIXED, FIXED), flip_sheet(Flip.BROKEN, BROKEN)))
+    change = report_situations.model_change(examples=(*flips(Flip.BROKEN, BROKEN), *flips(Flip.FIXED, FIXED)))
     last = replace(
         change.gates[2],
         gate=Gate("f1", min=0.8, label="seven"),

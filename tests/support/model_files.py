@@ -86,7 +86,7 @@ def predictions(images: Mapping[str, str], wrong: int = 0) -> pl.DataFrame:
     rows = [CLASSES.index(label) for label in test["label"]]
     rows = [1 - row if place < wrong else row for place, row in enumerate(rows)]
     scores = numpy.array([[0.9, 0.1] if row == 0 else [0.1, 0.9] for row in rows], numpy.float32).reshape(-1, 2)
-    return classification.tabulate(test, scores, CLASSES)
+    return classification.tabulate(test, {"scores": scores}, CLASSES)
 
 
 def parquet(table: pl.DataFrame) -> bytes:

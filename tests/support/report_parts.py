@@ -26,9 +26,8 @@ from registry.dataset.changes import (
     Sheet,
 )
 from registry.integrations.hardware import Hardware
-from registry.model.changes import (
-    PairedComparison,
-)
+from registry.model.changes import Example, Flip, PairedComparison
+from registry.model.classification import TITLES
 from registry.report.run_info import RunInfo
 from support.model_frames import uuid
 
@@ -92,6 +91,21 @@ def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
     picture = BytesIO()
     Image.new("RGB", (480, 120), colour).save(picture, "WEBP", quality=1)
     return Sheet(name, title, total, min(20, total), 480, 120, f"{min(20, total)} {name} images", picture.getvalue())
+
+
+def examples(kind: Flip, total: int, colour: str) -> tuple[Example, ...]:
+    """As many as there are, at most 12."""
+    base, new = ("cat", "dog") if kind is Flip.BROKEN else ("dog", "cat")
+    return tuple(
+        Example(
+            TITLES[kind],
+            total,
+            uuid(number),
+            f"label cat; predicted {base} 0.81 → {new} 0.62",
+            sheet(f"{kind}-{number}", f"cat: {uuid(number)}", 1, colour),
+        )
+        for number in range(1, min(total, 12) + 1)
+    )
 
 
 def paired(

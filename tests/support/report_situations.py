@@ -36,7 +36,6 @@ from registry.model.changes import (
     ParamChange,
     Slice,
 )
-from registry.model.classification import TITLES
 from registry.report.assemble import Report, assemble
 from support.model_frames import calibration, confusion, curves, flips, frame
 from support.report_parts import (
@@ -52,6 +51,7 @@ from support.report_parts import (
     V200,
     diff,
     digest,
+    examples,
     item,
     origin,
     paired,
@@ -219,10 +219,7 @@ def model_change(**changes: Any) -> ModelChange:
         "confusion": confusion(),
         "calibration": calibration(),
         "curves": curves(),
-        "sheets": (
-            sheet("broken", TITLES[Flip.BROKEN], 4, "#d98f8f"),
-            sheet("fixed", TITLES[Flip.FIXED], 11, "#9fd98f"),
-        ),
+        "examples": (*examples(Flip.BROKEN, 4, "#d98f8f"), *examples(Flip.FIXED, 14, "#9fd98f")),
         **changes,
     }
     return ModelChange(MODEL, "Cat or dog", V100, V110, trained=True, **values)
@@ -255,7 +252,7 @@ def blocked() -> Report:
         ),
         params=(),
         slices=(),
-        sheets=(),
+        examples=(),
         confusion=None,
         calibration=None,
         curves=None,
@@ -292,7 +289,7 @@ def base_unavailable() -> Report:
     )
     metrics = (MetricChange("accuracy", None, 0.9263, None), MetricChange("loss", None, 0.2031, None))
     model = model_change(
-        gates=gates, comparison=None, slices=(), flips=None, sheets=(), images=217, metrics=metrics, unknown=why,
+        gates=gates, comparison=None, slices=(), flips=None, examples=(), images=217, metrics=metrics, unknown=why,
         confusion=confusion().filter(model="new"), calibration=None,
     )  # fmt: skip
     return assemble(PASSED, [], [model], RUN_INFO)

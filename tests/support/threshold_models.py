@@ -76,7 +76,7 @@ def predict(root: Path, limit: int) -> pl.DataFrame:
     reds = pl.Series([numpy.asarray(Image.open(path))[0, 0, 0] for path in paths], dtype=pl.Float32)
     dog = 1 / (1 + (-(reds - limit) / 16).exp())
     test = pl.DataFrame({"uuid": [path.stem for path in paths], "label": [path.parent.name for path in paths]})
-    return classification.tabulate(test, pl.DataFrame([1 - dog, dog]).to_numpy(), model_files.CLASSES)
+    return classification.tabulate(test, {"scores": pl.DataFrame([1 - dog, dog]).to_numpy()}, model_files.CLASSES)
 
 
 def record(root: Path, model: bytes, table: pl.DataFrame, limit: int) -> None:

@@ -11,7 +11,7 @@ from registry.core.layout import product_path
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId
 from registry.errors import InvalidData, NotFound, Refused, RegistryError
-from registry.model import comparison, onnx_process, version
+from registry.model import comparison, onnx_process, tasks, version
 from registry.model.changes import Role
 from registry.storage.reader import ABSENT
 
@@ -56,7 +56,7 @@ def _with_file(found: ModelObjects, subject: ModelSubject, cache: Path) -> Model
     if any(out.path == f"{path}.data" for out in outs):
         return replace(found, unopened="it has a sidecar; `registry report` opens it")
     try:
-        onnx_process.inspect(cache / pointers.object_key(product.md5), name=path)
+        onnx_process.inspect(cache / pointers.object_key(product.md5), tasks.of(subject.manifest).OUTPUTS, name=path)
     except NotFound:
         return replace(found, unopened=ABSENT)
     except InvalidData as error:

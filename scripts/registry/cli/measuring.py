@@ -7,18 +7,25 @@ from polars import DataFrame
 
 from registry.core.atomic_write import write_atomically
 from registry.core.progress import counter
+from registry.dataset import metadata_tables
 from registry.errors import NotFound
-from registry.model import classification, judge
+from registry.model import judge, tasks
 from registry.model.judge import Judgement
 
 
-def measure(model: Path, split: Path) -> Judgement:
-    """The judgement of a model file on the images <label>/<name> of a folder. Raises as `judge.judge`, and NotFound."""
-    images = find_images(split)
+def measure(model: Path, split: Path, task: str) -> Judgement:
+    """The judgement of a model file, by its task, on the images <label>/<name> of a folder.
+
+    Raises as `judge.judge`, and NotFound.
+    """
+    images, chosen = find_images(split), tasks.TASKS[task]
     if images.is_empty():
         raise NotFound(f"{split} has no images", fix="run `registry pull`, or name another split with --split")
+    for name in chosen.TRUTH:
+        images = images.join(_column(split, name), on="uuid", how="left", maintain_order="left")
     with counter("evaluate", "image", images.height) as progress:
-        return judge.judge(model, images, split, progress)
+        paths = [split / relpath for relpath in images["relpath"]]
+        return judge.judge(chosen, model, images, paths, progress)
 
 
 def find_images(split: Path) -> DataFrame:
@@ -28,14 +35,22 @@ def find_images(split: Path) -> DataFrame:
     return DataFrame(rows, schema=["uuid", "label", "relpath"], orient="row")
 
 
+def _column(split: Path, name: str) -> DataFrame:
+    """A column of the split's metadata: uuid and the column. Raises NotFound and Refused."""
+    path = split / "metadata.parquet"
+    values = metadata_tables.read_texts(path.read_bytes(), name) if path.is_file() else None
+    if values is None:
+        raise NotFound(f"{path} has no column {name}, which the task needs", fix="add it to columns in dataset.yaml")
+    return values.rename({"value": name})
+
+
 def write(found: Judgement, metrics: Path, predictions: Path, plots: Path) -> None:
     """Write the three files; the folders are made."""
     table = io.BytesIO()
     found.predictions.write_parquet(table)
-    confusion = classification.confusion_rows(found.predictions).write_csv()
     for path, data in (
         (predictions, table.getvalue()),
-        (plots / "confusion.csv", confusion.encode()),
+        *((plots / name, text.encode()) for name, text in found.task.plots(found.predictions).items()),
         (metrics, found.metrics_text.encode()),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)

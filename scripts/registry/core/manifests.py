@@ -189,6 +189,7 @@ def _require_distinct_classes(document: Document) -> None:
 def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
     return ModelManifest(
         **head,
+        task=data.get("task", "classification"),
         trained_on=names.parse_id(data["trained_on"]),
         intended_use=data["intended_use"],
         gates=tuple(_gate(gate) for gate in data.get("gates", ())),

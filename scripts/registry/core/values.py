@@ -218,6 +218,7 @@ class Gate:
 class ModelManifest(Manifest):
     """`model.yaml`. `tolerance` bounds each metric's absolute difference when the model is reproduced."""
 
+    task: str
     trained_on: ArtifactId
     intended_use: str
     gates: tuple[Gate, ...]

@@ -24,7 +24,8 @@ from registry.errors import Refused
 SHOWN = 20  # images on a sheet
 COLUMNS = 5
 THREADS = 8  # decoding releases the GIL, and a bucket answers several requests at once
-MAX_BYTES = 150_000
+MAX_BYTES, SINGLE_BYTES = 150_000, 40_000
+SINGLE = 320  # pixels: the longer side of an image that is shown alone
 QUALITIES = (82, 74, 66, 55, 40, 25, 12, 4)  # of WebP, until a sheet is small enough
 
 SIDE, GAP, LINE = 168, 12, 17  # pixels: of an image's square, between squares, of a line of text
@@ -80,6 +81,13 @@ def render(name: str, title: str, images: Sequence[CaptionedImage], total: int, 
     return Sheet(name, title, total, len(images), page.width, page.height, alt, _encode(page))
 
 
+def single(name: str, alt: str, md5: str, read: Reader) -> Sheet:
+    """One image alone, as large as a phone shows it; its caption is text beside it."""
+    with without_warnings():
+        tile = render_tile(read, md5, SINGLE)
+    return Sheet(name, alt, 1, 1, tile.width, tile.height, alt, _encode(tile, SINGLE_BYTES))
+
+
 def without_warnings() -> warnings.catch_warnings:
     """Suppresses Pillow's warnings of damaged EXIF and decompression bombs: callers handle such images themselves."""
     return warnings.catch_warnings(action="ignore")
@@ -91,11 +99,11 @@ def _alt_text(title: str, images: Sequence[CaptionedImage], total: int) -> str:
     return f"{title}: {len(images):,} of {total:,} images ({counts})"
 
 
-def _encode(page: Image.Image) -> bytes:
+def _encode(page: Image.Image, limit: int = MAX_BYTES) -> bytes:
     for quality in QUALITIES:
         out = BytesIO()
         page.save(out, "WEBP", quality=quality, method=4)
-        if len(out.getvalue()) <= MAX_BYTES:
+        if len(out.getvalue()) <= limit:
             break
     return out.getvalue()
 

@@ -54,11 +54,12 @@ class ParamChange:
 
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
-    """Two models on the same `images`: both accuracies (0 to 1), and how certain their difference is.
+    """Two models on the same `images` by one `metric`, and how certain their difference is.
 
-    `difference` is new minus base, with a bootstrap interval from `low` to `high` at this `confidence`. `broken` counts
-    the images that only the base model classifies correctly, `fixed` those that only the new model does; `p_value` is
-    McNemar's exact test on these two counts.
+    `difference` is new minus base, with an interval from `low` to `high` at this `confidence`. `broken` counts the
+    images on which the new model is worse, `fixed` those on which it is better: for the accuracy those that only one of
+    them classifies correctly. `p_value` is McNemar's exact test on these two counts (None: not tested). A share lies
+    between 0 and 1.
     """
 
     images: int
@@ -70,7 +71,25 @@ class PairedComparison:
     confidence: float
     broken: int
     fixed: int
-    p_value: float
+    p_value: float | None
+    metric: str = "accuracy"
+    is_share: bool = True
+    higher_is_better: bool = True
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the whole interval lies on the side of the new model."""
+        return self.low > 0 if self.higher_is_better else self.high < 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the whole interval lies on the side of the base model."""
+        return self.high < 0 if self.higher_is_better else self.low > 0
+
+    @property
+    def largest_loss(self) -> float:
+        """By how much the new model is worse at the bad end of the interval; negative where it is better."""
+        return -self.low if self.higher_is_better else self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +99,32 @@ class Slice:
     column: str
     value: str
     comparison: PairedComparison
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A test image for a reviewer: its picture under its UUID, and in words what the models say of it.
+
+    `title` says why it is shown, as for `total` images.
+    """
+
+    title: str
+    total: int
+    uuid: str
+    caption: str
+    sheet: Sheet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a task shows of both models on the shared test images (see `ModelChange`); a task leaves out what it has
+    not.
+    """
+
+    examples: tuple[Example, ...] = ()
+    flips: "DataFrame | None" = None
+    confusion: "DataFrame | None" = None
+    calibration: "DataFrame | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +171,7 @@ class ModelChange:
     confusion: "DataFrame | None" = None
     calibration: "DataFrame | None" = None
     curves: "DataFrame | None" = None
-    sheets: tuple[Sheet, ...] = ()
+    examples: tuple[Example, ...] = ()
     metadata_changes: tuple[str, ...] = ()
     relabelled: int = 0
     unknown: str = ""

@@ -13,13 +13,14 @@ from polars import DataFrame, col
 from registry.core.artifact_files import Reader
 from registry.core.wording import plural
 from registry.dataset import contact_sheets, parquet_files
-from registry.dataset.changes import Sheet
-from registry.dataset.contact_sheets import CaptionedImage
 from registry.errors import Refused
 from registry.model import paired_comparison
-from registry.model.changes import Flip, PairedComparison, Role, Slice
+from registry.model.changes import Evidence, Example, Flip, PairedComparison, Role, Slice
 from registry.model.gates import LABEL
+from registry.model.model_file import CLASSES, ModelOutput
 
+OUTPUTS: tuple[ModelOutput, ...] = (ModelOutput("scores", (CLASSES,), sums_to_one=True),)
+TRUTH: tuple[str, ...] = ()  # the label says it
 SCORE = "score_"  # and the class: a column of predictions.parquet
 BINS = 15  # of the expected calibration error
 SMALLEST = 1e-12  # the score below which the loss of an image grows no more
@@ -32,17 +33,18 @@ TITLES = {
     Flip.FIXED: "Fixed: wrong with the base, correct now",
 }
 REPRO = "dvc repro"
-CONFIDENCES = "; in brackets: confidence of the base and the new model"
+EXAMPLES = 12  # pictures of each kind of flips; the table has all
 
 
 # --- predictions ------------------------------------------------------------------------------------------------------
 
 
-def tabulate(test: DataFrame, scores: numpy.ndarray, classes: Sequence[str]) -> DataFrame:
+def tabulate(test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Sequence[str]) -> DataFrame:
     """One row per image, sorted by uuid: uuid, label, predicted, and score_CLASS for each class.
 
-    `test` has the columns uuid and label; `scores` (images, classes) are in its order.
+    `test` has the columns uuid and label; the output `scores` (images, classes) is in its order.
     """
+    scores = outputs["scores"]
     names = pl.Series("predicted", list(classes), pl.String)
     table = test.select("uuid", "label").with_columns(names.gather(scores.argmax(1)))
     return table.hstack(DataFrame(scores, schema=[f"{SCORE}{name}" for name in classes])).sort("uuid")
@@ -99,11 +101,6 @@ def confidence(table: DataFrame) -> pl.Series:
     return table.select(pl.max_horizontal(col(f"^{SCORE}.*$")).cast(pl.Float64)).to_series().alias("score")
 
 
-def select(predictions: DataFrame, rows: DataFrame) -> DataFrame:
-    """The predictions for the images of a frame with the column uuid."""
-    return predictions.join(rows, on="uuid", how="semi", maintain_order="left")
-
-
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 
@@ -157,9 +154,9 @@ def _rounded(value: float) -> float:
     return round(value, 6)
 
 
-def confusion_rows(table: DataFrame) -> DataFrame:
-    """The columns of DVC's confusion template: actual, predicted; one row per image."""
-    return table.select(actual="label", predicted="predicted")
+def plots(table: DataFrame) -> Mapping[str, str]:
+    """`confusion.csv` with the columns of DVC's confusion template: actual, predicted; one row per image."""
+    return {"confusion.csv": table.select(actual="label", predicted="predicted").write_csv()}
 
 
 # --- shared test images -----------------------------------------------------------------------------------------------
@@ -187,9 +184,10 @@ def _of(role: Role, predicted: DataFrame) -> DataFrame:
     return predicted.select("uuid", col("predicted").alias(role), confidence(predicted).alias(f"{role}_score"))
 
 
-def compare(shared: DataFrame) -> PairedComparison | None:
-    """Both models on the images of `join`; None where there is none."""
-    return paired_comparison.compare(*shared.select(*_tally()).row(0))
+def compare(shared: DataFrame, confidence: float = paired_comparison.CONFIDENCE) -> PairedComparison | None:
+    """The accuracy of both models on the images of `join`; None where there is none."""
+    both, broken, fixed, neither = shared.select(*_tally()).row(0)
+    return paired_comparison.compare(both, broken, fixed, neither, confidence)
 
 
 def _tally() -> tuple[pl.Expr, ...]:
@@ -209,12 +207,15 @@ def slices(shared: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slic
                 yield Slice(name, value, found)
 
 
-def select_value(rows: DataFrame, values: DataFrame, value: str) -> DataFrame:
-    """The rows whose image has a value (`values`: a frame of uuid and value)."""
-    return rows.join(values.filter(col("value") == value), on="uuid", how="semi", maintain_order="left")
-
-
 # --- for reviewers ----------------------------------------------------------------------------------------------------
+
+
+def evidence(shared: DataFrame, read: Reader) -> Evidence:
+    """What a reviewer sees of the images of `join` or `single`; `read` is asked for images."""
+    if Role.BASE not in shared.columns:
+        return Evidence(confusion=confusion(shared), calibration=calibration(shared))
+    changed = flips(shared)
+    return Evidence(tuple(examples(changed, read)), changed.drop("md5"), confusion(shared), calibration(shared))
 
 
 def flips(shared: DataFrame) -> DataFrame:
@@ -260,15 +261,16 @@ def _model(role: Role) -> pl.Expr:
     return pl.lit(role.value).alias("model")
 
 
-def sheets(flips: DataFrame, read: Reader) -> Iterator[Sheet]:
-    """The images of `flips` as contact sheets; `read` is asked for them."""
+def examples(flips: DataFrame, read: Reader) -> Iterator[Example]:
+    """Pictures of some `flips`, broken ones first; `read` is asked for them."""
     for kind, title in TITLES.items():
         rows = flips.filter(col("kind") == kind)
-        if rows.height:
-            pictures = [_picture(row) for row in contact_sheets.sample(rows).iter_rows(named=True)]
-            yield contact_sheets.render(kind, f"{title}{CONFIDENCES}", pictures, rows.height, read)
+        shown = contact_sheets.sample(rows, number=EXAMPLES)
+        for place, row in enumerate(shown.iter_rows(named=True), 1):
+            sheet = contact_sheets.single(f"{kind}-{place}", f"{row['label']}: {row['uuid']}", row["md5"], read)
+            yield Example(title, rows.height, row["uuid"], _caption(row), sheet)
 
 
-def _picture(row: Mapping[str, Any]) -> CaptionedImage:  # a row of a frame, which has no static types
-    note = f"label {row['label']} ({row['base_score']:.2f}, {row['new_score']:.2f})"
-    return CaptionedImage(row["md5"], (row["base"], row["new"]), note)
+def _caption(row: Mapping[str, Any]) -> str:  # a row of a frame, which has no static types
+    base, new = (f"{row[role]} {row[f'{role}_score']:.2f}" for role in Role)
+    return f"label {row['label']}; predicted {base} → {new}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from polars import DataFrame, col
 
@@ -11,9 +12,10 @@ from registry.core.values import Gate
 from registry.core.wording import plural
 from registry.dataset import metadata_tables
 from registry.errors import Refused
-from registry.model import classification, gates, metrics, model_file
-from registry.model.changes import GateResult, GateState, ModelChange, PairedComparison, Role
+from registry.model import gates, metrics, model_file, tasks
+from registry.model.changes import Evidence, GateResult, GateState, ModelChange, PairedComparison, Role
 from registry.model.judge import Judgement
+from registry.model.tasks import Task
 from registry.model.version import PREDICTIONS, ModelVersion, TestSet, VersionPair
 
 NOT_MEASURED = "the new model could not be measured"
@@ -88,7 +90,7 @@ def _disagreements(new: ModelVersion, found: Judgements) -> Iterator[str]:
     judged = found.by_role.get(Role.NEW)
     if new.predictions is None or judged is None:
         return
-    if (rows := classification.differing(new.predictions, judged.predictions)).height:
+    if (rows := tasks.of(new.manifest).differing(new.predictions, judged.predictions)).height:
         images = plural(rows.height, "test image")
         yield f"predictions.parquet differs from what model.onnx gives for {images}, such as {rows['uuid'][0]}"
 
@@ -103,7 +105,7 @@ def recorded_faults(new: ModelVersion) -> Iterator[str]:
         yield f"the training recorded no {PREDICTIONS}"
     if new.predictions is None:
         return
-    measured = flat_metrics(classification.measure(new.predictions))
+    measured = flat_metrics(tasks.of(new.manifest).measure(new.predictions))
     if differing := [name for name in {**measured, **new.metrics} if measured.get(name) != new.metrics.get(name)]:
         name = differing[0]
         expected = f"{measured[name]} from predictions.parquet" if name in measured else "no such metric"
@@ -122,24 +124,25 @@ def flat_metrics(values: Mapping[str, object]) -> Mapping[str, object]:
 class _Measured:
     """What the judge measured: the new model's predictions on all its test images (None: not known).
 
-    `shared` has both models' predictions on the shared test images (see `classification.join`; None: not compared),
+    `shared` has both models' predictions on the shared test images (see `tasks.Task.join`; None: not compared),
     `columns` the metadata of the new test images that slices and gates name.
     """
 
+    task: Task
     own: DataFrame | None
     shared: DataFrame | None
     columns: Mapping[str, DataFrame]
 
 
 def _measure(pair: VersionPair, new: ModelVersion, found: Judgements, read: Reader) -> _Measured:
-    judged = found.by_role.get(Role.NEW)
+    task, judged = tasks.of(new.manifest), found.by_role.get(Role.NEW)
     own = judged.predictions if judged else new.predictions if pair.is_same_training else None
     base = found.by_role.get(Role.BASE)
     shared = None
     if own is not None and base and pair.base and pair.base.test_set and new.test_set:
         images = _with_old_labels(shared_test(pair.base.test_set, new.test_set), pair.base.test_set)
-        shared = classification.join(base.predictions, own, images)
-    return _Measured(own, shared, _columns(new, read, found))
+        shared = task.join(base.predictions, own, images)
+    return _Measured(task, own, shared, _columns(new, read, found))
 
 
 def _with_old_labels(shared: TestSet, base: TestSet) -> DataFrame:
@@ -171,39 +174,39 @@ def _describe(
     change: ModelChange, new: ModelVersion, found: Judgements, measured: _Measured, read: Reader
 ) -> ModelChange:
     """The change with what was measured: on the shared test images, or a first version on all of its own."""
-    shared, own = measured.shared, measured.own
+    task, shared, own = measured.task, measured.shared, measured.own
     if shared is not None:
-        flips = classification.flips(shared)
         shown = {name: values for name, values in measured.columns.items() if name in new.manifest.slices}
-        sides = [classification.select(found.by_role[role].predictions, shared) for role in (Role.BASE, Role.NEW)]
+        sides = [_with_images(found.by_role[role].predictions, shared) for role in (Role.BASE, Role.NEW)]
         return replace(
             change,
             images=shared.height,
-            metrics=metrics.compare_metrics(*map(_metrics, sides)),
-            comparison=classification.compare(shared),
-            slices=tuple(classification.slices(shared, shown)),
-            flips=flips.drop("md5"),
-            sheets=tuple(classification.sheets(flips, read)),
-            confusion=classification.confusion(shared),
-            calibration=classification.calibration(shared),
+            metrics=metrics.compare_metrics(*(_metrics(task, side) for side in sides)),
+            comparison=task.compare(shared),
+            slices=tuple(task.slices(shared, shown)),
             relabelled=shared.filter(col("label") != col("old_label")).height,
+            **_fields(task.evidence(shared, read)),
         )
     if own is None:
         return change
     if change.old is not None:  # not compared: only the new model's own numbers are known
-        return replace(change, images=own.height, metrics=metrics.compare_metrics({}, _metrics(own)))
-    alone = classification.single(own, new.test_set.frame) if new.test_set else None
-    return replace(
-        change,
-        images=own.height,
-        metrics=metrics.compare_metrics({}, _metrics(own)),
-        confusion=classification.confusion(alone) if alone is not None else None,
-        calibration=classification.calibration(alone) if alone is not None else None,
-    )
+        return replace(change, images=own.height, metrics=metrics.compare_metrics({}, _metrics(task, own)))
+    evidence = task.evidence(task.single(own, new.test_set.frame), read) if new.test_set else Evidence()
+    measured_metrics = metrics.compare_metrics({}, _metrics(task, own))
+    return replace(change, images=own.height, metrics=measured_metrics, **_fields(evidence))
 
 
-def _metrics(predictions: DataFrame) -> Mapping[str, object]:
-    return flat_metrics(classification.measure(predictions)) if predictions.height else {}
+def _fields(evidence: Evidence) -> dict[str, Any]:
+    return {one.name: getattr(evidence, one.name) for one in fields(evidence)}
+
+
+def _metrics(task: Task, predictions: DataFrame) -> Mapping[str, object]:
+    return flat_metrics(task.measure(predictions)) if predictions.height else {}
+
+
+def _with_images(rows: DataFrame, images: DataFrame) -> DataFrame:
+    """The rows for the images of a frame; both have the column uuid."""
+    return rows.join(images, on="uuid", how="semi", maintain_order="left")
 
 
 # --- gates ------------------------------------------------------------------------------------------------------------
@@ -212,7 +215,7 @@ def _metrics(predictions: DataFrame) -> Mapping[str, object]:
 def _gates(pair: VersionPair, new: ModelVersion, measured: _Measured, found: Judgements) -> Iterator[GateResult]:
     """Every gate of the new manifest, evaluated by the judge's numbers as far as the images allow."""
     document = manifests.read_document(new.files.tree, pair.artifact)
-    numbers = _metrics(measured.own) if measured.own is not None else None
+    numbers = _metrics(measured.task, measured.own) if measured.own is not None else None
     for place, gate in enumerate(new.manifest.gates):
         bounds = _against_bounds(gate, measured, numbers)
         result = gates.combine([bounds, _against_base(gate, pair, measured, found)])
@@ -228,11 +231,12 @@ def _against_bounds(gate: Gate, measured: _Measured, numbers: Mapping[str, objec
 
 
 def _slice_metric(gate: Gate, measured: _Measured) -> Mapping[str, object]:
-    """The accuracy on the slice that a gate is about, over all images of the new test set."""
+    """The metric on the slice that a gate is about, over all images of the new test set."""
     if not gate.slice or measured.own is None or gate.slice[0] not in measured.columns:
         return {}
-    rows = classification.select_value(measured.own, measured.columns[gate.slice[0]], gate.slice[1])
-    return {gates.metric_key(gate): classification.measure(rows)["accuracy"]} if rows.height else {}
+    column, value = gate.slice
+    rows = _with_images(measured.own, measured.columns[column].filter(col("value") == value))
+    return {gates.metric_key(gate): _metrics(measured.task, rows).get(gate.metric)} if rows.height else {}
 
 
 def _against_base(gate: Gate, pair: VersionPair, measured: _Measured, found: Judgements) -> GateResult | None:
@@ -244,16 +248,17 @@ def _against_base(gate: Gate, pair: VersionPair, measured: _Measured, found: Jud
     if measured.shared is None:
         missing = "; ".join(dict.fromkeys(found.unknown)) or "the base version has no model file"
         return gates.evaluate_against_base(gate, None, missing)
-    return gates.evaluate_against_base(gate, _compared_subset(gate, measured.shared, measured.columns))
+    return gates.evaluate_against_base(gate, _compared_subset(gate, measured, measured.shared))
 
 
-def _compared_subset(gate: Gate, shared: DataFrame, columns: Mapping[str, DataFrame]) -> PairedComparison | None:
-    """Both models on the shared images that a gate is about."""
+def _compared_subset(gate: Gate, measured: _Measured, shared: DataFrame) -> PairedComparison | None:
+    """Both models on the shared images that a gate is about, at its confidence."""
     subset = gates.subset(gate)
     if subset is None:
-        return classification.compare(shared)
+        return measured.task.compare(shared, gate.confidence)
     if subset.column == gates.LABEL:
-        return classification.compare(shared.filter(col("label") == subset.value))
-    if subset.column not in columns:
+        return measured.task.compare(shared.filter(col("label") == subset.value), gate.confidence)
+    if subset.column not in measured.columns:
         return None
-    return classification.compare(classification.select_value(shared, columns[subset.column], subset.value))
+    images = measured.columns[subset.column].filter(col("value") == subset.value)
+    return measured.task.compare(_with_images(shared, images), gate.confidence)

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from registry.core.values import Gate
 from registry.core.wording import join, plural
-from registry.model import paired_comparison
 from registry.model.changes import GateResult, GateState, PairedComparison
 
 LABEL = "label"  # the column whose values are the classes
@@ -104,16 +103,14 @@ def _some(names: list[str], shown: int = 8) -> str:
 def evaluate_against_base(gate: Gate, found: PairedComparison | None, missing: str = "") -> GateResult | None:
     """`no_worse_than: base` on the shared images of its subset; None where the gate has no such rule.
 
-    Without a comparison it is not evaluated, for the reason `missing`.
+    The comparison is at the gate's confidence. Without a comparison it is not evaluated, for the reason `missing`.
     """
     if gate.no_worse_than is None:
         return None
     if found is None:
         reason = missing or "the two versions share no test image of it"
         return GateResult(gate, GateState.NOT_EVALUATED, f"{describe(gate)} was not compared with the base: {reason}")
-    if found.confidence != gate.confidence:
-        found = paired_comparison.with_confidence(found, gate.confidence)
-    passed = not found.high < 0 if gate.margin is None else found.low >= -gate.margin
+    passed = not found.is_worse if gate.margin is None else found.largest_loss <= gate.margin
     numbers = f"{found.new:.4f} vs. {found.base:.4f} on {plural(found.images, 'shared test image')}"
     interval = f"{confidence_interval(found.confidence)} {found.low:+.4f} to {found.high:+.4f}"
     difference = f"difference {found.difference:+.4f}, {interval}"

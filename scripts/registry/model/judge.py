@@ -4,7 +4,7 @@ It decodes images the way the file declares and runs onnxruntime; nothing of the
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,22 +14,24 @@ import numpy
 from polars import DataFrame
 
 from registry.errors import Refused
-from registry.model import classification, onnx_process
+from registry.model import onnx_process
 from registry.model.onnx_process import DEFAULT, Limits
+from registry.model.tasks import Task
 
 RULE = 1  # the number changes with what decides a judgement: decoding, scores, columns
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """A model file's predictions for each image (see `classification.tabulate`), and their metrics."""
+    """A model file's predictions for each image (see `tasks.Task.tabulate`), and their metrics."""
 
+    task: Task
     predictions: DataFrame
 
     @cached_property
     def metrics(self) -> dict[str, object]:
         """What `metrics.json` says."""
-        return classification.measure(self.predictions)
+        return self.task.measure(self.predictions)
 
     @property
     def metrics_text(self) -> str:
@@ -38,24 +40,25 @@ class Judgement:
 
 
 def judge(
+    task: Task,
     model: Path,
     test: DataFrame,
-    folder: Path,
+    images: Sequence[Path],
     progress: Callable[[int], None] = lambda _: None,
     limits: Limits = DEFAULT,
     *,
     name: str = "",
 ) -> Judgement:
-    """Measure a model file on images: columns uuid, label and relpath, below `folder`.
+    """Measure a model file on images, which lie at these paths in the order of `test`: columns uuid, label, relpath
+    (what messages call an image), and those that the task needs.
 
     `name` is what a message calls the file.
     Raises NotFound and InvalidData as `onnx_process.inspect`, Refused where there are no images.
     """
     if test.is_empty():
         raise Refused("there are no images to measure the model on", fix="give the split images in dataset.yaml")
-    paths = [folder / relpath for relpath in test["relpath"]]
     with TemporaryDirectory(prefix="registry-judge-") as temporary:
-        scores = Path(temporary) / "scores.npy"
-        declared = onnx_process.predict(model, paths, scores, progress, limits, name=name)
-        table = classification.tabulate(test, numpy.load(scores), declared.classes)
-    return Judgement(table)
+        work = onnx_process.Work(task.OUTPUTS, images, test["relpath"].to_list(), Path(temporary))
+        declared = onnx_process.predict(model, work, progress, limits, name=name)
+        outputs = {output.name: numpy.load(work.file(output)) for output in task.OUTPUTS}
+        return Judgement(task, task.tabulate(test, outputs, declared.classes))

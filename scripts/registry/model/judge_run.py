@@ -18,6 +18,7 @@ from registry.core.values import ArtifactId, Output
 from registry.errors import NotFound
 from registry.model import judge
 from registry.model.judge import Judgement
+from registry.model.tasks import TASKS
 from registry.storage.reader import ABSENT, describe_object
 
 FOLDER = ".dvc/tmp/registry"  # ignored by Git
@@ -26,20 +27,21 @@ RESULTS = f"{FOLDER}/judgements"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgeRun:
-    """What to measure: the files of a model (`model.onnx`, and its sidecar where it has one), and images.
+    """What to measure: the files of a model (`model.onnx`, and its sidecar where it has one) by its task, and images.
 
-    `test` has the columns uuid, label, relpath (below `prepared/`) and md5.
+    `test` has the columns uuid, label, relpath (below `prepared/`) and md5, and those that the task needs.
     """
 
     artifact: ArtifactId
+    task: str
     files: tuple[Output, ...]
     test: DataFrame
 
     @property
     def key(self) -> str:
         """The SHA-256 of everything that decides the result: the judge, the model's files, the images, the labels."""
-        rows = self.test.select("uuid", "label", "md5").sort("uuid").rows()
-        parts = [judge.RULE, {Path(file.path).name: file.md5 for file in self.files}, rows]
+        rows = self.test.drop("relpath").sort("uuid").rows()
+        parts = [judge.RULE, self.task, {Path(file.path).name: file.md5 for file in self.files}, rows]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -47,7 +49,7 @@ def read_cached(root: Path, run: JudgeRun) -> Judgement | None:
     """The result of an earlier run on this machine; None where none is kept."""
     file = root / RESULTS / f"{run.key}.parquet"
     try:
-        return Judgement(read_parquet(file)) if file.is_file() else None
+        return Judgement(TASKS[run.task], read_parquet(file)) if file.is_file() else None
     except PolarsError:
         return None
 
@@ -59,11 +61,12 @@ def execute(root: Path, run: JudgeRun, cache: Path, progress: Callable[[int], No
     """
     with _folder(root) as folder:
         for file in run.files:
-            _link(cache, file.md5, folder / Path(file.path).name, file.path)
-        for relpath, md5 in run.test.select("relpath", "md5").iter_rows():
-            _link(cache, md5, folder / "prepared" / relpath, relpath)
+            (folder / Path(file.path).name).symlink_to(
+                _object(cache, file.md5, file.path)
+            )  # the cache may be elsewhere
+        images = [_object(cache, md5, relpath) for md5, relpath in run.test.select("md5", "relpath").iter_rows()]
         model = folder / Path(run.files[0].path).name
-        result = judge.judge(model, run.test, folder / "prepared", progress, name=run.files[0].path)
+        result = judge.judge(TASKS[run.task], model, run.test, images, progress, name=run.files[0].path)
     table = io.BytesIO()
     result.predictions.write_parquet(table)
     write_atomically(root / RESULTS / f"{run.key}.parquet", table.getvalue())
@@ -78,10 +81,9 @@ def _folder(root: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _link(cache: Path, md5: str, place: Path, name: str) -> None:
-    """A symbolic link: a test set takes no space, and the cache may be on another disk."""
-    target = (cache / pointers.object_key(md5)).absolute()
-    if not target.is_file():
+def _object(cache: Path, md5: str, name: str) -> Path:
+    """An object of the cache, read in its place. Raises NotFound."""
+    path = (cache / pointers.object_key(md5)).absolute()
+    if not path.is_file():
         raise NotFound(f"{describe_object(md5, name)}: {ABSENT}", fix="registry pull")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(target)
+    return path

@@ -75,7 +75,9 @@ def _runs(pair: VersionPair) -> Iterator[PlannedRun]:
     if new is None or pair.is_same_training:
         return
     yield _planned(new, new.test_set)
-    if base is not None and (shared := comparison.shared_test(base.test_set, new.test_set)).frame.height:
+    if base is None or base.version.manifest.task != new.version.manifest.task:
+        return
+    if (shared := comparison.shared_test(base.test_set, new.test_set)).frame.height:
         yield _planned(base, shared)
 
 
@@ -83,7 +85,9 @@ def _planned(model: Evaluable, test: TestSet) -> PlannedRun:
     artifact = model.version.manifest.id
     needs = [(Reached(artifact, out), out.path) for out in model.files]
     needs.append((Reached(artifact, test.output), f"{test.output.path}/test"))
-    return PlannedRun(model.version.role, test, JudgeRun(artifact, model.files, test.frame), tuple(needs))
+    return PlannedRun(
+        model.version.role, test, JudgeRun(artifact, model.version.manifest.task, model.files, test.frame), tuple(needs)
+    )
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -99,6 +103,8 @@ def apply(plan: Plan, root: Path, cache: Path, read: Reader, progress: Progress 
         if judgement := _measure(planned, found, root, cache, progress):
             found.by_role[planned.model] = judgement
     found.unknown[:0] = [one.unknown for one in pair.versions if one.unknown]
+    if pair.base and pair.new and pair.base.manifest.task != pair.new.manifest.task:
+        found.unknown.append(f"the base model's task is {pair.base.manifest.task}, not {pair.new.manifest.task}")
     return comparison.compare(pair, found, read)
 
 

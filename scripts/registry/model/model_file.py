@@ -1,6 +1,6 @@
 """The contract of a model file, `model.onnx`: what it declares about its classes and its input.
 
-Input `images`, uint8 (N, S, S, 3), RGB; output `scores`, float32 (N, classes), which sum to 1 for each image. Two
+Input `images`, uint8 (N, S, S, 3), RGB; the outputs are those of its task (`tasks.Task.OUTPUTS`). Two
 entries of the file's metadata are JSON: `classes`, a list of names in the order of the scores, and `input`, an object:
 
 - `size`: S, in pixels
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 NAME, SIDECAR = "model.onnx", "model.onnx.data"
-IMAGES, SCORES = "images", "scores"  # the names of the input and the output
+IMAGES = "images"  # the name of the input
 CLASSES, INPUT = "classes", "input"  # keys of the metadata
 MAX_SIZE = 4_096  # pixels per side
 MAX_CLASSES = 10_000  # as many as a dataset's manifest may have
@@ -59,6 +59,22 @@ class ModelFile:
 
     classes: tuple[str, ...]
     input: ImageInput
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutput:
+    """An output that a task asks of its model files: float32 (N, *axes), of finite numbers.
+
+    An axis is a size, or CLASSES: one for each class. `sums_to_one`: the values of an image are shares.
+    """
+
+    name: str
+    axes: tuple[int | str, ...]
+    sums_to_one: bool = False
+
+    def shape(self, classes: int) -> tuple[int, ...]:
+        """The sizes of the axes behind N, for a number of classes."""
+        return tuple(classes if axis == CLASSES else int(axis) for axis in self.axes)
 
 
 class InvalidMetadata(ValueError):

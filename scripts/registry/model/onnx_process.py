@@ -7,13 +7,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from registry.errors import InvalidData, NotFound, Refused
 from registry.model import model_file
-from registry.model.model_file import ModelFile
+from registry.model.model_file import ModelFile, ModelOutput
 
 WORKER = "registry.model.onnx_worker"
 MEMORY = 6 << 30  # bytes of address space, and four times the file's size
@@ -33,38 +33,60 @@ class Limits:
 DEFAULT = Limits()
 
 
-def inspect(model: Path, limits: Limits = DEFAULT, *, name: str = "") -> ModelFile:
-    """What a model file declares, after a trial with made-up images; `name` is what a message calls it.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The outputs that a model must have, images to run it on, what messages call them, and a folder for results."""
+
+    outputs: Sequence[ModelOutput]
+    images: Sequence[Path]
+    names: Sequence[str]
+    folder: Path
+
+    def file(self, output: ModelOutput) -> Path:
+        """The .npy file of an output: float32 (images, …), in their order."""
+        return self.folder / f"{output.name}.npy"
+
+
+def inspect(model: Path, outputs: Sequence[ModelOutput], limits: Limits = DEFAULT, *, name: str = "") -> ModelFile:
+    """What a model file with these outputs declares, after a trial with made-up images; `name` is what a message calls
+    it.
 
     Raises NotFound, InvalidData where it is not a model file or exceeds the limits.
     """
-    return _run(model, {}, limits, lambda _: None, name or str(model))
+    work = Work(outputs, (), (), Path())
+    return _run(model, work, limits, lambda _: None, name or str(model))
 
 
 def predict(
     model: Path,
-    images: Sequence[Path],
-    scores: Path,
+    work: Work,
     progress: Callable[[int], None],
     limits: Limits = DEFAULT,
     *,
     name: str = "",
 ) -> ModelFile:
-    """Write the scores of images to an .npy file: float32 (images, classes), in their order. Raises as `inspect`,
-    and Refused for an image that cannot be decoded.
+    """Write what the model gives for images to the files of the work.
+
+    Raises as `inspect`, and Refused for an image that cannot be decoded.
 
     `progress` is called with how many more images are done.
     """
-    task: dict[str, object] = {"images": [str(image.absolute()) for image in images], "scores": str(scores.absolute())}
-    return _run(model, task, limits, progress, name or str(model))
+    return _run(model, work, limits, progress, name or str(model))
 
 
-def _run(model: Path, task: dict[str, object], limits: Limits, progress: Callable[[int], None], name: str) -> ModelFile:
+def _run(model: Path, work: Work, limits: Limits, progress: Callable[[int], None], name: str) -> ModelFile:
     if not model.is_file():
         raise NotFound(f"{name} does not exist", fix="run `registry pull`, or `dvc repro` to train it")
     memory = limits.memory + 4 * _size(model)
     threads = min(os.cpu_count() or 1, THREADS)
-    task = {**task, "model": str(model.absolute()), "memory": memory, "threads": threads}
+    task: dict[str, object] = {
+        "model": str(model.absolute()),
+        "memory": memory,
+        "threads": threads,
+        "outputs": [asdict(output) for output in work.outputs],
+        "images": [str(image.absolute()) for image in work.images],
+        "folder": str(work.folder.absolute()),
+    }
     command = [sys.executable, "-I", "-m", WORKER]
     # glibc reserves address space for each thread's arena
     env = {**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": str(threads)}
@@ -72,7 +94,8 @@ def _run(model: Path, task: dict[str, object], limits: Limits, progress: Callabl
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
     ) as worker:
         try:
-            return _follow(worker, task, name, limits, progress)
+            threading.Thread(target=_send, args=(worker.stdin, task), daemon=True).start()
+            return _follow(worker, work, name, limits, progress)
         finally:
             worker.kill()
 
@@ -84,21 +107,22 @@ def _size(model: Path) -> int:
 
 def _follow(
     worker: subprocess.Popen[bytes],
-    task: dict[str, object],
+    work: Work,
     name: str,
     limits: Limits,
     progress: Callable[[int], None],
 ) -> ModelFile:
-    """Send the task, and read answers until the process ends."""
+    """Read answers until the process ends."""
     answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    threading.Thread(target=_send, args=(worker.stdin, task), daemon=True).start()
     threading.Thread(target=_receive, args=(worker.stdout, answers), daemon=True).start()
     declared, done = None, 0
     while answer := _next(answers, name, limits):
         if faults := answer.get("faults"):
             raise _invalid(name, faults)
-        if undecodable := answer.get("undecodable"):
-            raise Refused(undecodable, fix="exclude the image in dataset.yaml, then build")
+        if "undecodable" in answer:
+            image = work.names[answer["image"]]
+            fault = f"{image} cannot be decoded: {answer['undecodable']}"
+            raise Refused(fault, fix="exclude the image in dataset.yaml, then build")
         if "model" in answer:
             declared = model_file.parse_metadata(answer["model"])
         if "done" in answer:

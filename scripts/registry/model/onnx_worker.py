@@ -1,8 +1,9 @@
 """The process that opens a model file, which is not trusted: it has limits, no other task, and may crash.
 
-Reads one JSON object from standard input: `model` (path), `memory` (bytes of address space), `threads`, and for
-predictions `images` (paths) and `scores` (path of the .npy file to write). Writes JSON objects, one per line: `model`
-(the metadata), `done` (images so far), `faults` of the model, or `undecodable` (an image).
+Reads one JSON object from standard input: `model` (path), `memory` (bytes of address space), `threads`, `outputs` (as
+`ModelOutput`), and for predictions `images` (paths) and `folder` (for an .npy file of each output). Writes JSON
+objects, one per line: `model` (the metadata), `done` (images so far), `faults` of the model, or `undecodable` (why)
+with `image` (its place, from 0).
 """
 
 import json
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 from registry.core import wording
 from registry.model import model_file
 from registry.model.input_images import UndecodableImage, decode
-from registry.model.model_file import ImageInput, InvalidMetadata, ModelFile
+from registry.model.model_file import ImageInput, InvalidMetadata, ModelFile, ModelOutput
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 LARGEST = 2**31 - 1  # bytes of a protobuf message
@@ -38,22 +40,31 @@ class Fault(Exception):
     """Why a file is not a model file."""
 
 
+class UndecodableAt(Exception):
+    """Why the image at a place, from 0, cannot be decoded."""
+
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(why)
+        self.place = place
+
+
 def main() -> None:
     """Read the task, limit this process, and answer."""
     task = json.loads(sys.stdin.buffer.read())
     limit(task["memory"])
     try:
         model = Path(task["model"])
-        metadata = inspect(model)
-        session = open_session(model, task["threads"])
-        try_out(session, metadata)
+        outputs = tuple(ModelOutput(one["name"], tuple(one["axes"]), one["sums_to_one"]) for one in task["outputs"])
+        metadata = inspect(model, outputs)
+        runner = Runner(open_session(model, task["threads"]), metadata, outputs)
+        runner.try_out()
         answer(model=model_file.format_metadata(metadata))
         if images := task.get("images"):
-            predict(session, metadata, [Path(image) for image in images], Path(task["scores"]))
+            runner.predict(images, Path(task["folder"]))
     except (Fault, InvalidMetadata) as fault:
         answer(faults=[str(fault)])
-    except UndecodableImage as error:
-        answer(undecodable=str(error))
+    except UndecodableAt as error:
+        answer(undecodable=str(error), image=error.place)
     except MemoryError:
         answer(faults=["it needs more memory than it may have"])
 
@@ -73,8 +84,8 @@ def answer(**values: object) -> None:
 # --- form -------------------------------------------------------------------------------------------------------------
 
 
-def inspect(path: Path) -> ModelFile:
-    """What the file declares. Raises Fault and InvalidMetadata where it does not follow the contract."""
+def inspect(path: Path, outputs: Sequence[ModelOutput]) -> ModelFile:
+    """What a file with these outputs declares. Raises Fault and InvalidMetadata where it breaks the contract."""
     model = _parse(path)
     _require_standard_operators(model)
     _require_own_data(model, path)
@@ -84,7 +95,7 @@ def inspect(path: Path) -> ModelFile:
             raise Fault(f"the metadata has `{entry.key[:40]}` twice")
         metadata[entry.key] = entry.value
     declared = model_file.parse_metadata(metadata)
-    _require_interface(model.graph, declared)
+    _require_interface(model.graph, declared, outputs)
     return declared
 
 
@@ -170,30 +181,35 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
     yield from chain.from_iterable((one.values, one.indices) for one in sparse)
 
 
-def _require_interface(graph: GraphProto, declared: ModelFile) -> None:
+def _require_interface(graph: GraphProto, declared: ModelFile, outputs: Sequence[ModelOutput]) -> None:
     weights = {tensor.name for tensor in graph.initializer}
     size, classes = declared.input.size, len(declared.classes)
-    for what, values, name, kind, shape in (
-        (
-            "input",
-            [one for one in graph.input if one.name not in weights],
-            model_file.IMAGES,
-            TensorProto.UINT8,
-            (size, size, 3),
-        ),
-        ("output", list(graph.output), model_file.SCORES, TensorProto.FLOAT, (classes,)),
-    ):
-        expected = f"`{name}`, {TensorProto.DataType.Name(kind).lower()} (N, {', '.join(map(str, shape))})"
-        if len(values) != 1:
-            raise Fault(f"it has {len(values)} {what}s, expected one: {expected}")
-        found = values[0].type.tensor_type
+    given = [one for one in graph.input if one.name not in weights]
+    _require_values("input", given, [(model_file.IMAGES, TensorProto.UINT8, (size, size, 3))])
+    made = [(output.name, TensorProto.FLOAT, output.shape(classes)) for output in outputs]
+    _require_values("output", list(graph.output), made)
+
+
+def _require_values(
+    what: str, values: Sequence[onnx.ValueInfoProto], expected: Sequence[tuple[str, int, tuple[int, ...]]]
+) -> None:
+    """Raise Fault where the inputs or outputs are not the expected ones: names, types and sizes behind N."""
+    words = [
+        f"`{name}`, {TensorProto.DataType.Name(kind).lower()} ({', '.join(['N', *map(str, shape)])})"
+        for name, kind, shape in expected
+    ]
+    if len(values) != len(expected):
+        number = "one" if len(expected) == 1 else str(len(expected))
+        raise Fault(f"it has {wording.plural(len(values), what)}, expected {number}: {'; '.join(words)}")
+    for value, (name, kind, shape), word in zip(values, expected, words, strict=True):
+        found = value.type.tensor_type
         sizes = [axis.dim_value if axis.HasField("dim_value") else None for axis in found.shape.dim]
-        if values[0].name != name or found.elem_type != kind or len(sizes) != len(shape) + 1:
-            raise Fault(f"its {what} is {_describe(values[0])}, expected {expected}")
+        if value.name != name or found.elem_type != kind or len(sizes) != len(shape) + 1:
+            raise Fault(f"its {what} is {_describe(value)}, expected {word}")
         if sizes[0] is not None:
             raise Fault(f"its {what} takes {sizes[0]} images at a time, expected any number N")
         if any(is_ not in (None, must) for is_, must in zip(sizes[1:], shape, strict=True)):
-            raise Fault(f"its {what} is {_describe(values[0])}, expected {expected}")
+            raise Fault(f"its {what} is {_describe(value)}, expected {word}")
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:
@@ -221,61 +237,83 @@ def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
         raise _failure("onnxruntime cannot load it", error) from error
 
 
-def try_out(session: onnxruntime.InferenceSession, declared: ModelFile) -> None:
-    """Run the model on one and on two made-up images. Raises Fault where an output is not as declared."""
-    size = declared.input.size
-    noise = numpy.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=numpy.uint8)
-    for count in (1, 2):
-        run(session, declared, noise[:count])
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A model in its session, with what it declares and the outputs that its task asks for."""
+
+    session: onnxruntime.InferenceSession
+    declared: ModelFile
+    outputs: Sequence[ModelOutput]
+
+    def try_out(self) -> None:
+        """Run the model on one and on two made-up images. Raises Fault where an output is not as declared."""
+        size = self.declared.input.size
+        noise = numpy.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=numpy.uint8)
+        for count in (1, 2):
+            self.run(noise[:count])
+
+    def run(self, images: numpy.ndarray) -> list[numpy.ndarray]:
+        """The outputs of a batch (N, S, S, 3), each (N, *axes). Raises Fault where they are not as its task asks."""
+        try:
+            made: list[numpy.ndarray] = self.session.run(
+                [output.name for output in self.outputs], {model_file.IMAGES: images}
+            )
+        except Exception as error:
+            raise _failure(f"it fails on {wording.plural(len(images), 'image')}", error) from error
+        for output, values in zip(self.outputs, made, strict=True):
+            self._require(output, values, len(images))
+        return made
+
+    def _require(self, output: ModelOutput, values: numpy.ndarray, images: int) -> None:
+        expected, name = (images, *output.shape(len(self.declared.classes))), output.name
+        if values.shape != expected or values.dtype != numpy.float32:
+            raise Fault(f"its {name} for {images} images have the shape {values.shape}, expected {expected}")
+        if not numpy.isfinite(values).all():
+            raise Fault(f"its {name} are not finite numbers")
+        if not output.sums_to_one:
+            return
+        if (values < -DIGITS).any() or (abs(values.sum(1, dtype=numpy.float64) - 1) > DIGITS).any():
+            raise Fault(f"its {name} are not shares that sum to 1; add a softmax to the model")
+
+    def predict(self, images: Sequence[str], folder: Path) -> None:
+        """Write the outputs for all images, in their order, batch by batch. Raises Fault and UndecodableAt."""
+        size, classes = self.declared.input.size, len(self.declared.classes)
+        count = max(1, min(BATCH, BATCH_BYTES // (3 * size * size)))
+        tables = [
+            numpy.lib.format.open_memmap(
+                folder / f"{output.name}.npy", "w+", numpy.float32, (len(images), *output.shape(classes))
+            )
+            for output in self.outputs
+        ]
+        done = 0
+        for batch in _decoded(images, self.declared.input, count):
+            for table, values in zip(tables, self.run(batch), strict=True):
+                table[done : done + len(batch)] = values
+            done += len(batch)
+            answer(done=done)
+        for table in tables:
+            table.flush()
 
 
-def run(session: onnxruntime.InferenceSession, declared: ModelFile, images: numpy.ndarray) -> numpy.ndarray:
-    """The scores of a batch (N, S, S, 3) as (N, classes). Raises Fault where they are not scores."""
-    try:
-        scores: numpy.ndarray = session.run([model_file.SCORES], {model_file.IMAGES: images})[0]
-    except Exception as error:
-        raise _failure(f"it fails on {wording.plural(len(images), 'image')}", error) from error
-    expected = (len(images), len(declared.classes))
-    if scores.shape != expected or scores.dtype != numpy.float32:
-        raise Fault(f"its scores for {len(images)} images have the shape {scores.shape}, expected {expected}")
-    if not numpy.isfinite(scores).all():
-        raise Fault("its scores are not finite numbers")
-    if (scores < -DIGITS).any() or (abs(scores.sum(1, dtype=numpy.float64) - 1) > DIGITS).any():
-        raise Fault("its scores are not shares that sum to 1; add a softmax to the model")
-    return scores
-
-
-def predict(session: onnxruntime.InferenceSession, declared: ModelFile, images: list[Path], target: Path) -> None:
-    """Write the scores of all images, in their order, batch by batch. Raises Fault."""
-    size = declared.input.size
-    count = max(1, min(BATCH, BATCH_BYTES // (3 * size * size)))
-    scores = numpy.lib.format.open_memmap(target, "w+", numpy.float32, (len(images), len(declared.classes)))
-    done = 0
-    for batch in _decoded(images, declared.input, count):
-        scores[done : done + len(batch)] = run(session, declared, batch)
-        done += len(batch)
-        answer(done=done)
-    scores.flush()
-
-
-def _decoded(images: list[Path], given: ImageInput, count: int) -> Iterator[numpy.ndarray]:
+def _decoded(images: Sequence[str], given: ImageInput, count: int) -> Iterator[numpy.ndarray]:
     """The images in batches; the next two are decoded, in threads, while the model works on one."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         waiting: deque[list[Future[numpy.ndarray]]] = deque()
         for start in range(0, len(images), count):
-            waiting.append([pool.submit(decode_one, path, given) for path in images[start : start + count]])
+            places = range(start, min(start + count, len(images)))
+            waiting.append([pool.submit(decode_one, images[place], place, given) for place in places])
             if len(waiting) > 2:
                 yield numpy.stack([one.result() for one in waiting.popleft()])
         for batch_left in waiting:
             yield numpy.stack([one.result() for one in batch_left])
 
 
-def decode_one(path: Path, given: ImageInput) -> numpy.ndarray:
-    """One image. Raises UndecodableImage, which names it."""
+def decode_one(path: str, place: int, given: ImageInput) -> numpy.ndarray:
+    """One image. Raises UndecodableAt, which names its place."""
     try:
-        return decode(path, given)
+        return decode(Path(path), given)
     except UndecodableImage as error:
-        raise UndecodableImage(f"{path.parent.name}/{path.name} cannot be decoded: {error}") from error
+        raise UndecodableAt(place, str(error)) from error
 
 
 def _failure(doing: str, error: Exception) -> Exception:

@@ -51,13 +51,6 @@ def _compare(both: int, broken: int, fixed: int, neither: int, confidence: float
     )
 
 
-def with_confidence(found: PairedComparison, confidence: float) -> PairedComparison:
-    """The same images with an interval at another confidence."""
-    both = round(found.base * found.images) - found.broken
-    neither = found.images - both - found.broken - found.fixed
-    return _compare(both, found.broken, found.fixed, neither, confidence)
-
-
 @cache  # many of a thousand classes have the same three counts
 def interval(images: int, broken: int, fixed: int, confidence: float) -> Interval:
     """The bootstrap interval of the difference in accuracy (new minus base): percentiles over 2,000 seeded resamples.

@@ -10,9 +10,9 @@ from registry.core import artifact_files, item_paths, layout
 from registry.core.artifact_files import Lock, Reader
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
-from registry.dataset import items
+from registry.dataset import items, metadata_tables
 from registry.errors import NotFound, Refused, RegistryError
-from registry.model import classification
+from registry.model import tasks
 from registry.model.changes import Role
 from registry.storage.reader import require_object
 from registry.sync import dir_listing, inventory
@@ -22,7 +22,7 @@ PREDICTIONS = "predictions.parquet"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TestSet:
-    """A version's test images: columns uuid, label, md5, relpath, sorted by uuid.
+    """A version's test images: columns uuid, label, md5, relpath, and those that its task needs, sorted by uuid.
 
     `table` is the md5 of their metadata.parquet; `seen` are the other images of the dataset, on which the version was
     trained: columns uuid, md5.
@@ -47,7 +47,7 @@ class Evaluable(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelVersion:
-    """One version of a model: its files, its test set, and its recorded predictions (see `classification.read`).
+    """One version of a model: its files, its test set, and its recorded predictions (see `tasks.Task.read`).
 
     `unknown` gives the reason why something that is None could not be read, `fault` what is wrong with the predictions.
     """
@@ -135,7 +135,7 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
     try:
         test_set = _test_set(tree, version.manifest, read)
         version = replace(version, test_set=test_set)
-        return replace(version, predictions=_recorded_predictions(artifact, lock.value, test_set, read))
+        return replace(version, predictions=_recorded_predictions(version.manifest, lock.value, test_set, read))
     except Refused as error:
         if version.test_set is None:
             return replace(version, unknown=f"the {role} version: {reason(error)}")
@@ -159,14 +159,26 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     if frame.is_empty():
         raise NotFound(f"{path}/test contains no images")
     seen = found.frame.filter(~is_test).select("uuid", "md5")
-    return TestSet(output, frame, found.tables.get("test"), seen)
+    table = found.tables.get("test")
+    for name in tasks.of(manifest).TRUTH:
+        frame = frame.join(_truth(read, table, path, name), on="uuid", how="left", maintain_order="left")
+    return TestSet(output, frame, table, seen)
 
 
-def _recorded_predictions(artifact: ArtifactId, lock: Lock, test_set: TestSet, read: Reader) -> DataFrame | None:
+def _truth(read: Reader, table: str | None, path: str, name: str) -> DataFrame:
+    """A column of the test set's metadata that a task needs: uuid and the column. Raises Refused and NotFound."""
+    what = f"{path}/test/metadata.parquet"
+    values = metadata_tables.read_texts(require_object(read, table, what), name) if table else None
+    if values is None:
+        raise Refused(f"{what} has no column {name}, which the task needs", fix="add it to columns in dataset.yaml")
+    return values.rename({"value": name})
+
+
+def _recorded_predictions(manifest: ModelManifest, lock: Lock, test_set: TestSet, read: Reader) -> DataFrame | None:
     """The predictions that the pipeline's evaluation stored; None where it stores none."""
-    path = f"{artifact}/{PREDICTIONS}"
+    path = f"{manifest.id}/{PREDICTIONS}"
     out = next((out for out in lock.outs if out.path == path), None)
-    return classification.read(require_object(read, out.md5, path), test_set.frame, path) if out else None
+    return tasks.of(manifest).read(require_object(read, out.md5, path), test_set.frame, path) if out else None
 
 
 def reason(error: Exception) -> str:

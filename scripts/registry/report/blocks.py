@@ -108,7 +108,22 @@ class Detail:
     is_open: bool = False
 
 
-Block = Para | Bullets | Table | Lines | Picture | Detail
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture with its caption, a line of text each."""
+
+    picture: Picture
+    caption: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Figures side by side, as many as the screen is wide."""
+
+    figures: tuple[Figure, ...]
+
+
+Block = Para | Bullets | Table | Lines | Picture | Gallery | Detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from registry.core.atomic_write import write_atomically
 from registry.dataset.changes import Sheet
 from registry.report import charts, html, json_output, markdown
 from registry.report.assemble import Report
-from registry.report.blocks import Block, Detail, Picture
+from registry.report.blocks import Block, Detail, Gallery, Picture
 from registry.report.markdown import Link
 
 FOLDER = "pictures"  # beside report.md
@@ -36,6 +36,8 @@ def _pictures(blocks: Iterable[Block]) -> Iterator[Picture]:
     for block in blocks:
         if isinstance(block, Picture):
             yield block
+        elif isinstance(block, Gallery):
+            yield from (figure.picture for figure in block.figures)
         elif isinstance(block, Detail):
             yield from _pictures(block.blocks)
 

@@ -20,7 +20,7 @@ from registry.report.footer import finding_line, not_run_table, not_run_title, r
 TITLES = {State.READY: "Ready", State.NEEDS_OWNER: "Needs an owner", State.BLOCKED: "Blocked"}
 OPEN_FINDINGS = 20  # shown; more are folded
 KINDS = (
-    blocks.Para, blocks.Bullets, blocks.Table, blocks.Lines, blocks.Picture, blocks.Detail,
+    blocks.Para, blocks.Bullets, blocks.Table, blocks.Lines, blocks.Picture, blocks.Gallery, blocks.Detail,
     blocks.Address, blocks.Code, blocks.Mark, blocks.Strong, Sheet,
 )  # fmt: skip
 

@@ -23,6 +23,8 @@ from registry.report.blocks import (
     Bullets,
     Code,
     Detail,
+    Figure,
+    Gallery,
     Line,
     Lines,
     Mark,
@@ -159,6 +161,8 @@ def _block(block: Block, links: Mapping[str, Link], fit: _Fit) -> str:
             return markdown_lines(language, lines)
         case Picture():
             return _picture(block, links)
+        case Gallery(figures):
+            return "\n\n".join(_figure(figure, links) for figure in figures)
         case Detail(kind):
             body = [] if kind in fit.omitted else [text for part in block.blocks if (text := _block(part, links, fit))]
             return _fold(block.title, body, is_open=block.is_open) if body else ""
@@ -189,6 +193,12 @@ def _table(table: Table) -> str:
     if rest := len(table.rows) - ROWS:
         lines += ["", f"and {plural(rest, 'more row')} in `report.html`"] * (rest > 0)
     return "\n".join(lines)
+
+
+def _figure(figure: Figure, links: Mapping[str, Link]) -> str:
+    """The caption above its picture, so that each line belongs to what follows it."""
+    lines = [_line(line) for line in figure.caption]
+    return "\n".join([*(f"{line}  " for line in lines), _picture(figure.picture, links)])
 
 
 def _picture(picture: Picture, links: Mapping[str, Link]) -> str:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from polars import DataFrame, col
 
 from registry.core.wording import plural
 from registry.model import gates
 from registry.model.changes import (
+    Example,
     GateState,
     MetricChange,
     ModelChange,
@@ -21,6 +23,8 @@ from registry.report.blocks import (
     Block,
     Code,
     Detail,
+    Figure,
+    Gallery,
     Line,
     Mark,
     Para,
@@ -30,7 +34,6 @@ from registry.report.blocks import (
     Table,
     Tone,
     metadata_detail,
-    sheet_detail,
 )
 
 GATES = {
@@ -63,15 +66,30 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
         yield _metrics(change, overall)
     if change.comparison and change.images < change.tests:
         yield Para((_left_out(change),))
-    yield from (sheet_detail(change.id, sheet) for sheet in change.sheets)
+    yield from _examples(change)
     yield from _details(change)
+
+
+def _examples(change: ModelChange) -> Iterator[Detail]:
+    """The pictures that the task shows, each under its UUID and with what was predicted, by their titles."""
+    for title, examples in groupby(change.examples, key=lambda one: one.title):
+        shown = tuple(examples)
+        total = shown[0].total
+        counted = f"{len(shown):,} of {total:,}" if len(shown) < total else f"{total:,}"
+        figures = tuple(_figure(change, one) for one in shown)
+        yield Detail("pictures", f"{title} ({counted})", (Gallery(figures),), is_open=True)
+
+
+def _figure(change: ModelChange, one: Example) -> Figure:
+    name = f"{change.id.kind.folder}-{change.id.name}-{one.sheet.name}"
+    return Figure(Picture(name, one.sheet.alt, one.sheet), ((one.caption,), (Code(one.uuid),)))
 
 
 def _flip_counts(found: PairedComparison) -> str:
     if not found.broken + found.fixed:
-        return "Both models classify the same images correctly"
-    test = f"McNemar exact test: {wording.p_value(found.p_value)}"
-    return f"{plural(found.fixed, 'prediction')} fixed, {found.broken:,} broken ({test})"
+        return "Both models are right about the same images"
+    test = f" (McNemar exact test: {wording.p_value(found.p_value)})" if found.p_value is not None else ""
+    return f"{plural(found.fixed, 'prediction')} fixed, {found.broken:,} broken{test}"
 
 
 def _left_out(change: ModelChange) -> str:
@@ -102,7 +120,9 @@ def _difference(change: MetricChange) -> str:
 
 def _details(change: ModelChange) -> Iterator[Detail]:
     if change.slices:
-        yield Detail("slices", "Accuracy by class and slice", (_slices(change.slices),))
+        yield Detail(
+            "slices", f"{_capital(change.slices[0].comparison.metric)} by class and slice", (_slices(change.slices),)
+        )
     if deep := [one for one in change.metrics if "." in one.name and one.old != one.new]:
         yield Detail("metrics", "Metrics by class and slice", (_metrics(change, deep),))
     if params := [one for one in change.params if one.old != one.new]:
@@ -157,19 +177,25 @@ def _slices(slices: Sequence[Slice]) -> Table:
         (
             (Code(f"{one.column}={one.value}"),),
             (f"{one.comparison.images:,}",),
-            (wording.percent(one.comparison.base),),
-            (wording.percent(one.comparison.new),),
+            (wording.value(one.comparison, one.comparison.base),),
+            (wording.value(one.comparison, one.comparison.new),),
             (_points(one.comparison),),
             (wording.conclusion(one.comparison),),
         )
         for one in slices
     )
-    interval = gates.confidence_interval(slices[0].comparison.confidence)
-    return Table(("slice", "images", "base", "new", f"difference in pp ({interval})", "result"), "lrrrrl", rows)
+    first = slices[0].comparison
+    difference = f"difference{' in pp' * first.is_share} ({gates.confidence_interval(first.confidence)})"
+    return Table(("slice", "images", "base", "new", difference, "result"), "lrrrrl", rows)
 
 
 def _points(found: PairedComparison) -> str:
-    return f"{wording.points(found.difference)} ({wording.points(found.low)} to {wording.points(found.high)})"
+    difference, low, high = (wording.delta(found, one) for one in (found.difference, found.low, found.high))
+    return f"{difference} ({low} to {high})"
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _flips(flips: DataFrame) -> Table:

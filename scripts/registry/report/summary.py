@@ -59,14 +59,21 @@ def model(change: ModelChange) -> str:
         return "removed"
     if change.comparison:
         return wording.comparison(change.comparison)
-    accuracy = next((one.new for one in change.metrics if one.name == "accuracy" and one.new is not None), None)
     if change.old is None:
-        return f"new, accuracy {wording.percent(accuracy)}" if accuracy is not None else "new"
+        return f"new, {first}" if (first := _first_metric(change)) else "new"
     if change.trained:
         return "retrained, but not compared with the base"
     if change.unknown:
         return "changed, but not compared with the base"
     return _metadata_only(change) or "weights unchanged"
+
+
+def _first_metric(change: ModelChange) -> str:
+    """The first metric of the judge, which is the task's own: the accuracy in percent, another one as a number."""
+    first = next((one for one in change.metrics if one.new is not None), None)
+    if first is None or first.new is None:
+        return ""
+    return f"{first.name} {wording.percent(first.new) if first.name == 'accuracy' else f'{first.new:.4g}'}"
 
 
 def _metadata_only(change: DatasetChange | ModelChange) -> str:

@@ -37,11 +37,23 @@ def title(change: DatasetChange | ModelChange) -> str:
 
 
 def comparison(found: PairedComparison) -> str:
-    """Both accuracies, how certain their difference is, and the conclusion: the headline of a model."""
+    """Both values, how certain their difference is, and the conclusion: the headline of a model."""
     images = plural(found.images, "shared test image")
-    interval = f"{confidence_interval(found.confidence)} {points(found.low)} to {points(found.high)} pp"
-    statistics = f"{interval}, McNemar {p_value(found.p_value)}"
-    return f"accuracy {percent(found.new)} vs. {percent(found.base)} on {images} ({statistics}): {conclusion(found)}"
+    low, high = delta(found, found.low), delta(found, found.high)
+    statistics = f"{confidence_interval(found.confidence)} {low} to {high}{' pp' * found.is_share}"
+    statistics += f", McNemar {p_value(found.p_value)}" if found.p_value is not None else ""
+    values = f"{value(found, found.new)} vs. {value(found, found.base)}"
+    return f"{found.metric} {values} on {images} ({statistics}): {conclusion(found)}"
+
+
+def value(found: PairedComparison, number: float) -> str:
+    """A value of the compared metric: a share in percent, another one to four digits."""
+    return percent(number) if found.is_share else f"{number:.4g}"
+
+
+def delta(found: PairedComparison, number: float) -> str:
+    """A difference in the compared metric: of shares in percentage points."""
+    return points(number) if found.is_share else signed(f"{number:+.4g}")
 
 
 def p_value(probability: float) -> str:
@@ -53,6 +65,6 @@ def p_value(probability: float) -> str:
 
 def conclusion(found: PairedComparison) -> str:
     """What the confidence interval shows."""
-    if found.low > 0:
+    if found.is_better:
         return "significantly better"
-    return "significantly worse" if found.high < 0 else "no significant difference"
+    return "significantly worse" if found.is_worse else "no significant difference"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from registry.cli import measuring
+from registry.model import tasks
 
 
 @click.command()
@@ -12,6 +13,10 @@ from registry.cli import measuring
 @click.option(
     "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder with <split>/<label>/."
 )
+@click.option(
+    "--task", type=click.Choice(list(tasks.TASKS)), default="classification", show_default=True,
+    help="What the model does with an image.",
+)  # fmt: skip
 @click.option("--split", default="test", show_default=True, help="The split to measure on.")
 @click.option(
     "--metrics", type=click.Path(path_type=Path, dir_okay=False), default="metrics.json", show_default=True,
@@ -25,13 +30,14 @@ from registry.cli import measuring
     "--plots", type=click.Path(path_type=Path, file_okay=False), default="plots", show_default=True,
     help="The folder for confusion.csv.",
 )  # fmt: skip
-def command(model: Path, data: Path, split: str, metrics: Path, predictions: Path, plots: Path) -> None:
+def command(model: Path, data: Path, task: str, split: str, metrics: Path, predictions: Path, plots: Path) -> None:
     """Measure a model file on a split of a dataset.
 
     MODEL is an ONNX file in the form that docs/models.md describes. Images are decoded as the file declares, and
     onnxruntime runs it, on a GPU where it has one: no code of the model's folder is involved. The stage `evaluate` of
     a model's pipeline calls this command. Files are written when the whole split was measured.
     """
-    found = measuring.measure(model, data / split)
+    found = measuring.measure(model, data / split, task)
     measuring.write(found, metrics, predictions, plots)
-    click.echo(f"{model}: accuracy {found.metrics['accuracy']} on {found.metrics['images']:,} images of {data / split}")
+    first, value = next(iter(found.metrics.items()))
+    click.echo(f"{model}: {first} {value} on {found.metrics['images']:,} images of {data / split}")

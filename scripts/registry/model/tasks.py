@@ -1,0 +1,76 @@
+"""The tasks that a model may solve: what the judge, the comparison and the report ask of one, and the table of all.
+
+A task is a module. Another one is a module like `classification`, a row in TASKS, and its name in `task` of
+`schemas/model.schema.json`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy
+from polars import DataFrame
+
+from registry.core.artifact_files import Reader
+from registry.core.values import ModelManifest
+from registry.model import classification
+from registry.model.changes import Evidence, PairedComparison, Slice
+from registry.model.model_file import ModelOutput
+
+
+class Task(Protocol):
+    """What is asked of a task. Predictions, and both models on shared test images, are frames of its own form.
+
+    `OUTPUTS` are the outputs of its model files, `TRUTH` the columns of a split's `metadata.parquet` that say what is
+    right, beside the label. A frame `test` has the columns uuid, label, and those of `TRUTH` as texts.
+    """
+
+    OUTPUTS: tuple[ModelOutput, ...]
+    TRUTH: tuple[str, ...]
+
+    def tabulate(self, test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Sequence[str]) -> DataFrame:
+        """The predictions for images, a row each, sorted by uuid; `outputs` (images, …) are in the order of `test`."""
+        ...
+
+    def read(self, data: bytes, test: DataFrame, what: str) -> DataFrame:
+        """The predictions in a `predictions.parquet`, which is not trusted. Raises Refused, naming `what`."""
+        ...
+
+    def differing(self, recorded: DataFrame, judged: DataFrame) -> DataFrame:
+        """The rows of `judged` (with uuid) that recorded predictions do not have, with a tolerance for hardware."""
+        ...
+
+    def measure(self, table: DataFrame) -> dict[str, object]:
+        """The metrics of predictions, as `metrics.json` has them, with a number of `images`."""
+        ...
+
+    def plots(self, table: DataFrame) -> Mapping[str, str]:
+        """The files of `plots/` that show predictions: name → text."""
+        ...
+
+    def join(self, base: DataFrame, new: DataFrame, images: DataFrame) -> DataFrame:
+        """Both models on shared test images: `test` with md5 and old_label (the base's); the same columns are kept."""
+        ...
+
+    def single(self, new: DataFrame, images: DataFrame) -> DataFrame:
+        """A first version alone, in the form of `join`."""
+        ...
+
+    def compare(self, shared: DataFrame, confidence: float = ...) -> PairedComparison | None:
+        """Both models by the number of the headline; None where there are no images."""
+        ...
+
+    def slices(self, shared: DataFrame, columns: Mapping[str, DataFrame]) -> Iterator[Slice]:
+        """Both models on each class and on the values of columns (frames of uuid and value)."""
+        ...
+
+    def evidence(self, shared: DataFrame, read: Reader) -> Evidence:
+        """What a reviewer sees of `join` or `single`; `read` is asked for images."""
+        ...
+
+
+TASKS: dict[str, Task] = {"classification": classification}
+
+
+def of(manifest: ModelManifest) -> Task:
+    """The task of a model."""
+    return TASKS[manifest.task]
