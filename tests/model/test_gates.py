@@ -70,11 +70,70 @@ def test_a_smaller_test_set_proves_less() -> None:
 
 
 def test_confidence_is_the_gates_own() -> None:
-    found = paired_comparison.compare(90, 9, 2, 0)
     strict, lenient = (Gate("accuracy", no_worse_than="base", confidence=one) for one in (0.999, 0.6))
-    assert gates.evaluate_against_base(strict, found).state is PASSED
-    assert gates.evaluate_against_base(lenient, found).state is FAILED
-    assert gates.evaluate_against_base(strict, found).message.count(", 99.9% CI ") == 1
+    wide, narrow = (paired_comparison.compare(90, 9, 2, 0, gate.confidence) for gate in (strict, lenient))
+    assert gates.evaluate_against_base(strict, wide).state is PASSED
+    assert gates.evaluate_against_base(lenient, narrow).state is FAILED
+    assert gates.evaluate_against_base(strict, wide).message.count(", 99.9% CI ") == 1
+
+
+JUDGED = {"accuracy": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("gate", "reported", "state", "message"),
+    [
+        (
+            Gate("ms", max=20),
+            {"models/pets/latency.json": {"ms": 12}},
+            PASSED,
+            "ms is 12, expected at most 20 (reported by the training in models/pets/latency.json, not measured)",
+        ),
+        (
+            Gate("ms", max=10),
+            {"a.json": {"ms": 12}},
+            FAILED,
+            "ms is 12, expected at most 10 (reported by the training in a.json, not measured)",
+        ),
+        (
+            Gate("ms", max=10),
+            {"a.json": {"ms": "fast"}},
+            FAILED,
+            "ms is fast, expected a finite number (reported by the training in a.json, not measured)",
+        ),
+        (
+            Gate("ms", max=20),
+            {"a.json": {"ms": 12}, "b.json": {"ms": 99}},
+            FAILED,
+            "ms is in several files: a.json, b.json",
+        ),
+        (Gate("accuracy", min=0.95), {"a.json": {"accuracy": 0.99}}, FAILED, "accuracy is 0.9, expected at least 0.95"),
+        (
+            Gate("accuracy", min=0.95, label="cat"),
+            {"a.json": {"per_class.cat.recall": 0.99}},
+            FAILED,
+            "per_class.cat.recall is not in metrics.json, which has accuracy",
+        ),
+        (
+            Gate("per_class.cat.f1", min=0.95),
+            {"a.json": {"per_class.cat.f1": 0.99}},
+            FAILED,
+            "per_class.cat.f1 is not in metrics.json, which has accuracy",
+        ),
+        (
+            Gate("accuracy", min=0.5, slice=("camera", "A")),
+            {"a.json": {"slices.camera.A.accuracy": 0.99}},
+            UNKNOWN,
+            "accuracy where camera is A was not measured",
+        ),
+    ],
+)
+def test_metrics_that_the_training_reports(
+    gate: Gate, reported: dict[str, dict[str, object]], state: GateState, message: str
+) -> None:
+    """The judge's own are never taken from elsewhere."""
+    found = gates.evaluate_bounds(gate, JUDGED, reported)
+    assert (found.state, found.message) == (state, message)
 
 
 def test_what_cannot_be_compared_is_not_judged() -> None:

@@ -67,7 +67,6 @@ def test_a_comparison_adds_up(both: int, broke: int, fixed: int, neither: int, c
     assert -1 <= found.low <= found.high <= 1
     assert 0 <= found.p_value <= 1
     assert found == paired_comparison.compare(both, broke, fixed, neither, confidence)
-    assert paired_comparison.with_confidence(found, 0.9) == paired_comparison.compare(both, broke, fixed, neither, 0.9)
 
 
 def test_no_image_is_no_comparison() -> None:

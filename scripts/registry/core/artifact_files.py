@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from posixpath import dirname, join
 from typing import Any, Generic, TypeVar
 
-from registry.core import digests, documents, layout, manifests, pointers, schema
+from registry.core import declared_results, digests, documents, layout, manifests, pointers, schema
 from registry.core.documents import Document
 from registry.core.schema import Fault
 from registry.core.tree import DictTree, Entry, Tree
@@ -98,7 +98,8 @@ class LockedState:
 class ArtifactFiles:
     """The files of one artifact in one tree; None where the tree has no such file.
 
-    `raw` and `prepared` are a dataset's, `pipeline`, `lock` and `metrics` a model's.
+    `raw` and `prepared` are a dataset's, `pipeline`, `lock`, `metrics` and `reported` a model's: the other files with
+    metrics that its pipeline declares and Git has.
     """
 
     id: ArtifactId
@@ -108,6 +109,7 @@ class ArtifactFiles:
     pipeline: Parsed[Pipeline] | None = None
     lock: Parsed[Lock] | None = None
     metrics: Parsed[Metrics] | None = None
+    reported: tuple[Parsed[Metrics], ...] = ()
 
     @property
     def content(self) -> Content | None:
@@ -194,10 +196,13 @@ def read_artifact(files: Files, artifact: ArtifactId, manifest: Parsed[Manifest]
         return ArtifactFiles(
             artifact, manifest, raw=read("raw.dvc", read_pointer), prepared=read("prepared.dvc", read_pointer)
         )
+    pipeline = read("dvc.yaml", read_pipeline)
+    declared = declared_results.find(pipeline.document if pipeline and pipeline.value else None, artifact)
     return ArtifactFiles(
         artifact,
         manifest,
-        pipeline=read("dvc.yaml", read_pipeline),
+        pipeline=pipeline,
+        reported=tuple(read_reported(files, path) for path in declared.metrics if path in files.entries),
         lock=read("dvc.lock", read_lock),
         metrics=read("metrics.json", read_metrics),
     )
@@ -270,6 +275,14 @@ def read_metrics(files: Files, path: str) -> Parsed[Metrics]:
     """A model's `metrics.json`, which must exist."""
     try:
         return parse_metrics(files.read(path), path)
+    except InvalidDocument as error:
+        return unreadable(error)
+
+
+def read_reported(files: Files, path: str) -> Parsed[Metrics]:
+    """Another file with metrics, which must exist; DVC reads JSON, YAML and TOML."""
+    try:
+        return Parsed(path, flatten_metrics(declared_results.read_metrics(files.read(path), path), path))
     except InvalidDocument as error:
         return unreadable(error)
 

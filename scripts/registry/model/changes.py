@@ -137,6 +137,32 @@ class GateResult:
     line: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedMetric:
+    """A metric that the training reports in the file `path`: before and after."""
+
+    path: str
+    metric: MetricChange
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportedPlot:
+    """A plot that the pipeline declares: a Vega-Lite specification, or pictures; `omitted` says why there is none."""
+
+    name: str
+    spec: str = ""
+    sheets: tuple[Sheet, ...] = ()
+    omitted: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reported:
+    """What the training reports beside the judge's metrics and plots; nobody else measured it."""
+
+    metrics: tuple[ReportedMetric, ...] = ()
+    plots: tuple[ReportedPlot, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelChange:
     """One model, before (None: it is new) and after (None: it was removed).
@@ -171,6 +197,7 @@ class ModelChange:
     confusion: "DataFrame | None" = None
     calibration: "DataFrame | None" = None
     curves: "DataFrame | None" = None
+    reported: Reported = Reported()
     examples: tuple[Example, ...] = ()
     metadata_changes: tuple[str, ...] = ()
     relabelled: int = 0

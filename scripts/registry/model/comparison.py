@@ -125,13 +125,15 @@ class _Measured:
     """What the judge measured: the new model's predictions on all its test images (None: not known).
 
     `shared` has both models' predictions on the shared test images (see `tasks.Task.join`; None: not compared),
-    `columns` the metadata of the new test images that slices and gates name.
+    `columns` the metadata of the new test images that slices and gates name, `reported` the metrics of the training by
+    file.
     """
 
     task: Task
     own: DataFrame | None
     shared: DataFrame | None
     columns: Mapping[str, DataFrame]
+    reported: Mapping[str, Mapping[str, object]]
 
 
 def _measure(pair: VersionPair, new: ModelVersion, found: Judgements, read: Reader) -> _Measured:
@@ -142,7 +144,7 @@ def _measure(pair: VersionPair, new: ModelVersion, found: Judgements, read: Read
     if own is not None and base and pair.base and pair.base.test_set and new.test_set:
         images = _with_old_labels(shared_test(pair.base.test_set, new.test_set), pair.base.test_set)
         shared = task.join(base.predictions, own, images)
-    return _Measured(task, own, shared, _columns(new, read, found))
+    return _Measured(task, own, shared, _columns(new, read, found), new.reported)
 
 
 def _with_old_labels(shared: TestSet, base: TestSet) -> DataFrame:
@@ -227,7 +229,7 @@ def _against_bounds(gate: Gate, measured: _Measured, numbers: Mapping[str, objec
         return None
     if measured.own is None or numbers is None:
         return GateResult(gate, GateState.NOT_EVALUATED, f"{gates.describe(gate)} is not known: {NOT_MEASURED}")
-    return gates.evaluate_bounds(gate, {**_slice_metric(gate, measured), **numbers})
+    return gates.evaluate_bounds(gate, {**_slice_metric(gate, measured), **numbers}, measured.reported)
 
 
 def _slice_metric(gate: Gate, measured: _Measured) -> Mapping[str, object]:

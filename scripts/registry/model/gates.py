@@ -11,6 +11,7 @@ difference in accuracy (new minus base):
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from registry.core.values import Gate
@@ -70,10 +71,14 @@ def confidence_interval(confidence: float) -> str:
     return f"{100 * confidence:g}% CI"
 
 
-def evaluate_bounds(gate: Gate, metrics: Mapping[str, object]) -> GateResult | None:
+def evaluate_bounds(
+    gate: Gate, metrics: Mapping[str, object], reported: Mapping[str, Mapping[str, object]] | None = None
+) -> GateResult | None:
     """`min` and `max` against the numbers of `metrics.json`; None where the gate has neither.
 
-    A number that is missing or not finite fails the gate; a slice that was not measured leaves it not evaluated.
+    A metric that is not the judge's is looked up in those that the training `reported` (path → metrics), and the result
+    says so. A number that is missing or not finite fails the gate; a slice that was not measured leaves it not
+    evaluated.
     """
     if gate.min is None and gate.max is None:
         return None
@@ -81,9 +86,29 @@ def evaluate_bounds(gate: Gate, metrics: Mapping[str, object]) -> GateResult | N
     if key not in metrics:
         if gate.slice:
             return GateResult(gate, GateState.NOT_EVALUATED, f"{what} was not measured")
+        if found := _reported(gate, key, reported or {}):
+            return _reported_result(gate, key, found)
         present = _some(sorted(metrics)) or "no numbers"
         return GateResult(gate, GateState.FAILED, f"{what} is not in metrics.json, which has {present}")
-    value = metrics[key]
+    return _against_bounds(gate, what, metrics[key])
+
+
+def _reported(gate: Gate, key: str, reported: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
+    """The value by the file that reports it; nothing where only the judge may say it: on a class or a slice."""
+    if gate.label is not None or key.startswith("per_class."):
+        return {}
+    return {path: values[key] for path, values in reported.items() if key in values}
+
+
+def _reported_result(gate: Gate, what: str, found: Mapping[str, object]) -> GateResult:
+    if len(found) > 1:
+        return GateResult(gate, GateState.FAILED, f"{what} is in several files: {', '.join(found)}")
+    (path, value), *_ = found.items()
+    result = _against_bounds(gate, what, value)
+    return replace(result, message=f"{result.message} (reported by the training in {path}, not measured)")
+
+
+def _against_bounds(gate: Gate, what: str, value: object) -> GateResult:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return GateResult(gate, GateState.FAILED, f"{what} is {value}, expected a finite number")
     bounds = (("at least", gate.min), ("at most", gate.max))

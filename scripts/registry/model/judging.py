@@ -1,7 +1,7 @@
 """Compares the models of two trees: plans what the judge has to measure, measures it, and compares the versions."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.core import layout
@@ -10,7 +10,7 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.core.wording import plural
 from registry.errors import InvalidData, RegistryError
-from registry.model import comparison, judge_run
+from registry.model import comparison, judge_run, reported_results
 from registry.model.changes import ModelChange, Role
 from registry.model.comparison import Judgements
 from registry.model.judge import Judgement
@@ -105,7 +105,8 @@ def apply(plan: Plan, root: Path, cache: Path, read: Reader, progress: Progress 
     found.unknown[:0] = [one.unknown for one in pair.versions if one.unknown]
     if pair.base and pair.new and pair.base.manifest.task != pair.new.manifest.task:
         found.unknown.append(f"the base model's task is {pair.base.manifest.task}, not {pair.new.manifest.task}")
-    return comparison.compare(pair, found, read)
+    reported = reported_results.collect(pair.base, pair.new, read)
+    return replace(comparison.compare(pair, found, read), reported=reported)
 
 
 def _measure(planned: PlannedRun, found: Judgements, root: Path, cache: Path, progress: Progress) -> Judgement | None:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from polars import DataFrame, col
 
-from registry.core import artifact_files, item_paths, layout
+from registry.core import artifact_files, declared_results, item_paths, layout
 from registry.core.artifact_files import Lock, Reader
+from registry.core.declared_results import Declared
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.dataset import items, metadata_tables
@@ -49,6 +50,7 @@ class Evaluable(NamedTuple):
 class ModelVersion:
     """One version of a model: its files, its test set, and its recorded predictions (see `tasks.Task.read`).
 
+    `declared` is what its pipeline declares beside the judge's metrics, `reported` those metrics by file.
     `unknown` gives the reason why something that is None could not be read, `fault` what is wrong with the predictions.
     """
 
@@ -57,6 +59,8 @@ class ModelVersion:
     manifest: ModelManifest
     lock: Lock | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
+    declared: Declared = field(default_factory=Declared)
+    reported: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     test_set: TestSet | None = None
     predictions: DataFrame | None = None
     unknown: str = ""
@@ -125,7 +129,12 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
     tree_files = artifact_files.list_files(tree)
     files = artifact_files.read_artifact(tree_files, artifact)
     metrics = (files.metrics.value if files.metrics else None) or {}
-    version = ModelVersion(role, tree_files, files.require_model(), metrics=metrics)
+    pipeline = files.pipeline.document if files.pipeline and files.pipeline.value else None
+    reported = {file.path: file.value for file in files.reported if file.value is not None}
+    declared = declared_results.find(pipeline, artifact)
+    version = ModelVersion(
+        role, tree_files, files.require_model(), metrics=metrics, declared=declared, reported=reported
+    )
     lock = files.lock
     if lock is None:
         return replace(version, unknown=f"the {role} model was never trained")

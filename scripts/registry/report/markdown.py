@@ -40,8 +40,8 @@ from registry.report.footer import finding_line, not_run_table, not_run_title, r
 
 LIMIT = 64_000  # GitHub accepts 65,536 characters; the job that posts the comment adds a line or two
 OMITTED_FIRST = (
-    "metadata", "params", "calibration", "curves", "columns", "origin", "metrics", "flips", "findings", "counts",
-    "duplicates", "transitions", "confusion", "labels", "slices", "checks", "pictures",
+    "metadata", "params", "reported", "calibration", "curves", "columns", "origin", "metrics", "flips", "findings",
+    "counts", "duplicates", "transitions", "confusion", "labels", "slices", "checks", "pictures",
 )  # fmt: skip
 ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
 ROWS = 25  # of a table; more are in report.html

@@ -41,6 +41,7 @@ GATES = {
     GateState.FAILED: Mark(Tone.BAD, "failed"),
     GateState.NOT_EVALUATED: Mark(Tone.UNKNOWN, "not evaluated"),
 }
+REPORTED = "Reported by the training, not measured by the registry"
 RELIABILITY = "Reliability diagram: accuracy by predicted confidence"
 
 
@@ -130,8 +131,37 @@ def _details(change: ModelChange) -> Iterator[Detail]:
     yield from _charts(change)
     if change.flips is not None and change.flips.height:
         yield Detail("flips", "Predictions that changed (fixed / broken)", (_flips(change.flips),))
+    yield from _reported(change)
     if change.metadata_changes:
         yield metadata_detail(change.metadata_changes)
+
+
+def _reported(change: ModelChange) -> Iterator[Detail]:
+    """What the training reports beside the judge's numbers: a table, the plots, and why one is not shown."""
+    found = change.reported
+    prefix = f"{change.id.kind.folder}-{change.id.name}"
+    blocks: list[Block] = []
+    if found.metrics:
+        rows = tuple(
+            ((Code(path),), (Code(one.name),), (_number(one.old),), (_number(one.new),), (_difference(one),))
+            for path, one in ((each.path, each.metric) for each in found.metrics)
+        )
+        blocks.append(Table(("path", "metric", "base", "new", "change"), "llrrl", rows))
+    for place, plot in enumerate(found.plots, 1):
+        if plot.spec:
+            alt = f"{plot.name}, of the base and the new {change.id}"
+            blocks += [Para((Code(plot.name),)), Picture(f"{prefix}-reported-{place}", alt, charts.Chart(plot.spec))]
+        elif plot.omitted:
+            blocks.append(Para((Code(plot.name), f" is not shown: {plot.omitted}")))
+    if blocks:
+        yield Detail("reported", REPORTED, tuple(blocks))
+    figures = tuple(
+        Figure(Picture(f"{prefix}-{sheet.name}", sheet.alt, sheet), ((Code(sheet.alt),),))
+        for plot in found.plots
+        for sheet in plot.sheets
+    )
+    if figures:
+        yield Detail("pictures", f"{REPORTED}: pictures", (Gallery(figures),))
 
 
 def _params(params: Sequence[ParamChange]) -> Table:
@@ -146,7 +176,7 @@ def _param(text: str | None) -> str | Code:
 def _charts(change: ModelChange) -> Iterator[Detail]:
     curves, confusion, calibration = change.curves, change.confusion, change.calibration
     if curves is not None and curves.height:
-        yield _chart(change, "curves", "Training curves", charts.curves(curves))
+        yield _chart(change, "curves", "Training curves, reported by the training", charts.curves(curves))
     if confusion is not None and confusion.height:
         if confusion["actual"].n_unique() > charts.CONFUSED:
             yield Detail("confusion", "Most confused classes", (_confused(confusion),))

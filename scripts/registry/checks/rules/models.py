@@ -182,6 +182,9 @@ def metrics_are_measured(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic
 def gates_hold(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """Each metric is within the `min` and `max` of the manifest's gates; one that is missing or not a number fails.
 
+    A metric that is not in `metrics.json` may be one that the training reports in another file of `metrics:` in
+    `dvc.yaml`; the result says that it was not measured.
+
     `no_worse_than: base` and gates on slices need the predictions of both versions; only `registry report` evaluates
     them, by what the judge measured. The new version fails without a `margin` when it is significantly worse on the
     shared test images: the whole confidence interval of the difference in accuracy (paired bootstrap, at the gate's
@@ -195,9 +198,10 @@ def gates_hold(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     report = needs_owner if facts.scope is Scope.STAGED else wrong
     if subject.metrics is None:
         return
+    reported = {file.path: file.value for file in subject.files.reported if file.value is not None}
     for place, gate in enumerate(subject.manifest.gates):
         line, path = subject.line("gates", place), subject.path
-        result = gates.evaluate_bounds(gate, subject.metrics)
+        result = gates.evaluate_bounds(gate, subject.metrics, reported)
         if result and result.state is GateState.FAILED:
             yield report(result.message, path, line, IMPROVE)
         if gate.no_worse_than or (result and result.state is GateState.NOT_EVALUATED):

@@ -1,0 +1,91 @@
+"""The metrics and plots that a model's `dvc.yaml` declares beside the judge's: what the training reports.
+
+Names are those of `dvc metrics diff` and `dvc plots diff` in the registry's root.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from posixpath import normpath
+from typing import Any
+
+from registry.core import documents
+from registry.core.documents import Document
+from registry.core.values import ArtifactId
+from registry.errors import InvalidDocument
+
+JUDGED = ("metrics.json", "plots/confusion.csv")  # what `registry evaluate` writes, in the model's folder
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredPlot:
+    """A plot: its name, the files or folders that it shows, and DVC's properties (template, x, y, title, …)."""
+
+    name: str
+    paths: tuple[str, ...]
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The files with metrics, and the plots; paths are relative to the registry's root."""
+
+    metrics: tuple[str, ...] = ()
+    plots: tuple[DeclaredPlot, ...] = ()
+
+
+def find(document: Document | None, model: ArtifactId) -> Declared:
+    """What a `dvc.yaml` that follows its schema declares, without what the judge writes."""
+    if document is None:
+        return Declared()
+    data = document.data
+    stages = [*data.get("stages", {}).values(), data]
+    metrics = [name for stage in stages for name, _ in _outputs(stage.get("metrics", ())) if name not in JUDGED]
+    plots = [one for stage in data.get("stages", {}).values() for one in _outputs(stage.get("plots", ()))]
+    found = [DeclaredPlot(f"{model}/{name}", (_path(model, name),), options) for name, options in plots]
+    found += [_top_level(model, name, options) for name, options in _outputs(data.get("plots", ()))]
+    own = {f"{model}/{name}" for name in JUDGED}
+    return Declared(
+        tuple(dict.fromkeys(_path(model, name) for name in metrics)),
+        tuple({one.name: one for one in found if not own.issuperset(one.paths)}.values()),
+    )
+
+
+def _outputs(entries: list[str | dict[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for entry in entries:
+        if isinstance(entry, dict):
+            yield from ((str(name), options if isinstance(options, dict) else {}) for name, options in entry.items())
+        else:
+            yield entry, {}
+
+
+def _top_level(model: ArtifactId, name: str, options: Mapping[str, Any]) -> DeclaredPlot:
+    """A plot below `plots:`; `y` may name the files with their fields, and then the plot's name is an id."""
+    y = options.get("y")
+    if not isinstance(y, dict):
+        return DeclaredPlot(f"{model}/{name}", (_path(model, name),), options)
+    fields = {_path(model, str(path)): value for path, value in y.items()}
+    x = options.get("x")
+    if isinstance(x, dict):
+        x = {_path(model, str(path)): value for path, value in x.items()}
+    return DeclaredPlot(f"{model}/dvc.yaml::{name}", tuple(fields), {**options, "y": fields, "x": x})
+
+
+def _path(model: ArtifactId, name: str) -> str:
+    return normpath(f"{model}/{name}")
+
+
+def read_metrics(data: bytes, path: str) -> Mapping[str, Any]:
+    """A file with metrics in a form that DVC reads: JSON, YAML or TOML. Raises InvalidDocument."""
+    if path.endswith((".yaml", ".yml")):
+        values = documents.read_yaml(data, path).data
+    elif path.endswith(".toml"):
+        try:
+            values = tomllib.loads(data.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidDocument(path, "is not valid TOML", fix="dvc repro") from error
+    else:
+        values = documents.read_json(data, path)
+    if not isinstance(values, dict):
+        raise InvalidDocument(path, "not a mapping of names to numbers", fix="dvc repro")
+    return values

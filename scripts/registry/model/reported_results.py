@@ -1,0 +1,170 @@
+"""What a training reports beside the judge's metrics and plots: read from both versions, drawn by DVC's own templates.
+
+All of it comes from the pull request, so it is bounded, and nothing of it is run: a template is one of DVC's own by
+name, a picture is decoded and encoded again.
+"""
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+from dvc.render.converter.vega import VegaConverter
+from dvc_render.vega import VegaRenderer
+from dvc_render.vega_templates import TEMPLATES
+
+from registry.core import documents
+from registry.core.artifact_files import Reader
+from registry.core.declared_results import DeclaredPlot
+from registry.core.escaping import one_line
+from registry.core.wording import plural
+from registry.dataset import contact_sheets
+from registry.dataset.changes import Sheet
+from registry.errors import InvalidDocument
+from registry.model import metrics
+from registry.model.changes import Reported, ReportedMetric, ReportedPlot
+from registry.model.version import ModelVersion
+
+MAX_PLOTS, MAX_PICTURES, MAX_METRICS = 20, 12, 200
+MAX_ROWS = 1_000  # points of one version; of more, evenly chosen ones are drawn
+MAX_TEXT = 100  # characters of a text in a plot
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+TABLES = (".csv", ".tsv", ".json", ".yaml", ".yml")
+BUILT_IN = frozenset(template.DEFAULT_NAME for template in TEMPLATES)
+SHOWN = ("x", "y", "x_label", "y_label", "title", "template")  # DVC's properties of a plot that are used
+
+
+class _NotShown(Exception):
+    """Why a plot is not in the report."""
+
+
+def collect(old: ModelVersion | None, new: ModelVersion | None, read: Reader) -> Reported:
+    """The metrics and plots of both versions; `read` is asked for those that DVC's cache has and Git has not."""
+    if new is None:
+        return Reported()
+    return Reported(tuple(_metrics(old, new))[:MAX_METRICS], tuple(_plots(old, new, read)))
+
+
+def _metrics(old: ModelVersion | None, new: ModelVersion) -> Iterator[ReportedMetric]:
+    before = old.reported if old else {}
+    for path in dict.fromkeys([*new.reported, *before]):
+        changes = metrics.compare_metrics(before.get(path, {}), new.reported.get(path, {}))
+        yield from (ReportedMetric(path, one) for one in changes)
+
+
+def _plots(old: ModelVersion | None, new: ModelVersion, read: Reader) -> Iterator[ReportedPlot]:
+    pictures = MAX_PICTURES
+    for plot in _single_files(new)[:MAX_PLOTS]:
+        try:
+            if plot.paths[0].lower().endswith(PICTURES):
+                sheets = tuple(_pictures(plot, old, new, read)) if pictures > 0 else ()
+                pictures -= len(sheets)
+                yield ReportedPlot(plot.name, sheets=sheets, omitted="" if sheets else "there are too many pictures")
+            else:
+                yield ReportedPlot(plot.name, spec=_draw(plot, old, new, read))
+        except _NotShown as error:
+            yield ReportedPlot(plot.name, omitted=str(error))
+
+
+def _single_files(new: ModelVersion) -> list[DeclaredPlot]:
+    """The plots, those in folders one by one; the curves of DVCLive are shown as training curves."""
+    found: list[DeclaredPlot] = []
+    for plot in new.declared.plots:
+        inside = [path for path in sorted(new.files.entries) if path.startswith(f"{plot.paths[0]}/")]
+        names = [
+            DeclaredPlot(path, (path,), plot.properties)
+            for path in inside
+            if path.lower().endswith((*PICTURES, *TABLES))
+        ]
+        found += names or [plot]
+    return [plot for plot in found if not all(path.endswith(".tsv") and "/metrics/" in path for path in plot.paths)]
+
+
+def _read(path: str, version: ModelVersion, read: Reader) -> bytes | None:
+    """A file of a version: from Git, or from the cache by its `dvc.lock`; None where it has none. Raises _NotShown."""
+    try:
+        if path in version.files.entries:
+            return version.files.read(path)
+    except InvalidDocument as error:
+        raise _NotShown(error.fault) from error
+    outs = version.lock.outs if version.lock else ()
+    out = next((out for out in outs if out.path == path), None)
+    if out is None:
+        return None
+    if out.nfiles is not None or out.size > documents.MAX_BYTES:
+        raise _NotShown("it is a folder in DVC's cache" if out.nfiles is not None else "it is larger than 1 MiB")
+    return read(out.md5)
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def _pictures(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> Iterator[Sheet]:
+    datas = [(version, _read(plot.paths[0], version, read)) for version in (old, new) if version]
+    if not any(data for _, data in datas):
+        raise _NotShown("the file is missing")
+    for version, data in datas:
+        if data is not None:
+            name = f"plot-{plot.paths[0].replace('/', '-')}-{version.role}"
+            yield contact_sheets.single(name, f"{plot.name} ({version.role})", name, {name: data}.get)
+
+
+# --- charts -----------------------------------------------------------------------------------------------------------
+
+
+def _draw(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> str:
+    """The Vega-Lite specification that DVC makes of a plot. Raises _NotShown."""
+    properties = {key: plot.properties[key] for key in SHOWN if plot.properties.get(key) is not None}
+    template = properties.get("template", "linear")
+    if template not in BUILT_IN:
+        raise _NotShown(f"the template {template} is not one of DVC's own, which alone are drawn here")
+    points: list[dict[str, Any]] = []
+    for version in (old, new):
+        data = {path: _points(path, version, read) for path in plot.paths} if version else {}
+        if version and all(rows is not None for rows in data.values()):
+            try:
+                converter = VegaConverter(plot.paths[0], data, dict(properties))
+                rows, filled = converter.flat_datapoints(version.role.value)
+            except Exception as error:  # DVC's code on data of the pull request raises whatever it meets
+                raise _NotShown(f"DVC cannot draw it: {one_line(str(error))[:200]}") from error
+            points, properties = points + rows, filled or properties
+    if not points:
+        raise _NotShown("it has no data")
+    try:
+        return json.dumps(VegaRenderer(points, plot.name, **properties).get_filled_template(), sort_keys=True)
+    except Exception as error:  # as above
+        raise _NotShown(f"DVC cannot draw it: {one_line(str(error))[:200]}") from error
+
+
+def _points(path: str, version: ModelVersion, read: Reader) -> Any:
+    """The content of a file as DVC's converter takes it, with at most MAX_ROWS rows; None where it is missing."""
+    data = _read(path, version, read)
+    if data is None:
+        return None
+    try:
+        if path.endswith((".csv", ".tsv")):
+            separator = "\t" if path.endswith(".tsv") else ","
+            rows = pl.read_csv(BytesIO(data), separator=separator, infer_schema_length=None).to_dicts()
+        elif path.endswith((".yaml", ".yml")):
+            rows = documents.read_yaml(data, path).data
+        else:
+            rows = json.loads(data)
+    except (InvalidDocument, ValueError, RecursionError, pl.exceptions.PolarsError) as error:
+        raise _NotShown(f"{path} cannot be read as a table") from error
+    return _bounded(rows)
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {one_line(str(key))[:MAX_TEXT]: _bounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        step = -(-len(value) // MAX_ROWS)
+        return [_bounded(one) for one in value[:: max(step, 1)]]
+    return one_line(value)[:MAX_TEXT] if isinstance(value, str) else value
+
+
+def describe(reported: Reported) -> str:
+    """`3 metrics and 2 plots`."""
+    parts = [plural(len(reported.metrics), "metric")] * bool(reported.metrics)
+    return " and ".join([*parts, *[plural(len(reported.plots), "plot")] * bool(reported.plots)])

@@ -1,0 +1,149 @@
+"""What a training reports beside the judge's metrics: in the comparison under its own title, bounded, never run."""
+
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from registry.integrations.dvc import dvc
+from registry.model.changes import GateState, ReportedPlot
+from registry.report import charts, html, markdown
+from registry.report.assemble import assemble
+from support import repositories
+from support.report_parts import PASSED, RUN_INFO
+from support.threshold_models import FOLDER, compare, put_model
+
+TITLE = "Reported by the training, not measured by the registry"
+ROC = "fpr,tpr\n0,0\n0.2,0.7\n1,1\n"
+
+
+def put_results(root: Path, declared: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    """These keys at the top of `dvc.yaml`, and these files of the model."""
+    path = root / FOLDER / "dvc.yaml"
+    repositories.write(path, yaml.safe_load(path.read_text()) | dict(declared))
+    for name, data in files.items():
+        (root / FOLDER / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / FOLDER / name).write_bytes(data)
+
+
+def shown(root: Path, plots: list[Any], files: Mapping[str, bytes]) -> tuple[ReportedPlot, ...]:
+    put_model(root, 75, version="1.1.0")
+    put_results(root, {"plots": plots}, files)
+    return compare(root).reported.plots
+
+
+def picture(form: str = "PNG") -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (640, 400), "teal").save(out, form)
+    return out.getvalue()
+
+
+def test_metrics_have_the_names_of_dvc(base: Path) -> None:
+    put_results(base, {"metrics": ["latency.json"]}, {"latency.json": b'{"cpu": {"ms": 12.5}, "batch": 8}'})
+    repositories.commit(base, "reported")
+    files = {"latency.json": b'{"cpu": {"ms": 11}, "batch": 8}', "size.yaml": b"mb: 3\n", "more.toml": b"[a]\nb = 1\n"}
+    put_model(base, 75, version="1.1.0", gates=[{"metric": "cpu.ms", "max": 12}, {"metric": "accuracy", "min": 0.8}])
+    put_results(base, {"metrics": list(files)}, files)
+    change = compare(base)
+    found = {(one.path, one.metric.name): (one.metric.old, one.metric.new) for one in change.reported.metrics}
+    assert found == {
+        ("models/pets/latency.json", "cpu.ms"): (12.5, 11),
+        ("models/pets/latency.json", "batch"): (8, 8),
+        ("models/pets/size.yaml", "mb"): (None, 3),
+        ("models/pets/more.toml", "a.b"): (None, 1),
+    }
+    text = dvc(base, "metrics", "diff", "--md", quiet=True)
+    for path, name in found:
+        assert name == "batch" or f"| {path} | {name} |" in " ".join(text.split())
+    gate, judged = change.gates
+    assert (gate.state, judged.state) == (GateState.PASSED, GateState.PASSED)
+    assert gate.message.endswith("(reported by the training in models/pets/latency.json, not measured)")
+    assert "reported" not in judged.message
+    report = assemble(PASSED, [], [change], RUN_INFO)
+    for text in (markdown.render(report, {}), html.render(report)):
+        assert TITLE in text
+        assert "models/pets/latency.json" in text
+
+
+@pytest.mark.parametrize(
+    ("declared", "path", "data", "name"),
+    [
+        (
+            {"plots/roc.csv": {"x": "fpr", "y": "tpr", "title": "ROC"}},
+            "plots/roc.csv",
+            ROC,
+            "models/pets/plots/roc.csv",
+        ),
+        ("plots/roc.csv", "plots/roc.csv", ROC, "models/pets/plots/roc.csv"),
+        ({"plots/roc.tsv": {"x": "fpr"}}, "plots/roc.tsv", ROC.replace(",", "\t"), "models/pets/plots/roc.tsv"),
+        ({"roc.json": {"y": "b"}}, "roc.json", '{"roc": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}', "models/pets/roc.json"),
+        ({"roc.yaml": {"y": "b"}}, "roc.yaml", "roc: [{a: 1, b: 2}, {a: 3, b: 4}]", "models/pets/roc.yaml"),
+        ({"ROC": {"x": "fpr", "y": {"roc.csv": "tpr"}}}, "roc.csv", ROC, "models/pets/dvc.yaml::ROC"),
+        ({"roc.csv": {"x": "fpr", "y": "tpr", "template": "scatter"}}, "roc.csv", ROC, "models/pets/roc.csv"),
+        ("folder", "folder/roc.csv", ROC, "models/pets/folder/roc.csv"),
+    ],
+)
+def test_plots_are_drawn_by_dvc_s_templates(base: Path, declared: Any, path: str, data: str, name: str) -> None:
+    (plot,) = shown(base, [declared], {path: data.encode()})
+    assert (plot.name, plot.omitted) == (name, "")
+    assert charts.svg(charts.Chart(plot.spec), "dark").startswith(b"<svg")
+
+
+def test_both_versions_are_in_one_plot(base: Path) -> None:
+    put_results(base, {"plots": ["roc.csv"]}, {"roc.csv": ROC.encode()})
+    repositories.commit(base, "reported")
+    (plot,) = shown(base, [{"roc.csv": {"x": "fpr", "y": "tpr"}}], {"roc.csv": ROC.replace("0.7", "0.8").encode()})
+    assert {row["rev"] for row in json.loads(plot.spec)["data"]["values"]} == {"base", "new"}
+
+
+def test_pictures_are_pictures(base: Path) -> None:
+    plots = shown(base, ["a.png", "b.jpg"], {"a.png": picture(), "b.jpg": picture("JPEG")})
+    assert [(plot.name, len(plot.sheets)) for plot in plots] == [("models/pets/a.png", 1), ("models/pets/b.jpg", 1)]
+    assert max(plots[0].sheets[0].width, plots[0].sheets[0].height) <= 320
+    many = [f"p{place}.png" for place in range(19)]
+    plots = shown(base, many, dict.fromkeys(many, picture()))
+    assert sum(len(plot.sheets) for plot in plots) == 12
+    assert plots[-1].omitted == "there are too many pictures"
+
+
+@pytest.mark.parametrize(
+    ("declared", "files", "why"),
+    [
+        ({"a.csv": {"template": "mine"}}, {"a.csv": b"x,y\n1,2\n"}, "the template mine is not one of DVC's own"),
+        ({"a.csv": {"template": "../../evil"}}, {"a.csv": b"x,y\n1,2\n"}, "is not one of DVC's own"),
+        ({"a.csv": {"x": "nothing", "y": "y"}}, {"a.csv": b"x,y\n1,2\n"}, "DVC cannot draw it"),
+        ("a.csv", {}, "it has no data"),
+        ("a.png", {}, "the file is missing"),
+        ("a.json", {"a.json": b"[" * 100_000}, "a.json cannot be read as a table"),
+        ("a.json", {"a.json": b"\xff\xfe"}, "a.json cannot be read as a table"),
+        ("a.csv", {"a.csv": b"x" * 1_100_000}, "the limit is 1 MiB"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(base: Path, declared: Any, files: Mapping[str, bytes], why: str) -> None:
+    (plot,) = shown(base, [declared], files)
+    assert why in plot.omitted
+    assert not plot.spec
+
+
+def test_markup_in_names_and_data_stays_text(base: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    rows = f'x,y\n"{evil}",1\n"b",2\n'
+    plots = shown(
+        base, [{"a.csv": {"x": "x", "y": "y", "title": evil, "template": "bar_horizontal"}}], {"a.csv": rows.encode()}
+    )
+    change = compare(base)
+    assert plots[0].name == "models/pets/a.csv"
+    assert b"<script" not in charts.svg(charts.Chart(plots[0].spec), "light") if plots[0].spec else True
+    page = html.render(assemble(PASSED, [], [change], RUN_INFO))
+    assert "<script" not in page
+
+
+def test_rows_are_bounded(base: Path) -> None:
+    rows = "x,y\n" + "".join(f"{number},{number}\n" for number in range(50_000))
+    (plot,) = shown(base, [{"a.csv": {"x": "x", "y": "y"}}], {"a.csv": rows.encode()})
+    assert len(json.loads(plot.spec)["data"]["values"]) <= 1_000
