@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from registry.checks import runner
 from registry.cli.workspace import Workspace
+from registry.core.check_names import CheckName
+from registry.core.values import Verdict
 from registry.integrations import git_trees
 from registry.model import judging
 from registry.model.changes import GateState, MetricChange, ParamChange
@@ -25,6 +28,8 @@ from support.threshold_models import (
     runs,
     uuid,
 )
+
+DECLARED = '{"size": 4, "crop": "center", "fraction": 1.0, "filter": "bicubic"}'
 
 # --- the same test set ------------------------------------------------------------------------------------------------
 
@@ -126,6 +131,44 @@ def test_the_base_is_measured_on_the_bytes_that_the_new_version_has(base: Path) 
     change = compare(base)
     assert (change.comparison.images, change.comparison.broken) == (20, 0)
     assert metric(change, "accuracy") == (0.95, 0.95)
+
+
+# --- how it was measured ----------------------------------------------------------------------------------------------
+
+
+def test_a_change_of_how_models_are_measured_is_told(base: Path) -> None:
+    tooling = base / "scripts/registry/model/judge.py"
+    tooling.parent.mkdir(parents=True)
+    tooling.write_text("accuracy = 1\n")
+    put_model(base, 75, model=model_files.threshold(75, crop="pad"))
+    assert compare(base).measuring == (
+        "the change also changes the code that measures: scripts/registry/model/judge.py",
+        f"the model file declares another input: {DECLARED}, now {DECLARED.replace('center', 'pad')}",
+    )
+    again = compare(base)  # from what this machine remembers
+    assert len(again.measuring) == 2
+    (finding,) = [
+        one
+        for outcome in runner.run_on_changes([], [again])
+        if outcome.check == CheckName.MEASUREMENT
+        for one in outcome.findings[:1]
+    ]
+    assert finding.verdict is Verdict.NEEDS_OWNER
+
+
+def test_a_change_of_the_model_alone_is_measured_alike(base: Path) -> None:
+    put_model(base, 75)
+    (base / "scripts/registry.md").parent.mkdir(exist_ok=True)
+    (base / "scripts/registry.md").write_text("no code")
+    assert compare(base).measuring == ()
+
+
+@pytest.mark.parametrize("path", ["requirements.lock", "requirements.txt", "scripts/registry/new.py"])
+def test_other_files_that_decide_how_models_are_measured(base: Path, path: str) -> None:
+    put_model(base, 75)
+    (base / path).parent.mkdir(parents=True, exist_ok=True)
+    (base / path).write_text("onnxruntime==0.0.1\n")
+    assert compare(base).measuring == (f"the change also changes the code that measures: {path}",)
 
 
 # --- what is unavailable ----------------------------------------------------------------------------------------------

@@ -36,9 +36,11 @@ def _second_task(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
         (folder / file.name).write_text(json.dumps(document))
     monkeypatch.setitem(tasks.TASKS, TASK.NAME, TASK)
     monkeypatch.setattr(schema, "folder", lambda: folder)
-    schema._validator.cache_clear()
+    for cached in (schema._registry, schema._validator):
+        cached.cache_clear()
     yield
-    schema._validator.cache_clear()
+    for cached in (schema._registry, schema._validator):
+        cached.cache_clear()
 
 
 def model(offset: float) -> bytes:

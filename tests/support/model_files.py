@@ -11,15 +11,18 @@ import polars as pl
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from registry.model import classification
-from registry.model.model_file import ImageInput, ModelFile, format_metadata
+from registry.model.model_file import Crop, ImageInput, ModelFile, format_metadata
 
 SIZE = 4  # pixels per side
 CLASSES = ("cat", "dog")
 
 
-def threshold(limit: float, classes: Sequence[str] = CLASSES, size: int = SIZE, note: str = "") -> bytes:
+def threshold(
+    limit: float, classes: Sequence[str] = CLASSES, size: int = SIZE, note: str = "", crop: str = "center"
+) -> bytes:
     """A model that says the second class of an image whose mean red is above `limit`; `note` makes other bytes."""
-    return build(*network(limit), classes=classes, size=size, note=note)
+    given = format_metadata(ModelFile(tuple(classes), ImageInput(size, Crop(crop))))
+    return build(*network(limit), classes=classes, size=size, note=note, metadata=given)
 
 
 def network(limit: float) -> tuple[list[NodeProto], dict[str, numpy.ndarray]]:

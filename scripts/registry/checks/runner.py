@@ -66,6 +66,8 @@ def run_on_changes(datasets: Sequence[DatasetChange], models: Sequence[ModelChan
             yield _outcome(CheckName.METRICS, model.id, changes.metrics_are_measured(model))
         if model.gates:
             yield _outcome(CheckName.GATES, model.id, changes.gates_hold_against_base(model))
+        if model.measuring:
+            yield _outcome(CheckName.MEASUREMENT, model.id, changes.measurement_is_unchanged(model))
         if model.unknown or (model.trained and model.old is not None and model.new is not None):
             found = changes.versions_are_compared(model)
             yield _outcome(CheckName.COMPARISON, model.id, found, model.unknown)

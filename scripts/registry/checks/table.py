@@ -183,4 +183,5 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.GATES, ModelSubject, models.gates_hold, (_N.OUTPUTS, _N.METRICS)),
     ReportCheck(_N.DUPLICATES, changes.images_are_distinct),
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),
+    ReportCheck(_N.MEASUREMENT, changes.measurement_is_unchanged),
 )

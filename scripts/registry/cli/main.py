@@ -1,5 +1,6 @@
 """The command `registry`: loads a sub-command, and turns errors into messages and exit codes (1 expected, 3 a bug)."""
 
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -77,7 +78,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command and exit."""
+    """Run the command and exit.
+
+    A job that is cancelled gets SIGTERM, by which Python would end without removing temporary folders.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(run(sys.argv[1:]))
 
 

@@ -49,3 +49,4 @@ class CheckName(StrEnum):
     GATES = "gates"
     DUPLICATES = "duplicates"
     COMPARISON = "comparison"
+    MEASUREMENT = "measurement"

@@ -189,6 +189,7 @@ class ModelChange:
     params: tuple[ParamChange, ...] = ()
     images: int = 0  # that were measured
     tests: int = 0  # images in the test set of the new version
+    measuring: tuple[str, ...] = ()  # what the change does to how models are measured
     disagreements: tuple[str, ...] = ()  # of what the change records with what the judge measured
     comparison: PairedComparison | None = None
     slices: tuple[Slice, ...] = ()

@@ -15,6 +15,7 @@ from polars import DataFrame
 
 from registry.errors import Refused
 from registry.model import onnx_process
+from registry.model.model_file import ImageInput
 from registry.model.onnx_process import DEFAULT, Limits
 from registry.model.tasks import Task
 
@@ -23,10 +24,11 @@ RULE = 1  # the number changes with what decides a judgement: decoding, scores, 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """A model file's predictions for each image (see `tasks.Task.tabulate`), and their metrics."""
+    """A model file's predictions for images (see `tasks.Task.tabulate`), their metrics, and how images are read."""
 
     task: Task
     predictions: DataFrame
+    input: ImageInput
 
     @cached_property
     def metrics(self) -> dict[str, object]:
@@ -61,4 +63,4 @@ def judge(
         work = onnx_process.Work(task.OUTPUTS, images, test["relpath"].to_list(), Path(temporary))
         declared = onnx_process.predict(model, work, progress, limits, name=name)
         outputs = {output.name: numpy.load(work.file(output)) for output in task.OUTPUTS}
-        return Judgement(task, task.tabulate(test, outputs, declared.classes))
+        return Judgement(task, task.tabulate(test, outputs, declared.classes), declared.input)

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from polars import DataFrame, read_parquet
+from polars import DataFrame, read_parquet, read_parquet_metadata
 from polars.exceptions import PolarsError
 
 from registry.core import pointers
 from registry.core.atomic_write import write_atomically
 from registry.core.values import ArtifactId, Output
 from registry.errors import NotFound
-from registry.model import judge
+from registry.model import judge, model_file
 from registry.model.judge import Judgement
+from registry.model.model_file import InvalidMetadata
 from registry.model.tasks import TASKS
 from registry.storage.reader import ABSENT, describe_object
 
@@ -49,8 +50,11 @@ def read_cached(root: Path, run: JudgeRun) -> Judgement | None:
     """The result of an earlier run on this machine; None where none is kept."""
     file = root / RESULTS / f"{run.key}.parquet"
     try:
-        return Judgement(TASKS[run.task], read_parquet(file)) if file.is_file() else None
-    except PolarsError:
+        if not file.is_file():
+            return None
+        given = model_file.parse_input(read_parquet_metadata(file)[model_file.INPUT])
+        return Judgement(TASKS[run.task], read_parquet(file), given)
+    except (PolarsError, KeyError, InvalidMetadata):
         return None
 
 
@@ -68,7 +72,7 @@ def execute(root: Path, run: JudgeRun, cache: Path, progress: Callable[[int], No
         model = folder / Path(run.files[0].path).name
         result = judge.judge(TASKS[run.task], model, run.test, images, progress, name=run.files[0].path)
     table = io.BytesIO()
-    result.predictions.write_parquet(table)
+    result.predictions.write_parquet(table, metadata={model_file.INPUT: model_file.format_input(result.input)})
     write_atomically(root / RESULTS / f"{run.key}.parquet", table.getvalue())
     return result
 

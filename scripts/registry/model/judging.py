@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.core import layout
+from registry.core import layout, wording
 from registry.core.artifact_files import Reader
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.core.wording import plural
 from registry.errors import InvalidData, RegistryError
-from registry.model import comparison, judge_run, reported_results
+from registry.model import comparison, judge_run, model_file, reported_results
 from registry.model.changes import ModelChange, Role
 from registry.model.comparison import Judgements
 from registry.model.judge import Judgement
@@ -18,6 +18,7 @@ from registry.model.judge_run import JudgeRun
 from registry.model.version import Evaluable, TestSet, VersionPair, read_pair, reason
 from registry.sync.inventory import Reached
 
+TOOLING = "scripts/registry/"  # the template's own code; a copy has it pinned in its requirements
 Progress = Callable[[int, int], None]  # the number of images and of bytes that were completed
 
 
@@ -36,10 +37,14 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """One model to compare: its two versions, and the measurements that the comparison needs."""
+    """One model to compare: its two versions, and the measurements that the comparison needs.
+
+    `tooling` are the files of the code that measures, where they differ between the trees.
+    """
 
     pair: VersionPair
     runs: tuple[PlannedRun, ...] = ()
+    tooling: tuple[str, ...] = ()
 
 
 # --- what to measure --------------------------------------------------------------------------------------------------
@@ -62,7 +67,29 @@ def plan(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> Plan:
     `read` is asked for `.dir` objects and predictions. A version that cannot be read is a fault of the pair.
     """
     pair = read_pair(old, new, artifact, read)
-    return Plan(pair, tuple(_runs(pair)))
+    return Plan(pair, tuple(_runs(pair)), _changed_tooling(old, new))
+
+
+def _changed_tooling(old: Tree, new: Tree) -> tuple[str, ...]:
+    listed = [{entry.path for entry in tree.list() if _is_tooling(entry.path)} for tree in (old, new)]
+    both = listed[0] & listed[1]
+    return tuple(sorted((listed[0] ^ listed[1]) | {path for path in both if old.read(path) != new.read(path)}))
+
+
+def _is_tooling(path: str) -> bool:
+    return path in {"requirements.txt", "requirements.lock"} or path.startswith(TOOLING)
+
+
+def _measuring(plan: Plan, found: Judgements) -> Iterator[str]:
+    """What a change does to how models are measured, beside the model itself."""
+    if plan.tooling:
+        yield f"the change also changes the code that measures: {wording.abbreviate(list(plan.tooling))}"
+    base, new = (found.by_role.get(role) for role in Role)
+    if base and new and base.input != new.input:
+        before, after = (model_file.format_input(one.input) for one in (base, new))
+        yield f"the model file declares another input: {before}, now {after}"
+    if plan.pair.base and plan.pair.new and plan.pair.base.manifest.task != plan.pair.new.manifest.task:
+        yield f"task was {plan.pair.base.manifest.task}, is {plan.pair.new.manifest.task}"
 
 
 def pending_runs(root: Path, plans: Iterable[Plan]) -> tuple[PlannedRun, ...]:
@@ -106,7 +133,8 @@ def apply(plan: Plan, root: Path, cache: Path, read: Reader, progress: Progress 
     if pair.base and pair.new and pair.base.manifest.task != pair.new.manifest.task:
         found.unknown.append(f"the base model's task is {pair.base.manifest.task}, not {pair.new.manifest.task}")
     reported = reported_results.collect(pair.base, pair.new, read)
-    return replace(comparison.compare(pair, found, read), reported=reported)
+    change = comparison.compare(pair, found, read)
+    return replace(change, reported=reported, measuring=tuple(_measuring(plan, found)))
 
 
 def _measure(planned: PlannedRun, found: Judgements, root: Path, cache: Path, progress: Progress) -> Judgement | None:

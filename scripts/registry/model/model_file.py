@@ -88,9 +88,18 @@ def parse_metadata(metadata: Mapping[str, str]) -> ModelFile:
 
 def format_metadata(file: ModelFile) -> dict[str, str]:
     """The entries of the metadata that `parse_metadata` reads."""
-    given = file.input
+    return {CLASSES: json.dumps(file.classes, ensure_ascii=False), INPUT: format_input(file.input)}
+
+
+def format_input(given: ImageInput) -> str:
+    """The entry `input` of the metadata."""
     values = {"size": given.size, "crop": given.crop, "fraction": given.fraction, "filter": given.filter}
-    return {CLASSES: json.dumps(file.classes, ensure_ascii=False), INPUT: json.dumps(values)}
+    return json.dumps(values)
+
+
+def parse_input(text: str) -> ImageInput:
+    """What `format_input` writes. Raises InvalidMetadata."""
+    return _input(_json({INPUT: text}, INPUT))
 
 
 def _json(metadata: Mapping[str, str], key: str) -> object:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from registry.core import layout, manifests
+from registry.core import artifact_files, layout, manifests
 from registry.core.check_names import CheckName
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Outcome
@@ -46,11 +46,21 @@ def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
     }
     trained_on = {model: manifests.load_model(tree, model).trained_on for model in stale}
     built = {model for model, dataset in trained_on.items() if tree.has(layout.prepared_pointer(dataset))}
+    untested = {model for model in built if not _has_tests(tree, trained_on[model])}
+    skipped = [StaleModel(model, f"{trained_on[model]} is not built yet") for model in stale if model not in built]
+    skipped += [StaleModel(model, f"{trained_on[model]} has no test image to measure on") for model in sorted(untested)]
     return Plan(
-        tuple(StaleModel(model, reason) for model, reason in stale.items() if model in built),
-        tuple(StaleModel(model, f"{trained_on[model]} is not built yet") for model in stale if model not in built),
-        tuple(sorted({trained_on[model] for model in built})),
+        tuple(StaleModel(model, reason) for model, reason in stale.items() if model in built - untested),
+        tuple(skipped),
+        tuple(sorted({trained_on[model] for model in built - untested})),
     )
+
+
+def _has_tests(tree: Tree, dataset: ArtifactId) -> bool:
+    """Whether a built dataset has a test image, as far as its pointer says."""
+    path = layout.prepared_pointer(dataset)
+    pointer = artifact_files.read_pointer(artifact_files.list_files(tree), path).value
+    return pointer is None or pointer.build is None or any(pointer.build.counts.get("test", {}).values())
 
 
 def apply(plan: Plan, root: Path) -> None:

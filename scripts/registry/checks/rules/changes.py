@@ -58,6 +58,20 @@ def versions_are_compared(_: ModelChange) -> Iterator[Diagnostic]:
     yield from ()
 
 
+def measurement_is_unchanged(change: ModelChange) -> Iterator[Diagnostic]:
+    """A change of a model leaves alone how models are measured: the tooling, the task, and how the model file declares
+    that images are cropped and scaled.
+
+    Only `registry report` runs this check. CI measures with the default branch's tooling in any case.
+
+    Why: with another way of measuring, a better number is not a better model.
+
+    How to fix: change the tooling in a pull request of its own, or let an owner decide.
+    """
+    for fact in change.measuring:
+        yield needs_owner(fact, manifest_path(change.id), fix="review it beside the numbers, or change it on its own")
+
+
 def metrics_are_measured(change: ModelChange) -> Iterator[Diagnostic]:
     """The part of the check `metrics` that needs the model file."""
     for fault in change.disagreements:
