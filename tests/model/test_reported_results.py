@@ -19,7 +19,7 @@ from support.report_parts import PASSED, RUN_INFO
 from support.threshold_models import FOLDER, compare, put_model
 
 TITLE = "Reported by the training, not measured by the registry"
-ROC = "fpr,tpr\n0,0\n0.2,0.7\n1,1\n"
+ROC = "far,tpr\n0,0\n0.2,0.7\n1,1\n"
 
 
 def put_results(root: Path, declared: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -74,17 +74,17 @@ def test_metrics_have_the_names_of_dvc(base: Path) -> None:
     ("declared", "path", "data", "name"),
     [
         (
-            {"plots/roc.csv": {"x": "fpr", "y": "tpr", "title": "ROC"}},
+            {"plots/roc.csv": {"x": "far", "y": "tpr", "title": "ROC"}},
             "plots/roc.csv",
             ROC,
             "models/pets/plots/roc.csv",
         ),
         ("plots/roc.csv", "plots/roc.csv", ROC, "models/pets/plots/roc.csv"),
-        ({"plots/roc.tsv": {"x": "fpr"}}, "plots/roc.tsv", ROC.replace(",", "\t"), "models/pets/plots/roc.tsv"),
+        ({"plots/roc.tsv": {"x": "far"}}, "plots/roc.tsv", ROC.replace(",", "\t"), "models/pets/plots/roc.tsv"),
         ({"roc.json": {"y": "b"}}, "roc.json", '{"roc": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}', "models/pets/roc.json"),
         ({"roc.yaml": {"y": "b"}}, "roc.yaml", "roc: [{a: 1, b: 2}, {a: 3, b: 4}]", "models/pets/roc.yaml"),
-        ({"ROC": {"x": "fpr", "y": {"roc.csv": "tpr"}}}, "roc.csv", ROC, "models/pets/dvc.yaml::ROC"),
-        ({"roc.csv": {"x": "fpr", "y": "tpr", "template": "scatter"}}, "roc.csv", ROC, "models/pets/roc.csv"),
+        ({"ROC": {"x": "far", "y": {"roc.csv": "tpr"}}}, "roc.csv", ROC, "models/pets/dvc.yaml::ROC"),
+        ({"roc.csv": {"x": "far", "y": "tpr", "template": "scatter"}}, "roc.csv", ROC, "models/pets/roc.csv"),
         ("folder", "folder/roc.csv", ROC, "models/pets/folder/roc.csv"),
     ],
 )
@@ -97,7 +97,7 @@ def test_plots_are_drawn_by_dvc_s_templates(base: Path, declared: Any, path: str
 def test_both_versions_are_in_one_plot(base: Path) -> None:
     put_results(base, {"plots": ["roc.csv"]}, {"roc.csv": ROC.encode()})
     repositories.commit(base, "reported")
-    (plot,) = shown(base, [{"roc.csv": {"x": "fpr", "y": "tpr"}}], {"roc.csv": ROC.replace("0.7", "0.8").encode()})
+    (plot,) = shown(base, [{"roc.csv": {"x": "far", "y": "tpr"}}], {"roc.csv": ROC.replace("0.7", "0.8").encode()})
     assert {row["rev"] for row in json.loads(plot.spec)["data"]["values"]} == {"base", "new"}
 
 

@@ -80,6 +80,16 @@ def test_a_model_of_a_dataset_without_images_waits(built_model: Path) -> None:
     assert str(plan) == "models/pets: datasets/pets is not built yet\nnothing to train"
 
 
+def test_a_dataset_without_test_images_is_told_before_a_training(built_model: Path) -> None:
+    path = built_model / "datasets/pets/prepared.dvc"
+    pointer = yaml.safe_load(path.read_text())
+    pointer["meta"]["counts"].pop("test", None)
+    path.write_text(yaml.safe_dump(pointer, sort_keys=False))
+    why = Finding(CheckName.TRAINING, MODEL, Verdict.WRONG, "not trained yet")
+    plan = train.plan(WorkTree(built_model), [Outcome(CheckName.TRAINING, MODEL, (why,))])
+    assert str(plan) == "models/pets: datasets/pets has no test image to measure on\nnothing to train"
+
+
 def test_the_check_lets_pass_what_a_later_job_trains(stale: Path, run_registry: Run) -> None:
     assert run_registry(stale, "check", "--base", "main", "--fix").code == 1
     done = run_registry(stale, "check", "--base", "main", "--untrained")
