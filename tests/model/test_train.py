@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from registry.core.check_names import CheckName
 from registry.core.names import parse_id
@@ -83,7 +84,7 @@ def test_a_model_of_a_dataset_without_images_waits(built_model: Path) -> None:
 def test_a_dataset_without_test_images_is_told_before_a_training(built_model: Path) -> None:
     path = built_model / "datasets/pets/prepared.dvc"
     pointer = yaml.safe_load(path.read_text())
-    pointer["meta"]["counts"].pop("test", None)
+    pointer["meta"]["build"]["counts"].pop("test", None)
     path.write_text(yaml.safe_dump(pointer, sort_keys=False))
     why = Finding(CheckName.TRAINING, MODEL, Verdict.WRONG, "not trained yet")
     plan = train.plan(WorkTree(built_model), [Outcome(CheckName.TRAINING, MODEL, (why,))])

@@ -101,10 +101,10 @@ def _read(path: str, version: ModelVersion, read: Reader) -> bytes | None:
 
 
 def _pictures(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> Iterator[Sheet]:
-    datas = [(version, _read(plot.paths[0], version, read)) for version in (old, new) if version]
-    if not any(data for _, data in datas):
+    contents = [(version, _read(plot.paths[0], version, read)) for version in (old, new) if version]
+    if not any(data for _, data in contents):
         raise _NotShown("the file is missing")
-    for version, data in datas:
+    for version, data in contents:
         if data is not None:
             name = f"plot-{plot.paths[0].replace('/', '-')}-{version.role}"
             yield contact_sheets.single(name, f"{plot.name} ({version.role})", name, {name: data}.get)
