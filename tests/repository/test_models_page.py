@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from registry.model import judge, onnx_process
+from registry.model import classification, judge, onnx_process
 from registry.model.model_file import Crop, Filter, ImageInput, ModelFile
 from support import model_files, repositories
 
@@ -47,7 +47,7 @@ def picture(path: Path, red: int, size: tuple[int, int] = (40, 30)) -> None:
 @pytest.mark.slow
 def test_a_network_that_is_exported_as_described_is_measured(tmp_path: Path) -> None:
     run(tmp_path, NETWORK + python("Export a model"))
-    declared = onnx_process.inspect(tmp_path / "model.onnx")
+    declared = onnx_process.inspect(tmp_path / "model.onnx", classification.OUTPUTS)
     assert declared == ModelFile(("cat", "dog"), ImageInput(224, Crop.CENTER, 0.875, Filter.BICUBIC))
     for number, label in enumerate(("cat", "dog", "dog")):
         uuid = f"0a8c7f6e-0000-4000-8000-{number:012d}"
@@ -63,7 +63,8 @@ def test_what_the_page_tells_to_use_gives_the_scores_that_the_judge_gives(tmp_pa
     for red, expected in ((20, "cat"), (220, "dog")):
         picture(tmp_path / "picture.jpg", red)
         test = pl.DataFrame({"uuid": ["one"], "label": [expected], "relpath": ["picture.jpg"]})
-        judged = judge.judge(tmp_path / "model.onnx", test, tmp_path).predictions.row(0, named=True)
+        found = judge.judge(classification, tmp_path / "model.onnx", test, [tmp_path / "picture.jpg"])
+        judged = found.predictions.row(0, named=True)
         printed = json.loads(run(tmp_path, python("Use a model")).replace("'", '"'))
         assert printed == pytest.approx({"cat": judged["score_cat"], "dog": judged["score_dog"]}, abs=0.002)
         assert max(printed, key=lambda name: printed[name]) == expected

@@ -157,7 +157,7 @@ class ReportedPlot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reported:
-    """What the training reports beside the judge's metrics and plots; nobody else measured it."""
+    """What the training reports beside the judge's metrics and plots, which the registry did not measure."""
 
     metrics: tuple[ReportedMetric, ...] = ()
     plots: tuple[ReportedPlot, ...] = ()
