@@ -63,13 +63,13 @@ def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "exports.read_selection(path.read_bytes(), 'x')",
         "exports.read_selection(path.read_bytes(), 'x', rows=10)",
         "read_export(path, manifest())",
-        "predictions.read(path.read_bytes(), pl.DataFrame({'uuid': ['a']}), 'x')",
+        "classification.read(path.read_bytes(), pl.DataFrame({'uuid': ['a']}), 'x')",
     ],
 )
 def test_a_hundred_million_rows_are_refused_before_they_fill_the_memory(bomb: Path, read: str) -> None:
     code = (
         "import resource, sys; from pathlib import Path; import polars as pl\n"
-        "from registry.dataset import exports; from registry.model import predictions\n"
+        "from registry.dataset import exports; from registry.model import classification\n"
         "from registry.errors import Refused; from support.selections import manifest, read_export\n"
         "path, before = Path(sys.argv[1]), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"try:\n    {read}\nexcept Refused as error:\n    print(error)\n"

@@ -32,7 +32,7 @@ def test_every_fault_of_a_manifest_has_its_line_and_nothing_else_is_said() -> No
     registry = memory_registries.sound()
     registry.edit(MANIFEST, license="CC-BY-5", owners=["acme"], titel="x")
     faults = registry.check(Scope.STAGED, CHANGED)
-    assert [(one.check, one.line) for one in faults] == [("manifest", 7), ("manifest", 8), ("manifest", 26)]
+    assert [(one.check, one.line) for one in faults] == [("manifest", 7), ("manifest", 8), ("manifest", 27)]
     assert faults[2].fix == "did you mean title?"
 
 
@@ -40,7 +40,7 @@ def test_a_manifest_that_cannot_be_parsed_is_one_finding() -> None:
     registry = memory_registries.sound()
     registry.files[MANIFEST] += b"name: again\n"
     (finding,) = registry.check(Scope.ALL)
-    assert (finding.check, finding.path, finding.line) == ("manifest", MANIFEST, 26)
+    assert (finding.check, finding.path, finding.line) == ("manifest", MANIFEST, 27)
 
 
 def test_a_name_that_is_not_the_folder_s() -> None:
@@ -151,7 +151,7 @@ def test_only_what_was_released_can_be_withdrawn() -> None:
     (finding,) = found(registry, "withdrawn")
     assert (finding.message, finding.line, finding.verdict) == (
         "withdrawn: 1.3.0 was never released",
-        28,
+        29,
         Verdict.WRONG,
     )
     registry.is_complete = False
