@@ -66,7 +66,7 @@ $(IMAGE_FOLDER):
 
 $(AZURITE): $(wildcard tests/support/servers/azurite/*.json)
 	@rm -rf .venv/azurite && cp -R tests/support/servers/azurite .venv/azurite
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --loglevel error
+	@PATH="$(CURDIR)/$(BIN):$$PATH" NODE_OPTIONS="--use-system-ca $$NODE_OPTIONS" $(BIN)/npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 # Pins stay unless pyproject.toml rules them out. The CUDA packages that torch's Linux build requires are left out, because
