@@ -56,4 +56,4 @@ def test_rows_have_versions_and_users() -> None:
     tags = [parse_tag(f"datasets/birds@v{version}") for version in ("1.0.0", "1.10.0", "1.9.0")]
     dataset, model = find_rows(tree(), tags)
     assert dataset.published == tuple(map(parse_version, ("1.10.0", "1.9.0", "1.0.0")))
-    assert (dataset.used_by, model.trained_on) == ((parse_id("models/birds"),), BIRDS)
+    assert (dataset.used_by, model.dataset) == ((parse_id("models/birds"),), BIRDS)

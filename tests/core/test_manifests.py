@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.core import layout, manifests
+from registry.core.model_values import Gate
 from registry.core.names import parse_id
 from registry.core.tree import DictTree
-from registry.core.values import Column, Export, Gate, Look, LookerQuery, Version
+from registry.core.values import Column, Export, Look, LookerQuery, Version
 from registry.errors import InvalidDocument, NotFound
 from support import memory_registries
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.core.values import Gate
+from registry.core.model_values import Gate
 from registry.model import gates, paired_comparison
 from registry.model.changes import GateState
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from registry.core.values import Finding, Gate, Outcome, Verdict, Version
+from registry.core.model_values import Gate
+from registry.core.values import Finding, Outcome, Verdict, Version
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import GateResult, GateState, ModelChange
 from registry.report.assemble import State, Tally, assemble

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from registry.core import digests
-from registry.core.values import ArtifactId, Gate, Kind
+from registry.core.model_values import Gate
+from registry.core.values import ArtifactId, Kind
 from registry.dataset import contact_sheets
 from registry.model.changes import Example, Flip, ModelChange
 from registry.model.classification import TITLES

@@ -109,6 +109,9 @@ CASES = (
          (Hint("core/manifests.py", "registry new"), Hint("core/manifests.py", "registry list"))),
     Case("a model without its dataset", "registry_repo", "new model garden",
          (Hint("scaffold/new.py", "registry new"),), succeeds=True),
+    Case("a model from elsewhere without its dataset", "registry_repo",
+         "new model garden --from garden.onnx --origin https://example.com/garden",
+         (Hint("scaffold/external.py", "registry new"),), succeeds=True),
     Case("a diff of no dataset", "built_dataset", "diff datasets/garden",
          (Hint("dataset/diff.py", "registry list"),), succeeds=True),
     Case("gc in a shallow clone", "merged_model", "gc --plan",
@@ -225,6 +228,7 @@ VALUE = "needs a value that only the user knows"
 EDIT = "needs a decision or an edit of a file first"
 ELSEWHERE = "the data is on another machine"
 TRAINS = "trains: tests/model and the demo run it"
+FROM_ELSEWHERE = "tests/model/test_trained_elsewhere.py runs it"
 EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
 REMOTE = "needs GitHub or a package index"
 
@@ -247,6 +251,11 @@ NOT_RUN = {
     Hint("checks/rules/leakage.py", "registry pull"): ELSEWHERE,
     Hint("checks/rules/manifests.py", "registry list"): EDIT,
     Hint("checks/rules/models.py", "registry list"): EDIT,
+    Hint("checks/rules/models.py", "dvc add"): FROM_ELSEWHERE,
+    Hint("cli/commands/new.py", "registry check"): FROM_ELSEWHERE,
+    Hint("core/declared_results.py", "dvc repro"): TRAINS,
+    Hint("model/file_formats.py", "dvc pull"): "in the other repository that the pointer is from",
+    Hint("model/file_formats.py", "git lfs"): "in the other repository that the pointer is from",
     Hint("checks/rules/models.py", "dvc repro"): TRAINS,
     Hint("checks/rules/models.py", "registry pull"): ELSEWHERE,
     Hint("checks/rules/models.py", "registry report"): TRAINS,

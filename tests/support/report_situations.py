@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from registry.core.check_names import CheckName
+from registry.core.model_values import Gate
 from registry.core.values import (
     ArtifactId,
     Asker,
     Bump,
     Counts,
     Finding,
-    Gate,
     Kind,
     Lookml,
     Outcome,

@@ -215,7 +215,7 @@ def _read_artifacts(
     for artifact in sorted(artifacts - touched) if change.scope is Scope.BASE else ():
         if artifact.kind is Kind.MODEL:
             manifest = artifact_files.read_manifest(files, artifact)
-            if isinstance(manifest.value, ModelManifest) and manifest.value.trained_on in touched:
+            if isinstance(manifest.value, ModelManifest) and manifest.value.dataset in touched:
                 yield artifact_files.read_artifact(files, artifact, manifest)
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from registry.checks.context import ArtifactSubject, Facts, ModelObjects, ModelSubject
-from registry.core import pointers
+from registry.core import artifact_files, pointers
 from registry.core.artifact_files import Reader
 from registry.core.layout import product_path
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId
-from registry.errors import InvalidData, NotFound, Refused, RegistryError
-from registry.model import comparison, onnx_process, tasks, version
+from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, RegistryError
+from registry.model import comparison, onnx_process, tasks, training_images, version
 from registry.model.changes import Role
 from registry.storage.reader import ABSENT
 
@@ -44,17 +44,32 @@ def _with_predictions(subject: ModelSubject, tree: Tree, read: Reader) -> ModelO
         found = version.read_version(Role.NEW, tree, subject.id, read)
     except RegistryError as error:
         return ModelObjects(unread=version.reason(error))
-    return ModelObjects(metric_faults=tuple(comparison.recorded_faults(found)), unread=found.unknown)
+    objects = ModelObjects(metric_faults=tuple(comparison.recorded_faults(found)), unread=found.unknown)
+    return _with_list(objects, found, read)
+
+
+def _with_list(objects: ModelObjects, found: version.ModelVersion, read: Reader) -> ModelObjects:
+    try:
+        listed = training_images.read(found.files, found.manifest)
+    except InvalidDocument as error:
+        return replace(objects, list=artifact_files.unreadable(error))
+    if listed is None or found.test_set is None:
+        return objects
+    leaked, unread = training_images.seen(listed, found.test_set.frame, read)
+    uuids = tuple(leaked["uuid"])
+    return replace(objects, leaked=uuids, tests=found.test_set.frame.height, unlisted=unread)
 
 
 def _with_file(found: ModelObjects, subject: ModelSubject, cache: Path) -> ModelObjects:
     path = product_path(subject.id)
-    outs = subject.training.lock.outs if subject.training else ()
-    product = next((out for out in outs if out.path == path), None)
-    if product is None:
+    outs = subject.files.model_files
+    if not outs:
         return found  # said among the faults of what is recorded
-    if any(out.path == f"{path}.data" for out in outs):
+    product, *sidecar = outs
+    if sidecar:
         return replace(found, unopened="it has a sidecar; `registry report` opens it")
+    if not subject.manifest.is_measured:
+        return replace(found, unopened="the form of a file that gives features is not judged")
     try:
         onnx_process.inspect(cache / pointers.object_key(product.md5), tasks.of(subject.manifest).OUTPUTS, name=path)
     except NotFound:

@@ -177,13 +177,19 @@ class Training:
 class ModelObjects:
     """What a model's objects say: why its model file is not one, and where recorded metrics are not those predicted.
 
-    `unread` and `unopened` are the reasons why the predictions and the model file could not be read.
+    `unread` and `unopened` are the reasons why the predictions and the model file could not be read. `leaked` are the
+    UUIDs of those of its `tests` test images that the list of its training images names, `unlisted` counts those that
+    could not be compared with it, and `list` has the faults of the list.
     """
 
     file_faults: tuple[str, ...] = ()
     metric_faults: tuple[str, ...] = ()
     unread: str = ""
     unopened: str = ""
+    leaked: tuple[str, ...] = ()
+    tests: int = 0
+    unlisted: int = 0
+    list: Parsed[None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

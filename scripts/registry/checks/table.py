@@ -180,6 +180,9 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(_N.OUTPUTS, ModelSubject, models.outputs_match_lock, (_N.LINE_ENDS,)),
     ArtifactCheck(_N.MODEL_FILE, ModelSubject, models.model_file_is_valid, (), _models_were_opened),
     ArtifactCheck(_N.METRICS, ModelSubject, models.metrics_are_measured, (_N.OUTPUTS,), _models_were_opened),
+    ArtifactCheck(
+        _N.TRAINING_IMAGES, ModelSubject, models.training_images_are_no_test_images, (_N.OUTPUTS,), _models_were_opened
+    ),
     ArtifactCheck(_N.GATES, ModelSubject, models.gates_hold, (_N.OUTPUTS, _N.METRICS)),
     ReportCheck(_N.DUPLICATES, changes.images_are_distinct),
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from registry.checks import collect, collect_conversions
 from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
-from registry.core.layout import prepared_pointer, raw_pointer
+from registry.core.layout import lock_path, model_pointer, prepared_pointer, raw_pointer
 from registry.core.progress import bar
 from registry.core.values import Kind
 from registry.errors import RegistryError
@@ -60,10 +60,13 @@ def with_models(space: Workspace, facts: Facts, change: collect.Change) -> Facts
 
 
 def _is_opened(subject: ModelSubject, change: collect.Change) -> bool:
-    if subject.training is None:
+    if subject.training is None and subject.files.model is None:
         return False
     if change.scope is Scope.STAGED:
-        return not change.paths.isdisjoint((subject.training.path, f"{subject.id}/metrics.json"))
+        origin = subject.manifest.origin
+        listed = [f"{subject.id}/{origin.training_images}"] if origin and origin.training_images else []
+        names = [lock_path(subject.id), model_pointer(subject.id), f"{subject.id}/metrics.json", *listed]
+        return not change.paths.isdisjoint(names)
     released = subject.releases.latest.content if subject.releases.latest else None
     return released is None or released.objects != subject.content.objects or subject.touched
 

@@ -46,7 +46,7 @@ class Parsed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A `.dvc` file of a dataset; `build` is None where it does not record how its output was built."""
+    """A `.dvc` file; `build` is None where it does not record how its output was built."""
 
     output: Output
     build: Build | None
@@ -62,9 +62,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A model's `dvc.yaml`; `has_variables` says that it defines `${trained_on}`."""
+    """A model's `dvc.yaml`; `variables` are the names of the values of `model.yaml` that it uses."""
 
-    has_variables: bool
+    variables: tuple[str, ...]
     stages: Mapping[str, Stage]
 
 
@@ -99,7 +99,8 @@ class ArtifactFiles:
     """The files of one artifact in one tree; None where the tree has no such file.
 
     `raw` and `prepared` are a dataset's, `pipeline`, `lock`, `metrics` and `reported` a model's: the other files with
-    metrics that its pipeline declares and Git has.
+    metrics that its pipeline declares and Git has. `model`
+    is the pointer to the file of a model that was trained elsewhere.
     """
 
     id: ArtifactId
@@ -110,6 +111,7 @@ class ArtifactFiles:
     lock: Parsed[Lock] | None = None
     metrics: Parsed[Metrics] | None = None
     reported: tuple[Parsed[Metrics], ...] = ()
+    model: Parsed[Pointer] | None = None
 
     @property
     def content(self) -> Content | None:
@@ -122,16 +124,28 @@ class ArtifactFiles:
             return Content(
                 manifest, {name: file.value.output.md5 for name, file in files.items() if file and file.value}
             )
-        if self.lock is None or self.lock.value is None:
-            return Content(manifest, {})
-        lock, start = self.lock.value, f"{self.id}/"
-        objects = {output.path.removeprefix(start): output.md5 for output in (*lock.deps, *lock.outs)}
-        return Content(manifest, objects, lock.recipe)
+        lock, start = self.lock.value if self.lock else None, f"{self.id}/"
+        found = (*(lock.deps if lock else ()), *(lock.outs if lock else ()), *self.model_files)
+        objects = {output.path.removeprefix(start): output.md5 for output in found}
+        return Content(manifest, objects, lock.recipe if lock else "")
+
+    @property
+    def model_files(self) -> tuple[Output, ...]:
+        """A model's file and, where it has one, its sidecar; nothing before the first training.
+
+        The lock of a training has them, or the pointer of a model that was trained elsewhere.
+        """
+        manifest, product = self.manifest.value, layout.product_path(self.id)
+        if isinstance(manifest, ModelManifest) and manifest.origin:
+            outs = {self.model.value.output.path: self.model.value.output} if self.model and self.model.value else {}
+        else:
+            outs = {out.path: out for out in self.lock.value.outs} if self.lock and self.lock.value else {}
+        return tuple(outs[path] for path in (product, f"{product}.data") if path in outs and product in outs)
 
     @property
     def faulty(self) -> frozenset[str]:
         """The paths of those files that have faults."""
-        files = (self.manifest, self.raw, self.prepared, self.pipeline, self.lock, self.metrics)
+        files = (self.manifest, self.raw, self.prepared, self.pipeline, self.lock, self.metrics, self.model)
         return frozenset(file.path for file in files if file and file.faults)
 
     def require_model(self) -> ModelManifest:
@@ -205,12 +219,13 @@ def read_artifact(files: Files, artifact: ArtifactId, manifest: Parsed[Manifest]
         reported=tuple(read_reported(files, path) for path in declared.metrics if path in files.entries),
         lock=read("dvc.lock", read_lock),
         metrics=read("metrics.json", read_metrics),
+        model=read("model.onnx.dvc", read_pointer),
     )
 
 
 _RELEASED = {
     Kind.DATASET: ("dataset.yaml", "raw.dvc", "prepared.dvc"),
-    Kind.MODEL: ("model.yaml", "dvc.lock", "metrics.json"),
+    Kind.MODEL: ("model.yaml", "dvc.lock", "metrics.json", "model.onnx.dvc"),
 }
 
 
@@ -248,7 +263,8 @@ def _parse_pipeline(document: Document) -> Pipeline:
         name: Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())))
         for name, stage in document.data["stages"].items()
     }
-    return Pipeline("vars" in document.data, stages)
+    variables = tuple(name.removeprefix("model.yaml:") for name in document.data.get("vars", ()))
+    return Pipeline(variables, stages)
 
 
 def _parse_command(command: str | list[str]) -> str | tuple[str, ...]:

@@ -46,6 +46,7 @@ class CheckName(StrEnum):
     OUTPUTS = "outputs"
     MODEL_FILE = "model-file"
     METRICS = "metrics"
+    TRAINING_IMAGES = "training-images"
     GATES = "gates"
     DUPLICATES = "duplicates"
     COMPARISON = "comparison"

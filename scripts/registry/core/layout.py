@@ -37,6 +37,11 @@ def lock_path(artifact: ArtifactId) -> str:
     return f"{artifact}/dvc.lock"
 
 
+def model_pointer(artifact: ArtifactId) -> str:
+    """The pointer to the model file of a model that was trained elsewhere; otherwise `dvc.lock` has it."""
+    return f"{artifact}/model.onnx.dvc"
+
+
 def product_path(artifact: ArtifactId) -> str:
     """What `dvc artifacts get` downloads: a dataset's images, a model file."""
     return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.onnx"

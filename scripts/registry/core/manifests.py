@@ -9,6 +9,7 @@ from typing import Any
 from registry.core import delivery_places, documents, looker_addresses, names, schema
 from registry.core.documents import Document
 from registry.core.layout import SPLITS, manifest_path
+from registry.core.model_values import Gate, Origin
 from registry.core.tree import Tree
 from registry.core.values import (
     ArtifactId,
@@ -16,7 +17,6 @@ from registry.core.values import (
     DatasetManifest,
     Expectations,
     Export,
-    Gate,
     Kind,
     Look,
     LookerQuery,
@@ -190,11 +190,14 @@ def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
     return ModelManifest(
         **head,
         task=data.get("task", "classification"),
-        trained_on=names.parse_id(data["trained_on"]),
         intended_use=data["intended_use"],
         gates=tuple(_gate(gate) for gate in data.get("gates", ())),
         slices=tuple(data.get("slices", ())),
         tolerance=data.get("reproduce", {}).get("tolerance", {}),
+        trained_on=names.parse_id(data["trained_on"]) if "trained_on" in data else None,
+        origin=Origin(**data["origin"]) if "origin" in data else None,
+        measured_on=names.parse_id(data["measured_on"]) if "measured_on" in data else None,
+        builds_on=tuple(names.parse_id(name) for name in data.get("builds_on", ())),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from registry.core.check_names import CheckName
 from registry.core.delivery_places import Place
+from registry.core.model_values import FEATURES, Gate, Origin
 
 if TYPE_CHECKING:
     import polars
@@ -198,32 +199,31 @@ class DatasetManifest(Manifest):
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """A rule for a metric: absolute bounds, or `no_worse_than` the base model (see `model.gates`).
+class ModelManifest(Manifest):
+    """`model.yaml`. `tolerance` bounds each metric's absolute difference when the model is reproduced.
 
-    It applies to the images of one class (`label`), of one slice (a column and its value), or to all.
+    It is `trained_on` a dataset here, or has an `origin` and is `measured_on` one; `builds_on` are models it needs.
     """
 
-    metric: str
-    min: float | None = None
-    max: float | None = None
-    no_worse_than: str | None = None
-    confidence: float = 0.95
-    margin: float | None = None
-    label: str | None = None
-    slice: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelManifest(Manifest):
-    """`model.yaml`. `tolerance` bounds each metric's absolute difference when the model is reproduced."""
-
     task: str
-    trained_on: ArtifactId
     intended_use: str
-    gates: tuple[Gate, ...]
-    slices: tuple[str, ...]
-    tolerance: Mapping[str, float]
+    gates: tuple[Gate, ...] = ()
+    slices: tuple[str, ...] = ()
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    trained_on: ArtifactId | None = None
+    origin: Origin | None = None
+    measured_on: ArtifactId | None = None
+    builds_on: tuple[ArtifactId, ...] = ()
+
+    @property
+    def dataset(self) -> ArtifactId | None:
+        """The dataset that it is measured on, and trained on where that happens here; None: a backbone has none."""
+        return self.trained_on or self.measured_on
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the judge has something to measure; features have no right answer."""
+        return self.task != FEATURES
 
 
 # --- pointers: written by tools ---------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from registry.core.values import ArtifactId, Gate, Version
+from registry.core.model_values import Gate, Origin
+from registry.core.values import ArtifactId, Version
 from registry.dataset.changes import Sheet
 
 if TYPE_CHECKING:
@@ -190,6 +191,7 @@ class ModelChange:
     images: int = 0  # that were measured
     tests: int = 0  # images in the test set of the new version
     measuring: tuple[str, ...] = ()  # what the change does to how models are measured
+    origin: Origin | None = None  # of a model that was trained elsewhere
     disagreements: tuple[str, ...] = ()  # of what the change records with what the judge measured
     comparison: PairedComparison | None = None
     slices: tuple[Slice, ...] = ()

@@ -8,7 +8,7 @@ from polars import DataFrame, col
 
 from registry.core import artifact_files, layout, manifests
 from registry.core.artifact_files import Reader
-from registry.core.values import Gate
+from registry.core.model_values import Gate
 from registry.core.wording import plural
 from registry.dataset import metadata_tables
 from registry.errors import Refused
@@ -35,8 +35,10 @@ class Judgements:
 
 
 def shared_test(base: TestSet, new: TestSet) -> TestSet:
-    """The test images of the new version that the base was not trained on, by UUID and by content."""
-    frame = new.frame.join(base.seen, on="uuid", how="anti").join(base.seen, on="md5", how="anti")
+    """The test images of the new version that neither model was trained on, by UUID and by content."""
+    frame = new.frame
+    for seen in (base.seen, new.seen):
+        frame = frame.join(seen, on="uuid", how="anti").join(seen, on="md5", how="anti")
     return replace(new, frame=frame.sort("uuid"))
 
 
@@ -50,12 +52,13 @@ def compare(pair: VersionPair, found: Judgements, read: Reader) -> ModelChange:
         old.manifest.version if old else None,
         new.manifest.version if new else None,
         trained=bool(new and new.model_files and not (old and old.model_files == new.model_files)),
+        origin=new.manifest.origin if new else None,
         tests=new.test_set.frame.height if new and new.test_set else 0,
         params=metrics.compare_params(_recipe(old), _recipe(new)) if old and new else (),
         curves=metrics.read_curves({version.role: version.files for version in pair.versions}, pair.artifact),
         metadata_changes=tuple(_metadata_changes(old, new)) if old and new else (),
     )
-    if new:
+    if new and new.manifest.is_measured:
         measured = _measure(pair, new, found, read)
         change = _describe(change, new, found, measured, read)
         change = replace(
@@ -101,6 +104,8 @@ def recorded_faults(new: ModelVersion) -> Iterator[str]:
         yield new.fault
     if new.lock is not None and not new.model_files:
         yield f"the training recorded no {model_file.NAME}"
+    if not new.manifest.is_measured:
+        return
     if new.lock is not None and not any(out.path == f"{new.manifest.id}/{PREDICTIONS}" for out in new.lock.outs):
         yield f"the training recorded no {PREDICTIONS}"
     if new.predictions is None:

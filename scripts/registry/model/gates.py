@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from registry.core.values import Gate
+from registry.core.model_values import Gate
 from registry.core.wording import join, plural
 from registry.model.changes import GateResult, GateState, PairedComparison
 

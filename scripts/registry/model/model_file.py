@@ -19,6 +19,7 @@ from enum import StrEnum
 NAME, SIDECAR = "model.onnx", "model.onnx.data"
 IMAGES = "images"  # the name of the input
 CLASSES, INPUT = "classes", "input"  # keys of the metadata
+MAX_BYTES = 2**31 - 1  # of a protobuf message
 MAX_SIZE = 4_096  # pixels per side
 MAX_CLASSES = 10_000  # as many as a dataset's manifest may have
 MAX_NAME = 200  # characters of a class

@@ -67,15 +67,22 @@ class MetricComparison:
 
 
 def latest_tags(tree: Tree, tags: Iterable[Tag]) -> tuple[str, ...]:
-    """The tag of the latest version of each model of a tree, without versions that the tree marks as withdrawn."""
+    """The tag of the latest version of each model of a tree.
+
+    Left out are versions that the tree marks as withdrawn, and models that were trained elsewhere.
+    """
     found = {
         tag.artifact: str(tag)
         for tag in sorted(tags)
         if tag.artifact.kind is Kind.MODEL
         and tree.has(layout.manifest_path(tag.artifact))
-        and tag.version not in manifests.load(tree, tag.artifact).withdrawn
+        and _is_repeatable(manifests.load_model(tree, tag.artifact), tag)
     }
     return tuple(found.values())
+
+
+def _is_repeatable(manifest: ModelManifest, tag: Tag) -> bool:
+    return manifest.origin is None and tag.version not in manifest.withdrawn
 
 
 def plan(root: Path, text: str) -> Plan:
@@ -85,6 +92,9 @@ def plan(root: Path, text: str) -> Plan:
         raise Refused(f"{tag} is a dataset, expected a model", fix="name a tag such as models/NAME@v1.0.0")
     with git_trees.Revision(root, f"refs/tags/{tag}") as tree:
         manifest = manifests.load_model(tree, tag.artifact)
+        if manifest.origin:
+            fault = f"{tag} was trained elsewhere ({manifest.origin.url}): its training cannot be repeated here"
+            raise Refused(fault, fix="name a version that was trained here")
         inputs = inventory.read_tracked(tree, tag.artifact).inputs
         for needed in inputs:
             owner = layout.owner_of(needed.path)

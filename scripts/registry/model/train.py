@@ -44,15 +44,15 @@ def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
         for outcome in outcomes
         if outcome.check == CheckName.TRAINING and outcome.artifact and outcome.findings
     }
-    trained_on = {model: manifests.load_model(tree, model).trained_on for model in stale}
-    built = {model for model, dataset in trained_on.items() if tree.has(layout.prepared_pointer(dataset))}
-    untested = {model for model in built if not _has_tests(tree, trained_on[model])}
-    skipped = [StaleModel(model, f"{trained_on[model]} is not built yet") for model in stale if model not in built]
-    skipped += [StaleModel(model, f"{trained_on[model]} has no test image to measure on") for model in sorted(untested)]
+    data = {model: dataset for model in stale if (dataset := manifests.load_model(tree, model).dataset)}
+    built = {model for model, dataset in data.items() if tree.has(layout.prepared_pointer(dataset))}
+    untested = {model for model in built if not _has_tests(tree, data[model])}
+    skipped = [StaleModel(model, f"{data[model]} is not built yet") for model in data if model not in built]
+    skipped += [StaleModel(model, f"{data[model]} has no test image to measure on") for model in sorted(untested)]
     return Plan(
         tuple(StaleModel(model, reason) for model, reason in stale.items() if model in built - untested),
         tuple(skipped),
-        tuple(sorted({trained_on[model] for model in built - untested})),
+        tuple(sorted({data[model] for model in built - untested})),
     )
 
 

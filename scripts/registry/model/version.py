@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from polars import DataFrame, col
+from polars import DataFrame, String, col, concat
 
 from registry.core import artifact_files, declared_results, item_paths, layout
 from registry.core.artifact_files import Lock, Reader
 from registry.core.declared_results import Declared
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
+from registry.core.wording import plural
 from registry.dataset import items, metadata_tables
 from registry.errors import NotFound, Refused, RegistryError
-from registry.model import tasks
+from registry.model import tasks, training_images
 from registry.model.changes import Role
 from registry.storage.reader import require_object
 from registry.sync import dir_listing, inventory
@@ -25,14 +26,17 @@ PREDICTIONS = "predictions.parquet"
 class TestSet:
     """A version's test images: columns uuid, label, md5, relpath, and those that its task needs, sorted by uuid.
 
-    `table` is the md5 of their metadata.parquet; `seen` are the other images of the dataset, on which the version was
-    trained: columns uuid, md5.
+    `table` is the md5 of their metadata.parquet. `seen` are images on which the version was trained, columns uuid and
+    md5: the others of the dataset, or of a model that was trained elsewhere those test images that its list names.
     """
 
     output: Output
     frame: DataFrame
     table: str | None
     seen: DataFrame
+
+
+NONE_SEEN = DataFrame(schema={"uuid": String, "md5": String})
 
 
 class Evaluable(NamedTuple):
@@ -50,7 +54,8 @@ class Evaluable(NamedTuple):
 class ModelVersion:
     """One version of a model: its files, its test set, and its recorded predictions (see `tasks.Task.read`).
 
-    `declared` is what its pipeline declares beside the judge's metrics, `reported` those metrics by file.
+    `declared` is what its pipeline declares beside the judge's metrics, `reported` those metrics by file. `model_files`
+    are the model file and, where it has one, its sidecar; nothing before the first training.
     `unknown` gives the reason why something that is None could not be read, `fault` what is wrong with the predictions.
     """
 
@@ -63,15 +68,9 @@ class ModelVersion:
     reported: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     test_set: TestSet | None = None
     predictions: DataFrame | None = None
+    model_files: tuple[Output, ...] = ()
     unknown: str = ""
     fault: str = ""
-
-    @property
-    def model_files(self) -> tuple[Output, ...]:
-        """The model file and, where it has one, its sidecar; nothing before the first training."""
-        product = layout.product_path(self.manifest.id)
-        outs = {out.path: out for out in self.lock.outs} if self.lock else {}
-        return tuple(outs[path] for path in (product, f"{product}.data") if path in outs and product in outs)
 
     @property
     def evaluable(self) -> Evaluable | None:
@@ -99,7 +98,8 @@ class VersionPair:
         if not (self.base and self.new and self.base.lock and self.new.lock):
             return False
         base, new = self.base.lock, self.new.lock
-        return (base.outs, base.deps, base.recipe) == (new.outs, new.deps, new.recipe)
+        same = self.base.model_files == self.new.model_files
+        return same and (base.outs, base.deps, base.recipe) == (new.outs, new.deps, new.recipe)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -118,6 +118,9 @@ def read_pair(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> Versi
                 versions[role] = read_version(role, tree, artifact, read)
         except RegistryError as error:
             faults.append(f"the {role} version cannot be read: {reason(error)}")
+    frames = [one.test_set.frame.select("uuid", "md5") for one in versions.values() if one.test_set]
+    tested = concat([NONE_SEEN, *frames]).unique()
+    versions = {role: _with_listed(version, tested, read) for role, version in versions.items()}
     return VersionPair(artifact, versions.get(Role.BASE), versions.get(Role.NEW), tuple(faults))
 
 
@@ -131,16 +134,26 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
     metrics = (files.metrics.value if files.metrics else None) or {}
     pipeline = files.pipeline.document if files.pipeline and files.pipeline.value else None
     reported = {file.path: file.value for file in files.reported if file.value is not None}
-    declared = declared_results.find(pipeline, artifact)
+    declared, manifest = declared_results.find(pipeline, artifact), files.require_model()
     version = ModelVersion(
-        role, tree_files, files.require_model(), metrics=metrics, declared=declared, reported=reported
+        role,
+        tree_files,
+        manifest,
+        metrics=metrics,
+        declared=declared,
+        reported=reported,
+        model_files=files.model_files,
     )
     lock = files.lock
     if lock is None:
-        return replace(version, unknown=f"the {role} model was never trained")
+        done = "measured" if manifest.origin else "trained"
+        known = manifest.origin and not manifest.is_measured
+        return version if known else replace(version, unknown=f"the {role} model was never {done}")
     if lock.value is None:
         return replace(version, unknown=f"dvc.lock of the {role} version: {lock.faults[0].message}")
     version = replace(version, lock=lock.value)
+    if not manifest.is_measured:
+        return version
     try:
         test_set = _test_set(tree, version.manifest, read)
         version = replace(version, test_set=test_set)
@@ -153,8 +166,26 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
         return replace(version, unknown=f"the {role} version: {reason(error)}")
 
 
+def _with_listed(version: ModelVersion, tested: DataFrame, read: Reader) -> ModelVersion:
+    """The version of a model that was trained elsewhere, with those test images of both that its list names."""
+    if version.test_set is None:
+        return version
+    try:
+        listed = training_images.read(version.files, version.manifest)
+    except RegistryError as error:
+        return replace(version, unknown=version.unknown or f"the {version.role} version: {reason(error)}")
+    if listed is None:
+        return version
+    found, unread = training_images.seen(listed, tested, read)
+    unknown = (
+        f"{plural(unread, 'test image')} could not be compared with the training images of the {version.role} model"
+    )
+    test_set = replace(version.test_set, seen=found)
+    return replace(version, test_set=test_set, unknown=version.unknown or (unknown if unread else ""))
+
+
 def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
-    path = f"{manifest.trained_on}/prepared"
+    path = f"{manifest.dataset}/prepared"
     output = next((out for out in inventory.read_tracked(tree, manifest.id).inputs if out.path == path), None)
     if output is None:
         raise NotFound(f"dvc.lock has no dependency {path}")
@@ -167,7 +198,7 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     frame = found.frame.filter(is_test).join(named, on="uuid").select("uuid", "label", "md5", "relpath").sort("uuid")
     if frame.is_empty():
         raise NotFound(f"{path}/test contains no images")
-    seen = found.frame.filter(~is_test).select("uuid", "md5")
+    seen = NONE_SEEN if manifest.origin else found.frame.filter(~is_test).select("uuid", "md5")
     table = found.tables.get("test")
     for name in tasks.of(manifest).TRUTH:
         frame = frame.join(_truth(read, table, path, name), on="uuid", how="left", maintain_order="left")

@@ -133,7 +133,7 @@ class ReleaseHistory:
         if not isinstance(manifest, ModelManifest):
             return None
         inputs = set(version.content.objects.values())
-        datasets = (tag for tag in reversed(self.tags) if tag.artifact == manifest.trained_on)
+        datasets = (tag for tag in reversed(self.tags) if tag.artifact == manifest.dataset)
         return next((tag for tag in datasets if self._images(tag) in inputs), None)
 
     def _images(self, tag: Tag) -> str | None:

@@ -38,9 +38,8 @@ def load(tag: Tag, read: Read) -> ReleasedVersion | None:
 
 
 def _model_size(files: ArtifactFiles) -> int:
-    lock = files.lock.value if files.lock else None
     product = layout.product_path(files.id)
-    return sum(out.size for out in lock.outs if out.path == product) if lock else 0
+    return sum(out.size for out in files.model_files if out.path == product)
 
 
 def title(version: ReleasedVersion) -> str:
@@ -71,13 +70,25 @@ def _sections(
     if before:
         yield _changes(version, before, url)
     if isinstance(manifest, ModelManifest):
-        data = _link(trained_on, url) if trained_on else f"`{manifest.trained_on}`: no release has these images"
-        yield f"Trained on {data}."
+        yield _training(manifest, trained_on, url)
     command = f"dvc artifacts get {url} {version.tag.artifact} --rev v{version.tag.version}"
     yield (
         f"```sh\n{command}   # {plural(version.size, 'byte')}\n```\n\n"
         f"License: {markdown(manifest.license)}. Owned by {', '.join(f'`{owner}`' for owner in manifest.owners)}."
     )
+
+
+def _training(manifest: ModelManifest, dataset: Tag | None, url: str) -> str:
+    """What a model was trained and measured on, and the models that it builds on."""
+    data = _link(dataset, url) if dataset else f"`{manifest.dataset}`: no release has these images"
+    parts = [f"Trained on {data}."] if manifest.trained_on else []
+    if manifest.origin:
+        parts.append(f"Trained elsewhere: <{manifest.origin.url}>; training not reproducible here.")
+    if manifest.measured_on:
+        parts.append(f"Measured on {data}.")
+    if manifest.builds_on:
+        parts.append(f"Builds on {', '.join(f'`{one}`' for one in manifest.builds_on)}.")
+    return " ".join(parts)
 
 
 def _link(tag: Tag, url: str) -> str:

@@ -18,7 +18,7 @@ from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Kind, Manifest, Tag
+from registry.core.values import ArtifactId, Kind, Manifest, ModelManifest, Tag
 from registry.core.wording import plural
 from registry.errors import InvalidData, Refused, ToolFailed
 from registry.integrations import git, git_trees
@@ -140,8 +140,8 @@ def collect(root: Path, remote: str = "origin") -> PublishContext:
 
 def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Release | Skipped:
     files = artifact_files.read_artifact(artifact_files.list_files(tree), artifact)
-    if files.prepared is None and files.lock is None:
-        return Skipped(artifact, f"not {'built' if artifact.kind is Kind.DATASET else 'trained'} yet")
+    if missing := _not_made(files):
+        return Skipped(artifact, missing)
     manifest = files.manifest.require()
     if reason := manifest.withdrawn.get(manifest.version):
         return Skipped(artifact, f"{manifest.version} is withdrawn: {reason}")
@@ -158,6 +158,16 @@ def _decide(context: PublishContext, tree: Tree, artifact: ArtifactId) -> Releas
     message = _message(files, manifest, content)
     make, push = not (published or local), bool(context.remote and not published)
     return Release(tag, content, message, make=make, push=push, is_own=_is_own(context, tag, message))
+
+
+def _not_made(files: ArtifactFiles) -> str:
+    """What a version lacks before it can be published; an empty string where nothing does."""
+    if files.prepared or files.lock:
+        return ""
+    manifest = files.manifest.value
+    if not isinstance(manifest, ModelManifest) or manifest.origin is None:
+        return f"not {'built' if files.id.kind is Kind.DATASET else 'trained'} yet"
+    return "not measured yet" if manifest.is_measured or files.model is None else ""
 
 
 def _is_own(context: PublishContext, tag: Tag, message: str) -> bool:

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from polars import DataFrame, col
 
+from registry.core.model_values import Origin
 from registry.core.wording import plural
 from registry.model import gates
 from registry.model.changes import (
@@ -53,6 +54,8 @@ def section(change: ModelChange) -> Section:
 
 def _blocks(change: ModelChange) -> Iterator[Block]:
     yield from (Para((Strong("Wrong:"), f" {fault}")) for fault in change.disagreements)
+    if change.origin:
+        yield _origin(change.origin)
     if change.unknown:
         yield Para((Strong("Incomplete:"), f" {change.unknown}"))
     if change.gates:
@@ -86,6 +89,11 @@ def _figure(change: ModelChange, one: Example) -> Figure:
     return Figure(Picture(name, one.sheet.alt, one.sheet), ((one.caption,), (Code(one.uuid),)))
 
 
+def _origin(origin: Origin) -> Para:
+    known = "" if origin.training_images else "; which images it was trained on is not known"
+    return Para(("Trained elsewhere: ", Code(origin.url), f"; training not reproducible here{known}"))
+
+
 def _flip_counts(found: PairedComparison) -> str:
     if not found.broken + found.fixed:
         return "Both models are right about the same images"
@@ -96,7 +104,8 @@ def _flip_counts(found: PairedComparison) -> str:
 def _left_out(change: ModelChange) -> str:
     images = plural(change.tests - change.images, "more test image")
     verb = "was" if change.tests - change.images == 1 else "were"
-    return f"{images} {verb} left out, because the base model was trained on {'it' if verb == 'was' else 'them'}"
+    trained = "one of the models was" if change.origin else "the base model was"
+    return f"{images} {verb} left out, because {trained} trained on {'it' if verb == 'was' else 'them'}"
 
 
 def _metrics(change: ModelChange, changes: Sequence[MetricChange]) -> Table:

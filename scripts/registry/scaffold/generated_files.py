@@ -211,7 +211,7 @@ def _model_head(manifest: ModelManifest) -> dict[str, Any]:
         **_license(manifest.license),
         "pretty_name": manifest.title,
         "library_name": "onnx",
-        "datasets": [str(manifest.trained_on)],
+        **({"datasets": [str(manifest.trained_on)]} if manifest.trained_on else {}),
     }
 
 

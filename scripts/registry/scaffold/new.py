@@ -35,6 +35,7 @@ _LICENSES: Mapping[Kind, str] = {
     Kind.DATASET: "<an SPDX id such as CC-BY-4.0, or LicenseRef-NAME for terms of your own>",
     Kind.MODEL: "<an SPDX id such as Apache-2.0, or LicenseRef-NAME for terms of your own>",
 }
+_INTENDED_USE = "<who may use it for what, and for what not>"
 FILLED = ("dataset.yaml", "model.yaml", "README.md")  # $name and the like are substituted; other files are copied
 
 
@@ -45,6 +46,7 @@ class Words:
     title: str = ""
     description: str = ""
     license: str = ""
+    intended_use: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +75,45 @@ def plan(
     Raises Refused where its folder has files, or a model's dataset does not exist; NotFound and InvalidDocument for the
     dataset whose split rule it takes.
     """
-    if existing := tree.list(str(artifact)):
-        raise Refused(f"{artifact} exists already: {existing[0].path}", fix="choose another name, or edit its files")
+    require_unused(tree, artifact)
     if artifact.kind is Kind.MODEL and (not trained_on or not tree.has(manifest_path(trained_on))):
         fix = (
             f"registry new dataset {trained_on.name if trained_on else artifact.name}, or choose one with --trained-on"
         )
         raise Refused(f"{trained_on or 'the dataset'} does not exist: a model is trained on a dataset", fix=fix)
     values = {
+        **describe(artifact, words, owners),
+        "source": explore.source_text(source) if source else _SOURCE,
+        "columns": explore.columns_text(source.columns) if source else _COLUMNS,
+        "classes": explore.classes_text(source.classes) if source else "[]",
+        "trained_on": str(trained_on),
+        "split": _split(manifests.load_dataset(tree, same_split_as).split if same_split_as else None, artifact.name),
+    }
+    return Plan(artifact, render(artifact.kind.value, artifact, values))
+
+
+def require_unused(tree: Tree, artifact: ArtifactId) -> None:
+    """Raise Refused where the folder of a new artifact has files."""
+    if existing := tree.list(str(artifact)):
+        raise Refused(f"{artifact} exists already: {existing[0].path}", fix="choose another name, or edit its files")
+
+
+def describe(artifact: ArtifactId, words: Words, owners: tuple[str, ...]) -> dict[str, str]:
+    """What every template says of an artifact, as YAML: what people gave, and placeholders for the rest."""
+    return {
         "name": artifact.name,
         "title": _quoted(words.title or artifact.name.replace("_", " ").replace("-", " ").capitalize()),
         "description": _quoted(words.description) if words.description else _DESCRIPTIONS[artifact.kind],
         "license": _quoted(words.license) if words.license else _LICENSES[artifact.kind],
-        "source": explore.source_text(source) if source else _SOURCE,
-        "columns": explore.columns_text(source.columns) if source else _COLUMNS,
-        "classes": explore.classes_text(source.classes) if source else "[]",
+        "intended_use": _quoted(words.intended_use) if words.intended_use else _INTENDED_USE,
         "owners": json.dumps(owners),
-        "trained_on": str(trained_on),
-        "split": _split(manifests.load_dataset(tree, same_split_as).split if same_split_as else None, artifact.name),
     }
-    folder = TEMPLATES / artifact.kind.value
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return Plan(artifact, {f"{artifact}/{path.name}": _fill(path, values) for path in files})
+
+
+def render(template: str, artifact: ArtifactId, values: Mapping[str, str]) -> Mapping[str, bytes]:
+    """The files of a folder of templates, by path from the root."""
+    files = sorted(path for path in (TEMPLATES / template).iterdir() if path.is_file())
+    return {f"{artifact}/{path.name}": _fill(path, values) for path in files}
 
 
 def _quoted(text: str) -> str:

@@ -66,7 +66,7 @@ def test_an_undefined_variable_could_be_defined_by_the_parameters() -> None:
     del document["vars"]
     registry.files[PIPELINE] = memory_registries.dump(document)
     (finding,) = check(registry)
-    assert finding.message == "the dependency ../../${trained_on}/prepared has a variable, but vars is missing"
+    assert finding.message == "the dependency ../../${trained_on}/prepared has a variable, but vars does not"
 
 
 ENTRY = {"path": "x", "hash": "md5", "md5": "0" * 32, "size": 1}

@@ -17,7 +17,7 @@ _BINARY = (
 _MAY_CONTAIN_IMAGES = ("docs/", "tests/")
 _CLEAR = "registry checkout: removes what DVC's cache holds; move or delete the rest"
 _CODE = ("scripts/", "tests/", "benchmarks/")  # where DVC files are templates and examples
-_DVC_FILES = {Kind.DATASET: ("raw.dvc", "prepared.dvc"), Kind.MODEL: ("dvc.yaml", "dvc.lock")}
+_DVC_FILES = {Kind.DATASET: ("raw.dvc", "prepared.dvc"), Kind.MODEL: ("dvc.yaml", "dvc.lock", "model.onnx.dvc")}
 
 
 def files_are_small_text(facts: Facts) -> Iterator[Diagnostic]:
@@ -164,7 +164,8 @@ def file_names_are_portable(facts: Facts) -> Iterator[Diagnostic]:
 def dvc_files_are_expected(facts: Facts) -> Iterator[Diagnostic]:
     """`.dvc` files, `dvc.yaml` and `dvc.lock` are only where other checks read them.
 
-    These are `dvc.yaml` at the root, a dataset's `raw.dvc` and `prepared.dvc`, and a model's `dvc.yaml` and `dvc.lock`.
+    These are `dvc.yaml` at the root, a dataset's `raw.dvc` and `prepared.dvc`, and a model's `dvc.yaml`, `dvc.lock` and
+    `model.onnx.dvc`.
 
     Why: DVC obeys every such file that it finds: it would run its commands and download its URLs, although no check has
     read it.

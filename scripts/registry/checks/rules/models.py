@@ -1,27 +1,29 @@
 """Rules on a model's pipeline, its training, its metrics and its gates."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from posixpath import join, normpath
 
 from registry.checks.context import Facts, ModelSubject, Scope, Training
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
 from registry.core import layout, wording
 from registry.core.artifact_files import ArtifactFiles, Lock, Parsed, Pipeline
-from registry.core.values import ArtifactId
+from registry.core.values import ArtifactId, ModelManifest
 from registry.model import gates
 from registry.model.changes import GateState
 
-_VARIABLE = "${trained_on}"
+_VARIABLE = re.compile(r"\$\{\w+\}")
 REPRO = "dvc repro {}/dvc.yaml"
 PULL = "registry pull {}"
-EXPORT = "export the model as docs/models.md describes, in train.py"
+EXPORT = "export the model as docs/models.md describes"
 IMPROVE = "improve the model, or change the gate in model.yaml (needs an owner's approval)"
 
 
 def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
-    """`dvc.yaml` and `dvc.lock` match their closed schemas; outputs stay in the model's folder, dependencies in the
-    registry.
+    """`dvc.yaml`, `dvc.lock` and `model.onnx.dvc` match their closed schemas; outputs stay in the model's folder,
+    dependencies in the registry. A model that was trained elsewhere has a `model.onnx.dvc`; for any other model, the
+    pipeline makes `model.onnx`.
 
     Keys that make DVC download from elsewhere (URLs, `repo`, `remote`, `wdir`) are not allowed.
 
@@ -29,7 +31,7 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
 
     How to fix: correct the line that the finding names. Never edit `dvc.lock`: `dvc repro` writes it.
     """
-    faulty = [(file.path, file.faults) for file in (files.pipeline, files.lock) if file]
+    faulty = [(file.path, file.faults) for file in (files.pipeline, files.lock, files.model) if file]
     for path, faults in faulty:
         for fault in faults:
             yield wrong(fault.message, path, fault.line, fault.fix)
@@ -40,35 +42,67 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
             if not output.path.startswith(f"{files.id}/"):
                 message = f"the output {output.path} is outside {files.id}"
                 yield wrong(message, files.lock.path, fix=REPRO.format(files.id))
+    if isinstance(files.manifest.value, ModelManifest):
+        yield from _one_source(files, files.manifest.value)
+
+
+def _one_source(files: ArtifactFiles, manifest: ModelManifest) -> Iterator[Diagnostic]:
+    """The model file comes from a pointer or from the pipeline, as the manifest says."""
+    path, lock = layout.product_path(files.id), files.lock.value if files.lock else None
+    if files.model and files.model.value and files.model.value.output.path != path:
+        message = f"does not point to the file {path}"
+        yield wrong(message, files.model.path, files.model.line("outs", 0, "path"), f"dvc add {path}")
+    if manifest.origin is None:
+        if files.model:
+            fix = "remove the file; or name where the model comes from (origin and measured_on), without trained_on"
+            yield wrong(f"the training makes {path}, expected no pointer to it", files.model.path, fix=fix)
+    elif files.model is None:
+        yield wrong(f"{layout.model_pointer(files.id)} is missing: the model has an origin", files.manifest.path,
+                    files.manifest.line("origin"), f"dvc add {path}")  # fmt: skip
+    elif lock and files.lock and any(out.path == path for out in lock.outs):
+        fix = f"remove the stage that makes it from {files.id}/dvc.yaml, or set trained_on in place of origin"
+        yield wrong(f"{path} is made by a stage, although the model has an origin", files.lock.path, fix=fix)
 
 
 def _dependencies(model: ArtifactId, file: Parsed[Pipeline], pipeline: Pipeline) -> Iterator[Diagnostic]:
+    known = {f"${{{name}}}" for name in pipeline.variables}
     for name, stage in pipeline.stages.items():
         for place, path in enumerate(stage.dependencies):
             line = file.line("stages", name, "deps", place)
-            if "${" in path and not pipeline.has_variables:
-                fix = "add `vars: [model.yaml:trained_on]` at the top of the file"
-                yield wrong(f"the dependency {path} has a variable, but vars is missing", file.path, line, fix)
-            elif normpath(join(str(model), path.replace(_VARIABLE, "datasets/x"))).startswith("../"):
+            used = set(_VARIABLE.findall(path))
+            if missing := sorted(used - known):
+                fix = f"write `vars: [model.yaml:{missing[0][2:-1]}]` at the top of the file"
+                yield wrong(f"the dependency {path} has a variable, but vars does not", file.path, line, fix)
+            elif normpath(join(str(model), _VARIABLE.sub("datasets/x", path))).startswith("../"):
                 fix = "name a file or folder of this registry"
                 yield wrong(f"the dependency {path} is outside the registry", file.path, line, fix)
 
 
 def dataset_exists(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
-    """`trained_on` names a dataset of this registry.
+    """`trained_on` or `measured_on` names a dataset of this registry, `builds_on` other models of it.
 
-    Why: the dataset's images are what the model is trained and measured on, and the report compares versions on them.
+    Why: the dataset's images are what the model is measured on, and the report compares versions on them. A model that
+    builds on another one cannot be made without it.
 
-    How to fix: correct `trained_on`; `registry list` shows the datasets.
+    How to fix: correct the key that the finding names; `registry list` shows the datasets and models.
     """
-    dataset = subject.manifest.trained_on
-    if dataset not in facts.artifacts:
-        line, fix = subject.line("trained_on"), "name a dataset that `registry list` shows"
-        yield wrong(f"trained_on: {dataset} does not exist", subject.path, line, fix)
+    for key in ("trained_on", "measured_on"):
+        dataset = getattr(subject.manifest, key)
+        if dataset is not None and dataset not in facts.artifacts:
+            fix = "name a dataset that `registry list` shows"
+            yield wrong(f"{key}: {dataset} does not exist", subject.path, subject.line(key), fix)
+    for place, model in enumerate(subject.manifest.builds_on):
+        if model == subject.id or model not in facts.artifacts:
+            fault = "is this model" if model == subject.id else "does not exist"
+            line, fix = subject.line("builds_on", place), "name a model that `registry list` shows"
+            yield wrong(f"builds_on: {model} {fault}", subject.path, line, fix)
 
 
 def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now.
+
+    A model that was trained elsewhere is only measured: `dvc.lock` has the model file and the dataset of that. Nothing
+    is measured for a model whose task is `features`.
 
     At a commit, and where only the dataset changed, an outdated training is not *wrong*: an owner decides.
 
@@ -76,19 +110,32 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
 
     How to fix: run `dvc repro MODEL/dvc.yaml`, or let the training job do it, and commit what it writes.
     """
-    fix = REPRO.format(subject.id)
+    fix, manifest = REPRO.format(subject.id), subject.manifest
+    done = "measured" if manifest.origin else "trained"
     if subject.training is None:
-        yield note("not trained yet", subject.path, fix)
+        if manifest.is_measured or not manifest.origin:
+            yield note(f"not {done} yet", subject.path, fix)
         return
     for file in subject.training.now.unreadable:
         for fault in file.faults:
             yield wrong(fault.message, file.path, fault.line, fault.fix)
     report = wrong if subject.touched and facts.scope is not Scope.STAGED else needs_owner
-    dataset, lock = f"{subject.manifest.trained_on}/prepared", subject.training.lock
-    if not any(dep.path == dataset or dep.path.startswith(f"{dataset}/") for dep in lock.deps):
-        yield report(f"not trained on {dataset}", subject.training.path, fix=fix)
-    elif changed := [*_changed_inputs(subject.id, subject.training), *_changed_commands(subject, lock)]:
-        yield report(f"changed since the training: {wording.abbreviate(changed)}", subject.training.path, fix=fix)
+    lock = subject.training.lock
+    for path in _expected_inputs(manifest):
+        if not any(dep.path == path or dep.path.startswith(f"{path}/") for dep in lock.deps):
+            yield report(f"not {done} on {path}", subject.training.path, fix=fix)
+            return
+    if changed := [*_changed_inputs(subject.id, subject.training), *_changed_commands(subject, lock)]:
+        when = "since it was measured" if manifest.origin else "since the training"
+        yield report(f"changed {when}: {wording.abbreviate(changed)}", subject.training.path, fix=fix)
+
+
+def _expected_inputs(manifest: ModelManifest) -> Iterator[str]:
+    """What the lock must have been made with: the dataset, and the file of a model that was trained elsewhere."""
+    if manifest.dataset:
+        yield f"{manifest.dataset}/prepared"
+    if manifest.origin and manifest.is_measured:
+        yield layout.product_path(manifest.id)
 
 
 def _changed_inputs(model: ArtifactId, training: Training) -> Iterator[str]:
@@ -103,23 +150,23 @@ def _changed_inputs(model: ArtifactId, training: Training) -> Iterator[str]:
 
 
 def _changed_commands(subject: ModelSubject, lock: Lock) -> Iterator[str]:
-    dataset = str(subject.manifest.trained_on)
+    values = {f"${{{key}}}": str(getattr(subject.manifest, key)) for key in ("trained_on", "measured_on")}
     for name, stage in subject.pipeline.stages.items() if subject.pipeline else ():
-        if lock.commands.get(name) != _with_dataset(stage.command, dataset):
+        if lock.commands.get(name) != _resolved(stage.command, values):
             yield f"the command of {name}"
 
 
-def _with_dataset(command: str | tuple[str, ...], dataset: str) -> str | tuple[str, ...]:
+def _resolved(command: str | tuple[str, ...], values: Mapping[str, str]) -> str | tuple[str, ...]:
     """A stage's command as DVC resolves its variable."""
     if isinstance(command, str):
-        return command.replace(_VARIABLE, dataset)
-    return tuple(line.replace(_VARIABLE, dataset) for line in command)
+        return _VARIABLE.sub(lambda match: values.get(match[0], match[0]), command)
+    return tuple(_VARIABLE.sub(lambda match: values.get(match[0], match[0]), line) for line in command)
 
 
 def outputs_match_lock(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
     """`metrics.json`, the plots and other outputs that Git tracks are as `dvc.lock` recorded them.
 
-    A trained model has a `metrics.json`.
+    A model that was measured has a `metrics.json`.
 
     Why: a metric that was edited by hand was not measured.
 
@@ -129,7 +176,8 @@ def outputs_match_lock(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
         return
     training, metrics, fix = subject.training, subject.files.metrics, REPRO.format(subject.id)
     if metrics is None:
-        yield wrong("metrics.json is missing", training.path, fix=fix)
+        if subject.manifest.is_measured:
+            yield wrong("metrics.json is missing", training.path, fix=fix)
     elif metrics.faults:
         fault = metrics.faults[0]
         yield wrong(fault.message, metrics.path, fault.line, fault.fix or fix)
@@ -150,13 +198,14 @@ def model_file_is_valid(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]
 
     How to fix: export the model as docs/models.md describes.
     """
-    if subject.objects is None or subject.training is None:
+    if subject.objects is None:
         return
     path = layout.product_path(subject.id)
+    pointer = layout.model_pointer(subject.id) if subject.manifest.origin else layout.lock_path(subject.id)
     for fault in subject.objects.file_faults:
-        yield wrong(f"{path} is not a valid model file: {fault}", subject.training.path, fix=EXPORT)
+        yield wrong(f"{path} is not a valid model file: {fault}", pointer, fix=EXPORT)
     if subject.objects.unopened:
-        yield note(f"{path} was not opened: {subject.objects.unopened}", subject.training.path, PULL.format(subject.id))
+        yield note(f"{path} was not opened: {subject.objects.unopened}", pointer, PULL.format(subject.id))
 
 
 def metrics_are_measured(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
@@ -177,6 +226,33 @@ def metrics_are_measured(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic
         yield wrong(fault, path, fix=REPRO.format(subject.id))
     if subject.objects.unread:
         yield note(f"metrics were not recomputed: {subject.objects.unread}", path, PULL.format(subject.id))
+
+
+def training_images_are_no_test_images(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
+    """No test image is among the training images that a model from elsewhere lists in `origin.training_images`.
+
+    The file has one UUID, MD5 or SHA-256 per line, lines that start with # aside. An owner decides about test images
+    among them. The comparison with the base leaves them out, for both models.
+
+    Why: a model is better on images that it was trained on than on new ones, so the metrics say too much.
+
+    How to fix: ask for a model that was trained without these images, or leave the decision to an owner. Moving the
+    images out of the test set changes the split rule of the dataset, which is major.
+    """
+    if subject.objects is None:
+        return
+    for fault in subject.objects.list.faults if subject.objects.list else ():
+        yield wrong(fault.message, subject.objects.list.path if subject.objects.list else "", fault.line, fault.fix)
+    line, leaked = subject.line("origin", "training_images"), subject.objects.leaked
+    if leaked:
+        count = f"{len(leaked):,} of {wording.plural(subject.objects.tests, 'test image')}"
+        verb = "is" if len(leaked) == 1 else "are"
+        message = f"{count} {verb} among the model's training images: {wording.abbreviate(leaked)}"
+        yield needs_owner(message, subject.path, line, "ask for a model that was trained without them")
+    if subject.objects.unlisted:
+        count = wording.plural(subject.objects.unlisted, "test image")
+        message = f"{count} could not be compared with the model's training images"
+        yield note(message, subject.path, PULL.format(subject.manifest.dataset))
 
 
 def gates_hold(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:

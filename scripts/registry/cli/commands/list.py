@@ -8,14 +8,14 @@ import click
 
 from registry.cli.workspace import here
 from registry.core import layout, manifests, names
-from registry.core.layout import lock_path, prepared_pointer
+from registry.core.layout import lock_path, model_pointer, prepared_pointer
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Tag, Version
+from registry.core.values import ArtifactId, Manifest, ModelManifest, Tag, Version
 from registry.core.wording import table
 from registry.errors import InvalidDocument
 from registry.integrations import git
 
-HEADERS = ("artifact", "version", "state", "published", "trained on", "owners")
+HEADERS = ("artifact", "version", "state", "published", "dataset", "owners")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,17 @@ class Row:
     published: tuple[Version, ...]
     title: str
     owners: tuple[str, ...]
-    trained_on: ArtifactId | None = None
+    dataset: ArtifactId | None = None
     used_by: tuple[ArtifactId, ...] = ()
 
 
 @click.command()
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(form: str) -> None:
-    """List every artifact: its version and the state of it, published versions, the training dataset, owners.
+    """List every artifact: its version and the state of it, published versions, the dataset of a model, owners.
 
-    The state is one of not built, not trained, to publish, published, withdrawn, removed, invalid manifest.
+    The state is one of not built, not trained, not measured (a model that was trained elsewhere), to publish,
+    published, withdrawn, removed, invalid manifest.
     """
     space = here()
     rows = find_rows(space.tree, names.find_tags(git.tag_names(space.root)))
@@ -56,7 +57,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         str(row.version or "-"),
         row.state,
         " ".join(latest) or "-",
-        str(row.trained_on or "-"),
+        str(row.dataset or "-"),
         " ".join(row.owners) or "-",
     )
 
@@ -69,7 +70,7 @@ def _as_json(row: Row) -> dict[str, object]:
         "published": [str(version) for version in row.published],
         "title": row.title,
         "owners": list(row.owners),
-        "trained_on": str(row.trained_on) if row.trained_on else None,
+        "dataset": str(row.dataset) if row.dataset else None,
         "used_by": [str(artifact) for artifact in row.used_by],
     }
 
@@ -104,7 +105,7 @@ def _row(tree: Tree, artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | N
         published,
         manifest.title,
         manifest.owners,
-        manifest.trained_on if isinstance(manifest, ModelManifest) else None,
+        manifest.dataset if isinstance(manifest, ModelManifest) else None,
         tuple(_users(artifact, loaded)),
     )
 
@@ -118,15 +119,22 @@ def _state(tree: Tree, manifest: Manifest, published: tuple[Version, ...]) -> st
         return "withdrawn"
     if manifest.version in published:
         return "published"
-    pointer = prepared_pointer(manifest.id) if isinstance(manifest, DatasetManifest) else lock_path(manifest.id)
-    if tree.has(pointer):
-        return "to publish"
-    return "not built" if manifest.id.kind is Kind.DATASET else "not trained"
+    pointer, missing = _made_by(manifest)
+    return "to publish" if tree.has(pointer) else missing
+
+
+def _made_by(manifest: Manifest) -> tuple[str, str]:
+    """The pointer that makes it a version, and the state without it."""
+    if not isinstance(manifest, ModelManifest):
+        return prepared_pointer(manifest.id), "not built"
+    if manifest.origin and not manifest.is_measured:
+        return model_pointer(manifest.id), "not measured"
+    return lock_path(manifest.id), "not measured" if manifest.origin else "not trained"
 
 
 def _users(artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | None]) -> Iterator[ArtifactId]:
     return (
         other
         for other, manifest in loaded.items()
-        if isinstance(manifest, ModelManifest) and manifest.trained_on == artifact
+        if isinstance(manifest, ModelManifest) and artifact in (manifest.dataset, *manifest.builds_on)
     )

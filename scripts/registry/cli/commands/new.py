@@ -1,12 +1,20 @@
 """`registry new`."""
 
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
 import click
 
 from registry.cli import exploring
 from registry.cli.workspace import Workspace, here
 from registry.core import documents, layout, names, schema
+from registry.core.model_values import FEATURES
+from registry.core.progress import counter, waiting
 from registry.core.values import ArtifactId, Kind
-from registry.scaffold import new
+from registry.scaffold import external, new
+
+FOR_MODELS = "is for models"
 
 
 @click.command()
@@ -27,7 +35,22 @@ from registry.scaffold import new
 @click.option("--tile", help="The number or the title of a dashboard's tile.")
 @click.option("--uuid", metavar="VIEW.FIELD", help="The field of the images' UUIDs. Default: by its name.")
 @click.option("--label", metavar="VIEW.FIELD", help="The field of the labels. Default: by its name.")
+@click.option("--intended-use", default="", help="What a model is for, and what it must not be used for.")
 @click.option("--trained-on", metavar="ID", help="The dataset of a model. Default: datasets/NAME.")
+@click.option(
+    "--from",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Register this ONNX file, a model that was trained elsewhere; needs --origin.",
+)
+@click.option("--origin", metavar="URL", help="Where a model that was trained elsewhere comes from: https://….")
+@click.option("--measured-on", metavar="ID", help="The dataset to measure such a model on. Default: datasets/NAME.")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", FEATURES]),
+    help="What such a model gives: scores of classes (the default), or features for other models to build on.",
+)
 @click.option("--same-split-as", metavar="ID", help="Take the split rule of this dataset, which has images in common.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
 def command(
@@ -41,6 +64,11 @@ def command(
     tile: str | None,
     uuid: str | None,
     label: str | None,
+    intended_use: str,
+    file: Path | None,
+    origin: str | None,
+    measured_on: str | None,
+    task: str | None,
     trained_on: str | None,
     same_split_as: str | None,
     *,
@@ -53,9 +81,21 @@ def command(
     With --from-explore, the manifest of a dataset has the query of an address that is pasted from a browser. Without an
     API key it has what the address says; with one also the query of a short address, the types of the fields and the
     classes. What cannot be taken, such as a limit or a pivot, is printed line by line.
+
+    With --from, a model has no training code: its file is copied, judged in the form that docs/models.md describes, and
+    measured on a dataset of this registry.
     """
     space = here()
     artifact = ArtifactId(Kind(kind), names.parse_name(name))
+    words = new.Words(title, description, license_id, intended_use)
+    if artifact.kind is Kind.DATASET:
+        _require_unused({"--from": file, "--origin": origin, "--measured-on": measured_on, "--task": task}, FOR_MODELS)
+    if file is not None:
+        _require_unused({"--trained-on": trained_on}, "is for a model that is trained here, --from for any other")
+        request = _request(artifact, file, origin, measured_on, task)
+        _register(space, request, owners or space.registry_file.owners, words, dry_run=dry_run)
+        return
+    _require_unused({"--origin": origin, "--measured-on": measured_on, "--task": task}, "needs --from FILE")
     dataset = names.parse_id(trained_on or f"datasets/{name}") if artifact.kind is Kind.MODEL else None
     if artifact.kind is Kind.MODEL:
         _require_unused({"--same-split-as": same_split_as, "--from-explore": address}, "is for datasets")
@@ -68,7 +108,7 @@ def command(
         space.tree,
         artifact,
         owners=owners or space.registry_file.owners,
-        words=new.Words(title, description, license_id),
+        words=words,
         source=explored.source if explored else None,
         trained_on=dataset,
         same_split_as=names.parse_id(same_split_as) if same_split_as else None,
@@ -78,7 +118,39 @@ def command(
         _write(space, plan)
 
 
-def _require_unused(options: dict[str, str | None], why: str) -> None:
+def _request(
+    artifact: ArtifactId, file: Path, origin: str | None, measured_on: str | None, task: str | None
+) -> external.Request:
+    if origin is None:
+        raise click.UsageError("--from needs --origin URL: where the model comes from")
+    what = task or "classification"
+    if what == FEATURES:
+        _require_unused({"--measured-on": measured_on}, "is for --task classification: features are not measured")
+        return external.Request(artifact, file, origin, None, what)
+    return external.Request(artifact, file, origin, names.parse_id(measured_on or f"datasets/{artifact.name}"), what)
+
+
+def _register(
+    space: Workspace, request: external.Request, owners: tuple[str, ...], words: new.Words, *, dry_run: bool
+) -> None:
+    external.require_place(space.tree, request)
+    external.require_onnx(request.file)
+    size = request.file.stat().st_size
+    with ExitStack() as stack:
+        progress = stack.enter_context(counter(f"copying {request.file.name}", "B", size))
+        copied = stack.enter_context(external.copy(request.file, request.artifact, space.root, progress))
+        with waiting("running it on made-up images"):
+            plan = external.plan(space.tree, request, copied, owners, words)
+        click.echo(str(plan))
+        if dry_run:
+            return
+        external.apply(plan, space.root, space.cache_dir)
+    space.write_generated_files()
+    done = f"dvc repro {plan.artifact}/dvc.yaml" if request.dataset else "registry check"
+    _say_next(plan.files, plan.artifact, done)
+
+
+def _require_unused(options: Mapping[str, object], why: str) -> None:
     for name, value in options.items():
         if value is not None:
             raise click.UsageError(f"{name} {why}")
@@ -87,8 +159,13 @@ def _require_unused(options: dict[str, str | None], why: str) -> None:
 def _write(space: Workspace, plan: new.Plan) -> None:
     new.apply(plan, space.root)
     space.write_generated_files()
-    artifact, manifest = plan.artifact, layout.manifest_path(plan.artifact)
+    artifact = plan.artifact
     following = f"registry select {artifact}" if artifact.kind is Kind.DATASET else f"dvc repro {artifact}/dvc.yaml"
-    if any(schema.find_faults(documents.read_yaml(plan.files[manifest], manifest), artifact.kind.value)):
+    _say_next(plan.files, artifact, following)
+
+
+def _say_next(files: Mapping[str, bytes], artifact: ArtifactId, following: str) -> None:
+    manifest = layout.manifest_path(artifact)
+    if any(schema.find_faults(documents.read_yaml(files[manifest], manifest), artifact.kind.value)):
         following = f"fill in the <placeholders> in {manifest}, then {following}"
     click.echo(f"hint: {following}")
