@@ -64,7 +64,7 @@ def test_every_new_tag_has_a_release(hub: GitHub, merged_model: Path, run_regist
         "```sh\ndvc artifacts get URL datasets/pets --rev v1.0.0   # 3,312 bytes\n```\n\n"
         "License: CC-BY-4.0. Owned by `@acme/vision`.\n"
     )
-    assert "| metric | now |\n|---|--:|\n| accuracy | 0.9 |\n\n" in bodies(hub)[MODEL]
+    assert "| metric | now |\n|---|--:|\n| accuracy | 1 |\n" in bodies(hub)[MODEL]
     assert f"Trained on [`{DATASET}`](URL/releases/tag/datasets%2Fpets%40v1.0.0).\n" in bodies(hub)[MODEL]
 
 
@@ -82,7 +82,7 @@ def test_the_next_release_says_what_changed(hub: GitHub, merged_model: Path, run
     what = "the selection changed, the images or their metadata changed, description changed"
     assert f"{since}{what} ([all changes]({changes})).\n" in notes
     model = bodies(hub)["models/pets@v1.1.0"]
-    assert "| metric | before | now |\n|---|--:|--:|\n| accuracy | 0.9 | 0.9 |\n" in model
+    assert "| metric | before | now |\n|---|--:|--:|\n| accuracy | 1 | 1 |\n" in model
     assert f"Trained on [`{SECOND}`]" in model
 
 
