@@ -115,7 +115,8 @@ def _sign(sign: str) -> str:
     names = [*re.findall("&(.+);", html.escape(sign)), f"#0*{ord(sign)}", f"#x0*{ord(sign):x}"]
     in_html = rf"(?:&|\\u0026)(?:{'|'.join(names)});"
     space = [r"\+"] if sign == " " else []
-    return rf"(?:\\?{re.escape(sign)}|(?i:{'|'.join([in_form, in_json, in_html, *space])}))"
+    # The longer forms first: the & of a secret must not match that of &amp; alone.
+    return rf"(?:(?i:{'|'.join([in_form, in_json, in_html, *space])})|\\?{re.escape(sign)})"
 
 
 def _pairs(data: bytes) -> Iterator[bytes]:
