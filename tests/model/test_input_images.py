@@ -6,6 +6,7 @@ import numpy
 import pytest
 from PIL import Image, ImageOps
 
+from registry.dataset import decoding
 from registry.model import input_images
 from registry.model.input_images import UndecodableImage
 from registry.model.model_file import Crop, Filter, ImageInput
@@ -22,7 +23,7 @@ def test_an_image_is_turned_upright(tmp_path: Path, orientation: int, kind: str)
     upright = Image.new("RGB", (32, 32), "white")
     upright.paste("red", (0, 0, 16, 16))
     upright.paste("blue", (16, 0, 32, 16))
-    turn = input_images.TO_UPRIGHT.get(orientation)
+    turn = decoding.TO_UPRIGHT.get(orientation)
     undo = {
         Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270,
         Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90,

@@ -12,12 +12,12 @@ from functools import cache
 from io import BytesIO
 from itertools import groupby
 
-from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.ImageFont import FreeTypeFont
 from polars import DataFrame, col, int_range
 
 from registry.core.artifact_files import Reader
-from registry.dataset import image_formats
+from registry.dataset import decoding, image_formats
 from registry.dataset.changes import Sheet
 from registry.errors import Refused
 
@@ -31,18 +31,6 @@ QUALITIES = (82, 74, 66, 55, 40, 25, 12, 4)  # of WebP, until a sheet is small e
 SIDE, GAP, LINE = 168, 12, 17  # pixels: of an image's square, between squares, of a line of text
 PAGE_COLOR, TILE_COLOR, BORDER_COLOR, UNREADABLE_COLOR = "#f6f8fa", "#e4e8ec", "#c9d1d9", "#8c959f"
 LABEL_COLOR, NOTE_COLOR, ARROW_COLOR = "#1f2328", "#57606a", "#0969da"
-
-TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# What Pillow raises for damaged images (see `image_formats`).
-FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +110,7 @@ def render_tile(read: Reader, md5: str, side: int = SIDE) -> Image.Image:
         return _render_unreadable("not an image" if data else "empty file", side)
     except Image.DecompressionBombError:
         return _render_unreadable("too many pixels", side)
-    except FAULTS as error:
+    except decoding.FAULTS as error:
         return _render_unreadable(str(error) if isinstance(error, OSError | ValueError) else "cannot be decoded", side)
 
 
@@ -135,29 +123,13 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
         if image.width * image.height > image_formats.MAX_PIXELS:
             raise ValueError("too many pixels")
         image.draft("RGB", (2 * side, 2 * side))  # lets a JPEG skip detail that scaling would throw away
-        transpose = TO_UPRIGHT.get(orientation(image))
+        transpose = decoding.TO_UPRIGHT.get(decoding.orientation(image))
         image.thumbnail((side, side), Image.Resampling.BOX if image.mode.startswith("I") else Image.Resampling.LANCZOS)
-        upright = to_rgb(image) if transpose is None else to_rgb(image).transpose(transpose)  # 0 is one of them
+        upright = (
+            decoding.to_rgb(image) if transpose is None else decoding.to_rgb(image).transpose(transpose)
+        )  # 0 is one of them
     factor = side // max(upright.size)  # tiny images by whole numbers, so that each pixel stays sharp
     return ImageOps.scale(upright, factor, Image.Resampling.NEAREST) if factor > 1 else upright
-
-
-def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF is broken."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except FAULTS:
-        return 1
-    return value if isinstance(value, int) else 1
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB; 16-bit pixels keep their upper eight bits (Pillow would clip), transparent ones become white."""
-    if image.mode.startswith("I"):
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
 
 
 def _render_unreadable(reason: str, side: int) -> Image.Image:

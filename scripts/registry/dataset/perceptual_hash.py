@@ -17,7 +17,7 @@ import polars as pl
 from PIL import Image
 from polars import DataFrame, Series, col
 
-from registry.dataset import contact_sheets, image_formats
+from registry.dataset import decoding, image_formats
 from registry.dataset.changes import Symmetry
 from registry.storage import parquet_cache
 
@@ -73,9 +73,9 @@ def fingerprint(data: bytes) -> Fingerprint | None:
             if image.width * image.height > image_formats.MAX_PIXELS:
                 return None
             image.draft("L", (72, 64))  # lets a JPEG skip detail that scaling would throw away
-            turn = contact_sheets.TO_UPRIGHT.get(contact_sheets.orientation(image))
-            grey = contact_sheets.to_rgb(image).convert("L")
-    except (*contact_sheets.FAULTS, Image.DecompressionBombError):
+            turn = decoding.TO_UPRIGHT.get(decoding.orientation(image))
+            grey = decoding.to_rgb(image).convert("L")
+    except (*decoding.FAULTS, Image.DecompressionBombError):
         return None
     upright = _apply(turn, grey)
     square = upright.resize((72, 72), Image.Resampling.BOX)  # of 9 × 8 and of 8 × 9 equal boxes

@@ -4,19 +4,11 @@ import math
 from pathlib import Path
 
 import numpy
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
+from registry.dataset import decoding
 from registry.model.model_file import Crop, Filter, ImageInput
 
-TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 FILTERS = {one: Image.Resampling[one.name] for one in Filter}
 
 
@@ -30,14 +22,15 @@ def decode(path: Path, given: ImageInput) -> numpy.ndarray:
     Raises UndecodableImage.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
             enough = math.ceil(2 * given.size / given.fraction)
             image.draft("RGB", (enough, enough))  # lets a JPEG skip detail that scaling would throw away
             # Not ImageOps.exif_transpose, which writes the EXIF again and so fails on a photo whose EXIF is broken.
-            turn = TO_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-            upright = to_rgb(image).transpose(turn) if turn is not None else to_rgb(image)
+            turn = decoding.TO_UPRIGHT.get(decoding.orientation(image))
+            colors = decoding.to_rgb(image)
+            upright = colors if turn is None else colors.transpose(turn)
             return numpy.asarray(_to_square(upright, given))
-    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*decoding.FAULTS, Image.DecompressionBombError) as error:
         raise UndecodableImage(str(error)) from error
 
 
@@ -52,12 +45,3 @@ def _to_square(image: Image.Image, given: ImageInput) -> Image.Image:
     side = given.fraction * min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return image.resize(size, method, box=(left, top, left + side, top + side))
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB; 16-bit pixels keep their upper eight bits (Pillow would clip), transparent ones become white."""
-    if image.mode.startswith("I"):
-        image = Image.fromarray((numpy.asarray(image) >> 8).astype(numpy.uint8))
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
