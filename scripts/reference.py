@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from registry.checks import tracked_files
 from registry.checks.documentation import document_checks
 from registry.cli.main import COMMANDS, cli
 
@@ -42,7 +43,7 @@ class Key(NamedTuple):
 
 def pages() -> dict[str, str]:
     """Each page of docs/reference, by its file name."""
-    texts = {"commands.md": _commands(), "manifests.md": _manifests(), "checks.md": _checks()}
+    texts = {"commands.md": _commands(), "manifests.md": _manifests(), "checks.md": _checks(), "files.md": _files()}
     return {name: "\n".join([NOTE, *lines]).rstrip() + "\n" for name, lines in texts.items()}
 
 
@@ -190,6 +191,22 @@ def _checks() -> Iterator[str]:
         yield f"**What it checks.** {_text(check.what)}\n"
         yield f"**Why.** {_text(check.why)}\n"
         yield f"**How to fix.** {_text(check.how_to_fix)}"
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _files() -> Iterator[str]:
+    yield "# Files that tools obey\n"
+    yield "DVC, Git, GitHub, pip and Python read files that nobody names on a command line. `registry check` (the check"
+    yield "[`tracked-files`](checks.md#tracked-files)) judges a change of each by this table; the first row that has a"
+    yield "pattern for a path counts. *judged*: other checks read the file and decide. `registry ci scope` prints which of"
+    yield "*data* (data, or the verdict on a pull request) and *tooling* (programs) a change touches.\n"
+    rows = []
+    for row in (*tracked_files.ROWS, *tracked_files.OTHERS):
+        globs = ", ".join(f"`{glob}`" for glob in row.patterns)
+        rows.append((_cell(row.name), globs, row.policy, row.scope, _cell(row.obeyed_by)))
+    yield from _table(("files", "paths", "a change is", "touches", "obeyed by"), rows)
 
 
 # --- the program ------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def test_names_are_unique_and_required_checks_come_first() -> None:
 
 
 def test_every_check_runs_once_for_the_registry_or_for_each_of_its_artifacts() -> None:
-    facts = memory_registries.sound().gather()
+    facts = memory_registries.sound().gather(Scope.ALL)
     outcomes = runner.run(facts)
     expected = [(one.name, None) for one in CHECKS if isinstance(one, RegistryCheck) and one.applies(facts)]
     expected += [

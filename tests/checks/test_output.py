@@ -24,7 +24,7 @@ OUTCOMES = (
     Outcome("storage-locations", None, (ASK,)),
     Outcome("large-files", PETS, (wrong(line=7, fix="do it"), wrong(path="B.md"))),
     Outcome("build", PETS, (NOTE,)),
-    Outcome("symlinks", None),
+    Outcome("tracked-files", None),
     Outcome("items", PETS, not_run="requires pointers to pass"),
 )
 
@@ -48,7 +48,7 @@ def test_notes_are_shown_when_asked_for() -> None:
 
 
 def test_nothing_to_say() -> None:
-    assert output.format_text(Result((Outcome("symlinks", None),))) == "1 check passed\n"
+    assert output.format_text(Result((Outcome("tracked-files", None),))) == "1 check passed\n"
     assert output.worst(()) is Verdict.OK
 
 
@@ -106,7 +106,7 @@ def test_json_is_what_its_docstring_says() -> None:
     assert [finding["verdict"] for finding in parsed["findings"]] == ["wrong", "wrong", "needs an owner", "ok"]
     assert parsed["passed"] == [
         {"check": "build", "artifact": "datasets/pets"},
-        {"check": "symlinks", "artifact": None},
+        {"check": "tracked-files", "artifact": None},
     ]
     reason = "requires pointers to pass"
     assert parsed["not_run"] == [{"check": "items", "artifact": "datasets/pets", "because": reason}]

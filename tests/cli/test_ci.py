@@ -115,3 +115,45 @@ def test_every_dataset_that_looker_can_be_queried_for_is_refreshed(
     assert run_registry(built_dataset, "ci", "queries").out == f"datasets={listed}\n"
     assert run_registry(built_dataset, "ci", "queries", "datasets/pets").out == 'datasets=["datasets/pets"]\n'
     assert run_registry(built_dataset, "ci", "queries", "../x").refused()
+
+
+# --- what a change touches --------------------------------------------------------------------------------------------
+
+
+def _change(root: Path, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    repositories.commit(root, "a change")
+
+
+@pytest.mark.parametrize(
+    ("files", "printed"),
+    [
+        ({"docs/page.md": "text"}, "data=false\ntooling=false\n"),
+        ({"Makefile": "all:\n"}, "data=false\ntooling=true\n"),
+        ({".dvcignore": ""}, "data=true\ntooling=false\n"),
+        ({"scripts/evil.dvc": "outs: []\n", "scripts/x.py": ""}, "data=true\ntooling=true\n"),
+    ],
+)
+def test_the_scope_of_a_branch_that_is_not_checked_out(
+    registry_repo: Path, run_registry: Run, files: dict[str, str], printed: str
+) -> None:
+    base = repositories.git_in(registry_repo, "rev-parse", "HEAD")
+    repositories.git_in(registry_repo, "switch", "--quiet", "--create", "change")
+    _change(registry_repo, files)
+    repositories.git_in(registry_repo, "switch", "--quiet", "--detach", base)
+    _change(registry_repo, {"datasets/elsewhere.txt": "main moved on"})
+    done = run_registry(registry_repo, "ci", "scope", "--base", "HEAD", "--head", "change")
+    assert (done.code, done.out) == (0, printed)
+
+
+def test_a_submodule_is_in_scope_although_gitmodules_hides_it(registry_repo: Path, run_registry: Run) -> None:
+    base = repositories.git_in(registry_repo, "rev-parse", "HEAD")
+    (registry_repo / ".gitmodules").write_text('[submodule "s"]\n\tpath = docs/s\n\turl = ../s\n\tignore = all\n')
+    repositories.commit(registry_repo, "hidden")
+    hidden = repositories.git_in(registry_repo, "rev-parse", "HEAD")
+    repositories.git_in(registry_repo, "update-index", "--add", "--cacheinfo", f"160000,{base},docs/s")
+    repositories.git_in(registry_repo, "commit", "--quiet", "--no-verify", "--message", "a submodule")
+    done = run_registry(registry_repo, "ci", "scope", "--base", hidden)
+    assert (done.code, done.out) == (0, "data=true\ntooling=false\n")

@@ -174,16 +174,24 @@ def test_a_repository_without_a_commit(repo: Path) -> None:
     assert git_trees.Revision(repo, git.EMPTY_TREE).list() == ()
 
 
-def test_a_submodule_is_an_empty_entry_that_cannot_be_read(repo: Path, tmp_path: Path) -> None:
+def test_a_submodule_is_no_file_and_gitmodules_cannot_hide_its_change(repo: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     run(tmp_path, "init", "--quiet", str(other))
     commit(other)
+    base = commit(repo)
     run(repo, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "sub")
+    run(repo, "config", "--file", ".gitmodules", "submodule.sub.ignore", "all")
+    run(repo, "add", ".gitmodules")
+    assert "sub" in git.staged_paths(repo)
     commit(repo)
-    for tree in (git_trees.Revision(repo, "HEAD"), git_trees.Index(repo)):
-        assert tree.list("sub") == (Entry("sub", 0),)
-        with pytest.raises(NotFound):
-            tree.read("sub")
+    with git_trees.Commits(repo) as commits:
+        snapshot = commits.tree(git.resolve_commit(repo, "HEAD"))
+        for tree in (git_trees.Revision(repo, "HEAD"), git_trees.Index(repo), git_trees.WorkTree(repo), snapshot):
+            assert (tree.list("sub"), tree.has("sub"), tree.submodules()) == ((), False, ("sub",)), tree
+            with pytest.raises(NotFound):
+                tree.read("sub")
+    assert git.changed_paths(repo, base, "HEAD") == git.changed_paths(repo, base)
+    assert "sub" in git.changed_paths(repo, base)
 
 
 # --- queries ----------------------------------------------------------------------------------------------------------

@@ -89,6 +89,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
     )
     touched = _owners(change.paths)
     kept = sorted(change.paths & files.entries.keys())
+    submodules = [path for path in change.tree.submodules() if change.scope is Scope.ALL or path in change.paths]
     checked = tuple(_read_artifacts(change, files, artifacts, touched))
     generated = _compare_generated(change, touched, checked)
     storage = _read_storage(change, history)
@@ -104,7 +105,11 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
         unknown_folders=tuple(
             sorted({folder for path in kept if (folder := _folder(path))} - set(map(str, artifacts)))
         ),
-        files=tuple(_file(change.tree, files.entries[path]) for path in kept),
+        files=(
+            *(_file(change.tree, files.entries[path]) for path in kept),
+            *(File(path, 0, is_link=False, is_text=False, is_submodule=True) for path in submodules),
+        ),
+        deleted=tuple(sorted(change.paths - files.entries.keys() - set(submodules))),
         configs={
             path: tuple(change.tree.read(path).decode(errors="replace").splitlines())
             for path in CONFIGS

@@ -214,7 +214,7 @@ class File:
     """A file of the change; a symbolic link is not text. Git would add one that it does not track yet.
 
     `conflict` is the line of the first marker of an unresolved merge. `has_bom` is True for a byte order mark that is
-    read as a part of the first line.
+    read as a part of the first line. A submodule is no file, and has nothing but its path.
     """
 
     path: str
@@ -224,6 +224,15 @@ class File:
     is_tracked: bool = True
     conflict: int | None = None
     has_bom: bool = False
+    is_submodule: bool = False
+
+
+class Hidden(NamedTuple):
+    """A file that DVC does not see, and the pattern of `.dvcignore`, with its line, that hides it."""
+
+    path: str
+    pattern: str
+    line: int
 
 
 class PlaceFault(NamedTuple):
@@ -288,6 +297,8 @@ class Facts:
     `artifacts` are all that the tree has; `checked` are the files of those that the change concerns, and `subjects`
     those of them with a valid manifest. `removed` are the artifacts that the change deletes, `unknown_folders` the
     folders beside artifacts that are none. `unreadable` are the settings and generated files that cannot be parsed.
+    `files` and `deleted` are all that the change has; `visible` are files that DVC sees and should not, `hidden` those
+    that it should see.
     `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `storage` what the change does to
     both. `conversions` are the attributes by which Git would convert a file that DVC or a command reads, `line_ends`
     the files with CRLF in the working tree and LF in Git. `complete` is False in a shallow clone. `stored` is None
@@ -302,6 +313,9 @@ class Facts:
     removed: tuple[ArtifactId, ...] = ()
     unknown_folders: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
+    deleted: tuple[str, ...] = ()
+    visible: tuple[str, ...] = ()
+    hidden: tuple[Hidden, ...] = ()
     configs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     storage: StorageChange = field(default_factory=StorageChange)
     conversions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

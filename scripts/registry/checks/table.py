@@ -18,6 +18,7 @@ from registry.checks.rules import (
     queries,
     repository,
     reproduction,
+    tracked_files,
 )
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.check_names import CheckName
@@ -139,12 +140,12 @@ CHECKS: tuple[Check, ...] = (
     RegistryCheck(_N.FOLDERS, repository.folders_are_artifacts),
     RegistryCheck(_N.REMOVED, repository.removal_is_intended),
     RegistryCheck(_N.FILE_NAMES, files.file_names_are_portable),
-    RegistryCheck(_N.SYMLINKS, files.no_symlinks),
     RegistryCheck(_N.CONFLICTS, files.merges_are_resolved),
     RegistryCheck(_N.BYTE_ORDER_MARKS, files.texts_have_no_byte_order_mark),
     RegistryCheck(_N.DATA_IN_GIT, files.data_is_not_in_git),
     RegistryCheck(_N.LARGE_FILES, files.files_are_small_text),
-    RegistryCheck(_N.DVC_FILES, files.dvc_files_are_expected),
+    RegistryCheck(_N.TRACKED_FILES, tracked_files.files_are_expected),
+    RegistryCheck(_N.DVC_IGNORE, tracked_files.dvc_sees_what_is_checked),
     RegistryCheck(_N.ATTRIBUTES, conversions.files_are_not_converted),
     RegistryCheck(_N.LINE_ENDS, conversions.line_ends_are_those_in_git),
     RegistryCheck(_N.REMOTE_OBJECTS, objects.objects_are_in_a_remote, applies=_remotes_were_listed),

@@ -20,7 +20,15 @@ def gather(space: Workspace, change: collect.Change) -> Facts:
     """The facts of a change that its files, Git and the lists of files tell."""
     with History(space.root) as history:
         facts = collect.gather(change, history, space.read_object)
-    return collect_conversions.with_conversions(facts, space.root, change)
+    return _with_ignored(collect_conversions.with_conversions(facts, space.root, change), change)
+
+
+def _with_ignored(facts: Facts, change: collect.Change) -> Facts:
+    if ".dvcignore" not in change.paths:
+        return facts
+    from registry.checks import collect_ignored  # loads DVC, which most commits need not wait for
+
+    return collect_ignored.with_ignored(facts, change.tree)
 
 
 def with_reproductions(space: Workspace, facts: Facts, change: collect.Change, *, every: bool = False) -> Facts:

@@ -21,10 +21,14 @@ class Entry:
 
 
 class Tree(Protocol):
-    """The files that Git versions; ignored files (the data itself) are not among them."""
+    """The files that Git versions; ignored files (the data itself) are not among them, and no submodules."""
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """The entries whose path starts with the folder `prefix` (no slash at its end), sorted by path."""
+        ...
+
+    def submodules(self) -> tuple[str, ...]:
+        """The paths at which Git would check out another repository (gitlinks), sorted."""
         ...
 
     def read(self, path: str) -> bytes:
@@ -44,14 +48,21 @@ def under(path: str, prefix: str) -> bool:
 class DictTree:
     """A tree in memory: path → bytes."""
 
-    def __init__(self, files: Mapping[str, bytes], links: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, files: Mapping[str, bytes], links: frozenset[str] = frozenset(), submodules: tuple[str, ...] = ()
+    ) -> None:
         self._files = dict(files)
         self._links = links
+        self._submodules = submodules
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""
         names = sorted(name for name in self._files if under(name, prefix))
         return tuple(Entry(name, len(self._files[name]), name in self._links) for name in names)
+
+    def submodules(self) -> tuple[str, ...]:
+        """See `Tree.submodules`."""
+        return tuple(sorted(self._submodules))
 
     def read(self, path: str) -> bytes:
         """See `Tree.read`."""

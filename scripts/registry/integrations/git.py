@@ -16,6 +16,8 @@ from registry.integrations import process
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git hash-object -t tree /dev/null
 NULL_OID = "0" * 40  # what Git passes to hooks for a ref that does not exist
+# .gitmodules and the configuration can hide changed submodules (`ignore = all`); a replacement needs no rename.
+_NAMES = ("--name-only", "--no-renames", "--ignore-submodules=none", "-z")
 LOCK_TIMEOUT = 5.0  # seconds after which the lock of a ref is abandoned: Git holds one for milliseconds
 
 
@@ -152,12 +154,12 @@ def current_branch(root: Path) -> str:
 
 def staged_paths(root: Path) -> tuple[str, ...]:
     """The paths that the next commit would change, deletions included."""
-    return split_records(output(root, "diff", "--cached", "--name-only", "--no-renames", "-z"))
+    return split_records(output(root, "diff", "--cached", *_NAMES))
 
 
 def changed_paths(root: Path, old: str, new: str | None = None) -> tuple[str, ...]:
     """The paths that differ between two revisions, or between one and the working tree (untracked files included)."""
-    changed = split_records(output(root, "diff", "--name-only", "--no-renames", "-z", old, *([new] if new else [])))
+    changed = split_records(output(root, "diff", *_NAMES, old, *([new] if new else [])))
     untracked = () if new else split_records(output(root, "ls-files", "--others", "--exclude-standard", "-z"))
     return tuple(sorted({*changed, *untracked}))
 

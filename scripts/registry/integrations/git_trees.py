@@ -20,6 +20,7 @@ from registry.integrations.git import (
     tag_names,
 )
 
+GITLINK, LINK = "160000", "120000"  # modes of tree entries
 KEPT = 4096  # folders and files that are kept in memory while many commits are read: they share most of both
 
 
@@ -86,12 +87,21 @@ class _GitTree(_BlobReader, ABC):
 
     @property
     @abstractmethod
+    def _listed(self) -> Sequence["_Listed"]:
+        """Files and submodules, sorted by path."""
+
+    @cached_property
     def _entries(self) -> dict[str, tuple[Entry, str]]:
-        """By path, sorted: the entry and the id of its blob."""
+        """By path, sorted: the entry of a file, and the id of its blob."""
+        return _with_sizes(self.root, [row for row in self._listed if row.mode != GITLINK])
 
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""
         return tuple(entry for path, (entry, _) in self._entries.items() if under(path, prefix))
+
+    def submodules(self) -> tuple[str, ...]:
+        """See `Tree.submodules`."""
+        return tuple(row.path for row in self._listed if row.mode == GITLINK)
 
     def has(self, path: str) -> bool:
         """See `Tree.has`."""
@@ -115,13 +125,10 @@ class Revision(_GitTree):
         return self.commit[:12]
 
     @cached_property
-    def _entries(self) -> dict[str, tuple[Entry, str]]:
+    def _listed(self) -> Sequence["_Listed"]:
         listed = split_records(output(self.root, "ls-tree", "-r", "-l", "-z", "--full-tree", self.commit))
         rows = ((*meta.split(), path) for meta, _, path in (line.partition("\t") for line in listed))
-        return {
-            path: (Entry(path, int(size) if size.isdigit() else 0, mode == "120000"), object_id)
-            for mode, _, object_id, size, path in rows
-        }
+        return [_Listed(path, mode, object_id, size=size) for mode, _, object_id, size, path in rows]
 
 
 class Commits(_BlobReader):
@@ -153,6 +160,10 @@ class _Child(NamedTuple):
     @property
     def is_folder(self) -> bool:
         return self.mode == "40000"
+
+    @property
+    def is_file(self) -> bool:
+        return self.mode not in ("40000", GITLINK)
 
 
 def _parse_folder(object_id: str, data: bytes) -> Iterator[_Child]:
@@ -188,11 +199,17 @@ class Snapshot:
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""
         found = self._find(prefix)
-        return tuple(self._walk(found, prefix)) if found else ()
+        rows = self._walk(found, prefix) if found else ()
+        return tuple(Entry(row.path, 0, row.mode == LINK) for row in rows if row.mode != GITLINK)
 
-    def _walk(self, child: _Child, path: str) -> Iterator[Entry]:
+    def submodules(self) -> tuple[str, ...]:
+        """See `Tree.submodules`."""
+        found = self._find("")
+        return tuple(row.path for row in (self._walk(found, "") if found else ()) if row.mode == GITLINK)
+
+    def _walk(self, child: _Child, path: str) -> Iterator["_Listed"]:
         if not child.is_folder:
-            yield Entry(path, 0, child.mode == "120000")
+            yield _Listed(path, child.mode, child.object_id)
             return
         for below in self._commits.list_folder(child.object_id):
             yield from self._walk(below, f"{path}/{below.name}" if path else below.name)
@@ -200,12 +217,12 @@ class Snapshot:
     def has(self, path: str) -> bool:
         """See `Tree.has`."""
         found = self._find(path)
-        return found is not None and not found.is_folder
+        return found is not None and found.is_file
 
     def read(self, path: str) -> bytes:
         """See `Tree.read`."""
         found = self._find(path)
-        if found is None or found.is_folder:
+        if found is None or not found.is_file:
             raise NotFound(f"{path} does not exist in {self}")
         return self._commits.read_blob(found.object_id)
 
@@ -231,28 +248,30 @@ class History(_BlobReader):
             return None
 
 
-class _Staged(NamedTuple):
-    """A file of the index; `stage` is 0, or 1 to 3 in a conflict."""
+class _Listed(NamedTuple):
+    """A file or submodule of a tree or of the index; there, `stage` is 0, or 1 to 3 in a conflict."""
 
     path: str
     mode: str
     object_id: str
-    stage: str
+    stage: str = "0"
+    size: str = ""  # of the blob, where the listing has it
 
 
-def _list_index(root: Path) -> Iterator[_Staged]:
+def _list_index(root: Path) -> Iterator[_Listed]:
     for line in split_records(output(root, "ls-files", "--stage", "-z")):
         meta, _, path = line.partition("\t")
         mode, object_id, stage = meta.split()
-        yield _Staged(path, mode, object_id, stage)
+        yield _Listed(path, mode, object_id, stage)
 
 
-def _with_sizes(root: Path, rows: Sequence[_Staged]) -> dict[str, tuple[Entry, str]]:
-    """By path: the entry, with the size of its blob, and the blob's id."""
-    ids = "".join(f"{row.object_id}\n" for row in rows).encode()
-    sizes = output(root, "cat-file", "--batch-check=%(objectsize)", stdin=ids).splitlines() if rows else []
+def _with_sizes(root: Path, rows: Sequence[_Listed]) -> dict[str, tuple[Entry, str]]:
+    """By path: the entry, with the size of its blob, and the blob's id. Git is asked for sizes that are not listed."""
+    ids = "".join(f"{row.object_id}\n" for row in rows if not row.size).encode()
+    asked = iter(output(root, "cat-file", "--batch-check=%(objectsize)", stdin=ids).splitlines() if ids else ())
+    sizes = [row.size or next(asked) for row in rows]
     return {
-        row.path: (Entry(row.path, int(size) if size.isdigit() else 0, row.mode == "120000"), row.object_id)
+        row.path: (Entry(row.path, int(size) if size.isdigit() else 0, row.mode == LINK), row.object_id)
         for row, size in zip(rows, sizes, strict=True)
     }
 
@@ -264,11 +283,11 @@ class Index(_GitTree):
         return "the index"
 
     @cached_property
-    def _entries(self) -> dict[str, tuple[Entry, str]]:
+    def _listed(self) -> Sequence[_Listed]:
         rows = list(_list_index(self.root))
         if conflicted := sorted({row.path for row in rows if row.stage != "0"}):
             raise Refused(f"{conflicted[0]} has unresolved conflicts", fix="resolve them and `git add` the file")
-        return _with_sizes(self.root, rows)
+        return rows
 
 
 class WorkTree:
@@ -295,7 +314,8 @@ class WorkTree:
     def _left_out(self) -> dict[str, tuple[Entry, str]]:
         if "S" not in self._tags.values():
             return {}
-        rows = [row for row in _list_index(self.root) if self._tags[row.path] == "S" and not self._is_on_disk(row.path)]
+        listed = (row for row in _list_index(self.root) if row.mode != GITLINK)
+        rows = [row for row in listed if self._tags[row.path] == "S" and not self._is_on_disk(row.path)]
         return _with_sizes(self.root, rows)
 
     @cached_property
@@ -311,6 +331,12 @@ class WorkTree:
     def list(self, prefix: str = "") -> tuple[Entry, ...]:
         """See `Tree.list`."""
         return tuple(entry for entry in self._entries if under(entry.path, prefix))
+
+    def submodules(self) -> tuple[str, ...]:
+        """See `Tree.submodules`. Only Git's index knows: on disk, a submodule is a folder, or nothing."""
+        if all(map(self.has, self._tags)):
+            return ()
+        return tuple(row.path for row in _list_index(self.root) if row.mode == GITLINK)
 
     def has(self, path: str) -> bool:
         """See `Tree.has`."""

@@ -45,18 +45,6 @@ def test_data_in_git_is_one_finding_for_each_folder_however_many_files_it_has() 
 
 
 @pytest.mark.parametrize(
-    "path", ["datasets/pets/notes.md", "models/pets/weights", "datasets/dogs", "models/pets/deep/link"]
-)
-def test_a_symbolic_link_in_an_artifact_s_folder(path: str) -> None:
-    (finding,) = check(path, b"/etc/passwd", frozenset({path}))
-    assert (finding.check, finding.path) == ("symlinks", path)
-
-
-def test_a_symbolic_link_elsewhere_is_ignored() -> None:
-    assert check("docs/latest", b"v2", frozenset({"docs/latest"})) == []
-
-
-@pytest.mark.parametrize(
     ("path", "shown"),
     [
         ("datasets/pets/a\nb", r"'datasets/pets/a\nb'"), ("x\x1b[31m", r"'x\x1b[31m'"), ("bad\udcff", r"'bad\udcff'"),
@@ -71,22 +59,6 @@ def test_a_name_that_is_not_plain_is_shown_in_ascii(path: str, shown: str) -> No
 
 @pytest.mark.parametrize("path", ["docs/Übersicht.md", "models/pets/a b+c=d@e,f~g.txt", "models/pets/.gitignore"])
 def test_names_that_are_plain_enough(path: str) -> None:
-    assert check(path) == []
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["evil.dvc", "dvc.lock", "sub/dvc.yaml", "datasets/pets/more.dvc", "datasets/pets/dvc.yaml",
-     "datasets/pets/deep/raw.dvc", "models/pets/weights.dvc", "models/pets/deep/dvc.yaml", "models/pets/raw.dvc",
-     ".github/dvc.yaml"],
-)  # fmt: skip
-def test_a_file_that_dvc_would_obey_where_none_belongs(path: str) -> None:
-    (finding,) = [one for one in check(path, b"outs: []\n") if one.check == "dvc-files"]
-    assert (finding.path, finding.fix) == (path, "delete it")
-
-
-@pytest.mark.parametrize("path", ["scripts/templates/dvc.yaml", "tests/examples/x.dvc"])
-def test_templates_and_examples_of_them_are_code(path: str) -> None:
     assert check(path) == []
 
 

@@ -7,7 +7,7 @@ from registry.checks.context import LARGEST, Facts, File
 from registry.checks.findings import Diagnostic, wrong
 from registry.core import documents, wording
 from registry.core.layout import owner_of
-from registry.core.values import ArtifactId, Kind
+from registry.core.values import Kind
 
 _IMAGES = (".gif", ".ico", ".jpeg", ".jpg", ".pdf", ".png", ".webp", ".woff2")
 _BINARY = (
@@ -16,8 +16,6 @@ _BINARY = (
 )
 _MAY_CONTAIN_IMAGES = ("docs/", "tests/")
 _CLEAR = "registry checkout: removes what DVC's cache holds; move or delete the rest"
-_CODE = ("scripts/", "tests/", "benchmarks/")  # where DVC files are templates and examples
-_DVC_FILES = {Kind.DATASET: ("raw.dvc", "prepared.dvc"), Kind.MODEL: ("dvc.yaml", "dvc.lock", "model.onnx.dvc")}
 
 
 def files_are_small_text(facts: Facts) -> Iterator[Diagnostic]:
@@ -31,7 +29,7 @@ def files_are_small_text(facts: Facts) -> Iterator[Diagnostic]:
     a file that Git does not track yet: list it in `.gitignore`. For what another branch left: `registry checkout`.
     """
     for file in facts.files:
-        if _is_data(file):
+        if _is_data(file) or file.is_submodule:
             continue
         if is_leftover(file, facts):
             yield wrong(f"is data, and {owner_of(file.path)} is not in this commit", file.path, fix=_CLEAR)
@@ -96,19 +94,6 @@ def _is_data(file: File) -> bool:
     return file.path.startswith((f"{owner}/raw/", f"{owner}/prepared/"))
 
 
-def no_symlinks(facts: Facts) -> Iterator[Diagnostic]:
-    """No artifact's folder contains a symbolic link.
-
-    Why: a link can point outside the registry, so that a reader or a job with credentials opens another file than the
-    reviewer saw.
-
-    How to fix: commit the file itself, or delete the link.
-    """
-    for file in facts.files:
-        if file.is_link and _is_in_artifact_folder(file):
-            yield wrong("is a symbolic link", file.path, fix="commit the file itself, or delete the link")
-
-
 def merges_are_resolved(facts: Facts) -> Iterator[Diagnostic]:
     """No text file has the markers of an unresolved merge (`<<<<<<<`, `=======`, `>>>>>>>`), in any style of Git's.
 
@@ -159,31 +144,3 @@ def file_names_are_portable(facts: Facts) -> Iterator[Diagnostic]:
         if not file.path.startswith(unknown) and not re.fullmatch(allowed, file.path):
             fix = "rename it: ASCII letters, digits, _ . -"
             yield wrong(f"{file.path!a} contains characters that are not portable", file.path, fix=fix)
-
-
-def dvc_files_are_expected(facts: Facts) -> Iterator[Diagnostic]:
-    """`.dvc` files, `dvc.yaml` and `dvc.lock` are only where other checks read them.
-
-    These are `dvc.yaml` at the root, a dataset's `raw.dvc` and `prepared.dvc`, and a model's `dvc.yaml`, `dvc.lock` and
-    `model.onnx.dvc`.
-
-    Why: DVC obeys every such file that it finds: it would run its commands and download its URLs, although no check has
-    read it.
-
-    How to fix: delete the file, or move its content to one of the expected files.
-    """
-    for file in facts.files:
-        name = file.path.rpartition("/")[2]
-        if not (name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock")) or file.path.startswith(_CODE):
-            continue
-        owner = owner_of(file.path)
-        allowed = _allowed_dvc_files(owner)
-        if file.path not in allowed:
-            message = (
-                f"unexpected DVC file; only {wording.join(allowed)} {'is' if len(allowed) == 1 else 'are'} allowed"
-            )
-            yield wrong(message, file.path, fix="delete it")
-
-
-def _allowed_dvc_files(owner: ArtifactId | None) -> tuple[str, ...]:
-    return tuple(f"{owner}/{name}" for name in _DVC_FILES[owner.kind]) if owner else ("dvc.yaml",)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
+from registry.checks import tracked_files
 from registry.cli.workspace import here
 from registry.core import names
-from registry.integrations import github
+from registry.integrations import git, git_trees, github
 from registry.model import training_results
 from registry.release import drift_issue, refresh
 from registry.report import github_images
@@ -89,3 +90,19 @@ def queries(dataset: str | None) -> None:
     """Print datasets=[...], a JSON list: every dataset that can be refreshed, or the given one."""
     found = (names.parse_id(dataset),) if dataset else refresh.find_queries(here().tree)
     click.echo(f"datasets={json.dumps([str(artifact) for artifact in found])}")
+
+
+@command.command()
+@click.option("--base", metavar="REVISION", required=True, help="The branch that the change is for: origin/main.")
+@click.option("--head", metavar="REVISION", default="HEAD", show_default=True, help="The change.")
+def scope(base: str, head: str) -> None:
+    """Print whether a change touches data or the verdict on it, and whether it touches programs.
+
+    Prints data=true or data=false, and tooling=true or tooling=false. The table of files is in docs/reference/files.md;
+    only Git objects are read, and nothing of the change is run.
+    """
+    root = here().root
+    old = git.merge_base(root, git.resolve_commit(root, base), git.resolve_commit(root, head))
+    with git_trees.Revision(root, head) as tree:
+        found = tracked_files.touched(git.changed_paths(root, old, tree.commit), tree)
+    click.echo(f"data={str(found.data).lower()}\ntooling={str(found.tooling).lower()}")

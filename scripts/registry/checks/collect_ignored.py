@@ -1,0 +1,82 @@
+"""Reads which files of a tree DVC sees, with DVC's own reader of `.dvcignore` (dvc.ignore, 3.67)."""
+
+import io
+import posixpath
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TextIO
+
+from dvc.ignore import DvcIgnorePatterns
+
+from registry.checks import tracked_files
+from registry.checks.context import Facts, Hidden
+from registry.checks.tracked_files import Policy
+from registry.core import layout
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, Kind
+from registry.errors import InvalidDocument
+
+PATH = ".dvcignore"
+_LOCAL = (".venv/x.dvc", ".registry/x.dvc")  # folders that Git does not version, and other projects fill
+_IMAGE = "0a8c7f6e-0000-4000-8000-000000000001.jpg"
+
+
+def with_ignored(facts: Facts, tree: Tree) -> Facts:
+    """The facts, with files that DVC sees and should not, and those that it does not see. Raises InvalidDocument."""
+    patterns = _Patterns(tree.read(PATH) if tree.has(PATH) else b"")
+    names = (entry.path for entry in tree.list() if entry.path.endswith((".dvc", "dvc.yaml", "dvc.lock")))
+    by_policy: dict[Policy, list[str]] = {}
+    for path in names:
+        by_policy.setdefault(tracked_files.row_of(path).policy, []).append(path)
+    data = (path for artifact in sorted(facts.artifacts) for path in _data(artifact))
+    needed = (*by_policy.get(Policy.JUDGED, ()), *data)
+    templates = (*_LOCAL, *by_policy.get(Policy.OWNER, ()))
+    return replace(
+        facts,
+        visible=tuple(path for path in templates if not patterns.find(path)),
+        hidden=tuple(found for path in needed if (found := patterns.find(path))),
+    )
+
+
+def _data(artifact: ArtifactId) -> Iterator[str]:
+    """Places at which an artifact has data."""
+    if artifact.kind is Kind.MODEL:
+        yield from (f"{artifact}/{name}" for name in ("model.onnx", "predictions.parquet", "metrics.json"))
+        return
+    yield layout.selection_path(artifact)
+    for split in layout.SPLITS:
+        yield f"{artifact}/prepared/{split}/metadata.parquet"
+        yield f"{artifact}/prepared/{split}/label/{_IMAGE}"
+
+
+class _Patterns:
+    """The patterns of a `.dvcignore` at the top of a repository, and where each stands."""
+
+    def __init__(self, data: bytes) -> None:
+        class Content:
+            """The file system that DVC opens the file in."""
+
+            sep = "/"
+            isabs = staticmethod(posixpath.isabs)
+            normpath = staticmethod(posixpath.normpath)
+            dirname = staticmethod(posixpath.dirname)
+
+            @staticmethod
+            def open(_: str, encoding: str) -> TextIO:
+                return io.TextIOWrapper(io.BytesIO(data), encoding=encoding)
+
+        try:
+            self._patterns = DvcIgnorePatterns.from_file(f"/{PATH}", Content, PATH)
+        except ValueError as error:  # no UTF-8, or no pattern
+            raise InvalidDocument(PATH, f"DVC cannot read it: {error}", fix="correct it, as UTF-8 text") from error
+
+    def find(self, path: str) -> Hidden | None:
+        """The pattern that hides a path, as DVC walks the folders above it; None where DVC sees the path."""
+        parts = path.split("/")
+        for depth, name in enumerate(parts, 1):
+            folder, is_folder = "/".join(["", *parts[: depth - 1]]) or "/", depth < len(parts)
+            matches, found = self._patterns.matches(folder, name, is_folder, details=True)
+            if matches:
+                _, line, pattern = found[-1].file_info.split(":", 2)
+                return Hidden(path, pattern, int(line))
+        return None
