@@ -198,10 +198,10 @@ def _checks() -> Iterator[str]:
 
 def _files() -> Iterator[str]:
     yield "# Files that tools obey\n"
-    yield "DVC, Git, GitHub, pip and Python read files that nobody names on a command line. `registry check` (the check"
+    yield "DVC, Git, GitHub, pip and Python read files that no command line names. `registry check` (the check"
     yield "[`tracked-files`](checks.md#tracked-files)) judges a change of each by this table; the first row that has a"
-    yield "pattern for a path counts. *judged*: other checks read the file and decide. `registry ci scope` prints which of"
-    yield "*data* (data, or the verdict on a pull request) and *tooling* (programs) a change touches.\n"
+    yield "pattern for a path counts. *judged*: other checks read the file and decide. `registry ci scope` prints which"
+    yield "of *data* (data, or the verdict on a pull request) and *tooling* (programs) a change touches.\n"
     rows = []
     for row in (*tracked_files.ROWS, *tracked_files.OTHERS):
         globs = ", ".join(f"`{glob}`" for glob in row.patterns)

@@ -1,6 +1,6 @@
 """The table of the files that Git tracks: who obeys each, what a change of it means, and whether it is CI's business.
 
-DVC, Git, GitHub, pip and Python read files that nobody names on a command line. The table is closed: a file of no row
+DVC, Git, GitHub, pip and Python read files that no command line names. The table is closed: a file of no row
 needs an owner. Of the rows, the first that has a pattern for a path is the path's.
 """
 
