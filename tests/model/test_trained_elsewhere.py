@@ -14,7 +14,6 @@ import pytest
 from registry.integrations import dvc
 from support import model_files, repositories, threshold_models
 from support.repositories import Outcome, Run
-from support.threshold_models import red
 
 URL = "https://example.com/zoo/pets"
 FOLDER = "models/zoo"
@@ -49,9 +48,6 @@ file = onnx.load(sys.argv[1])
 onnx.helper.set_model_props(file, {"classes": '["dog", "cat"]', "input": '{"size": 4, "crop": "stretch"}'})
 onnx.save(file, sys.argv[1])
 """
-TRAIN = {f"train/cat/{threshold_models.uuid(51)}.png": red(40), f"train/dog/{threshold_models.uuid(52)}.png": red(160),
-         f"val/cat/{threshold_models.uuid(53)}.png": red(41)}  # fmt: skip
-IMAGES = {**TRAIN, **threshold_models.CATS, **threshold_models.DOGS}
 SAID = ("--description", "Says which it is.", "--license", "MIT", "--intended-use", "Demonstration.")
 
 
@@ -61,20 +57,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("elsewhere") / "best_final.bin"
     subprocess.run([sys.executable, "-W", "ignore", "-c", SCRIPT, str(file)], check=True, capture_output=True)
     return file
-
-
-@pytest.fixture
-def pets(merged_model: Path) -> Path:
-    """A registry with an origin, whose `datasets/pets` has 20 test images of known colours."""
-    shutil.rmtree(merged_model / "datasets/pets")
-    shutil.rmtree(merged_model / "models/pets")
-    repositories.dataset(merged_model, "pets", IMAGES, "1.0.0", image="{uuid}.png")
-    repositories.stage(merged_model)
-    checked = repositories.registry(merged_model, "check", "--fix", "--all")
-    assert checked.returncode == 0, checked.stdout
-    repositories.commit(merged_model, "pets of known colours")
-    repositories.git_in(merged_model, "push", "--quiet")
-    return merged_model
 
 
 def register(root: Path, file: Path, run: Run, *more: str) -> Outcome:
@@ -185,11 +167,12 @@ def test_a_number_that_was_typed_is_wrong(pets: Path, exported: Path, run_regist
 
 def test_features_are_registered_published_and_not_measured(pets: Path, run_registry: Run, tmp_path: Path) -> None:
     file = tmp_path / "backbone.onnx"
-    file.write_bytes(model_files.threshold(100))
+    file.write_bytes(model_files.backbone())
     made = run_registry(
         pets, "new", "model", "backbone", "--from", str(file), "--origin", URL, "--task", "features", *SAID
     )
     assert (made.code, made.out.splitlines()[-1]) == (0, "hint: registry check")
+    assert "the model gives 3 features for an image of 4 × 4 pixels" in made.out
     assert not (pets / "models/backbone/dvc.yaml").exists()
     assert run_registry(pets, "train", "--dry-run").out == "nothing to train\n"
     merge(pets, run_registry)

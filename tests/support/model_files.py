@@ -11,7 +11,7 @@ import polars as pl
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from registry.model import classification
-from registry.model.model_file import Crop, ImageInput, ModelFile, format_metadata
+from registry.model.model_file import Crop, Filter, ImageInput, ModelFile, format_metadata
 
 SIZE = 4  # pixels per side
 CLASSES = ("cat", "dog")
@@ -42,6 +42,24 @@ def network(limit: float) -> tuple[list[NodeProto], dict[str, numpy.ndarray]]:
         "directions": numpy.array([[-1 / 32, 1 / 32]], numpy.float32),
     }
     return nodes, constants
+
+
+def backbone(size: int = SIZE, note: str = "", scaling: str = "bicubic", width: int = 3) -> bytes:
+    """A model that gives the mean red, green and blue of an image, from 0 to 1; `width` repeats or cuts them."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "sides"], ["means"], keepdims=0),
+        helper.make_node("Gather", ["means", "places"], ["chosen"], axis=1),
+        helper.make_node("Mul", ["chosen", "scale"], ["features"]),
+    ]
+    constants: dict[str, numpy.ndarray] = {
+        "sides": numpy.array([1, 2], numpy.int64),
+        "places": numpy.arange(width, dtype=numpy.int64) % 3,
+        "scale": numpy.array(1 / 255, numpy.float32),
+    }
+    made = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", width])]
+    given = format_metadata(ModelFile((), ImageInput(size, filter=Filter(scaling))))
+    return build(nodes, constants, size=size, note=note, metadata=given, outputs=made)
 
 
 def build(

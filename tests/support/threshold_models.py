@@ -39,6 +39,9 @@ def image_path(label: str, number: int) -> str:
 CATS = {image_path("cat", number): red(10 * number) for number in range(1, 11)}  # 10 to 100
 DOGS = {image_path("dog", number): red(10 * number) for number in range(11, 21)}  # 110 to 200
 TESTS = [path for path in repositories.PETS if path.startswith("test/")]
+TRAIN = {f"train/cat/{uuid(51)}.png": red(40), f"train/dog/{uuid(52)}.png": red(160),
+         f"val/cat/{uuid(53)}.png": red(41)}  # fmt: skip
+KNOWN = {**TRAIN, **CATS, **DOGS}  # a whole dataset
 BRIGHT_CATS = {image_path("cat", number): red(150) for number in range(31, 35)}
 
 

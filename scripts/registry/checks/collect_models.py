@@ -68,10 +68,9 @@ def _with_file(found: ModelObjects, subject: ModelSubject, cache: Path) -> Model
     product, *sidecar = outs
     if sidecar:
         return replace(found, unopened="it has a sidecar; `registry report` opens it")
-    if not subject.manifest.is_measured:
-        return replace(found, unopened="the form of a file that gives features is not judged")
     try:
-        onnx_process.inspect(cache / pointers.object_key(product.md5), tasks.of(subject.manifest).OUTPUTS, name=path)
+        file = cache / pointers.object_key(product.md5)
+        onnx_process.inspect(file, tasks.outputs(subject.manifest.task), name=path)
     except NotFound:
         return replace(found, unopened=ABSENT)
     except InvalidData as error:

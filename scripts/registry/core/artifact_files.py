@@ -85,8 +85,8 @@ class Lock:
 class LockedState:
     """What a tree has in the place of what a `dvc.lock` recorded.
 
-    `md5s` has the dependencies and outputs that Git tracks or a dataset's pointer names, by path; `recipe` is in the
-    form of `Lock.recipe`. Parameters in the files `unreadable` are as they were.
+    `md5s` has the dependencies and outputs that Git tracks or a pointer of another artifact names, by path; `recipe` is
+    in the form of `Lock.recipe`. Parameters in the files `unreadable` are as they were.
     """
 
     md5s: Mapping[str, str]
@@ -353,7 +353,8 @@ def _read_yaml(files: Files, path: str, form: str, parse: Callable[[Document], T
 
 def read_locked_state(files: Files, path: str, lock: Lock) -> LockedState:
     """What the tree has in the place of what the `dvc.lock` at `path` recorded."""
-    md5s = {output.path: md5 for output in (*lock.deps, *lock.outs) if (md5 := _current_md5(files, output.path))}
+    outputs = (*lock.deps, *lock.outs)
+    md5s = {output.path: md5 for output in outputs if (md5 := _current_md5(files, output.path, path))}
     locked: dict[str, dict[str, Any]] = json.loads(lock.recipe)
     params, faulty = dict[str, Mapping[str, Any]](), list[Parsed[None]]()
     for name, values in locked.items():
@@ -365,14 +366,17 @@ def read_locked_state(files: Files, path: str, lock: Lock) -> LockedState:
     return LockedState(md5s, json.dumps(params, sort_keys=True), tuple(faulty))
 
 
-def _current_md5(files: Files, path: str) -> str | None:
+def _current_md5(files: Files, path: str, lock_path: str) -> str | None:
     entry = files.entries.get(path)
     if entry and not entry.is_link and entry.size <= documents.MAX_BYTES:
         return digests.md5(files.tree.read(path))
-    if f"{path}.dvc" not in files.entries:
-        return None
-    pointer = read_pointer(files, f"{path}.dvc").value
-    return pointer.output.md5 if pointer else None
+    if f"{path}.dvc" in files.entries:
+        pointer = read_pointer(files, f"{path}.dvc").value
+        return pointer.output.md5 if pointer else None
+    owner = layout.owner_of(path)  # of the file of another model that is trained here, which its lock has
+    other = layout.lock_path(owner) if owner else ""
+    lock = read_lock(files, other).value if other != lock_path and other in files.entries else None
+    return next((out.md5 for out in lock.outs if out.path == path), None) if lock else None
 
 
 def _current_params(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
 """The contract of a model file, `model.onnx`: what it declares about its classes and its input.
 
-Input `images`, uint8 (N, S, S, 3), RGB; the outputs are those of its task (`tasks.Task.OUTPUTS`). Two
-entries of the file's metadata are JSON: `classes`, a list of names in the order of the scores, and `input`, an object:
+Input `images`, uint8 (N, S, S, 3), RGB; the outputs are those of its task (`tasks.outputs`). Two entries of the
+file's metadata are JSON: `classes`, a list of names in the order of the scores (a file that gives features has none),
+and `input`, an object:
 
 - `size`: S, in pixels
 - `crop`: `center` (the centre square, the default), `pad` (the whole image, with black bars), or `stretch` (the whole
@@ -19,6 +20,7 @@ from enum import StrEnum
 NAME, SIDECAR = "model.onnx", "model.onnx.data"
 IMAGES = "images"  # the name of the input
 CLASSES, INPUT = "classes", "input"  # keys of the metadata
+ANY = "any"  # an axis of an output whose size, above 0, is the model's own
 MAX_BYTES = 2**31 - 1  # of a protobuf message
 MAX_SIZE = 4_096  # pixels per side
 MAX_CLASSES = 10_000  # as many as a dataset's manifest may have
@@ -56,40 +58,46 @@ class ImageInput:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """What a valid model file declares: its classes, in the order of the scores, and its input."""
+    """What a valid model file declares: its classes, in the order of the scores, and its input.
+
+    A file that gives features has no classes, and `features` numbers for an image (0: it gives scores, or was not run).
+    """
 
     classes: tuple[str, ...]
     input: ImageInput
+    features: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOutput:
     """An output that a task asks of its model files: float32 (N, *axes), of finite numbers.
 
-    An axis is a size, or CLASSES: one for each class. `sums_to_one`: the values of an image are shares.
+    An axis is a size, CLASSES (one for each class), or ANY. `sums_to_one`: the values of an image are shares.
     """
 
     name: str
     axes: tuple[int | str, ...]
     sums_to_one: bool = False
 
-    def shape(self, classes: int) -> tuple[int, ...]:
-        """The sizes of the axes behind N, for a number of classes."""
-        return tuple(classes if axis == CLASSES else int(axis) for axis in self.axes)
+    def shape(self, classes: int) -> tuple[int | None, ...]:
+        """The sizes of the axes behind N, for a number of classes; None for one that is the model's own."""
+        return tuple({CLASSES: classes, ANY: None}[axis] if isinstance(axis, str) else axis for axis in self.axes)
 
 
 class InvalidMetadata(ValueError):
     """An entry of the metadata that does not follow the contract."""
 
 
-def parse_metadata(metadata: Mapping[str, str]) -> ModelFile:
-    """The declared classes and input. Raises InvalidMetadata."""
-    return ModelFile(_classes(_json(metadata, CLASSES)), _input(_json(metadata, INPUT)))
+def parse_metadata(metadata: Mapping[str, str], *, has_classes: bool = True) -> ModelFile:
+    """The declared classes, where a file has to have them, and input. Raises InvalidMetadata."""
+    classes = _classes(_json(metadata, CLASSES)) if has_classes else ()
+    return ModelFile(classes, _input(_json(metadata, INPUT)))
 
 
 def format_metadata(file: ModelFile) -> dict[str, str]:
     """The entries of the metadata that `parse_metadata` reads."""
-    return {CLASSES: json.dumps(file.classes, ensure_ascii=False), INPUT: format_input(file.input)}
+    classes = {CLASSES: json.dumps(file.classes, ensure_ascii=False)} if file.classes else {}
+    return {**classes, INPUT: format_input(file.input)}
 
 
 def format_input(given: ImageInput) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -124,7 +124,8 @@ def _follow(
             fault = f"{image} cannot be decoded: {answer['undecodable']}"
             raise Refused(fault, fix="exclude the image in dataset.yaml, then build")
         if "model" in answer:
-            declared = model_file.parse_metadata(answer["model"])
+            found = model_file.parse_metadata(answer["model"], has_classes=model_file.CLASSES in answer["model"])
+            declared = replace(found, features=answer["features"])
         if "done" in answer:
             progress(answer["done"] - done)
             done = answer["done"]

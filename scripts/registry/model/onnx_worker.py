@@ -2,8 +2,8 @@
 
 Reads one JSON object from standard input: `model` (path), `memory` (bytes of address space), `threads`, `outputs` (as
 `ModelOutput`), and for predictions `images` (paths) and `folder` (for an .npy file of each output). Writes JSON
-objects, one per line: `model` (the metadata), `done` (images so far), `faults` of the model, or `undecodable` (why)
-with `image` (its place, from 0).
+objects, one per line: `model` (the metadata) with `features` (how many it gives for an image), `done` (images so far),
+`faults` of the model, or `undecodable` (why) with `image` (its place, from 0).
 """
 
 import json
@@ -25,9 +25,10 @@ import onnxruntime
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 
 from registry.core import wording
+from registry.core.model_values import FEATURES
 from registry.model import model_file
 from registry.model.input_images import UndecodableImage, decode
-from registry.model.model_file import ImageInput, InvalidMetadata, ModelFile, ModelOutput
+from registry.model.model_file import CLASSES, ImageInput, InvalidMetadata, ModelFile, ModelOutput
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 LARGEST = 2**31 - 1  # bytes of a protobuf message
@@ -57,8 +58,8 @@ def main() -> None:
         outputs = tuple(ModelOutput(one["name"], tuple(one["axes"]), one["sums_to_one"]) for one in task["outputs"])
         metadata = inspect(model, outputs)
         runner = Runner(open_session(model, task["threads"]), metadata, outputs)
-        runner.try_out()
-        answer(model=model_file.format_metadata(metadata))
+        features = runner.try_out()
+        answer(model=model_file.format_metadata(metadata), features=features)
         if images := task.get("images"):
             runner.predict(images, Path(task["folder"]))
     except (Fault, InvalidMetadata) as fault:
@@ -94,7 +95,9 @@ def inspect(path: Path, outputs: Sequence[ModelOutput]) -> ModelFile:
         if entry.key in metadata:
             raise Fault(f"the metadata has `{entry.key[:40]}` twice")
         metadata[entry.key] = entry.value
-    declared = model_file.parse_metadata(metadata)
+    if [one.name for one in model.graph.output] == [FEATURES] != [output.name for output in outputs]:
+        raise Fault(f"it gives `{FEATURES}`, for other models to build on, expected `{outputs[0].name}`")
+    declared = model_file.parse_metadata(metadata, has_classes=any(CLASSES in output.axes for output in outputs))
     _require_interface(model.graph, declared, outputs)
     return declared
 
@@ -191,12 +194,11 @@ def _require_interface(graph: GraphProto, declared: ModelFile, outputs: Sequence
 
 
 def _require_values(
-    what: str, values: Sequence[onnx.ValueInfoProto], expected: Sequence[tuple[str, int, tuple[int, ...]]]
+    what: str, values: Sequence[onnx.ValueInfoProto], expected: Sequence[tuple[str, int, tuple[int | None, ...]]]
 ) -> None:
     """Raise Fault where the inputs or outputs are not the expected ones: names, types and sizes behind N."""
     words = [
-        f"`{name}`, {TensorProto.DataType.Name(kind).lower()} ({', '.join(['N', *map(str, shape)])})"
-        for name, kind, shape in expected
+        f"`{name}`, {TensorProto.DataType.Name(kind).lower()} ({_axes('N', *shape)})" for name, kind, shape in expected
     ]
     if len(values) != len(expected):
         number = "one" if len(expected) == 1 else str(len(expected))
@@ -208,8 +210,18 @@ def _require_values(
             raise Fault(f"its {what} is {_describe(value)}, expected {word}")
         if sizes[0] is not None:
             raise Fault(f"its {what} takes {sizes[0]} images at a time, expected any number N")
-        if any(is_ not in (None, must) for is_, must in zip(sizes[1:], shape, strict=True)):
+        if not all(found is None or _fits(found, must) for found, must in zip(sizes[1:], shape, strict=True)):
             raise Fault(f"its {what} is {_describe(value)}, expected {word}")
+
+
+def _axes(*sizes: int | str | None) -> str:
+    """The axes of a tensor, `N, 224, 224, 3`; D is a size that is the model's own."""
+    return ", ".join("D" if size is None else str(size) for size in sizes)
+
+
+def _fits(size: int, expected: int | None) -> bool:
+    """Whether an axis has the expected size; None is any but 0."""
+    return size > 0 if expected is None else size == expected
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:
@@ -245,12 +257,19 @@ class Runner:
     declared: ModelFile
     outputs: Sequence[ModelOutput]
 
-    def try_out(self) -> None:
-        """Run the model on one and on two made-up images. Raises Fault where an output is not as declared."""
+    def try_out(self) -> int:
+        """Run the model on one and on two made-up images; the number of features that it gives for an image, if any.
+
+        Raises Fault where an output is not as declared.
+        """
         size = self.declared.input.size
         noise = numpy.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=numpy.uint8)
-        for count in (1, 2):
-            self.run(noise[:count])
+        one, two = (self.run(noise[:count]) for count in (1, 2))
+        for output, first, second in zip(self.outputs, one, two, strict=True):
+            if first.shape[1:] != second.shape[1:]:
+                shapes = f"{first.shape}, and for two {second.shape}"
+                raise Fault(f"its {output.name} for one image have the shape {shapes}, expected as many for each image")
+        return sum(values.shape[1] for output, values in zip(self.outputs, one, strict=True) if output.name == FEATURES)
 
     def run(self, images: numpy.ndarray) -> list[numpy.ndarray]:
         """The outputs of a batch (N, S, S, 3), each (N, *axes). Raises Fault where they are not as its task asks."""
@@ -265,8 +284,10 @@ class Runner:
         return made
 
     def _require(self, output: ModelOutput, values: numpy.ndarray, images: int) -> None:
-        expected, name = (images, *output.shape(len(self.declared.classes))), output.name
-        if values.shape != expected or values.dtype != numpy.float32:
+        name, wanted = output.name, (images, *output.shape(len(self.declared.classes)))
+        fits = len(values.shape) == len(wanted) and all(map(_fits, values.shape, wanted))
+        if not fits or values.dtype != numpy.float32:
+            expected = f"({_axes(*wanted)})"
             raise Fault(f"its {name} for {images} images have the shape {values.shape}, expected {expected}")
         if not numpy.isfinite(values).all():
             raise Fault(f"its {name} are not finite numbers")
@@ -277,17 +298,19 @@ class Runner:
 
     def predict(self, images: Sequence[str], folder: Path) -> None:
         """Write the outputs for all images, in their order, batch by batch. Raises Fault and UndecodableAt."""
-        size, classes = self.declared.input.size, len(self.declared.classes)
+        size = self.declared.input.size
         count = max(1, min(BATCH, BATCH_BYTES // (3 * size * size)))
-        tables = [
-            numpy.lib.format.open_memmap(
-                folder / f"{output.name}.npy", "w+", numpy.float32, (len(images), *output.shape(classes))
-            )
-            for output in self.outputs
-        ]
+        tables: list[numpy.memmap] = []
         done = 0
         for batch in _decoded(images, self.declared.input, count):
-            for table, values in zip(tables, self.run(batch), strict=True):
+            made = self.run(batch)
+            tables = tables or [
+                numpy.lib.format.open_memmap(
+                    folder / f"{output.name}.npy", "w+", numpy.float32, (len(images), *values.shape[1:])
+                )
+                for output, values in zip(self.outputs, made, strict=True)
+            ]
+            for table, values in zip(tables, made, strict=True):
                 table[done : done + len(batch)] = values
             done += len(batch)
             answer(done=done)

@@ -11,10 +11,11 @@ import numpy
 from polars import DataFrame
 
 from registry.core.artifact_files import Reader
+from registry.core.model_values import FEATURES
 from registry.core.values import ModelManifest
 from registry.model import classification
 from registry.model.changes import Evidence, PairedComparison, Slice
-from registry.model.model_file import ModelOutput
+from registry.model.model_file import ANY, ModelOutput
 
 
 class Task(Protocol):
@@ -69,8 +70,14 @@ class Task(Protocol):
 
 
 TASKS: dict[str, Task] = {"classification": classification}
+GIVES_FEATURES = (ModelOutput(FEATURES, (ANY,)),)  # of a model that is not measured, for other models to build on
 
 
 def of(manifest: ModelManifest) -> Task:
     """The task of a model."""
     return TASKS[manifest.task]
+
+
+def outputs(task: str) -> tuple[ModelOutput, ...]:
+    """The outputs of the model files of a task, also of the one that is not measured."""
+    return GIVES_FEATURES if task == FEATURES else TASKS[task].OUTPUTS

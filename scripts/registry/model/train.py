@@ -1,6 +1,6 @@
 """Trains the models that a change made stale: which models these are, and the data that they need."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from registry.core import artifact_files, layout, manifests
 from registry.core.check_names import CheckName
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Outcome
+from registry.core.values import ArtifactId, ModelManifest, Outcome
 from registry.integrations import dvc
 
 
@@ -21,11 +21,15 @@ class StaleModel(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Models to train and models to skip, each with the reason; `datasets` are the ones that the former train on."""
+    """Models to train and models to skip, each with the reason; `datasets` are the ones that the former train on.
+
+    `backbones` are the models that they build on.
+    """
 
     models: tuple[StaleModel, ...]
     skipped: tuple[StaleModel, ...]
     datasets: tuple[ArtifactId, ...]
+    backbones: tuple[ArtifactId, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"{model.id}: {model.reason}" for model in (*self.models, *self.skipped)]
@@ -33,8 +37,9 @@ class Plan:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The targets for `registry pull`: images to train on, and the previous outputs of the models."""
-        return (*(f"{dataset}/prepared" for dataset in self.datasets), *(str(model.id) for model in self.models))
+        """The targets for `registry pull`: images to train on, files to build on, previous outputs of the models."""
+        datasets, files = (map(layout.product_path, needed) for needed in (self.datasets, self.backbones))
+        return (*datasets, *files, *(str(model.id) for model in self.models))
 
 
 def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
@@ -44,16 +49,33 @@ def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
         for outcome in outcomes
         if outcome.check == CheckName.TRAINING and outcome.artifact and outcome.findings
     }
-    data = {model: dataset for model in stale if (dataset := manifests.load_model(tree, model).dataset)}
-    built = {model for model, dataset in data.items() if tree.has(layout.prepared_pointer(dataset))}
-    untested = {model for model in built if not _has_tests(tree, data[model])}
-    skipped = [StaleModel(model, f"{data[model]} is not built yet") for model in data if model not in built]
-    skipped += [StaleModel(model, f"{data[model]} has no test image to measure on") for model in sorted(untested)]
+    needs = {model: manifests.load_model(tree, model) for model in stale}
+    why = {model: reason for model, manifest in needs.items() if (reason := _not_ready(tree, manifest, stale))}
+    ready = {model: manifest for model, manifest in needs.items() if model not in why}
+    datasets = {manifest.dataset for manifest in ready.values() if manifest.dataset}
+    backbones = {one for manifest in ready.values() for one in manifest.builds_on if one not in ready}
     return Plan(
-        tuple(StaleModel(model, reason) for model, reason in stale.items() if model in built - untested),
-        tuple(skipped),
-        tuple(sorted({data[model] for model in built - untested})),
+        tuple(StaleModel(model, stale[model]) for model in ready),
+        tuple(StaleModel(model, reason) for model, reason in why.items()),
+        tuple(sorted(datasets)),
+        tuple(sorted(backbones)),
     )
+
+
+def _not_ready(tree: Tree, manifest: ModelManifest, stale: Collection[ArtifactId]) -> str:
+    """What a model has to wait for before it can be trained; an empty string where it can be."""
+    dataset = manifest.dataset
+    if dataset and not tree.has(layout.prepared_pointer(dataset)):
+        return f"{dataset} is not built yet"
+    if dataset and manifest.is_measured and not _has_tests(tree, dataset):
+        return f"{dataset} has no test image to measure on"
+    files = artifact_files.list_files(tree)
+    for backbone in manifest.builds_on:
+        if layout.manifest_path(backbone) not in files.entries:
+            return f"{backbone}, which it builds on, does not exist"
+        if backbone not in stale and not artifact_files.read_artifact(files, backbone).model_files:
+            return f"{backbone}, which it builds on, has no model file yet"
+    return ""
 
 
 def _has_tests(tree: Tree, dataset: ArtifactId) -> bool:

@@ -16,9 +16,8 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Output
 from registry.core.wording import join
 from registry.errors import InvalidData, NotFound, Refused, StorageFailed
-from registry.model import file_formats, model_file, onnx_process
+from registry.model import file_formats, model_file, onnx_process, tasks
 from registry.model.model_file import ModelFile
-from registry.model.tasks import TASKS
 from registry.scaffold import new
 from registry.scaffold.new import Words
 from registry.storage import proofs
@@ -52,7 +51,7 @@ class Copied:
 class Plan:
     """The files to write, by path from the root, and the copy that becomes the model file.
 
-    `remarks` are what a person should know of the model's classes.
+    `remarks` are what a person should know of the model's classes, or of its features.
     """
 
     artifact: ArtifactId
@@ -83,7 +82,7 @@ def plan(tree: Tree, request: Request, copied: Copied, owners: tuple[str, ...], 
     """
     artifact, dataset = request.artifact, request.dataset
     declared = _inspect(request, copied.path)
-    remarks = _compare_classes(tree, dataset, declared, request.file) if dataset and declared else ()
+    remarks = _compare_classes(tree, dataset, declared, request.file) if dataset else (_describe(declared),)
     values = {**new.describe(artifact, words, owners), "url": json.dumps(request.url), "origin": request.url}
     files = new.render(
         "features" if request.task == FEATURES else "external", artifact, {**values, "dataset": str(dataset)}
@@ -96,16 +95,19 @@ def plan(tree: Tree, request: Request, copied: Copied, owners: tuple[str, ...], 
     return Plan(artifact, {**files, **pointer}, copied, remarks)
 
 
-def _inspect(request: Request, copied: Path) -> ModelFile | None:
+def _inspect(request: Request, copied: Path) -> ModelFile:
     """What the file declares. Raises InvalidData where it is not a model file."""
-    if request.task == FEATURES:
-        return None
     try:
-        return onnx_process.inspect(copied, TASKS[request.task].OUTPUTS, name=str(request.file))
+        return onnx_process.inspect(copied, tasks.outputs(request.task), name=str(request.file))
     except InvalidData as error:
         if any(model_file.SIDECAR in problem for problem in error.problems):
             error.fix = "save it as one file, onnx.save(onnx.load(FILE), TARGET), and name that"
         raise
+
+
+def _describe(declared: ModelFile) -> str:
+    size = declared.input.size
+    return f"the model gives {declared.features:,} features for an image of {size} × {size} pixels"
 
 
 def require_place(tree: Tree, request: Request) -> None:

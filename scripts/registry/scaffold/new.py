@@ -9,6 +9,7 @@ from string import Template
 from registry.core import manifests
 from registry.core.atomic_write import write_atomically
 from registry.core.layout import manifest_path
+from registry.core.model_values import FEATURES
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, SplitRule
 from registry.errors import Refused
@@ -36,7 +37,8 @@ _LICENSES: Mapping[Kind, str] = {
     Kind.MODEL: "<an SPDX id such as Apache-2.0, or LicenseRef-NAME for terms of your own>",
 }
 _INTENDED_USE = "<who may use it for what, and for what not>"
-FILLED = ("dataset.yaml", "model.yaml", "README.md")  # $name and the like are substituted; other files are copied
+# $name and the like are substituted; other files are copied.
+FILLED = ("dataset.yaml", "model.yaml", "README.md", "transfer/dvc.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,14 @@ def plan(
     words: Words = Words(),
     source: Source | None = None,
     trained_on: ArtifactId | None = None,
+    builds_on: ArtifactId | None = None,
     same_split_as: ArtifactId | None = None,
 ) -> Plan:
     """The files of a new artifact; a dataset may take the split rule of `same_split_as` and a query as its `source`.
 
-    Raises Refused where its folder has files, or a model's dataset does not exist; NotFound and InvalidDocument for the
-    dataset whose split rule it takes.
+    A model that `builds_on` another one trains a head on its features. Raises Refused where its folder has files, or a
+    model's dataset or backbone does not exist or gives no features; NotFound and InvalidDocument for the dataset whose
+    split rule it takes, and for the backbone.
     """
     require_unused(tree, artifact)
     if artifact.kind is Kind.MODEL and (not trained_on or not tree.has(manifest_path(trained_on))):
@@ -81,15 +85,26 @@ def plan(
             f"registry new dataset {trained_on.name if trained_on else artifact.name}, or choose one with --trained-on"
         )
         raise Refused(f"{trained_on or 'the dataset'} does not exist: a model is trained on a dataset", fix=fix)
+    if builds_on:
+        _require_backbone(tree, builds_on)
     values = {
         **describe(artifact, words, owners),
+        "backbone": str(builds_on),
         "source": explore.source_text(source) if source else _SOURCE,
         "columns": explore.columns_text(source.columns) if source else _COLUMNS,
         "classes": explore.classes_text(source.classes) if source else "[]",
         "trained_on": str(trained_on),
         "split": _split(manifests.load_dataset(tree, same_split_as).split if same_split_as else None, artifact.name),
     }
-    return Plan(artifact, render(artifact.kind.value, artifact, values))
+    return Plan(artifact, render("transfer" if builds_on else artifact.kind.value, artifact, values))
+
+
+def _require_backbone(tree: Tree, backbone: ArtifactId) -> None:
+    register = "registry new model NAME --from FILE --origin URL --task features"
+    if not tree.has(manifest_path(backbone)):
+        raise Refused(f"{backbone} does not exist: --builds-on is a model that gives features", fix=register)
+    if (manifest := manifests.load_model(tree, backbone)).task != FEATURES:
+        raise Refused(f"{backbone} gives {manifest.task}, expected a model that gives features", fix=register)
 
 
 def require_unused(tree: Tree, artifact: ArtifactId) -> None:
@@ -129,7 +144,7 @@ def _split(rule: SplitRule | None, name: str) -> str:
 
 
 def _fill(path: Path, values: Mapping[str, str]) -> bytes:
-    if path.name not in FILLED:
+    if path.name not in FILLED and f"{path.parent.name}/{path.name}" not in FILLED:
         return path.read_bytes()
     title = json.loads(values["title"]) if path.suffix == ".md" else values["title"]
     return Template(path.read_text()).substitute({**values, "title": title}).encode()

@@ -67,7 +67,10 @@ def parse_outputs(data: bytes, path: str) -> LockedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """What an artifact's pointers name, sorted by path: its own outputs, and the data that a model was trained on."""
+    """What an artifact's pointers name, sorted by path: its own outputs, and what a model was made from.
+
+    That is the data that it was trained or measured on, and the files of models that it builds on.
+    """
 
     outputs: tuple[Output, ...]
     inputs: tuple[Output, ...] = ()
@@ -83,7 +86,7 @@ def read_tracked(tree: Tree, artifact: ArtifactId) -> Tracked:
     found = set[Output]()
     for dep in own.deps if artifact.kind is Kind.MODEL else ():
         owner = layout.owner_of(dep.path)
-        if owner and owner.kind is Kind.DATASET and not tree.list(dep.path):
+        if owner and owner != artifact and not tree.list(dep.path):
             is_complete = dep.path.count("/") == 2
             found.update([dep] if is_complete else _read_pointers(tree, owner).outs)
     return Tracked(own.outs, tuple(sorted(found, key=_path)))
@@ -113,7 +116,7 @@ def read_outputs(tree: Tree, path: str) -> tuple[Output, ...]:
 
 
 def reached(tree: Tree, artifact: ArtifactId) -> tuple[Reached, ...]:
-    """Everything that a version of an artifact needs: its own outputs, and what a model was trained on."""
+    """Everything that a version of an artifact needs: its own outputs, and what a model was made from."""
     tracked = read_tracked(tree, artifact)
     return tuple(Reached(artifact, out) for out in (*tracked.outputs, *tracked.inputs))
 

@@ -38,6 +38,13 @@ FOR_MODELS = "is for models"
 @click.option("--intended-use", default="", help="What a model is for, and what it must not be used for.")
 @click.option("--trained-on", metavar="ID", help="The dataset of a model. Default: datasets/NAME.")
 @click.option(
+    "--template",
+    type=click.Choice(["scratch", "transfer"]),
+    help="The training of a model: of a whole network (scratch, the default), or of a head on the features of a model "
+    "that is not trained further (transfer).",
+)
+@click.option("--builds-on", metavar="ID", help="The model whose features --template transfer takes: models/NAME.")
+@click.option(
     "--from",
     "file",
     metavar="FILE",
@@ -70,6 +77,8 @@ def command(
     measured_on: str | None,
     task: str | None,
     trained_on: str | None,
+    template: str | None,
+    builds_on: str | None,
     same_split_as: str | None,
     *,
     dry_run: bool,
@@ -82,6 +91,9 @@ def command(
     API key it has what the address says; with one also the query of a short address, the types of the fields and the
     classes. What cannot be taken, such as a limit or a pivot, is printed line by line.
 
+    With --template transfer, the training runs the model --builds-on once on each image and trains a head on its
+    features; both are joined into one model file.
+
     With --from, a model has no training code: its file is copied, judged in the form that docs/models.md describes, and
     measured on a dataset of this registry.
     """
@@ -89,14 +101,17 @@ def command(
     artifact = ArtifactId(Kind(kind), names.parse_name(name))
     words = new.Words(title, description, license_id, intended_use)
     if artifact.kind is Kind.DATASET:
-        _require_unused({"--from": file, "--origin": origin, "--measured-on": measured_on, "--task": task}, FOR_MODELS)
+        foreign = {"--from": file, "--origin": origin, "--measured-on": measured_on, "--task": task}
+        _require_unused({**foreign, "--template": template, "--builds-on": builds_on}, FOR_MODELS)
     if file is not None:
-        _require_unused({"--trained-on": trained_on}, "is for a model that is trained here, --from for any other")
+        ours = {"--trained-on": trained_on, "--template": template, "--builds-on": builds_on}
+        _require_unused(ours, "is for a model that is trained here, --from for any other")
         request = _request(artifact, file, origin, measured_on, task)
         _register(space, request, owners or space.registry_file.owners, words, dry_run=dry_run)
         return
     _require_unused({"--origin": origin, "--measured-on": measured_on, "--task": task}, "needs --from FILE")
     dataset = names.parse_id(trained_on or f"datasets/{name}") if artifact.kind is Kind.MODEL else None
+    backbone = _backbone(template, builds_on)
     if artifact.kind is Kind.MODEL:
         _require_unused({"--same-split-as": same_split_as, "--from-explore": address}, "is for datasets")
     if address is None:
@@ -111,11 +126,22 @@ def command(
         words=words,
         source=explored.source if explored else None,
         trained_on=dataset,
+        builds_on=backbone,
         same_split_as=names.parse_id(same_split_as) if same_split_as else None,
     )
     click.echo("\n".join([str(plan), *(explored.remarks if explored else ())]))
     if not dry_run:
         _write(space, plan)
+
+
+def _backbone(template: str | None, builds_on: str | None) -> ArtifactId | None:
+    """The model whose features a transfer takes; None for any other template."""
+    if template != "transfer":
+        _require_unused({"--builds-on": builds_on}, "needs --template transfer")
+        return None
+    if builds_on is None:
+        raise click.UsageError("--template transfer needs --builds-on models/NAME: the model whose features it takes")
+    return names.parse_id(builds_on)
 
 
 def _request(
