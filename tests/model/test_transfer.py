@@ -2,11 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+import yaml
+from safetensors.numpy import load_file
 
 from registry.integrations import dvc
 from registry.integrations.process import tool_path
@@ -109,3 +113,116 @@ def test_from_a_backbone_to_a_consumer(transfer: Path, run_registry: Run, tmp_pa
     assert (clone / ZOO / "model.onnx").read_bytes() == (out / "model.onnx").read_bytes()
     again = run_registry(transfer, "reproduce", f"{ZOO}@v1.0.0")
     assert again.code == 0, again.err
+
+
+def test_the_template_is_valid_and_lacks_nothing(transfer: Path, run_registry: Run) -> None:
+    assert yaml.safe_load((transfer / ZOO / "model.yaml").read_text())["builds_on"] == ["models/backbone"]
+    stages = yaml.safe_load((transfer / ZOO / "dvc.yaml").read_text())["stages"]
+    assert "../../models/backbone/model.onnx" in stages["features"]["deps"]
+    assert "../../${trained_on}/prepared" in stages["features"]["deps"]
+    checked = run_registry(transfer, "check", "--all")
+    assert checked.code == 0, checked.out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--template", "transfer"], "--template transfer needs --builds-on models/NAME"),
+        (["--builds-on", "models/backbone"], "--builds-on needs --template transfer"),
+        (["--template", "scratch", "--builds-on", "models/backbone"], "--builds-on needs --template transfer"),
+        (
+            ["--from", "x.onnx", "--origin", URL, "--template", "transfer"],
+            "--template is for a model that is trained here",
+        ),
+    ],
+)
+def test_options_that_do_not_fit(pets: Path, run_registry: Run, options: list[str], message: str) -> None:
+    refused = run_registry(pets, "new", "model", "zoo", *options)
+    assert (refused.code, message in refused.err) == (1, True), refused.err
+
+
+def test_a_backbone_that_is_none_is_refused(pets: Path, run_registry: Run) -> None:
+    to_dataset = ("--trained-on", "datasets/pets")
+    repositories.model(pets, "scores", b"weights", "1.0.0")
+    for name, fault in (("nothing", "models/nothing does not exist"), ("scores", "models/scores gives classification")):
+        refused = run_registry(
+            pets, "new", "model", "zoo", "--template", "transfer", "--builds-on", f"models/{name}", *to_dataset
+        )
+        assert refused.refused(fault, "registry new model NAME --from FILE --origin URL --task features")
+    assert not (pets / ZOO).exists()
+
+
+def test_a_backbone_without_a_file_is_told_before_a_training(transfer: Path, run_registry: Run) -> None:
+    (transfer / "models/backbone/model.onnx.dvc").unlink()
+    planned = run_registry(transfer, "train", "--dry-run")
+    assert "models/zoo: models/backbone, which it builds on, has no model file yet\n" in planned.out
+
+
+@pytest.mark.slow
+def test_a_machine_with_nothing_fetches_the_backbone_before_it_trains(
+    transfer: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    repositories.merge(transfer, "a backbone and a model on it")
+    bare = repositories.other_clone(transfer, tmp_path)
+    trained = run_registry(bare, "train", "--results", str(tmp_path / "results"))
+    assert trained.code == 0, trained.err
+    assert "models/zoo: not trained yet" in trained.out
+    assert (bare / ZOO / "metrics.json").exists()
+
+
+def test_a_backbone_that_no_store_has_is_told_before_a_training(
+    transfer: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    repositories.merge(transfer, "a backbone and a model on it")
+    repositories.place(repositories.staging(transfer), repositories.md5(model_files.backbone())).unlink()
+    bare = repositories.other_clone(transfer, tmp_path)
+    refused = run_registry(bare, "train")
+    assert refused.refused("1 object could not be fetched", "models/backbone: 1 missing", "models/backbone/model.onnx")
+    assert not (bare / ZOO / "features.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_same_data_give_the_same_bytes_and_more_images_cost_only_themselves(
+    transfer: Path, run_registry: Run
+) -> None:
+    repro(transfer)
+    first = {
+        path.name: path.read_bytes() for path in (transfer / ZOO).iterdir() if path.suffix in (".onnx", ".safetensors")
+    }
+    assert first.keys() == {"features.safetensors", "model.onnx", "model.safetensors"}
+    again = repro(transfer, "--force", "--no-run-cache")
+    assert "train: 0 of 2 images run, the others remembered" in again
+    shutil.rmtree(transfer / ".dvc/tmp/registry")
+    repro(transfer, "--force", "--no-run-cache")
+    assert first == {name: (transfer / ZOO / name).read_bytes() for name in first}
+
+    model_template.set_params(transfer / ZOO, flip=True, hidden=8)
+    flipped = repro(transfer)
+    assert "train: 2 of 4 images run, the others remembered" in flipped
+    features = load_file(transfer / ZOO / "features.safetensors")
+    assert features["train/mirrored"].shape == features["train"].shape == (2, 3)
+    model_template.set_params(transfer / ZOO, learning_rate=0.1)
+    assert "Running stage 'models/zoo/dvc.yaml:features'" not in repro(transfer)
+
+    replace_backbone(transfer, model_files.backbone(note="another"))
+    assert "train: 4 of 4 images run" in repro(transfer)
+    onnx.checker.check_model(onnx.load(transfer / ZOO / "model.onnx"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flip": "yes"}, "params.yaml: flip must be true or false, not 'yes'"),
+        ({"hidden": -1}, "params.yaml: hidden must be at least 0, not -1"),
+        ({"epochs": 1.5}, "params.yaml: epochs must be of type int, not 1.5"),
+        ({"width": 3}, "params.yaml: width is not a parameter"),
+        ({"learning_rate": 1e30}, "lower learning_rate in params.yaml"),
+    ],
+)
+@pytest.mark.slow
+def test_a_wrong_parameter_is_one_line(transfer: Path, change: dict[str, object], message: str) -> None:
+    model_template.set_params(transfer / ZOO, **change)
+    done = repositories.sh(transfer, sys.executable, "-m", "dvc", "repro", f"{ZOO}/dvc.yaml", env=dvc_env())
+    assert (done.returncode != 0, message in done.stderr, "Traceback" in done.stderr) == (True, True, False), (
+        done.stderr
+    )

@@ -71,9 +71,8 @@ def _not_ready(tree: Tree, manifest: ModelManifest, stale: Collection[ArtifactId
         return f"{dataset} has no test image to measure on"
     files = artifact_files.list_files(tree)
     for backbone in manifest.builds_on:
-        if layout.manifest_path(backbone) not in files.entries:
-            return f"{backbone}, which it builds on, does not exist"
-        if backbone not in stale and not artifact_files.read_artifact(files, backbone).model_files:
+        known = layout.manifest_path(backbone) in files.entries
+        if backbone not in stale and not (known and artifact_files.read_artifact(files, backbone).model_files):
             return f"{backbone}, which it builds on, has no model file yet"
     return ""
 
