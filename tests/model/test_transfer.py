@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from registry.integrations import dvc
 from registry.integrations.process import tool_path
-from support import model_files, model_template, repositories
+from support import model_files, model_template, repositories, threshold_models
 from support.repositories import Run
 
 URL = "https://example.com/zoo/backbone"
@@ -226,3 +226,78 @@ def test_a_wrong_parameter_is_one_line(transfer: Path, change: dict[str, object]
     assert (done.returncode != 0, message in done.stderr, "Traceback" in done.stderr) == (True, True, False), (
         done.stderr
     )
+
+
+# --- lineage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(transfer: Path, run_registry: Run) -> Path:
+    """Both models trained, merged and published."""
+    repro(transfer)
+    assert run_registry(transfer, "check", "--fix").code == 0
+    repositories.merge(transfer, "a backbone and a model on it")
+    published = run_registry(transfer, "publish")
+    assert published.code == 0, published.err
+    return transfer
+
+
+def set_manifest(root: Path, name: str, **values: object) -> None:
+    path = root / "models" / name / "model.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values, sort_keys=False))
+
+
+@pytest.mark.slow
+def test_a_newer_backbone_makes_the_model_out_of_date_and_a_release_says_what_it_builds_on(
+    trained: Path, run_registry: Run
+) -> None:
+    assert "base_model:\n- models/backbone\n" in (trained / ZOO / "README.md").read_text()
+    rows = run_registry(trained, "list").out.splitlines()
+    assert "builds on" in rows[0]
+    assert any(row.startswith("models/zoo ") and "models/backbone" in row for row in rows)
+    listed = {one["artifact"]: one for one in json.loads(run_registry(trained, "list", "--format", "json").out)}
+    assert listed["models/zoo"]["builds_on"] == ["models/backbone"]
+    assert "models/zoo" in listed["models/backbone"]["used_by"]
+
+    replace_backbone(trained, model_files.backbone(note="another"))
+    set_manifest(trained, "backbone", version="1.1.0")
+    run_registry(trained, "check", "--fix")
+    found = run_registry(trained, "check", "--base", "main")
+    assert "models/zoo/dvc.lock: needs an owner: changed since the training: models/backbone/model.onnx" in found.out
+    assert run_registry(trained, "train", "--base", "main").code == 0
+    set_manifest(trained, "zoo", version="1.1.0")
+    run_registry(trained, "check", "--fix")
+    checked = run_registry(trained, "check", "--all")
+    assert checked.code == 0, checked.out
+    repositories.merge(trained, "another backbone")
+    run_registry(trained, "report", "--base", "HEAD~1", "--out", str(trained.parent / "report"))
+    assert "Builds on `models/backbone@v1.1.0`" in (trained.parent / "report/report.md").read_text()
+    report = json.loads((trained.parent / "report/report.json").read_text())
+    assert [one["builds_on"] for one in report["models"] if one["id"] == "models/zoo"] == [["models/backbone@v1.1.0"]]
+
+
+@pytest.mark.slow
+def test_images_that_the_backbone_was_trained_on_are_found(trained: Path, run_registry: Run) -> None:
+    (trained / "models/backbone/images.txt").write_text(f"{threshold_models.uuid(1)}\n{threshold_models.uuid(999)}\n")
+    set_manifest(trained, "backbone", version="1.0.1", origin={"url": URL, "training_images": "images.txt"})
+    repro_needed = run_registry(trained, "check", "--all").out
+    expected = (
+        "1 of 20 test images is among the training images of models/backbone, which it builds on: "
+        f"{threshold_models.uuid(1)}"
+    )
+    assert expected in repro_needed
+    (trained / "models/backbone/images.txt").write_text("neither\n")
+    assert (
+        "models/backbone/images.txt:1: wrong: 'neither' is neither a UUID"
+        in run_registry(trained, "check", "--all").out
+    )
+
+
+@pytest.mark.slow
+def test_a_withdrawn_backbone_is_told(trained: Path, run_registry: Run) -> None:
+    assert run_registry(trained, "withdraw", "models/backbone", "1.0.0", "--why", "its licence was wrong").code == 0
+    found = run_registry(trained, "check", "--base", "main")
+    message = "builds on models/backbone@v1.0.0, which is withdrawn: its licence was wrong"
+    assert f"needs an owner: {message}" in found.out
+    assert run_registry(trained, "withdraw", "models/zoo", "1.0.0", "--why", "its backbone was").code == 0
+    assert message not in run_registry(trained, "check", "--all").out

@@ -20,7 +20,7 @@ from registry.checks.context import (
     StorageChange,
     Training,
 )
-from registry.core import artifact_files, documents, layout, names, settings
+from registry.core import artifact_files, documents, layout, lineage, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -211,7 +211,8 @@ class _Released:
 def _read_artifacts(
     change: Change, files: Files, artifacts: frozenset[ArtifactId], touched: frozenset[ArtifactId]
 ) -> Iterator[ArtifactFiles]:
-    """The files of the artifacts that the change concerns: those it touches, and models of datasets that it touches.
+    """The files of the artifacts that the change concerns: those it touches, and models of datasets and backbones that
+    it touches.
 
     A commit leaves these models out, because finding them means parsing every model's manifest.
     """
@@ -220,8 +221,12 @@ def _read_artifacts(
     for artifact in sorted(artifacts - touched) if change.scope is Scope.BASE else ():
         if artifact.kind is Kind.MODEL:
             manifest = artifact_files.read_manifest(files, artifact)
-            if isinstance(manifest.value, ModelManifest) and manifest.value.dataset in touched:
+            if isinstance(manifest.value, ModelManifest) and _depends_on(manifest.value, touched):
                 yield artifact_files.read_artifact(files, artifact, manifest)
+
+
+def _depends_on(model: ModelManifest, touched: frozenset[ArtifactId]) -> bool:
+    return model.dataset in touched or not touched.isdisjoint(model.builds_on)
 
 
 def _subject(artifact: ArtifactFiles, files: Files, released: _Released, *, touched: bool) -> ArtifactSubject | None:
@@ -239,6 +244,7 @@ def _subject(artifact: ArtifactFiles, files: Files, released: _Released, *, touc
         return ModelSubject(
             files=artifact, manifest=manifest, content=content, releases=releases, touched=touched,
             pipeline=_value(artifact.pipeline), training=_training(artifact, files), metrics=_value(artifact.metrics),
+            backbones=lineage.read(files, manifest),
         )  # fmt: skip
     return ArtifactSubject(files=artifact, manifest=manifest, content=content, releases=releases, touched=touched)
 

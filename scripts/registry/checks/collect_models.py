@@ -4,12 +4,12 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from registry.checks.context import ArtifactSubject, Facts, ModelObjects, ModelSubject
+from registry.checks.context import ArtifactSubject, Facts, ListedImages, ModelObjects, ModelSubject
 from registry.core import artifact_files, pointers
 from registry.core.artifact_files import Reader
 from registry.core.layout import product_path
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId
+from registry.core.values import ArtifactId, ModelManifest
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, RegistryError
 from registry.model import comparison, onnx_process, tasks, training_images, version
 from registry.model.changes import Role
@@ -45,19 +45,24 @@ def _with_predictions(subject: ModelSubject, tree: Tree, read: Reader) -> ModelO
     except RegistryError as error:
         return ModelObjects(unread=version.reason(error))
     objects = ModelObjects(metric_faults=tuple(comparison.recorded_faults(found)), unread=found.unknown)
-    return _with_list(objects, found, read)
+    return _with_lists(objects, found, read)
 
 
-def _with_list(objects: ModelObjects, found: version.ModelVersion, read: Reader) -> ModelObjects:
+def _with_lists(objects: ModelObjects, found: version.ModelVersion, read: Reader) -> ModelObjects:
+    lists = tuple(one for manifest in found.made_of if (one := _compare(found, manifest, read)))
+    return replace(objects, tests=found.test_set.frame.height if found.test_set else 0, lists=lists)
+
+
+def _compare(found: version.ModelVersion, manifest: ModelManifest, read: Reader) -> ListedImages | None:
+    """What the list of one model says of the test images; None where it has none."""
     try:
-        listed = training_images.read(found.files, found.manifest)
+        listed = training_images.read(found.files, manifest)
     except InvalidDocument as error:
-        return replace(objects, list=artifact_files.unreadable(error))
+        return ListedImages(manifest.id, faults=artifact_files.unreadable(error))
     if listed is None or found.test_set is None:
-        return objects
+        return None
     leaked, unread = training_images.seen(listed, found.test_set.frame, read)
-    uuids = tuple(leaked["uuid"])
-    return replace(objects, leaked=uuids, tests=found.test_set.frame.height, unlisted=unread)
+    return ListedImages(manifest.id, tuple(leaked["uuid"]), unread)
 
 
 def _with_file(found: ModelObjects, subject: ModelSubject, cache: Path) -> ModelObjects:

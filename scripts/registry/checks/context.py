@@ -15,6 +15,7 @@ from registry.core.artifact_files import (
     Pointer,
     Release,
 )
+from registry.core.lineage import Backbone
 from registry.core.manifests import build_rule
 from registry.core.values import (
     ArtifactId,
@@ -174,32 +175,45 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedImages:
+    """What the list of training images of a model, or of one that it builds on, says of the model's test images.
+
+    `leaked` are the UUIDs of those that it names, `unlisted` counts those that could not be compared with it. `faults`
+    has those of the list.
+    """
+
+    model: ArtifactId
+    leaked: tuple[str, ...] = ()
+    unlisted: int = 0
+    faults: Parsed[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelObjects:
     """What a model's objects say: why its model file is not one, and where recorded metrics are not those predicted.
 
-    `unread` and `unopened` are the reasons why the predictions and the model file could not be read. `leaked` are the
-    UUIDs of those of its `tests` test images that the list of its training images names, `unlisted` counts those that
-    could not be compared with it, and `list` has the faults of the list.
+    `unread` and `unopened` are the reasons why the predictions and the model file could not be read. `lists` are the
+    lists of training images that its `tests` test images were compared with.
     """
 
     file_faults: tuple[str, ...] = ()
     metric_faults: tuple[str, ...] = ()
     unread: str = ""
     unopened: str = ""
-    leaked: tuple[str, ...] = ()
     tests: int = 0
-    unlisted: int = 0
-    list: Parsed[None] | None = None
+    lists: tuple[ListedImages, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSubject(ArtifactSubject):
     """A model whose manifest, pipeline and `dvc.lock` are valid; `training` is None before the first one.
 
-    `metrics` are None where there is no valid `metrics.json`, `objects` where no object was read.
+    `metrics` are None where there is no valid `metrics.json`, `objects` where no object was read. `backbones` are all
+    models that it builds on.
     """
 
     manifest: ModelManifest
+    backbones: tuple[Backbone, ...] = ()
     pipeline: Pipeline | None = None
     training: Training | None = None
     metrics: Metrics | None = None

@@ -42,6 +42,7 @@ class CheckName(StrEnum):
     EXPECTATIONS = "expectations"
     IMAGES = "images"
     TRAINED_ON = "trained-on"
+    BUILDS_ON = "builds-on"
     TRAINING = "training"
     OUTPUTS = "outputs"
     MODEL_FILE = "model-file"

@@ -192,6 +192,7 @@ class ModelChange:
     tests: int = 0  # images in the test set of the new version
     measuring: tuple[str, ...] = ()  # what the change does to how models are measured
     origin: Origin | None = None  # of a model that was trained elsewhere
+    builds_on: tuple[str, ...] = ()  # the models that it builds on, with their versions
     disagreements: tuple[str, ...] = ()  # of what the change records with what the judge measured
     comparison: PairedComparison | None = None
     slices: tuple[Slice, ...] = ()

@@ -53,6 +53,7 @@ def compare(pair: VersionPair, found: Judgements, read: Reader) -> ModelChange:
         new.manifest.version if new else None,
         trained=bool(new and new.model_files and not (old and old.model_files == new.model_files)),
         origin=new.manifest.origin if new else None,
+        builds_on=tuple(map(str, new.backbones)) if new else (),
         tests=new.test_set.frame.height if new and new.test_set else 0,
         params=metrics.compare_params(_recipe(old), _recipe(new)) if old and new else (),
         curves=metrics.read_curves({version.role: version.files for version in pair.versions}, pair.artifact),

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from polars import DataFrame, String, col, concat
 
-from registry.core import artifact_files, declared_results, item_paths, layout
+from registry.core import artifact_files, declared_results, item_paths, layout, lineage
 from registry.core.artifact_files import Lock, Reader
 from registry.core.declared_results import Declared
+from registry.core.lineage import Backbone
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.core.wording import plural
@@ -55,7 +56,8 @@ class ModelVersion:
     """One version of a model: its files, its test set, and its recorded predictions (see `tasks.Task.read`).
 
     `declared` is what its pipeline declares beside the judge's metrics, `reported` those metrics by file. `model_files`
-    are the model file and, where it has one, its sidecar; nothing before the first training.
+    are the model file and, where it has one, its sidecar; nothing before the first training. `backbones` is all that it
+    builds on.
     `unknown` gives the reason why something that is None could not be read, `fault` what is wrong with the predictions.
     """
 
@@ -69,8 +71,14 @@ class ModelVersion:
     test_set: TestSet | None = None
     predictions: DataFrame | None = None
     model_files: tuple[Output, ...] = ()
+    backbones: tuple[Backbone, ...] = ()
     unknown: str = ""
     fault: str = ""
+
+    @property
+    def made_of(self) -> tuple[ModelManifest, ...]:
+        """Its manifest, and those of the models that it builds on."""
+        return (self.manifest, *(one.manifest for one in self.backbones if one.manifest))
 
     @property
     def evaluable(self) -> Evaluable | None:
@@ -143,6 +151,7 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
         declared=declared,
         reported=reported,
         model_files=files.model_files,
+        backbones=lineage.read(tree_files, manifest),
     )
     lock = files.lock
     if lock is None:
@@ -167,20 +176,21 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
 
 
 def _with_listed(version: ModelVersion, tested: DataFrame, read: Reader) -> ModelVersion:
-    """The version of a model that was trained elsewhere, with those test images of both that its list names."""
+    """The version, with those test images of both that lists of training images name: its own, those of backbones."""
     if version.test_set is None:
         return version
     try:
-        listed = training_images.read(version.files, version.manifest)
+        read_lists = (training_images.read(version.files, manifest) for manifest in version.made_of)
+        lists = [listed for listed in read_lists if listed is not None]
     except RegistryError as error:
         return replace(version, unknown=version.unknown or f"the {version.role} version: {reason(error)}")
-    if listed is None:
-        return version
-    found, unread = training_images.seen(listed, tested, read)
+    found = [training_images.seen(listed, tested, read) for listed in lists]
+    unread = max((number for _, number in found), default=0)
     unknown = (
         f"{plural(unread, 'test image')} could not be compared with the training images of the {version.role} model"
     )
-    test_set = replace(version.test_set, seen=found)
+    seen = concat([version.test_set.seen, *(images for images, _ in found)]).unique(maintain_order=True)
+    test_set = replace(version.test_set, seen=seen)
     return replace(version, test_set=test_set, unknown=version.unknown or (unknown if unread else ""))
 
 

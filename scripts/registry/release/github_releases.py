@@ -5,7 +5,7 @@ not be created is created by the next run. Text that people added to a release i
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -118,7 +118,7 @@ class ReleaseHistory:
             return Release(NEW, str(tag), f"{tag.artifact} {tag.version}", "")
         earlier = [one for one in self.tags if one.artifact == tag.artifact and one < tag]
         before = self._load(earlier[-1]) if earlier else None
-        text = notes.write(version, before, self._trained_on(version), self.url)
+        text = notes.write(version, before, self._made_from(version), self.url)
         return Release(NEW, str(tag), notes.title(version), text)
 
     def _load(self, tag: Tag) -> notes.ReleasedVersion | None:
@@ -127,15 +127,21 @@ class ReleaseHistory:
             self.versions[tag] = notes.load(tag, lambda path: self.history.read(commit, path))
         return self.versions[tag]
 
-    def _trained_on(self, version: notes.ReleasedVersion) -> Tag | None:
-        """The release of the dataset that a model was trained on, the latest if several have the same images."""
+    def _made_from(self, version: notes.ReleasedVersion) -> notes.Lineage:
+        """The releases of a model's dataset and backbones, the latest where several have the same files."""
         manifest = version.content.manifest
         if not isinstance(manifest, ModelManifest):
-            return None
+            return notes.Lineage()
         inputs = set(version.content.objects.values())
-        datasets = (tag for tag in reversed(self.tags) if tag.artifact == manifest.dataset)
-        return next((tag for tag in datasets if self._images(tag) in inputs), None)
+        found = {one: tag for one in manifest.builds_on if (tag := self._release(one, "model.onnx", inputs))}
+        dataset = self._release(manifest.dataset, "prepared", inputs) if manifest.dataset else None
+        return notes.Lineage(dataset, found)
 
-    def _images(self, tag: Tag) -> str | None:
+    def _release(self, artifact: ArtifactId, product: str, inputs: Collection[str]) -> Tag | None:
+        """The latest release of an artifact whose product is among the inputs."""
+        tags = (tag for tag in reversed(self.tags) if tag.artifact == artifact)
+        return next((tag for tag in tags if self._md5(tag, product) in inputs), None)
+
+    def _md5(self, tag: Tag, product: str) -> str | None:
         version = self._load(tag)
-        return version.content.objects.get("prepared") if version else None
+        return version.content.objects.get(product) if version else None

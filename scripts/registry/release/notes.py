@@ -7,7 +7,7 @@ from urllib.parse import quote
 from registry.core import artifact_files, layout, versioning
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
-from registry.core.values import Build, Content, ModelManifest, Tag
+from registry.core.values import ArtifactId, Build, Content, ModelManifest, Tag
 from registry.core.wording import plural
 
 Read = Callable[[str], bytes | None]  # path → the bytes of a file in a revision; None where it does not exist
@@ -47,20 +47,21 @@ def title(version: ReleasedVersion) -> str:
     return f"{version.tag.artifact} {version.tag.version}: {version.content.manifest.title}"
 
 
-def write(version: ReleasedVersion, before: ReleasedVersion | None, trained_on: Tag | None, url: str) -> str:
-    """The notes. `before` is the previous version, if it can be read; `trained_on` the release of a model's dataset.
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The releases that a model was made from: its dataset's, None where none has its images, and its backbones'."""
 
-    `url` is the repository's on GitHub.
-    """
-    return (
-        "\n\n".join(section.strip() for section in _sections(version, before, trained_on, url) if section.strip())
-        + "\n"
-    )
+    dataset: Tag | None = None
+    backbones: Mapping[ArtifactId, Tag] = field(default_factory=dict)
 
 
-def _sections(
-    version: ReleasedVersion, before: ReleasedVersion | None, trained_on: Tag | None, url: str
-) -> Iterator[str]:
+def write(version: ReleasedVersion, before: ReleasedVersion | None, made_from: Lineage, url: str) -> str:
+    """The notes. `before` is the previous version, if it can be read; `url` is the repository's on GitHub."""
+    sections = (section.strip() for section in _sections(version, before, made_from, url))
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _sections(version: ReleasedVersion, before: ReleasedVersion | None, made_from: Lineage, url: str) -> Iterator[str]:
     manifest = version.content.manifest
     yield markdown(manifest.description, None)
     if version.build:
@@ -70,7 +71,7 @@ def _sections(
     if before:
         yield _changes(version, before, url)
     if isinstance(manifest, ModelManifest):
-        yield _training(manifest, trained_on, url)
+        yield _training(manifest, made_from, url)
     command = f"dvc artifacts get {url} {version.tag.artifact} --rev v{version.tag.version}"
     yield (
         f"```sh\n{command}   # {plural(version.size, 'byte')}\n```\n\n"
@@ -78,8 +79,9 @@ def _sections(
     )
 
 
-def _training(manifest: ModelManifest, dataset: Tag | None, url: str) -> str:
+def _training(manifest: ModelManifest, made_from: Lineage, url: str) -> str:
     """What a model was trained and measured on, and the models that it builds on."""
+    dataset, backbones = made_from.dataset, made_from.backbones
     data = _link(dataset, url) if dataset else f"`{manifest.dataset}`: no release has these images"
     parts = [f"Trained on {data}."] if manifest.trained_on else []
     if manifest.origin:
@@ -87,7 +89,8 @@ def _training(manifest: ModelManifest, dataset: Tag | None, url: str) -> str:
     if manifest.measured_on:
         parts.append(f"Measured on {data}.")
     if manifest.builds_on:
-        parts.append(f"Builds on {', '.join(f'`{one}`' for one in manifest.builds_on)}.")
+        named = (_link(backbones[one], url) if one in backbones else f"`{one}`" for one in manifest.builds_on)
+        parts.append(f"Builds on {', '.join(named)}.")
     return " ".join(parts)
 
 

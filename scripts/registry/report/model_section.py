@@ -56,6 +56,8 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
     yield from (Para((Strong("Wrong:"), f" {fault}")) for fault in change.disagreements)
     if change.origin:
         yield _origin(change.origin)
+    if change.builds_on:
+        yield Para(("Builds on ", *_listed(change.builds_on)))
     if change.unknown:
         yield Para((Strong("Incomplete:"), f" {change.unknown}"))
     if change.gates:
@@ -92,6 +94,11 @@ def _figure(change: ModelChange, one: Example) -> Figure:
 def _origin(origin: Origin) -> Para:
     known = "" if origin.training_images else "; which images it was trained on is not known"
     return Para(("Trained elsewhere: ", Code(origin.url), f"; training not reproducible here{known}"))
+
+
+def _listed(names: Sequence[str]) -> Iterator[str | Code]:
+    for place, name in enumerate(names):
+        yield from (", ", Code(name)) if place else (Code(name),)
 
 
 def _flip_counts(found: PairedComparison) -> str:

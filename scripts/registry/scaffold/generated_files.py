@@ -27,7 +27,16 @@ BEGIN, END = "<!-- artifacts -->\n", "<!-- /artifacts -->"
 _NOTE = "by `registry check --fix`: do not edit.\n"
 _ID = rf"(?P<id>(?:datasets|models)/{names.NAME})"
 _HEAD = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
-_KEYS = ("license", "license_name", "pretty_name", "task_categories", "size_categories", "datasets", "library_name")
+_KEYS = (
+    "license",
+    "license_name",
+    "pretty_name",
+    "task_categories",
+    "size_categories",
+    "datasets",
+    "base_model",
+    "library_name",
+)
 
 _HUB_LICENSES = Path(__file__).with_name("hub_licenses.toml")
 _SIZES = ("n", "1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B")
@@ -212,6 +221,7 @@ def _model_head(manifest: ModelManifest) -> dict[str, Any]:
         "pretty_name": manifest.title,
         "library_name": "onnx",
         **({"datasets": [str(manifest.trained_on)]} if manifest.trained_on else {}),
+        **({"base_model": [str(one) for one in manifest.builds_on]} if manifest.builds_on else {}),
     }
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from posixpath import join, normpath
 
-from registry.checks.context import Facts, ModelSubject, Scope, Training
+from registry.checks.context import Facts, ListedImages, ModelSubject, Scope, Training
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
 from registry.core import layout, wording
 from registry.core.artifact_files import ArtifactFiles, Lock, Parsed, Pipeline
@@ -79,32 +79,28 @@ def _dependencies(model: ArtifactId, file: Parsed[Pipeline], pipeline: Pipeline)
 
 
 def dataset_exists(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
-    """`trained_on` or `measured_on` names a dataset of this registry, `builds_on` other models of it.
+    """`trained_on` or `measured_on` names a dataset of this registry.
 
-    Why: the dataset's images are what the model is measured on, and the report compares versions on them. A model that
-    builds on another one cannot be made without it.
+    Why: the dataset's images are what the model is measured on, and the report compares versions on them.
 
-    How to fix: correct the key that the finding names; `registry list` shows the datasets and models.
+    How to fix: correct the key that the finding names; `registry list` shows the datasets.
     """
     for key in ("trained_on", "measured_on"):
         dataset = getattr(subject.manifest, key)
         if dataset is not None and dataset not in facts.artifacts:
             fix = "name a dataset that `registry list` shows"
             yield wrong(f"{key}: {dataset} does not exist", subject.path, subject.line(key), fix)
-    for place, model in enumerate(subject.manifest.builds_on):
-        if model == subject.id or model not in facts.artifacts:
-            fault = "is this model" if model == subject.id else "does not exist"
-            line, fix = subject.line("builds_on", place), "name a model that `registry list` shows"
-            yield wrong(f"builds_on: {model} {fault}", subject.path, line, fix)
 
 
 def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
-    """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now.
+    """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now, and
+    with the files of the models that it builds on.
 
     A model that was trained elsewhere is only measured: `dvc.lock` has the model file and the dataset of that. Nothing
     is measured for a model whose task is `features`.
 
-    At a commit, and where only the dataset changed, an outdated training is not *wrong*: an owner decides.
+    At a commit, and where only the dataset or a backbone changed, an outdated training is not *wrong*: an owner
+    decides.
 
     Why: the weights and the metrics of a version must come from the code and the data that its reviewers see.
 
@@ -131,11 +127,13 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
 
 
 def _expected_inputs(manifest: ModelManifest) -> Iterator[str]:
-    """What the lock must have been made with: the dataset, and the file of a model that was trained elsewhere."""
+    """What the lock must have been made with: the dataset, backbones' files, or that of a model from elsewhere."""
     if manifest.dataset:
         yield f"{manifest.dataset}/prepared"
     if manifest.origin and manifest.is_measured:
         yield layout.product_path(manifest.id)
+    if manifest.origin is None:
+        yield from map(layout.product_path, manifest.builds_on)
 
 
 def _changed_inputs(model: ArtifactId, training: Training) -> Iterator[str]:
@@ -229,7 +227,8 @@ def metrics_are_measured(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic
 
 
 def training_images_are_no_test_images(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
-    """No test image is among the training images that a model from elsewhere lists in `origin.training_images`.
+    """No test image is among the training images that a model from elsewhere lists in `origin.training_images`, or a
+    model that this one builds on.
 
     The file has one UUID, MD5 or SHA-256 per line, lines that start with # aside. An owner decides about test images
     among them. The comparison with the base leaves them out, for both models.
@@ -241,17 +240,24 @@ def training_images_are_no_test_images(subject: ModelSubject, _: Facts) -> Itera
     """
     if subject.objects is None:
         return
-    for fault in subject.objects.list.faults if subject.objects.list else ():
-        yield wrong(fault.message, subject.objects.list.path if subject.objects.list else "", fault.line, fault.fix)
-    line, leaked = subject.line("origin", "training_images"), subject.objects.leaked
-    if leaked:
-        count = f"{len(leaked):,} of {wording.plural(subject.objects.tests, 'test image')}"
-        verb = "is" if len(leaked) == 1 else "are"
-        message = f"{count} {verb} among the model's training images: {wording.abbreviate(leaked)}"
+    for listed in subject.objects.lists:
+        for fault in listed.faults.faults if listed.faults else ():
+            yield wrong(fault.message, listed.faults.path if listed.faults else "", fault.line, fault.fix)
+        yield from _leaked(subject, listed, subject.objects.tests)
+
+
+def _leaked(subject: ModelSubject, listed: ListedImages, tests: int) -> Iterator[Diagnostic]:
+    is_own = listed.model == subject.id
+    line = subject.line("origin", "training_images") if is_own else subject.line("builds_on")
+    images = "the model's training images" if is_own else f"the training images of {listed.model}, which it builds on"
+    if listed.leaked:
+        count = f"{len(listed.leaked):,} of {wording.plural(tests, 'test image')}"
+        verb = "is" if len(listed.leaked) == 1 else "are"
+        message = f"{count} {verb} among {images}: {wording.abbreviate(listed.leaked)}"
         yield needs_owner(message, subject.path, line, "ask for a model that was trained without them")
-    if subject.objects.unlisted:
-        count = wording.plural(subject.objects.unlisted, "test image")
-        message = f"{count} could not be compared with the model's training images"
+    if listed.unlisted:
+        count = wording.plural(listed.unlisted, "test image")
+        message = f"{count} could not be compared with {images}"
         yield note(message, subject.path, PULL.format(subject.manifest.dataset))
 
 

@@ -29,6 +29,7 @@ class Row:
     title: str
     owners: tuple[str, ...]
     dataset: ArtifactId | None = None
+    builds_on: tuple[ArtifactId, ...] = ()
     used_by: tuple[ArtifactId, ...] = ()
 
 
@@ -45,12 +46,14 @@ def command(form: str) -> None:
     if form == "json":
         click.echo(json.dumps([_as_json(row) for row in rows], indent=2))
     elif rows:
-        click.echo(table(HEADERS, [_cells(row) for row in rows]))
+        has_lineage = any(row.builds_on for row in rows)
+        headers = (*HEADERS[:5], "builds on", *HEADERS[5:]) if has_lineage else HEADERS
+        click.echo(table(headers, [_cells(row, has_lineage=has_lineage) for row in rows]))
     else:
         click.echo("there is no artifact yet\n  hint: registry new dataset NAME", err=True)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, *, has_lineage: bool) -> tuple[str, ...]:
     latest = [f"v{version}" for version in row.published[:3]] + ["…"] * (len(row.published) > 3)
     return (
         str(row.artifact),
@@ -58,6 +61,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.state,
         " ".join(latest) or "-",
         str(row.dataset or "-"),
+        *([" ".join(map(str, row.builds_on)) or "-"] if has_lineage else []),
         " ".join(row.owners) or "-",
     )
 
@@ -71,6 +75,7 @@ def _as_json(row: Row) -> dict[str, object]:
         "title": row.title,
         "owners": list(row.owners),
         "dataset": str(row.dataset) if row.dataset else None,
+        "builds_on": [str(artifact) for artifact in row.builds_on],
         "used_by": [str(artifact) for artifact in row.used_by],
     }
 
@@ -106,6 +111,7 @@ def _row(tree: Tree, artifact: ArtifactId, loaded: dict[ArtifactId, Manifest | N
         manifest.title,
         manifest.owners,
         manifest.dataset if isinstance(manifest, ModelManifest) else None,
+        manifest.builds_on if isinstance(manifest, ModelManifest) else (),
         tuple(_users(artifact, loaded)),
     )
 
