@@ -23,10 +23,10 @@ setup: ## Make .venv and install the Git hooks: make setup [TRAIN=1], which adds
 venv: ## Make .venv with some groups, and no hooks: make venv [WITH="hooks train s3 dev"]
 	$(INSTALL) $(WITH)
 
-demo: ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [S3=1] [DIR=/path/to/put/it]
+demo: ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [BACKBONE=file.onnx] [S3=1] [DIR=/path/to/put/it]
 	$(INSTALL) hooks train demo $(if $(S3),s3)
 	@$(if $(IMAGES),,$(MAKE) --silent --no-print-directory $(PICTURES))
-	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
+	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKBONE),--backbone "$(BACKBONE)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 
 test: tools ## Run the tests: make test [ARGS="-k pull"]
 	@$(BIN)/pytest -n 2 $(ARGS)

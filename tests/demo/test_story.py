@@ -1,4 +1,4 @@
-"""The whole demo on a few pictures: two releases, the first one restored, a consumer."""
+"""The whole demo on a few pictures: three releases, the first one restored, a consumer."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from registry.demo import pictures, story
+from registry.demo.scene import Scene
 from support import odd_folders
 from support.odd_images import ODD
 
@@ -34,7 +35,7 @@ def album(tmp_path: Path) -> pictures.Album:
 
 
 def test_the_demo_runs(album: pictures.Album, tmp_path: Path, capfd) -> None:
-    scene = story.Scene(PROJECT, tmp_path / "demo", album, str(tmp_path / "bucket"), str(tmp_path / "lake"))
+    scene = Scene(PROJECT, tmp_path / "demo", album, str(tmp_path / "bucket"), str(tmp_path / "lake"))
     scene.top.mkdir()
     story.run_all(scene)
     printed, _ = capfd.readouterr()
@@ -49,11 +50,24 @@ def test_the_demo_runs(album: pictures.Album, tmp_path: Path, capfd) -> None:
     assert "  cat/notes.txt: no picture by its name\n" in printed
     assert f"trained again, v1.0.0 has the same metrics: accuracy {scene.metrics['accuracy']}" in printed
     tags = subprocess.run(["git", "-C", scene.origin, "tag"], capture_output=True, text=True, check=True).stdout.split()
-    assert tags == [f"{kind}/cat_dog@v{version}.0.0" for kind in ("datasets", "models") for version in (1, 2)]
+    assert tags == [
+        *(f"datasets/cat_dog@v{version}.0.0" for version in (1, 2)),
+        "models/backbone@v1.0.0",
+        *(f"models/cat_dog@v{version}.0.0" for version in (1, 2, 3)),
+    ]
     status = subprocess.run(["git", "-C", scene.clone, "status", "--porcelain"], capture_output=True, check=True)
     assert status.stdout == b""
     report = json.loads((scene.report / "report.json").read_bytes())
     assert report["verdict"] != "blocked", report["findings"]
     assert report["headline"] in printed
     assert [one["id"] for one in (*report["datasets"], *report["models"])] == ["datasets/cat_dog", "models/cat_dog"]
+    last = json.loads((scene.last_report / "report.json").read_bytes())
+    assert last["verdict"] != "blocked", last["findings"]
+    assert [one["builds_on"] for one in last["models"]] == [[], ["models/backbone@v1.0.0"]]
+    for version, how in (
+        ("2.0.0", "ResNet, trained from scratch"),
+        ("3.0.0", "a head on «Features of models/cat_dog@v2.0.0»"),
+    ):
+        (line,) = [line for line in lines if line.startswith(f"  v{version}  accuracy ")]
+        assert line.endswith(f" s  ({how})")
     assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.parquet").is_file()

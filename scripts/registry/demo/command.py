@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import here
-from registry.demo import pictures, story
+from registry.demo import backbone, pictures, story
+from registry.demo.scene import Scene
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, Refused
 
@@ -23,26 +24,35 @@ from registry.errors import NotFound, Refused
     help="A folder with a folder of images per class. Default: handwriting.",
 )
 @click.option(
+    "--backbone",
+    "network",
+    type=click.Path(path_type=Path),
+    help="An ONNX file, features or a classifier, for the third release. Default: the second release's network.",
+)
+@click.option(
     "--directory",
     type=click.Path(path_type=Path),
     help="The folder for the scratch copy. Default: a new temporary folder.",
 )
 @click.option("--s3", is_flag=True, help="Store data in a local S3 server (SeaweedFS) instead of folders.")
-def command(images: Path | None, directory: Path | None, *, s3: bool) -> None:
-    """Run the whole workflow on a scratch copy: two releases, an old version restored, a consumer.
+def command(images: Path | None, network: Path | None, directory: Path | None, *, s3: bool) -> None:
+    """Run the whole workflow on a scratch copy: three releases, an old version restored, a consumer.
+
+    The third release is a head on the features of another network (--backbone).
 
     Your checkout is not changed, and no data leaves this machine.
     """
     space = here()
-    top = (directory or Path(tempfile.mkdtemp(prefix="registry-demo-"))).resolve()
-    if top.exists() and any(top.iterdir()):
-        raise Refused(f"{top} is not empty", fix="name a new folder, or omit --directory")
+    if directory and directory.exists() and any(directory.iterdir()):
+        raise Refused(f"{directory} is not empty", fix="name a new folder, or omit --directory")
     _require_modules()
     album = pictures.folder(images) if images else pictures.handwriting(Path(sys.prefix) / "handwriting")
     pictures.require_filled_splits(album)
+    given = backbone.read(network) if network else None
+    top = (directory or Path(tempfile.mkdtemp(prefix="registry-demo-"))).resolve()
     top.mkdir(parents=True, exist_ok=True)
     with _stores(top, is_s3=s3) as (bucket, lake):
-        story.run_all(story.Scene(space.root, top, album, bucket, lake))
+        story.run_all(Scene(space.root, top, album, bucket, lake, given))
 
 
 def _require_modules() -> None:

@@ -1,114 +1,26 @@
-"""The demo: two releases and a consumer, by the commands that a team runs, in a scratch copy of the template."""
+"""The demo: three releases and a consumer, by the commands that a team runs, in a scratch copy of the template."""
 
 import hashlib
-import json
-import os
 import shlex
 import shutil
-import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
-
 from registry.core import documents
-from registry.core.atomic_write import write_atomically
 from registry.core.escaping import one_line
 from registry.core.layout import card_path, manifest_path
 from registry.core.settings import Remote
-from registry.core.values import ArtifactId, Kind
 from registry.core.wording import plural
-from registry.demo import pictures
+from registry.demo import backbone, pictures
 from registry.demo.pictures import Album
-from registry.errors import RegistryError, ToolFailed
+from registry.demo.scene import Scene, chapter, say
+from registry.errors import RegistryError
 from registry.integrations import git
-from registry.integrations.process import tool_path
 from registry.storage.open import open_store
 
 MISLABELLED = 6  # pictures with a wrong label in the first release; the second release omits them
 # What the programs of the story import: packages of the groups that `make demo` installs.
 MODULES = ("datasets", "dvclive", "pre_commit_hooks", "safetensors", "torch")
-
-
-@dataclass
-class Scene:
-    """The folders of a demo, and what the first release had: file hashes and metrics, to compare with later."""
-
-    template: Path
-    top: Path
-    album: Album
-    bucket: str  # URL or folder of staging/ and production/
-    lake: str
-    hashes: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, object] = field(default_factory=dict)
-
-    @property
-    def clone(self) -> Path:
-        """The contributor's clone."""
-        return self.top / "registry"
-
-    @property
-    def origin(self) -> Path:
-        """The bare repository in place of GitHub."""
-        return self.top / "origin.git"
-
-    @property
-    def report(self) -> Path:
-        """The report of the second release."""
-        return self.top / "report"
-
-    @property
-    def dataset(self) -> ArtifactId:
-        """The demo's dataset."""
-        return ArtifactId(Kind.DATASET, self.album.name)
-
-    @property
-    def model(self) -> ArtifactId:
-        """The model of the story."""
-        return ArtifactId(Kind.MODEL, self.album.name)
-
-    def run(self, command: str, *, cwd: Path | None = None, fails: bool = False) -> None:
-        """Print and run a command. Raises ToolFailed if it fails; with `fails`, if it does not."""
-        say(click.style(f"\n$ {command}", bold=True))
-        env = {**os.environ, "PATH": tool_path(), "DVC_NO_ANALYTICS": "1"}
-        code = subprocess.run(
-            shlex.split(command), cwd=cwd or self.clone, env=env, stdin=subprocess.DEVNULL, check=False
-        ).returncode
-        if (code != 0) is not fails:
-            raise ToolFailed(shlex.split(command), code, "", fix=f"see the files in {self.top}; no others were changed")
-
-    def commit(self, message: str) -> None:
-        """Commit everything; the hooks run."""
-        self.run("git add --all")
-        self.run(f"git commit --quiet --message {shlex.quote(message)}")
-
-    def edit(self, path: str, changes: dict[documents.Location, object]) -> None:
-        """Set values in a YAML file, and print them."""
-        file = self.clone / path
-        write_atomically(file, documents.edit_yaml(file.read_bytes(), changes))
-        for location, value in changes.items():
-            say(f"  {path}: {'.'.join(map(str, location))} = {json.dumps(value, ensure_ascii=False)}")
-
-    def push(self, branch: str) -> None:
-        """Push a branch, as for a pull request; the hook runs."""
-        self.run(f"git push --quiet --set-upstream origin {branch}")
-
-    def merge(self, branch: str) -> None:
-        """Merge a branch and push main, as GitHub would."""
-        self.run("git switch --quiet main")
-        self.run(f"git merge --quiet --no-ff --message 'Merge {branch}' {branch}")
-        self.run("git push --quiet origin main")
-
-
-def say(text: str) -> None:
-    """Print a line."""
-    click.echo(text)
-
-
-def chapter(number: int, title: str) -> None:
-    """Print a heading."""
-    say(click.style(f"\n━━ {number}. {title} {'━' * max(0, 90 - len(title))}", fg="cyan", bold=True))
 
 
 def run_all(scene: Scene) -> None:
@@ -203,22 +115,25 @@ def first_model(scene: Scene) -> None:
     name = scene.album.name
     scene.run(f"git switch --quiet --create {name}-model")
     scene.run(f"registry new model {name} --title {shlex.quote(f'{scene.album.title}: classifier')}")
-    # Half of the accuracy of guessing: pictures of a user may be difficult, and the demo is not about accuracy.
-    least = round(0.5 / len(scene.album.classes), 2)
-    values: dict[documents.Location, object] = {
-        ("description",): f"Classifies images into {', '.join(scene.album.classes)}.",
-        ("license",): "Apache-2.0",
-        ("intended_use",): "The demo only.",
-        ("gates",): [{"metric": "accuracy", "min": least}],
-    }
-    scene.edit(manifest_path(scene.model), values)
+    scene.edit(manifest_path(scene.model), _model_values(scene.album))
     scene.edit(f"{scene.model}/params.yaml", {("architecture",): "vgg", **scene.album.params})
-    scene.run(f"dvc repro {scene.model}/dvc.yaml")
+    scene.train("1.0.0")
     scene.run(f"dvc metrics show {scene.model}/metrics.json")
     scene.run("registry check --fix")
     scene.commit(f"Add {scene.model}: VGG")
     scene.push(f"{name}-model")
     scene.merge(f"{name}-model")
+
+
+def _model_values(album: Album) -> dict[documents.Location, object]:
+    # Half of the accuracy of guessing: pictures of a user may be difficult, and the demo is not about accuracy.
+    least = round(0.5 / len(album.classes), 2)
+    return {
+        ("description",): f"Classifies images into {', '.join(album.classes)}.",
+        ("license",): "Apache-2.0",
+        ("intended_use",): "The demo only.",
+        ("gates",): [{"metric": "accuracy", "min": least}],
+    }
 
 
 def first_release(scene: Scene) -> None:
@@ -257,7 +172,7 @@ def second_release(scene: Scene) -> None:
     scene.edit(manifest_path(scene.dataset), {("version",): "2.0.0"})
     scene.edit(manifest_path(scene.model), {("version",): "2.0.0"})
     scene.edit(f"{scene.model}/params.yaml", {("architecture",): "resnet"})
-    scene.run(f"dvc repro {scene.model}/dvc.yaml")
+    scene.train("2.0.0")
     scene.run(f"dvc metrics diff {scene.model}@v1.0.0 --md --targets {scene.model}/metrics.json")
     scene.run(f"dvc params diff {scene.model}@v1.0.0 --md")
     scene.run("registry check --fix")
@@ -291,8 +206,48 @@ def back_in_time(scene: Scene) -> None:
     scene.run("dvc checkout --quiet")
 
 
+def third_release(scene: Scene) -> None:
+    """The features of a network that is not trained further, and a head on them."""
+    name, before = scene.album.name, read_metrics(scene)
+    network = (scene.clone / str(scene.model) / "model.onnx").read_bytes()
+    given = scene.backbone or backbone.of_network(network, f"{scene.model}@v2.0.0")
+    file = scene.top / "backbone.onnx"
+    file.write_bytes(given.data)
+    scene.run(f"git switch --quiet --create {name}-v3")
+    scene.run(f"registry evaluate {shlex.quote(str(file))} --task features")
+    texts = {"--origin": given.origin, "--title": given.title, "--description": given.description,
+             "--license": "LicenseRef-unknown", "--intended-use": "The demo only."}  # fmt: skip
+    told = " ".join(f"{option} {shlex.quote(text)}" for option, text in texts.items())
+    scene.run(f"registry new model backbone --from {shlex.quote(str(file))} --task features {told}")
+    say("\nThe model keeps its id and its releases; its code is replaced by that of the template `transfer`:")
+    scene.run(f"git rm --quiet -r {scene.model}")
+    scene.run(f"rm -rf {scene.model}")
+    title = shlex.quote(f"{scene.album.title}: classifier")
+    scene.run(f"registry new model {name} --template transfer --builds-on models/backbone --title {title}")
+    scene.edit(manifest_path(scene.model), {("version",): "3.0.0", **_model_values(scene.album)})
+    scene.train("3.0.0")
+    scene.run("registry check --fix")
+    scene.commit("A head on features")
+    scene.push(f"{name}-v3")
+    scene.run(f"registry report --base main --out {shlex.quote(str(scene.last_report))}")
+    scene.merge(f"{name}-v3")
+    scene.run("registry publish")
+    scene.run("registry list")
+    _compare(scene, before, read_metrics(scene), given.title)
+
+
+def _compare(scene: Scene, before: dict[str, object], after: dict[str, object], features: str) -> None:
+    """Print what the judge measured of the second and the third release, on the same test images."""
+    say(f"\nmeasured by `registry evaluate` on the same {after['images']} test images:")
+    for version, how, metrics in (
+        ("2.0.0", "ResNet, trained from scratch", before),
+        ("3.0.0", f"a head on «{features}»", after),
+    ):
+        say(f"  v{version}  accuracy {metrics['accuracy']}  in {scene.seconds[version]:.0f} s  ({how})")
+
+
 def consume(scene: Scene) -> None:
-    """Another team downloads both releases with nothing but the Git URL."""
+    """Another team downloads the releases with nothing but the Git URL."""
     folder = scene.top / "consumer"
     folder.mkdir()
     url = shlex.quote(str(scene.origin))
@@ -326,6 +281,7 @@ lake                      {scene.lake}
 consumer's folder         {scene.top / "consumer"}
 card of the dataset       {scene.clone / card_path(scene.dataset)}
 report of release 2.0.0   {scene.report / "report.html"}
+report of release 3.0.0   {scene.last_report / "report.html"}
 
 Try next, in the clone (after `. .venv/bin/activate`):
   registry list
@@ -342,6 +298,7 @@ CHAPTERS = (
     ("The first release", first_release),
     ("The second release: more images, corrected labels, another architecture", second_release),
     ("The first release restored and reproduced", back_in_time),
+    ("The third release: a head on the features of a network that is not trained further", third_release),
     ("A consumer with nothing but the Git URL", consume),
     ("What the demo made", what_next),
 )
