@@ -119,7 +119,7 @@ OTHER_CASE = Row(
     "any of these tools, where the file system ignores case (macOS, Windows)", "rename it",
 )  # fmt: skip
 SUBMODULE = Row(
-    "submodules", (), Policy.WRONG, Scope.DATA, "Git: it clones another repository there, which nobody checks",
+    "submodules", (), Policy.WRONG, Scope.DATA, "Git: it clones another repository there, which no check reads",
     "git rm --cached PATH; keep data in DVC",
 )  # fmt: skip
 LINK = Row(
