@@ -249,6 +249,7 @@ NOT_RUN = {
     Hint("checks/rules/datasets.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
     Hint("checks/rules/datasets.py", "registry pull"): ELSEWHERE,
     Hint("checks/rules/leakage.py", "registry pull"): ELSEWHERE,
+    Hint("checks/rules/lineage.py", "registry list"): EDIT,
     Hint("checks/rules/manifests.py", "registry list"): EDIT,
     Hint("checks/rules/models.py", "registry list"): EDIT,
     Hint("checks/rules/models.py", "dvc add"): FROM_ELSEWHERE,

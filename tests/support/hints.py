@@ -13,7 +13,7 @@ from support import repositories
 
 SOURCE = Path(__file__).parents[2] / "scripts/registry"
 # The demo's story is run whole by tests/demo; templates are files of an artifact.
-APART = ("demo/story.py", "scaffold/templates/")
+APART = ("demo/scene.py", "demo/story.py", "scaffold/templates/")
 TOOLS = "registry|dvc|git|gh|make|pip"
 COMMAND = re.compile(rf"(?<![\w./-])(?:{TOOLS}) --?[a-z]+|(?<![\w./-])(?:{TOOLS}) [a-z][\w-]*")
 # In the text of a hint a command ends at a backtick, a separator or a remark.
