@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from registry.checks import runner
 from registry.cli.workspace import Workspace
@@ -101,6 +102,24 @@ def test_images_that_the_base_was_trained_on_are_left_out(base: Path) -> None:
     by_model = {run.model.value: set(run.test.frame["uuid"]) for run in plan.runs}
     assert len(by_model["new"]) == 22
     assert by_model["new"] - by_model["base"] == {uuid(77), moved[-40:-4]}
+
+
+def test_images_that_a_backbone_was_trained_on_are_left_out(base: Path) -> None:
+    """Also those of a model that the backbone builds on."""
+    for name, images, below in (("eye", [uuid(1), uuid(900)], []), ("upper", [uuid(2)], ["models/eye"])):
+        folder = base / "models" / name
+        repositories.model(base, name, b"", "1.0.0")
+        manifest = {key: value for key, value in yaml.safe_load((folder / "model.yaml").read_text()).items()
+                    if key != "trained_on"}  # fmt: skip
+        origin = {"url": "https://example.com/eye", "training_images": "images.txt"}
+        manifest |= {"task": "features", "origin": origin, **({"builds_on": below} if below else {})}
+        repositories.write(folder / "model.yaml", manifest)
+        (folder / "images.txt").write_text("\n".join(images))
+    put_model(base, 75, version="1.1.0", builds_on=["models/upper"])
+    change = compare(base)
+    assert (change.images, change.tests, change.unknown) == (18, 20, "")
+    assert change.builds_on == ("models/upper@v1.0.0", "models/eye@v1.0.0")
+    assert metric(change, "accuracy") == (1.0, pytest.approx(15 / 18))
 
 
 def put_model_without_prediction(root: Path) -> None:

@@ -152,6 +152,17 @@ def test_a_backbone_that_is_none_is_refused(pets: Path, run_registry: Run) -> No
     assert not (pets / ZOO).exists()
 
 
+def test_a_backbone_that_is_not_here_is_to_be_pulled_first(pets: Path, run_registry: Run) -> None:
+    put_backbone(pets, run_registry)
+    repositories.merge(pets, "a backbone")
+    (pets / "models/backbone/model.onnx").unlink()
+    made = run_registry(pets, "new", "model", "zoo", "--template", "transfer", "--builds-on", "models/backbone",
+                        "--trained-on", "datasets/pets", *SAID)  # fmt: skip
+    assert made.out.splitlines()[-1] == f"hint: registry pull models/backbone, then dvc repro {ZOO}/dvc.yaml"
+    assert run_registry(pets, "pull", "models/backbone").code == 0
+    assert (pets / "models/backbone/model.onnx").read_bytes() == model_files.backbone()
+
+
 def test_a_backbone_without_a_file_is_told_before_a_training(transfer: Path, run_registry: Run) -> None:
     (transfer / "models/backbone/model.onnx.dvc").unlink()
     planned = run_registry(transfer, "train", "--dry-run")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from registry.core.names import parse_tag
 from registry.core.values import Build, Content, Manifest
@@ -91,9 +92,33 @@ def test_many_classes_still_fit() -> None:
     tag = parse_tag(DATASET)
     manifest = Manifest(tag.artifact, tag.version, "Pets", "Many.", ("@acme/vision",), "CC-BY-4.0", {})
     version = notes.ReleasedVersion(tag, Content(manifest, {}), build=Build("", "", 60_000, counts))
-    text = notes.write(version, None, None, "https://github.com/acme/registry")
+    text = notes.write(version, None, notes.Lineage(), "https://github.com/acme/registry")
     assert "| class_0039 | 2 | 2 | 2 | 6 |\n| … and 9,960 more | 19,920 | 19,920 | 19,920 | 59,760 |\n" in text
     assert len(text) < 4_000
+
+
+def test_a_model_on_a_backbone_links_the_release_that_has_its_file(
+    hub: GitHub, merged_model: Path, run_registry: Run
+) -> None:
+    """Of two releases of the backbone, the first one has the file that the model was trained with."""
+    eye, pets = (merged_model / "models" / name for name in ("eye", "pets"))
+    repositories.model(merged_model, "eye", b"eye", "1.0.0")
+    lock = yaml.safe_load((pets / "dvc.lock").read_text())
+    lock["stages"]["train"]["deps"].append(
+        repositories.file_out(merged_model, eye / "model.onnx") | {"path": "../eye/model.onnx"}
+    )
+    repositories.write(pets / "dvc.lock", lock)
+    manifest = yaml.safe_load((pets / "model.yaml").read_text())
+    repositories.write(pets / "model.yaml", manifest | {"builds_on": ["models/eye"]})
+    repositories.merge(merged_model, "a backbone")
+    assert run_registry(merged_model, "publish").code == 0
+    link = "[`models/eye@v1.0.0`](URL/releases/tag/models%2Feye%40v1.0.0)"
+    assert f" Builds on {link}.\n" in bodies(hub)[MODEL]
+    repositories.model(merged_model, "eye", b"another", "1.1.0")
+    repositories.write(pets / "model.yaml", manifest | {"builds_on": ["models/eye"], "version": "1.1.0"})
+    repositories.merge(merged_model, "another backbone")
+    assert run_registry(merged_model, "publish").code == 0
+    assert f" Builds on {link}.\n" in bodies(hub)["models/pets@v1.1.0"]
 
 
 # --- again and again --------------------------------------------------------------------------------------------------

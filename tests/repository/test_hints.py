@@ -254,6 +254,7 @@ NOT_RUN = {
     Hint("checks/rules/models.py", "registry list"): EDIT,
     Hint("checks/rules/models.py", "dvc add"): FROM_ELSEWHERE,
     Hint("cli/commands/new.py", "registry check"): FROM_ELSEWHERE,
+    Hint("cli/commands/new.py", "registry pull"): "tests/model/test_transfer.py runs it",
     Hint("core/declared_results.py", "dvc repro"): TRAINS,
     Hint("model/file_formats.py", "dvc pull"): "in the other repository that the pointer is from",
     Hint("model/file_formats.py", "git lfs"): "in the other repository that the pointer is from",

@@ -111,7 +111,7 @@ def _flip_counts(found: PairedComparison) -> str:
 def _left_out(change: ModelChange) -> str:
     images = plural(change.tests - change.images, "more test image")
     verb = "was" if change.tests - change.images == 1 else "were"
-    trained = "one of the models was" if change.origin else "the base model was"
+    trained = "one of the models was" if change.origin or change.builds_on else "the base model was"
     return f"{images} {verb} left out, because {trained} trained on {'it' if verb == 'was' else 'them'}"
 
 

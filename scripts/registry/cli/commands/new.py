@@ -131,7 +131,7 @@ def command(
     )
     click.echo("\n".join([str(plan), *(explored.remarks if explored else ())]))
     if not dry_run:
-        _write(space, plan)
+        _write(space, plan, backbone)
 
 
 def _backbone(template: str | None, builds_on: str | None) -> ArtifactId | None:
@@ -182,11 +182,13 @@ def _require_unused(options: Mapping[str, object], why: str) -> None:
             raise click.UsageError(f"{name} {why}")
 
 
-def _write(space: Workspace, plan: new.Plan) -> None:
+def _write(space: Workspace, plan: new.Plan, backbone: ArtifactId | None) -> None:
     new.apply(plan, space.root)
     space.write_generated_files()
     artifact = plan.artifact
     following = f"registry select {artifact}" if artifact.kind is Kind.DATASET else f"dvc repro {artifact}/dvc.yaml"
+    if backbone and not (space.root / layout.product_path(backbone)).exists():
+        following = f"registry pull {backbone}, then {following}"
     _say_next(plan.files, artifact, following)
 
 
