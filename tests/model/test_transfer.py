@@ -92,13 +92,12 @@ def test_from_a_backbone_to_a_consumer(transfer: Path, run_registry: Run, tmp_pa
     assert published.code == 0, published.err
     assert run_registry(transfer, "fsck").code == 0
 
-    origin = str(transfer.parent / "origin.git")
-    out = tmp_path / "consumer"
+    clone, out = repositories.other_clone(transfer, tmp_path), tmp_path / "consumer"  # a clone without a cache
     out.mkdir()
-    # production of this registry is a folder beside it: a consumer's clone has it in the same place
-    got = repositories.sh(out, sys.executable, "-m", "dvc", "artifacts", "get", str(transfer), ZOO, "--rev", "v1.0.0",
+    got = repositories.sh(out, sys.executable, "-m", "dvc", "artifacts", "get", str(clone), ZOO, "--rev", "v1.0.0",
                           "--out", "model.onnx")  # fmt: skip
-    assert got.returncode == 0, got.stderr + origin
+    assert got.returncode == 0, got.stderr
+    assert not (clone / ".dvc/cache").exists()
     tests = sorted((transfer / "datasets/pets/prepared/test").glob("*/*.png"))
     ran = subprocess.run([sys.executable, "-c", CONSUMER, "model.onnx", *map(str, tests)], cwd=out,
                          capture_output=True, text=True)  # fmt: skip
@@ -107,7 +106,6 @@ def test_from_a_backbone_to_a_consumer(transfer: Path, run_registry: Run, tmp_pa
     right = sum(name == path.parent.name for name, path in zip(said, tests, strict=True))
     assert right / len(tests) == metrics["accuracy"]
 
-    clone = repositories.other_clone(transfer, tmp_path)
     pulled = run_registry(clone, "pull", ZOO)
     assert pulled.code == 0, pulled.err
     assert (clone / ZOO / "model.onnx").read_bytes() == (out / "model.onnx").read_bytes()
