@@ -51,6 +51,18 @@ def test_the_joined_file_is_a_model_file_and_gives_what_both_parts_give(tmp_path
     assert joining.join(model_files.backbone(scaling="box"), head(opset), model_files.CLASSES) == data
 
 
+@pytest.mark.parametrize("opset", [21, 23])
+def test_a_head_is_brought_to_the_operators_of_a_newer_backbone(tmp_path: Path, opset: int) -> None:
+    model = model_files.loaded(model_files.backbone())
+    model.opset_import[0].version = opset
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    data = joining.join(model.SerializeToString(), head(20), model_files.CLASSES)
+    assert scores(tmp_path, data).argmax(1).tolist() == [0, 0, 1, 1]
+    joined = model_files.loaded(data)
+    assert {one.domain: one.version for one in joined.opset_import} == {"": opset, "ai.onnx.ml": 3}
+    onnx_process.inspect(tmp_path / "model.onnx", classification.OUTPUTS)
+
+
 def test_names_of_the_backbone_may_be_those_of_the_contract(tmp_path: Path) -> None:
     """A classifier that was cut before its head has values called `scores` and `head/scores`, say."""
     model = model_files.loaded(model_files.backbone())

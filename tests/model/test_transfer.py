@@ -237,6 +237,18 @@ def test_a_wrong_parameter_is_one_line(transfer: Path, change: dict[str, object]
     )
 
 
+def test_a_backbone_whose_file_gives_scores_is_wrong(transfer: Path, run_registry: Run) -> None:
+    assert "models/backbone" not in run_registry(transfer, "check", "--all").out
+    replace_backbone(transfer, model_files.threshold(100))
+    found = run_registry(transfer, "check", "--all")
+    fault = "its output is `scores`, float (N, 2), expected `features`, float (N, D)"
+    assert f"models/backbone/model.onnx is not a valid model file: {fault}" in found.out
+    planned = run_registry(transfer, "train")
+    assert planned.code == 1
+    assert "expected `features`" in planned.err + planned.out
+    assert not (transfer / ZOO / "features.safetensors").exists()
+
+
 # --- lineage ----------------------------------------------------------------------------------------------------------
 
 
