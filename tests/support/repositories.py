@@ -271,6 +271,8 @@ def other_clone(root: Path, folder: Path) -> Path:
     """Another machine of the team: its own clone, the same staging and production."""
     git_in(folder, "clone", "--quiet", str(origin(root)), "other")
     (folder / "other/.registry").symlink_to(root / ".registry")
+    with (folder / "other/.git/info/exclude").open("a") as excluded:
+        excluded.write("/.registry\n")  # .gitignore has the folder, and a link is none
     return folder / "other"
 
 
