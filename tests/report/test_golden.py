@@ -1,4 +1,4 @@
-"""Whole reports for eight situations; `pytest --update-goldens tests/report` updates them."""
+"""Whole reports for typical situations; `pytest --update-goldens tests/report` updates them."""
 
 import re
 from collections.abc import Callable
@@ -105,3 +105,13 @@ def test_every_detail_has_its_place_in_that_order() -> None:
 def test_astral_characters_count_twice_as_github_may_count_them(crowd: Report) -> None:
     loud = replace(crowd, findings=tuple(replace(one, message="🦊" * 600) for one in crowd.findings))
     assert utf16(markdown.render(loud, {})) <= markdown.LIMIT
+
+
+# --- one direction ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("render", [html.render, lambda report: markdown.render(report, {})])
+def test_no_number_has_a_direction_where_the_headline_has_none(render: Callable[[Report], str]) -> None:
+    assert "no significant difference" in render(report_situations.undecided())
+    assert not re.search("better|worse|[▲▼]", render(report_situations.undecided()))
+    assert "▲ better" in render(report_situations.trained())

@@ -124,8 +124,21 @@ def test_a_report_of_uncommitted_files_names_them(grown: Path, run_registry: Run
     run_registry(grown, "report")
     names = ["datasets/pets/README.md", "datasets/pets/notes on light.txt"]
     assert read_report(grown / ".registry/report")["run"]["uncommitted"] == names
-    text = (grown / ".registry/report/report.md").read_text()
-    assert f"with uncommitted changes in `{names[0]}`, `{names[1]}`, which the commands above do not reproduce" in text
+    banner = f"> **Uncommitted:** this report is of a working tree and of no commit; its changes in `{names[0]}`, "
+    assert banner in (grown / ".registry/report/report.md").read_text()
+    assert "<strong>Uncommitted:</strong>" in (grown / ".registry/report/report.html").read_text()
+
+
+def test_the_commands_of_an_uncommitted_report_repeat_it_in_its_working_tree(
+    grown: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    repositories.dataset(grown, "pets", {**MORE, "train/dog/" + UUID.format(9) + ".jpg": photo("teal")}, "1.1.0")
+    run_registry(grown, "report")
+    found = read_report(grown / ".registry/report")
+    assert "2 images added" in found["headline"]
+    (command,) = (command.split() for command in found["run"]["commands"])
+    assert run_registry(grown, *command[1:], "--out", str(tmp_path / "again")).code == 0
+    assert {**read_report(tmp_path / "again"), "run": None} == {**found, "run": None}
 
 
 def test_registry_yaml_can_forbid_pictures(grown: Path, run_registry: Run) -> None:

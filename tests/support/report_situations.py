@@ -114,7 +114,8 @@ def grown() -> Report:
         declared=Bump.MINOR,
         bytes_before=412_000_000,
         bytes_after=439_000_000,
-        shifts=(Shift("place", 0.04, columns),),
+        shifts=(Shift("place", 0.04, 0.0002, columns),),
+        stable=("camera", "iso"),
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
         sheets=(sheet("added", "Added", 126),),
         search_skipped="2,084 images exceed report.near_duplicates in registry.yaml (2,000)",
@@ -295,6 +296,27 @@ def base_unavailable() -> Report:
     return assemble(PASSED, [], [model], RUN_INFO)
 
 
+def undecided() -> Report:
+    """A model that is neither better nor worse, measured in another way than the base, in an uncommitted tree."""
+    gates = (
+        GateResult(
+            Gate("cpu.ms", max=12),
+            GateState.PASSED,
+            "cpu.ms is 11, expected at most 12 (reported by the training in models/pets/latency.json, not measured)",
+            14,
+        ),
+    )
+    model = model_change(
+        comparison=paired(0.8966, 0.9113, -0.0147, 0.0441, p_value=0.51),
+        metrics=(MetricChange("accuracy", 0.8966, 0.9113, better=True), MetricChange("loss", 0.2, 0.3, better=False)),
+        measuring=("the change also changes the code that measures: requirements.txt",),
+        gates=gates,
+        slices=(), flips=None, examples=(), params=(), confusion=None, calibration=None, curves=None,
+    )  # fmt: skip
+    run = replace(RUN_INFO, commands=RUN_INFO.commands[2:], uncommitted=("models/pets/dvc.lock", "requirements.txt"))
+    return assemble(PASSED, [], [model], run)
+
+
 FORGED = "0a8c7f6e-0000-4000-8000-000000000009"
 
 
@@ -390,6 +412,7 @@ SITUATIONS = {
     "trained": trained,
     "blocked": blocked,
     "base_unavailable": base_unavailable,
+    "undecided": undecided,
     "forged": forged,
     "removed_and_metadata": removed_and_metadata,
     "many": many,

@@ -41,7 +41,8 @@ class Concentration:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shift:
-    """A metadata column whose distribution moved: `distance` is the total variation distance (0 to 1).
+    """A metadata column whose distribution moved: `distance` is the total variation distance (0 to 1), `p_value` the
+    probability of one that large by chance.
 
     `table` has the columns value (text; a bin of numbers or times as `1.0 to 2.0`), before and after (shares, 0 to 1),
     at most 12 rows, the rest summed up in a last row `others`.
@@ -49,6 +50,7 @@ class Shift:
 
     column: str
     distance: float
+    p_value: float
     table: "DataFrame"
 
 
@@ -144,6 +146,7 @@ class DatasetChange:
     transitions: "DataFrame | None" = None
     concentrations: tuple[Concentration, ...] = ()
     shifts: tuple[Shift, ...] = ()
+    stable: tuple[str, ...] = ()  # metadata columns whose distribution changed by no more than chance gives
     duplicates: tuple[DuplicatePair, ...] = ()
     pairs: tuple[Sheet, ...] = ()
     sheets: tuple[Sheet, ...] = ()

@@ -327,8 +327,8 @@ def _with_distributions(
             kind, sides[side].drop(_SHOWN_AS_TRANSITIONS.get(kind, ())), diff.rows.filter(is_changed)["uuid"]
         )
     ]
-    shifts = distribution.find_shifts(*(frame.drop("label", "split") for frame in (before, after)))
-    return replace(change, concentrations=tuple(concentrations), shifts=shifts)
+    found = distribution.find_shifts(*(frame.drop("label", "split") for frame in (before, after)))
+    return replace(change, concentrations=tuple(concentrations), shifts=found.shifts, stable=found.stable)
 
 
 def _read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import polars as pl
 from polars import DataFrame, Series, col
 
+from registry.dataset import shift_significance
 from registry.dataset.changes import Concentration, Shift
 
 UUID = "uuid"
 NONE = "(none)"  # the name of a missing value
 OTHERS = "others"
 BINS = 10  # of numbers
-MAX_DISTINCT = 12  # integers with at most so many distinct values are not binned; also the rows of a shift's table
+MAX_DISTINCT = 12  # integers with at most so many distinct values are not binned; also the rows of an ordered shift
 
 # What a concentration must reach to be reported.
 MIN_ITEMS = 5
@@ -30,6 +31,7 @@ MAX_CONCENTRATIONS = 3  # of one kind of change
 MAX_PER_COLUMN = 2
 
 MAX_SHIFTS = 4
+SHOWN_VALUES = 8  # of a column without an order: those whose shares changed most
 MIN_SHIFT = 0.01  # total variation distance
 MIN_ITEMS_PER_STRING = 10  # on average; a column whose strings repeat less holds names or notes, not categories
 
@@ -190,24 +192,36 @@ def _best(ranked: Iterator[Concentration]) -> Iterator[Concentration]:
 # --- shifts -----------------------------------------------------------------------------------------------------------
 
 
-def find_shifts(before: DataFrame, after: DataFrame) -> tuple[Shift, ...]:
-    """The columns whose distributions differ most, largest distance first; both frames come from `as_values`.
+class Shifts(NamedTuple):
+    """The columns whose distributions differ most, largest distance first, and the names of the `stable` ones."""
 
-    A column of strings that hardly ever repeat (names, notes) is left out.
+    shifts: tuple[Shift, ...]
+    stable: tuple[str, ...]
+
+
+def find_shifts(before: DataFrame, after: DataFrame) -> Shifts:
+    """What the columns of both frames, which come from `as_values`, say: a shift is at least MIN_SHIFT, and more than
+    chance gives (`shift_significance`).
+
+    A column of strings that hardly ever repeat (names, notes) is neither shifted nor stable.
     """
     if before.is_empty() or after.is_empty():
-        return ()
-    shifts = (_compare_column(before[name], after[name]) for name in before.columns if name != UUID)
-    large = (shift for shift in shifts if shift and shift.distance >= MIN_SHIFT)
-    return tuple(sorted(large, key=lambda shift: (-shift.distance, shift.column))[:MAX_SHIFTS])
+        return Shifts((), ())
+    compared = [one for name in before.columns if name != UUID and (one := _compare_column(before, after, name))]
+    level = shift_significance.LEVEL / max(1, len(compared))
+    large = [one for one in compared if one.distance >= MIN_SHIFT and one.p_value <= level]
+    stable = sorted(one.column for one in compared if one not in large)
+    return Shifts(tuple(sorted(large, key=lambda one: (-one.distance, one.column))[:MAX_SHIFTS]), tuple(stable))
 
 
-def _compare_column(before: Series, after: Series) -> Shift | None:
-    both = _shares(before, "before").join(_shares(after, "after"), on="value", how="full", coalesce=True).fill_null(0.0)
-    if both.schema["value"] == pl.String and len(before) + len(after) < MIN_ITEMS_PER_STRING * both.height:
+def _compare_column(before: DataFrame, after: DataFrame, name: str) -> Shift | None:
+    sides = _shares(before[name], "before"), _shares(after[name], "after")
+    both = sides[0].join(sides[1], on="value", how="full", coalesce=True).fill_null(0.0)
+    if both.schema["value"] == pl.String and before.height + after.height < MIN_ITEMS_PER_STRING * both.height:
         return None
     distance = float((both["before"] - both["after"]).abs().sum()) / 2
-    return Shift(before.name, distance, _shift_table(both))
+    chance = shift_significance.p_value(before, after, name) if distance >= MIN_SHIFT else 1.0
+    return Shift(name, distance, chance, _shift_table(both))
 
 
 def _shares(values: Series, name: str) -> DataFrame:
@@ -215,9 +229,12 @@ def _shares(values: Series, name: str) -> DataFrame:
 
 
 def _shift_table(both: DataFrame) -> DataFrame:
-    """The most frequent values, in their own order where they have one; the rest in a last row."""
-    largest = both.sort(-pl.max_horizontal("before", "after"), "value")
-    limit = MAX_DISTINCT if both.height <= MAX_DISTINCT else MAX_DISTINCT - 1
+    """The most frequent values in their order, or without one those that changed most; the rest in a last row."""
+    if both.schema["value"] == pl.String:
+        largest, most = both.sort(-(col("before") - col("after")).abs(), "value"), SHOWN_VALUES
+    else:
+        largest, most = both.sort(-pl.max_horizontal("before", "after"), "value"), MAX_DISTINCT
+    limit = most if both.height <= most else most - 1
     shown, rest = largest.head(limit), largest.slice(limit)
     ordered = shown if both.schema["value"] == pl.String else shown.sort("value")
     last = rest.select(pl.lit(OTHERS).alias("value"), col("before").sum(), col("after").sum())

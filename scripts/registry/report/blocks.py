@@ -128,7 +128,10 @@ Block = Para | Bullets | Table | Lines | Picture | Gallery | Detail
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One artifact: a title, one line, and its blocks; a comment that is too long keeps the `headline` only."""
+    """One artifact: its name and versions, one line, and its blocks, of which there are none where the line says all.
+
+    A comment that is too long keeps the title and the headline only.
+    """
 
     title: str
     headline: Line

@@ -14,12 +14,13 @@ import altair as alt
 import polars as pl
 import vl_convert
 from PIL import Image
-from polars import DataFrame, col
+from polars import DataFrame, Series, col
 
 from registry.core.escaping import one_line
 from registry.core.values import Counts
 
 WIDTH = 420  # of the plot, without its axes, in CSS pixels
+STEPS = 6  # on the axis of training curves
 CLASSES = 20  # of a bar chart: those that changed most
 CONFUSED = 30  # classes of a readable confusion matrix; more become a table
 SCALE = 2  # PNG pixels per CSS pixel
@@ -105,14 +106,25 @@ def curves(frame: DataFrame) -> Chart:
         alt.Chart(frame.filter(col("series") == name), title=one_line(name))
         .mark_line(point=alt.OverlayMarkDef(size=16))
         .encode(
-            x=alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, tickCount=6, format=",d")),
+            x=alt.X("step:Q", title="step", axis=_steps(frame["step"])),
             y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
-            color=_colour("model", _BASE_NEW),
+            color=_colour("model", _present(frame)),
         )
         .properties(width=190, height=120)
         for name in series
     ]
     return _chart(alt.concat(*plots, columns=2))
+
+
+def _steps(steps: Series) -> alt.Axis:
+    """An axis of whole steps: each of a few, a round selection of many."""
+    distinct = steps.unique().sort().to_list()
+    return alt.Axis(values=distinct, format=",d") if len(distinct) <= STEPS else alt.Axis(tickCount=STEPS, format=",d")
+
+
+def _present(frame: DataFrame) -> list[str]:
+    """The models of a frame with a column `model`, base first."""
+    return [name for name in _BASE_NEW if name in set(frame["model"])]
 
 
 def confusion(frame: DataFrame) -> Chart:
@@ -122,7 +134,7 @@ def confusion(frame: DataFrame) -> Chart:
     classes = sorted({*frame["actual"], *frame["predicted"]})
     side = max(26, min(44, 200 // max(1, len(classes))))
     plots = []
-    for name in [name for name in _BASE_NEW if name in set(frame["model"])]:
+    for name in _present(frame):
         cells = alt.Chart(frame.filter(col("model") == name), title=name).encode(
             x=alt.X("predicted:N", title="predicted", axis=alt.Axis(labelAngle=-40, orient="bottom"), sort=classes),
             y=alt.Y("actual:N", title="actual", sort=classes),
@@ -141,7 +153,7 @@ def calibration(frame: DataFrame) -> Chart:
     models = alt.Chart(frame).encode(
         x=alt.X("confidence:Q", title="predicted confidence", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
         y=alt.Y("accuracy:Q", title="accuracy", scale=unit, axis=alt.Axis(format="%", tickCount=5)),
-        color=_colour("model", _BASE_NEW),
+        color=_colour("model", _present(frame)),
     )
     # Bins with few images have small points; lines are faint, because they only guide the eye.
     size = alt.Size("images:Q", scale=alt.Scale(range=[12, 100]), legend=None)
@@ -154,8 +166,8 @@ def _colour(column: str, domain: list[str]) -> alt.Color:
     return alt.Color(
         f"{column}:N",
         title=None,
-        scale=alt.Scale(domain=domain, range="category"),
-        legend=alt.Legend(orient="top", symbolType="square"),
+        scale=alt.Scale(domain=_BEFORE_AFTER if set(domain) <= set(_BEFORE_AFTER) else _BASE_NEW, range="category"),
+        legend=alt.Legend(orient="top", symbolType="square", values=domain),
     )
 
 

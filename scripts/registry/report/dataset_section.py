@@ -7,7 +7,7 @@ from polars import DataFrame
 from registry.core.layout import SPLITS
 from registry.core.values import Bump, Diff
 from registry.core.versioning import total
-from registry.core.wording import plural, size
+from registry.core.wording import abbreviate, plural, size
 from registry.dataset import evidence
 from registry.dataset.changes import (
     DatasetChange,
@@ -36,19 +36,19 @@ from registry.report.blocks import (
 )
 
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
+NAMED = 8  # columns without a shift; more are counted
 MATRIX_COLUMNS = 8  # of a transition matrix; with more the transitions are listed
 
 
 def section(change: DatasetChange) -> Section:
     """One dataset: what changed, then the evidence."""
-    headline = (Code(str(change.id)), f" {summary.dataset(change)}")
-    return Section(wording.title(change), headline, tuple(_blocks(change)))
+    return Section(wording.title(change), (summary.dataset(change),), tuple(_blocks(change)))
 
 
 def _blocks(change: DatasetChange) -> Iterator[Block]:
     if change.unknown:
         yield Para((Strong("Incomplete:"), f" {change.unknown}"))
-    if change.new is not None:
+    if change.new is not None and not _is_without_news(change):
         yield Para(_version(change))
     if change.query_change is QueryChange.QUERY and any(change.queries):
         yield from _query_diff(change)
@@ -60,9 +60,17 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
     if diff:
         yield _by_split(diff)
     yield from (sheet_detail(change.id, sheet) for sheet in change.sheets)
+    if change.stable:
+        yield Para((f"No distribution shift beyond chance in {abbreviate(change.stable, NAMED)}",))
     if change.search_skipped:
         yield Para((f"Near-duplicate search skipped: {change.search_skipped}",))
     yield from _details(change, diff)
+
+
+def _is_without_news(change: DatasetChange) -> bool:
+    """Whether the headline says all: a metadata-only change under the query and rows of before."""
+    is_same = change.query_change is QueryChange.UNCHANGED and change.bytes_before == change.bytes_after
+    return bool(change.metadata_changes) and is_same and not change.unknown and _items(change) is None
 
 
 def _items(change: DatasetChange) -> Diff | None:
@@ -136,8 +144,9 @@ def _details(change: DatasetChange, diff: Diff | None) -> Iterator[Detail]:
         title = f"{plural(len(change.duplicates), 'pair')} of duplicate or near-duplicate images"
         yield Detail("duplicates", title, tuple(_duplicates(change, prefix)), is_open=True)
     if change.shifts:
-        yield Detail("columns", "Distribution shifts", tuple(_shifts(change.shifts, prefix)))
-    if change.metadata_changes:
+        title = f"Distribution shifts: {abbreviate([shift.column for shift in change.shifts], len(change.shifts))}"
+        yield Detail("columns", title, tuple(_shifts(change.shifts, prefix)))
+    if change.metadata_changes and not _is_without_news(change):
         yield metadata_detail(change.metadata_changes)
 
 
@@ -173,8 +182,8 @@ def _cells(numbers: Iterable[int], zero: str = "0") -> tuple[Line, ...]:
 
 def _shifts(shifts: Sequence[Shift], prefix: str) -> Iterator[Block]:
     for place, shift in enumerate(shifts, 1):
-        distance = f": distribution shift {wording.percent(shift.distance)} (total variation distance)"
-        yield Para((Code(shift.column), distance))
+        distance = f"{wording.percent(shift.distance)} (total variation distance, {wording.p_value(shift.p_value)})"
+        yield Para((Code(shift.column), f": distribution shift {distance}"))
         alt = f"Shares of the values of {shift.column}, before and after"
         yield Picture(f"{prefix}-column-{place}", alt, charts.shift(shift.table))
 

@@ -47,13 +47,17 @@ def run_info_blocks(run: RunInfo) -> tuple[Block, ...]:
     machine += [f"{where.gpu} (driver {where.driver})" if where.driver else where.gpu] if where.gpu else ["no GPU"]
     downloaded = f"{size(where.pulled)} downloaded, " if where.pulled else ""
     usage = f"{where.seconds:.0f} s, {downloaded}{size(where.peak)} peak memory"
-    commits = ("Base ", Code(run.base), ", head ", Code(run.head), *_uncommitted(run.uncommitted))
+    changes = f" and {plural(len(run.uncommitted), 'uncommitted file')} of this working tree" if run.uncommitted else ""
+    commits = ("Base ", Code(run.base), ", head ", Code(run.head), changes)
     return Lines("sh", run.commands), Para(commits), Para((f"Generated on: {', '.join(machine)}; {usage}",))
 
 
-def _uncommitted(paths: Sequence[str]) -> Line:
-    if not paths:
+def uncommitted_line(run: RunInfo) -> Line:
+    """That the report is of a working tree, which no commit has, and its files; empty where it is of a commit."""
+    if not run.uncommitted:
         return ()
+    paths = run.uncommitted
     named = [piece for path in paths[:NAMED] for piece in (", ", Code(path))][1:]
     more = f" and {plural(len(paths) - NAMED, 'more file')}" if len(paths) > NAMED else ""
-    return (" with uncommitted changes in ", *named, f"{more}, which the commands above do not reproduce")
+    start = " this report is of a working tree and of no commit; its changes in "
+    return (Strong("Uncommitted:"), start, *named, f"{more} are not in ", Code(run.head))

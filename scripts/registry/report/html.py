@@ -15,7 +15,7 @@ from registry.dataset.changes import Sheet
 from registry.report import blocks, charts
 from registry.report.assemble import Report, State
 from registry.report.charts import Chart
-from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks
+from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks, uncommitted_line
 
 TITLES = {State.READY: "Ready", State.NEEDS_OWNER: "Needs an owner", State.BLOCKED: "Blocked"}
 OPEN_FINDINGS = 20  # shown; more are folded
@@ -34,6 +34,7 @@ def render(report: Report) -> str:
             report=report,
             verdict=TITLES[report.state],
             tally=_tally(report),
+            uncommitted=uncommitted_line(report.run),
             findings=[finding_line(one) for one in report.findings],
             open_findings=OPEN_FINDINGS,
             not_run=not_run_table(report.not_run),

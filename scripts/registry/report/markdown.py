@@ -36,7 +36,7 @@ from registry.report.blocks import (
     Tone,
 )
 from registry.report.comment import WATERMARK
-from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks
+from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks, uncommitted_line
 
 LIMIT = 64_000  # GitHub accepts 65,536 characters; the job that posts the comment adds a line or two
 OMITTED_FIRST = (
@@ -46,6 +46,7 @@ OMITTED_FIRST = (
 ADDRESS = 150  # https://github.com/OWNER/REPO/raw/COMMIT
 ROWS = 25  # of a table; more are in report.html
 MOST_FINDINGS = 100  # more are in report.html and report.json
+FIGURES = 4  # of a gallery, one below the other; more are folded
 OPEN = 3  # with more sections all of them are folded
 MARKS = {State.READY: "✅ Ready", State.NEEDS_OWNER: "⚠️ Needs an owner", State.BLOCKED: "⛔ Blocked"}
 SYMBOLS = {Tone.GOOD: "✅", Tone.ASK: "⚠️", Tone.BAD: "⛔", Tone.UNKNOWN: "⚪"}
@@ -93,6 +94,7 @@ def _fits() -> Iterator[_Fit]:
 
 def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
     parts = [f"## {MARKS[report.state]}", _piece(Strong(report.headline)), _tally(report)]
+    parts += [f"> {_line(line)}"] if (line := uncommitted_line(report.run)) else []
     parts += _findings(report, fit)
     parts += _sections(report, links, fit)
     closing = [Detail("run", "Reproduce this report", run_info_blocks(report.run))]
@@ -130,7 +132,7 @@ def _sections(report: Report, links: Mapping[str, Link], fit: _Fit) -> list[str]
     rest = len(report.sections) - len(shown)
     more = f"- and {plural(rest, 'more artifact' if shown else 'artifact')} in `report.html`"
     if fit.headlines:
-        lines = [f"- {_line(one.headline)}" for one in shown] + [more] * bool(rest)
+        lines = [f"- {_headline(one)}" for one in shown] + [more] * bool(rest)
         return ["\n".join(lines)]
     folded = len(shown) > OPEN
     return [text for one in shown for text in _section(one, links, fit, folded=folded)]
@@ -138,10 +140,16 @@ def _sections(report: Report, links: Mapping[str, Link], fit: _Fit) -> list[str]
 
 def _section(section: Section, links: Mapping[str, Link], fit: _Fit, *, folded: bool) -> Iterator[str]:
     blocks = [text for block in section.blocks if (text := _block(block, links, fit))]
-    if folded:
+    if not section.blocks:
+        yield _headline(section)
+    elif folded:
         yield _fold(section.title, [_line(section.headline), *blocks])
     else:
         yield from (f"### {markdown(section.title)}", *blocks)
+
+
+def _headline(section: Section) -> str:
+    return f"{_piece(Strong(section.title))}: {_line(section.headline)}"
 
 
 def _fold(title: str, body: list[str], *, is_open: bool = False) -> str:
@@ -162,7 +170,10 @@ def _block(block: Block, links: Mapping[str, Link], fit: _Fit) -> str:
         case Picture():
             return _picture(block, links)
         case Gallery(figures):
-            return "\n\n".join(_figure(figure, links) for figure in figures)
+            shown, more = (
+                [_figure(figure, links) for figure in part] for part in (figures[:FIGURES], figures[FIGURES:])
+            )
+            return "\n\n".join([*shown, *([_fold(f"{len(more):,} more", more)] if more else [])])
         case Detail(kind):
             body = [] if kind in fit.omitted else [text for part in block.blocks if (text := _block(part, links, fit))]
             return _fold(block.title, body, is_open=block.is_open) if body else ""

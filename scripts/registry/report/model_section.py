@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from polars import DataFrame, col
@@ -11,6 +12,7 @@ from registry.core.wording import plural
 from registry.model import gates
 from registry.model.changes import (
     Example,
+    GateResult,
     GateState,
     MetricChange,
     ModelChange,
@@ -22,6 +24,7 @@ from registry.model.changes import (
 from registry.report import charts, summary, wording
 from registry.report.blocks import (
     Block,
+    Bullets,
     Code,
     Detail,
     Figure,
@@ -48,8 +51,7 @@ RELIABILITY = "Reliability diagram: accuracy by predicted confidence"
 
 def section(change: ModelChange) -> Section:
     """One model: how it compares, its gates, then the evidence."""
-    headline = (Code(str(change.id)), f" {summary.model(change)}")
-    return Section(wording.title(change), headline, tuple(_blocks(change)))
+    return Section(wording.title(change), (summary.model(change),), tuple(_blocks(change)))
 
 
 def _blocks(change: ModelChange) -> Iterator[Block]:
@@ -61,19 +63,28 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
     if change.unknown:
         yield Para((Strong("Incomplete:"), f" {change.unknown}"))
     if change.gates:
-        rows = tuple(((GATES[one.state],), (gates.describe_rule(one.gate),), (one.message,)) for one in change.gates)
-        yield Table(("result", "gate", "measured"), "lll", rows)
-    if change.comparison:
-        yield Para((_flip_counts(change.comparison),))
+        yield from _gates(change.gates)
+    if change.images:
+        yield Para((_images(change),))
     if change.relabelled:
         images = plural(change.relabelled, "shared test image")
         yield Para((f"{images} relabelled; both models are evaluated against the new labels",))
     if overall := [one for one in change.metrics if "." not in one.name]:
         yield _metrics(change, overall)
-    if change.comparison and change.images < change.tests:
-        yield Para((_left_out(change),))
     yield from _examples(change)
     yield from _details(change)
+
+
+def _gates(results: Sequence[GateResult]) -> Iterator[Block]:
+    """How many passed, and each with its numbers: a list, which a phone shows without scrolling sideways."""
+    passed = sum(one.state is GateState.PASSED for one in results)
+    yield Para((Strong(f"{passed:,} of {plural(len(results), 'gate')} passed"),))
+    yield Bullets(tuple(map(_gate, results)))
+
+
+def _gate(one: GateResult) -> Line:
+    rule = f"{gates.describe_rule(one.gate)}: " if one.state is GateState.NOT_EVALUATED else ""
+    return (GATES[one.state], f" {rule}{one.message}")
 
 
 def _examples(change: ModelChange) -> Iterator[Detail]:
@@ -101,11 +112,15 @@ def _listed(names: Sequence[str]) -> Iterator[str | Code]:
         yield from (", ", Code(name)) if place else (Code(name),)
 
 
-def _flip_counts(found: PairedComparison) -> str:
-    if not found.broken + found.fixed:
-        return "Both models are right about the same images"
-    test = f" (McNemar exact test: {wording.p_value(found.p_value)})" if found.p_value is not None else ""
-    return f"{plural(found.fixed, 'prediction')} fixed, {found.broken:,} broken{test}"
+def _images(change: ModelChange) -> str:
+    """What was measured, how many predictions changed, and what was left out."""
+    found = change.comparison
+    if found is None:
+        return f"Measured on {_measured(change)}"
+    flips = f"{plural(found.fixed, 'prediction')} fixed, {found.broken:,} broken"
+    left_out = f"; {_left_out(change)}" if change.images < change.tests else ""
+    same = "both models are right about the same images"
+    return f"On {_measured(change)}: {flips if found.broken + found.fixed else same}{left_out}"
 
 
 def _left_out(change: ModelChange) -> str:
@@ -116,10 +131,21 @@ def _left_out(change: ModelChange) -> str:
 
 
 def _metrics(change: ModelChange, changes: Sequence[MetricChange]) -> Table:
-    rows = tuple(((Code(one.name),), (_number(one.old),), (_number(one.new),), (_difference(one),)) for one in changes)
-    images = plural(change.images, "shared test image" if change.comparison else "test image")
-    head = f"metric ({images})" if change.images else "metric"
-    return Table((head, "base", "new", "change"), "lrrl", rows)
+    """Both values and their difference; only the new ones where there is no base. A difference that the headline calls
+    not significant has no direction here either.
+    """
+    if all(one.old is None for one in changes):
+        return Table(("metric", "value"), "lr", tuple(((Code(one.name),), (_number(one.new),)) for one in changes))
+    found = change.comparison
+    is_open = found is not None and not found.is_better and not found.is_worse
+    shown = [replace(one, better=None) if is_open else one for one in changes]
+    rows = tuple(((Code(one.name),), (_number(one.old),), (_number(one.new),), (_difference(one),)) for one in shown)
+    return Table(("metric", "base", "new", "change"), "lrrl", rows)
+
+
+def _measured(change: ModelChange) -> str:
+    """`203 shared test images`: what the judge's numbers are about."""
+    return plural(change.images, "shared test image" if change.comparison else "test image")
 
 
 def _number(number: float | None) -> str:
@@ -137,18 +163,17 @@ def _difference(change: MetricChange) -> str:
 
 def _details(change: ModelChange) -> Iterator[Detail]:
     if change.slices:
-        yield Detail(
-            "slices", f"{_capital(change.slices[0].comparison.metric)} by class and slice", (_slices(change.slices),)
-        )
+        yield Detail("slices", _slices_title(change.slices), (_slices(change.slices),))
     if deep := [one for one in change.metrics if "." in one.name and one.old != one.new]:
-        yield Detail("metrics", "Metrics by class and slice", (_metrics(change, deep),))
+        yield Detail("metrics", f"Metrics by class and slice ({len(deep):,} changed)", (_metrics(change, deep),))
     if params := [one for one in change.params if one.old != one.new]:
         yield Detail("params", "Changed parameters", (_params(params),))
     yield from _charts(change)
     if change.flips is not None and change.flips.height:
-        yield Detail("flips", "Predictions that changed (fixed / broken)", (_flips(change.flips),))
+        title = f"All {plural(change.flips.height, 'prediction')} that changed"
+        yield Detail("flips", title, (_flips(change.flips),))
     yield from _reported(change)
-    if change.metadata_changes:
+    if change.metadata_changes and summary.model(change) != summary.metadata_only(change):
         yield metadata_detail(change.metadata_changes)
 
 
@@ -195,11 +220,13 @@ def _charts(change: ModelChange) -> Iterator[Detail]:
         yield _chart(change, "curves", "Training curves, reported by the training", charts.curves(curves))
     if confusion is not None and confusion.height:
         if confusion["actual"].n_unique() > charts.CONFUSED:
-            yield Detail("confusion", "Most confused classes", (_confused(confusion),))
+            yield Detail("confusion", f"Most confused classes ({_measured(change)})", (_confused(confusion),))
         else:
-            yield _chart(change, "confusion", "Confusion matrices (number of images)", charts.confusion(confusion))
+            title = f"Confusion matrices: number of images ({_measured(change)})"
+            yield _chart(change, "confusion", title, charts.confusion(confusion))
     if calibration is not None and calibration.height:
-        yield _chart(change, "calibration", RELIABILITY, charts.calibration(calibration))
+        title = f"{RELIABILITY} ({_measured(change)})"
+        yield _chart(change, "calibration", title, charts.calibration(calibration))
 
 
 def _chart(change: ModelChange, kind: str, title: str, chart: charts.Chart) -> Detail:
@@ -216,6 +243,15 @@ def _confused(frame: DataFrame) -> Table:
     rows = pairs.sort(*reversed(Role), "actual", "predicted", descending=[True, True, False, False]).rows()
     lines = tuple(((Code(actual),), (Code(to),), (f"{old:,}",), (f"{new:,}",)) for actual, to, old, new in rows)
     return Table(("actual", "predicted", "base", "new"), "llrr", lines)
+
+
+def _slices_title(slices: Sequence[Slice]) -> str:
+    """How many slices differ: a reviewer opens the table where one does."""
+    found = [one.comparison for one in slices]
+    results = ((sum(one.is_worse for one in found), "worse"), (sum(one.is_better for one in found), "better"))
+    told = ", ".join(f"{number:,} significantly {word}" for number, word in results if number)
+    said = f"{told} of" if told else "no significant difference in"
+    return f"{_capital(found[0].metric)} by class and slice: {said} {plural(len(slices), 'slice')}"
 
 
 def _slices(slices: Sequence[Slice]) -> Table:

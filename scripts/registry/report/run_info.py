@@ -9,7 +9,8 @@ from registry.integrations.hardware import Hardware
 class RunInfo:
     """The commands that reproduce a report, the compared revisions (full commit ids), and the machine.
 
-    `uncommitted` are the paths that differed from `head` when the report was made: the commands do not have them.
+    `uncommitted` are the paths that differed from `head` when the report was made; the commands then repeat it in the
+    same working tree only.
     """
 
     commands: tuple[str, ...]

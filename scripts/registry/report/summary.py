@@ -37,7 +37,7 @@ def dataset(change: DatasetChange) -> str:
         return "images unchanged, metadata columns changed"
     if change.unknown:
         return "changed, but the images could not be compared"
-    return _metadata_only(change) or "images unchanged"
+    return metadata_only(change) or "images unchanged"
 
 
 def _items(diff: Diff) -> Iterator[str]:
@@ -65,7 +65,7 @@ def model(change: ModelChange) -> str:
         return "retrained, but not compared with the base"
     if change.unknown:
         return "changed, but not compared with the base"
-    return _metadata_only(change) or "weights unchanged"
+    return metadata_only(change) or "weights unchanged"
 
 
 def _first_metric(change: ModelChange) -> str:
@@ -76,7 +76,8 @@ def _first_metric(change: ModelChange) -> str:
     return f"{first.name} {wording.percent(first.new) if first.name == 'accuracy' else f'{first.new:.4g}'}"
 
 
-def _metadata_only(change: DatasetChange | ModelChange) -> str:
+def metadata_only(change: DatasetChange | ModelChange) -> str:
+    """`metadata-only change (title)`; empty where the manifest's metadata is the same."""
     return f"metadata-only change ({join(change.metadata_changes)})" if change.metadata_changes else ""
 
 

@@ -70,8 +70,9 @@ def _report(space: Workspace, base: str, started: float, *, images: bool) -> Rep
         datasets = diff.compare(old, space.tree, options)
         compared = comparing.compare_models(space, old, space.tree, judging.changed_models(old, space.tree))
     head = git.resolve_commit(space.root, "HEAD")
-    commands = (f"git checkout {head}", "registry pull", f"registry report --base {start}{' --images' * validated}")
     uncommitted = git.uncommitted_paths(space.root, ".")
+    repeat = f"registry report --base {start}{' --images' * validated}"
+    commands = (repeat,) if uncommitted else (f"git checkout {head}", "registry pull", repeat)
     run = RunInfo(commands, start, head, hardware.measure(started, compared.pulled), uncommitted)
     return assemble(outcomes, datasets, compared.models, run)
 
