@@ -56,6 +56,7 @@ def section(change: ModelChange) -> Section:
 
 def _blocks(change: ModelChange) -> Iterator[Block]:
     yield from (Para((Strong("Wrong:"), f" {fault}")) for fault in change.disagreements)
+    yield from (Para((Strong("Measurement changed:"), f" {fact}")) for fact in change.measuring)
     if change.origin:
         yield _origin(change.origin)
     if change.builds_on:
