@@ -42,7 +42,7 @@ def test_a_gate_that_is_not_evaluated_needs_an_owner_and_a_failed_one_blocks() -
         GateState.FAILED: State.BLOCKED,
     }
     for result, state in results.items():
-        change = report_situations.model_change(gates=(GateResult(gate, result, "as it is", 3),))
+        change = report_parts.model_change(gates=(GateResult(gate, result, "as it is", 3),))
         assert assemble((), [], [change], report_parts.RUN_INFO).state is state
 
 
@@ -56,7 +56,7 @@ def test_gates_evaluated_with_the_base_replace_those_of_check() -> None:
         15,
     )
     outcomes = (Outcome("gates", report_parts.MODEL, (finding,)),)
-    assert assemble(outcomes, [], [report_situations.model_change()], report_parts.RUN_INFO).findings == ()
+    assert assemble(outcomes, [], [report_parts.model_change()], report_parts.RUN_INFO).findings == ()
     assert assemble(outcomes, [], [], report_parts.RUN_INFO).findings == (finding,)
 
 
@@ -101,7 +101,7 @@ def test_the_headline_of_no_change_and_of_a_removed_model() -> None:
 
 def test_the_headline_of_a_difference_that_is_not_significant() -> None:
     paired = report_parts.paired(0.7451, 0.7843, -0.007, 0.066, images=102, p_value=0.48)
-    assert headline([], [report_situations.model_change(comparison=paired)]) == (
+    assert headline([], [report_parts.model_change(comparison=paired)]) == (
         "models/pets: accuracy 78.4% vs. 74.5% on 102 shared test images "
         "(95% CI −0.7 to +6.6 pp, McNemar p = 0.48): no significant difference"
     )

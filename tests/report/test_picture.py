@@ -17,7 +17,7 @@ from registry.model.changes import Example, Flip, ModelChange
 from registry.model.classification import TITLES
 from registry.report import html
 from registry.report.assemble import assemble
-from support import report_parts, report_situations
+from support import report_parts
 from support.browser import started
 from support.model_frames import uuid
 
@@ -63,7 +63,7 @@ def flips(kind: Flip, rows: tuple[tuple[int, int, int], ...]) -> Iterator[Exampl
 
 
 def model() -> ModelChange:
-    change = report_situations.model_change(examples=(*flips(Flip.BROKEN, BROKEN), *flips(Flip.FIXED, FIXED)))
+    change = report_parts.model_change(examples=(*flips(Flip.BROKEN, BROKEN), *flips(Flip.FIXED, FIXED)))
     last = replace(
         change.gates[2],
         gate=Gate("f1", min=0.8, label="seven"),

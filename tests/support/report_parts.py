@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
+from typing import Any
 
 import polars as pl
 from PIL import Image
 
 from registry.core.check_names import CheckName
 from registry.core.digests import md5
+from registry.core.model_values import Gate
 from registry.core.values import (
     ArtifactId,
     Asker,
@@ -26,10 +28,20 @@ from registry.dataset.changes import (
     Sheet,
 )
 from registry.integrations.hardware import Hardware
-from registry.model.changes import Example, Flip, PairedComparison
+from registry.model.changes import (
+    Example,
+    Flip,
+    GateResult,
+    GateState,
+    MetricChange,
+    ModelChange,
+    PairedComparison,
+    ParamChange,
+    Slice,
+)
 from registry.model.classification import TITLES
 from registry.report.run_info import RunInfo
-from support.model_frames import uuid
+from support.model_frames import calibration, confusion, curves, flips, uuid
 
 PETS, MODEL = ArtifactId(Kind.DATASET, "pets"), ArtifactId(Kind.MODEL, "pets")
 V100, V110, V120, V200 = Version(1, 0, 0), Version(1, 1, 0), Version(1, 2, 0), Version(2, 0, 0)
@@ -114,4 +126,40 @@ def paired(
     return PairedComparison(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
 
 
-# --- situations -------------------------------------------------------------------------------------------------------
+def model_change(**changes: Any) -> ModelChange:
+    gates = (
+        GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9310, expected at least 0.85", 14),
+        GateResult(
+            Gate("accuracy", no_worse_than="base"),
+            GateState.PASSED,
+            "accuracy is 0.9310 vs. 0.8966 on 203 shared test images (difference +0.0344, 95% CI +0.0049 to +0.0640): "
+            "not significantly worse than the base",
+            15,
+        ),
+        GateResult(
+            Gate("f1", min=0.8, label="dog"), GateState.PASSED, "per_class.dog.f1 is 0.929, expected at least 0.8", 16
+        ),
+    )
+    values = {
+        "metrics": (
+            MetricChange("accuracy", 0.8966, 0.931, better=True),
+            MetricChange("loss", 0.2417, 0.2031, better=True),
+            MetricChange("per_class.dog.f1", 0.89, 0.929, better=True),
+        ),
+        "params": (ParamChange("train.epochs", "5", "6"), ParamChange("train.mixup", None, "0.2")),
+        "images": 203,
+        "tests": 217,
+        "comparison": paired(0.8966, 0.931, 0.0049, 0.0640),
+        "gates": gates,
+        "flips": flips(),
+        "slices": (
+            Slice("label", "cat", paired(0.894, 0.933, 0.0, 0.08, 104, 0.12)),
+            Slice("camera", "XT-3", paired(0.82, 0.91, 0.02, 0.16, 60, 0.012)),
+        ),
+        "confusion": confusion(),
+        "calibration": calibration(),
+        "curves": curves(),
+        "examples": (*examples(Flip.BROKEN, 4, "#d98f8f"), *examples(Flip.FIXED, 14, "#9fd98f")),
+        **changes,
+    }
+    return ModelChange(MODEL, "Cat or dog", V100, V110, trained=True, **values)

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import Any
 
 from registry.core.check_names import CheckName
 from registry.core.model_values import Gate
@@ -28,16 +27,14 @@ from registry.dataset.changes import (
     Symmetry,
 )
 from registry.model.changes import (
-    Flip,
     GateResult,
     GateState,
     MetricChange,
     ModelChange,
-    ParamChange,
     Slice,
 )
 from registry.report.assemble import Report, assemble
-from support.model_frames import calibration, confusion, curves, flips, frame
+from support.model_frames import calibration, confusion, frame
 from support.report_parts import (
     BEFORE,
     MODEL,
@@ -51,8 +48,8 @@ from support.report_parts import (
     V200,
     diff,
     digest,
-    examples,
     item,
+    model_change,
     origin,
     paired,
     plus,
@@ -185,45 +182,6 @@ def relabelled() -> Report:
 def trained() -> Report:
     """A model trained again on a larger dataset: better, on the same images, and its gates hold."""
     return assemble(PASSED, [], [model_change()], RUN_INFO)
-
-
-def model_change(**changes: Any) -> ModelChange:
-    gates = (
-        GateResult(Gate("accuracy", min=0.85), GateState.PASSED, "accuracy is 0.9310, expected at least 0.85", 14),
-        GateResult(
-            Gate("accuracy", no_worse_than="base"),
-            GateState.PASSED,
-            "accuracy is 0.9310 vs. 0.8966 on 203 shared test images (difference +0.0344, 95% CI +0.0049 to +0.0640): "
-            "not significantly worse than the base",
-            15,
-        ),
-        GateResult(
-            Gate("f1", min=0.8, label="dog"), GateState.PASSED, "per_class.dog.f1 is 0.929, expected at least 0.8", 16
-        ),
-    )
-    values = {
-        "metrics": (
-            MetricChange("accuracy", 0.8966, 0.931, better=True),
-            MetricChange("loss", 0.2417, 0.2031, better=True),
-            MetricChange("per_class.dog.f1", 0.89, 0.929, better=True),
-        ),
-        "params": (ParamChange("train.epochs", "5", "6"), ParamChange("train.mixup", None, "0.2")),
-        "images": 203,
-        "tests": 217,
-        "comparison": paired(0.8966, 0.931, 0.0049, 0.0640),
-        "gates": gates,
-        "flips": flips(),
-        "slices": (
-            Slice("label", "cat", paired(0.894, 0.933, 0.0, 0.08, 104, 0.12)),
-            Slice("camera", "XT-3", paired(0.82, 0.91, 0.02, 0.16, 60, 0.012)),
-        ),
-        "confusion": confusion(),
-        "calibration": calibration(),
-        "curves": curves(),
-        "examples": (*examples(Flip.BROKEN, 4, "#d98f8f"), *examples(Flip.FIXED, 14, "#9fd98f")),
-        **changes,
-    }
-    return ModelChange(MODEL, "Cat or dog", V100, V110, trained=True, **values)
 
 
 def blocked() -> Report:
