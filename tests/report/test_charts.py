@@ -2,14 +2,14 @@ import polars as pl
 import pytest
 
 from registry.report import charts
-from support import report_parts, report_situations
+from support import model_frames, report_parts
 
 CHARTS = {
     "labels": charts.labels(report_parts.BEFORE, {"train": {"cat": 3, "<rabbit> & co": 9}}),
     "shift": charts.shift(pl.DataFrame({"value": ["XT-3", None], "before": [0.75, 0.25], "after": [0.5, 0.5]})),
-    "curves": charts.curves(report_situations.curves()),
-    "confusion": charts.confusion(report_situations.confusion()),
-    "calibration": charts.calibration(report_situations.calibration()),
+    "curves": charts.curves(model_frames.curves()),
+    "confusion": charts.confusion(model_frames.confusion()),
+    "calibration": charts.calibration(model_frames.calibration()),
 }
 
 
