@@ -37,7 +37,7 @@ def test_each_pattern_is_reached() -> None:
             "datasets/pets/.dvc", "models/pets/deep/dvc.yaml", "scripts/evil.dvc", "tests/examples/x.dvc",
             ".github/dvc.yaml", "docs/dvc.lock", ".a/b/c.dvc")),
         *((path, "other files of DVC's folder") for path in (
-            "models/pets/.dvc/config", ".dvc/config.local", ".dvc/plots/evil.json", ".dvc/cache/files/md5/00/1")),
+            "models/pets/.dvc/config", ".dvc/config.local", ".dvc/plots/evil/deep.json", ".dvc/cache/files/md5/00/1")),
         ("scripts/.dvcignore", "other files with such patterns"),
         ("datasets/.dvcignore", "other files with such patterns"),
         (".gitmodules", "submodules"), ("params.yaml", "parameters at the top"),

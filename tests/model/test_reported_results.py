@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from registry.integrations import vega
 from registry.integrations.dvc import dvc
 from registry.model.changes import GateState, ReportedPlot
 from registry.report import charts, html, markdown
@@ -83,7 +84,7 @@ def test_metrics_have_the_names_of_dvc(base: Path) -> None:
         ({"plots/roc.tsv": {"x": "far"}}, "plots/roc.tsv", ROC.replace(",", "\t"), "models/pets/plots/roc.tsv"),
         ({"roc.json": {"y": "b"}}, "roc.json", '{"roc": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}', "models/pets/roc.json"),
         ({"roc.yaml": {"y": "b"}}, "roc.yaml", "roc: [{a: 1, b: 2}, {a: 3, b: 4}]", "models/pets/roc.yaml"),
-        ({"ROC": {"x": "far", "y": {"roc.csv": "tpr"}}}, "roc.csv", ROC, "models/pets/dvc.yaml::ROC"),
+        ({"ROC": {"x": "far", "y": {"roc.csv": "tpr"}}}, "roc.csv", ROC, "ROC"),
         ({"roc.csv": {"x": "far", "y": "tpr", "template": "scatter"}}, "roc.csv", ROC, "models/pets/roc.csv"),
         ("folder", "folder/roc.csv", ROC, "models/pets/folder/roc.csv"),
     ],
@@ -104,7 +105,7 @@ def test_both_versions_are_in_one_plot(base: Path) -> None:
 def test_pictures_are_pictures(base: Path) -> None:
     plots = shown(base, ["a.png", "b.jpg"], {"a.png": picture(), "b.jpg": picture("JPEG")})
     assert [(plot.name, len(plot.sheets)) for plot in plots] == [("models/pets/a.png", 1), ("models/pets/b.jpg", 1)]
-    assert max(plots[0].sheets[0].width, plots[0].sheets[0].height) <= 320
+    assert max(plots[0].sheets[0].width, plots[0].sheets[0].height) <= 640
     many = [f"p{place}.png" for place in range(19)]
     plots = shown(base, many, dict.fromkeys(many, picture()))
     assert sum(len(plot.sheets) for plot in plots) == 12
@@ -115,6 +116,9 @@ def test_pictures_are_pictures(base: Path) -> None:
     ("declared", "files", "why"),
     [
         ({"a.csv": {"template": "mine"}}, {"a.csv": b"x,y\n1,2\n"}, "the template mine is not one of DVC's own"),
+        ({"a.csv": {"template": 5}}, {"a.csv": b"x,y\n1,2\n"}, "the template 5 is not one of DVC's own"),
+        ("a.svg", {"a.svg": b"<svg/>"}, "may hold scripts and addresses; declare a PNG"),
+        ("a.gif", {"a.gif": b"GIF89a"}, "the GIF cannot be decoded"),
         ({"a.csv": {"template": "../../evil"}}, {"a.csv": b"x,y\n1,2\n"}, "is not one of DVC's own"),
         ({"a.csv": {"x": "nothing", "y": "y"}}, {"a.csv": b"x,y\n1,2\n"}, "DVC cannot draw it"),
         ("a.csv", {}, "it has no data"),
@@ -147,3 +151,131 @@ def test_rows_are_bounded(base: Path) -> None:
     rows = "x,y\n" + "".join(f"{number},{number}\n" for number in range(50_000))
     (plot,) = shown(base, [{"a.csv": {"x": "x", "y": "y"}}], {"a.csv": rows.encode()})
     assert len(json.loads(plot.spec)["data"]["values"]) <= 1_000
+
+
+# --- the names of DVC -------------------------------------------------------------------------------------------------
+
+
+def test_names_are_those_that_dvc_s_diffs_show(base: Path) -> None:
+    """Nested keys, several files and forms, ids with their files, folders, pictures."""
+    declared = {
+        "metrics": ["a.json", "b.yaml", "c.toml", "deep/more.json"],
+        "plots": [
+            {"ROC": {"x": {"roc.csv": "far"}, "y": {"roc.csv": "tpr"}, "template": "smooth"}},
+            {"both": {"x": "far", "y": {"roc.csv": "tpr", "two.csv": "tpr"}}},
+            {"two.csv": {"template": "simple", "x": "far", "y": "tpr"}},
+            "folder",
+            "picture.png",
+        ],
+    }
+    files = {
+        "a.json": b'{"cpu": {"ms": 12.5, "deep": {"x": 1}}, "list": [1], "none": null, "words": "w", "on": true}',
+        "b.yaml": b"mb: 3\n",
+        "c.toml": b"[a]\nb = 1\n",
+        "deep/more.json": b'{"q": 1}',
+        **dict.fromkeys(("roc.csv", "two.csv", "folder/three.csv"), ROC.encode()),
+        "picture.png": picture(),
+    }
+    put_results(base, declared, files)
+    repositories.commit(base, "reported")
+    put_model(base, 75, version="1.1.0")
+    put_results(base, declared, files)
+    found = compare(base).reported
+    shown = json.loads(dvc(base, "metrics", "diff", "--all", "--json", quiet=True))
+    shown.pop("models/pets/metrics.json", None)
+    assert {(one.path, one.metric.name) for one in found.metrics} == {
+        (path, name) for path, values in shown.items() for name in values
+    }
+    drawn = json.loads(dvc(base, "plots", "diff", "--json", "-o", str(base / ".dvc/tmp/plots"), quiet=True))["data"]
+    judged = {"models/pets/plots/confusion.csv"}
+    assert {plot.name for plot in found.plots} == {name for name, each in drawn.items() if each} - judged
+    assert [plot.omitted for plot in found.plots if plot.omitted] == []
+
+
+def test_an_id_that_two_pipelines_have_is_written_with_its_file(base: Path) -> None:
+    other = base / "models/other/dvc.yaml"
+    other.parent.mkdir(parents=True)
+    roc = {"ROC": {"x": "far", "y": {"roc.csv": "tpr"}}}
+    stages = yaml.safe_load((base / FOLDER / "dvc.yaml").read_text())["stages"]
+    repositories.write(other, {"stages": stages, "plots": [roc]})
+    (plot,) = shown(base, [roc], {"roc.csv": ROC.encode()})
+    assert plot.name == "models/pets/dvc.yaml::ROC"
+
+
+def test_files_with_metrics_that_cannot_be_read_are_told(base: Path) -> None:
+    declared = {"metrics": ["broken.json", "list.yaml", "missing.json", "good.json"]}
+    put_model(base, 75, version="1.1.0")
+    put_results(base, declared, {"broken.json": b"{oops", "list.yaml": b"[1, 2]", "good.json": b'{"ms": 1}'})
+    found = compare(base)
+    told = {plot.name: plot.omitted for plot in found.reported.plots}
+    assert told.keys() == {f"models/pets/{name}" for name in ("broken.json", "list.yaml", "missing.json")}
+    assert "missing, in Git and in DVC's cache" in told["models/pets/missing.json"]
+    assert [one.path for one in found.reported.metrics] == ["models/pets/good.json"]
+    assert "models/pets/broken.json" in markdown.render(assemble(PASSED, [], [found], RUN_INFO), {})
+
+
+def test_more_metrics_than_fit_are_counted(base: Path) -> None:
+    put_model(base, 75, version="1.1.0")
+    many = json.dumps({f"m{place}": place for place in range(10_000)}).encode()
+    put_results(base, {"metrics": ["many.json"]}, {"many.json": many})
+    found = compare(base).reported
+    assert len(found.metrics) == 200
+    assert [(plot.name, plot.omitted) for plot in found.plots] == [("9,800 more metrics", "the limit is 200")]
+
+
+# --- a team's own templates -------------------------------------------------------------------------------------------
+
+TEMPLATE = {
+    "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+    "data": {"values": "<DVC_METRIC_DATA>"},
+    "mark": "line",
+    "encoding": {
+        "x": {"field": "<DVC_METRIC_X>", "type": "quantitative"},
+        "y": {"field": "<DVC_METRIC_Y>", "type": "quantitative"},
+        "color": {"field": "rev", "type": "nominal"},
+    },
+}
+
+
+def by_template(root: Path, template: Any, name: str = "mine") -> ReportedPlot:
+    (root / ".dvc/plots").mkdir(exist_ok=True)
+    (root / f".dvc/plots/{name}.json").write_text(json.dumps(template))
+    options = {"x": "far", "y": "tpr", "template": name}
+    (plot,) = shown(root, [{"roc.csv": options}], {"roc.csv": ROC.encode()})
+    return plot
+
+
+@pytest.mark.parametrize("name", ["mine", "linear"])
+def test_a_team_s_template_is_drawn_as_a_picture(base: Path, name: str) -> None:
+    plot = by_template(base, TEMPLATE, name)
+    assert (plot.name, plot.omitted, plot.spec) == ("models/pets/roc.csv", "", "")
+    (sheet,) = plot.sheets
+    assert Image.open(BytesIO(sheet.image)).width > 200
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"layer": [{"data": {"url": "file:///etc/passwd"}, "mark": "line"}]}, "the template has 'url'"),
+        ({"mark": {"type": "image"}}, "the template has 'image'"),
+        ({"mark": "image"}, "the template has 'image'"),
+        ({"$schema": "https://vega.github.io/schema/vega/v5.json"}, "is not Vega-Lite"),
+        ({"data": {}}, "DVC cannot draw it"),
+        ({"mark": "nonsense", "encoding": 5}, "Vega-Lite cannot draw it"),
+    ],
+)
+def test_a_template_that_reads_elsewhere_or_cannot_be_drawn_is_named(base: Path, change: Any, why: str) -> None:
+    plot = by_template(base, TEMPLATE | change)
+    assert why in plot.omitted
+    assert not plot.sheets
+
+
+def test_a_template_without_end_is_stopped() -> None:
+    endless = TEMPLATE | {"data": {"sequence": {"start": 0, "stop": 1e9}}}
+    with pytest.raises(vega.CannotDraw, match="memory"):
+        vega.draw(json.dumps(endless))
+
+
+def test_the_first_frame_of_a_gif_is_shown(base: Path) -> None:
+    (plot,) = shown(base, ["a.gif"], {"a.gif": picture("GIF")})
+    assert [sheet.width for sheet in plot.sheets] == [640]

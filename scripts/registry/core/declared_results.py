@@ -4,7 +4,7 @@ Names are those of `dvc metrics diff` and `dvc plots diff` in the registry's roo
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Any
@@ -34,8 +34,11 @@ class Declared:
     plots: tuple[DeclaredPlot, ...] = ()
 
 
-def find(document: Document | None, model: ArtifactId) -> Declared:
-    """What a `dvc.yaml` that follows its schema declares, without what the judge writes."""
+def find(document: Document | None, model: ArtifactId, elsewhere: Container[str] = ()) -> Declared:
+    """What a `dvc.yaml` that follows its schema declares, without what the judge writes.
+
+    The id of a plot that other pipelines have, too (`elsewhere`, see `plot_ids`), is written with its `dvc.yaml`.
+    """
     if document is None:
         return Declared()
     data = document.data
@@ -43,12 +46,18 @@ def find(document: Document | None, model: ArtifactId) -> Declared:
     metrics = [name for stage in stages for name, _ in _outputs(stage.get("metrics", ())) if name not in JUDGED]
     plots = [one for stage in data.get("stages", {}).values() for one in _outputs(stage.get("plots", ()))]
     found = [DeclaredPlot(f"{model}/{name}", (_path(model, name),), options) for name, options in plots]
-    found += [_top_level(model, name, options) for name, options in _outputs(data.get("plots", ()))]
+    found += [_top_level(model, name, options, elsewhere) for name, options in _outputs(data.get("plots", ()))]
     own = {f"{model}/{name}" for name in JUDGED}
     return Declared(
         tuple(dict.fromkeys(_path(model, name) for name in metrics)),
         tuple({one.name: one for one in found if not own.issuperset(one.paths)}.values()),
     )
+
+
+def plot_ids(document: Document | None) -> frozenset[str]:
+    """The ids of plots of a pipeline that are not paths."""
+    plots = document.data.get("plots", []) if document else []
+    return frozenset(name for name, options in _outputs(plots) if isinstance(options.get("y"), dict))
 
 
 def _outputs(entries: list[str | dict[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -59,7 +68,7 @@ def _outputs(entries: list[str | dict[str, Any]]) -> Iterator[tuple[str, Mapping
             yield entry, {}
 
 
-def _top_level(model: ArtifactId, name: str, options: Mapping[str, Any]) -> DeclaredPlot:
+def _top_level(model: ArtifactId, name: str, options: Mapping[str, Any], elsewhere: Container[str]) -> DeclaredPlot:
     """A plot below `plots:`; `y` may name the files with their fields, and then the plot's name is an id."""
     y = options.get("y")
     if not isinstance(y, dict):
@@ -68,7 +77,9 @@ def _top_level(model: ArtifactId, name: str, options: Mapping[str, Any]) -> Decl
     x = options.get("x")
     if isinstance(x, dict):
         x = {_path(model, str(path)): value for path, value in x.items()}
-    return DeclaredPlot(f"{model}/dvc.yaml::{name}", tuple(fields), {**options, "y": fields, "x": x})
+    paths = dict.fromkeys([*fields, *(list(x)[:1] if isinstance(x, dict) else ())])
+    named = f"{model}/dvc.yaml::{name}" if name in elsewhere else name
+    return DeclaredPlot(named, tuple(paths), {**options, "y": fields, "x": x})
 
 
 def _path(model: ArtifactId, name: str) -> str:

@@ -69,10 +69,10 @@ def render(name: str, title: str, images: Sequence[CaptionedImage], total: int, 
     return Sheet(name, title, total, len(images), page.width, page.height, alt, _encode(page))
 
 
-def single(name: str, alt: str, md5: str, read: Reader) -> Sheet:
+def single(name: str, alt: str, md5: str, read: Reader, side: int = SINGLE) -> Sheet:
     """One image alone, as large as a phone shows it; its caption is text beside it."""
     with without_warnings():
-        tile = render_tile(read, md5, SINGLE)
+        tile = render_tile(read, md5, side)
     return Sheet(name, alt, 1, 1, tile.width, tile.height, alt, _encode(tile, SINGLE_BYTES))
 
 

@@ -1,27 +1,30 @@
 """What a training reports beside the judge's metrics and plots: read from both versions, drawn by DVC's own templates.
 
-All of it comes from the pull request, so it is bounded, and nothing of it is run: a template is one of DVC's own by
-name, a picture is decoded and encoded again.
+All of it comes from the pull request, so it is bounded: a template of the team (`.dvc/plots`) is drawn in a process
+with limits, a picture is decoded and encoded again.
 """
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from dvc.render.converter.vega import VegaConverter
 from dvc_render.vega import VegaRenderer
-from dvc_render.vega_templates import TEMPLATES
+from dvc_render.vega_templates import TEMPLATES, Template
+from PIL import Image
 
-from registry.core import documents
-from registry.core.artifact_files import Reader
+from registry.core import declared_results, documents
+from registry.core.artifact_files import Reader, flatten_metrics
 from registry.core.declared_results import DeclaredPlot
 from registry.core.escaping import one_line
 from registry.core.wording import plural
-from registry.dataset import contact_sheets
+from registry.dataset import contact_sheets, decoding
 from registry.dataset.changes import Sheet
 from registry.errors import InvalidDocument
+from registry.integrations import vega
 from registry.model import metrics
 from registry.model.changes import Reported, ReportedMetric, ReportedPlot
 from registry.model.version import ModelVersion
@@ -29,8 +32,13 @@ from registry.model.version import ModelVersion
 MAX_PLOTS, MAX_PICTURES, MAX_METRICS = 20, 12, 200
 MAX_ROWS = 1_000  # points of one version; of more, evenly chosen ones are drawn
 MAX_TEXT = 100  # characters of a text in a plot
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+MAX_PIXELS = 40_000_000  # of a GIF
+SIDE = 640  # pixels of a plot that is shown as a picture
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+UNSAFE = (".svg",)
 TABLES = (".csv", ".tsv", ".json", ".yaml", ".yml")
+TEMPLATE_FOLDER = ".dvc/plots"
+_TEMPLATE = re.compile(r"[A-Za-z0-9_-]{1,100}(?:\.json)?")
 BUILT_IN = frozenset(template.DEFAULT_NAME for template in TEMPLATES)
 SHOWN = ("x", "y", "x_label", "y_label", "title", "template")  # DVC's properties of a plot that are used
 
@@ -40,29 +48,69 @@ class _NotShown(Exception):
 
 
 def collect(old: ModelVersion | None, new: ModelVersion | None, read: Reader) -> Reported:
-    """The metrics and plots of both versions; `read` is asked for those that DVC's cache has and Git has not."""
+    """The metrics and plots of both versions; `read` is asked for those that DVC's cache has and Git has not.
+
+    Files that cannot be read are among the plots, with the reason.
+    """
     if new is None:
         return Reported()
-    return Reported(tuple(_metrics(old, new))[:MAX_METRICS], tuple(_plots(old, new, read)))
+    before, after = (_read_metrics(version, read) if version else _Metrics({}, {}) for version in (old, new))
+    found = list(_metrics(before.values, after.values))
+    unread = [ReportedPlot(path, omitted=reason) for path, reason in after.unread.items()]
+    if rest := len(found) - MAX_METRICS:
+        unread += [ReportedPlot(plural(rest, "more metric"), omitted=f"the limit is {MAX_METRICS}")] * (rest > 0)
+    return Reported(tuple(found[:MAX_METRICS]), (*unread, *_plots(old, new, read)))
 
 
-def _metrics(old: ModelVersion | None, new: ModelVersion) -> Iterator[ReportedMetric]:
-    before = old.reported if old else {}
-    for path in dict.fromkeys([*new.reported, *before]):
-        changes = metrics.compare_metrics(before.get(path, {}), new.reported.get(path, {}))
-        yield from (ReportedMetric(path, one) for one in changes)
+class _Metrics(NamedTuple):
+    """The metrics of a version by file, and why a file could not be read."""
+
+    values: dict[str, Mapping[str, object]]
+    unread: dict[str, str]
+
+
+def _read_metrics(version: ModelVersion, read: Reader) -> _Metrics:
+    """Every declared file with metrics: from Git, or from the cache by its `dvc.lock`."""
+    found = _Metrics(dict(version.reported), {})
+    for path in version.declared.metrics:
+        if path in found.values:
+            continue
+        try:
+            data = _read(path, version, read)
+            if data is None:
+                raise _NotShown("the file is missing, in Git and in DVC's cache")
+            found.values[path] = flatten_metrics(declared_results.read_metrics(data, path), path)
+        except InvalidDocument as error:
+            found.unread[path] = error.fault
+        except _NotShown as error:
+            found.unread[path] = str(error)
+    return found
+
+
+def _metrics(
+    before: Mapping[str, Mapping[str, object]], after: Mapping[str, Mapping[str, object]]
+) -> Iterator[ReportedMetric]:
+    """The values that `dvc metrics diff` shows: it leaves out lists and nothing."""
+    for path in dict.fromkeys([*after, *before]):
+        sides = (
+            {name: value for name, value in side.get(path, {}).items() if not isinstance(value, list | None)}
+            for side in (before, after)
+        )
+        yield from (ReportedMetric(path, one) for one in metrics.compare_metrics(*sides))
 
 
 def _plots(old: ModelVersion | None, new: ModelVersion, read: Reader) -> Iterator[ReportedPlot]:
     pictures = MAX_PICTURES
     for plot in _single_files(new)[:MAX_PLOTS]:
         try:
+            if plot.paths[0].lower().endswith(UNSAFE):
+                raise _NotShown("an SVG file may hold scripts and addresses; declare a PNG")
             if plot.paths[0].lower().endswith(PICTURES):
                 sheets = tuple(_pictures(plot, old, new, read)) if pictures > 0 else ()
                 pictures -= len(sheets)
                 yield ReportedPlot(plot.name, sheets=sheets, omitted="" if sheets else "there are too many pictures")
             else:
-                yield ReportedPlot(plot.name, spec=_draw(plot, old, new, read))
+                yield _chart(plot, old, new, read)
         except _NotShown as error:
             yield ReportedPlot(plot.name, omitted=str(error))
 
@@ -75,7 +123,7 @@ def _single_files(new: ModelVersion) -> list[DeclaredPlot]:
         names = [
             DeclaredPlot(path, (path,), plot.properties)
             for path in inside
-            if path.lower().endswith((*PICTURES, *TABLES))
+            if path.lower().endswith((*PICTURES, *UNSAFE, *TABLES))
         ]
         found += names or [plot]
     return [plot for plot in found if not all(path.endswith(".tsv") and "/metrics/" in path for path in plot.paths)]
@@ -107,18 +155,64 @@ def _pictures(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, r
     for version, data in contents:
         if data is not None:
             name = f"plot-{plot.paths[0].replace('/', '-')}-{version.role}"
-            yield contact_sheets.single(name, f"{plot.name} ({version.role})", name, {name: data}.get)
+            shown = _first_frame(data) if plot.paths[0].lower().endswith(".gif") else data
+            yield contact_sheets.single(name, f"{plot.name} ({version.role})", name, {name: shown}.get, SIDE)
+
+
+def _first_frame(data: bytes) -> bytes:
+    """A GIF's first picture as PNG. Raises _NotShown."""
+    try:
+        with contact_sheets.without_warnings(), Image.open(BytesIO(data), formats=("GIF",)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _NotShown("the GIF has too many pixels")
+            out = BytesIO()
+            image.convert("RGBA").save(out, "PNG")
+            return out.getvalue()
+    except decoding.FAULTS as error:
+        raise _NotShown("the GIF cannot be decoded") from error
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
-def _draw(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> str:
+def _chart(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> ReportedPlot:
+    """A plot by one of DVC's templates as a specification, by one of the team's as a picture. Raises _NotShown."""
+    template = plot.properties.get("template") or "linear"
+    own = _own_template(template, new)
+    spec = _draw(plot, own or template, old, new, read)
+    if own is None:
+        return ReportedPlot(plot.name, spec=spec)
+    try:
+        drawn = vega.draw(spec)
+    except vega.CannotDraw as error:
+        raise _NotShown(str(error)) from error
+    name = f"plot-{re.sub('[^A-Za-z0-9_-]', '-', plot.name).lower()}"
+    return ReportedPlot(plot.name, sheets=(contact_sheets.single(name, plot.name, name, {name: drawn}.get, SIDE),))
+
+
+def _own_template(name: object, new: ModelVersion) -> Template | None:
+    """The team's template of this name in `.dvc/plots`; None for one of DVC's. Raises _NotShown."""
+    path = f"{TEMPLATE_FOLDER}/{str(name).removesuffix('.json')}.json"
+    if not isinstance(name, str) or not _TEMPLATE.fullmatch(name) or path not in new.files.entries:
+        if name not in BUILT_IN:
+            raise _NotShown(f"the template {one_line(str(name), MAX_TEXT)} is not one of DVC's own or in .dvc/plots")
+        return None
+    try:
+        content = documents.read_json(new.files.read(path), path)
+        vega.require_self_contained(content)
+    except InvalidDocument as error:
+        raise _NotShown(f"{path}: {error.fault}") from error
+    except vega.CannotDraw as error:
+        raise _NotShown(f"{path}: {error}") from error
+    return Template(content, name=name)
+
+
+def _draw(
+    plot: DeclaredPlot, template: Template | str, old: ModelVersion | None, new: ModelVersion, read: Reader
+) -> str:
     """The Vega-Lite specification that DVC makes of a plot. Raises _NotShown."""
     properties = {key: plot.properties[key] for key in SHOWN if plot.properties.get(key) is not None}
-    template = properties.get("template", "linear")
-    if template not in BUILT_IN:
-        raise _NotShown(f"the template {template} is not one of DVC's own, which alone are drawn here")
+    properties["template"] = template
     points: list[dict[str, Any]] = []
     for version in (old, new):
         data = {path: _points(path, version, read) for path in plot.paths} if version else {}

@@ -9,6 +9,7 @@ from polars import DataFrame, String, col, concat
 from registry.core import artifact_files, declared_results, item_paths, layout, lineage
 from registry.core.artifact_files import Lock, Reader
 from registry.core.declared_results import Declared
+from registry.core.documents import Document
 from registry.core.lineage import Backbone
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Output
@@ -142,7 +143,8 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
     metrics = (files.metrics.value if files.metrics else None) or {}
     pipeline = files.pipeline.document if files.pipeline and files.pipeline.value else None
     reported = {file.path: file.value for file in files.reported if file.value is not None}
-    declared, manifest = declared_results.find(pipeline, artifact), files.require_model()
+    declared = declared_results.find(pipeline, artifact, _plots_elsewhere(tree_files, artifact, pipeline))
+    manifest = files.require_model()
     version = ModelVersion(
         role,
         tree_files,
@@ -173,6 +175,15 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
         return replace(version, fault=reason(error))
     except RegistryError as error:
         return replace(version, unknown=f"the {role} version: {reason(error)}")
+
+
+def _plots_elsewhere(files: artifact_files.Files, artifact: ArtifactId, pipeline: Document | None) -> frozenset[str]:
+    """The ids of plots in other models' pipelines; they are read only where this one has an id."""
+    if not declared_results.plot_ids(pipeline):
+        return frozenset()
+    others = [path for path in files.entries if path.startswith("models/") and path.endswith("/dvc.yaml")]
+    parsed = [artifact_files.read_pipeline(files, path) for path in others if path != f"{artifact}/dvc.yaml"]
+    return frozenset().union(*(declared_results.plot_ids(one.document) for one in parsed if one.value))
 
 
 def _with_listed(version: ModelVersion, tested: DataFrame, read: Reader) -> ModelVersion:
