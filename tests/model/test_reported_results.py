@@ -147,6 +147,16 @@ def test_markup_in_names_and_data_stays_text(base: Path) -> None:
     assert "<script" not in page
 
 
+@pytest.mark.parametrize(("columns", "why"), [(90, "it has 90 series"), (10_000, "it has 10,000 series")])
+def test_series_are_bounded(base: Path, columns: int, why: str) -> None:
+    names = [f"c{place}" for place in range(columns)]
+    table = "\n".join([",".join(names), *[",".join("1" * columns)] * 40])
+    (plot,) = shown(base, [{"all": {"y": {"a.csv": names}}}], {"a.csv": table.encode()})
+    assert why in plot.omitted
+    (plot,) = shown(base, [{"a.csv": {"y": "c1"}}], {"a.csv": table.encode()})
+    assert ("the limit is 100" in plot.omitted) is (columns > 100)
+
+
 def test_rows_are_bounded(base: Path) -> None:
     rows = "x,y\n" + "".join(f"{number},{number}\n" for number in range(50_000))
     (plot,) = shown(base, [{"a.csv": {"x": "x", "y": "y"}}], {"a.csv": rows.encode()})

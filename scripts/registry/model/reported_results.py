@@ -31,6 +31,7 @@ from registry.model.version import ModelVersion
 
 MAX_PLOTS, MAX_PICTURES, MAX_METRICS = 20, 12, 200
 MAX_ROWS = 1_000  # points of one version; of more, evenly chosen ones are drawn
+MAX_SERIES, MAX_COLUMNS = 20, 100
 MAX_TEXT = 100  # characters of a text in a plot
 MAX_PIXELS = 40_000_000  # of a GIF
 SIDE = 640  # pixels of a plot that is shown as a picture
@@ -213,7 +214,10 @@ def _draw(
     """The Vega-Lite specification that DVC makes of a plot. Raises _NotShown."""
     properties = {key: plot.properties[key] for key in SHOWN if plot.properties.get(key) is not None}
     properties["template"] = template
+    if (series := _count_series(properties.get("y"))) > MAX_SERIES:
+        raise _NotShown(f"it has {series:,} series; the limit is {MAX_SERIES}")
     points: list[dict[str, Any]] = []
+    first: dict[str, Any] = {}  # of the versions with data: DVC takes its fields, too
     for version in (old, new):
         data = {path: _points(path, version, read) for path in plot.paths} if version else {}
         if version and all(rows is not None for rows in data.values()):
@@ -222,13 +226,18 @@ def _draw(
                 rows, filled = converter.flat_datapoints(version.role.value)
             except Exception as error:  # DVC's code on data of the pull request raises whatever it meets
                 raise _NotShown(f"DVC cannot draw it: {one_line(str(error))[:200]}") from error
-            points, properties = points + rows, filled or properties
+            points, first = points + rows, first or filled
     if not points:
         raise _NotShown("it has no data")
     try:
-        return json.dumps(VegaRenderer(points, plot.name, **properties).get_filled_template(), sort_keys=True)
+        return json.dumps(VegaRenderer(points, plot.name, **first).get_filled_template(), sort_keys=True)
     except Exception as error:  # as above
         raise _NotShown(f"DVC cannot draw it: {one_line(str(error))[:200]}") from error
+
+
+def _count_series(y: Any) -> int:
+    fields = y.values() if isinstance(y, dict) else [y]
+    return sum(len(one) if isinstance(one, list) else 1 for one in fields)
 
 
 def _points(path: str, version: ModelVersion, read: Reader) -> Any:
@@ -251,6 +260,8 @@ def _points(path: str, version: ModelVersion, read: Reader) -> Any:
 
 def _bounded(value: Any) -> Any:
     if isinstance(value, dict):
+        if len(value) > MAX_COLUMNS:
+            raise _NotShown(f"it has {len(value):,} columns; the limit is {MAX_COLUMNS}")
         return {one_line(str(key))[:MAX_TEXT]: _bounded(one) for key, one in value.items()}
     if isinstance(value, list):
         step = -(-len(value) // MAX_ROWS)
