@@ -224,6 +224,23 @@ def test_files_with_metrics_that_cannot_be_read_are_told(base: Path) -> None:
     assert "models/pets/broken.json" in markdown.render(assemble(PASSED, [], [found], RUN_INFO), {})
 
 
+def test_metrics_that_lie_in_dvc_s_cache_are_read_there_or_told(base: Path) -> None:
+    put_model(base, 75, version="1.1.0")
+    put_results(base, {"metrics": ["ms.json"]}, {"ms.json": b'{"ms": 5}'})
+    path = base / FOLDER / "dvc.lock"
+    document = yaml.safe_load(path.read_text())
+    document["stages"]["train"]["outs"].append(repositories.file_out(base, base / FOLDER / "ms.json"))
+    repositories.write(path, document)
+    (base / FOLDER / "ms.json").unlink()
+    found = compare(base).reported
+    assert [(one.path, one.metric.name, one.metric.new) for one in found.metrics] == [("models/pets/ms.json", "ms", 5)]
+    assert found.plots == ()
+    repositories.place(base / ".dvc/cache", repositories.md5(b'{"ms": 5}')).unlink()
+    found = compare(base).reported
+    assert found.metrics == ()
+    assert [plot.omitted for plot in found.plots] == ["the file is missing, in Git and in DVC's cache"]
+
+
 def test_more_metrics_than_fit_are_counted(base: Path) -> None:
     put_model(base, 75, version="1.1.0")
     many = json.dumps({f"m{place}": place for place in range(10_000)}).encode()
