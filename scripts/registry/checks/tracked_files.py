@@ -57,7 +57,7 @@ ROWS: tuple[Row, ...] = (
     Row("DVC's configuration", (".dvc/config", ".dvc/.gitignore"), Policy.OWNER, Scope.DATA,
         "DVC: remotes, caches, credentials", _CONFIRM),
     Row("templates of plots", (".dvc/plots/*.json",), Policy.OWNER, Scope.DATA,
-        "`dvc plots` and the report, which draws them apart and lets them read nothing", _CONFIRM),
+        "DVC, and the report, which draws them in a process that reads nothing", _CONFIRM),
     Row("other files of DVC's folder", (".dvc/**", "**/.dvc/**"), Policy.WRONG, Scope.DATA,
         "DVC: local configuration, a repository inside of this one", _DELETE),
     Row("what DVC does not read", (".dvcignore",), Policy.OWNER, Scope.DATA,
