@@ -8,7 +8,7 @@ from typing import NamedTuple
 from registry.core import artifact_files, layout, manifests
 from registry.core.check_names import CheckName
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, ModelManifest, Outcome
+from registry.core.values import ArtifactId, Kind, Manifest, ModelManifest, Outcome
 from registry.integrations import dvc
 
 
@@ -75,6 +75,25 @@ def _not_ready(tree: Tree, manifest: ModelManifest, stale: Collection[ArtifactId
         if backbone not in stale and not (known and artifact_files.read_artifact(files, backbone).model_files):
             return f"{backbone}, which it builds on, has no model file yet"
     return ""
+
+
+def concerned(tree: Tree, paths: Collection[str]) -> frozenset[ArtifactId]:
+    """The models of a tree that a change of `paths` concerns.
+
+    These are the models that it touches, those of datasets that it touches, and those that build on any of them.
+    """
+    touched = {owner for owner in map(layout.owner_of, paths) if owner}
+    files = artifact_files.list_files(tree)
+    models = {one for one in layout.find(tree) if one.kind is Kind.MODEL}
+    manifest_of = {one: artifact_files.read_manifest(files, one).value for one in models}
+    found = touched
+    while more := {one for one in models - found if _depends_on(manifest_of[one], found)}:
+        found = found | more
+    return frozenset(found & models)
+
+
+def _depends_on(manifest: Manifest | None, found: Collection[ArtifactId]) -> bool:
+    return isinstance(manifest, ModelManifest) and any(one in found for one in (manifest.dataset, *manifest.builds_on))
 
 
 def _has_tests(tree: Tree, dataset: ArtifactId) -> bool:

@@ -8,10 +8,10 @@ import click
 from registry.checks import tracked_files
 from registry.cli.workspace import here
 from registry.core import names
-from registry.integrations import git, git_trees, github
-from registry.model import training_results
+from registry.integrations import git, git_commits, git_trees, github
+from registry.model import train, training_results
 from registry.release import drift_issue, refresh
-from registry.report import github_images
+from registry.report import commit_status, github_images
 from registry.report.comment import WATERMARK, mark_stale
 
 
@@ -32,11 +32,19 @@ def accept(folder: Path, head: str, branch: str, report: Path | None) -> None:
     was made for; otherwise the report is marked as stale. Prints commit=ID, the commit that the report describes, and
     stale=true or stale=false.
     """
-    accepted = training_results.accept(here().root, folder, head, branch)
-    if accepted.stale and report:
+    root = here().root
+    commit, is_stale = head, git.refs(root, "origin").get(f"refs/heads/{branch}") != head
+    if is_stale and report:
         why = f"this report was made for {head[:10]}, and the branch has moved on since."
         report.write_text(mark_stale(report.read_text(), why))
-    click.echo(f"commit={accepted.commit}\nstale={str(accepted.stale).lower()}")
+    if not is_stale:
+        paths = git.changed_paths(root, git.merge_base(root, "HEAD", head), head)
+        with git_trees.Revision(root, head) as tree:
+            models = train.concerned(tree, paths)
+        commit = training_results.resulting_commit(root, head, models, folder)
+    if commit != head:
+        git_commits.push_branch(root, commit, branch)
+    click.echo(f"commit={commit}\nstale={str(is_stale).lower()}")
 
 
 @command.command()
@@ -69,8 +77,8 @@ def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
 
     Prints state=success or state=failure.
     """
-    status = training_results.commit_status(report.read_bytes(), dict(job.split("=", 1) for job in jobs))
-    github.set_status(github.connect(here().root), commit, "registry/gate", status.state, status.description, url)
+    status = commit_status.commit_status(report.read_bytes(), dict(job.split("=", 1) for job in jobs))
+    github.set_status(github.connect(here().root), commit, commit_status.CONTEXT, status.state, status.description, url)
     click.echo(f"registry/gate of {commit[:10]}: {status.description}", err=True)
     click.echo(f"state={status.state}")
 

@@ -1,0 +1,122 @@
+"""The forms of single training results: their names, the lock, metrics, plots."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Collection, Mapping
+from math import isfinite
+from pathlib import PurePosixPath
+from typing import Any, NoReturn
+
+from registry.core import declared_results, documents, schema
+from registry.errors import InvalidDocument
+from registry.sync import inventory
+
+MAX_BYTES = documents.MAX_BYTES  # of one file, as in `registry check`
+MAX_DEPTH = 100  # of brackets in a plot's JSON; Python's parser gives up at about 1,000
+PICTURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
+# An SVG is a page with scripts, so it is none of these.
+ENDINGS = frozenset({".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", *PICTURES})
+# What a person, DVC or a command reads as an instruction, in any case: some file systems do not tell them apart.
+RESERVED = frozenset({"dvc.yaml", "dvc.lock", "model.yaml", "dataset.yaml", "params.yaml", "registry.yaml"})
+_PLAIN = re.compile(r"[A-Za-z0-9_. /-]+")
+_FIX = "let the training write it with DVC's or Python's own writers"
+
+
+def fault_of_name(path: str) -> str:
+    """What is wrong with the name of a metrics or plots file; empty where nothing is."""
+    parts = path.split("/")
+    if not _PLAIN.fullmatch(path):
+        return "has characters other than letters, digits, spaces and _ . -"
+    if hidden := [part for part in parts if part.startswith(".") or part.endswith((".", " "))]:
+        return f"has the hidden or unportable part {hidden[0]!r}"
+    if reserved := [part for part in parts if part.lower() in RESERVED]:
+        return f"has the reserved name {reserved[0]}"
+    if PurePosixPath(path).suffix.lower() not in ENDINGS:
+        return f"ends with none of {' '.join(sorted(ENDINGS))}"
+    return ""
+
+
+def require_lock(data: bytes, path: str, stages: Collection[str]) -> None:
+    """Raise InvalidDocument for a lock that does not follow its schema, or has other `stages`, or outputs elsewhere."""
+    document = documents.read_yaml(data, path)
+    schema.require(document, "lock")
+    recorded = document.data.get("stages", {})
+    fix = f"dvc repro {path.removesuffix('lock')}yaml"
+    if recorded.keys() != set(stages):
+        names = " and ".join(sorted(recorded)) or "no stage"
+        raise InvalidDocument(path, f"records {names}, expected {' and '.join(sorted(stages))}", fix=fix)
+    if not inventory.parse_outputs(data, path).outs:
+        raise InvalidDocument(path, "records no output", fix=fix)
+
+
+def require_metrics(data: bytes, path: str) -> None:
+    """Raise InvalidDocument for metrics that are no mapping, or have NaN, infinite numbers or duplicate keys."""
+    _require_finite(declared_results.read_metrics(data, path), path)
+
+
+def _require_finite(value: Any, path: str) -> None:
+    for one in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _require_finite(one, path)
+    if isinstance(value, float) and not isfinite(value):
+        raise InvalidDocument(path, f"{value} is not allowed as a number", fix=_FIX)
+
+
+def require_plot(data: bytes, path: str) -> None:
+    """Raise InvalidDocument for a plot that is not in the form that its name says."""
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in PICTURES:
+        if not data.startswith(PICTURES[suffix]):
+            raise InvalidDocument(path, f"is no {suffix[1:].upper()} picture", fix=_FIX)
+        return
+    text = _text(data, path)
+    if suffix == ".json":
+        _require_json(text, path)
+    elif suffix in {".csv", ".tsv"}:
+        _require_table(text, path, "," if suffix == ".csv" else "\t")
+    elif suffix == ".toml":
+        declared_results.read_metrics(data, path)
+    else:
+        documents.read_yaml(data, path)
+
+
+def _text(data: bytes, path: str) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidDocument(path, "not UTF-8 text", fix=_FIX) from error
+    if "\0" in text:
+        raise InvalidDocument(path, "has a NUL character", fix=_FIX)
+    return text
+
+
+def _require_json(text: str, path: str) -> None:
+    """Plots may have infinite thresholds, which JSON does not know and Python writes."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:  # also where the brackets stand in strings: no plot has as many
+        raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix=_FIX)
+    try:
+        json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
+    except ValueError as error:
+        raise InvalidDocument(path, "is not valid JSON", fix=_FIX) from error
+
+
+def _unique(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _reject_duplicates(path)
+
+
+def _reject_duplicates(path: str) -> NoReturn:
+    raise InvalidDocument(path, "has a key twice", fix=_FIX)
+
+
+def _require_table(text: str, path: str, delimiter: str) -> None:
+    try:
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as error:
+        raise InvalidDocument(path, f"is not a valid table: {error}", fix=_FIX) from error
