@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from registry.core import escaping
 from registry.core.values import Finding, Outcome, Verdict
 from registry.report import html, markdown
-from registry.report.assemble import Report
 from registry.report.blocks import Bullets, Code, Detail, Lines, Para, Picture, Section, Strong, Table
+from registry.report.values import Report
 from support import report_parts, report_situations
 
 # What GitHub makes active in the text that Markdown has become.

@@ -13,7 +13,7 @@ from PIL import Image
 from registry.integrations import vega
 from registry.integrations.dvc import dvc
 from registry.model.changes import GateState, ReportedPlot
-from registry.report import charts, html, markdown
+from registry.report import blocks, charts, html, markdown
 from registry.report.assemble import assemble
 from support import repositories
 from support.report_parts import PASSED, RUN_INFO
@@ -92,7 +92,7 @@ def test_metrics_have_the_names_of_dvc(base: Path) -> None:
 def test_plots_are_drawn_by_dvc_s_templates(base: Path, declared: Any, path: str, data: str, name: str) -> None:
     (plot,) = shown(base, [declared], {path: data.encode()})
     assert (plot.name, plot.omitted) == (name, "")
-    assert charts.svg(charts.Chart(plot.spec), "dark").startswith(b"<svg")
+    assert charts.svg(blocks.Chart(plot.spec), "dark").startswith(b"<svg")
 
 
 def test_both_versions_are_in_one_plot(base: Path) -> None:
@@ -142,7 +142,7 @@ def test_markup_in_names_and_data_stays_text(base: Path) -> None:
     )
     change = compare(base)
     assert plots[0].name == "models/pets/a.csv"
-    assert b"<script" not in charts.svg(charts.Chart(plots[0].spec), "light") if plots[0].spec else True
+    assert b"<script" not in charts.svg(blocks.Chart(plots[0].spec), "light") if plots[0].spec else True
     page = html.render(assemble(PASSED, [], [change], RUN_INFO))
     assert "<script" not in page
 

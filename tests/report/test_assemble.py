@@ -4,8 +4,9 @@ from registry.core.model_values import Gate
 from registry.core.values import Finding, Outcome, Verdict, Version
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import GateResult, GateState, ModelChange
-from registry.report.assemble import State, Tally, assemble
+from registry.report.assemble import assemble
 from registry.report.summary import headline
+from registry.report.values import State, Tally
 from support import report_parts, report_situations
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from registry.report import files, html, json_output, markdown
-from registry.report.assemble import Report
 from registry.report.blocks import Detail
+from registry.report.values import Report
 from support import report_situations
 
 Golden = Callable[[str, str], None]
@@ -53,7 +53,7 @@ def test_page(situation: tuple[str, Report], golden: Golden) -> None:
 def test_json(situation: tuple[str, Report], golden: Golden) -> None:
     name, report = situation
     if name != "many":  # JSON is never shortened, so the other situations show all that it has
-        golden(f"{name}.json", json_output.render(report))
+        golden(f"{name}.json", json_output.render(report).decode())
 
 
 # --- what fits --------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from registry.report import html
-from registry.report.assemble import Report
 from registry.report.blocks import Code, Para, Section, Table
+from registry.report.values import Report
 from support import report_situations
 from support.browser import Browser, Page, started
 

@@ -33,7 +33,8 @@ from registry.model.changes import (
     ModelChange,
     Slice,
 )
-from registry.report.assemble import Report, assemble
+from registry.report.assemble import assemble
+from registry.report.values import Report
 from support.model_frames import calibration, confusion, frame
 from support.report_parts import (
     BEFORE,

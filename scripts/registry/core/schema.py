@@ -63,6 +63,46 @@ def require(document: Document, schema: str) -> None:
         raise InvalidDocument(document.path, fault.message, line=fault.line, fix=fault.fix)
 
 
+def fit(value: Any, schema: str) -> Any:  # as `json.loads` gives it
+    """A value whose texts and lists are cut to the maxima of a schema; the last character of a cut text is `…`."""
+    return _fit(value, {"$ref": f"{schema}.schema.json"}, {})
+
+
+def _fit(value: Any, part: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:
+    part, whole = _resolve(part, whole)
+    options = [_resolve(one, whole)[0] for one in (*part.get("anyOf", ()), *part.get("oneOf", ()))]
+    part = next((option for option in options if _is_about(option, value)), part)
+    if isinstance(value, str):
+        longest = part.get("maxLength")
+        return value if longest is None or len(value) <= longest else f"{value[: longest - 1]}…"
+    if isinstance(value, list):
+        rows = part.get("items", {})
+        return [_fit(one, rows, whole) for one in value[: part.get("maxItems")]]
+    if isinstance(value, Mapping):
+        known, other = part.get("properties", {}), part.get("additionalProperties") or {}
+        kept = list(value.items())[: part.get("maxProperties")]
+        return {key: _fit(one, known.get(key, other), whole) for key, one in kept}
+    return value
+
+
+def _resolve(part: Mapping[str, Any], whole: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """A part of a schema without `$ref`, and the schema that it belongs to."""
+    while name := part.get("$ref"):
+        if not name.startswith("#"):
+            whole = json.loads((folder() / name).read_bytes())
+        part = whole["$defs"][name.rpartition("/")[2]] if name.startswith("#") else whole
+    return part, whole
+
+
+def _is_about(option: Mapping[str, Any], value: Any) -> bool:
+    """Whether an option of a schema is the one for a value: by its type, and by the constants of its keys."""
+    types = option.get("type", ())
+    if not any(_Validator.TYPE_CHECKER.is_type(value, name) for name in ([types] if isinstance(types, str) else types)):
+        return False
+    constants = {key: one["const"] for key, one in option.get("properties", {}).items() if "const" in one}
+    return all(value.get(key) == expected for key, expected in constants.items())
+
+
 def _match_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
     """JSON Schema's `pattern`: in Python, `$` also matches before a newline at the end; in JSON Schema it does not."""
     strict = pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern

@@ -9,9 +9,8 @@ from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from registry.core import declared_results, documents, schema
+from registry.core import declared_results, documents, pointers, schema
 from registry.errors import InvalidDocument
-from registry.sync import inventory
 
 MAX_BYTES = documents.MAX_BYTES  # of one file, as in `registry check`
 MAX_DEPTH = 100  # of brackets in a plot's JSON; Python's parser gives up at about 1,000
@@ -47,7 +46,10 @@ def require_lock(data: bytes, path: str, stages: Collection[str]) -> None:
     if recorded.keys() != set(stages):
         names = " and ".join(sorted(recorded)) or "no stage"
         raise InvalidDocument(path, f"records {names}, expected {' and '.join(sorted(stages))}", fix=fix)
-    if not inventory.parse_outputs(data, path).outs:
+    outs, folder = pointers.parse_lock(document).outs, path.removesuffix("dvc.lock")
+    if outside := [out.path for out in outs if not out.path.startswith(folder)]:
+        raise InvalidDocument(path, f"the output {outside[0]} is not in {folder}", fix=fix)
+    if not outs:
         raise InvalidDocument(path, "records no output", fix=fix)
 
 

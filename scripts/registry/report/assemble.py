@@ -1,8 +1,6 @@
 """Assembles a report: the verdict, the tally of checks, every finding (worst first), and the sections."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from registry.checks import output, runner
 from registry.core.check_names import CheckName
@@ -11,42 +9,9 @@ from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange
 from registry.report import dataset_section as dataset_sections
 from registry.report import model_section as model_sections
-from registry.report.blocks import Section
 from registry.report.run_info import RunInfo
 from registry.report.summary import headline
-
-
-class State(StrEnum):
-    """The verdict on a pull request."""
-
-    READY = "ready"
-    NEEDS_OWNER = "needs an owner"
-    BLOCKED = "blocked"
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How many checks passed, need an owner, failed, or could not run; a check is counted once."""
-
-    passed: int
-    needs_owner: int
-    failed: int
-    not_run: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A whole report; `sections` are the datasets, then the models."""
-
-    state: State
-    headline: str
-    tally: Tally
-    findings: tuple[Finding, ...]
-    not_run: tuple[Outcome, ...]
-    datasets: tuple[DatasetChange, ...]
-    models: tuple[ModelChange, ...]
-    sections: tuple[Section, ...]
-    run: RunInfo
+from registry.report.values import Report, State, Tally
 
 
 def assemble(
@@ -60,19 +25,20 @@ def assemble(
     not_run = tuple(one for one in outcomes if one.not_run)
     sections = (*map(dataset_sections.section, datasets), *map(model_sections.section, models))
     return Report(
-        _state(findings, not_run),
+        state_of(findings, not_run),
         headline(datasets, models),
         tally(outcomes),
         findings,
         not_run,
-        datasets,
-        models,
         sections,
         run,
+        datasets,
+        models,
     )
 
 
-def _state(findings: Sequence[Finding], not_run: Sequence[Outcome]) -> State:
+def state_of(findings: Sequence[Finding], not_run: Sequence[Outcome]) -> State:
+    """The verdict that findings make; a check that could not run needs an owner."""
     if any(one.verdict is Verdict.WRONG for one in findings):
         return State.BLOCKED
     return State.NEEDS_OWNER if findings or not_run else State.READY

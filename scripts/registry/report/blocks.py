@@ -7,7 +7,6 @@ from enum import StrEnum
 from registry.core.escaping import is_web_address
 from registry.core.values import ArtifactId
 from registry.dataset.changes import Sheet
-from registry.report.charts import Chart
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +89,22 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """A Vega-Lite specification without colours, as JSON."""
+
+    spec: str
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """A chart (for light and dark themes) or a contact sheet; `name` is a file name without its extension."""
+    """A chart (for light and dark themes) or a contact sheet; `name` is a file name without its extension.
+
+    `source` is None in a report that was read from JSON, whose pictures are files already.
+    """
 
     name: str
     alt: str
-    source: Chart | Sheet
+    source: Chart | Sheet | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from polars import DataFrame, Series, col
 
 from registry.core.escaping import one_line
 from registry.core.values import Counts
+from registry.report.blocks import Chart
 
 WIDTH = 420  # of the plot, without its axes, in CSS pixels
 STEPS = 6  # on the axis of training curves
@@ -46,13 +47,6 @@ _COLOURS = {
     "light": Theme("#ffffff", "#1f2328", "#59636e", "#d8dee4", ("#9aa4ae", "#0969da"), ("#f3f6f9", "#54a0ef")),
     "dark": Theme("#0d1117", "#f0f6fc", "#9198a1", "#30363d", ("#8b949e", "#4493f8"), ("#161b22", "#1f6feb")),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A Vega-Lite specification without colours, as JSON."""
-
-    spec: str
 
 
 def labels(before: Counts, after: Counts) -> Chart:

@@ -8,28 +8,22 @@ from pathlib import Path
 from registry.core.atomic_write import write_atomically
 from registry.dataset.changes import Sheet
 from registry.report import charts, html, json_output, markdown
-from registry.report.assemble import Report
-from registry.report.blocks import Block, Detail, Gallery, Picture
-from registry.report.markdown import Link
-
-FOLDER = "pictures"  # beside report.md
+from registry.report.blocks import Block, Chart, Detail, Gallery, Picture
+from registry.report.pictures import FOLDER, PictureFiles
+from registry.report.values import Report
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """The files of a picture by name, those for light and dark themes, and its width in CSS pixels."""
+class Drawn(PictureFiles):
+    """A picture with its files."""
 
-    name: str
-    light: str
-    dark: str
-    width: int
     files: Mapping[str, bytes]
 
 
 def draw(report: Report) -> tuple[Drawn, ...]:
     """Every picture of a report: charts as PNG for light and dark themes, contact sheets as they are."""
     found = (picture for section in report.sections for picture in _pictures(section.blocks))
-    return tuple(_draw(picture) for picture in found)
+    return tuple(_draw(picture.name, picture.source) for picture in found if picture.source is not None)
 
 
 def _pictures(blocks: Iterable[Block]) -> Iterator[Picture]:
@@ -42,18 +36,13 @@ def _pictures(blocks: Iterable[Block]) -> Iterator[Picture]:
             yield from _pictures(block.blocks)
 
 
-def _draw(picture: Picture) -> Drawn:
-    if isinstance(picture.source, Sheet):
-        name = f"{picture.name}.webp"
-        return Drawn(picture.name, name, name, picture.source.width, {name: picture.source.image})
-    light, dark = f"{picture.name}-light.png", f"{picture.name}-dark.png"
-    data = {light: charts.png(picture.source, "light"), dark: charts.png(picture.source, "dark")}
-    return Drawn(picture.name, light, dark, charts.png_size(data[light])[0], data)
-
-
-def links(drawn: Iterable[Drawn], address: str) -> dict[str, Link]:
-    """The link to each picture, below `address` (a URL or a folder, without a trailing slash)."""
-    return {one.name: Link(f"{address}/{one.light}", f"{address}/{one.dark}", one.width) for one in drawn}
+def _draw(title: str, source: Chart | Sheet) -> Drawn:
+    if isinstance(source, Sheet):
+        name = f"{title}.webp"
+        return Drawn(title, name, name, source.width, {name: source.image})
+    light, dark = f"{title}-light.png", f"{title}-dark.png"
+    data = {light: charts.png(source, "light"), dark: charts.png(source, "dark")}
+    return Drawn(title, light, dark, charts.png_size(data[light])[0], data)
 
 
 def files(drawn: Iterable[Drawn]) -> dict[str, bytes]:
@@ -77,6 +66,6 @@ def write(report: Report, folder: Path, *, shown: bool) -> None:
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     for name, data in files(drawn).items():
         write_atomically(folder / FOLDER / name, data)
-    write_atomically(folder / "report.md", markdown.render(report, links(drawn, FOLDER)).encode())
+    write_atomically(folder / "report.md", markdown.render(report, markdown.links(drawn, FOLDER)).encode())
     write_atomically(folder / "report.html", html.render(report).encode())
-    write_atomically(folder / "report.json", json_output.render(report).encode())
+    write_atomically(folder / "report.json", json_output.render(report, drawn))

@@ -8,7 +8,7 @@ from registry.core.atomic_write import write_atomically
 from registry.core.wording import plural
 from registry.errors import InvalidData, Refused
 from registry.integrations import git_asset_branch, github
-from registry.report.files import FOLDER
+from registry.report.pictures import FOLDER
 
 BRANCH = "reports"
 

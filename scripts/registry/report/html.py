@@ -13,9 +13,8 @@ from registry.core.escaping import visible_line
 from registry.core.wording import plural
 from registry.dataset.changes import Sheet
 from registry.report import blocks, charts
-from registry.report.assemble import Report, State
-from registry.report.charts import Chart
 from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks, uncommitted_line
+from registry.report.values import Report, State
 
 TITLES = {State.READY: "Ready", State.NEEDS_OWNER: "Needs an owner", State.BLOCKED: "Blocked"}
 OPEN_FINDINGS = 20  # shown; more are folded
@@ -79,7 +78,7 @@ def _tally(report: Report) -> list[tuple[int, str, str]]:
     ]
 
 
-def _data_url(source: Sheet | Chart, theme: str = "") -> str:
+def _data_url(source: Sheet | blocks.Chart, theme: str = "") -> str:
     if isinstance(source, Sheet):
         return f"data:image/webp;base64,{b64encode(source.image).decode()}"
     return f"data:image/svg+xml;base64,{b64encode(charts.svg(source, theme)).decode()}"

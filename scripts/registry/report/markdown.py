@@ -4,7 +4,7 @@ What does not fit is omitted in a fixed order: kinds of details (OMITTED_FIRST),
 findings and headlines beyond a number. Nothing is cut in the middle, and `report.html` is always complete.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from registry.core.escaping import (
@@ -16,7 +16,6 @@ from registry.core.escaping import (
     markdown_link,
 )
 from registry.core.wording import plural
-from registry.report.assemble import Report, State
 from registry.report.blocks import (
     Address,
     Block,
@@ -37,6 +36,8 @@ from registry.report.blocks import (
 )
 from registry.report.comment import WATERMARK
 from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks, uncommitted_line
+from registry.report.pictures import PictureFiles
+from registry.report.values import Page, State
 
 LIMIT = 64_000  # GitHub accepts 65,536 characters; the job that posts the comment adds a line or two
 OMITTED_FIRST = (
@@ -71,7 +72,12 @@ class _Fit:
     sections: int = 1000
 
 
-def render(report: Report, links: Mapping[str, Link], limit: int = LIMIT) -> str:
+def links(pictures: Iterable[PictureFiles], address: str) -> dict[str, Link]:
+    """The link to each picture, below `address` (a URL or a folder, without a trailing slash)."""
+    return {one.name: Link(f"{address}/{one.light}", f"{address}/{one.dark}", one.width) for one in pictures}
+
+
+def render(report: Page, links: Mapping[str, Link], limit: int = LIMIT) -> str:
     """The report in at most `limit` characters (as UTF-16 units). A picture without a link is omitted."""
     *fits, shortest = _fits()
     for fit in fits:
@@ -92,7 +98,7 @@ def _fits() -> Iterator[_Fit]:
     yield from (_Fit(OMITTED_FIRST, True, number, number) for number in (20, 10, 3, 0))
 
 
-def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
+def _render(report: Page, links: Mapping[str, Link], fit: _Fit) -> str:
     parts = [f"## {MARKS[report.state]}", _piece(Strong(report.headline)), _tally(report)]
     parts += [f"> {_line(line)}"] if (line := uncommitted_line(report.run)) else []
     parts += _findings(report, fit)
@@ -107,7 +113,7 @@ def _render(report: Report, links: Mapping[str, Link], fit: _Fit) -> str:
     return "\n\n".join([*parts, WATERMARK]) + "\n"
 
 
-def _tally(report: Report) -> str:
+def _tally(report: Page) -> str:
     tally = report.tally
     parts = [f"✅ {plural(tally.passed, 'check')} passed"]
     verb = "needs" if tally.needs_owner == 1 else "need"
@@ -117,7 +123,7 @@ def _tally(report: Report) -> str:
     return " · ".join(parts)
 
 
-def _findings(report: Report, fit: _Fit) -> list[str]:
+def _findings(report: Page, fit: _Fit) -> list[str]:
     lines = [f"- {_line(finding_line(one))}" for one in report.findings[:MOST_FINDINGS]]
     shown, folded = lines[: fit.findings], [] if "findings" in fit.omitted else lines[fit.findings :]
     rest = len(report.findings) - len(shown) - len(folded)
@@ -127,7 +133,7 @@ def _findings(report: Report, fit: _Fit) -> list[str]:
     return ["### Findings", "\n".join([*shown, *last])] if report.findings else []
 
 
-def _sections(report: Report, links: Mapping[str, Link], fit: _Fit) -> list[str]:
+def _sections(report: Page, links: Mapping[str, Link], fit: _Fit) -> list[str]:
     shown = report.sections[: fit.sections]
     rest = len(report.sections) - len(shown)
     more = f"- and {plural(rest, 'more artifact' if shown else 'artifact')} in `report.html`"

@@ -25,6 +25,7 @@ from registry.report import charts, summary, wording
 from registry.report.blocks import (
     Block,
     Bullets,
+    Chart,
     Code,
     Detail,
     Figure,
@@ -192,7 +193,7 @@ def _reported(change: ModelChange) -> Iterator[Detail]:
     for place, plot in enumerate(found.plots, 1):
         if plot.spec:
             alt = f"{plot.name}, of the base and the new {change.id}"
-            blocks += [Para((Code(plot.name),)), Picture(f"{prefix}-reported-{place}", alt, charts.Chart(plot.spec))]
+            blocks += [Para((Code(plot.name),)), Picture(f"{prefix}-reported-{place}", alt, Chart(plot.spec))]
         elif plot.omitted:
             blocks.append(Para((Code(plot.name), f" is not shown: {plot.omitted}")))
     if blocks:
@@ -230,7 +231,7 @@ def _charts(change: ModelChange) -> Iterator[Detail]:
         yield _chart(change, "calibration", title, charts.calibration(calibration))
 
 
-def _chart(change: ModelChange, kind: str, title: str, chart: charts.Chart) -> Detail:
+def _chart(change: ModelChange, kind: str, title: str, chart: Chart) -> Detail:
     name, alt = f"{change.id.kind.folder}-{change.id.name}-{kind}", f"{title}, of the base and the new {change.id}"
     return Detail(kind, title, (Picture(name, alt, chart),))
 

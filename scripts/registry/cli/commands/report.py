@@ -15,8 +15,9 @@ from registry.errors import RegistryError
 from registry.integrations import git, git_trees, hardware
 from registry.model import judging
 from registry.report import files, github_images
-from registry.report.assemble import Report, assemble
+from registry.report.assemble import assemble
 from registry.report.run_info import RunInfo
+from registry.report.values import Report
 
 OUT = ".registry/report"
 
