@@ -201,9 +201,9 @@ def test_untrusted_results_become_no_commit(second: Path, what: str) -> None:
         "metrics",
     ],
 )  # fmt: skip
-def test_what_somebody_obeys_is_no_result_whatever_the_pipeline_declares(trained: Path, name: str) -> None:
+def test_what_a_tool_obeys_is_no_result_whatever_the_pipeline_declares(trained: Path, name: str) -> None:
     declare(trained, "plots", name)
-    repositories.commit(trained, "a pipeline of a stranger")
+    repositories.commit(trained, "an untrusted pipeline")
     document = documents.read_yaml((trained / "models/pets/dvc.yaml").read_bytes(), "dvc.yaml")
     is_folder = "." not in name and name != "Makefile"  # nothing tells such a name from a folder's
     assert bool(list(schema.find_faults(document, "pipeline"))) is not (is_folder or name == "Makefile")

@@ -1,4 +1,4 @@
-"""Reads report.json in the job that posts it: a file that another job made, which read data of a stranger.
+"""Reads report.json in the job that posts it: a file that another job made, which read data of a pull request.
 
 Nothing of it is believed beyond its closed schema, `schemas/report.schema.json`, whose texts and lists all have a
 maximum. Loads no library that decodes data.
