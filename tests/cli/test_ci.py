@@ -1,14 +1,14 @@
-"""`registry ci`: the gate's status, the issue on failed nightly checks, the datasets to refresh."""
+"""`registry ci`: the pull request, the gate's status, the issue on failed nightly checks, the datasets to refresh."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from registry.release import drift_issue
+from registry.report import json_output
 from registry.report.comment import WATERMARK
-from support import repositories, selections
+from support import report_situations, repositories, selections
 from support.repositories import Run, origin
 from support.servers.github import GitHub, serve
 from support.servers.github_state import say
@@ -26,36 +26,95 @@ def hub(merged_model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]
         yield running
 
 
+@pytest.fixture
+def head(merged_model: Path) -> str:
+    return repositories.git_in(merged_model, "rev-parse", "HEAD")
+
+
 def test_the_gate_is_the_state_of_the_report(
-    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path, head: str
 ) -> None:
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"verdict": "blocked", "headline": "12 images were removed. " * 20}))
-    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, "--url", URL)
+    report.write_bytes(json_output.render(report_situations.blocked()))
+    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", head, "--url", URL)
     assert (done.code, done.out) == (0, "state=failure\n")
-    assert hub.status_of(COMMIT) == {"registry/gate": "failure"}
+    assert hub.status_of(head) == {"registry/gate": "failure"}
     [status] = hub.statuses
     assert status["target_url"] == URL
-    assert status["description"].startswith("blocked: 12 images were removed.")
-    assert len(status["description"]) == 140
+    assert status["description"].startswith("blocked: ")
+    assert len(status["description"]) <= 140
 
 
 def test_the_gate_fails_if_an_earlier_job_failed(
-    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path, head: str
 ) -> None:
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"verdict": "ready", "headline": "fine"}))
+    report.write_bytes(json_output.render(report_situations.trained()))
     jobs = ("--job", "validate=success", "--job", "train=cancelled")
-    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", COMMIT, *jobs)
+    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", head, *jobs)
     assert done.out == "state=failure\n"
-    assert hub.statuses[0]["description"] == "train: cancelled (ready: fine)"
+    assert hub.statuses[0]["description"].startswith("train: cancelled (ready: ")
 
 
-def test_an_invalid_report_sets_no_status(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+def test_an_invalid_report_sets_no_status(
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path, head: str
+) -> None:
     (tmp_path / "report.json").write_text("<html>")
-    done = run_registry(merged_model, "ci", "gate", str(tmp_path / "report.json"), "--commit", COMMIT)
-    assert done.refused("not a report")
+    done = run_registry(merged_model, "ci", "gate", str(tmp_path / "report.json"), "--commit", head)
+    assert done.refused("report.json")
     assert hub.statuses == []
+
+
+def test_a_commit_is_pending_until_it_is_judged_and_never_after(
+    hub: GitHub, merged_model: Path, run_registry: Run, head: str
+) -> None:
+    def pending() -> str:
+        return run_registry(merged_model, "ci", "pending", "--head", head, "--url", URL).out
+
+    assert pending() == "judged=false\n"
+    assert pending() == "judged=false\n"
+    assert {row["state"] for row in hub.statuses} == {"pending"}
+    hub.statuses.append({**hub.statuses[0], "context": "ci/other", "state": "success"})
+    assert pending() == "judged=false\n"
+    for state in ("success", "failure"):
+        hub.statuses.append({**hub.statuses[0], "state": state})
+        assert pending() == "judged=true\n"
+        assert hub.status_of(head)["registry/gate"] == state
+
+
+PULLS: dict[str, tuple[dict[str, object], str]] = {
+    "open": ({}, "number=1"),
+    "closed": ({"state": "closed"}, "number="),
+    "draft": ({"draft": True}, "number="),
+    "stacked": ({"base": "topic"}, "number="),
+    "from a fork": ({"repo": "ada/registry"}, "number="),
+}
+
+
+@pytest.mark.parametrize("kind", PULLS)
+def test_the_pull_request_of_a_branch(hub: GitHub, merged_model: Path, run_registry: Run, head: str, kind: str) -> None:
+    pull, number = PULLS[kind]
+    repositories.git_in(merged_model, "push", "--quiet", "origin", "HEAD:refs/heads/change")
+    hub.add_pull("change", sha=head, **pull)
+    find = ("ci", "pull-request", "--branch", "change", "--head", head)
+    assert run_registry(merged_model, *find).out == f"{number}\n"
+    assert hub.made() == []
+    assert run_registry(merged_model, *find, "--tell").out == f"{number}\n"
+    assert [row["state"] for row in hub.statuses] == ["pending"] * (kind in {"draft", "stacked"})
+
+
+def test_a_pull_request_whose_branch_moved_on_is_not_judged(
+    hub: GitHub, merged_model: Path, run_registry: Run, head: str
+) -> None:
+    repositories.git_in(merged_model, "push", "--quiet", "origin", "HEAD:refs/heads/change")
+    hub.add_pull("change", sha=head)
+    repositories.git_in(merged_model, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "later")
+    repositories.git_in(merged_model, "push", "--quiet", "origin", "HEAD:refs/heads/change")
+    done = run_registry(merged_model, "ci", "pull-request", "--branch", "change", "--head", head, "--tell")
+    assert done.out == "number=\n"
+    assert "the branch moved on" in done.err
+    assert hub.statuses == []
+    assert run_registry(merged_model, "ci", "pull-request", "--branch", "gone", "--head", head).out == "number=\n"
 
 
 def test_an_existing_report_is_marked_as_outdated(hub: GitHub, merged_model: Path, run_registry: Run) -> None:

@@ -112,7 +112,12 @@ def test_no_principal_is_trusted_by_wildcard() -> None:
 
 
 def test_jobs_are_trusted_by_repository_and_environment_and_branch(stack: Stack) -> None:
-    environments = {"ContributorRole": "refresh", "PullRequestRole": "gpu", "PublishRole": "production"}
+    environments = {
+        "ContributorRole": "refresh",
+        "PullRequestRole": "gpu",
+        "JudgeRole": "judge",
+        "PublishRole": "production",
+    }
     for name, environment in environments.items():
         claims = statements(stack.resources[name]["Properties"])[0]["Condition"]
         assert list(claims) == ["StringEquals"]  # nothing is matched by pattern
@@ -189,6 +194,7 @@ def test_the_outputs_are_commands(stack: Stack) -> None:
     assert variables == {
         "AWS_REGION": REGION,
         "AWS_PULL_REQUEST_ROLE": f"arn:aws:iam::{ACCOUNT}:role/PullRequestRole",
+        "AWS_JUDGE_ROLE": f"arn:aws:iam::{ACCOUNT}:role/JudgeRole",
         "AWS_PUBLISH_ROLE": f"arn:aws:iam::{ACCOUNT}:role/PublishRole",
         "AWS_REFRESH_ROLE": f"arn:aws:iam::{ACCOUNT}:role/ContributorRole",
     }

@@ -12,7 +12,6 @@ from registry.errors import InvalidData, InvalidDocument
 from registry.integrations import git_commits, git_trees
 from registry.model import result_files, train, training_results
 from support import repositories
-from support.repositories import Run
 
 MODEL = names.parse_id("models/pets")
 LOCK = "models/pets/dvc.lock"
@@ -81,19 +80,6 @@ def test_nothing_new_makes_no_commit(trained: Path) -> None:
 
 def test_a_job_that_trained_nothing_hands_nothing_over(trained: Path) -> None:
     assert result(trained, trained / "nowhere") == head(trained)
-
-
-def test_a_branch_that_moved_on_is_left_alone_and_the_report_marked(trained: Path, run_registry: Run) -> None:
-    folder, before = pack(trained), head(trained)
-    repositories.git_in(trained, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "later")
-    repositories.git_in(trained, "push", "--quiet", "origin", "change")
-    later = head(trained)
-    (trained / "build/report.md").write_text("# Ready\n")
-    options = ("--head", before, "--branch", "change", "--report", "build/report.md")
-    done = run_registry(trained, "ci", "accept", str(folder), *options)
-    assert done.out == f"commit={before}\nstale=true\n"
-    assert repositories.git_in(repositories.origin(trained), "rev-parse", "change") == later
-    assert (trained / "build/report.md").read_text().startswith(f"> **Stale**: this report was made for {before[:10]}")
 
 
 def declare(root: Path, kind: str, name: str) -> None:

@@ -1,32 +1,25 @@
 """The commit status of a report."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
-from registry.errors import InvalidDocument
 from registry.report.commit_status import commit_status
-
-
-def report(verdict: object = "ready", headline: object = "one\nline") -> bytes:
-    return json.dumps({"verdict": verdict, "headline": headline}).encode()
+from registry.report.values import State
+from support import report_situations
 
 
 @pytest.mark.parametrize(
-    ("verdict", "train", "state", "words"),
+    ("verdict", "run", "state", "words"),
     [
-        ("ready", "success", "success", "ready: one line"),
-        ("needs an owner", "success", "success", "needs an owner: one line"),
-        ("blocked", "success", "failure", "blocked: one line"),
-        ("blocked", "failure", "failure", "blocked: one line"),
-        ("ready", "failure", "failure", "train: failure (ready: one line)"),
+        (State.READY, "success", "success", "ready: one line"),
+        (State.NEEDS_OWNER, "success", "success", "needs an owner: one line"),
+        (State.BLOCKED, "success", "failure", "blocked: one line"),
+        (State.BLOCKED, "failure", "failure", "run: failure (blocked: one line)"),
+        (State.READY, "failure", "failure", "run: failure (ready: one line)"),
+        (State.READY, "cancelled", "failure", "run: cancelled (ready: one line)"),
     ],
 )
-def test_a_report_as_a_status(verdict: str, train: str, state: str, words: str) -> None:
-    assert commit_status(report(verdict), {"train": train}) == (state, words)
-
-
-@pytest.mark.parametrize("data", [b"", b"[]", b"3", b"{}", report("fine"), report(["ready"]), report({})])
-def test_what_is_no_report_sets_no_status(data: bytes) -> None:
-    with pytest.raises(InvalidDocument, match="not a report"):
-        commit_status(data, {})
+def test_a_report_as_a_status(verdict: State, run: str, state: str, words: str) -> None:
+    page = replace(report_situations.trained(), state=verdict, headline="one\nline")
+    assert commit_status(page, {"run": run}) == (state, words)

@@ -10,8 +10,9 @@ from PIL import Image
 
 from registry.core import documents, schema
 from registry.errors import InvalidData, Refused
-from registry.report import github_images
-from support import repositories
+from registry.report import github_images, json_output
+from registry.report.pictures import PictureFiles
+from support import report_situations, repositories
 from support.repositories import Run, git_in
 
 UUID = "0a8c7f6e-0000-4000-8000-{:012d}"
@@ -196,31 +197,53 @@ def test_elsewhere_than_at_github_pictures_stay_local(grown: Path, run_registry:
     assert done.refused("origin is not on GitHub", "--pictures local")
 
 
-@pytest.mark.parametrize("name", ["x.svg", "X.png", "run.sh", "a b.png", "big.png", "text.png", "link.png"])
+def written(folder: Path, *pictures: str) -> Path:
+    """A report in a folder that names these files as its pictures."""
+    folder.mkdir(parents=True)
+    (folder / "pictures").mkdir()
+    files = [PictureFiles("a", name, name, 100) for name in pictures]
+    (folder / "report.json").write_bytes(json_output.render(report_situations.trained(), files))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["big.png", "text.png", "link.png", "missing.png"])
 def test_an_untrusted_file_is_no_picture(
     name: str, merged_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GH_REPO", "acme/data")
-    folder = tmp_path / "received/pictures"
-    folder.mkdir(parents=True)
-    (folder.parent / "report.md").write_text("")
+    folder = written(tmp_path / "received", name)
     data = {"big.png": b"\x89PNG\r\n\x1a\n" + bytes(3_000_000), "text.png": b"#!/bin/sh"}
-    (folder / name).write_bytes(data.get(name, b"\x89PNG\r\n\x1a\n"))
+    if name != "missing.png":
+        (folder / "pictures" / name).write_bytes(data.get(name, b"\x89PNG\r\n\x1a\n"))
     if name == "link.png":
-        (folder / name).unlink()
-        (folder / name).symlink_to("/etc/passwd")
+        (folder / "pictures" / name).unlink()
+        (folder / "pictures" / name).symlink_to("/etc/passwd")
     with pytest.raises(InvalidData, match=name):
-        github_images.publish(merged_model, folder.parent)
+        github_images.publish(merged_model, folder)
     assert "refs/heads/reports" not in git_in(merged_model, "ls-remote", "origin")
 
 
+def test_pictures_are_those_that_the_report_names_and_it_is_rendered_anew(
+    merged_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GH_REPO", "acme/data")
+    folder = written(tmp_path / "received", "a.png")
+    for name in ("a.png", "other.png"):
+        (folder / "pictures" / name).write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "report.md").write_text("@everyone")
+    commit = github_images.publish(merged_model, folder)
+    listed = git_in(repositories.origin(merged_model), "ls-tree", "--name-only", commit)
+    assert listed.splitlines() == ["a.png"]
+    assert "@everyone" not in (folder / "report.md").read_text()
+    assert github_images.publish(merged_model, folder) == commit  # again, after a later step failed
+
+
 def test_a_report_without_pictures_has_nothing_to_publish(merged_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "report.md").write_text("words")
-    assert github_images.publish(merged_model, tmp_path) == ""
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures/a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert github_images.publish(merged_model, written(tmp_path / "without")) == ""
+    folder = written(tmp_path / "with", "a.png")
+    (folder / "pictures/a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(Refused):
-        github_images.publish(merged_model, tmp_path)
+        github_images.publish(merged_model, folder)
 
 
 def test_validating_valid_images_changes_no_word(grown: Path, run_registry: Run, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from registry.demo.seaweedfs import REGION, S3Server
 from support import repositories
@@ -35,7 +35,7 @@ FILES = (
 
 # What the workflows call the roles, and what the template calls their policies.
 ROLES = {
-    "AWS_PULL_REQUEST_ROLE": "PullRequestPolicy", "AWS_PUBLISH_ROLE": "PublishPolicy",
+    "AWS_PULL_REQUEST_ROLE": "PullRequestPolicy", "AWS_JUDGE_ROLE": "JudgePolicy", "AWS_PUBLISH_ROLE": "PublishPolicy",
     "AWS_REFRESH_ROLE": "ContributorPolicy",
 }  # fmt: skip
 
@@ -52,6 +52,7 @@ class Ran:
 
     code: int
     errors: str
+    id: int = 0
     jobs: dict[str, str] = field(default_factory=dict)
     steps: dict[str, dict[str, str]] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
@@ -63,9 +64,22 @@ class Ran:
             [self.errors, *(f"--- {job}: {self.jobs.get(job)}\n{text}" for job, text in self.said.items())]
         )
 
+    @property
+    def conclusion(self) -> str:
+        """What GitHub calls the result of the run."""
+        return "failure" if "failure" in self.jobs.values() else "success" if self.jobs else "skipped"
+
     def step(self, job: str, name: str) -> str:
         """The result of a step; `not run` for one that was skipped."""
         return self.steps.get(job, {}).get(name, "not run")
+
+
+class Proposed(NamedTuple):
+    """The runs of a push: of `review.yml` at its start, of `pull-request.yml`, of `review.yml` after it."""
+
+    announced: Ran
+    run: Ran
+    reviewed: Ran
 
 
 @dataclass
@@ -77,6 +91,7 @@ class World:
     github: GitHub
     cml: bool = True
     secrets: dict[str, str] = field(default_factory=dict)
+    runs: int = 100  # the number of the last one
 
     @property
     def root(self) -> Path:
@@ -106,19 +121,41 @@ class World:
         repositories.git_in(self.root, "checkout", "--quiet", "-B", name, head)
         return head
 
-    def pull_request(self, branch: str, head: str, *, fork: bool = False) -> Ran:
+    def pull_request(self, branch: str, head: str, *, fork: bool = False, action: str = "synchronize") -> Ran:
         """Run `pull-request.yml` as GitHub would for a pull request from `branch`."""
         name = self.github.repository
         if not self.github.pulls:
             self.github.add_pull(branch, sha=head)
+        [pull] = self.github.pulls
         event = {
-            "action": "synchronize", "number": 1, "repository": self.repository(),
+            "action": action, "number": 1, "repository": self.repository(), "changes": {},
             "pull_request": {
-                "number": 1, "base": {"ref": "main", "repo": {"full_name": name}},
+                "number": 1, "draft": pull["draft"], "base": {"ref": pull["base"]["ref"], "repo": {"full_name": name}},
                 "head": {"ref": branch, "sha": head, "repo": {"full_name": "other/data" if fork else name}},
             },
         }  # fmt: skip
         return self.act("pull_request", "pull-request.yml", event, "refs/pull/1/merge")
+
+    def review(self, branch: str, head: str, run: Ran | None = None, **of_run: object) -> Ran:
+        """Run `review.yml` as GitHub does when a run of `pull-request.yml` is requested, and when it has ended."""
+        workflow_run = {
+            "id": run.id if run else 0, "name": "Pull request", "event": "pull_request", "head_sha": head,
+            "head_branch": branch, "head_repository": {"full_name": self.github.repository}, "pull_requests": [],
+            "actor": {"login": "ada"}, "conclusion": run.conclusion if run else None,
+        }  # fmt: skip
+        event = {
+            "action": "completed" if run else "requested", "repository": self.repository(),
+            "workflow_run": {**workflow_run, **of_run},
+        }  # fmt: skip
+        return self.act("workflow_run", "review.yml", event, "main")
+
+    def propose(self, branch: str, head: str) -> Proposed:
+        """All that GitHub runs for a push to a pull request's branch."""
+        if not self.github.pulls:
+            self.github.add_pull(branch, sha=head)
+        announced = self.review(branch, head)
+        run = self.pull_request(branch, head)
+        return Proposed(announced, run, self.review(branch, head, run))
 
     def push_to_main(self, workflow: str = "publish.yml") -> Ran:
         """Run a workflow as GitHub would after a merge."""
@@ -136,11 +173,14 @@ class World:
             "default_branch": "main", "is_template": False, "fork": False,
         }  # fmt: skip
 
-    def act(self, event: str, workflow: str, payload: Mapping[str, Any], ref: str) -> Ran:
-        """Run one workflow of the remote's commit `ref`."""
+    def act(self, event: str, workflow: str, payload: Mapping[str, Any], ref: str, again: Ran | None = None) -> Ran:
+        """Run one workflow of the remote's commit `ref`, as a new run or as another attempt of one."""
+        self.runs += again is None
+        number = again.id if again else self.runs
         (self.top / "event.json").write_text(json.dumps(payload))
         env = {
             **self.github.env(), "GITHUB_REPOSITORY": self.github.repository, "GIT_CONFIG_NOSYSTEM": "1",
+            "GITHUB_RUN_ID": str(number),
             "ACT_ORIGIN": str(self.origin), "ACT_REF": ref, "ACT_STUBS": str(STUBS), "ACT_VENV": str(VENV),
             "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_ROLES": str(self.top / "roles"),
             "ACT_CML": str(STUBS / "cml") if self.cml else "",
@@ -156,13 +196,12 @@ class World:
         options += [word for stub in _stubs() for word in ("--local-repository", stub)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))}
         home = {"HOME": str(self.top / "home"), "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-        shutil.rmtree(self.top / "artifacts", ignore_errors=True)
         done = subprocess.run(
             [VENV / "bin/act", event, *options],
             cwd=self.root, env={**clean, **home, "XDG_CACHE_HOME": str(self.top / "home/.cache")},
             capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        return _read(done)
+        return replace(_read(done), id=number)
 
 
 def _stubs() -> Iterator[str]:

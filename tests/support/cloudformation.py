@@ -26,7 +26,7 @@ PEOPLE = {
     "ContributorArns": f"arn:aws:iam::{ACCOUNT}:user/ann",
     "ConsumerArns": f"arn:aws:iam::{ACCOUNT}:user/carl",
 }
-JOB_ROLES = ("ContributorRole", "PullRequestRole", "PublishRole")
+JOB_ROLES = ("ContributorRole", "PullRequestRole", "JudgeRole", "PublishRole")
 PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Region": REGION,

@@ -4,6 +4,7 @@ That a job is skipped is no failure to act, so every job that is expected is ass
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,14 +14,15 @@ from PIL import Image
 
 from registry.demo.seaweedfs import S3Server
 from support import act_runs, repositories, selections, trainable_registry
-from support.act_runs import World
+from support.act_runs import Ran, World
 from support.cloudformation import PRODUCTION, STAGING
-from support.servers.github_state import say
+from support.servers.github_answers import Row
 from support.servers.looker import LookerServer
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 
-ALL_GOOD = dict.fromkeys(("scope", "validate", "stale", "train", "comment", "gate"), "success")
+RAN = dict.fromkeys(("validate", "train"), "success")
+REVIEWED = dict.fromkeys(("judge", "comment"), "success")
 WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
 
 
@@ -87,41 +89,56 @@ def test_a_merge_publishes(merged: World) -> None:
     assert merged.keys(f"files/md5/{md5[:2]}/{md5[2:]}") == {f"files/md5/{md5[:2]}/{md5[2:]}.dir"}
 
 
-def test_a_dataset_pull_request_is_trained_and_reported_once(released: World) -> None:
+def gates(world: World) -> dict[str, list[str]]:
+    """The states of registry/gate that each commit got, in their order, by the first ten digits of the commit."""
+    found: dict[str, list[str]] = {}
+    for row in world.github.statuses:
+        assert row["context"] == "registry/gate"
+        found.setdefault(row["sha"], []).append(row["state"])
+    return found
+
+
+def tip(world: World, branch: str = "change") -> str:
+    return repositories.git_in(world.origin, "rev-parse", branch)
+
+
+def test_a_dataset_pull_request_is_trained_judged_and_reported_once(released: World) -> None:
     head = propose(released, grow)
-    ran = released.pull_request("change", head)
-    assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
-    new = repositories.git_in(released.origin, "rev-parse", "change")
+    announced, run, reviewed = released.propose("change", head)
+    assert (announced.code, announced.jobs) == (0, {"announce": "success"}), announced.log
+    assert (run.code, run.jobs) == (0, RAN), run.log
+    assert (reviewed.code, reviewed.jobs) == (0, REVIEWED), reviewed.log
+    new = tip(released)
     assert repositories.git_in(released.origin, "rev-parse", "change^") == head
     written = repositories.git_in(released.origin, "diff", "--name-only", head, new).splitlines()
     assert written == ["models/pets/dvc.lock", "models/pets/metrics.json"]
     assert json.loads(repositories.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
-    assert released.github.status_of(new) == {"registry/gate": "success"}
-    assert released.github.status_of(head) == {}
+    assert gates(released) == {head: ["pending"], new: ["success"]}
     [comment] = released.github.comments
     assert WATERMARK in comment["body"]
     assert "12 images" in comment["body"] or "8 images" in comment["body"]
     assert f"https://{released.github.host}/acme/registry/raw/" in comment["body"]
     assert "reports" in repositories.git_in(released.origin, "branch", "--list")
 
-    text = comment["body"]
-    comment["body"] = f"> **Stale**: a run before is making the report of 5.\n\n{text}"  # and was cancelled
-    quoted = say(released.github, 1, f"What about this?\n\n{text}")
-    quoted["user"] = {"login": "ada", "id": 7, "type": "User"}
+
+def test_a_run_of_the_bots_own_push_changes_nothing(released: World) -> None:
+    head = propose(released, grow)
+    released.propose("change", head)
+    new, before = tip(released), len(released.github.calls)
+    bot = {"actor": {"login": "github-actions[bot]"}}
+    assert released.review("change", new, **bot).jobs == {}
+    waiting = released.review("change", new, Ran(0, ""), **bot, conclusion="action_required")
+    assert waiting.jobs == {}
+    assert len(released.github.calls) == before
+    # Somebody lets it run: the commit that was judged is judged again, with the same result.
     repositories.git_in(released.root, "pull", "--quiet", "origin", "change")
-    ran = released.pull_request("change", released.push_branch("change"))
-    assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
-    assert "nothing to train" in ran.said["train"]
-    assert repositories.git_in(released.origin, "rev-parse", "change") == new
-    patches = [call for call in released.github.calls if (call.method, "comment_id" in call.values) == ("PATCH", True)]
-    assert {call.values["comment_id"] for call in patches} == {str(comment["id"])}
-    marked, replaced = (call.body["body"] for call in patches)
-    words, _, rest = marked.partition("\n\n")
-    assert words.startswith("> **Stale**: [a run](")
-    assert words.endswith(f" is making the report of {new[:10]}.")
-    assert rest == text
-    assert replaced == comment["body"]
-    assert "Stale" not in replaced
+    run = released.pull_request("change", released.push_branch("change"))
+    assert "nothing to train" in run.said["train"]
+    assert released.review("change", new, run, **bot).jobs == REVIEWED
+    assert tip(released) == new
+    assert gates(released)[new] == ["success", "success"]
+    [comment] = released.github.comments
+    assert "Stale" not in comment["body"]
 
 
 def test_a_model_trained_by_the_contributor_is_reported_even_without_cml(released: World) -> None:
@@ -131,10 +148,11 @@ def test_a_model_trained_by_the_contributor_is_reported_even_without_cml(release
 
     head = propose(released, change)
     released.cml = False
-    ran = released.pull_request("change", head)
-    assert (ran.code, ran.jobs) == (0, ALL_GOOD), ran.log
-    assert ran.step("comment", "Post the report with CML") == "not run"
-    assert released.github.status_of(head) == {"registry/gate": "success"}
+    _, run, reviewed = released.propose("change", head)
+    assert run.jobs == RAN, run.log
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert reviewed.step("comment", "Post the report with CML") == "not run"
+    assert gates(released) == {head: ["pending", "success"]}
     [comment] = released.github.comments
     assert "shade" in comment["body"]
     assert WATERMARK not in comment["body"]
@@ -142,12 +160,11 @@ def test_a_model_trained_by_the_contributor_is_reported_even_without_cml(release
 
 def test_an_invalid_pull_request_is_blocked_with_the_reason(released: World) -> None:
     head = propose(released, lambda root: trainable_registry.dataset(root, "1.0.1", train=5))
-    ran = released.pull_request("change", head)
-    assert ran.jobs == ALL_GOOD | {"validate": "failure", "gate": "failure"}, ran.log
-    assert ran.step("train", "Train models that are out of date") == "not run"
-    assert released.github.status_of(head) == {"registry/gate": "failure"}
-    [status] = released.github.statuses
-    assert status["description"].startswith("blocked: ")
+    _, run, reviewed = released.propose("change", head)
+    assert run.jobs == {"validate": "failure"}, run.log
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert gates(released) == {head: ["pending", "failure"]}
+    assert released.github.statuses[-1]["description"].startswith("validate and train: failure (blocked: ")
     [comment] = released.github.comments
     assert "2 images were removed" in comment["body"]
     assert "set version: 2.0.0" in comment["body"]
@@ -159,12 +176,12 @@ def test_a_failed_training_is_reported(released: World) -> None:
         (root / "models/pets/train.py").write_text('"""Fails."""\n\nraise SystemExit("out of memory")\n')
 
     head = propose(released, change)
-    ran = released.pull_request("change", head)
-    assert ran.jobs == ALL_GOOD | {"train": "failure", "gate": "failure"}, ran.log
-    assert "out of memory" in ran.said["train"]
-    [status] = released.github.statuses
-    assert (status["sha"], status["state"]) == (head, "failure")
-    assert status["description"].startswith(("blocked: ", "train: failure ("))
+    _, run, reviewed = released.propose("change", head)
+    assert run.jobs == RAN | {"train": "failure"}, run.log
+    assert "out of memory" in run.said["train"]
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert gates(released) == {head: ["pending", "failure"]}
+    assert released.github.statuses[-1]["description"].startswith("validate and train: failure (")
     assert len(released.github.comments) == 1
 
 
@@ -173,39 +190,139 @@ def test_missing_objects_block_the_merge(released: World) -> None:
     repositories.registry(released.root, "check", "--fix")
     repositories.commit(released.root, "images that are on one machine only")
     head = released.push_branch("change")
-    ran = released.pull_request("change", head)
-    assert ran.jobs == ALL_GOOD | {"gate": "failure"}, ran.log
-    assert ran.step("train", "Train models that are out of date") == "not run"
-    assert released.github.status_of(head) == {"registry/gate": "failure"}
+    _, run, reviewed = released.propose("change", head)
+    assert run.jobs == RAN | {"train": "failure"}, run.log
+    assert run.step("train", "Train models that are out of date") == "not run"
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert gates(released) == {head: ["pending", "failure"]}
     [comment] = released.github.comments
     assert "registry push" in comment["body"]
 
 
-def test_a_metadata_change_needs_no_gpu(released: World) -> None:
+def test_a_change_without_data_needs_no_gpu(released: World) -> None:
     def change(root: Path) -> None:
         (root / "README.md").write_text((root / "README.md").read_text() + "\nMore words.\n")
 
     head = propose(released, change)
-    ran = released.pull_request("change", head)
-    assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "pass", "gate"), "success")), ran.log
-    assert released.github.status_of(head) == {"registry/gate": "success"}
+    _, run, reviewed = released.propose("change", head)
+    assert run.jobs == {"validate": "success"}, run.log
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert gates(released) == {head: ["pending", "success"]}
 
 
-def test_the_merge_queue_validates_a_merge(released: World) -> None:
-    base = repositories.git_in(released.root, "rev-parse", "main")
+def test_the_merge_queue_judges_a_merge(released: World) -> None:
+    head = propose(released, grow)
+    released.propose("change", head)
+    base, queue = repositories.git_in(released.root, "rev-parse", "origin/main"), "gh-readonly-queue/main/pr-1-0"
+    repositories.git_in(released.root, "fetch", "--quiet", "origin")
+    repositories.git_in(released.root, "checkout", "--quiet", "--detach", "origin/main")
+    repositories.git_in(released.root, "merge", "--quiet", "--no-ff", "--no-verify", "-m", "merge", "origin/change")
+    merged = repositories.git_in(released.root, "rev-parse", "HEAD")
+    repositories.git_in(released.root, "push", "--quiet", "origin", f"HEAD:refs/heads/{queue}")
     event = {"merge_group": {"base_sha": base, "base_ref": "refs/heads/main"}, "repository": released.repository()}
-    ran = released.act("merge_group", "pull-request.yml", event, "main")
-    assert (ran.code, ran.jobs) == (0, dict.fromkeys(("validate", "pass", "gate"), "success")), ran.log
-    [status] = released.github.statuses
-    assert (status["context"], status["state"]) == ("registry/gate", "success")
+    run = released.act("merge_group", "pull-request.yml", event, queue)
+    assert run.jobs == {"validate": "success"}, run.log
+    reviewed = released.review(queue, merged, run, event="merge_group")
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert gates(released)[merged] == ["success"]
+    assert len(released.github.comments) == 1
 
 
 def test_a_pull_request_from_a_fork_is_only_validated(released: World) -> None:
     head = propose(released, grow)
-    ran = released.pull_request("change", head, fork=True)
-    assert (ran.code, ran.jobs) == (0, dict.fromkeys(("scope", "validate", "gate"), "success")), ran.log
+    run = released.pull_request("change", head, fork=True)
+    assert run.jobs == {"validate": "success"}, run.log
+    fork = {"head_repository": {"full_name": "other/data"}}
+    assert released.review("change", head, **fork).jobs == {}
+    assert released.review("change", head, run, **fork).jobs == {}
     assert released.github.made() == []
-    assert repositories.git_in(released.origin, "rev-parse", "change") == head
+    assert tip(released) == head
+
+
+@pytest.mark.parametrize(
+    ("pull", "words"),
+    [({"draft": True}, "a draft: judged when it is ready"), ({"base": "topic"}, "not into main: judged when")],
+)
+def test_a_draft_and_a_stacked_pull_request_wait_with_words(released: World, pull: Row, words: str) -> None:
+    head = propose(released, grow)
+    repositories.git_in(released.root, "push", "--quiet", "origin", "main:refs/heads/topic")
+    released.github.add_pull("change", sha=head, **pull)
+    announced, run, reviewed = released.propose("change", head)
+    assert announced.jobs == {"announce": "success"}, announced.log
+    assert run.jobs == {"validate": "success"}, run.log
+    assert reviewed.jobs == {"judge": "success"}, reviewed.log
+    [status] = released.github.statuses
+    assert (status["sha"], status["state"]) == (head, "pending")
+    assert status["description"].startswith(words)
+    assert released.github.comments == []
+
+
+def test_a_changed_title_ends_no_training_and_judges_nothing(released: World) -> None:
+    head = propose(released, grow)
+    run = released.pull_request("change", head, action="edited")
+    assert run.jobs == {}
+    assert released.review("change", head, run).jobs == {}
+
+
+# --- hostile ----------------------------------------------------------------------------------------------------------
+
+
+def results_of(world: World, run: Ran) -> Path:
+    return world.top / "artifacts" / str(run.id) / "results"
+
+
+def test_a_forged_hand_over_reaches_no_branch_and_blocks(released: World) -> None:
+    head = propose(released, grow)
+    released.github.add_pull("change", sha=head)
+    run = released.pull_request("change", head)
+    (results_of(released, run) / "models/pets/model.yaml").write_text("version: 9.0.0\n")
+    reviewed = released.review("change", head, run)
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert tip(released) == head
+    assert gates(released) == {head: ["failure"]}
+    [comment] = released.github.comments
+    assert "the training results were refused" in comment["body"]
+
+
+def test_a_lock_of_objects_that_are_nowhere_is_refused(released: World) -> None:
+    head = propose(released, grow)
+    released.github.add_pull("change", sha=head)
+    run = released.pull_request("change", head)
+    lock = results_of(released, run) / "models/pets/dvc.lock"
+    text = lock.read_text()
+    md5 = re.search(r"path: model.onnx\n.*?md5: ([0-9a-f]{32})", text, re.DOTALL)[1]
+    lock.write_text(text.replace(md5, "ab" * 16))
+    reviewed = released.review("change", head, run)
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert tip(released) == head
+    assert gates(released) == {head: ["failure"]}
+
+
+def test_a_lock_of_another_commit_is_refused(released: World) -> None:
+    head = propose(released, grow)
+    released.github.add_pull("change", sha=head)
+    run = released.pull_request("change", head)
+    lock = results_of(released, run) / "models/pets/dvc.lock"
+    lock.write_text(lock.read_text().replace("shade: 150", "shade: 10"))
+    reviewed = released.review("change", head, run)
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert tip(released) == head
+    assert gates(released) == {head: ["failure"]}
+
+
+def test_what_the_pull_request_does_to_its_own_workflows_changes_no_verdict(released: World) -> None:
+    def change(root: Path) -> None:
+        trainable_registry.dataset(root, "1.0.1", train=5)  # blocked
+        for name in ("pull-request", "review"):
+            file = root / f".github/workflows/{name}.yml"
+            text = re.sub(r"^( +)run: .*", r"\1run: echo fine", file.read_text(), flags=re.MULTILINE)
+            file.write_text(text)
+
+    head = propose(released, change)
+    _, run, reviewed = released.propose("change", head)
+    assert run.conclusion == "success", run.log
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert gates(released)[head][-1] == "failure"
 
 
 # --- scheduled --------------------------------------------------------------------------------------------------------

@@ -56,12 +56,16 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is checked: a tree, the paths that changed (deleted ones too), and the revision before the change."""
+    """What is checked: a tree, the paths that changed (deleted ones too), and the revision before the change.
+
+    `commit` is the commit that the tree is of, where it is neither the working tree nor the index.
+    """
 
     scope: Scope
     tree: Tree
     paths: frozenset[str]
     before: str = ""
+    commit: str = ""
 
 
 def staged(root: Path) -> Change:
@@ -73,6 +77,12 @@ def since(root: Path, revision: str) -> Change:
     """What the working tree changed since the merge base with a revision. Raises NotFound."""
     base = git.merge_base(root, git.resolve_commit(root, revision), "HEAD")
     return Change(Scope.BASE, git_trees.WorkTree(root), frozenset(git.changed_paths(root, base)), base)
+
+
+def between(root: Path, revision: str, tree: git_trees.Revision) -> Change:
+    """What a commit, which need not be checked out, changed since its merge base with a revision. Raises NotFound."""
+    base = git.merge_base(root, git.resolve_commit(root, revision), tree.commit)
+    return Change(Scope.BASE, tree, frozenset(git.changed_paths(root, base, tree.commit)), base, tree.commit)
 
 
 def everything(root: Path) -> Change:

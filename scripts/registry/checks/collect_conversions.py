@@ -14,7 +14,7 @@ _READ = (*CONFIGS, "dvc.yaml", ".dvcignore")
 def with_conversions(facts: Facts, root: Path, change: Change) -> Facts:
     """The facts, with conversions of files that DVC or a command reads: of changed ones, of all if attributes changed.
 
-    A commit has the line ends of the index, so those of the working tree are left out.
+    A commit has the line ends of the index, or its own, so those of the working tree are left out.
     """
     staged = change.scope is Scope.STAGED
     attributes_changed = any(path.rpartition("/")[2] == ".gitattributes" for path in change.paths)
@@ -22,6 +22,6 @@ def with_conversions(facts: Facts, root: Path, change: Change) -> Facts:
     read = [path for path in paths if path in _READ or owner_of(path)]
     return replace(
         facts,
-        conversions=git_attributes.conversions(root, read, staged=staged) if read else {},
-        line_ends=() if staged else git_attributes.paths_with_other_line_ends(root),
+        conversions=git_attributes.conversions(root, read, staged=staged, commit=change.commit) if read else {},
+        line_ends=() if staged or change.commit else git_attributes.paths_with_other_line_ends(root),
     )

@@ -61,14 +61,14 @@ class _Remotes(NamedTuple):
 # --- what a change needs ----------------------------------------------------------------------------------------------
 
 
-def find_needed(root: Path, tree: Tree, paths: Collection[str], before: str) -> NeededOutputs:
-    """What the artifacts of the changed `paths` need in a tree, and in each commit from `before` (empty: none) to HEAD.
+def find_needed(root: Path, tree: Tree, paths: Collection[str], before: str, tip: str = "HEAD") -> NeededOutputs:
+    """What the artifacts of changed `paths` need in a tree, and in each commit from `before` (empty: none) to `tip`.
 
     Of a commit these are the artifacts whose pointers it changes. An output that several need is counted for the first.
     """
     found = [_find_in_tree(tree, paths, "")]
     with git_trees.Commits(root) as trees:
-        for change in git.changing_commits(root, ["HEAD"], [before], inventory.POINTERS) if before else ():
+        for change in git.changing_commits(root, [tip], [before], inventory.POINTERS) if before else ():
             pointers = filter(inventory.is_pointer, change.paths)
             found.append(_find_in_tree(trees.tree(change.commit), pointers, change.commit))
     distinct: dict[tuple[str, int], Needed] = {}

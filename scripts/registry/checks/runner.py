@@ -10,7 +10,7 @@ from registry.core.check_names import CheckName
 from registry.core.layout import owner_of
 from registry.core.values import ArtifactId, Outcome, Verdict
 from registry.dataset.changes import DatasetChange
-from registry.model.changes import ModelChange
+from registry.model.changes import ModelChange, Refusal
 
 Done = dict[tuple[CheckName, ArtifactId | None], Outcome]
 
@@ -71,3 +71,11 @@ def run_on_changes(datasets: Sequence[DatasetChange], models: Sequence[ModelChan
         if model.unknown or (model.trained and model.old is not None and model.new is not None):
             found = changes.versions_are_compared(model)
             yield _outcome(CheckName.COMPARISON, model.id, found, model.unknown)
+
+
+def run_on_results(refusals: Sequence[Refusal]) -> Outcome:
+    """The outcome of what a training job handed over."""
+    name = CheckName.TRAINING_RESULTS
+    return Outcome(
+        name, None, tuple(one.of(name, owner_of(one.path)) for one in changes.results_are_accepted(refusals))
+    )

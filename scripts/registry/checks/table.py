@@ -1,6 +1,6 @@
 """The table of checks: the rule behind each name, what it is about, and what has to hold before it can run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,7 +25,7 @@ from registry.core.artifact_files import ArtifactFiles
 from registry.core.check_names import CheckName
 from registry.core.values import Kind
 from registry.dataset.changes import DatasetChange
-from registry.model.changes import ModelChange
+from registry.model.changes import ModelChange, Refusal
 
 S = TypeVar("S", bound=ArtifactSubject)
 
@@ -87,10 +87,14 @@ class ArtifactCheck(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class ReportCheck:
-    """A rule that only `registry report` runs, because it compares two versions of an artifact by their objects."""
+    """A rule that only `registry report` or `registry judge` runs: on two versions, or on results of a training."""
 
     name: CheckName
-    rule: Callable[[DatasetChange], Iterator[Diagnostic]] | Callable[[ModelChange], Iterator[Diagnostic]]
+    rule: (
+        Callable[[DatasetChange], Iterator[Diagnostic]]
+        | Callable[[ModelChange], Iterator[Diagnostic]]
+        | Callable[[Sequence[Refusal]], Iterator[Diagnostic]]
+    )
 
 
 AnyArtifactCheck = ArtifactCheck[ArtifactSubject] | ArtifactCheck[DatasetSubject] | ArtifactCheck[ModelSubject]
@@ -195,4 +199,5 @@ CHECKS: tuple[Check, ...] = (
     ReportCheck(_N.DUPLICATES, changes.images_are_distinct),
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),
     ReportCheck(_N.MEASUREMENT, changes.measurement_is_unchanged),
+    ReportCheck(_N.TRAINING_RESULTS, changes.results_are_accepted),
 )

@@ -123,7 +123,7 @@ def with_stored(space: Workspace, facts: Facts, change: collect.Change) -> Facts
     """The facts, with what staging and production have of the objects that a change refers to."""
     from registry.checks import collect_objects
 
-    needed = collect_objects.find_needed(space.root, change.tree, change.paths, change.before)
+    needed = collect_objects.find_needed(space.root, change.tree, change.paths, change.before, change.commit or "HEAD")
     try:
         caches, remotes = space.stores.caches, (space.stores.production, space.stores.staging)
     except RegistryError as error:

@@ -30,6 +30,7 @@ COMMANDS = (
     ("evaluate", "Measure a model file on a split of a dataset."),
     ("compare", "Compare models with those of a base revision, and evaluate their gates."),
     ("report", "Write the report of a change for the pull request, the browser and programs."),
+    ("judge", "Judge a commit and the results of its training without checking it out, for CI."),
     ("reproduce", "Train a published model again from its tag, and compare the metrics."),
     ("list", "List artifacts, their versions and states."),
     ("init", "Set up a new registry from this template: name, owners, storage."),

@@ -52,3 +52,4 @@ class CheckName(StrEnum):
     DUPLICATES = "duplicates"
     COMPARISON = "comparison"
     MEASUREMENT = "measurement"
+    TRAINING_RESULTS = "training-results"

@@ -6,6 +6,7 @@ from stat import S_IMODE
 
 from registry.core.atomic_write import write_atomically
 from registry.integrations.git import output, split_records
+from registry.integrations.git_commits import temporary_index
 
 # What makes a file in a working tree, or in an archive, another one than its object; the values that do not.
 _CONVERSIONS = {
@@ -18,14 +19,20 @@ _CONVERSIONS = {
 _HASHED_OR_RUN = ("datasets", "models", "scripts")
 
 
-def conversions(root: Path, paths: Iterable[str], *, staged: bool) -> dict[str, tuple[str, ...]]:
+def conversions(root: Path, paths: Iterable[str], *, staged: bool, commit: str = "") -> dict[str, tuple[str, ...]]:
     """By path: the attributes (`filter=lfs`, `ident`) by which Git would convert these files; only those that have one.
 
-    Git decides by all `.gitattributes` of the working tree (`staged`: of the index), and by `.git/info/attributes`.
+    Git decides by all `.gitattributes` of the working tree (`staged`: of the index; or of a `commit`), and by
+    `.git/info/attributes`.
     """
     stdin = "".join(f"{path}\0" for path in paths).encode(errors="surrogateescape")
-    options = ("-z", "--stdin", *(("--cached",) if staged else ()))
-    listed = output(root, "check-attr", *options, *_CONVERSIONS, stdin=stdin).split("\0")[:-1]
+    if commit:  # `git check-attr --source` needs Git 2.40
+        with temporary_index(root) as index:
+            index.run("read-tree", commit)
+            text = index.run("check-attr", "-z", "--stdin", "--cached", *_CONVERSIONS, stdin=stdin)
+    else:
+        text = output(root, "check-attr", "-z", "--stdin", *["--cached"] * staged, *_CONVERSIONS, stdin=stdin)
+    listed = text.split("\0")[:-1]
     found: dict[str, list[str]] = {}
     for path, name, value in zip(listed[::3], listed[1::3], listed[2::3], strict=True):
         if value not in _CONVERSIONS[name]:

@@ -22,7 +22,7 @@ def commit_files(
     It is `parent` itself where nothing differs. The index and the working tree stay as they are. `identity` are
     variables of Git's for the author, the committer and their times.
     """
-    with _temporary_index(root) as index:
+    with temporary_index(root) as index:
         index.run("read-tree", parent)
         entries = "".join(f"{_index_entry(root, path, data)}\0" for path, data in files.items())
         index.run("update-index", "-z", "--index-info", stdin=os.fsencode(entries))
@@ -54,20 +54,23 @@ def push_branch(root: Path, commit: str, branch: str, remote: str = "origin", *,
     git.push_branch(root, branch, commit, remote, options=("--force",) if force else ())
 
 
-class _Index:
+class Index:
     """Git commands that use an index file of their own."""
 
     def __init__(self, root: Path, file: Path) -> None:
         self._root, self._env = root, {"GIT_INDEX_FILE": str(file)}
 
     def run(self, *args: str, stdin: bytes | None = None) -> str:
-        return process.run(["git", *args], cwd=self._root, env=self._env, stdin=stdin, quiet=True).decode().strip()
+        """The standard output of a command of Git."""
+        done = process.run(["git", *args], cwd=self._root, env=self._env, stdin=stdin, quiet=True)
+        return done.decode(errors="surrogateescape").strip()
 
 
 @contextmanager
-def _temporary_index(root: Path) -> Iterator[_Index]:
+def temporary_index(root: Path) -> Iterator[Index]:
+    """An empty index beside the checkout's own."""
     with TemporaryDirectory() as folder:
-        yield _Index(root, Path(folder) / "index")
+        yield Index(root, Path(folder) / "index")
 
 
 def _index_entry(root: Path, path: str, data: bytes | None) -> str:

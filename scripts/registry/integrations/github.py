@@ -72,6 +72,16 @@ class Comment:
     body: str
 
 
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A pull request: its number, the commit of its branch, the branch that it is for."""
+
+    number: int
+    head: str
+    base: str
+    is_draft: bool
+
+
 # --- repository -------------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +228,28 @@ def set_status(repository: Repository, commit: str, context: str, state: str, de
     short = description if len(description) <= MAX_STATUS else f"{description[: MAX_STATUS - 1]}…"
     body = {"context": context, "state": state, "description": short} | ({"target_url": url} if url else {})
     send(repository, "POST", f"repos/{repository}/statuses/{commit}", body)
+
+
+def status_of(repository: Repository, commit: str, context: str) -> str:
+    """The state of a commit's status; an empty string where it has none."""
+    found = get(repository, f"repos/{repository}/commits/{commit}/status?per_page={PAGE}")
+    return next((str(row["state"]) for row in found["statuses"] if row["context"] == context), "")
+
+
+def default_branch(repository: Repository) -> str:
+    """The repository's default branch."""
+    return str(get(repository, f"repos/{repository}")["default_branch"])
+
+
+def open_pulls(repository: Repository, branch: str) -> tuple[PullRequest, ...]:
+    """The open pull requests of a branch of this repository, newest first."""
+    head = quote(f"{repository.owner}:{branch}", safe="")
+    rows = get_all(repository, f"repos/{repository}/pulls?state=open&head={head}")
+    return tuple(
+        PullRequest(row["number"], row["head"]["sha"], row["base"]["ref"], bool(row["draft"]))
+        for row in rows
+        if row["head"]["ref"] == branch and (row["head"]["repo"] or {}).get("full_name") == str(repository)
+    )
 
 
 def comments(repository: Repository, number: int) -> tuple[Comment, ...]:

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from polars import DataFrame
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reason why what a training job handed over was not taken; `path` is the file at fault, where there is one."""
+
+    message: str
+    path: str
+    fix: str
+
+
 class Role(StrEnum):
     """Which of the two compared versions a model or a test set belongs to."""
 

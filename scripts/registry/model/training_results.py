@@ -24,6 +24,7 @@ MAX_FILES = 1_000
 MAX_TOTAL = 10_000_000  # bytes of all files: they stay in Git for good
 FIX = "correct the pipeline in dvc.yaml, or see the log of the training job; then push again"
 
+
 Stages = Mapping[str, Mapping[str, Any]]  # of a dvc.yaml that follows its schema
 
 
@@ -102,6 +103,11 @@ def resulting_commit(root: Path, head: str, models: Collection[ArtifactId], fold
     with git_trees.Revision(root, head) as tree:
         changes = validate(tree, models, folder)
     return git_commits.commit_results(root, head, changes, _message(changes)) if changes else head
+
+
+def is_made_of(root: Path, commit: str, head: str) -> bool:
+    """Whether a commit is one of training results on top of `head`."""
+    return git_commits.is_result_of(root, commit, head)
 
 
 def validate(tree: Tree, models: Collection[ArtifactId], folder: Path) -> Mapping[str, bytes | None]:

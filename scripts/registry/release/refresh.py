@@ -66,8 +66,8 @@ def body(manifest: DatasetManifest, summary: Sequence[str], origin: Selection) -
     lines = "".join(f"- {line}\n" for line in _origin(origin))
     return (
         f"The rows of `{manifest.id}` changed.\n\n~~~~text\n{text}\n~~~~\n\n{lines}\n"
-        "GitHub starts no workflows for a pull request that a workflow opened. To get the report, close this pull "
-        "request and open it again.\n"
+        "GitHub holds the workflows of a pull request that a workflow opened until a person with write access approves "
+        "them, below. To get the report, approve them, or close this pull request and open it again.\n"
     )
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from registry.checks import output, runner
 from registry.core.check_names import CheckName
-from registry.core.values import Finding, Outcome, Verdict
+from registry.core.values import Outcome, Verdict
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange
 from registry.report import dataset_section as dataset_sections
 from registry.report import model_section as model_sections
 from registry.report.run_info import RunInfo
 from registry.report.summary import headline
-from registry.report.values import Report, State, Tally
+from registry.report.values import Report, Tally, state_of
 
 
 def assemble(
@@ -35,13 +35,6 @@ def assemble(
         datasets,
         models,
     )
-
-
-def state_of(findings: Sequence[Finding], not_run: Sequence[Outcome]) -> State:
-    """The verdict that findings make; a check that could not run needs an owner."""
-    if any(one.verdict is Verdict.WRONG for one in findings):
-        return State.BLOCKED
-    return State.NEEDS_OWNER if findings or not_run else State.READY
 
 
 def tally(outcomes: Sequence[Outcome]) -> Tally:

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from registry.core import documents
-from registry.errors import InvalidDocument
+from registry.report.values import Page, State
 
 CONTEXT = "registry/gate"
-STATES = {"ready": "success", "needs an owner": "success", "blocked": "failure"}
-FIX = "check the log of the job that made the report; no status was set"
+STATES = {State.READY: "success", State.NEEDS_OWNER: "success", State.BLOCKED: "failure"}
+DECIDED = frozenset({"success", "failure", "error"})  # states of a commit that was judged
 
 
 class CommitStatus(NamedTuple):
@@ -18,18 +17,13 @@ class CommitStatus(NamedTuple):
     description: str
 
 
-def commit_status(data: bytes, jobs: Mapping[str, str]) -> CommitStatus:
-    """The commit status for a report.json and the results of earlier jobs.
+def commit_status(page: Page, jobs: Mapping[str, str]) -> CommitStatus:
+    """The commit status for a report and the results of earlier jobs.
 
-    A change that needs an owner succeeds, because branch protection requires the owner's review separately. Raises
-    InvalidDocument where `data` is not a report.
+    A change that needs an owner succeeds, because branch protection requires the owner's review separately.
     """
-    try:
-        report = documents.read_json(data, "report.json")
-        state, words = STATES[report["verdict"]], f"{report['verdict']}: {report['headline']}"
-    except (InvalidDocument, KeyError, TypeError) as error:
-        raise InvalidDocument("report.json", "is not a report of `registry report`", fix=FIX) from error
+    state, words = STATES[page.state], f"{page.state}: {page.headline}"
     failed = [f"{job}: {result}" for job, result in jobs.items() if result != "success"]
-    if failed and state == "success":
+    if failed:
         state, words = "failure", f"{', '.join(failed)} ({words})"
     return CommitStatus(state, " ".join(words.split()))

@@ -17,7 +17,7 @@ from registry.integrations.hardware import Hardware
 from registry.report import json_blocks
 from registry.report.pictures import PictureFiles
 from registry.report.run_info import RunInfo
-from registry.report.values import Page, State, Tally
+from registry.report.values import Page, State, Tally, state_of
 
 PATH = "report.json"
 MAX_BYTES = 8_000_000
@@ -40,6 +40,8 @@ def parse(data: bytes) -> ReadReport:
         found = documents.read_json(data, PATH)
         schema.require(Document(PATH, found, {}), "report")
         report = _read(found)
+        if report.page.state is not state_of(report.page.findings, report.page.not_run):
+            raise InvalidDocument(PATH, f"verdict is {report.page.state}, which its findings do not make")
     except (InvalidDocument, names.InvalidName, ValueError) as error:
         fault = error.fault if isinstance(error, InvalidDocument) else str(error)
         raise InvalidDocument(PATH, fault, fix=FIX) from error

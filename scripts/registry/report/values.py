@@ -1,9 +1,10 @@
 """What a report holds: the part that is shown, and what it was made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from registry.core.values import Finding, Outcome
+from registry.core.values import Finding, Outcome, Verdict
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import ModelChange
 from registry.report.blocks import Section
@@ -47,3 +48,10 @@ class Report(Page):
 
     datasets: tuple[DatasetChange, ...]
     models: tuple[ModelChange, ...]
+
+
+def state_of(findings: Sequence[Finding], not_run: Sequence[Outcome]) -> State:
+    """The verdict that findings make; a check that could not run needs an owner."""
+    if any(one.verdict is Verdict.WRONG for one in findings):
+        return State.BLOCKED
+    return State.NEEDS_OWNER if findings or not_run else State.READY

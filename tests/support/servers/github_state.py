@@ -86,7 +86,11 @@ class GitHub:
 
     def add_pull(self, head: str, title: str = "A change", **more: Any) -> Row:
         """A pull request from the branch `head`."""
-        ends = {"head": {"ref": head, "sha": more.pop("sha", "0" * 40)}, "base": {"ref": more.pop("base", "main")}}
+        repository = {"full_name": more.pop("repo", self.repository)}
+        ends = {
+            "head": {"ref": head, "sha": more.pop("sha", "0" * 40), "repo": repository},
+            "base": {"ref": more.pop("base", "main")},
+        }
         return self.keep(
             self.issues, {**self._issue(title, "", ()), **ends, "draft": False, "pull_request": {}, **more}
         )
@@ -176,9 +180,17 @@ def _ref(github: GitHub, call: Call) -> Answer:
 
 
 def _set_status(github: GitHub, call: Call) -> Answer:
+    if github.origin and not _has(github.origin, call.values["sha"]):
+        return 422, error(f"No commit found for SHA: {call.values['sha']}", 422)
     given = {"description": None, "target_url": None, "context": "default"} | call.body
     row = github.keep(github.statuses, {**given, "sha": call.values["sha"], "creator": ACTIONS})
     return 201, row
+
+
+def _has(origin: Path, sha: str) -> bool:
+    return not subprocess.run(
+        ["git", "-C", origin, "cat-file", "-e", f"{sha}^{{commit}}"], capture_output=True
+    ).returncode
 
 
 def _statuses(github: GitHub, call: Call) -> Answer:
@@ -285,6 +297,8 @@ def _change_comment(github: GitHub, call: Call) -> Answer:
 def _pulls(github: GitHub, call: Call) -> Answer:
     state, head = call.query.get("state", "open"), call.query.get("head", "").rpartition(":")[2]
     rows = [row for row in reversed(github.pulls) if state in {"all", row["state"]}]
+    for row in rows:
+        row["head"]["sha"] = github.sha(f"refs/heads/{row['head']['ref']}") or row["head"]["sha"]
     return paged(call, [row for row in rows if head in {"", row["head"]["ref"]}])
 
 

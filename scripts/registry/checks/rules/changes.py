@@ -10,7 +10,7 @@ from registry.checks.rules.models import IMPROVE, REPRO
 from registry.core import wording
 from registry.core.layout import manifest_path, prepared_pointer
 from registry.dataset.changes import DatasetChange, DuplicatePair, exclude_command
-from registry.model.changes import GateState, ModelChange
+from registry.model.changes import GateState, ModelChange, Refusal
 
 NAMED = 3  # pairs whose images the hint names; the report has the command for more
 
@@ -86,3 +86,19 @@ def gates_hold_against_base(change: ModelChange) -> Iterator[Diagnostic]:
             yield wrong(gate.message, path, gate.line, IMPROVE)
         elif gate.state is GateState.NOT_EVALUATED:
             yield needs_owner(gate.message, path, gate.line, "decide whether the model may pass without this gate")
+
+
+def results_are_accepted(refusals: Sequence[Refusal]) -> Iterator[Diagnostic]:
+    """What the training job of a pull request handed over is data that a training of these models writes.
+
+    That is `dvc.lock`, and files for uncached metrics and plots with known endings, sizes and forms, of models that the
+    change concerns. The lock was written with the code, the parameters and the data of the branch, and every object
+    that it names is in staging or production. Only the job that judges a pull request runs this check; what it refuses
+    does not reach the branch, and the branch is judged as it is.
+
+    Why: code of the pull request wrote these files, and a file that DVC, Python or a person obeys would act for it.
+
+    How to fix: correct the pipeline in `dvc.yaml`, or see the log of the training job, and push again.
+    """
+    for one in refusals:
+        yield wrong(f"the training results were refused: {one.message}", one.path, fix=one.fix)

@@ -8,10 +8,9 @@ import click
 from registry.checks import tracked_files
 from registry.cli.workspace import here
 from registry.core import names
-from registry.integrations import git, git_commits, git_trees, github
-from registry.model import train, training_results
+from registry.integrations import git, git_trees, github
 from registry.release import drift_issue, refresh
-from registry.report import commit_status, github_images
+from registry.report import acceptance, commit_status, github_images, json_input, review
 from registry.report.comment import WATERMARK, mark_stale
 
 
@@ -20,31 +19,51 @@ def command() -> None:
     """Commands used by the GitHub Actions workflows (internal). Each can be run by hand, too."""
 
 
-@command.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--head", metavar="COMMIT", required=True, help="The commit that the report was made for.")
-@click.option("--branch", required=True, help="The pull request's branch at origin.")
-@click.option("--report", type=click.Path(path_type=Path), help="The report.md to mark as stale if the branch moved.")
-def accept(folder: Path, head: str, branch: str, report: Path | None) -> None:
-    """Commit dvc.lock, metrics and plots of a training job to the pull request's branch.
+@command.command("pull-request")
+@click.option("--branch", required=True, help="The branch of the pull request, in this repository.")
+@click.option("--head", metavar="COMMIT", required=True, help="The commit that a run was started for.")
+@click.option("--tell", is_flag=True, help="Set a pending registry/gate that says why a draft or another base waits.")
+def pull_request(branch: str, head: str, *, tell: bool) -> None:
+    """Find the open pull request of a branch that is to be judged, one into the default branch.
 
-    Only files that the model's dvc.yaml names are taken, and only if the branch is still at the commit that the report
-    was made for; otherwise the report is marked as stale. Prints commit=ID, the commit that the report describes, and
-    stale=true or stale=false.
+    Prints number=N; number= and the reason on stderr where there is none: a draft, another base, or a branch that moved
+    on.
     """
     root = here().root
-    commit, is_stale = head, git.refs(root, "origin").get(f"refs/heads/{branch}") != head
-    if is_stale and report:
-        why = f"this report was made for {head[:10]}, and the branch has moved on since."
-        report.write_text(mark_stale(report.read_text(), why))
-    if not is_stale:
-        paths = git.changed_paths(root, git.merge_base(root, "HEAD", head), head)
-        with git_trees.Revision(root, head) as tree:
-            models = train.concerned(tree, paths)
-        commit = training_results.resulting_commit(root, head, models, folder)
-    if commit != head:
-        git_commits.push_branch(root, commit, branch)
-    click.echo(f"commit={commit}\nstale={str(is_stale).lower()}")
+    repository = github.connect(root)
+    found = review.find(root, repository, branch, head)
+    if tell and found.waits:
+        github.set_status(repository, head, commit_status.CONTEXT, "pending", found.reason)
+    if found.reason:
+        click.echo(f"{branch}: {found.reason}", err=True)
+    click.echo(f"number={found.number or ''}")
+
+
+@command.command()
+@click.option("--head", metavar="COMMIT", required=True, help="The commit that a run is about to judge.")
+@click.option("--url", required=True, help="The workflow run.")
+def pending(head: str, url: str) -> None:
+    """Set registry/gate to pending, unless the commit was judged before. Prints judged=true or judged=false."""
+    repository = github.connect(here().root)
+    is_judged = github.status_of(repository, head, commit_status.CONTEXT) in commit_status.DECIDED
+    if not is_judged:
+        github.set_status(repository, head, commit_status.CONTEXT, "pending", "a run is judging this commit", url)
+    click.echo(f"judged={str(is_judged).lower()}")
+
+
+@command.command()
+@click.argument("folder", metavar="REPORT", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--head", metavar="COMMIT", required=True, help="The commit that the run was started for.")
+@click.option("--branch", required=True, help="The pull request's branch at origin.")
+@click.option("--base", metavar="REVISION", required=True, help="The branch that the change is for: origin/main.")
+def accept(folder: Path, head: str, branch: str, base: str) -> None:
+    """Push the commit that a report of `registry judge` is about, unless the branch has moved on.
+
+    The commit is made again from the training results beside the report, and only the same one is pushed. Prints
+    commit=ID, and place=there, pushed or moved.
+    """
+    done = acceptance.accept(here().root, folder, head, branch, base)
+    click.echo(f"commit={done.commit}\nplace={done.place}")
 
 
 @command.command()
@@ -63,7 +82,7 @@ def stale(number: int, head: str, url: str) -> None:
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def pictures(folder: Path) -> None:
-    """Push the pictures of a report to the branch `reports`, and make its report.md link to them there."""
+    """Push the pictures of a report to the branch `reports`, and write its report.md from report.json."""
     click.echo(f"pictures: {github_images.publish(here().root, folder) or 'none'}")
 
 
@@ -77,7 +96,8 @@ def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
 
     Prints state=success or state=failure.
     """
-    status = commit_status.commit_status(report.read_bytes(), dict(job.split("=", 1) for job in jobs))
+    page = json_input.parse(report.read_bytes()).page
+    status = commit_status.commit_status(page, dict(job.split("=", 1) for job in jobs))
     github.set_status(github.connect(here().root), commit, commit_status.CONTEXT, status.state, status.description, url)
     click.echo(f"registry/gate of {commit[:10]}: {status.description}", err=True)
     click.echo(f"state={status.state}")
