@@ -104,7 +104,7 @@ def test_no_principal_is_trusted_by_wildcard() -> None:
     stack = Stack(**REQUIRED, **PEOPLE, MakeLake="true", Public="true")
     documents = [*stack.of_type("AWS::S3::BucketPolicy").values(), *stack.of_type("AWS::IAM::Role").values()]
     allowed = [one for document in documents for one in statements(document) if one["Effect"] == "Allow"]
-    assert len(allowed) == 6  # three jobs, two groups of people, CloudFront
+    assert len(allowed) == 7  # four jobs, two groups of people, CloudFront
     assert "*" not in json.dumps([one["Principal"] for one in allowed])
     assert [one["Condition"] for one in allowed if "Service" in one["Principal"]] == [
         {"StringEquals": {"aws:SourceArn": f"arn:aws:cloudfront::{ACCOUNT}:distribution/PublicDistribution"}}

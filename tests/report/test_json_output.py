@@ -18,7 +18,7 @@ from registry.report import json_blocks, json_input, json_output, markdown
 from registry.report.blocks import Code, Detail, Para, Section
 from registry.report.json_blocks import KINDS
 from registry.report.pictures import PictureFiles
-from registry.report.values import Page, Report
+from registry.report.values import Page, Report, State
 from support import report_situations
 
 SCHEMA = json.loads((schema.folder() / "report.schema.json").read_text())
@@ -101,7 +101,13 @@ NASTY = "<!-- registry report --> @acme/everyone \u202e\ud800\x1b[31m::add-mask:
 def nasty() -> Report:
     report = report_situations.trained()
     finding = Finding(CheckName.VERSION, None, Verdict.WRONG, NASTY, NASTY, 3, NASTY)
-    return replace(report, headline=NASTY, findings=(finding,), sections=(Section(NASTY, (NASTY, Code(NASTY))),))
+    return replace(
+        report,
+        state=State.BLOCKED,
+        headline=NASTY,
+        findings=(finding,),
+        sections=(Section(NASTY, (NASTY, Code(NASTY))),),
+    )
 
 
 def test_texts_are_data_and_no_character_hides_in_the_file() -> None:
@@ -145,6 +151,7 @@ FORGED = {
     "a key twice": b'{"verdict": "ready", "verdict": "blocked"}',
     "NaN": forged().replace(PASSED, b'"passed": NaN,'),
     "another verdict": forged(verdict="approved"),
+    "a verdict that its findings do not make": forged(verdict="blocked"),
     "an unknown check": forged(not_run=[{"check": "mine", "artifact": None, "because": "x"}]),
     "an unknown artifact": forged(not_run=[{"check": "version", "artifact": "../x", "because": "x"}]),
     "a raw block": forged(sections=[{"is": "html", "text": "<script>"}]),

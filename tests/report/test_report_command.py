@@ -223,7 +223,7 @@ def test_an_untrusted_file_is_no_picture(
     assert "refs/heads/reports" not in git_in(merged_model, "ls-remote", "origin")
 
 
-def test_pictures_are_those_that_the_report_names_and_it_is_rendered_anew(
+def test_pictures_are_those_that_the_report_names_and_it_is_rendered_again(
     merged_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GH_REPO", "acme/data")

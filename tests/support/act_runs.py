@@ -166,6 +166,15 @@ class World:
         event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self.repository()}
         return self.act("workflow_dispatch", workflow, event, "main")
 
+    def _workflow(self, event: str, name: str) -> Path:
+        """The file of a workflow: GitHub takes that of the default branch for `workflow_run`, whatever is proposed."""
+        path = f".github/workflows/{name}"
+        if event != "workflow_run":
+            return self.root / path
+        file = self.top / name
+        file.write_text(repositories.git_in(self.origin, "show", f"main:{path}") + "\n")
+        return file
+
     def repository(self) -> dict[str, Any]:
         """How events name it."""
         return {
@@ -186,7 +195,7 @@ class World:
             "ACT_CML": str(STUBS / "cml") if self.cml else "",
         }  # fmt: skip
         options = [
-            "-W", f".github/workflows/{workflow}", "-e", str(self.top / "event.json"), "--json", "--no-skip-checkout",
+            "-W", str(self._workflow(event, workflow)), "-e", str(self.top / "event.json"), "--json", "--no-skip-checkout",
             "--action-offline-mode", "--no-cache-server", "-s", f"GITHUB_TOKEN={TOKEN}",
             "-P", "ubuntu-latest=-self-hosted", "-P", "self-hosted=-self-hosted",
         ]  # fmt: skip

@@ -130,7 +130,7 @@ def test_a_run_of_the_bots_own_push_changes_nothing(released: World) -> None:
     waiting = released.review("change", new, Ran(0, ""), **bot, conclusion="action_required")
     assert waiting.jobs == {}
     assert len(released.github.calls) == before
-    # Somebody lets it run: the commit that was judged is judged again, with the same result.
+    # A reviewer approves it: the commit that was judged is judged again, with the same result.
     repositories.git_in(released.root, "pull", "--quiet", "origin", "change")
     run = released.pull_request("change", released.push_branch("change"))
     assert "nothing to train" in run.said["train"]

@@ -139,7 +139,7 @@ def test_each_job_installs_only_what_it_needs() -> None:
     }
 
 
-# --- rooms of trust ---------------------------------------------------------------------------------------------------
+# --- who may do what with a pull request ------------------------------------------------------------------------------
 
 REVIEW = {name: job for name, job in JOBS.items() if name.startswith("review/")}
 DEFAULT = "${{ github.event.repository.default_branch }}"
