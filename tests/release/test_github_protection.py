@@ -53,6 +53,8 @@ def test_a_plan_lists_every_difference_and_changes_nothing(hub: GitHub, registry
         "create the ruleset 'registry: main'",
         "create the ruleset 'registry: releases are immutable'",
         "create the environment gpu: with required reviewers",
+        "create the environment judge: limited to main",
+        "allow main in the environment judge",
         "create the environment production: limited to main",
         "allow main in the environment production",
         "create the environment refresh: limited to main",
@@ -82,7 +84,7 @@ def test_after_apply_the_plan_is_empty_and_other_rules_stay(
     assert tags["conditions"]["ref_name"]["include"] == ["refs/tags/datasets/**/*", "refs/tags/models/**/*"]
     assert main["bypass_actors"] == tags["bypass_actors"] == []
     assert {name: [row["name"] for row in rows] for name, rows in protected.policies.items()} == {
-        "production": ["main"], "refresh": ["main"], "assign": ["main"],
+        "judge": ["main"], "production": ["main"], "refresh": ["main"], "assign": ["main"],
     }  # fmt: skip
     (asks,) = protected.environments["gpu"]["protection_rules"]
     assert [one["reviewer"]["id"] for one in asks["reviewers"]] == [7]

@@ -86,6 +86,7 @@ PUBLISHER = Ruleset("registry: releases by the publisher", "tag", RELEASES, ({"t
 # gpu runs code of a pull request, so a person reviews each job; main's code was reviewed when it was merged.
 ENVIRONMENTS = (
     Environment("gpu", needs_review=True, main_only=False),
+    Environment("judge", needs_review=False, main_only=True),
     Environment("production", needs_review=False, main_only=True),
     Environment("refresh", needs_review=False, main_only=True),
     Environment("assign", needs_review=True, main_only=True),
