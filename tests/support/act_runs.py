@@ -195,8 +195,8 @@ class World:
             "ACT_CML": str(STUBS / "cml") if self.cml else "",
         }  # fmt: skip
         options = [
-            "-W", str(self._workflow(event, workflow)), "-e", str(self.top / "event.json"), "--json", "--no-skip-checkout",
-            "--action-offline-mode", "--no-cache-server", "-s", f"GITHUB_TOKEN={TOKEN}",
+            "-W", str(self._workflow(event, workflow)), "-e", str(self.top / "event.json"), "--json",
+            "--no-skip-checkout", "--action-offline-mode", "--no-cache-server", "-s", f"GITHUB_TOKEN={TOKEN}",
             "-P", "ubuntu-latest=-self-hosted", "-P", "self-hosted=-self-hosted",
         ]  # fmt: skip
         options += [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
