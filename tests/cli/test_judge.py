@@ -36,7 +36,7 @@ class Proposal:
         (self.results / path).write_text(text)
 
     def move(self, name: str = "later") -> str:
-        """Another commit that somebody pushes to the branch."""
+        """Another commit that a contributor pushes to the branch."""
         git_in(self.root, "switch", "--quiet", "--detach", self.tip)
         git_in(self.root, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", name)
         git_in(self.root, "push", "--quiet", "origin", "HEAD:change")
