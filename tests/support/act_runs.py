@@ -110,6 +110,26 @@ class World:
         """The `registry` command as a person in a role (a contributor's) types it."""
         return command(self.root, self.server, *args, role=role, **env)
 
+    def contribute(self, change: Callable[[Path], None], branch: str = "change") -> str:
+        """Commit a change, push its objects and then itself, as the hooks would; the head."""
+        change(self.root)
+        repositories.registry(self.root, "check", "--fix")
+        repositories.commit(self.root, branch)
+        self.run("push")
+        return self.push_branch(branch)
+
+    def tip(self, branch: str = "change") -> str:
+        """Where a branch is at the remote."""
+        return repositories.git_in(self.origin, "rev-parse", branch)
+
+    def gates(self) -> dict[str, list[str]]:
+        """The states of registry/gate that each commit got, in their order."""
+        found: dict[str, list[str]] = {}
+        for row in self.github.statuses:
+            assert row["context"] == "registry/gate"
+            found.setdefault(row["sha"], []).append(row["state"])
+        return found
+
     def push_branch(self, name: str, *, number: int = 1) -> str:
         """Push HEAD as a branch and, as GitHub does, what merging it into main would make; the head commit."""
         head = repositories.git_in(self.root, "rev-parse", "HEAD")
@@ -136,8 +156,11 @@ class World:
         }  # fmt: skip
         return self.act("pull_request", "pull-request.yml", event, "refs/pull/1/merge")
 
-    def review(self, branch: str, head: str, run: Ran | None = None, **of_run: object) -> Ran:
-        """Run `review.yml` as GitHub does when a run of `pull-request.yml` is requested, and when it has ended."""
+    def review(self, branch: str, head: str, run: Ran | None = None, again: Ran | None = None, **of_run: object) -> Ran:
+        """Run `review.yml` as GitHub does when a run of `pull-request.yml` is requested, and when it has ended.
+
+        `again` is the run of it of which this is another attempt.
+        """
         workflow_run = {
             "id": run.id if run else 0, "name": "Pull request", "event": "pull_request", "head_sha": head,
             "head_branch": branch, "head_repository": {"full_name": self.github.repository}, "pull_requests": [],
@@ -147,7 +170,7 @@ class World:
             "action": "completed" if run else "requested", "repository": self.repository(),
             "workflow_run": {**workflow_run, **of_run},
         }  # fmt: skip
-        return self.act("workflow_run", "review.yml", event, "main")
+        return self.act("workflow_run", "review.yml", event, "main", again)
 
     def propose(self, branch: str, head: str) -> Proposed:
         """All that GitHub runs for a push to a pull request's branch."""

@@ -110,3 +110,10 @@ def found(root: Path) -> None:
     dataset(root, "1.0.0")
     model(root, "1.0.0")
     train(root)
+
+
+def grow(root: Path) -> None:
+    """The dataset at 1.1.0, with more images, and a model that is to be trained on them."""
+    dataset(root, "1.1.0", train=9, test=9)
+    manifest = root / "models/pets/model.yaml"
+    manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0"))

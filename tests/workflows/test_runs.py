@@ -5,17 +5,15 @@ That a job is skipped is no failure to act, so every job that is expected is ass
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from registry.demo.seaweedfs import S3Server
-from support import act_runs, repositories, selections, trainable_registry
+from support import repositories, selections, trainable_registry
 from support.act_runs import Ran, World
-from support.cloudformation import PRODUCTION, STAGING
+from support.cloudformation import PRODUCTION
 from support.servers.github_answers import Row
 from support.servers.looker import LookerServer
 
@@ -24,58 +22,6 @@ pytestmark = [pytest.mark.s3, pytest.mark.slow]
 RAN = dict.fromkeys(("validate", "train"), "success")
 REVIEWED = dict.fromkeys(("judge", "comment"), "success")
 WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3"), buckets=(STAGING, PRODUCTION), policies=act_runs.roles()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def _merged(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    top = tmp_path_factory.mktemp("merged") / "world"
-    act_runs.found(top, server, trainable_registry.found)
-    return top
-
-
-@pytest.fixture
-def merged(_merged: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
-    """A world whose main has datasets/pets and models/pets 1.0.0, not published yet."""
-    shutil.copytree(_merged, tmp_path / "world", symlinks=True)
-    with act_runs.world(tmp_path / "world", server) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def _released(_merged: Path, server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    top = tmp_path_factory.mktemp("released") / "world"
-    shutil.copytree(_merged, top, symlinks=True)
-    act_runs.command(top / "registry", server, "publish", role="AWS_PUBLISH_ROLE")
-    return top
-
-
-@pytest.fixture
-def released(_released: Path, server: S3Server, tmp_path: Path) -> Iterator[World]:
-    """`merged`, published."""
-    shutil.copytree(_released, tmp_path / "world", symlinks=True)
-    with act_runs.world(tmp_path / "world", server) as world:
-        yield world
-
-
-def propose(world: World, change: Callable[[Path], None], branch: str = "change") -> str:
-    """Commit a change, push its objects and then itself, as the hooks would; the head."""
-    change(world.root)
-    repositories.registry(world.root, "check", "--fix")
-    repositories.commit(world.root, branch)
-    world.run("push")
-    return world.push_branch(branch)
-
-
-def grow(root: Path) -> None:
-    trainable_registry.dataset(root, "1.1.0", train=9, test=9)
-    manifest = root / "models/pets/model.yaml"
-    manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0"))
 
 
 def test_a_merge_publishes(merged: World) -> None:
@@ -89,31 +35,18 @@ def test_a_merge_publishes(merged: World) -> None:
     assert merged.keys(f"files/md5/{md5[:2]}/{md5[2:]}") == {f"files/md5/{md5[:2]}/{md5[2:]}.dir"}
 
 
-def gates(world: World) -> dict[str, list[str]]:
-    """The states of registry/gate that each commit got, in their order, by the first ten digits of the commit."""
-    found: dict[str, list[str]] = {}
-    for row in world.github.statuses:
-        assert row["context"] == "registry/gate"
-        found.setdefault(row["sha"], []).append(row["state"])
-    return found
-
-
-def tip(world: World, branch: str = "change") -> str:
-    return repositories.git_in(world.origin, "rev-parse", branch)
-
-
 def test_a_dataset_pull_request_is_trained_judged_and_reported_once(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     announced, run, reviewed = released.propose("change", head)
     assert (announced.code, announced.jobs) == (0, {"announce": "success"}), announced.log
     assert (run.code, run.jobs) == (0, RAN), run.log
     assert (reviewed.code, reviewed.jobs) == (0, REVIEWED), reviewed.log
-    new = tip(released)
+    new = released.tip()
     assert repositories.git_in(released.origin, "rev-parse", "change^") == head
     written = repositories.git_in(released.origin, "diff", "--name-only", head, new).splitlines()
     assert written == ["models/pets/dvc.lock", "models/pets/metrics.json"]
     assert json.loads(repositories.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
-    assert gates(released) == {head: ["pending"], new: ["success"]}
+    assert released.gates() == {head: ["pending"], new: ["success"]}
     [comment] = released.github.comments
     assert WATERMARK in comment["body"]
     assert "12 images" in comment["body"] or "8 images" in comment["body"]
@@ -122,9 +55,9 @@ def test_a_dataset_pull_request_is_trained_judged_and_reported_once(released: Wo
 
 
 def test_a_run_of_the_bots_own_push_changes_nothing(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     released.propose("change", head)
-    new, before = tip(released), len(released.github.calls)
+    new, before = released.tip(), len(released.github.calls)
     bot = {"actor": {"login": "github-actions[bot]"}}
     assert released.review("change", new, **bot).jobs == {}
     waiting = released.review("change", new, Ran(0, ""), **bot, conclusion="action_required")
@@ -135,8 +68,8 @@ def test_a_run_of_the_bots_own_push_changes_nothing(released: World) -> None:
     run = released.pull_request("change", released.push_branch("change"))
     assert "nothing to train" in run.said["train"]
     assert released.review("change", new, run, **bot).jobs == REVIEWED
-    assert tip(released) == new
-    assert gates(released)[new] == ["success", "success"]
+    assert released.tip() == new
+    assert released.gates()[new] == ["success", "success"]
     [comment] = released.github.comments
     assert "Stale" not in comment["body"]
 
@@ -146,24 +79,24 @@ def test_a_model_trained_by_the_contributor_is_reported_even_without_cml(release
         trainable_registry.model(root, "1.1.0", shade=120)
         trainable_registry.train(root)
 
-    head = propose(released, change)
+    head = released.contribute(change)
     released.cml = False
     _, run, reviewed = released.propose("change", head)
     assert run.jobs == RAN, run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
     assert reviewed.step("comment", "Post the report with CML") == "not run"
-    assert gates(released) == {head: ["pending", "success"]}
+    assert released.gates() == {head: ["pending", "success"]}
     [comment] = released.github.comments
     assert "shade" in comment["body"]
     assert WATERMARK not in comment["body"]
 
 
 def test_an_invalid_pull_request_is_blocked_with_the_reason(released: World) -> None:
-    head = propose(released, lambda root: trainable_registry.dataset(root, "1.0.1", train=5))
+    head = released.contribute(lambda root: trainable_registry.dataset(root, "1.0.1", train=5))
     _, run, reviewed = released.propose("change", head)
     assert run.jobs == {"validate": "failure"}, run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert gates(released) == {head: ["pending", "failure"]}
+    assert released.gates() == {head: ["pending", "failure"]}
     assert released.github.statuses[-1]["description"].startswith("validate and train: failure (blocked: ")
     [comment] = released.github.comments
     assert "2 images were removed" in comment["body"]
@@ -175,12 +108,12 @@ def test_a_failed_training_is_reported(released: World) -> None:
         trainable_registry.model(root, "1.1.0", shade=120)
         (root / "models/pets/train.py").write_text('"""Fails."""\n\nraise SystemExit("out of memory")\n')
 
-    head = propose(released, change)
+    head = released.contribute(change)
     _, run, reviewed = released.propose("change", head)
     assert run.jobs == RAN | {"train": "failure"}, run.log
     assert "out of memory" in run.said["train"]
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert gates(released) == {head: ["pending", "failure"]}
+    assert released.gates() == {head: ["pending", "failure"]}
     assert released.github.statuses[-1]["description"].startswith("validate and train: failure (")
     assert len(released.github.comments) == 1
 
@@ -194,7 +127,7 @@ def test_missing_objects_block_the_merge(released: World) -> None:
     assert run.jobs == RAN | {"train": "failure"}, run.log
     assert run.step("train", "Train models that are out of date") == "not run"
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert gates(released) == {head: ["pending", "failure"]}
+    assert released.gates() == {head: ["pending", "failure"]}
     [comment] = released.github.comments
     assert "registry push" in comment["body"]
 
@@ -203,15 +136,15 @@ def test_a_change_without_data_needs_no_gpu(released: World) -> None:
     def change(root: Path) -> None:
         (root / "README.md").write_text((root / "README.md").read_text() + "\nMore words.\n")
 
-    head = propose(released, change)
+    head = released.contribute(change)
     _, run, reviewed = released.propose("change", head)
     assert run.jobs == {"validate": "success"}, run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert gates(released) == {head: ["pending", "success"]}
+    assert released.gates() == {head: ["pending", "success"]}
 
 
 def test_the_merge_queue_judges_a_merge(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     released.propose("change", head)
     base, queue = repositories.git_in(released.root, "rev-parse", "origin/main"), "gh-readonly-queue/main/pr-1-0"
     repositories.git_in(released.root, "fetch", "--quiet", "origin")
@@ -224,19 +157,19 @@ def test_the_merge_queue_judges_a_merge(released: World) -> None:
     assert run.jobs == {"validate": "success"}, run.log
     reviewed = released.review(queue, merged, run, event="merge_group")
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert gates(released)[merged] == ["success"]
+    assert released.gates()[merged] == ["success"]
     assert len(released.github.comments) == 1
 
 
 def test_a_pull_request_from_a_fork_is_only_validated(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     run = released.pull_request("change", head, fork=True)
     assert run.jobs == {"validate": "success"}, run.log
     fork = {"head_repository": {"full_name": "other/data"}}
     assert released.review("change", head, **fork).jobs == {}
     assert released.review("change", head, run, **fork).jobs == {}
     assert released.github.made() == []
-    assert tip(released) == head
+    assert released.tip() == head
 
 
 @pytest.mark.parametrize(
@@ -244,7 +177,7 @@ def test_a_pull_request_from_a_fork_is_only_validated(released: World) -> None:
     [({"draft": True}, "a draft: judged when it is ready"), ({"base": "topic"}, "not into main: judged when")],
 )
 def test_a_draft_and_a_stacked_pull_request_wait_with_words(released: World, pull: Row, words: str) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     repositories.git_in(released.root, "push", "--quiet", "origin", "main:refs/heads/topic")
     released.github.add_pull("change", sha=head, **pull)
     announced, run, reviewed = released.propose("change", head)
@@ -258,7 +191,7 @@ def test_a_draft_and_a_stacked_pull_request_wait_with_words(released: World, pul
 
 
 def test_a_changed_title_ends_no_training_and_judges_nothing(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     run = released.pull_request("change", head, action="edited")
     assert run.jobs == {}
     assert released.review("change", head, run).jobs == {}
@@ -272,20 +205,20 @@ def results_of(world: World, run: Ran) -> Path:
 
 
 def test_a_forged_hand_over_reaches_no_branch_and_blocks(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     released.github.add_pull("change", sha=head)
     run = released.pull_request("change", head)
     (results_of(released, run) / "models/pets/model.yaml").write_text("version: 9.0.0\n")
     reviewed = released.review("change", head, run)
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert tip(released) == head
-    assert gates(released) == {head: ["failure"]}
+    assert released.tip() == head
+    assert released.gates() == {head: ["failure"]}
     [comment] = released.github.comments
     assert "the training results were refused" in comment["body"]
 
 
 def test_a_lock_of_objects_that_are_nowhere_is_refused(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     released.github.add_pull("change", sha=head)
     run = released.pull_request("change", head)
     lock = results_of(released, run) / "models/pets/dvc.lock"
@@ -294,20 +227,20 @@ def test_a_lock_of_objects_that_are_nowhere_is_refused(released: World) -> None:
     lock.write_text(text.replace(md5, "ab" * 16))
     reviewed = released.review("change", head, run)
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert tip(released) == head
-    assert gates(released) == {head: ["failure"]}
+    assert released.tip() == head
+    assert released.gates() == {head: ["failure"]}
 
 
 def test_a_lock_of_another_commit_is_refused(released: World) -> None:
-    head = propose(released, grow)
+    head = released.contribute(trainable_registry.grow)
     released.github.add_pull("change", sha=head)
     run = released.pull_request("change", head)
     lock = results_of(released, run) / "models/pets/dvc.lock"
     lock.write_text(lock.read_text().replace("shade: 150", "shade: 10"))
     reviewed = released.review("change", head, run)
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert tip(released) == head
-    assert gates(released) == {head: ["failure"]}
+    assert released.tip() == head
+    assert released.gates() == {head: ["failure"]}
 
 
 def test_what_the_pull_request_does_to_its_own_workflows_changes_no_verdict(released: World) -> None:
@@ -318,18 +251,18 @@ def test_what_the_pull_request_does_to_its_own_workflows_changes_no_verdict(rele
             text = re.sub(r"^( +)run: .*", r"\1run: echo fine", file.read_text(), flags=re.MULTILINE)
             file.write_text(text)
 
-    head = propose(released, change)
+    head = released.contribute(change)
     _, run, reviewed = released.propose("change", head)
     assert run.conclusion == "success", run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert gates(released)[head][-1] == "failure"
+    assert released.gates()[head][-1] == "failure"
 
 
 # --- scheduled --------------------------------------------------------------------------------------------------------
 
 
 def test_nightly_checks_that_pass(released: World) -> None:
-    propose(released, grow)
+    released.contribute(trainable_registry.grow)
     repositories.git_in(released.root, "switch", "--quiet", "main")
     ran = released.dispatch("nightly.yml")
     assert (ran.code, ran.jobs) == (0, {"stores": "success", "models": "success"}), ran.log
