@@ -155,6 +155,34 @@ def test_refused_results_leave_the_branch_as_it_is_and_block(
     assert proposal.tip == proposal.head
 
 
+def test_a_model_that_has_to_be_trained_and_was_not_blocks(proposal: Proposal, judge: Judge) -> None:
+    """Also where the change is such that its own workflow left the training out, and says that all went well."""
+    git_in(proposal.root, "switch", "--quiet", "change")
+    (proposal.root / "models/pets/train.py").write_text('print("learning more")\n')
+    later = Proposal(proposal.root, repositories.commit(proposal.root, "code"), proposal.results, proposal.out)
+    git_in(proposal.root, "switch", "--quiet", "main")
+    for results in (proposal.results, proposal.root / "nowhere"):
+        done = repositories.registry(
+            proposal.root, "judge", later.head, "--base", "origin/main", "--results", str(results), "--out",
+            str(proposal.out),
+        )  # fmt: skip
+        assert done.stdout == f"commit={later.head}\nstate=blocked\n"
+        assert "models/pets has to be trained" in findings(later, "training-results")[-1]
+
+
+def test_a_new_model_is_trained_before_it_is_merged(proposal: Proposal, judge: Judge) -> None:
+    git_in(proposal.root, "switch", "--quiet", "--create", "new", "main")
+    without = shutil.ignore_patterns("dvc.lock", "metrics.json", "model.onnx", "predictions.parquet")
+    folder = shutil.copytree(proposal.root / "models/pets", proposal.root / "models/second", ignore=without)
+    manifest = folder / "model.yaml"
+    manifest.write_text(manifest.read_text().replace("name: pets", "name: second"))
+    new = Proposal(proposal.root, repositories.commit(proposal.root, "second"), proposal.results, proposal.out)
+    git_in(proposal.root, "switch", "--quiet", "main")
+    done = repositories.registry(proposal.root, "judge", new.head, "--base", "origin/main", "--out", str(proposal.out))
+    assert "state=blocked" in done.stdout
+    assert "models/second has to be trained: not trained yet" in findings(new, "training-results")[0]
+
+
 def test_no_results_are_no_fault(proposal: Proposal, judge: Judge) -> None:
     shutil.rmtree(proposal.results)
     assert judge() == proposal.head

@@ -342,6 +342,7 @@ NOT_RUN = {
     Hint("release/notes.py", "dvc artifacts"): "a consumer's command, which the demo runs",
     Hint("report/comment.py", "registry report"): NO_HINT,
     Hint("report/acceptance.py", "make the"): NO_HINT,
+    Hint("cli/commands/judge.py", "dvc repro"): TRAINS,
     Hint("cli/commands/judge.py", "git checkout"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry pull"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry report"): "the commands of a report, which tests/report runs",

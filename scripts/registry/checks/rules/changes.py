@@ -89,7 +89,7 @@ def gates_hold_against_base(change: ModelChange) -> Iterator[Diagnostic]:
 
 
 def results_are_accepted(refusals: Sequence[Refusal]) -> Iterator[Diagnostic]:
-    """What the training job of a pull request handed over is data that a training of these models writes.
+    """Every model that has to be trained was, and what the training job handed over is data that a training writes.
 
     That is `dvc.lock`, and files for uncached metrics and plots with known endings, sizes and forms, of models that the
     change concerns. The lock was written with the code, the parameters and the data of the branch, and every object
@@ -101,4 +101,4 @@ def results_are_accepted(refusals: Sequence[Refusal]) -> Iterator[Diagnostic]:
     How to fix: correct the pipeline in `dvc.yaml`, or see the log of the training job, and push again.
     """
     for one in refusals:
-        yield wrong(f"the training results were refused: {one.message}", one.path, fix=one.fix)
+        yield wrong(one.message, one.path, fix=one.fix)

@@ -12,6 +12,8 @@ from registry.cli import checking, reporting
 from registry.cli.workspace import Workspace, here
 from registry.core import layout
 from registry.core.check_names import CheckName
+from registry.core.tree import Tree
+from registry.core.values import Outcome
 from registry.errors import InvalidData, InvalidDocument
 from registry.integrations import git, git_trees
 from registry.model import train, training_results
@@ -19,6 +21,7 @@ from registry.model.changes import Refusal
 from registry.report import files
 from registry.report.values import Report
 
+REFUSED = "the training results were refused"
 # What a training makes true: results that leave one of these open are not taken.
 _OF_RESULTS = (CheckName.PIPELINE, CheckName.TRAINING, CheckName.OUTPUTS, CheckName.REMOTE_OBJECTS)
 
@@ -69,9 +72,9 @@ def _accept(space: Workspace, head: str, base: str, results: Path | None) -> tup
     try:
         commit = training_results.resulting_commit(space.root, head, models, results)
     except InvalidDocument as error:
-        return head, (Refusal(error.fault, error.path, error.fix),)
+        return head, (Refusal(f"{REFUSED}: {error.fault}", error.path, error.fix),)
     except InvalidData as error:
-        return head, tuple(Refusal(problem, "", error.fix) for problem in error.problems)
+        return head, tuple(Refusal(f"{REFUSED}: {problem}", "", error.fix) for problem in error.problems)
     refusals = tuple(_refusals(space, head, base, commit)) if commit != head else ()
     return (head, refusals) if refusals else (commit, ())
 
@@ -84,7 +87,14 @@ def _refusals(space: Workspace, head: str, base: str, commit: str) -> Iterator[R
         facts = checking.with_stored(space, checking.gather(space, change), change)
     for one in output.findings(outcome for outcome in runner.run(facts) if outcome.check in _OF_RESULTS):
         if one.artifact in trained or one.artifact is None:  # None: the storage could not be listed
-            yield Refusal(one.message, one.path, one.fix)
+            yield Refusal(f"{REFUSED}: {one.message}", one.path, one.fix)
+
+
+def _untrained(tree: Tree, outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
+    """The models that a training job trains, and that are not trained: it failed, or the change left it out."""
+    for model in train.plan(tree, outcomes).models:
+        fix = f"see the log of the job Train; or dvc repro {model.id}/dvc.yaml, and push what it writes"
+        yield Refusal(f"{model.id} has to be trained: {model.reason}", layout.manifest_path(model.id), fix)
 
 
 def _report(
@@ -93,6 +103,7 @@ def _report(
     with git_trees.Revision(space.root, commit) as tree:
         change = collect.between(space.root, base, tree)
         outcomes = reporting.run_checks(space, change, images=images)
+        refusals = (*refusals, *_untrained(tree, outcomes))
         if refusals:
             outcomes = (*outcomes, runner.run_on_results(refusals))
         commands = (f"git checkout {commit}", "registry pull", f"registry report --base {change.before}")
