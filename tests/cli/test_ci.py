@@ -11,7 +11,6 @@ from registry.report.comment import WATERMARK
 from support import report_situations, repositories, selections
 from support.repositories import Run, origin
 from support.servers.github import GitHub, serve
-from support.servers.github_state import say
 
 COMMIT = "1" * 40
 URL = "https://github.com/acme/registry/actions/runs/7"
@@ -117,32 +116,62 @@ def test_a_pull_request_whose_branch_moved_on_is_not_judged(
     assert run_registry(merged_model, "ci", "pull-request", "--branch", "gone", "--head", head).out == "number=\n"
 
 
-def test_an_existing_report_is_marked_as_outdated(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
+def test_a_report_is_one_comment_that_the_next_run_outdates(
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+) -> None:
     hub.add_pull("change")
-    assert run_registry(merged_model, "ci", "stale", "1", "--head", COMMIT, "--url", URL).code == 0  # there is none
-    for number in range(105):
-        say(hub, 1, f"line {number}")
-    said = [say(hub, 1, text) for text in (f"## Ready\n\nfine\n\n{WATERMARK}\n\n![](cml)", f"ours: {WATERMARK}")]
-    said[1]["user"] = {"login": "ada", "id": 7, "type": "User"}
-    for commit in (COMMIT, "2" * 40):
-        assert run_registry(merged_model, "ci", "stale", "1", "--head", commit, "--url", URL).code == 0
-        stale = f"> **Stale**: [a run]({URL}) is making the report of {commit[:10]}."
-        assert said[0]["body"] == f"{stale}\n\n## Ready\n\nfine\n\n{WATERMARK}\n\n![](cml)"
-    assert hub.made() == ["PATCH /repos/{owner}/{repo}/issues/comments/{comment_id}"] * 2
+    (tmp_path / "report.md").write_text(f"## Ready\n\n{WATERMARK}\n")
+    post = ("ci", "comment", "1", "--body", str(tmp_path / "report.md"), "--commit", COMMIT, "--with-cml")
+    done = run_registry(merged_model, *post)
+    [comment] = hub.comments
+    assert (done.code, done.out) == (0, f"{comment['html_url']}\n")
+    assert "CML_SHA256 is not set" in done.err
+    assert comment["body"] == f"## Ready\n\n<!-- registry report commit={COMMIT} -->"
+    assert run_registry(merged_model, "ci", "stale", "1", "--head", COMMIT, "--url", URL).code == 0
+    assert comment["body"].startswith("## Ready")
+    assert run_registry(merged_model, "ci", "stale", "1", "--head", "2" * 40, "--url", URL).code == 0
+    assert comment["body"].startswith(f"> **Stale**: [a run]({URL}) is making the report of 2222222222.\n\n## Ready")
     assert run_registry(merged_model, "ci", "stale", "2", "--head", COMMIT, "--url", URL).refused("HTTP 404")
+
+
+def drift(run_registry: Run, root: Path, folder: Path, words: str) -> int:
+    (folder / "fsck.txt").write_text(f"{words}\n")
+    return run_registry(root, "ci", "drift", str(folder), "--url", URL).code
 
 
 def test_drift_is_one_issue_that_is_kept_current(
     hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
 ) -> None:
     for words in ("missing: 2 objects", "missing: 3 objects @acme/everybody"):
-        (tmp_path / "fsck.txt").write_text(f"{words}\n")
-        assert run_registry(merged_model, "ci", "drift", str(tmp_path), "--url", URL).code == 0
+        assert drift(run_registry, merged_model, tmp_path, words) == 0
     [issue] = hub.issues
     assert issue["title"] == drift_issue.TITLE
     assert issue["labels"] == [{"name": "drift"}]
     assert "### `registry fsck`\n\n~~~~text\nmissing: 3 objects @acme/everybody\n~~~~" in issue["body"]
     assert URL in issue["body"]
+    issue["state"] = "closed"
+    assert drift(run_registry, merged_model, tmp_path, "missing: 1 object") == 0
+    assert len(hub.issues) == 2
+
+
+def test_drift_is_told_in_no_issue_of_others(
+    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    mallory = {"login": "mallory", "id": 7, "type": "User"}
+    assert drift(run_registry, merged_model, tmp_path, "missing: 1 object") == 0
+    [oldest] = hub.issues
+    for number in range(120):
+        planted = {**oldest, "id": 1000 + number, "number": 2 + number, "user": mallory}
+        hub.issues.append(planted)
+    own = {**oldest, "id": 2000, "number": 200, "title": "Coverage fell", "body": f"> {drift_issue.MARK}\n\nIt fell."}
+    twice = {**oldest, "id": 2001, "number": 201}
+    hub.issues += [own, twice]
+    oldest["labels"], oldest["title"] = [], "Renamed by a person"
+    assert drift(run_registry, merged_model, tmp_path, "missing: 9 objects") == 0
+    changed = [issue["number"] for issue in hub.issues if "9 objects" in issue["body"]]
+    assert changed == [1]
+    assert [issue["number"] for issue in hub.issues if issue["state"] == "closed"] == [201]
+    assert len(hub.issues) == 123
 
 
 def test_an_issue_without_output_links_to_the_run(tmp_path: Path) -> None:

@@ -134,25 +134,6 @@ def test_statuses(hub: GitHub, repository: Repository) -> None:
     assert hub.statuses[-1]["target_url"] == "https://example.com/run/1"
 
 
-def test_one_issue_is_opened_and_then_updated(hub: GitHub, repository: Repository) -> None:
-    hub.add_pull("topic", "Drift", labels=[{"name": "drift"}])
-    hub.issues.append({**hub.issues[0], "number": 2, "title": "Other"})
-    first = github.upsert_issue(repository, "Drift", "one object is gone", "drift")
-    assert github.upsert_issue(repository, "Drift", "two objects are gone", "drift") == first
-    assert [(one["title"], one["body"]) for one in hub.issues[2:]] == [("Drift", "two objects are gone")]
-    hub.issues[2]["state"] = "closed"
-    assert github.upsert_issue(repository, "Drift", "again", "drift") != first
-
-
-def test_gh_pr_comment_keeps_one_comment(hub: GitHub) -> None:
-    """What the workflow types when CML is not available; through GraphQL."""
-    number = str(hub.add_pull("topic")["number"])
-    for body in ("the first report", "the second report"):
-        ask = ("gh", "pr", "comment", number, "--edit-last", "--create-if-none", "--body", body)
-        assert repositories.sh(Path(), *ask, env={**os.environ, "PATH": github.tool_path()}).returncode == 0
-    assert [row["body"] for row in hub.comments] == ["the second report"]
-
-
 def test_one_pull_request_is_opened_and_then_updated(hub: GitHub, repository: Repository) -> None:
     hub.refs["refs/heads/refresh/pets"] = "3" * 40
     first = github.open_pull_request(repository, "refresh/pets", "Refresh pets", "10 rows came")

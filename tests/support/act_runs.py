@@ -89,7 +89,6 @@ class World:
     top: Path
     server: S3Server
     github: GitHub
-    cml: bool = True
     secrets: dict[str, str] = field(default_factory=dict)
     runs: int = 100  # the number of the last one
 
@@ -215,7 +214,6 @@ class World:
             "GITHUB_RUN_ID": str(number),
             "ACT_ORIGIN": str(self.origin), "ACT_REF": ref, "ACT_STUBS": str(STUBS), "ACT_VENV": str(VENV),
             "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_ROLES": str(self.top / "roles"),
-            "ACT_CML": str(STUBS / "cml") if self.cml else "",
         }  # fmt: skip
         options = [
             "-W", str(self._workflow(event, workflow)), "-e", str(self.top / "event.json"), "--json",

@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.s3, pytest.mark.slow]
 
 RAN = dict.fromkeys(("validate", "train"), "success")
 REVIEWED = dict.fromkeys(("judge", "comment"), "success")
-WATERMARK = "![](https://cml.dev/watermark.png#registry_report)"
 
 
 def test_a_merge_publishes(merged: World) -> None:
@@ -48,7 +47,7 @@ def test_a_dataset_pull_request_is_trained_judged_and_reported_once(released: Wo
     assert json.loads(repositories.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
     assert released.gates() == {head: ["pending"], new: ["success"]}
     [comment] = released.github.comments
-    assert WATERMARK in comment["body"]
+    assert comment["body"].endswith(f"<!-- registry report commit={new} head={head} -->")
     assert "12 images" in comment["body"] or "8 images" in comment["body"]
     assert f"https://{released.github.host}/acme/registry/raw/" in comment["body"]
     assert "reports" in repositories.git_in(released.origin, "branch", "--list")
@@ -74,21 +73,18 @@ def test_a_run_of_the_bots_own_push_changes_nothing(released: World) -> None:
     assert "Stale" not in comment["body"]
 
 
-def test_a_model_trained_by_the_contributor_is_reported_even_without_cml(released: World) -> None:
+def test_a_model_trained_by_the_contributor_is_reported(released: World) -> None:
     def change(root: Path) -> None:
         trainable_registry.model(root, "1.1.0", shade=120)
         trainable_registry.train(root)
 
     head = released.contribute(change)
-    released.cml = False
     _, run, reviewed = released.propose("change", head)
     assert run.jobs == RAN, run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert reviewed.step("comment", "Post the report with CML") == "not run"
     assert released.gates() == {head: ["pending", "success"]}
     [comment] = released.github.comments
     assert "shade" in comment["body"]
-    assert WATERMARK not in comment["body"]
 
 
 def test_an_invalid_pull_request_is_blocked_with_the_reason(released: World) -> None:

@@ -1,4 +1,4 @@
-"""GitHub's REST API through `gh api`: repositories, releases, statuses, comments, issues, pull requests.
+"""GitHub's REST API through `gh api`: repositories, releases, statuses, pull requests.
 
 Only REST, because GitHub publishes an OpenAPI description of it that tests can validate against; `gh release` and
 `gh pr` also use GraphQL.
@@ -20,7 +20,6 @@ from registry.integrations.process import run, tool_path
 PAGE = 100  # rows a page, the most that GitHub gives
 TIMEOUT = 120  # seconds for one call, all pages of a list included
 MAX_STATUS = 140  # characters of a status' description
-ACTIONS = "github-actions[bot]"  # the author of what a job does with its own token
 _SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
 _NAME = re.compile(r"(?:(?P<host>[^/\s]+)/)?(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)")
 _RETRY = "run the same command again: it continues where this one stopped"
@@ -34,6 +33,20 @@ _FIXES = {
 
 class Unreachable(RegistryError):
     """GitHub cannot be used: no repository there, no gh, or no token."""
+
+
+class HttpFailure(ServiceFailed):
+    """GitHub refused a request. `status` is 0 where no response arrived, `headers` are empty where gh shows none."""
+
+    def __init__(self, message: str, *, fix: str, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(message, fix=fix)
+        self.status = status
+        self.headers = headers
+
+    @property
+    def is_rate_limit(self) -> bool:
+        """Whether GitHub asks to wait: it says so with 429 or 403, in words or in a header."""
+        return self.status == 429 or "rate limit" in self.message or "retry-after" in self.headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +74,6 @@ class Release:
     tag: str
     title: str
     notes: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """A comment on an issue or a pull request; `author` is the login, empty for a deleted account."""
-
-    id: int
-    author: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def connect(root: Path) -> Repository:
         fix = "if it is on GitHub under another URL, set GH_REPO=OWNER/NAME"
         raise Unreachable("this clone's origin is not on GitHub", fix=fix)
     try:
-        _gh("auth", "token", "--hostname", found.host, host=found.host, quiet=True)
+        token(found)
     except NotFound as error:
         raise Unreachable(error.message, fix="install it: https://cli.github.com") from error
     except ToolFailed as error:
@@ -130,6 +134,11 @@ def connect(root: Path) -> Repository:
         fix = f"gh auth login --hostname {found.host}, or set {name}"
         raise Unreachable(f"gh has no token for {found.host}", fix=fix) from error
     return found
+
+
+def token(repository: Repository) -> str:
+    """The token with which gh asks for this repository. Raises NotFound and ToolFailed."""
+    return _gh("auth", "token", "--hostname", repository.host, host=repository.host, quiet=True).decode().strip()
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -150,10 +159,11 @@ def get_all(repository: Repository, path: str, key: str = "") -> list[Any]:
 def send(repository: Repository, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """Change a resource; the command is printed as it is run, without the body. Raises ServiceFailed."""
     if body is None:
-        response = _call(repository, method, path)
+        response = _call(repository, method, path, "--include")
     else:
-        response = _call(repository, method, path, "--input", "-", stdin=json.dumps(body).encode())
-    return json.loads(response) if response else None
+        response = _call(repository, method, path, "--include", "--input", "-", stdin=json.dumps(body).encode())
+    content = _split(response.decode())[1]
+    return json.loads(content) if content else None
 
 
 def _call(repository: Repository, method: str, path: str, *more: str, stdin: bytes | None = None) -> bytes:
@@ -170,14 +180,25 @@ def _gh(*args: str, host: str, quiet: bool, stdin: bytes | None = None) -> bytes
     return run(["gh", *args], env={**settings, "PATH": tool_path()}, quiet=quiet, stdin=stdin, timeout=TIMEOUT)
 
 
-def _service_failure(fault: str, failed: ToolFailed) -> ServiceFailed:
+def _service_failure(fault: str, failed: ToolFailed) -> HttpFailure:
+    headers, content = _split(failed.stdout)
     lines = [line.strip().removeprefix("gh: ") for line in failed.stderr.splitlines() if line.strip()]
-    message = "; ".join([*lines, *_details(failed.stdout)])
+    message = "; ".join([*lines, *_details(content)])
     status = match[1] if (match := re.search(r"HTTP (\d{3})", message)) else ""
     fix = _FIXES.get(status, f"{_RETRY}; see https://www.githubstatus.com")
-    if status == "429" or "rate limit" in message:
-        fix = f"wait until `gh api rate_limit` shows remaining requests, then {_RETRY}"
-    return ServiceFailed(f"{fault}: {message}", fix=fix)
+    failure = HttpFailure(f"{fault}: {message}", fix=fix, status=int(status or 0), headers=headers)
+    if failure.is_rate_limit:
+        failure.fix = f"wait until `gh api rate_limit` shows remaining requests, then {_RETRY}"
+    return failure
+
+
+def _split(response: str) -> tuple[dict[str, str], str]:
+    """The headers, by names in lower case, and the content of a response that gh was asked to show with its headers."""
+    if not response.startswith("HTTP/"):
+        return {}, response
+    head, _, content = response.replace("\r\n", "\n").partition("\n\n")
+    lines = (line.partition(":") for line in head.splitlines()[1:])
+    return {name.strip().lower(): value.strip() for name, _, value in lines}, content
 
 
 def _details(response: str) -> Iterator[str]:
@@ -220,7 +241,7 @@ def update_release(repository: Repository, release: Release) -> None:
     send(repository, "PATCH", f"repos/{repository}/releases/{release.id}", body)
 
 
-# --- pull requests, statuses, issues ----------------------------------------------------------------------------------
+# --- pull requests, statuses ------------------------------------------------------------------------------------------
 
 
 def set_status(repository: Repository, commit: str, context: str, state: str, description: str, url: str = "") -> None:
@@ -250,30 +271,6 @@ def open_pulls(repository: Repository, branch: str) -> tuple[PullRequest, ...]:
         for row in rows
         if row["head"]["ref"] == branch and (row["head"]["repo"] or {}).get("full_name") == str(repository)
     )
-
-
-def comments(repository: Repository, number: int) -> tuple[Comment, ...]:
-    """The comments on an issue or a pull request, oldest first, without review comments on lines."""
-    rows = get_all(repository, f"repos/{repository}/issues/{number}/comments")
-    return tuple(Comment(row["id"], (row["user"] or {}).get("login", ""), row["body"] or "") for row in rows)
-
-
-def update_comment(repository: Repository, comment: int, body: str) -> None:
-    """Replace the body of a comment."""
-    send(repository, "PATCH", f"repos/{repository}/issues/comments/{comment}", {"body": body})
-
-
-def upsert_issue(repository: Repository, title: str, body: str, label: str) -> str:
-    """Open an issue, or replace the body of the open one with that title and label; returns its URL."""
-    rows = get_all(repository, f"repos/{repository}/issues?state=open&labels={quote(label, safe='')}")
-    known = [row for row in rows if row["title"] == title and "pull_request" not in row]
-    if known:
-        issue = send(repository, "PATCH", f"repos/{repository}/issues/{known[0]['number']}", {"body": body})
-    else:
-        issue = send(
-            repository, "POST", f"repos/{repository}/issues", {"title": title, "body": body, "labels": [label]}
-        )
-    return str(issue["html_url"])
 
 
 def open_pull_request(repository: Repository, branch: str, title: str, body: str, base: str = "main") -> str:

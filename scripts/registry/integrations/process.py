@@ -22,9 +22,11 @@ def run(
     quiet: bool = False,
     capture: bool = True,
     timeout: float | None = None,
+    inherit: bool = True,
 ) -> bytes:
     """Run `command` and return its standard output; `env` is added to this process's environment.
 
+    Without `inherit`, `env` is the whole environment.
     A query is `quiet`: it is not printed. Without `capture`, all output goes to stderr.
     Raises ToolFailed when it exits non-zero or runs for more than `timeout` seconds (it is killed then), NotFound when
     it is not installed.
@@ -35,7 +37,7 @@ def run(
         done = subprocess.run(
             command,
             cwd=cwd,
-            env={**os.environ, **env} if env else None,
+            env={**(os.environ if inherit else {}), **(env or {})},
             stdin=subprocess.DEVNULL if stdin is None else None,
             input=stdin,
             stdout=subprocess.PIPE if capture else STDERR,

@@ -2,9 +2,38 @@
 
 from pathlib import Path
 
+from registry.integrations import github_comments
+from registry.integrations.github import Repository
+from registry.integrations.github_comments import Issue, patiently
+
 TITLE = "Published versions fail the nightly checks"
 LABEL = "drift"
+MARK = "<!-- registry nightly -->"  # the last line of the body, by which the issue is found again
 LONGEST = 20_000  # characters of one check's output: GitHub accepts 65,536 in the body of an issue
+
+
+def report(repository: Repository, folder: Path, url: str) -> str:
+    """Open the issue, or update the open one; returns its URL. Raises ServiceFailed.
+
+    It is the oldest open issue of this token's author with the mark; others, which two runs at once can leave, are
+    closed. It can be repeated after any failure.
+    """
+    texts = {"title": TITLE, "body": body(folder, url)}
+
+    def update_or_open() -> Issue:
+        author = github_comments.login(repository)
+        found = [issue for issue in github_comments.open_issues(repository) if _is_own(issue, author)]
+        if not found:
+            return github_comments.create_issue(repository, **texts, label=LABEL)
+        for other in found[1:]:
+            github_comments.update_issue(repository, other.number, {"state": "closed"})
+        return github_comments.update_issue(repository, found[0].number, texts)
+
+    return patiently(update_or_open).url
+
+
+def _is_own(issue: Issue, author: str) -> bool:
+    return issue.author == author and issue.body.rstrip().endswith(MARK)
 
 
 def body(folder: Path, url: str) -> str:
@@ -18,7 +47,7 @@ def body(folder: Path, url: str) -> str:
     lines += [
         "`registry fsck --all-tags --repair staging` restores missing objects. Close this issue when a run succeeds."
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", MARK]) + "\n"
 
 
 def _fenced(text: str) -> list[str]:

@@ -29,7 +29,7 @@ OPERATIONS = {
     f"{REPO}/environments/{{environment_name}}/deployment-branch-policies/{{branch_policy_id}}": ("delete",),
     f"{REPO}/git/ref/{{ref}}": ("get",),
     f"{REPO}/issues": ("get", "post"),
-    f"{REPO}/issues/comments/{{comment_id}}": ("get", "patch"),
+    f"{REPO}/issues/comments/{{comment_id}}": ("delete", "get", "patch"),
     f"{REPO}/issues/{{issue_number}}": ("get", "patch"),
     f"{REPO}/issues/{{issue_number}}/comments": ("get", "post"),
     f"{REPO}/issues/{{issue_number}}/labels": ("post",),

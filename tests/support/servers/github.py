@@ -35,8 +35,10 @@ ROOT = "/api/v3"
 
 
 def graphql(github: GitHub, asked: Row) -> Row:
-    """The answer to one of the three questions of `gh pr comment` (2.102)."""
+    """The answer to who asks, or to one of the three questions of `gh pr comment` (2.102)."""
     given = asked.get("variables", {})
+    if "viewer { login }" in asked["query"]:
+        return {"data": {"viewer": {"login": github.viewer}}}
     if "addComment" in asked["query"]:
         row = say(github, int(given["input"]["subjectId"].removeprefix("PR_")), given["input"]["body"])
         return {"data": {"addComment": {"commentEdge": {"node": {"url": row["html_url"]}}}}}
@@ -101,7 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, error("Bad credentials" if token else "Requires authentication", 401))
         elif self.path == "/api/graphql":
             with self.github._lock:
-                self._send(200, graphql(self.github, json.loads(body)))
+                fault = self.github.fault(self.command, self.path)
+                answer = error(fault.message, fault.status) if fault else graphql(self.github, json.loads(body))
+            self._send(fault.status if fault else 200, answer, fault.headers if fault else None)
         else:
             self._rest(body)
 
@@ -118,10 +122,15 @@ class _Handler(BaseHTTPRequestHandler):
         call = Call(self.command, template, values, query, json.loads(body) if body else None)
         with self.github._lock:
             self.github.calls.append(call)
-            status, answer = self.github.answer(call)
-            data = _encoded(call, status, answer)
-            self._judge(call, body, status, data)
-        self._send(status, data, self._link(call, query, answer))
+            fault = self.github.fault(self.command, parts.path)
+            if not fault or fault.executed:
+                status, answer = self.github.answer(call)
+                data = _encoded(call, status, answer)
+                self._judge(call, body, status, data)
+        if fault:
+            self._send(fault.status, error(fault.message, fault.status), fault.headers)
+        else:
+            self._send(status, data, self._link(call, query, answer))
 
     def _judge(self, call: Call, body: bytes, status: int, data: bytes) -> None:
         path = call.template.format(**{name: quote(value, safe="") for name, value in call.values.items()})

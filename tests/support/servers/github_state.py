@@ -15,7 +15,7 @@ from support.servers.github_rules import RULES
 TOKEN = "ghs_loopback7Kq2mZx9"
 REPO = "/repos/{owner}/{repo}"
 NOW = "2026-01-01T00:00:00Z"
-ACTIONS = {"login": "github-actions[bot]", "id": 41898282, "type": "Bot"}
+ACTIONS: Row = {"login": "github-actions[bot]", "id": 41898282, "type": "Bot"}
 
 # By method and template of the path.
 Answers = dict[tuple[str, str], Callable[["GitHub", Call], Answer]]
@@ -23,13 +23,18 @@ Answers = dict[tuple[str, str], Callable[["GitHub", Call], Answer]]
 
 @dataclass
 class Fault:
-    """What is answered instead, `times` times, to requests of `method` whose path holds `path`."""
+    """What is answered instead, `times` times, to requests of `method` whose path holds `path`.
+
+    With `executed`, the request has its effect before it is answered so, as behind a proxy that times out.
+    """
 
     path: str
     status: int
     message: str = "told to fail"
     method: str = ""
     times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    executed: bool = False
 
 
 @dataclass
@@ -53,6 +58,9 @@ class GitHub:
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    viewer: str = ACTIONS["login"]  # whom the token speaks for
+    edits_any: bool = True  # whether a token may change a person's comment; nothing that GitHub documents forbids it
+    lag: int = 0  # of the newest comments, lists lack that many
     host: str = ""
     certificate: Path = Path()
     _lock: Any = field(default_factory=Lock)
@@ -97,13 +105,16 @@ class GitHub:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
+    def fault(self, method: str, path: str) -> Fault | None:
+        """The failure that a request is to have; that counts as one."""
+        for fault in self.faults:
+            if fault.times and fault.path in path and fault.method in method:
+                fault.times -= 1
+                return fault
+        return None
+
     def answer(self, call: Call) -> Answer:
         """What GitHub says to a request of this repository."""
-        for fault in self.faults:
-            path = call.template.format(**call.values)
-            if fault.times and fault.path in path and fault.method in call.method:
-                fault.times -= 1
-                return fault.status, error(fault.message, fault.status)
         if call.template.startswith("/repos") and f"{call.values['owner']}/{call.values['repo']}" != self.repository:
             return not_found()
         return ANSWERS[call.method, call.template](self, call)
@@ -272,26 +283,47 @@ def _label_issue(github: GitHub, call: Call) -> Answer:
 def _comments(github: GitHub, call: Call) -> Answer:
     status, issue = found(github.issues, "number", call.values["issue_number"])
     rows = [row for row in github.comments if row["issue"] == issue.get("number")]
+    rows = rows[: len(rows) - github.lag]
     return paged(call, rows) if status == 200 else (status, issue)
 
 
 def _comment(github: GitHub, call: Call) -> Answer:
     status, row = found(github.issues, "number", call.values["issue_number"])
     if status == 200 and len(call.body["body"]) > 65536:
-        return 422, error(
-            "Validation Failed", 422, {"resource": "IssueComment", "code": "unprocessable", "field": "data"}
-        )
+        return _too_long()
     return (201, say(github, row["number"], call.body["body"])) if status == 200 else (status, row)
 
 
-def say(github: GitHub, number: int, body: str) -> Row:
+def say(github: GitHub, number: int, body: str, author: str = "") -> Row:
+    """A comment; `author` is a person's login, and whom the token speaks for where there is none."""
+    name = author or github.viewer
+    user = {"login": name, "id": ACTIONS["id"] if name == ACTIONS["login"] else 7}
+    user["type"] = "Bot" if name.endswith("[bot]") else "User"
     url = f"https://{github.host}/{github.repository}/issues/{number}#issuecomment-{github._last_id + 1}"
-    return github.keep(github.comments, {"issue": number, "body": body, "user": ACTIONS, "html_url": url})
+    return github.keep(github.comments, {"issue": number, "body": body, "user": user, "html_url": url})
 
 
 def _change_comment(github: GitHub, call: Call) -> Answer:
     status, row = found(github.comments, "id", call.values["comment_id"])
-    return (status, row) if status != 200 else (200, updated(row, call.body))
+    if status != 200:
+        return status, row
+    if not github.edits_any and row["user"]["login"] != github.viewer:
+        return 403, error("Resource not accessible by integration", 403)
+    if len(call.body["body"]) > 65536:
+        return _too_long()
+    return 200, updated(row, call.body)
+
+
+def _remove_comment(github: GitHub, call: Call) -> Answer:
+    status, row = found(github.comments, "id", call.values["comment_id"])
+    if status != 200:
+        return status, row
+    github.comments.remove(row)
+    return 204, None
+
+
+def _too_long() -> Answer:
+    return 422, error("Validation Failed", 422, {"resource": "IssueComment", "code": "unprocessable", "field": "data"})
 
 
 def _pulls(github: GitHub, call: Call) -> Answer:
@@ -324,6 +356,7 @@ _TALK: Answers = {
         github.comments, "id", call.values["comment_id"]
     ),
     ("PATCH", "/issues/comments/{comment_id}"): _change_comment,
+    ("DELETE", "/issues/comments/{comment_id}"): _remove_comment,
     ("GET", "/pulls"): _pulls,
     ("POST", "/pulls"): _open_pull,
     ("GET", "/pulls/{pull_number}"): lambda github, call: found(github.pulls, "number", call.values["pull_number"]),

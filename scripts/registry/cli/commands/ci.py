@@ -8,10 +8,10 @@ import click
 from registry.checks import tracked_files
 from registry.cli.workspace import here
 from registry.core import names
-from registry.integrations import git, git_trees, github
+from registry.integrations import cml, git, git_trees, github
 from registry.release import drift_issue, refresh
-from registry.report import acceptance, commit_status, github_images, json_input, review
-from registry.report.comment import WATERMARK, mark_stale
+from registry.report import acceptance, commit_status, github_images, json_input, posting, review
+from registry.report.comment import Mark
 
 
 @click.group()
@@ -71,12 +71,46 @@ def accept(folder: Path, head: str, branch: str, base: str) -> None:
 @click.option("--head", metavar="COMMIT", required=True, help="The commit that the new report will describe.")
 @click.option("--url", required=True, help="The workflow run that makes the new report.")
 def stale(number: int, head: str, url: str) -> None:
-    """Mark the report of a pull request, if there is one, as being replaced by a new one."""
+    """Mark the report of a pull request as being replaced by a new one.
+
+    Nothing happens where there is none, or where it was made for this commit.
+    """
+    why = f"[a run]({url}) is making the report of {head[:10]}."
+    posting.outdate(github.connect(here().root), number, head, why)
+
+
+@command.command()
+@click.argument("number", metavar="PULL_REQUEST", type=int)
+@click.option(
+    "--body",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The rendered report.md.",
+)
+@click.option("--commit", required=True, help="The commit that the report describes.")
+@click.option("--head", metavar="COMMIT", default="", help="The commit from which CI made that commit, if another.")
+@click.option(
+    "--with-cml",
+    metavar="[PROGRAM]",
+    is_flag=False,
+    flag_value=cml.PROGRAM,
+    help="Post the first report with CML, if the program has the SHA-256 that CML_SHA256 says.",
+)
+def comment(number: int, body: Path, commit: str, head: str, with_cml: str | None) -> None:
+    """Make a report the one comment of its kind on a pull request; prints its URL.
+
+    The report that this token's author has posted before is updated; comments of others are neither changed nor
+    removed. Without CML, or where CML fails, the report is posted through GitHub's API.
+    """
     repository = github.connect(here().root)
-    for comment in github.comments(repository, number):
-        if comment.author == github.ACTIONS and WATERMARK in comment.body:
-            body = mark_stale(comment.body, f"[a run]({url}) is making the report of {head[:10]}.")
-            github.update_comment(repository, comment.id, body)
+    mark = Mark(commit, head if head != commit else "")
+    text = posting.read_report(body)
+
+    def first_post(text: str) -> int:
+        return cml.create_comment(cml.find(with_cml or cml.PROGRAM), repository, number, commit, text)
+
+    click.echo(posting.post(repository, number, text, mark, first_post if with_cml else None).url)
 
 
 @command.command()
@@ -109,7 +143,7 @@ def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
 def drift(folder: Path, url: str) -> None:
     """Open an issue with the output of the nightly checks that failed, or update the open one."""
     repository = github.connect(here().root)
-    click.echo(github.upsert_issue(repository, drift_issue.TITLE, drift_issue.body(folder, url), drift_issue.LABEL))
+    click.echo(drift_issue.report(repository, folder, url))
 
 
 @command.command()
