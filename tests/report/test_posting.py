@@ -98,13 +98,13 @@ def test_a_repeated_post_changes_nothing(hub: GitHub) -> None:
     assert hub.made() == ["POST /repos/{owner}/{repo}/issues/{issue_number}/comments"]
 
 
-STRANGERS = {
-    "a mark planted by a stranger": ("mallory", "<!-- registry report -->"),
-    "a report forged by a stranger": ("mallory", expected()),
-    "CML's watermark planted by a stranger": ("mallory", PICTURE),
+OTHERS = {
+    "a mark planted by a third party": ("mallory", "<!-- registry report -->"),
+    "a report forged by a third party": ("mallory", expected()),
+    "CML's watermark planted by a third party": ("mallory", PICTURE),
     "raw text quoted by a person": ("ada", f"> {TEXT}\n\nWhat about this?\n\n{expected()}"),
     "an account whose name ends alike": ("mallory-github-actions", expected()),
-    "a bot of somebody else": ("reviewer[bot]", expected()),
+    "the bot of another app": ("reviewer[bot]", expected()),
     "a deleted account": ("", expected()),
     "coverage of the same author": (ACTIONS["login"], "## Coverage 93 %"),
     "coverage that quotes the report": (ACTIONS["login"], f"## Coverage\n\n{expected()}\n\n93 %"),
@@ -115,9 +115,9 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("is_cml", [False, True], ids=["own", "with cml"])
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", OTHERS)
 def test_a_comment_of_others_is_never_touched(name: str, hub: GitHub, with_cml: Path, *, is_cml: bool) -> None:
-    author, text = STRANGERS[name]
+    author, text = OTHERS[name]
     before = say(hub, 1, text, author or "ghost")
     post(hub, with_cml=is_cml)
     after = say(hub, 1, text, author or "ghost")

@@ -115,7 +115,7 @@ def _is_gone(error: HttpFailure) -> bool:
 
 
 def patiently(work: Callable[[], T]) -> T:
-    """What `work` gives. It is begun anew where GitHub's failure passes, after the time that GitHub names.
+    """What `work` gives. It is begun again where GitHub's failure passes, after the time that GitHub names.
 
     `work` looks first at what is there: a request that failed may have been executed. Raises the last HttpFailure.
     """

@@ -37,7 +37,7 @@ def post(repository: Repository, number: int, text: str, mark: Mark, first_post:
     body = marked(text, mark)
     if len(body) > MAX_BODY:
         fault = f"{plural(len(body), 'character')}, expected at most {MAX_BODY:,}"
-        raise InvalidDocument("the report", fault, fix="registry report writes a report.md that is short enough")
+        raise InvalidDocument("the report", fault, fix="render it with `registry report`, which shortens it")
     author = patiently(lambda: github_comments.login(repository))
     known: list[Comment] = []
     if first_post and not patiently(lambda: _reports(repository, number, author)):
