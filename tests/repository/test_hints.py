@@ -338,6 +338,7 @@ NOT_RUN = {
     Hint("model/result_files.py", "dvc repro"): TRAINS,
     Hint("model/training_results.py", "dvc repro"): NO_HINT,
     Hint("model/version.py", "registry check"): EDIT,
+    Hint("release/drift_issue.py", "registry nightly"): NO_HINT,
     Hint("release/drift_issue.py", "registry fsck"): "text of an issue; fsck prints the same hint, which is run",
     Hint("release/notes.py", "dvc artifacts"): "a consumer's command, which the demo runs",
     Hint("integrations/cml.py", "registry report"): NO_HINT,
