@@ -13,7 +13,7 @@ import numpy
 import pytest
 from polars import DataFrame
 
-from registry.model import classification, judge, model_file, onnx_worker
+from registry.model import classification, judge, model_file, onnx_session, onnx_worker
 from registry.model.model_file import ImageInput, ModelFile
 from support import model_files
 from support.patience import PATIENCE
@@ -52,8 +52,8 @@ def test_large_images_make_small_batches(tmp_path: Path) -> None:
 
     (tmp_path / "red.png").write_bytes(red(10))
     declared = ModelFile(model_files.CLASSES, ImageInput(2_048))
-    runner = onnx_worker.Runner(Session(), declared, classification.OUTPUTS)
-    runner.predict([str(tmp_path / "red.png")] * 12, tmp_path)
+    runner = onnx_session.Runner(Session(), declared, classification.OUTPUTS)
+    onnx_worker.predict(runner, [str(tmp_path / "red.png")] * 12, tmp_path)
     assert (len(sizes) > 1, max(sizes) <= onnx_worker.BATCH_BYTES) == (True, True)
     assert numpy.load(tmp_path / "scores.npy").shape == (12, 2)
 

@@ -1,11 +1,11 @@
 """Measuring a model file on a folder of images, and writing what was measured."""
 
-import io
+from collections.abc import Callable
 from pathlib import Path
 
 from polars import DataFrame
 
-from registry.core.atomic_write import write_atomically
+from registry.core.atomic_write import write_atomically, writing
 from registry.core.progress import counter
 from registry.dataset import metadata_tables
 from registry.errors import NotFound
@@ -13,8 +13,8 @@ from registry.model import judge, tasks
 from registry.model.judge import Judgement
 
 
-def measure(model: Path, split: Path, task: str) -> Judgement:
-    """The judgement of a model file, by its task, on the images <label>/<name> of a folder.
+def measure(model: Path, split: Path, task: str, remark: Callable[[str], None] = lambda _: None) -> Judgement:
+    """The judgement of a model file, by its task, on the images <label>/<name> of a folder; `remark` as for the judge.
 
     Raises as `judge.judge`, and NotFound.
     """
@@ -25,7 +25,7 @@ def measure(model: Path, split: Path, task: str) -> Judgement:
         images = images.join(_column(split, name), on="uuid", how="left", maintain_order="left")
     with counter("evaluate", "image", images.height) as progress:
         paths = [split / relpath for relpath in images["relpath"]]
-        return judge.judge(chosen, model, images, paths, progress)
+        return judge.judge(chosen, model, images, paths, progress, remark=remark)
 
 
 def find_images(split: Path) -> DataFrame:
@@ -46,12 +46,8 @@ def _column(split: Path, name: str) -> DataFrame:
 
 def write(found: Judgement, metrics: Path, predictions: Path, plots: Path) -> None:
     """Write the three files; the folders are made."""
-    table = io.BytesIO()
-    found.predictions.write_parquet(table)
-    for path, data in (
-        (predictions, table.getvalue()),
-        *((plots / name, text.encode()) for name, text in found.task.plots(found.predictions).items()),
-        (metrics, found.metrics_text.encode()),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
+    with writing(predictions) as file:
+        found.predictions.write_parquet(file)
+    for name, text in found.task.plots(found.predictions).items():
+        write_atomically(plots / name, text.encode())
+    write_atomically(metrics, found.metrics_text.encode())

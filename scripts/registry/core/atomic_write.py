@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import IO
 
 from registry.errors import StorageFailed
 
@@ -12,7 +13,15 @@ TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write `data` to `path`, and create its folder; readers see the complete old file or the complete new one.
+    """Write `data` to `path`, as `writing`."""
+    with writing(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing(path: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+    """A file that becomes `path` when all is written; its folder is created. Readers see the complete old file or the
+    complete new one.
 
     A symbolic or hard link at `path` is replaced, never followed. `mode` is the new file's. Raises StorageFailed when
     the disk is full or the folder is not writable; nothing is left behind.
@@ -23,7 +32,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False) as file:
             temporary = Path(file.name)
             try:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
                 temporary.chmod(mode)

@@ -17,7 +17,7 @@ from registry.errors import Refused
 from registry.model import paired_comparison
 from registry.model.changes import Evidence, Example, Flip, PairedComparison, Role, Slice
 from registry.model.gates import LABEL
-from registry.model.model_file import CLASSES, ModelOutput
+from registry.model.model_file import CLASSES, TOLERANCE, ModelOutput
 
 OUTPUTS: tuple[ModelOutput, ...] = (ModelOutput("scores", (CLASSES,), sums_to_one=True),)
 TRUTH: tuple[str, ...] = ()  # the label says it
@@ -27,7 +27,7 @@ SMALLEST = 1e-12  # the score below which the loss of an image grows no more
 VALUES = 20  # slices of one metadata column: its most frequent values
 RELIABILITY_BINS = 10  # of the reliability diagram
 MAX_COLUMNS = 10_003  # uuid, label, predicted, and a score for each of the classes that a manifest may have
-TOLERANCE = 2e-3  # by which a score may differ on other hardware
+ROWS = 8_192  # for which all scores are compared at a time
 TITLES = {
     Flip.BROKEN: "Broken: correct with the base, wrong now",
     Flip.FIXED: "Fixed: wrong with the base, correct now",
@@ -98,7 +98,13 @@ def differing(recorded: DataFrame, judged: DataFrame) -> DataFrame:
 
 def confidence(table: DataFrame) -> pl.Series:
     """The highest score of each row."""
-    return table.select(pl.max_horizontal(col(f"^{SCORE}.*$")).cast(pl.Float64)).to_series().alias("score")
+    return _by_rows(table, pl.max_horizontal(col(f"^{SCORE}.*$")).cast(pl.Float64)).alias("score")
+
+
+def _by_rows(table: DataFrame, value: pl.Expr) -> pl.Series:
+    """A value of each row made of all its scores, some rows at a time: each step takes as much memory as the scores."""
+    value, parts = value.alias("value"), list(table.iter_slices(ROWS)) or [table]
+    return pl.concat([part.select(value) for part in parts]).to_series()
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
@@ -138,8 +144,8 @@ def _loss(table: DataFrame) -> float | None:
     """The mean cross-entropy; None where the model knows no label of the images."""
     names = [name.removeprefix(SCORE) for name in table.columns if name.startswith(SCORE)]
     own = pl.coalesce([pl.when(col("label") == name).then(col(f"{SCORE}{name}")) for name in names])
-    mean = table.select(-own.cast(pl.Float64).clip(SMALLEST, 1).log().mean()).item()
-    return None if mean is None else _rounded(float(mean))
+    known = _by_rows(table, own.cast(pl.Float64)).drop_nulls()
+    return _rounded(-float(known.clip(SMALLEST, 1).log().to_numpy().mean())) if len(known) else None
 
 
 def _calibration_error(table: DataFrame, correct: pl.Series) -> float:

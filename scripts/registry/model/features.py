@@ -17,7 +17,7 @@ import onnxruntime
 
 from registry.core.model_values import FEATURES
 from registry.errors import Refused
-from registry.model import feature_memory, model_file, onnx_process, onnx_worker, tasks
+from registry.model import feature_memory, model_file, onnx_process, onnx_session, tasks
 from registry.model.feature_memory import Source, View
 from registry.model.input_images import UndecodableImage, decode
 from registry.model.model_file import ImageInput
@@ -98,7 +98,7 @@ def _run(backbone: Backbone, views: Sequence[View], places: Mapping[str, Path]) 
     """The features of views, some at a time. Raises Refused."""
     if not views:
         return
-    session, given = onnx_worker.open_session(backbone.path, 1), backbone.source.input
+    session, given = onnx_session.open_session(backbone.path, 1, use_gpu=onnx_session.has_gpu()), backbone.source.input
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(views), KEPT):
             some = views[start : start + KEPT]

@@ -11,15 +11,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy
-from polars import DataFrame
+from polars import DataFrame, concat
 
 from registry.errors import Refused
 from registry.model import onnx_process
-from registry.model.model_file import ImageInput
-from registry.model.onnx_process import DEFAULT, Limits
+from registry.model.model_file import ImageInput, ModelFile
+from registry.model.onnx_process import DEFAULT, Limits, Work
 from registry.model.tasks import Task
 
-RULE = 1  # the number changes with what decides a judgement: decoding, scores, columns
+ROWS = 8_192  # images whose outputs are read at a time
+RULE = 2  # the number changes with what decides a judgement: decoding, scores, columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,17 +51,28 @@ def judge(
     limits: Limits = DEFAULT,
     *,
     name: str = "",
+    remark: Callable[[str], None] = lambda _: None,
 ) -> Judgement:
     """Measure a model file on images, which lie at these paths in the order of `test`: columns uuid, label, relpath
     (what messages call an image), and those that the task needs.
 
-    `name` is what a message calls the file.
+    `name` is what a message calls the file; `remark` is told what a person should know of how it ran.
     Raises NotFound and InvalidData as `onnx_process.inspect`, Refused where there are no images.
     """
     if test.is_empty():
         raise Refused("there are no images to measure the model on", fix="give the split images in dataset.yaml")
+    order = test["uuid"].arg_sort()
+    test, images = test[order], [images[place] for place in order]
     with TemporaryDirectory(prefix="registry-judge-") as temporary:
-        work = onnx_process.Work(task.OUTPUTS, images, test["relpath"].to_list(), Path(temporary))
-        declared = onnx_process.predict(model, work, progress, limits, name=name)
-        outputs = {output.name: numpy.load(work.file(output)) for output in task.OUTPUTS}
-        return Judgement(task, task.tabulate(test, outputs, declared.classes), declared.input)
+        work = Work(task.OUTPUTS, images, test["relpath"].to_list(), Path(temporary))
+        declared = onnx_process.predict(model, work, progress, limits, name=name, remark=remark)
+        parts = [_tabulate(task, test, work, start, declared) for start in range(0, test.height, ROWS)]
+        return Judgement(task, concat(parts), declared.input)
+
+
+def _tabulate(task: Task, test: DataFrame, work: Work, start: int, declared: ModelFile) -> DataFrame:
+    """The predictions of some images, from `start` on; the files of outputs may be larger than the memory."""
+    outputs = {
+        output.name: numpy.load(work.file(output), mmap_mode="r")[start : start + ROWS] for output in task.OUTPUTS
+    }
+    return task.tabulate(test[start : start + ROWS], outputs, declared.classes)

@@ -1,7 +1,6 @@
 """The judge on one version's model file and a set of images, both from DVC's cache; the result is kept."""
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from polars import DataFrame, read_parquet, read_parquet_metadata
 from polars.exceptions import PolarsError
 
 from registry.core import pointers
-from registry.core.atomic_write import write_atomically
+from registry.core.atomic_write import writing
 from registry.core.values import ArtifactId, Output
 from registry.errors import NotFound
 from registry.model import judge, model_file
@@ -71,9 +70,8 @@ def execute(root: Path, run: JudgeRun, cache: Path, progress: Callable[[int], No
         images = [_object(cache, md5, relpath) for md5, relpath in run.test.select("md5", "relpath").iter_rows()]
         model = folder / Path(run.files[0].path).name
         result = judge.judge(TASKS[run.task], model, run.test, images, progress, name=run.files[0].path)
-    table = io.BytesIO()
-    result.predictions.write_parquet(table, metadata={model_file.INPUT: model_file.format_input(result.input)})
-    write_atomically(root / RESULTS / f"{run.key}.parquet", table.getvalue())
+    with writing(root / RESULTS / f"{run.key}.parquet") as table:
+        result.predictions.write_parquet(table, metadata={model_file.INPUT: model_file.format_input(result.input)})
     return result
 
 

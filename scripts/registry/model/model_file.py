@@ -25,6 +25,7 @@ MAX_BYTES = 2**31 - 1  # of a protobuf message
 MAX_SIZE = 4_096  # pixels per side
 MAX_CLASSES = 10_000  # as many as a dataset's manifest may have
 MAX_NAME = 200  # characters of a class
+TOLERANCE = 2e-3  # by which a score may differ on other hardware, and in another batch
 
 
 class Crop(StrEnum):
@@ -73,11 +74,13 @@ class ModelOutput:
     """An output that a task asks of its model files: float32 (N, *axes), of finite numbers.
 
     An axis is a size, CLASSES (one for each class), or ANY. `sums_to_one`: the values of an image are shares.
+    `tolerance`: by how much a value (above 1: in proportion to it) may differ for the same image in another batch.
     """
 
     name: str
     axes: tuple[int | str, ...]
     sums_to_one: bool = False
+    tolerance: float = TOLERANCE
 
     def shape(self, classes: int) -> tuple[int | None, ...]:
         """The sizes of the axes behind N, for a number of classes; None for one that is the model's own."""

@@ -64,17 +64,25 @@ def predict(
     limits: Limits = DEFAULT,
     *,
     name: str = "",
+    remark: Callable[[str], None] = lambda _: None,
 ) -> ModelFile:
     """Write what the model gives for images to the files of the work.
 
     Raises as `inspect`, and Refused for an image that cannot be decoded.
 
-    `progress` is called with how many more images are done.
+    `progress` is called with how many more images are done, `remark` with what a person should know of how it ran.
     """
-    return _run(model, work, limits, progress, name or str(model))
+    return _run(model, work, limits, progress, name or str(model), remark)
 
 
-def _run(model: Path, work: Work, limits: Limits, progress: Callable[[int], None], name: str) -> ModelFile:
+def _run(
+    model: Path,
+    work: Work,
+    limits: Limits,
+    progress: Callable[[int], None],
+    name: str,
+    remark: Callable[[str], None] = lambda _: None,
+) -> ModelFile:
     if not model.is_file():
         raise NotFound(f"{name} does not exist", fix="run `registry pull`, or `dvc repro` to train it")
     memory = limits.memory + 4 * _size(model)
@@ -95,7 +103,7 @@ def _run(model: Path, work: Work, limits: Limits, progress: Callable[[int], None
     ) as worker:
         try:
             threading.Thread(target=_send, args=(worker.stdin, task), daemon=True).start()
-            return _follow(worker, work, name, limits, progress)
+            return _follow(worker, work, name, limits, progress, remark)
         finally:
             worker.kill()
 
@@ -111,6 +119,7 @@ def _follow(
     name: str,
     limits: Limits,
     progress: Callable[[int], None],
+    remark: Callable[[str], None],
 ) -> ModelFile:
     """Read answers until the process ends."""
     answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
@@ -118,7 +127,10 @@ def _follow(
     declared, done = None, 0
     while answer := _next(answers, name, limits):
         if faults := answer.get("faults"):
-            raise _invalid(name, faults)
+            example = f", such as for {work.names[answer['image']]}" if "image" in answer else ""
+            raise _invalid(name, [f"{fault}{example}" for fault in faults])
+        if "remark" in answer:
+            remark(answer["remark"])
         if "undecodable" in answer:
             image = work.names[answer["image"]]
             fault = f"{image} cannot be decoded: {answer['undecodable']}"

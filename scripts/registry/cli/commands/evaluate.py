@@ -1,5 +1,6 @@
 """`registry evaluate`."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -46,7 +47,7 @@ def command(
         return
     if data is None:
         raise click.UsageError("--data PREPARED is missing: the images to measure the model on")
-    found = measuring.measure(model, data / split, task)
+    found = measuring.measure(model, data / split, task, partial(click.echo, err=True))
     measuring.write(found, metrics, predictions, plots)
     first, value = next(iter(found.metrics.items()))
     click.echo(f"{model}: {first} {value} on {found.metrics['images']:,} images of {data / split}")
