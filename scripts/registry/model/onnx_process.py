@@ -24,7 +24,9 @@ FIX = "export it as docs/models.md describes"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the process may use: bytes of address space beside the model's own, seconds without a step forward."""
+    """What the process may use beside the model's own size: bytes of address space (of memory that it writes to, where
+    onnxruntime was built for CUDA), and seconds without a step forward.
+    """
 
     memory: int = MEMORY
     patience: float = PATIENCE
