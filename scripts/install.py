@@ -2,10 +2,15 @@
 
 Usage: python3 scripts/install.py [GROUP...]
 
-All versions come from requirements.txt. Groups accumulate: one that is installed stays, and is updated with the others.
-The plug-ins of DVC for the remotes of .dvc/config (groups gs and azure) are added.
+All versions come from requirements.txt, and both installers refuse a file whose hash is not there. Groups accumulate:
+one that is installed stays, and is updated with the others. The plug-ins of DVC for the remotes of .dvc/config (groups
+gs and azure) are added. No build downloads anything: the group build is installed first, and builds run with it.
 
-If neither requirements.txt nor pyproject.toml has changed and all groups are there, nothing is done. A .venv that is a
+One package has an exception: torch. PyPI has no CPU build for Linux, so where pip is configured with another source of
+torch (a wheel `torch-VERSION+…` in a folder of find-links, or PyTorch's own index), torch comes from there without a
+comparison of its hash, and CUDA is not installed. Otherwise requirements-torch.txt has the hashes of all.
+
+If neither the requirements nor pyproject.toml have changed and all groups are there, nothing is done. A .venv that is a
 symbolic link belongs to another checkout and is left as it is.
 
 uv is the one in .venv or on PATH; otherwise pip installs it into .venv first. It downloads in parallel and is several
@@ -24,18 +29,21 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 VENV = Path(".venv")
 PYTHON = VENV / "bin/python"
 STATE = VENV / "installed.json"
-LOCK = "requirements.txt"
+LOCK, TORCH = "requirements.txt", "requirements-torch.txt"
+ALWAYS = frozenset({"base", "build"})
+# A package of the lock: its version and hashes, and below them the groups that need it.
+_BLOCK = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)[^\n]*(?:\n +--hash[^\n]*)*(?:\n +# ([a-z0-9 ]+))?", re.MULTILINE)
 
 # pip's setting → uv's option, repeated for each value.
 ARGUMENTS = {
-    "build-constraint": "--build-constraints",
-    "constraint": "--constraints",
     "extra-index-url": "--extra-index-url",
     "find-links": "--find-links",
     "index-url": "--index-url",
@@ -53,9 +61,11 @@ VARIABLES = {
     "retries": "UV_HTTP_RETRIES",
     "timeout": "UV_HTTP_TIMEOUT",
 }
-# Settings that do not change what is installed from where.
+# Settings that do not change what is installed from where. Constraints do not, because every version is pinned; and uv
+# accepts no range beside hashes.
 WITHOUT_EFFECT = {
-    "break-system-packages", "config-file", "disable-pip-version-check", "log", "no-color", "no-input",
+    "break-system-packages", "build-constraint", "config-file", "constraint", "disable-pip-version-check", "log",
+    "no-color", "no-input",
     "no-python-version-warning", "no-warn-script-location", "prefer-binary", "progress-bar", "quiet",
     "require-virtualenv", "root-user-action", "use-feature", "verbose",
 }  # fmt: skip
@@ -73,15 +83,15 @@ class ForUv(NamedTuple):
 
 
 class State(NamedTuple):
-    """What was installed last: the digest of requirements.txt and pyproject.toml, and the groups."""
+    """What was installed last: the digest of the requirements and pyproject.toml, and the groups."""
 
     digest: str = ""
     groups: frozenset[str] = frozenset()
 
 
 def digest() -> str:
-    """Of requirements.txt and pyproject.toml."""
-    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (LOCK, "pyproject.toml"))).hexdigest()
+    """Of the requirements and pyproject.toml."""
+    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (LOCK, TORCH, "pyproject.toml"))).hexdigest()
 
 
 def runs(code: str) -> bool:
@@ -139,19 +149,87 @@ def for_uv(settings: dict[str, str]) -> ForUv:
     return passed_on
 
 
+# --- what is installed ------------------------------------------------------------------------------------------------
+
+
+class Package(NamedTuple):
+    """A package of the lock: its version, its lines with hashes, and the groups that need it."""
+
+    name: str
+    version: str
+    lines: str
+    groups: frozenset[str]
+
+
+def packages(lock: str | Path) -> Iterator[Package]:
+    """The packages of requirements.txt or requirements-torch.txt."""
+    for found in _BLOCK.finditer(Path(lock).read_text(encoding="utf-8")):
+        yield Package(found[1], found[2], found[0], frozenset((found[3] or "").split()))
+
+
+def other_torch(settings: dict[str, str], version: str) -> bool:
+    """Whether pip is configured with another build of torch than PyPI's."""
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    folders = [Path(one.removeprefix("file://")) for one in settings.get("find-links", "").split()]
+    indexes = f"{settings.get('index-url', '')} {settings.get('extra-index-url', '')}"
+    has_wheel = any(any(folder.glob(f"torch-{version}+*-{tag}-*.whl")) for folder in folders if folder.is_dir())
+    return has_wheel or "://download.pytorch.org/" in indexes
+
+
+class Part(NamedTuple):
+    """One call of the installer: lines of requirements, and its options."""
+
+    lines: tuple[str, ...]
+    options: tuple[str, ...]
+
+
+HASHED = ("--require-hashes", "--no-build-isolation")
+NO_BUILD = ("--require-hashes", "--only-binary", ":all:")
+
+
+def parts(groups: frozenset[str], settings: dict[str, str]) -> Iterator[Part]:
+    """What builds, then all else, then another build of torch, then the registry itself (editable)."""
+    locked = [package for package in packages(LOCK) if package.groups & (groups | ALWAYS)]
+    yield Part(tuple(one.lines for one in locked if "build" in one.groups), NO_BUILD)
+    torch = list(packages(TORCH)) if "train" in groups else []
+    version = next((package.version for package in torch if package.name == "torch"), "")
+    other = bool(version) and other_torch(settings, version)
+    yield Part(tuple(one.lines for one in [*locked, *([] if other else torch)]), HASHED)
+    if other:
+        yield Part((f"torch=={version}",), ("--no-deps",))
+    yield Part((), ("--no-deps", "--no-build-isolation", "--editable", "."))
+
+
 # --- installing -------------------------------------------------------------------------------------------------------
 
 
-def pip(*arguments: str, show: bool = True) -> int:
-    """Run `pip install`; returns its exit code."""
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=not show).returncode
-
-
-def uv(*arguments: str) -> bool:
-    """Run `uv pip install`; False if it did not, after saying why."""
+def configured() -> dict[str, str]:
+    """The settings of pip."""
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
-    passed_on = for_uv(pip_settings(listed))
+    return pip_settings(listed)
+
+
+def pip(part: Part, *, show: bool = True) -> int:
+    """Run `pip install`; returns its exit code."""
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return _run([*command, *part.options], part.lines, show=show)
+
+
+def _run(command: list[str], lines: Iterable[str], *, show: bool = True, env: dict[str, str] | None = None) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, LOCK)
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        if file.stat().st_size:
+            command = [*command, "--requirement", str(file)]
+        done = subprocess.run(
+            command, check=False, stdin=subprocess.DEVNULL, capture_output=not show, env={**os.environ, **(env or {})}
+        )
+        return done.returncode
+
+
+def uv(wanted: Iterable[Part], settings: dict[str, str]) -> bool:
+    """Run `uv pip install` for each part; False if one was not installed, after saying why."""
+    passed_on = for_uv(settings)
     if passed_on.unknown:
         say(f"uv has no option for pip's setting {', '.join(passed_on.unknown)}")
         return False
@@ -159,11 +237,14 @@ def uv(*arguments: str) -> bool:
     if not program:
         say("uv is not available")
         return False
-    command = [program, "pip", "install", "--quiet", "--python", str(PYTHON), *passed_on.arguments, *arguments]
+    command = [program, "pip", "install", "--quiet", "--python", str(PYTHON), *passed_on.arguments]
     try:
-        subprocess.run(command, check=True, env={**os.environ, **passed_on.variables})
-    except (subprocess.CalledProcessError, OSError) as why:  # OSError: a binary that this machine cannot run
-        say(f"uv failed: {why}" if isinstance(why, OSError) else "uv failed")
+        for part in wanted:
+            if _run([*command, *part.options], part.lines, env=passed_on.variables):
+                say("uv failed")
+                return False
+    except OSError as why:  # a binary that this machine cannot run
+        say(f"uv failed: {why}")
         return False
     return True
 
@@ -174,19 +255,20 @@ def find_uv() -> str | None:
     if not own.is_file() and (found := shutil.which("uv")):
         return found
     if not own.is_file():
-        pip("--constraint", LOCK, "uv", show=False)
+        lines = tuple(package.lines for package in packages(LOCK) if package.name == "uv")
+        pip(Part(lines, ("--require-hashes", "--no-deps")), show=False)
     return str(own) if own.is_file() else None
 
 
 def install(groups: frozenset[str]) -> int:
     """Install the registry itself (editable) with these groups; returns an exit code."""
-    names = f"[{','.join(sorted(groups))}]" if groups else ""
-    arguments = ["--constraint", LOCK, "--editable", f".{names}"]
+    settings = configured()
+    wanted = tuple(parts(groups, settings))
     if os.environ.get("INSTALLER") != "pip":
-        if uv(*arguments):
+        if uv(wanted, settings):
             return 0
         say("installing with pip, which can take minutes")
-    return pip(*arguments)
+    return next((failed for part in wanted if (failed := pip(part))), 0)
 
 
 def make_venv(*, clear: bool) -> int:
@@ -203,7 +285,7 @@ def say(what: str) -> None:
 
 
 def main(wanted: frozenset[str]) -> int:
-    """Update .venv to requirements.txt, with these groups in addition to those that it has."""
+    """Update .venv to the requirements, with these groups in addition to those that it has."""
     if sys.version_info < (3, 11):  # noqa: UP036 - started by any python3
         say("Python 3.11 or newer is needed: make PYTHON=/path/to/python3")
         return 1

@@ -1,7 +1,9 @@
 """`scripts/install.py`, run on a project of its own whose index is a folder of wheels."""
 
+import hashlib
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -48,36 +50,49 @@ def build_editable(directory, config_settings=None, metadata_directory=None):
 """
 
 
+NAMES = ("base", "hook", "trainer", "builder")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with two groups, pinned to 1.0 of everything; the folder `index` beside it has 1.0 and 2.0."""
+    """A project with two groups, pinned to 1.0 of everything, with hashes; the folder `index` beside it has that."""
     root, index = tmp_path / "project", tmp_path / "index"
     (root / "scripts").mkdir(parents=True)
     (root / "scripts/install.py").write_bytes((ROOT / "scripts/install.py").read_bytes())
     (root / "wheels.py").write_bytes(Path(wheels.__file__).read_bytes())
     (root / "backend.py").write_text(BACKEND)
     (root / "pyproject.toml").write_text(PYPROJECT)
-    pin(root, "1.0")
     index.mkdir()
-    for name in ("base", "hook", "trainer"):
-        for version in ("1.0", "2.0"):
-            wheels.write_wheel(index, name, version)
+    pin(root, "1.0")
     return root
 
 
-def pin(root: Path, version: str) -> None:
-    (root / "requirements.txt").write_text("".join(f"{name}=={version}\n" for name in ("base", "hook", "trainer")))
+def pin(root: Path, version: str, *names: str) -> None:
+    """Lock packages of the index, in a version that is made there."""
+    groups = {"base": "base hooks train", "hook": "hooks", "trainer": "train gs", "builder": "build"}
+    lines = []
+    for name in names or NAMES:
+        wheel = root.parent / "index" / wheels.write_wheel(root.parent / "index", name, version)
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        lines.append(f"{name}=={version} \\\n    --hash=sha256:{digest}\n    # {groups.get(name, 'dev')}\n")
+    (root / "requirements.txt").write_text("".join(lines))
+    (root / "requirements-torch.txt").write_text("")
 
 
 def install(root: Path, *groups: str, uv: bool = True, **env: str) -> str:
-    """Standard error; pip is configured with the index beside the project and nothing else."""
+    """Standard error of an installation that succeeds."""
+    done = attempt(root, *groups, uv=uv, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def attempt(root: Path, *groups: str, uv: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    """pip is configured with the index beside the project and nothing else."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "INSTALLER"))}
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin" if uv else "/usr/bin:/bin"
     pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(root.parent / "index")}
     command = [sys.executable, "scripts/install.py", *groups]
-    done = subprocess.run(command, cwd=root, env={**clean, "PATH": path, **pip, **env}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    return subprocess.run(command, cwd=root, env={**clean, "PATH": path, **pip, **env}, capture_output=True, text=True)
 
 
 def versions(root: Path) -> dict[str, str]:
@@ -88,16 +103,16 @@ def versions(root: Path) -> dict[str, str]:
 @pytest.mark.parametrize("env", [{}, {"INSTALLER": "pip"}], ids=["uv", "pip"])
 def test_groups_add_up_and_move_with_the_lock(project: Path, env: dict[str, str]) -> None:
     assert "with pip" not in install(project, **env)
-    assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0"}
     install(project, "train", **env)
     install(project, "hooks", **env)
-    assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0", "trainer": "1.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0", "hook": "1.0", "trainer": "1.0"}
     assert install(project, "hooks", "train", **env) == install(project, **env) == ""
 
     pin(project, "2.0")
     said = install(project, "hooks", **env)
     assert said == "installing into .venv: registry hooks train (a minute or two)\n"
-    assert versions(project) == {"registry": "1.0.0", "base": "2.0", "hook": "2.0", "trainer": "2.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "2.0", "base": "2.0", "hook": "2.0", "trainer": "2.0"}
 
 
 def test_a_venv_whose_python_is_gone_is_made_again(project: Path) -> None:
@@ -106,13 +121,13 @@ def test_a_venv_whose_python_is_gone_is_made_again(project: Path) -> None:
         name.unlink()
     (project / ".venv/bin/python").symlink_to("/nowhere/python3")
     install(project)
-    assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0"}
 
 
 def test_a_venv_without_pip_gets_it(project: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
     install(project)
-    assert versions(project) == {"registry": "1.0.0", "base": "1.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0"}
 
 
 def test_a_venv_of_another_checkout_is_left_as_it_is(project: Path) -> None:
@@ -128,31 +143,114 @@ def test_a_venv_of_another_checkout_is_left_as_it_is(project: Path) -> None:
     [
         ({"PIP_NO_BINARY": "other"}, "uv has no option for pip's setting no-binary"),
         ({"uv": ""}, "uv is not available"),
-        ({"UV_REQUIRE_HASHES": "1"}, "uv failed"),
+        ({"UV_CONFIG_FILE": "/nowhere/uv.toml"}, "uv failed"),
     ],
     ids=["unknown setting", "no uv", "uv fails"],
 )
 def test_pip_installs_what_uv_cannot(project: Path, env: dict[str, str], why: str) -> None:
     said = install(project, "hooks", **{**env, "uv": "uv" not in env})
     assert f"\n{why}\ninstalling with pip, which can take minutes\n" in said
-    assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0", "hook": "1.0"}
 
 
 def test_uv_is_installed_if_there_is_none(project: Path) -> None:
     """The package is a stand-in that fails: that it was run shows that it was installed."""
-    (project / "requirements.txt").open("a").write("uv==1.0\n")
-    wheels.write_wheel(project.parent / "index", "uv", "1.0", program="#!/bin/sh\nexit 1\n")
+    locked = (project / "requirements.txt").read_text()
+    wheel = (
+        project.parent
+        / "index"
+        / wheels.write_wheel(project.parent / "index", "uv", "1.0", program="#!/bin/sh\nexit 1\n")
+    )
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    (project / "requirements.txt").write_text(f"{locked}uv==1.0 \\\n    --hash=sha256:{digest}\n    # dev\n")
     assert "uv failed" in install(project, uv=False)
     assert (project / ".venv/bin/uv").is_file()
 
 
-def test_requirements_txt_pins_all_of_pyproject() -> None:
+# --- hashes -----------------------------------------------------------------------------------------------------------
+
+HOW = pytest.mark.parametrize("env", [{}, {"INSTALLER": "pip"}], ids=["uv, then pip", "pip"])
+
+
+@HOW
+@pytest.mark.parametrize("name", ["base", "builder", "trainer"])
+def test_a_file_with_another_hash_is_refused(project: Path, env: dict[str, str], name: str) -> None:
+    """The index has a wheel of the same name and version, and other content: that of every group, and what builds."""
+    wheels.write_wheel(project.parent / "index", name, "1.0", "Summary: malicious")
+    done = attempt(project, "train", **env)
+    assert done.returncode != 0
+    assert "HASHES" in done.stderr  # in pip's words, which is asked last
+    assert name not in versions(project)
+    assert not (project / ".venv/installed.json").exists()
+
+
+def test_uv_by_itself_refuses_a_file_with_another_hash(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(project)
+    wheels.write_wheel(project.parent / "index", "trainer", "1.0", "Summary: malicious")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("UV_CACHE_DIR", str(project / "cache"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    settings = {"no-index": "1", "find-links": str(project.parent / "index")}
+    wanted = list(INSTALL["parts"](frozenset({"train"}), settings))
+    assert INSTALL["uv"](wanted, settings) is False
+    assert "trainer" not in versions(project)
+
+
+@HOW
+def test_a_package_that_the_lock_does_not_have_is_refused(project: Path, env: dict[str, str]) -> None:
+    index = project.parent / "index"
+    wheels.write_wheel(index, "unlocked", "1.0")
+    wheel = index / wheels.write_wheel(index, "base", "1.0", "Requires-Dist: unlocked")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lines = (project / "requirements.txt").read_text()
+    (project / "requirements.txt").write_text(re.sub(r"(?<=sha256:)[0-9a-f]{64}", digest, lines, count=1))
+    done = attempt(project, **env)
+    assert done.returncode != 0
+    assert "unlocked" in done.stderr
+    assert versions(project).keys() <= {"builder"}
+
+
+@HOW
+def test_torch_alone_may_come_from_elsewhere(project: Path, env: dict[str, str]) -> None:
+    """Without a folder that has another build, its hash is compared, too."""
+    index = project.parent / "index"
+    listed = ""
+    for name in ("torch", "cuda"):
+        wheel = index / wheels.write_wheel(index, name, "1.0")
+        listed += f"{name}==1.0 \\\n    --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+    (project / "requirements-torch.txt").write_text(listed)
+    wheels.write_wheel(index, "torch", "1.0", "Summary: malicious")
+    refused = attempt(project, "train", **env)
+    assert refused.returncode != 0
+    assert "torch" not in versions(project)
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    other = wheels.write_wheel(index, "torch", "1.0+cpu")
+    (index / other).rename(index / other.replace("py3-none", f"{tag}-none"))
+    install(project, "train", **env)
+    found = versions(project)
+    assert found["torch"] == "1.0+cpu"
+    assert "cuda" not in found
+
+
+# --- the lock ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_locks_pin_all_of_pyproject_with_hashes_and_groups() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(one for group in project["optional-dependencies"].values() for one in group)]
-    lines = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines()]
-    pinned = {line.name: str(line.specifier).removeprefix("==") for line in lines}
-    for one in map(Requirement, asked):
-        assert one.specifier.contains(pinned[one.name]), f"{one}: make lock"
+    asked = {"base": project["dependencies"], **project["optional-dependencies"]}
+    locks = {name: list(INSTALL["packages"](ROOT / name)) for name in ("requirements.txt", "requirements-torch.txt")}
+    pinned = {(package.name, package.version): package for lock in locks.values() for package in lock}
+    assert len(pinned) > 200
+    for group, requirements in asked.items():
+        for one in map(Requirement, requirements):
+            found = [package for (name, _), package in pinned.items() if name == one.name]
+            assert found, f"{one}: make lock"
+            assert all(one.specifier.contains(package.version) for package in found), f"{one}: make lock"
+            assert one.name == "torch" or all(group in package.groups for package in found), f"{one}: make lock"
+    assert [name for (name, _), package in pinned.items() if "--hash=sha256:" not in package.lines] == []
+    assert [package.name for package in locks["requirements.txt"] if not package.groups] == []
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    assert set(backend) <= set(asked["build"])
 
 
 # --- plug-ins of DVC --------------------------------------------------------------------------------------------------
@@ -190,7 +288,7 @@ def test_a_remote_installs_its_plugin_at_the_next_command(project: Path) -> None
     (project / ".dvc").mkdir()
     (project / ".dvc/config").write_text("['remote \"staging\"']\n    url = gs://acme/staging\n")
     assert install(project, "hooks") == "installing into .venv: registry gs hooks (a minute or two)\n"
-    assert versions(project) == {"registry": "1.0.0", "base": "1.0", "hook": "1.0", "trainer": "1.0"}
+    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0", "hook": "1.0", "trainer": "1.0"}
     assert install(project) == ""
 
 
@@ -217,6 +315,7 @@ def test_pips_configuration_is_passed_on_to_uv() -> None:
         {
             "index-url": "https://index/simple", "extra-index-url": "https://a/simple https://b/simple",
             "cert": "/ca.pem", "cache-dir": "~/cache", "no-index": "false", "quiet": "1", "only-binary": ":all:",
+            "constraint": "/constraints.txt",
         }
     )  # fmt: skip
     assert passed_on.arguments == [

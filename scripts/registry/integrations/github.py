@@ -23,6 +23,7 @@ MAX_STATUS = 140  # characters of a status' description
 _SSH = re.compile(r"(?:ssh://)?[\w.-]+@(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>.+)")
 _NAME = re.compile(r"(?:(?P<host>[^/\s]+)/)?(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)")
 _RETRY = "run the same command again: it continues where this one stopped"
+_REFUSALS = {"403", "404", "409", "422"}
 _FIXES = {
     "401": "gh auth login, or set GH_TOKEN to a token that is still valid",
     "403": "use a token with that permission; in GitHub Actions, see the job's `permissions:`",
@@ -36,17 +37,25 @@ class Unreachable(RegistryError):
 
 
 class HttpFailure(ServiceFailed):
-    """GitHub refused a request. `status` is 0 where no response arrived, `headers` are empty where gh shows none."""
+    """A request failed; `said` is in GitHub's words.
 
-    def __init__(self, message: str, *, fix: str, status: int, headers: Mapping[str, str]) -> None:
+    `status` is 0 where no response arrived, `headers` are empty where gh shows none.
+    """
+
+    def __init__(self, message: str, *, fix: str, status: int, headers: Mapping[str, str], said: str) -> None:
         super().__init__(message, fix=fix)
         self.status = status
         self.headers = headers
+        self.said = said
 
     @property
     def is_rate_limit(self) -> bool:
         """Whether GitHub asks to wait: it says so with 429 or 403, in words or in a header."""
         return self.status == 429 or "rate limit" in self.message or "retry-after" in self.headers
+
+
+class RequestRefused(HttpFailure):
+    """GitHub refused one request (403, 404, 409 or 422), and may accept others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +195,11 @@ def _service_failure(fault: str, failed: ToolFailed) -> HttpFailure:
     message = "; ".join([*lines, *_details(content)])
     status = match[1] if (match := re.search(r"HTTP (\d{3})", message)) else ""
     fix = _FIXES.get(status, f"{_RETRY}; see https://www.githubstatus.com")
-    failure = HttpFailure(f"{fault}: {message}", fix=fix, status=int(status or 0), headers=headers)
+    failure = HttpFailure(f"{fault}: {message}", fix=fix, status=int(status or 0), headers=headers, said=message)
     if failure.is_rate_limit:
         failure.fix = f"wait until `gh api rate_limit` shows remaining requests, then {_RETRY}"
+    elif status in _REFUSALS:
+        failure = RequestRefused(failure.message, fix=fix, status=failure.status, headers=headers, said=message)
     return failure
 
 

@@ -1,7 +1,8 @@
-"""Configures a repository on GitHub: branch protection, tag rules, environments with reviewers, labels.
+"""Configures a repository on GitHub: branch protection, tag rules, environments, Actions, labels.
 
-The tables below are the complete configuration. Other rulesets, environments and labels are ignored; those named here
-are reset where they differ, so put stricter rules of your own into a ruleset of your own.
+The tables here and in the modules beside it are the complete configuration. Other rulesets, environments and labels are
+ignored; those named here are reset where they differ, so put stricter rules of your own into a ruleset of your own.
+What GitHub refuses (a plan without rulesets, an organization's policy) is left open and told; the rest is configured.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,13 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from registry.integrations import github
-from registry.integrations.github import Repository
+from registry.integrations.github import Repository, RequestRefused
+from registry.release import github_actions, github_environments, github_owners, github_steps
+from registry.release.github_owners import Owners
+from registry.release.github_steps import PAGE, Gap, Step
 
 # The app of GITHUB_TOKEN on github.com: a status of that name from another app does not count. It cannot be a bypass
 # actor of a repository's ruleset ("must be part of the ruleset source or owner organization", HTTP 422).
 ACTIONS = 15368
 GATE = "registry/gate"
-REVIEWERS = 6  # the most that GitHub accepts for an environment
+BRANCH = "main"  # what the workflows publish and infra's roles trust
 # `**/*` matches any depth: docs.github.com, «Creating rulesets for a repository».
 RELEASES = ("refs/tags/datasets/**/*", "refs/tags/models/**/*")
 
@@ -44,15 +48,6 @@ class Ruleset:
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """An environment: whether jobs need a review by the registry's owners, and whether it is limited to main."""
-
-    name: str
-    needs_review: bool
-    main_only: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Label:
     """A label of issues."""
 
@@ -61,20 +56,7 @@ class Label:
     description: str
 
 
-MAIN = Ruleset(
-    "registry: main", "branch", ("~DEFAULT_BRANCH",),
-    (
-        {"type": "deletion"},
-        {"type": "non_fast_forward"},
-        {"type": "pull_request", "parameters": {
-            "required_approving_review_count": 1,
-            "require_code_owner_review": True,
-            "dismiss_stale_reviews_on_push": True,
-            "require_last_push_approval": False,
-            "required_review_thread_resolution": False,
-        }},
-    ),
-)  # fmt: skip
+_PUSHES = ({"type": "deletion"}, {"type": "non_fast_forward"})
 TAGS = Ruleset(
     "registry: releases are immutable",
     "tag",
@@ -83,14 +65,6 @@ TAGS = Ruleset(
 )
 PUBLISHER = Ruleset("registry: releases by the publisher", "tag", RELEASES, ({"type": "creation"},))
 
-# gpu runs code of a pull request, so a person reviews each job; main's code was reviewed when it was merged.
-ENVIRONMENTS = (
-    Environment("gpu", needs_review=True, main_only=False),
-    Environment("judge", needs_review=False, main_only=True),
-    Environment("production", needs_review=False, main_only=True),
-    Environment("refresh", needs_review=False, main_only=True),
-    Environment("assign", needs_review=True, main_only=True),
-)
 LABELS = (
     Label("dataset", "1d76db", "A request for a dataset"),
     Label("drift", "b60205", "Published versions fail the nightly checks"),
@@ -98,73 +72,114 @@ LABELS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One request, and what it does."""
+class Wanted:
+    """What a registry asks for: its owners, the actions that its workflows use, and who may publish and merge.
 
-    description: str
-    method: str
-    path: str
-    body: Mapping[str, Any] | None
+    `publisher` is the only GitHub App that may create release tags. `solo`: no review is required, even if several can
+    write.
+    """
+
+    owners: Sequence[str]
+    actions: Sequence[str] = ()
+    publisher: int | None = None
+    solo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The requests that remove every difference from the tables, in their order."""
+    """The requests that remove every difference from the tables, in their order, and what no request can close."""
 
     repository: Repository
     steps: tuple[Step, ...]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing differs."""
-        return not self.steps
+    gaps: tuple[Gap, ...]
+    notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join(step.description for step in self.steps) or f"{self.repository}: protection is up to date"
+        lines = list(github_steps.descriptions(self.steps))
+        return "\n".join(lines) or f"{self.repository}: nothing to change"
 
 
-def plan(repository: Repository, owners: Sequence[str], publisher: int | None = None) -> Plan:
-    """The differences between a repository and the tables. `publisher` is the only App that may create release tags.
-
-    `owners` are those of the registry, `@org/team` or `@user`. Raises ServiceFailed.
-    """
-    main = github.get(repository, f"repos/{repository}")["default_branch"]
-    steps = [
-        *_rulesets(repository, rulesets(repository.host, publisher)),
-        *_environments(repository, _reviewers(repository, owners), main),
+def plan(repository: Repository, wanted: Wanted) -> Plan:
+    """What differs from the tables. Raises ServiceFailed; Refused for an organization as owner."""
+    about = github.get(repository, f"repos/{repository}")
+    owners = github_owners.find(repository, wanted.owners)
+    solo = wanted.solo or bool(owners.sole_writer)
+    found = [
+        *github_environments.steps(repository, owners.reviewers, about["default_branch"]),
+        *github_actions.steps(repository, private=about["private"]),
+        *_rulesets(repository, rulesets(repository.host, wanted.publisher, solo=solo)),
         *_labels(repository),
+        *owners.gaps,
+        *([] if solo else github_owners.alone(owners)),
+        *github_actions.refused_actions(repository, wanted.actions),
+        *_default_branch(about["default_branch"]),
     ]
-    return Plan(repository, tuple(steps))
+    steps = tuple(one for one in found if isinstance(one, Step))
+    return Plan(repository, steps, tuple(one for one in found if isinstance(one, Gap)), _notes(wanted, owners))
 
 
-def apply(plan: Plan) -> None:
-    """Send the requests. Raises ServiceFailed; changes made until then stay."""
-    for step in plan.steps:
-        github.send(plan.repository, step.method, step.path, step.body)
+def apply(plan: Plan) -> tuple[Gap, ...]:
+    """Send the requests, past those that GitHub refuses; what stays open. Raises ServiceFailed for another failure."""
+    return (*plan.gaps, *(gap for step in plan.steps for gap in github_steps.send(plan.repository, step)))
+
+
+def _notes(wanted: Wanted, owners: Owners) -> tuple[str, ...]:
+    notes = []
+    if wanted.solo or owners.sole_writer:
+        why = "--solo" if wanted.solo else f"only @{owners.sole_writer} can write here"
+        notes.append(f"no review is required ({why}): whoever can write merges what passes {GATE}")
+    if not wanted.publisher:
+        notes.append("whoever can write can create a release tag; --publisher APP_ID leaves that to one GitHub App")
+    return tuple(notes)
+
+
+def _default_branch(name: str) -> Iterator[Gap]:
+    if name != BRANCH:
+        fix = f"rename it (Settings → General → Default branch), or replace {BRANCH} as {PAGE} lists"
+        yield Gap("merges publish nothing", f"the default branch is {name}, and workflows wait for {BRANCH}", fix)
 
 
 # --- rulesets ---------------------------------------------------------------------------------------------------------
 
 
-def rulesets(host: str, publisher: int | None) -> tuple[Ruleset, ...]:
-    """The rulesets of a repository on this host."""
+def rulesets(host: str, publisher: int | None = None, *, solo: bool = False) -> tuple[Ruleset, ...]:
+    """The rulesets of a repository on this host; `solo`: without a review, which an author cannot give."""
     gate = {"context": GATE} | ({"integration_id": ACTIONS} if host == "github.com" else {})
     checks = {"strict_required_status_checks_policy": False, "required_status_checks": [gate]}
     required = {"type": "required_status_checks", "parameters": checks}
-    main = replace(MAIN, rules=(*MAIN.rules, required))
+    rules = (*_PUSHES, _pull_request(review=not solo), required)
+    main = Ruleset("registry: main", "branch", ("~DEFAULT_BRANCH",), rules)
     return main, TAGS, *([replace(PUBLISHER, app=publisher)] if publisher else [])
 
 
-def _rulesets(repository: Repository, wanted: Iterable[Ruleset]) -> Iterator[Step]:
+def _pull_request(*, review: bool) -> Mapping[str, Any]:
+    """The rule that main changes by pull requests only."""
+    parameters = {
+        "required_approving_review_count": int(review),
+        "require_code_owner_review": review,
+        "dismiss_stale_reviews_on_push": True,
+        "require_last_push_approval": False,
+        "required_review_thread_resolution": False,
+    }
+    return {"type": "pull_request", "parameters": parameters}
+
+
+def _rulesets(repository: Repository, wanted: Iterable[Ruleset]) -> Iterator[Step | Gap]:
     path = f"repos/{repository}/rulesets"
-    # Without `includes_parents=false` those of the organization are listed too, and cannot be changed here.
-    numbers = {row["name"]: row["id"] for row in github.get_all(repository, f"{path}?includes_parents=false")}
+    try:
+        # Without `includes_parents=false` those of the organization are listed too, and cannot be changed here.
+        rows = github.get_all(repository, f"{path}?includes_parents=false")
+    except RequestRefused as refusal:
+        yield github_steps.gap("main and release tags can be changed by everyone who can write", refusal)
+        return
+    numbers = {row["name"]: row["id"] for row in rows}
     for ruleset in wanted:
         name, body = ruleset.name, ruleset.body()
+        consequence = f"the rules of {name!r} are not in force"
         if name not in numbers:
-            yield Step(f"create the ruleset {name!r}", "POST", path, body)
+            yield Step(f"create the ruleset {name!r}", "POST", path, body, consequence)
         elif not covers(github.get(repository, f"{path}/{numbers[name]}"), body):
-            yield Step(f"update the ruleset {name!r}", "PUT", f"{path}/{numbers[name]}", body)
+            yield Step(f"update the ruleset {name!r}", "PUT", f"{path}/{numbers[name]}", body, consequence)
 
 
 def covers(actual: Any, wanted: Any) -> bool:
@@ -181,58 +196,6 @@ def _rank(row: Any) -> str:
     return row.get("type") or row.get("context") or "" if isinstance(row, Mapping) else str(row)
 
 
-# --- environments -----------------------------------------------------------------------------------------------------
-
-
-def _reviewers(repository: Repository, owners: Sequence[str]) -> list[dict[str, Any]]:
-    found = []
-    for owner in [owner.removeprefix("@") for owner in owners if owner.startswith("@")][:REVIEWERS]:
-        organization, _, team = owner.partition("/")
-        path = f"orgs/{organization}/teams/{team}" if team else f"users/{owner}"
-        found.append({"type": "Team" if team else "User", "id": github.get(repository, path)["id"]})
-    return found
-
-
-def _environments(repository: Repository, reviewers: list[dict[str, Any]], main: str) -> Iterator[Step]:
-    path = f"repos/{repository}/environments"
-    existing = {row["name"]: row for row in github.get_all(repository, path, "environments")}
-    for wanted in ENVIRONMENTS:
-        url, known = f"{path}/{wanted.name}", existing.get(wanted.name)
-        people = reviewers if wanted.needs_review else []
-        policy = {"protected_branches": False, "custom_branch_policies": True} if wanted.main_only else None
-        if known is None or _people(known) != _pairs(people) or known.get("deployment_branch_policy") != policy:
-            rules = [*(["with required reviewers"] if people else []), *([f"limited to {main}"] if policy else [])]
-            action = f"{'create' if known is None else 'update'} the environment {wanted.name}"
-            body = {"reviewers": people or None, "deployment_branch_policy": policy, "wait_timer": _wait(known or {})}
-            yield Step(f"{action}: {', '.join(rules)}", "PUT", url, body)
-        if policy:
-            listed = known is not None and known.get("deployment_branch_policy") == policy
-            yield from _branches(repository, wanted.name, f"{url}/deployment-branch-policies", main, listed)
-
-
-def _people(environment: Mapping[str, Any]) -> set[tuple[str, int]]:
-    rules = [rule for rule in environment["protection_rules"] if rule["type"] == "required_reviewers"]
-    return {(one["type"], one["reviewer"]["id"]) for rule in rules for one in rule["reviewers"]}
-
-
-def _pairs(people: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
-    return {(one["type"], one["id"]) for one in people}
-
-
-def _wait(environment: Mapping[str, Any]) -> int:
-    """The minutes that jobs wait in an environment: not configured here, but an update without them resets them."""
-    return next((rule["wait_timer"] for rule in environment.get("protection_rules", ()) if "wait_timer" in rule), 0)
-
-
-def _branches(repository: Repository, name: str, path: str, main: str, listed: bool) -> Iterator[Step]:
-    rows = github.get_all(repository, path, "branch_policies") if listed else []
-    kept = [row for row in rows if row["name"] == main and row.get("type", "branch") == "branch"]
-    if not kept:
-        yield Step(f"allow {main} in the environment {name}", "POST", path, {"name": main, "type": "branch"})
-    for row in (row for row in rows if row not in kept):
-        yield Step(f"disallow {row['name']} in the environment {name}", "DELETE", f"{path}/{row['id']}", None)
-
-
 # --- labels -----------------------------------------------------------------------------------------------------------
 
 
@@ -242,4 +205,6 @@ def _labels(repository: Repository) -> Iterator[Step]:
     for label in LABELS:
         if label.name not in existing:
             body = {"name": label.name, "color": label.color, "description": label.description}
-            yield Step(f"create the label {label.name}", "POST", path, body)
+            yield Step(
+                f"create the label {label.name}", "POST", path, body, f"issues cannot have the label {label.name}"
+            )

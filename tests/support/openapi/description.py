@@ -94,6 +94,8 @@ _NOTHING: Any = object()  # stands for no value where None is one
 
 def _filled(schema: dict[str, Any], known: Any = _NOTHING) -> Any:
     schema = _resolved(schema)
+    if isinstance(known, dict) and (kinds := schema.get("discriminator")):
+        schema = _resolved({"$ref": kinds["mapping"][known[kinds["propertyName"]]]})
     if isinstance(known, list):
         return [_filled(schema.get("items", {}), one) for one in known]
     if isinstance(known, dict) or (known is _NOTHING and _is_object(schema)):

@@ -1,4 +1,9 @@
-"""What a GitHub keeps of labels, rulesets and environments."""
+"""What a GitHub keeps of labels, rulesets and environments, as far as its plan has them.
+
+What is refused, and in which words, is from reports of users: rulesets of a private repository on Free (github/branch-
+deploy #345), reviewers and wait timers on anything below Enterprise, even as null and 0 (backstage/backstage #28977,
+alchemy-run/alchemy #1373), a limit to branches on Free (integrations/terraform-provider-github #1262).
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -34,6 +39,19 @@ _RULE_DEFAULTS = {
 }
 
 
+UPGRADE = "Upgrade to GitHub Pro or make this repository public to enable this feature."
+REVIEWERS = (
+    "Failed to create the environment protection rule. Please ensure the billing plan supports the required reviewers "
+    "protection rule."
+)
+BRANCH_GATE = "Fail to create protected rule, please ensure billing plan include protected branch gate."
+
+
+def _upgrade(github: "GitHub") -> Answer | None:
+    """The refusal of rulesets, if the plan has none."""
+    return (403, error(UPGRADE, 403)) if github.is_private and github.plan == "free" else None
+
+
 def _ruleset(github: "GitHub", body: Row) -> Row:
     rules = [dict(rule) for rule in body.get("rules", ())]
     for rule in rules:
@@ -43,6 +61,8 @@ def _ruleset(github: "GitHub", body: Row) -> Row:
 
 
 def _rulesets(github: "GitHub", call: Call) -> Answer:
+    if refused := _upgrade(github):
+        return refused
     brief = ("id", "name", "target", "source", "source_type", "enforcement")  # the list says no more of each
     return paged(call, [{name: row[name] for name in brief} for row in github.rulesets])
 
@@ -55,6 +75,8 @@ def _refused(body: Row) -> Answer | None:
 
 
 def _make_ruleset(github: "GitHub", call: Call) -> Answer:
+    if refused := _upgrade(github):
+        return refused
     if any(row["name"] == call.body["name"] for row in github.rulesets):
         return invalid("Ruleset", "name")
     return _refused(call.body) or (201, github.keep(github.rulesets, _ruleset(github, call.body)))
@@ -74,6 +96,10 @@ def _environments(github: "GitHub", call: Call) -> Answer:
 
 def _set_environment(github: "GitHub", call: Call) -> Answer:
     name, body = call.values["environment_name"], call.body or {}
+    if github.is_private and github.plan != "enterprise" and {"reviewers", "wait_timer"} & body.keys():
+        return 422, error(REVIEWERS, 422)
+    if github.is_private and github.plan == "free" and body.get("deployment_branch_policy"):
+        return 422, error(BRANCH_GATE, 422)
     github._last_id += 1
     rules = []
     if body.get("reviewers"):
@@ -92,7 +118,11 @@ def _reviewer(github: "GitHub", one: Row) -> Row:
     known = github.teams if one["type"] == "Team" else github.users
     name = next(name for name, number in known.items() if number == one["id"]).rpartition("/")[2]
     template = "/orgs/{org}/teams/{team_slug}" if one["type"] == "Team" else "/users/{username}"
-    words = {"slug": name, "name": name} if one["type"] == "Team" else {"login": name, "type": "User"}
+    words = (
+        {"slug": name, "name": name}
+        if one["type"] == "Team"
+        else {"login": name, "type": "User", "user_view_type": "public"}
+    )
     made: Row = description.complete("get", template, 200, {"id": one["id"], **words})
     return made
 

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import quote
 
+from support.servers.github_access import ACCESS, PEOPLE
 from support.servers.github_answers import Answer, Call, Row, error, found, invalid, not_found, paged, updated
 from support.servers.github_rules import RULES
 
@@ -16,6 +17,11 @@ TOKEN = "ghs_loopback7Kq2mZx9"
 REPO = "/repos/{owner}/{repo}"
 NOW = "2026-01-01T00:00:00Z"
 ACTIONS: Row = {"login": "github-actions[bot]", "id": 41898282, "type": "Bot"}
+
+PRIVATE_FORKS = (
+    "run_workflows_from_fork_pull_requests", "send_write_tokens_to_workflows", "send_secrets_and_variables",
+    "require_approval_for_fork_pr_workflows",
+)  # fmt: skip
 
 # By method and template of the path.
 Answers = dict[tuple[str, str], Callable[["GitHub", Call], Answer]]
@@ -53,8 +59,23 @@ class GitHub:
     environments: dict[str, Row] = field(default_factory=dict)
     policies: dict[str, list[Row]] = field(default_factory=dict)  # of environments
     disabled: list[str] = field(default_factory=list)  # workflows
+    is_private: bool = False
+    plan: str = "enterprise"  # of the owner, or `team`, `free`: what a private repository has
+    default_branch: str = "main"
     teams: dict[str, int] = field(default_factory=dict)  # org/slug → id
+    members: dict[str, tuple[str, ...]] = field(default_factory=dict)  # org/slug → logins
     users: dict[str, int] = field(default_factory=dict)
+    organizations: list[str] = field(default_factory=list)
+    writers: list[str] = field(default_factory=list)  # logins and org/slug
+    code_owners: str | None = ""  # CODEOWNERS of the default branch
+    fork_policy: str = "first_time_contributors"
+    private_forks: Row = field(default_factory=lambda: dict.fromkeys(PRIVATE_FORKS, False))
+    token_rights: Row = field(default_factory=lambda: {
+        "default_workflow_permissions": "read", "can_approve_pull_request_reviews": False,
+    })  # fmt: skip
+    holds_token: bool = False  # whether the organization's setting cannot be changed here
+    actions: Row = field(default_factory=lambda: {"enabled": True, "allowed_actions": "all"})
+    selected_actions: Row = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -144,27 +165,15 @@ class GitHub:
         return listed.stdout.strip() or None
 
 
-# --- people -----------------------------------------------------------------------------------------------------------
+# --- the repository ---------------------------------------------------------------------------------------------------
 
 
-def _team(github: GitHub, call: Call) -> Answer:
-    slug = call.values["team_slug"]
-    number = github.teams.get(f"{call.values['org']}/{slug}")
-    return (200, {"id": number, "slug": slug, "name": slug}) if number else not_found()
-
-
-def _user(github: GitHub, call: Call) -> Answer:
-    login = call.values["username"]
-    return (200, {"id": github.users[login], "login": login, "type": "User"}) if login in github.users else not_found()
-
-
-_PEOPLE: Answers = {
+_ABOUT: Answers = {
     ("GET", "/user"): lambda _, __: (200, ACTIONS),
-    ("GET", "/users/{username}"): _user,
-    ("GET", "/orgs/{org}/teams/{team_slug}"): _team,
     ("GET", REPO): lambda github, _: (
         200, {"id": 2002, "full_name": github.repository, "name": github.repository.split("/")[1],
-              "default_branch": "main", "owner": {"id": 1001, "login": github.repository.split("/")[0]}},
+              "default_branch": github.default_branch, "private": github.is_private,
+              "owner": {"id": 1001, "login": github.repository.split("/")[0]}},
     ),
 }  # fmt: skip
 
@@ -365,6 +374,11 @@ _TALK: Answers = {
 
 # (method, template of the description) → what is answered
 ANSWERS: Answers = {
-    **_PEOPLE,
-    **{(method, REPO + path): answer for part in (_CODE, _TALK, RULES) for (method, path), answer in part.items()},
+    **_ABOUT,
+    **PEOPLE,
+    **{
+        (method, REPO + path): answer
+        for part in (_CODE, _TALK, RULES, ACCESS)
+        for (method, path), answer in part.items()
+    },
 }
