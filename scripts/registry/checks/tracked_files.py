@@ -106,7 +106,7 @@ ROWS: tuple[Row, ...] = (
     Row("workflows", (".github/**", ".ci/**"), Policy.OWNER, Scope.TOOLING, "GitHub Actions and Dependabot", _CONFIRM),
     Row("hooks of commits", (".pre-commit-config.yaml", ".pre-commit-hooks.yaml"), Policy.OWNER, Scope.TOOLING,
         "pre-commit: programs that run at each commit", _CONFIRM),
-    Row("packages to install", ("requirements.txt", "requirements.lock", "pyproject.toml"), Policy.OWNER,
+    Row("packages to install", ("requirements*.txt", "requirements.lock", "pyproject.toml"), Policy.OWNER,
         Scope.TOOLING, "pip and uv: programs that are downloaded and run", _CONFIRM),
     Row("commands", ("Makefile", "scripts/**"), Policy.OWNER, Scope.TOOLING, "make, Git's hooks, people", _CONFIRM),
     Row("infrastructure", ("infra/**",), Policy.OWNER, Scope.TOOLING, "AWS: who may read and write storage", _CONFIRM),

@@ -77,7 +77,7 @@ def _changed_tooling(old: Tree, new: Tree) -> tuple[str, ...]:
 
 
 def _is_tooling(path: str) -> bool:
-    return path in {"requirements.txt", "requirements.lock"} or path.startswith(TOOLING)
+    return path in {"requirements.txt", "requirements-torch.txt", "requirements.lock"} or path.startswith(TOOLING)
 
 
 def _measuring(plan: Plan, found: Judgements) -> Iterator[str]:
