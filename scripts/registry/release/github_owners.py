@@ -23,7 +23,7 @@ class Owners:
 
     @property
     def sole_writer(self) -> str:
-        """The only person who can write: nobody else could review. Empty where there are more."""
+        """The only person who can write: no other could review. Empty where there are more."""
         return next(iter(self.writers)) if len(self.writers) == 1 else ""
 
 

@@ -13,7 +13,7 @@ from registry.integrations import github
 from registry.integrations.github import Repository, RequestRefused
 from registry.release import github_actions, github_environments, github_owners, github_steps
 from registry.release.github_owners import Owners
-from registry.release.github_steps import PAGE, Gap, Step
+from registry.release.github_steps import Gap, Step
 
 # The app of GITHUB_TOKEN on github.com: a status of that name from another app does not count. It cannot be a bypass
 # actor of a repository's ruleset ("must be part of the ruleset source or owner organization", HTTP 422).
@@ -135,7 +135,7 @@ def _notes(wanted: Wanted, owners: Owners) -> tuple[str, ...]:
 
 def _default_branch(name: str) -> Iterator[Gap]:
     if name != BRANCH:
-        fix = f"rename it (Settings → General → Default branch), or replace {BRANCH} as {PAGE} lists"
+        fix = f"rename it to {BRANCH}: Settings → General → Default branch"
         yield Gap("merges publish nothing", f"the default branch is {name}, and workflows wait for {BRANCH}", fix)
 
 

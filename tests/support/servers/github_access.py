@@ -61,7 +61,7 @@ def _code_owner_errors(github: "GitHub", _: Call) -> Answer:
         for owner in [] if line.startswith("#") else _OWNER.finditer(line):
             if owner[0].removeprefix("@") not in github.writers:
                 kind = "the team " if "/" in owner[0] else ""
-                advice = f"make sure {kind}{owner[0]} exists and has write access to the repository"
+                advice = f"check that {kind}{owner[0]} exists and has write access to the repository"
                 marked = f"{line}\n  {' ' * owner.start()}^"
                 message = f"Unknown owner on line {number}: {advice}\n\n  {marked}"
                 rows.append({"line": number, "column": owner.start() + 1, "kind": "Unknown owner", "source": line,
