@@ -429,7 +429,7 @@ def test_without_github_the_missing_part_is_named(
 def test_the_tables_name_what_the_workflows_use() -> None:
     texts = [path.read_text() for path in (PROJECT / ".github").rglob("*.yml")]
     used = {name for text in texts for name in re.findall(r"^    environment: (\w+)$", text, re.MULTILINE)}
-    assert used == {environment.name for environment in github_environments.ENVIRONMENTS} - {"judge"}
+    assert used == {environment.name for environment in github_environments.ENVIRONMENTS}
     listed = (names for text in texts for names in re.findall(r"^labels: \[(.+)\]$", text, re.MULTILINE))
     labels = {name for names in listed for name in names.split(", ")}
     assert labels | {drift_issue.LABEL} == {label.name for label in github_protection.LABELS}
