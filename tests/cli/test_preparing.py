@@ -148,5 +148,5 @@ def test_a_page_of_looker_is_no_file(photos: Path, capsys: pytest.CaptureFixture
 def test_an_export_has_no_sql(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / DATASET / "dataset.yaml").write_bytes(selections.text({"export": {"description": "by hand"}}))
     assert run("--sql") == 1
-    assert "the source is an export, for which Looker generates no SQL" in capsys.readouterr().err
+    assert "the source is no query: Looker generates no SQL for it" in capsys.readouterr().err
     assert run("--sql", "--from", "export.csv") == 1

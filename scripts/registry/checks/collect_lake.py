@@ -31,10 +31,17 @@ def compare(facts: Facts, lake: Store, cache: Path, read_object: Reader, progres
         return found
 
     subjects = (
-        replace(subject, lake=judge(subject)) if isinstance(subject, DatasetSubject) and subject.prepared else subject
+        replace(subject, lake=judge(subject))
+        if isinstance(subject, DatasetSubject) and _is_of_lake(subject)
+        else subject
         for subject in facts.subjects
     )
     return replace(facts, subjects=tuple(subjects))
+
+
+def _is_of_lake(subject: DatasetSubject) -> bool:
+    """Whether its images come from the lake; the bytes of adopted ones are in the selection."""
+    return subject.prepared is not None and not subject.manifest.is_adopted
 
 
 def _new_images(subject: DatasetSubject, read: Reader) -> DataFrame:

@@ -9,6 +9,7 @@ import click
 
 from registry.cli.workspace import Workspace
 from registry.core import delivery_places, documents, escaping, layout, looker_addresses, manifests, schema
+from registry.core.adoption import Adopted
 from registry.core.atomic_write import write_atomically
 from registry.core.delivery_places import Place
 from registry.core.progress import bar
@@ -18,6 +19,7 @@ from registry.dataset import build as building
 from registry.dataset import exclusions, exports, loaded_selection, relative_dates
 from registry.dataset import select as selecting
 from registry.dataset.file_control import How
+from registry.dataset.intake import Places
 from registry.dataset.select import SelectedRows
 from registry.errors import InvalidData, Refused
 
@@ -110,8 +112,8 @@ def generated_sql(space: Workspace, dataset: ArtifactId) -> str:
     from registry.integrations import looker  # the SDK takes half a second to import
 
     manifest = manifests.load_dataset(space.tree, dataset)
-    if isinstance(manifest.source, Export):
-        message = f"{layout.manifest_path(dataset)}: the source is an export, for which Looker generates no SQL"
+    if isinstance(manifest.source, Export | Adopted):
+        message = f"{layout.manifest_path(dataset)}: the source is no query: Looker generates no SQL for it"
         raise Refused(message, fix="leave --sql out")
     return looker.generated_sql(manifest.source, manifest.columns, root=space.root)
 
@@ -168,7 +170,7 @@ def exclude(space: Workspace, dataset: ArtifactId, uuids: Sequence[str], why: st
     return len(reasons)
 
 
-def build_places(space: Workspace) -> building.Places:
+def build_places(space: Workspace) -> Places:
     """Where a build reads and writes."""
     stores = space.stores
-    return building.Places(space.root, stores.lake, stores.staging, stores.production, stores.cache)
+    return Places(space.root, stores.lake, stores.staging, stores.production, stores.cache)

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from registry.core import delivery_places, documents, looker_addresses, names, schema
+from registry.core import delivery_places, documents, item_paths, looker_addresses, names, schema
+from registry.core.adoption import Adopted
 from registry.core.documents import Document
+from registry.core.item_paths import LakeKeys
 from registry.core.layout import SPLITS, manifest_path
 from registry.core.model_values import Gate, Origin
 from registry.core.tree import Tree
@@ -93,7 +95,7 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
     return DatasetManifest(
         **head,
         source=_source(document),
-        image=data["image"],
+        image=data.get("image"),
         columns=columns,
         classes=tuple(data["classes"]),
         split=_split(document, columns),
@@ -122,6 +124,9 @@ def _source(document: Document) -> Source:
         return _look(document)
     if "export" in data:
         return _export(document)
+    if "adopted" in data:
+        adopted = data["adopted"]
+        return Adopted(adopted["from"], *(adopted.get(key, "") for key in ("path", "commit", "md5")))
     query = data["looker"]
     return LookerQuery(
         model=query["model"],
@@ -163,13 +168,23 @@ def _split(document: Document, columns: tuple[Column, ...]) -> SplitRule:
             line=line,
             fix="change the ratios so that they add up to 1",
         )
-    group_by = data.get("group_by")
-    if group_by and group_by not in {column.name for column in columns}:
-        line = document.line(("split", "group_by"))
-        raise InvalidDocument(
-            document.path, f"split.group_by: no column {group_by}", line=line, fix="name one of the columns"
-        )
-    return SplitRule(data["salt"], ratios, group_by)
+    _require_split_columns(document, {column.name: column.type for column in columns})
+    return SplitRule(data["salt"], ratios, data.get("group_by"), data.get("given"))
+
+
+def _require_split_columns(document: Document, types: Mapping[str, str]) -> None:
+    """Raise InvalidDocument where `group_by` or `given` is no column, or where a rule has both."""
+    data, faults = document.data["split"], dict[str, tuple[str, str]]()
+    group_by, given = data.get("group_by"), data.get("given")
+    if given and types.get(given, "string") != "string":
+        faults["given"] = f"split.given: the type of {given} is {types[given]}, expected string", "name a text column"
+    if given and group_by:  # a group could have rows in two splits
+        faults["given"] = "split: given and group_by cannot be combined", "remove one of them"
+    for key, name in (("group_by", group_by), ("given", given)):
+        if name and name not in types:
+            faults[key] = f"split.{key}: no column {name}", "name one of the columns"
+    for key, (fault, fix) in faults.items():
+        raise InvalidDocument(document.path, fault, line=document.line(("split", key)), fix=fix)
 
 
 def _require_distinct_classes(document: Document) -> None:
@@ -206,6 +221,13 @@ def _gate(data: Mapping[str, Any]) -> Gate:
     return Gate(**rest, label=data.get("class"), slice=next(iter(data.get("slice", {}).items()), None))
 
 
+def lake_keys(manifest: DatasetManifest) -> LakeKeys:
+    """The grammar of the images' keys in the lake. Raises Refused for an adopted dataset, whose images have none."""
+    if manifest.image is None:
+        raise Refused(f"{manifest.id} was adopted: its images are not in the lake", fix="registry check --images")
+    return item_paths.parse_lake_keys(manifest.image)
+
+
 def build_rule(manifest: DatasetManifest) -> str:
     """The SHA-256 of the fields that determine what `registry build` makes; a pointer with another one is outdated."""
     split = manifest.split
@@ -213,7 +235,8 @@ def build_rule(manifest: DatasetManifest) -> str:
         "image": manifest.image,
         "columns": [[column.name, column.type] for column in manifest.columns],
         "classes": manifest.classes,
-        "split": [split.salt, {name: str(ratio) for name, ratio in split.ratios.items()}, split.group_by],
+        "split": [split.salt, {name: str(ratio) for name, ratio in split.ratios.items()}, split.group_by]
+        + ([split.given] if split.given else []),
         "exclude": sorted(manifest.exclude),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

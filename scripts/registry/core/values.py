@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from registry.core.adoption import Adopted
 from registry.core.check_names import CheckName
 from registry.core.delivery_places import Place
 from registry.core.model_values import FEATURES, Gate, Origin
@@ -89,8 +90,7 @@ class Column:
     """One column of a selection: its name here, its name at the source, its type (see `dataset.column_types`).
 
     `headers` are further names that exported files have for it, `timezone` is that of times without an offset, if it is
-    not the source's. `null_values` are the texts that stand for a missing
-    value; None is none, and known null markers are refused.
+    not the source's. `null_values` are the texts for a missing value; None is none, and known markers are refused.
     """
 
     name: str
@@ -116,7 +116,7 @@ class LookerQuery:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A query that is saved in Looker, with its id there; `origin` is Looker's `https://HOST`, where it is known."""
+    """A query saved in Looker, with its id there; `origin` is Looker's `https://HOST`, where it is known."""
 
     id: str
     origin: str | None = field(default=None, compare=False)
@@ -124,10 +124,9 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Files that are exported; `description` says from where.
+    """Files that are exported; `description` says from where, `place` where they are delivered (None: no place).
 
-    `timezone` is that of times that name none; None: a file with such times is refused. `place` is where Looker or
-    others deliver them; None: each file is given to the command.
+    `timezone` is that of times that name none; None: a file with such times is refused.
     """
 
     description: str
@@ -135,16 +134,17 @@ class Export:
     place: Place | None = None
 
 
-Source = LookerQuery | Look | Export
+Source = LookerQuery | Look | Export | Adopted
 
 
 @dataclass(frozen=True, slots=True)
 class SplitRule:
-    """Split assignment: ratios in the order train, val, test, whose sum is one; groups of `group_by` stay together."""
+    """Ratios of train, val, test, whose sum is one; groups of `group_by` stay together; `given` has splits of rows."""
 
     salt: str
     ratios: Mapping[str, Fraction]
-    group_by: str | None
+    group_by: str | None = None
+    given: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +183,24 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class DatasetManifest(Manifest):
-    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it, `exclude` maps excluded UUIDs to the reason.
+    """`dataset.yaml`; `image` is a lake key with `{uuid}` in it (None: adopted), `exclude` has reasons by UUID.
 
     `lenient` accepts images that a decoder warns of. It decides which images are accepted, not what is made of them.
     """
 
     source: Source
-    image: str
+    image: str | None
     columns: tuple[Column, ...]
     classes: tuple[str, ...]
     split: SplitRule
     expectations: Expectations
     exclude: Mapping[str, str]
     lenient: bool = False
+
+    @property
+    def is_adopted(self) -> bool:
+        """Whether its images were adopted from elsewhere."""
+        return isinstance(self.source, Adopted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +236,9 @@ class ModelManifest(Manifest):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output of a pointer: a file (`nfiles` None) or a folder (md5 ends in `.dir`); `size` in bytes.
+    """One output of a pointer: a file (`nfiles` None) or a folder (md5 ends in `.dir`); `size` in bytes."""
 
-    `path` is relative to the registry's root.
-    """
-
-    path: str
+    path: str  # relative to the registry's root
     md5: str
     size: int
     nfiles: int | None = None
@@ -278,9 +280,8 @@ class Selection:
     """The origin of a selection, kept under `meta.selection` in `raw.dvc`; never contains a secret.
 
     `rows_hash` is the SHA-256 of the rows as CSV, `source_hash` of the manifest's source and columns. Rows from Looker
-    have a `query`, as it was run, and its `query_hash`; rows of a file have `file_hash`, the SHA-256 of its bytes,
-    and `delivery` where it was delivered into a store.
-    `sql_hash` is of the SQL that Looker made of the query. What could not be learnt is None.
+    have a `query`, as it was run, its `query_hash`, and the `sql_hash` of Looker's SQL; rows of a file have
+    `file_hash`, the SHA-256 of its bytes, and `delivery` where it was delivered. What could not be learnt is None.
     """
 
     rows: int
@@ -302,13 +303,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """How `prepared.dvc` was built, kept under its `meta.build`: the selection, the rule, and the numbers of images.
+    """How `prepared.dvc` was built, kept under its `meta.build`: the selection, the rule, and the numbers of images."""
 
-    `selection` is the md5 of raw's `.dir`, `rule` the `manifests.build_rule` of that time.
-    """
-
-    selection: str
-    rule: str
+    selection: str  # the md5 of raw's `.dir`
+    rule: str  # the `manifests.build_rule` of that time
     images: int
     counts: "Counts"
 
@@ -322,8 +320,8 @@ Counts = Mapping[str, Mapping[str, int]]  # split → class → number of items
 class Content:
     """The content of a version, as Git has it: its manifest, and the md5s of the objects that its pointers name.
 
-    A dataset's objects are `raw` and `prepared`, a model's are those of its `dvc.lock` by path. `recipe` is a digest of
-    the parameters in the lock. An object that does not exist yet is absent from the mapping.
+    A dataset's objects are `raw` and `prepared`, a model's are those of its `dvc.lock` by path; what does not exist yet
+    is absent. `recipe` is a digest of the parameters in the lock.
     """
 
     manifest: Manifest

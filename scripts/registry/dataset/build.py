@@ -7,23 +7,21 @@ manifest, selection and lake give the same pointer on any machine.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import polars as pl
 from polars import col
 
-from registry.core import coverage, digests, item_paths, layout, manifests, pointers
+from registry.core import adoption, coverage, digests, item_paths, layout, manifests, pointers
 from registry.core.atomic_write import clear_leftovers, write_atomically
-from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.values import Build, Counts, DatasetManifest, Output
-from registry.core.wording import plural, size, table
+from registry.core.wording import abbreviate, plural, size, table
 from registry.dataset import (
     exclusions,
     image_formats,
     image_validation,
+    intake,
     items,
     lake_lookup,
     loaded_selection,
@@ -31,33 +29,13 @@ from registry.dataset import (
     splits,
     validation_cache,
 )
+from registry.dataset.intake import Places, store_object, with_stored
 from registry.dataset.loaded_selection import LoadedSelection
-from registry.errors import InvalidData
-from registry.storage.base import Store
-from registry.storage.ingest import Ingest, ingest
-from registry.storage.transfer import put_intact
-from registry.storage.verify import find_corrupt
-from registry.sync import dir_listing, inventory
+from registry.errors import InvalidData, NotFound
+from registry.sync import dir_listing
 
 TOO_LARGE = "too large"  # stands for the reason, which names the size
 SHOWN = 10  # UUIDs that are named
-SLICE = 100_000  # images after which the validation cache is written
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a build reads and writes: the registry's root, the lake, staging, production, and DVC's cache."""
-
-    root: Path
-    lake: Store
-    staging: Store
-    production: Store
-    cache: Store
-
-    @property
-    def validation_cache(self) -> Path:
-        """The file of `validation_cache`."""
-        return self.root / validation_cache.PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +57,7 @@ class InvalidImages(InvalidData):
         self.faults = tuple(faults)
         fix = f"replace them in the lake, or exclude them: registry build {manifest.id} --exclude-faulty"
         if any(fault.reason.startswith(lake_lookup.OTHER_EXTENSION) for fault in faults):
-            fix = f'set image: "{lake_lookup.suggest(manifest.image)}" in dataset.yaml to use every ending; {fix}'
+            fix = f'set image: "{lake_lookup.suggest(manifest)}" in dataset.yaml to use every ending; {fix}'
         super().__init__(
             f"{manifest.id}: {len(faults):,} of {plural(total, 'image')} invalid; prepared.dvc is unchanged",
             [str(fault) for fault in faults],
@@ -143,8 +121,9 @@ class BuildResult:
         counts += [f"{self.stored:,} new in staging ({size(self.stored_bytes)})"]
         lines = [f"{plural(self.build.images, 'image')}: {', '.join(counts)}"]
         if self.not_validated:
-            copied = f"{plural(self.not_validated, 'image was', 'images were')} copied server-side and not validated"
-            lines.append(f"{copied}; run `registry check --images`")
+            how = "taken as they are" if self.manifest.is_adopted else "copied server-side"
+            images = plural(self.not_validated, "image was", "images were")
+            lines.append(f"{images} {how} and not validated; run `registry check --images`")
         lines += [self._describe_valid()] if self.valid else []
         return "\n".join([*lines, _count_table(self.build.counts), *_warnings(self.manifest, self.build.counts)])
 
@@ -165,12 +144,28 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     """
     selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
     rows = items_of(manifest, selection.rows)
+    if manifest.is_adopted:
+        return Plan(manifest, selection, _find_adopted(manifest, selection.rows, rows, places))
     places.lake.require_readable()
     rows = lake_lookup.find(manifest, rows, places.lake)
     listed = rows.filter(col("problem").is_null()).select("key", "size", "etag", "modified")
-    known = _with_stored(_validated(manifest, listed, places), places)
+    known = with_stored(_validated(manifest, listed, places), places)
     rows = rows.join(known.select("key", "md5", "stored"), on="key", how="left", maintain_order="left")
     return Plan(manifest, selection, rows.with_columns(col("stored").fill_null(value=False)))
+
+
+def _find_adopted(
+    manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame, places: Places
+) -> pl.DataFrame:
+    """The rows of adopted images, all of which are objects of the registry. Raises NotFound for those that are not."""
+    facts = selection.select("uuid", md5=col(adoption.MD5), size=col(adoption.BYTES))
+    found = with_stored(rows.join(facts, on="uuid", maintain_order="left"), places)
+    lost = found.filter(~col("stored"))["key"]
+    if len(lost):
+        fault = f"{plural(len(lost), 'image')} in neither staging nor production: {abbreviate(lost.to_list())}"
+        raise NotFound(f"{manifest.id}: {fault}", fix=f"registry adopt {manifest.id} --from SOURCE, as before")
+    never = pl.lit(None, pl.Datetime("us", "UTC"))
+    return found.with_columns(etag=pl.lit(""), modified=never, problem=pl.lit(None, pl.String))
 
 
 def _validated(manifest: DatasetManifest, listed: pl.DataFrame, places: Places) -> pl.DataFrame:
@@ -179,25 +174,13 @@ def _validated(manifest: DatasetManifest, listed: pl.DataFrame, places: Places) 
 
 
 def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame:
-    """uuid, label, split and key of each image that is not excluded, sorted by uuid."""
+    """uuid, label, split and key of each image that is not excluded, sorted by uuid; an adopted one's is its file."""
     rows = selection.filter(~col("uuid").is_in(list(manifest.exclude))).sort("uuid")
     if rows.is_empty():
         path = layout.manifest_path(manifest.id)
         raise InvalidData(f"{path}: exclude: removes every image", [], fix="exclude fewer images, or select more")
-    key = pl.format(item_paths.parse_lake_keys(manifest.image).format(), "uuid")
+    key = col(adoption.FILE) if manifest.is_adopted else pl.format(manifests.lake_keys(manifest).format(), "uuid")
     return rows.select("uuid", "label", splits.split_column(manifest.split, rows), key=key)
-
-
-def _with_stored(known: pl.DataFrame, places: Places) -> pl.DataFrame:
-    """The rows with `stored`: whether staging or production has the object of their md5, intact by size and ETag."""
-    wanted, found = known.filter(col("md5").is_not_null()).select("md5", "size").unique("md5"), []
-    for store in (places.staging, places.production):
-        present = wanted.join(inventory.find_stored(store, wanted["md5"]), on="md5", suffix="_found")
-        corrupt = find_corrupt(store, present)
-        present = present.filter(col("size_found") == col("size"), ~col("md5").is_in(list(corrupt)))
-        found.append(present["md5"])
-        wanted = wanted.join(present, on="md5", how="anti")
-    return known.with_columns(stored=col("md5").is_in(pl.concat(found).implode()).fill_null(value=False))
 
 
 # --- applying ---------------------------------------------------------------------------------------------------------
@@ -208,7 +191,7 @@ def apply(plan: Plan, places: Places, progress: Progress | None = None, *, valid
 
     Raises InvalidImages and StorageFailed; prepared.dvc is unchanged then.
     """
-    results = _ingest(plan, places, progress, validate_all=validate_all)
+    results = _take(plan, places, progress, validate_all=validate_all)
     rows = plan.rows.join(results, on="key", how="left", maintain_order="left", suffix="_read").with_columns(
         md5=pl.coalesce("md5_read", "md5"), size=pl.coalesce("size_read", "size"), missing=col("size").is_null()
     )
@@ -216,9 +199,7 @@ def apply(plan: Plan, places: Places, progress: Progress | None = None, *, valid
         raise InvalidImages(plan.manifest, faults, len(rows))
     output, build = write(plan, rows, places)
     new, read = results.filter("copied"), results.filter("inspected")
-    known = validation_cache.validated(places.validation_cache)
-    unread = results.filter(~col("inspected")).select("md5", path="key")
-    not_validated = validation_cache.find_new(unread, known, lenient=plan.manifest.lenient)
+    not_validated = _find_unvalidated(plan, results, places)
     valid = exclusions.find_valid(plan.manifest, plan.selection.rows, places.lake, rows["md5"])
     return BuildResult(plan.manifest, output, build, len(read), len(not_validated), len(new), _sum(new["size"]), valid)
 
@@ -227,19 +208,20 @@ def _sum(sizes: pl.Series) -> int:
     return int(sizes.sum())
 
 
-def _ingest(plan: Plan, places: Places, progress: Progress | None, *, validate_all: bool) -> pl.DataFrame:
-    """The results of `ingest` for the pending images; valid ones are cached after each slice."""
+def _take(plan: Plan, places: Places, progress: Progress | None, *, validate_all: bool) -> pl.DataFrame:
+    """The results of the images that were read or copied now."""
     lenient = plan.manifest.lenient
-    inspect = partial(image_validation.find_fault, lenient=lenient)
-    job = Ingest(places.lake, places.staging, places.production, inspect, not validate_all)
-    parts = []
-    for part in plan.pending.iter_slices(SLICE):
-        started = datetime.now(UTC)
-        parts.append(ingest(job, part, progress=progress))
-        valid = parts[-1].filter(col("fault").is_null() & col("inspected"))
-        as_listed = part.select(validation_cache.IDENTITY).join(valid, on=["key", "size"])
-        validation_cache.record(places.validation_cache, places.lake.url, as_listed, started, lenient=lenient)
-    return pl.concat([ingest(job, plan.pending.clear()), *parts])
+    if not plan.manifest.is_adopted:
+        return intake.take(plan.pending, places, progress, lenient=lenient, validate_all=validate_all)
+    images = plan.rows if validate_all else plan.rows.clear()
+    return intake.validate_stored(images, places, progress, lenient=lenient)
+
+
+def _find_unvalidated(plan: Plan, results: pl.DataFrame, places: Places) -> pl.DataFrame:
+    """The images that nobody has read on this machine."""
+    known = validation_cache.validated(places.validation_cache)
+    unread = plan.rows if plan.manifest.is_adopted else results.filter(~col("inspected"))
+    return validation_cache.find_new(unread.select("md5", path="key"), known, lenient=plan.manifest.lenient)
 
 
 def _faults(rows: pl.DataFrame) -> tuple[ImageFault, ...]:
@@ -278,24 +260,16 @@ def write(plan: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build
     """Write the version of a plan whose `rows` have every md5 and size: tables, `.dir` objects, then the pointer."""
     files = rows.select("md5", "size", relpath=item_path())
     for split, data in metadata(plan.manifest, plan.selection.rows, rows):
-        table = (_store(digests.md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
+        table = (store_object(digests.md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
         files.extend(pl.DataFrame([table], files.schema, orient="row"))
     for md5, data in plan.selection.objects.items():
-        _store(md5, data, places)
+        store_object(md5, data, places)
     listing = dir_listing.write(files)
-    md5 = _store(dir_listing.md5_of(listing), listing, places)
+    md5 = store_object(dir_listing.md5_of(listing), listing, places)
     output = Output(f"{plan.manifest.id}/prepared", md5, _sum(files["size"]), len(files))
     build = Build(plan.selection.output.md5, manifests.build_rule(plan.manifest), len(rows), items.count(rows))
     _write_pointer(places.root / layout.prepared_pointer(plan.manifest.id), output, build)
     return output, build
-
-
-def _store(md5: str, data: bytes, places: Places) -> str:
-    """An object that was made here: into DVC's cache, and into staging unless production has it. Returns its md5."""
-    places.cache.put(object_key(md5), data)
-    if not places.production.has(object_key(md5)):
-        put_intact(places.staging, md5, data)
-    return md5
 
 
 def _write_pointer(pointer: Path, output: Output, build: Build) -> None:

@@ -12,6 +12,7 @@ class DifferenceKind(StrEnum):
     LABEL = "under another label than in the selection"
     SPLIT = "in another split than the split rule gives"
     FILE_NAME = "under another file name than `image` gives"
+    BYTES = "with other bytes than the selection says"
     MISSING = "missing"
     TABLE = "table"
     COUNTS = "counts"

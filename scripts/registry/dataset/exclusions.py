@@ -7,7 +7,7 @@ from functools import partial
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import digests, documents, item_paths, layout
+from registry.core import digests, documents, layout, manifests
 from registry.core.values import DatasetManifest
 from registry.dataset import image_formats, image_validation, lake_lookup
 from registry.errors import NotFound, Refused
@@ -39,13 +39,15 @@ def is_of_build(reason: str) -> bool:
 
 
 def find_valid(manifest: DatasetManifest, selection: DataFrame, lake: Store, used: pl.Series) -> tuple[str, ...]:
-    """The UUIDs of selected images that a build excluded and that it would accept now, sorted.
+    """The UUIDs of selected images that a build excluded and that it would accept now, sorted; of adopted ones, none.
 
     `used` are the MD5s of the version's images. An image that a person excluded is not looked at. Raises StorageFailed.
     """
+    if manifest.is_adopted:
+        return ()  # their bytes never change
     excluded = [uuid for uuid, reason in manifest.exclude.items() if is_of_build(reason)]
     rows = selection.select("uuid").filter(col("uuid").is_in(excluded)).sort("uuid").head(MAX_READ)
-    key = pl.format(item_paths.parse_lake_keys(manifest.image).format(), "uuid")
+    key = pl.format(manifests.lake_keys(manifest).format(), "uuid")
     try:
         found = lake_lookup.find(manifest, rows.with_columns(key=key), lake) if len(rows) else None
     except NotFound:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from registry.core.adoption import Adopted
 from registry.core.values import DatasetManifest, Export, Look, LookerQuery
 from registry.core.wording import plural
 from registry.dataset import column_types, exports
@@ -46,6 +47,8 @@ def find_zone(manifest: DatasetManifest, how: How, root: Path) -> Learnt:
             return Learnt(Zone(timezone, "source.looker.timezone"))
         case Export(timezone=timezone):
             return Learnt(Zone(timezone, "source.export.timezone"))
+        case Adopted():
+            return Learnt(Zone())
         case Look() as look:
             has_times = any(column.type == "datetime" for column in manifest.columns)
             return _ask_zone(look, root) if has_times and _has_key(root) else Learnt(Zone())
@@ -84,7 +87,7 @@ def require_whole(frame: pl.DataFrame, name: str, manifest: DatasetManifest, how
         return
     fault = f"{name} has exactly {count}, at which {writer} cuts downloads off"
     fix = "export all results (in Looker: Limit, All Results); if it has all of them, add --complete"
-    if isinstance(manifest.source, Export) or not _has_key(root):
+    if isinstance(manifest.source, Export | Adopted) or not _has_key(root):
         raise Refused(fault, fix=fix)
     try:
         others = _count_others(frame, manifest, manifest.source, root)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import digests, item_paths
+from registry.core import digests, manifests
 from registry.core.values import DatasetManifest
 from registry.dataset import lake_lookup, validation_cache
 from registry.dataset.differences import LakeDifferences
@@ -36,7 +36,7 @@ def compare(
     Raises NotFound where there is no lake, StorageFailed.
     """
     lake.require_readable()
-    key = pl.format(item_paths.parse_lake_keys(manifest.image).format(), "uuid")
+    key = pl.format(manifests.lake_keys(manifest).format(), "uuid")
     try:
         found = lake_lookup.find(manifest, images.with_columns(key=key), lake)
     except NotFound:

@@ -3,7 +3,7 @@
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import item_paths
+from registry.core import item_paths, manifests
 from registry.core.item_paths import LakeKeys
 from registry.core.values import DatasetManifest
 from registry.core.wording import plural
@@ -21,7 +21,7 @@ def find(manifest: DatasetManifest, rows: DataFrame, lake: Store) -> DataFrame:
 
     `key` becomes that of the object. Raises NotFound when the lake has none of the images, StorageFailed.
     """
-    keys = item_paths.parse_lake_keys(manifest.image)
+    keys = manifests.lake_keys(manifest)
     found = _look_up(keys, rows["uuid"], lake)
     missing = rows.join(found, on="uuid", how="anti")["uuid"]
     others = _find_others(keys, missing, lake)
@@ -36,9 +36,9 @@ def find(manifest: DatasetManifest, rows: DataFrame, lake: Store) -> DataFrame:
     )
 
 
-def suggest(image: str) -> str:
+def suggest(manifest: DatasetManifest) -> str:
     """The manifest's `image` that takes every extension: `photos/{uuid}.*`."""
-    return item_paths.parse_lake_keys(image).format(item_paths.UUID_PLACEHOLDER, item_paths.ANY_EXTENSION)
+    return manifests.lake_keys(manifest).format(item_paths.UUID_PLACEHOLDER, item_paths.ANY_EXTENSION)
 
 
 def _look_up(keys: LakeKeys, uuids: pl.Series, lake: Store) -> DataFrame:
@@ -77,5 +77,5 @@ def _raise_nothing_found(manifest: DatasetManifest, rows: DataFrame, others: Dat
     example = f"{lake.url}/{rows['key'][0]}"
     if len(others):
         example = f"{example}, but {others['key'][0]} does"
-        fix = f'set image: "{suggest(manifest.image)}" in dataset.yaml, which takes every ending'
+        fix = f'set image: "{suggest(manifest)}" in dataset.yaml, which takes every ending'
     raise NotFound(f"none of {plural(len(rows), 'image')} exists in the lake: {example}", fix=fix)

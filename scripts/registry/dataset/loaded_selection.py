@@ -8,10 +8,11 @@ import polars as pl
 from polars import col
 
 from registry.core import digests, item_paths, layout, pointers
+from registry.core.layout import SPLITS
 from registry.core.pointers import object_key
 from registry.core.values import DatasetManifest, Output, Selection
 from registry.core.wording import plural
-from registry.dataset import column_types, exports, provenance
+from registry.dataset import adopted_selection, column_types, exports, provenance
 from registry.errors import InvalidData, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.local import Folder
@@ -90,7 +91,13 @@ def require_rows(manifest: DatasetManifest, rows: pl.DataFrame) -> None:
         raise Refused(f"{manifest.id}: {fault}", fix=fix)
     is_uuid, is_class = col("uuid").str.contains(f"^{item_paths.UUID}$"), col("label").is_in(list(manifest.classes))
     required = {column.name for column in manifest.columns if not column.nullable} - {"label"}
+    given = manifest.split.given
     problems = [
+        *(adopted_selection.find_problems(rows) if manifest.is_adopted else ()),
+        *(
+            f"{uuid}: {given} is {split!r}, expected {', '.join(SPLITS)}"
+            for uuid, split in (rows.filter(~col(given).is_in(SPLITS))["uuid", given].rows() if given else ())
+        ),
         *(
             f"{name}: {plural(rows[name].null_count(), 'row')} without a value"
             for name in rows.columns

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from registry.core.adoption import Adopted
 from registry.core.values import DatasetManifest, Look, LookerQuery, Selection
 
 
@@ -27,6 +28,9 @@ def _source_lines(manifest: DatasetManifest, selection: Selection | None) -> Ite
         yield f"look {source.id}"
         query = (selection.query if selection else None) or {}
         yield from (f"{name} {line}" for name in sorted(query) for line in _entries(query[name]))
+    elif isinstance(source, Adopted):
+        yield f"adopted from {source}"
+        yield from (f"md5 {md5}" for md5 in (source.md5,) if md5)
     else:
         yield f"export: {source.description}"
         yield from (f"timezone {zone}" for zone in (source.timezone,) if zone)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import digests, item_paths
+from registry.core import adoption, digests, item_paths, manifests
 from registry.core.artifact_files import Reader
 from registry.core.values import Build, Counts, DatasetManifest, Selection
 from registry.dataset import build, exports, items, loaded_selection, parquet_footer
@@ -63,7 +63,9 @@ def compare_version(
 
 def _with_extensions(manifest: DatasetManifest, expected: DataFrame, files: DataFrame) -> DataFrame:
     """The expected images; where the manifest leaves the extension to the lake, their keys have the listed one."""
-    keys = item_paths.parse_lake_keys(manifest.image)
+    if manifest.is_adopted:
+        return expected
+    keys = manifests.lake_keys(manifest)
     if keys.extension != item_paths.ANY_EXTENSION:
         return expected
     parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "extension")
@@ -80,11 +82,15 @@ def _compare_items(
     manifest: DatasetManifest, selection: DataFrame, expected: DataFrame, files: DataFrame
 ) -> Iterator[Difference]:
     parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
-    listed = files.select(parts, "relpath").filter(col("uuid").is_not_null())
+    listed = files.select(parts, "relpath", "md5").filter(col("uuid").is_not_null())
     selected = col("uuid").is_in(selection["uuid"].implode())
     excluded = selected & col("uuid").is_in(list(manifest.exclude))
     wanted = expected.select("uuid", col("split").cast(pl.String), "label", relpath=build.item_path())
     both = listed.join(wanted, on="uuid", suffix="_expected")
+    other_bytes = listed.clear()
+    if manifest.is_adopted:  # for others, the lake has the bytes
+        known = selection.select("uuid", adopted=col(adoption.MD5))
+        other_bytes = listed.join(known, on="uuid").filter(col("md5") != col("adopted"))
     differs = {name: col(name) != col(f"{name}_expected") for name in ("label", "split", "relpath")}
     for kind, rows in (
         (DifferenceKind.NOT_SELECTED, listed.filter(~selected)),
@@ -92,6 +98,7 @@ def _compare_items(
         (DifferenceKind.MISSING, wanted.join(listed, on="uuid", how="anti")),
         (DifferenceKind.LABEL, both.filter(differs["label"])),
         (DifferenceKind.SPLIT, both.filter(differs["split"])),
+        (DifferenceKind.BYTES, other_bytes),
         (DifferenceKind.FILE_NAME, both.filter(differs["relpath"] & ~differs["label"] & ~differs["split"])),
     ):
         if len(rows):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from registry.core import digests, pointers
+from registry.core.adoption import Adopted
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import clear_leftovers, is_leftover, write_atomically
 from registry.core.layout import manifest_path, raw_pointer, selection_path
@@ -133,6 +134,11 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
         raise Refused(
             f"{manifest_path(manifest.id)}: the source is an export: {manifest.source.description}",
             fix=f"registry select {manifest.id} --from FILE",
+        )
+    if isinstance(manifest.source, Adopted):
+        raise Refused(
+            f"{manifest_path(manifest.id)}: the source is no query: it was adopted from {manifest.source}",
+            fix=f"registry adopt {manifest.id} --from SOURCE; or write another source",
         )
     with TemporaryDirectory(prefix="registry-select-") as folder:
         result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))

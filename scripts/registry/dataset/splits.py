@@ -2,7 +2,7 @@
 
 The rule: the first 8 bytes of SHA-256 over `salt`, a zero byte, and the group (or the uuid where there is none), as a
 fraction of 2^64, against the cumulative ratios. Adding or removing rows moves no other row; a group shares one text, so
-it is never divided.
+it is never divided. A rule with a `given` column takes the split that a row has there, and assigns the others.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,5 +34,11 @@ def split_column(rule: SplitRule, rows: pl.DataFrame) -> pl.Series:
         # The prefix keeps a group's text from being equal to a uuid.
         group = pl.col(rule.group_by).cast(pl.String)
         key = pl.when(group.is_null()).then(key).otherwise(pl.concat_str(pl.lit("group:"), group))
-    keys = rows.select(key.alias("key"))["key"]
-    return pl.Series("split", list(assign(rule, keys)), dtype=pl.Enum(list(rule.ratios)))
+    given = pl.col(rule.given) if rule.given else pl.lit(None, pl.String)
+    asked = rows.select(key.alias("key"), given.alias("given"))
+    open_ = asked.filter(pl.col("given").is_null())["key"]
+    assigned = pl.Series("split", list(assign(rule, open_)), dtype=pl.String)
+    found = asked["given"].clone().alias("split")
+    if len(open_):
+        found = found.scatter(found.is_null().arg_true(), assigned)
+    return found.cast(pl.Enum(list(rule.ratios)))

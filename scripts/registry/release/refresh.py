@@ -5,6 +5,7 @@ from typing import assert_never
 
 from registry.checks.context import Facts
 from registry.core import documents, layout, manifests, versioning
+from registry.core.adoption import Adopted
 from registry.core.escaping import markdown, markdown_code, markdown_link
 from registry.core.tree import Tree
 from registry.core.values import (
@@ -35,6 +36,8 @@ def _can_be_queried(source: Source) -> bool:
             return True
         case Export(place=place):
             return place is not None
+        case Adopted():
+            return False
     assert_never(source)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from registry.checks.context import DatasetSubject, Facts, Listing, Scope
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
 from registry.core import coverage, looker_query, wording
+from registry.core.adoption import Adopted
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
@@ -53,6 +54,8 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
         return
     source, selection, raw = subject.manifest.source, subject.selection, subject.files.raw
     fix = f"registry select {subject.id}{' --from FILE' if isinstance(source, Export) else ''}"
+    if isinstance(source, Adopted):
+        fix = f"registry adopt {subject.id} --from SOURCE"
     if selection is None:
         line = raw.line("meta", provenance.KEY)
         yield wrong("meta.selection is missing, or not in the form that `registry select` writes", raw.path, line, fix)
@@ -62,7 +65,7 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
     elif isinstance(source, LookerQuery) and selection.query is not None and not _is_query_of(subject, source):
         message = "meta.selection.query is not the query of dataset.yaml"
         yield wrong(message, raw.path, raw.line("meta", provenance.KEY, "query"), fix)
-    elif selection.query_hash is None and not isinstance(source, Export):
+    elif selection.query_hash is None and not isinstance(source, Export | Adopted):
         yield note(f"the rows are from the file {selection.origin}; the manifest's query was not run", raw.path, fix)
 
 
