@@ -12,6 +12,7 @@ from registry.errors import RegistryError
 # Every command with its help, in the order of the workflow; each is `command` of the module that `module_of` names.
 COMMANDS = (
     ("new", "Create a dataset or a model from the template."),
+    ("adopt", "Make a dataset of a DVC repository, a bucket's folder or a local folder of images."),
     ("select", "Run a dataset's Looker query, or read an export, and record the selected images."),
     ("refresh", "Run the Looker query again and, if its result changed, prepare the next version."),
     ("build", "Turn a selection into a version: validate images, assign splits, write prepared.dvc."),

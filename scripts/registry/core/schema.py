@@ -103,6 +103,11 @@ def _is_about(option: Mapping[str, Any], value: Any) -> bool:
     return all(value.get(key) == expected for key, expected in constants.items())
 
 
+def is_valid(value: object, definition: str) -> bool:
+    """Whether a value is what a definition in `common.schema.json` says, such as `class` or `column_name`."""
+    return _definition(definition).is_valid(value)
+
+
 def _match_pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
     """JSON Schema's `pattern`: in Python, `$` also matches before a newline at the end; in JSON Schema it does not."""
     strict = pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern
@@ -132,6 +137,11 @@ def _registry() -> Registry[Any]:
 @cache
 def _validator(schema: str) -> Draft202012Validator:
     return _Validator({"$ref": f"{schema}.schema.json"}, registry=_registry())
+
+
+@cache
+def _definition(name: str) -> Draft202012Validator:
+    return _Validator({"$ref": f"common.schema.json#/$defs/{name}"}, registry=_registry())
 
 
 def _fault(error: ValidationError, document: Document) -> Fault:

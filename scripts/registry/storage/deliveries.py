@@ -16,7 +16,8 @@ from registry.storage import faults
 from registry.storage.base import StoredObject
 from registry.storage.cloud import Bucket
 from registry.storage.cloud_config import open_bucket
-from registry.storage.remote_options import require_store, scheme_of
+from registry.storage.logins import remote_for
+from registry.storage.remote_options import require_store
 
 REMOTE = "deliveries"  # the remote in DVC's configuration whose options are used for buckets that no remote is in
 MAX_SIZE = 4 << 30  # bytes
@@ -50,11 +51,11 @@ class Delivered:
 def find(place: Place, remotes: Mapping[str, Remote], suffixes: tuple[str, ...]) -> Delivered:
     """The file at a place, or the newest one there; `suffixes` are those of files that count.
 
-    `remotes` are those of DVC's configuration (`_remote_for`). Raises NotFound where there is none, Refused where it
-    cannot be told which is meant, and StorageFailed.
+    `remotes` are those of DVC's configuration (`logins.remote_for`). Raises NotFound where there is none, Refused where
+    it cannot be told which is meant, and StorageFailed.
     """
     require_store(place.root)
-    bucket = open_bucket(_remote_for(place, remotes))
+    bucket = open_bucket(remote_for(place.root, remotes, (REMOTE, "staging")))
     if place.is_folder:
         files = _list(bucket, place, suffixes)
         stored = _newest(files, place)
@@ -79,23 +80,6 @@ def _head_of_page(bucket: Bucket, place: Place) -> StoredObject:
         if faults.NOT_A_STORE.message not in error.message:
             raise
         raise StorageFailed(f"{place}: the server does not say how large the file is", fix=fix) from error
-
-
-def _remote_for(place: Place, remotes: Mapping[str, Remote]) -> Remote:
-    """How to log in: as at the remote in the same bucket, else at the remote `deliveries`, else at staging.
-
-    The last two only in the same kind of store; a web server gets the login of a remote on that server alone.
-    """
-    same = [remote for remote in remotes.values() if _root(remote.url) == place.root]
-    named = [remotes[name] for name in (REMOTE, "staging") if name in remotes and place.scheme != "https"]
-    alike = [remote for remote in named if scheme_of(remote.url) == place.scheme]
-    found = next(iter([*same, *alike]), Remote(place.root))
-    return Remote(place.root, found.options, found.name)
-
-
-def _root(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
-    return f"{scheme.lower()}{mark}{rest.partition('/')[0]}"
 
 
 def _list(bucket: Bucket, place: Place, suffixes: tuple[str, ...]) -> list[StoredObject]:

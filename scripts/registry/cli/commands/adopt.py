@@ -1,0 +1,129 @@
+"""`registry adopt`."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+from registry.cli import preparing
+from registry.cli.workspace import Workspace, here
+from registry.core import layout, names
+from registry.core.progress import bar, waiting
+from registry.core.values import Kind
+from registry.dataset import build as building
+from registry.dataset import select as selecting
+from registry.errors import NotFound
+from registry.scaffold import adopt, adopt_layout, adopt_rows, adopt_sources, new
+from registry.scaffold.adopt import Plan, Request
+from registry.scaffold.adopt_sources import Asked, Here, Source
+from registry.storage import dvc_config
+
+
+@click.command()
+@click.argument("dataset", metavar="datasets/NAME")
+@click.option(
+    "--from", "source", metavar="SOURCE", required=True, help="A folder, a .dvc file, a Git URL, a bucket URL."
+)
+@click.option("--path", metavar="PATH", help="In a DVC repository: the folder of images that it tracks, or one inside.")
+@click.option("--rev", metavar="REV", help="In a DVC repository: the branch, tag or commit. Default: as it is now.")
+@click.option(
+    "--remote", metavar="NAME", help="In a DVC repository: the remote with its objects. Default: its default."
+)
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    metavar="FOLDER=CLASS",
+    help="Give the images of a class folder this class; can be repeated.",
+)
+@click.option("--title", default="", help="A one-line title; derived from NAME by default.")
+@click.option("--description", default="", help="What the images show.")
+@click.option("--license", "license_id", default="", metavar="SPDX", help="The licence, such as CC-BY-4.0.")
+@click.option(
+    "--owner", "owners", multiple=True, help="An owner, @user or @org/team; can be repeated. Default: the registry's."
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be adopted, and write nothing.")
+def command(
+    dataset: str,
+    source: str,
+    path: str | None,
+    rev: str | None,
+    remote: str | None,
+    classes: tuple[str, ...],
+    title: str,
+    description: str,
+    license_id: str,
+    owners: tuple[str, ...],
+    *,
+    dry_run: bool,
+) -> None:
+    """Make a dataset of images that exist: of a DVC repository, a bucket's folder, or a local folder.
+
+    The images lie in class folders (cat/1.jpg), in splits of them (train/cat/1.jpg, cat/train/1.jpg), or have the
+    column label in metadata.csv, metadata.jsonl or metadata.parquet beside them, whose other columns are kept with
+    their types. They become objects of this registry, copied inside the store where it can do that, and need no lake.
+    An image's UUID is its file's name where that is one, else it is made of the bytes. A split that the source has is
+    kept (split: {given: …}); without one, salt and ratios assign. What is not adopted is listed with the reason.
+
+    Of a DVC repository the objects keep their MD5s. They are read from its cache, if it is on this machine, and from
+    its remote, with the login of this registry's remote in the same bucket, of its remote `adopt`, or of staging.
+
+    The same command again finishes what was interrupted, and adopts a later state of the source.
+    """
+    space, artifact = here(), names.parse_id(dataset)
+    if artifact.kind is not Kind.DATASET:
+        raise NotFound(f"{artifact} is not a dataset", fix="adopt into datasets/NAME")
+    words = new.Words(title, description, license_id)
+    request = Request(artifact, owners or space.registry_file.owners, words, _parse_classes(classes))
+    with waiting(f"looking at {source}"):
+        opened = adopt_sources.open_source(Asked(source, path, rev, remote), _here(space))
+        plan = adopt.plan(space.tree, request, opened, preparing.build_places(space))
+    click.echo(str(plan))
+    if dry_run:
+        click.echo(preparing.NOT_WRITTEN, err=True)
+        return
+    click.echo(str(_apply(space, plan)))
+    space.write_generated_files()
+    _remove_pointer(space, opened)
+    _say_next(plan)
+
+
+def _parse_classes(given: Sequence[str]) -> Mapping[str, str]:
+    for text in given:
+        if not all(text.partition("=")):
+            raise click.UsageError(f"--class {text}: expected FOLDER=CLASS")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _here(space: Workspace) -> Here:
+    stores = space.stores
+    return Here(space.root, dvc_config.load(space.root), (stores.cache, stores.staging, stores.production))
+
+
+def _apply(space: Workspace, plan: Plan) -> building.BuildResult:
+    places, artifact = preparing.build_places(space), plan.request.artifact
+    current = selecting.read_current(space.root, artifact, space.read_object)
+    pending = plan.pending
+    with bar("taking images", len(pending), int(pending["size"].sum())) as progress:
+        read, damaged = adopt.take(plan, places, progress)
+    rows = adopt.keep_columns(adopt_rows.make(plan.images, plan.classes, plan.metadata, read), plan.before)
+    files = adopt.write_up(plan, rows, space.tree, current)
+    for line in (*files.told, *adopt_layout.describe(damaged)):
+        click.echo(line)
+    adopt.write(files, space.root, space.cache_dir)
+    return building.apply(building.plan(files.manifest, places), places)
+
+
+def _remove_pointer(space: Workspace, source: Source) -> None:
+    """The pointer of this registry that was adopted: from now on prepared.dvc is the pointer to these images."""
+    if source.pointer:
+        (space.root / source.pointer).unlink(missing_ok=True)
+        folder = source.pointer.removesuffix(".dvc")
+        click.echo(f"removed {source.pointer}: prepared.dvc has its images now; {folder} is no longer tracked by DVC")
+
+
+def _say_next(plan: Plan) -> None:
+    artifact, words = plan.request.artifact, plan.request.words
+    steps = f"registry pull {artifact}; then git add {artifact} && git commit"
+    if plan.before is None and not (words.description and words.license):
+        steps = f"fill in the <placeholders> in {layout.manifest_path(artifact)}, then {steps}"
+    click.echo(f"hint: {steps}")
