@@ -50,6 +50,11 @@ class Row:
 _DELETE = "delete it"
 _CONFIRM = "confirm the change"
 
+OTHER_DVC_FILES = Row(
+    "other DVC files", ("**/*.dvc", "**/dvc.yaml", "**/dvc.lock"), Policy.WRONG, Scope.DATA,
+    "DVC, wherever it finds them: it runs their commands and downloads their URLs",
+    "delete it, or move its content to a file that is checked, such as a dataset's raw.dvc or a model's dvc.yaml",
+)  # fmt: skip
 ROWS: tuple[Row, ...] = (
     # --- what makes Git or DVC read another repository ---
     Row("submodules", (".gitmodules", "**/.gitmodules"), Policy.WRONG, Scope.DATA,
@@ -71,9 +76,7 @@ ROWS: tuple[Row, ...] = (
     Row("artifacts for DVC", ("dvc.yaml",), Policy.JUDGED, Scope.DATA, "DVC; made by `registry check --fix`"),
     Row("templates of pipelines", ("scripts/registry/scaffold/templates/*/dvc.yaml",), Policy.OWNER, Scope.TOOLING,
         "`registry new`; DVC does not see them (.dvcignore)", _CONFIRM),
-    Row("other DVC files", ("**/*.dvc", "**/dvc.yaml", "**/dvc.lock"), Policy.WRONG, Scope.DATA,
-        "DVC, wherever it finds them: it runs their commands and downloads their URLs",
-        "delete it, or move its content to a file that is checked, such as a dataset's raw.dvc or a model's dvc.yaml"),
+    OTHER_DVC_FILES,
     Row("parameters at the top", ("params.yaml",), Policy.WRONG, Scope.DATA,
         "DVC: values for every pipeline of the repository", "move it beside the pipeline that uses it: models/NAME"),
     # --- what Python runs unasked ---

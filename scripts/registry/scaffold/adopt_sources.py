@@ -255,8 +255,9 @@ class _Revision:
 
 def _open_remote_repository(asked: Asked, here: Here) -> Source:
     """A repository by its URL: one commit of it is fetched, and nothing of it is checked out."""
-    name, url = _without_login(asked.source), asked.source
-    is_local = Path(url).exists() or url.startswith("file://")
+    is_path = Path(asked.source).expanduser().exists()
+    url = str(Path(asked.source).expanduser().absolute()) if is_path else asked.source
+    name, is_local = _without_login(url), is_path or url.startswith("file://")
     with TemporaryDirectory(prefix="registry-adopt-") as folder:
         git.fetch_shallow(Path(folder), url, asked.rev or "HEAD")
         with git_trees.Revision(Path(folder), "FETCH_HEAD") as tree:

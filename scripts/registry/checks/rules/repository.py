@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from registry.checks import by_hand
 from registry.checks.context import Facts
 from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.checks.rules.files import is_leftover
@@ -54,7 +55,8 @@ def folders_are_artifacts(facts: Facts) -> Iterator[Diagnostic]:
     Why: a folder's path is the artifact's id and the start of its Git tags. Commands do not find a folder without a
     manifest, so its files would be neither checked nor published.
 
-    How to fix: rename the folder, add its manifest, or delete what is left of it. `registry new` makes a new artifact.
+    How to fix: rename the folder, add its manifest, or delete what is left of it. `registry new` makes a new artifact,
+    `registry adopt` one of what `dvc add` tracks.
     """
     for folder in facts.unknown_folders:
         if all(is_leftover(file, facts) for file in facts.files if file.path.startswith(f"{folder}/")):
@@ -65,7 +67,9 @@ def folders_are_artifacts(facts: Facts) -> Iterator[Diagnostic]:
             yield wrong(f"{folder.partition('/')[2]!a} is not a valid artifact name", folder, fix=fix)
         else:
             name = manifest_path(artifact).rpartition("/")[2]
-            yield wrong(f"{name} is missing", folder, fix=f"add {name}, or delete the folder")
+            inside = (file.path for file in facts.files if file.path.startswith(f"{folder}/"))
+            adopt = next(filter(None, (by_hand.adopt_command(path, facts.artifacts) for path in inside)), "")
+            yield wrong(f"{name} is missing", folder, fix=adopt or f"add {name}, or delete the folder")
 
 
 def removal_is_intended(facts: Facts) -> Iterator[Diagnostic]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from registry.checks import tracked_files
+from registry.checks import by_hand, tracked_files
 from registry.checks.context import Facts, Scope
 from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.checks.tracked_files import LINK, SUBMODULE, Policy, Row
@@ -20,14 +20,15 @@ def files_are_expected(facts: Facts) -> Iterator[Diagnostic]:
     Why: these tools find such files by themselves. One `.dvc` file makes `dvc pull` download from another repository to
     any place, one `.gitmodules` makes Git clone it.
 
-    How to fix: delete the file, or move its content to where the finding says. An owner confirms a change of the others
-    by approving the pull request.
+    How to fix: delete the file, or move its content to where the finding says; of what `dvc add` wrote by hand,
+    `registry adopt` makes a dataset. An owner confirms a change of the others by approving the pull request.
     """
     changed: dict[Row, list[str]] = {}
     for path, row in _rows(facts):
         if row.policy is Policy.WRONG:
             fault = f"unexpected file ({row.name}); obeyed by {row.obeyed_by}"
-            yield wrong(fault, path, fix=row.fix.replace("PATH", f"'{path}'"))
+            adopt = by_hand.adopt_command(path, facts.artifacts) if row is tracked_files.OTHER_DVC_FILES else ""
+            yield wrong(fault, path, fix=f"{adopt}; or delete it" if adopt else row.fix.replace("PATH", f"'{path}'"))
         elif row.policy is Policy.OWNER and facts.scope is not Scope.ALL:
             changed.setdefault(row, []).append(path)
     for row, paths in changed.items():
