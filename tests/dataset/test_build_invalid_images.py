@@ -33,7 +33,7 @@ FAULTS = {
     1: "missing from the lake",
     2: "empty file",
     3: "truncated: the file ends before its image",
-    4: "expected JPEG, found PNG: change its extension in the lake",
+    4: "expected JPEG, found PNG: change its extension",
     7: f"identical to {uuid(8)}, whose label is no instead of dog",
     8: f"identical to {uuid(7)}, whose label is dog instead of no",
     9: f"identical to {uuid(6)}",

@@ -187,7 +187,7 @@ ODD: Mapping[str, OddFile] = {
     "webp animated": OddFile(animated("WEBP"), "animated WebP", "webp"),
     "webp without an image": OddFile(webp_claiming(9, 9), "the container has no image", "webp"),
     # the name of another type
-    "png as jpg": OddFile(photo("PNG"), "expected JPEG, found PNG: change its extension in the lake"),
+    "png as jpg": OddFile(photo("PNG"), "expected JPEG, found PNG: change its extension"),
     "webp as jpg": OddFile(photo("WEBP"), "expected JPEG, found WebP"),
     "jpg as png": OddFile(_JPEG, "expected PNG, found JPEG", "png"),
     # other formats

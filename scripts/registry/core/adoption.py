@@ -4,6 +4,7 @@ An adopted image has no key in the lake. Its row in the selection names its byte
 source (`file`), so a version follows from the selection alone.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID, uuid5
@@ -29,6 +30,12 @@ class Adopted:
     def __str__(self) -> str:
         at = f"@{self.commit[:12]}" if self.commit else ""
         return f"{self.place}{at}:{self.path}" if self.path else self.place
+
+    def command(self, artifact: object) -> str:
+        """The command that adopts a later state of it; of a local folder only the name is known."""
+        known = "://" in self.place or ":" in self.place
+        path = f" --path {shlex.quote(self.path)}" if self.path else ""
+        return f"registry adopt {artifact} --from {shlex.quote(self.place) if known else 'FOLDER'}{path}"
 
 
 def uuid_of(md5: str) -> str:

@@ -13,6 +13,7 @@ import polars as pl
 from polars import col
 
 from registry.core import adoption, coverage, digests, item_paths, layout, manifests, pointers
+from registry.core.adoption import Adopted
 from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.progress import Progress
 from registry.core.values import Build, Counts, DatasetManifest, Output
@@ -144,8 +145,8 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     """
     selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
     rows = items_of(manifest, selection.rows)
-    if manifest.is_adopted:
-        return Plan(manifest, selection, _find_adopted(manifest, selection.rows, rows, places))
+    if isinstance(manifest.source, Adopted):
+        return Plan(manifest, selection, _find_adopted(manifest, manifest.source, selection.rows, rows, places))
     places.lake.require_readable()
     rows = lake_lookup.find(manifest, rows, places.lake)
     listed = rows.filter(col("problem").is_null()).select("key", "size", "etag", "modified")
@@ -155,7 +156,7 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
 
 
 def _find_adopted(
-    manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame, places: Places
+    manifest: DatasetManifest, source: Adopted, selection: pl.DataFrame, rows: pl.DataFrame, places: Places
 ) -> pl.DataFrame:
     """The rows of adopted images, all of which are objects of the registry. Raises NotFound for those that are not."""
     facts = selection.select("uuid", md5=col(adoption.MD5), size=col(adoption.BYTES))
@@ -163,7 +164,7 @@ def _find_adopted(
     lost = found.filter(~col("stored"))["key"]
     if len(lost):
         fault = f"{plural(len(lost), 'image')} in neither staging nor production: {abbreviate(lost.to_list())}"
-        raise NotFound(f"{manifest.id}: {fault}", fix=f"registry adopt {manifest.id} --from SOURCE, as before")
+        raise NotFound(f"{manifest.id}: {fault}", fix=source.command(manifest.id))
     never = pl.lit(None, pl.Datetime("us", "UTC"))
     return found.with_columns(etag=pl.lit(""), modified=never, problem=pl.lit(None, pl.String))
 

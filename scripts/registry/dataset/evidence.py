@@ -41,7 +41,7 @@ def describe_change(change: DatasetChange) -> str:
     """How a dataset's query and rows changed, in one line."""
     head, (old, new) = HEADS[change.query_change], change.selections
     if change.query_change is QueryChange.FIRST and new and new.query_hash is None:
-        return f"{head}, from a file; no query was run"
+        return f"{head}, {'from a file' if new.file_hash else f'adopted from {new.origin}'}; no query was run"
     if change.query_change in {QueryChange.FIRST, QueryChange.UNCHANGED, QueryChange.QUERY}:
         return head
     return f"{describe(old, new) if old and new else head}; the rows changed"

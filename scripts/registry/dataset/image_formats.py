@@ -24,7 +24,7 @@ BY_EXTENSION = {"jpg": Format.JPEG, "jpeg": Format.JPEG, "png": Format.PNG, "web
 
 CONVERT = "convert it to JPEG, PNG or WebP in the lake"
 UPLOAD = "upload the image itself"
-RENAME = "change its extension in the lake"
+RENAME = "change its extension"
 
 # Signature at an offset, name, what to do. The first that fits; a signature stands in front of those that it contains.
 _IMAGES = (

@@ -138,7 +138,7 @@ def from_looker(manifest: DatasetManifest, root: Path) -> SelectedRows:
     if isinstance(manifest.source, Adopted):
         raise Refused(
             f"{manifest_path(manifest.id)}: the source is no query: it was adopted from {manifest.source}",
-            fix=f"registry adopt {manifest.id} --from SOURCE; or write another source",
+            fix=f"{manifest.source.command(manifest.id)}; or write another source",
         )
     with TemporaryDirectory(prefix="registry-select-") as folder:
         result = looker.run_query(manifest.source, manifest.columns, root=root, folder=Path(folder))

@@ -25,7 +25,11 @@ def _rows(side: Selection) -> Line:
 
 def _from(side: Selection) -> Line:
     if side.query_hash is None:
-        return ("file ", Code(side.origin), *((", SHA-256 ", Code(side.file_hash[:SHORT])) if side.file_hash else ()))
+        return (
+            "file " if side.file_hash else "adopted from ",
+            Code(side.origin),
+            *((", SHA-256 ", Code(side.file_hash[:SHORT])) if side.file_hash else ()),
+        )
     return ("Looker",) if side.looker_release is None else (f"Looker {side.looker_release}",)
 
 

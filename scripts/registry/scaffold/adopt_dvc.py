@@ -144,7 +144,7 @@ def list_tracked(files: Files) -> tuple[str, ...]:
     for number, path in enumerate(files.paths()):
         if number >= _MAX_LISTED:
             break
-        if path.endswith(".dvc") or path.rpartition("/")[2] == "dvc.lock":
+        if (path.endswith(".dvc") or path.rpartition("/")[2] == "dvc.lock") and files.has(path):
             try:
                 outs = _outputs(files.read(path), path)
             except InvalidDocument:

@@ -18,8 +18,9 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import adoption, documents, schema
-from registry.core.wording import abbreviate, plural
+from registry.core.wording import abbreviate, join, plural
 from registry.dataset import column_types, parquet_files
+from registry.dataset.export_files import panics_as_errors
 from registry.errors import InvalidData, InvalidDocument, RegistryError
 from registry.scaffold.adopt_layout import SPLIT_NAMES
 
@@ -29,6 +30,7 @@ _NA |= {"NULL", "NaN", "None", "n/a", "nan", "null"}
 _KINDS = ("integer", "number", "boolean", "date", "datetime")  # tried in this order
 _TAKEN = {UUID, LABEL, adoption.FILE, adoption.MD5, adoption.BYTES, adoption.GIVEN_SPLIT}
 _RESERVED = re.compile(r"split|image|label_name|(?:.*_)?file_names?")  # as in schemas/columns.schema.json
+_LEADING_ZERO = r"^[+-]?0[0-9]"  # of a code, such as 007
 _FIX = "correct the table in the source"
 
 Row = Mapping[str, str | None]
@@ -52,11 +54,12 @@ class Metadata:
 
 def read(tables: Sequence[str], images: Collection[str], read_file: Callable[[str], bytes]) -> Metadata:
     """What the tables say of the images. Raises InvalidData for a table that cannot be read, or contradicts itself."""
-    rows, kinds, unknown = dict[str, Row](), dict[str, str](), list[str]()
+    rows, kinds, unknown, notes = dict[str, Row](), dict[str, str](), list[str](), list[str]()
     there = set(images)
     for table in sorted(tables, key=lambda path: path.count("/")):  # a nearer one replaces what one above says
         found = _read_table(read_file(table), table)
         kinds |= found.kinds
+        notes += found.notes
         seen = set[str]()
         for name, row in found.rows:
             path = normpath(f"{dirname(table)}/{name}".lstrip("/"))
@@ -67,7 +70,8 @@ def read(tables: Sequence[str], images: Collection[str], read_file: Callable[[st
                 rows[path] = row
             else:
                 unknown.append(path)
-    notes = [f"{plural(len(unknown), 'row')} of tables without an image: {abbreviate(unknown)}"] if unknown else []
+    if unknown:
+        notes.append(f"{plural(len(unknown), 'row')} of tables without an image: {abbreviate(unknown)}")
     return _assemble(rows, kinds, notes)
 
 
@@ -129,7 +133,7 @@ def _name(header: str, taken: Collection[str]) -> str:
 def _kind(texts: pl.Series) -> str:
     """The type that all texts of a column have; a column without any is one of texts."""
     present = texts.drop_nulls()
-    if present.is_empty():
+    if present.is_empty() or present.str.contains(_LEADING_ZERO).any():
         return "string"
     return next((kind for kind in _KINDS if not _typed(present, kind).has_nulls()), "string")
 
@@ -145,26 +149,40 @@ def _typed(texts: pl.Series, kind: str) -> pl.Series:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The rows of one table, each with its file name; `kinds` are the types of columns that the format says."""
+    """The rows of one table, each with its file name; `kinds` are the types of columns that the format says.
 
-    rows: list[tuple[str, Row]]
+    `notes` are what a person should know of how it was read.
+    """
+
+    rows: Sequence[tuple[str, Row]]
+    kinds: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The rows of one table as its format gives them, with `file_name` among the columns."""
+
+    rows: Sequence[Row]
     kinds: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def _read_table(data: bytes, path: str) -> _Table:
     try:
         read_rows = {"csv": _read_csv, "jsonl": _read_jsonl, "parquet": _read_parquet}[path.rpartition(".")[2]]
-        rows, kinds = read_rows(data, path)
+        read = read_rows(data, path)
     except (UnicodeDecodeError, csv.Error, pl.exceptions.PolarsError) as error:
         raise InvalidData(f"{path} cannot be read: {error}", [], fix=_FIX) from error
-    named = [(row.get(FILE_NAME), row) for row in rows]
-    if any(not name for name, _ in named) or not rows:
+    named = [(row.get(FILE_NAME), row) for row in read.rows]
+    if any(not name for name, _ in named) or not named:
         fault = f"{path} has no column {FILE_NAME}, or rows without a value in it"
         raise InvalidData(fault, [], fix="write the path of each image there, from the folder of the table")
-    return _Table([(name or "", {key: row[key] for key in row if key != FILE_NAME}) for name, row in named], kinds)
+    rows = [(name or "", {key: row[key] for key in row if key != FILE_NAME}) for name, row in named]
+    return _Table(rows, read.kinds, read.notes)
 
 
-def _read_csv(data: bytes, path: str) -> tuple[list[dict[str, str | None]], dict[str, str]]:
+def _read_csv(data: bytes, path: str) -> _Cells:
     lines = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
     rows = list[dict[str, str | None]]()
     for row in lines:
@@ -173,10 +191,10 @@ def _read_csv(data: bytes, path: str) -> tuple[list[dict[str, str | None]], dict
                 f"{path}:{lines.line_num}: the row has another number of cells than the head", [], fix=_FIX
             )
         rows.append({key: None if value in _NA else value for key, value in row.items()})
-    return rows, {}
+    return _Cells(rows)
 
 
-def _read_jsonl(data: bytes, path: str) -> tuple[list[dict[str, str | None]], dict[str, str]]:
+def _read_jsonl(data: bytes, path: str) -> _Cells:
     rows, kinds = list[dict[str, str | None]](), dict[str, str]()
     for number, line in enumerate(data.decode("utf-8-sig").splitlines(), 1):
         if not line.strip():
@@ -189,7 +207,7 @@ def _read_jsonl(data: bytes, path: str) -> tuple[list[dict[str, str | None]], di
             raise InvalidData(f"{path}:{number}: not a JSON object", [], fix=_FIX)
         rows.append({key: _json_text(value) for key, value in row.items()})
         kinds |= {key: "string" for key, value in row.items() if isinstance(value, str | list | dict)}
-    return rows, {key: kind for key, kind in kinds.items() if not _is_time(rows, key)}
+    return _Cells(rows, {key: kind for key, kind in kinds.items() if not _is_time(rows, key)})
 
 
 def _is_time(rows: Sequence[Row], key: str) -> bool:
@@ -204,23 +222,22 @@ def _json_text(value: object) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _read_parquet(data: bytes, path: str) -> tuple[list[dict[str, str | None]], dict[str, str]]:
+def _read_parquet(data: bytes, path: str) -> _Cells:
+    types = _parquet_types(data)
+    nested = [name for name, dtype in types.items() if dtype.is_nested() or dtype == pl.Binary()]
     try:
-        frame = parquet_files.read_table(data, path)
+        frame = parquet_files.read_table(data, path, wanted=lambda name: name not in nested, fix=_FIX)
     except RegistryError as error:
         raise InvalidData(error.message, [], fix=_FIX) from error
     kinds = {name: kind for name, dtype in frame.schema.items() if (kind := _parquet_kind(dtype))}
-    texts = DataFrame([_texts(frame[name]) for name in frame.columns])
-    return list(texts.iter_rows(named=True)), {name: kind for name, kind in kinds.items() if name != FILE_NAME}
+    texts = frame.select(column_types.as_text(name, frame.schema[name]) for name in frame.columns)
+    notes = [f"{path}: the columns {join(nested)} are not kept: their values are nested or binary"] if nested else []
+    return _Cells(list(texts.iter_rows(named=True)), kinds, tuple(notes))
 
 
-def _texts(values: pl.Series) -> pl.Series:
-    """The values as texts; nested ones as JSON."""
-    if values.dtype.is_nested() or values.dtype == pl.Binary():
-        return pl.Series(
-            values.name, [None if one is None else json.dumps(one, default=str) for one in values.to_list()]
-        )
-    return DataFrame([values]).select(column_types.as_text(values.name, values.dtype))[values.name]
+@panics_as_errors()
+def _parquet_types(data: bytes) -> Mapping[str, pl.DataType]:
+    return pl.read_parquet_schema(io.BytesIO(data))
 
 
 def _parquet_kind(dtype: pl.DataType) -> str:

@@ -96,7 +96,7 @@ def open_source(asked: Asked, here: Here) -> Source:
     if asked.source.startswith(_BUCKETS):
         _require_unused(asked, "--path", "--rev", "--remote")
         return _open_bucket(asked.source, here)
-    if is_path and (folder.suffix == ".dvc" or asked.path is not None or _is_bare(folder)):
+    if is_path and (_is_repository(folder) or asked.path is not None):
         return _open_local_repository(asked, folder, here)
     if is_path:
         _require_unused(asked, "--rev", "--remote")
@@ -176,6 +176,11 @@ def _listed(objects: DataFrame) -> DataFrame:
 # --- DVC repositories -------------------------------------------------------------------------------------------------
 
 
+def _is_repository(folder: Path) -> bool:
+    """Whether it is a repository that DVC may know, or a `.dvc` file of one."""
+    return folder.suffix == ".dvc" or (folder / ".dvc").is_dir() or _is_bare(folder)
+
+
 def _is_bare(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir()
 
@@ -184,19 +189,22 @@ def _open_local_repository(asked: Asked, folder: Path, here: Here) -> Source:
     """A repository on this machine: as it is there, or at a commit of it."""
     if _is_bare(folder):
         return _open_remote_repository(asked, here)
-    is_pointer = folder.suffix == ".dvc" and folder.is_file()
-    root = _find_repository(folder.absolute().parent if is_pointer else folder.absolute())
-    path = folder.absolute().relative_to(root).as_posix() if is_pointer else asked.path
-    name = "this registry" if root == here.root else _public_name(root)
+    is_pointer, place = folder.suffix == ".dvc" and folder.is_file(), folder.resolve()
+    root = _find_repository(place.parent) if is_pointer else place
+    if not (root / ".dvc").is_dir():
+        raise Refused(f"{folder} is no DVC repository: it has no folder .dvc", fix="leave --path out for a folder")
+    is_own = root == here.root.resolve()
+    path = place.relative_to(root).as_posix() if is_pointer else asked.path
+    name = "this registry" if is_own else _public_name(root)
     files = _at_revision(root, asked.rev) if asked.rev else adopt_dvc.Folder(root)
     if path is None:
         adopt_dvc.require_path(files, name)
     tracked = adopt_dvc.find_tracked(files, path or "", name)
     own = local.Folder(dvc.cache_dir(root))
-    remote = None if root == here.root else adopt_dvc.find_remote(files, name, asked.remote, is_local=True)
-    stores = [*here.stores] if root == here.root else [own, *([_open_remote(remote, root, here)] if remote else [])]
+    remote = None if is_own else adopt_dvc.find_remote(files, name, asked.remote, is_local=True)
+    stores = [*here.stores] if is_own else [own, *([_open_remote(remote, root, here)] if remote else [])]
     commit = git.resolve_commit(root, asked.rev) if asked.rev else _commit_with(root, f"{tracked.path}.dvc", files)
-    pointer = f"{tracked.path}.dvc" if root == here.root and files.has(f"{tracked.path}.dvc") else ""
+    pointer = f"{tracked.path}.dvc" if is_own and files.has(f"{tracked.path}.dvc") else ""
     return _of_objects(Adopted(name, _path(tracked), commit, tracked.md5), tracked, stores, pointer)
 
 
@@ -305,7 +313,9 @@ def _of_objects(origin: Adopted, tracked: Tracked, stores: Sequence[Store], poin
             there = keys.join(store.find_many(keys["key"].to_list()), on="key")
             found.append(there.with_columns(store=pl.lit(number, pl.Int64)))
             wanted = wanted.join(there, on="md5", how="anti")
-    placed = files.join(pl.concat([_no_objects(), *found], how="diagonal_relaxed"), on="md5", maintain_order="left")
+    placed = files.join(
+        pl.concat([_no_objects(), *found], how="diagonal_relaxed"), on="md5", how="left", maintain_order="left"
+    )
     missing = files.join(wanted, on="md5", how="semi")
     return Source(origin, placed, tuple(stores), missing, pointer=pointer)
 

@@ -55,7 +55,7 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
     source, selection, raw = subject.manifest.source, subject.selection, subject.files.raw
     fix = f"registry select {subject.id}{' --from FILE' if isinstance(source, Export) else ''}"
     if isinstance(source, Adopted):
-        fix = f"registry adopt {subject.id} --from SOURCE"
+        fix = source.command(subject.id)
     if selection is None:
         line = raw.line("meta", provenance.KEY)
         yield wrong("meta.selection is missing, or not in the form that `registry select` writes", raw.path, line, fix)

@@ -6,7 +6,7 @@ import click
 
 from registry.cli import preparing
 from registry.cli.workspace import Workspace, here
-from registry.core import layout, names
+from registry.core import documents, layout, names, schema
 from registry.core.progress import bar, waiting
 from registry.core.values import Kind
 from registry.dataset import build as building
@@ -84,7 +84,7 @@ def command(
     click.echo(str(_apply(space, plan)))
     space.write_generated_files()
     _remove_pointer(space, opened)
-    _say_next(plan)
+    _say_next(space, plan)
 
 
 def _parse_classes(given: Sequence[str]) -> Mapping[str, str]:
@@ -121,9 +121,10 @@ def _remove_pointer(space: Workspace, source: Source) -> None:
         click.echo(f"removed {source.pointer}: prepared.dvc has its images now; {folder} is no longer tracked by DVC")
 
 
-def _say_next(plan: Plan) -> None:
-    artifact, words = plan.request.artifact, plan.request.words
+def _say_next(space: Workspace, plan: Plan) -> None:
+    artifact, path = plan.request.artifact, layout.manifest_path(plan.request.artifact)
     steps = f"registry pull {artifact}; then git add {artifact} && git commit"
-    if plan.before is None and not (words.description and words.license):
-        steps = f"fill in the <placeholders> in {layout.manifest_path(artifact)}, then {steps}"
+    written = documents.read_yaml((space.root / path).read_bytes(), path)
+    if any(schema.find_faults(written, artifact.kind.value)):
+        steps = f"fill in the <placeholders> in {path}, then {steps}"
     click.echo(f"hint: {steps}")
