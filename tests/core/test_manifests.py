@@ -152,6 +152,9 @@ def test_a_model_s_manifest_as_a_value() -> None:
     assert (manifest.trained_on, manifest.slices, manifest.tolerance) == (PETS, ("camera",), {"accuracy": 0.01})
 
 
+SPLIT = {"salt": "pets", "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -164,9 +167,12 @@ def test_a_model_s_manifest_as_a_value() -> None:
             {"split": {"salt": "s", "group_by": "who", "ratios": {"train": 1, "val": 0, "test": 0}}},
             "split.group_by: no column who",
         ),
+        ({"split": SPLIT | {"given": "who"}}, "split.given: no column who"),
+        ({"split": SPLIT | {"given": "uuid"}}, "split.given: the type of uuid is uuid, expected string"),
+        ({"split": SPLIT | {"given": "label", "group_by": "label"}}, "split: given and group_by cannot be combined"),
         ({"classes": ["Cat", "cat"]}, "classes: Cat and cat differ only in case"),
     ],
-    ids=["name", "ratios", "group", "classes"],
+    ids=["name", "ratios", "group", "given", "given type", "given group", "classes"],
 )
 def test_what_no_schema_can_say_is_said_with_its_line(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidDocument) as caught:
@@ -191,7 +197,6 @@ def rule(**changes: object) -> str:
     return manifests.build_rule(manifests.load_dataset(tree(**changes), PETS))
 
 
-SPLIT = {"salt": "pets", "ratios": {"train": 0.8, "val": 0.1, "test": 0.1}}
 COLUMNS = {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"type": "string"}}
 
 
@@ -202,6 +207,7 @@ COLUMNS = {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "camera": {"ty
         {"exclude": {memory_registries.uuid(1): "why"}},
         {"split": SPLIT | {"salt": "other"}}, {"split": SPLIT | {"ratios": {"train": 0.9, "val": 0, "test": 0.1}}},
         {"split": SPLIT | {"group_by": "label"}},
+        {"split": SPLIT | {"given": "label"}},
     ],
     ids=lambda changes: str(changes)[:60],
 )  # fmt: skip

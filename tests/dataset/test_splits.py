@@ -1,6 +1,7 @@
 """Promise 5: no item is in two splits, and none ever moves between splits, unless the split rule changed."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import polars as pl
@@ -137,3 +138,31 @@ def test_another_salt_is_another_split() -> None:
 
 def test_the_column_knows_every_split_in_order() -> None:
     assert split_column(rule(), frame({"x": None})).dtype == pl.Enum(["train", "val", "test"])
+
+
+# --- given splits -----------------------------------------------------------------------------------------------------
+
+given_rows = st.dictionaries(uuids, st.sampled_from([None, *RATIOS]), min_size=1, max_size=40)
+
+
+def placed_as_given(one: SplitRule, rows: dict[str, str | None]) -> dict[str, str]:
+    frame = pl.DataFrame({"uuid": [*rows], "own": [*rows.values()]}, schema={"uuid": pl.String, "own": pl.String})
+    return dict(zip(rows, split_column(one, frame), strict=True))
+
+
+@given(rules(), given_rows)
+def test_a_row_keeps_the_split_that_it_has_and_the_others_are_assigned_as_without(
+    one: SplitRule, rows: dict[str, str | None]
+) -> None:
+    found = placed_as_given(replace(one, given="own"), rows)
+    assigned = placed(one, dict.fromkeys(rows))
+    assert found == {uuid: split or assigned[uuid] for uuid, split in rows.items()}
+
+
+@given(rules(), given_rows, given_rows)
+def test_no_item_moves_when_rows_with_and_without_a_split_come(
+    one: SplitRule, before: dict[str, str | None], added: dict[str, str | None]
+) -> None:
+    rule = replace(one, given="own")
+    old, new = placed_as_given(rule, before), placed_as_given(rule, {**added, **before})
+    assert {uuid: new[uuid] for uuid in before} == old

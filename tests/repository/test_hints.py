@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from support import hint_states, hints, repositories, selections
+from support import adoption, hint_states, hints, repositories, selections
 from support.hints import Hint
 from support.repositories import git_in
 
@@ -101,6 +101,9 @@ CASES = (
          values={"FILE": "export.csv"}),
     Case("data in Git", "registry_repo", "check", (Hint("checks/rules/files.py", "git rm"),),
          hint_states.with_a_tracked_raw_folder),
+    Case("a folder that was added by hand", "registry_repo", "check",
+         (Hint("checks/by_hand.py", "registry adopt"),), hint_states.with_a_folder_added_by_hand,
+         succeeds=True),
     Case("data that another branch left", "registry_repo", "check",
          (Hint("checks/rules/files.py", "registry checkout"),), hint_states.after_leaving_a_branch),
     Case("checks in a shallow clone", "registry_repo", "check", (Hint("checks/rules/manifests.py", "git fetch"),),
@@ -187,6 +190,16 @@ def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, tmp_
     assert git_in(registry_repo, "status", "--short", "datasets") == ""
 
 
+def test_what_was_adopted_is_pulled_and_committed(registry_repo: Path, tmp_path: Path) -> None:
+    photos = str(adoption.fill(tmp_path / "photos", adoption.PETS))
+    words = ("--license", "CC-BY-4.0", "--description", "Cats and dogs.")
+    done = repositories.registry(registry_repo, "adopt", PETS, "--from", photos, *words)
+    for command in hints.in_output(done.stdout):
+        hints.run(registry_repo, command, {})
+    assert len(list(registry_repo.glob(f"{PETS}/prepared/*/*/*.jpg"))) == len(adoption.PETS)
+    assert git_in(registry_repo, "status", "--short", "datasets") == ""
+
+
 PATH = {
     Hint("cli/commands/new.py", "registry select"),
     Hint("dataset/select.py", "registry select"),
@@ -195,6 +208,9 @@ PATH = {
     Hint("cli/commands/build.py", "registry pull"),
     Hint("cli/commands/build.py", "git add"),
     Hint("cli/commands/build.py", "git commit"),
+    Hint("cli/commands/adopt.py", "registry pull"),
+    Hint("cli/commands/adopt.py", "git add"),
+    Hint("cli/commands/adopt.py", "git commit"),
 }
 
 
@@ -233,6 +249,7 @@ EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
 REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
+    Hint("core/adoption.py", "registry adopt"): VALUE,
     Hint("core/documents.py", "git add"): EDIT,
     Hint("core/documents.py", "git checkout"): "run in two merges of built branches: tests/scaffold/test_conflicts.py",
     Hint("checks/collect_models.py", "registry report"): NO_HINT,
@@ -255,6 +272,7 @@ NOT_RUN = {
     Hint("checks/rules/models.py", "dvc add"): FROM_ELSEWHERE,
     Hint("cli/commands/new.py", "registry check"): FROM_ELSEWHERE,
     Hint("cli/commands/new.py", "registry pull"): "tests/model/test_transfer.py runs it",
+    Hint("core/manifests.py", "registry check"): "a guard: no command looks for an adopted image in the lake",
     Hint("core/declared_results.py", "dvc repro"): TRAINS,
     Hint("model/file_formats.py", "dvc pull"): "in the other repository that the pointer is from",
     Hint("model/file_formats.py", "git lfs"): "in the other repository that the pointer is from",
@@ -352,6 +370,10 @@ NOT_RUN = {
     Hint("cli/commands/judge.py", "git checkout"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry pull"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry report"): "the commands of a report, which tests/report runs",
+    Hint("scaffold/adopt_dvc.py", "dvc pull"): "in the other repository",
+    Hint("scaffold/adopt_dvc.py", "dvc commit"): "in the other repository",
+    Hint("scaffold/adopt_dvc.py", "dvc push"): "in the other repository",
+    Hint("scaffold/adopt_sources.py", "dvc push"): "in the other repository",
     Hint("scaffold/generated_files.py", "registry check"): NO_HINT,
     Hint("storage/reader.py", "registry pull"): ELSEWHERE,
     Hint("storage/faults.py", "dvc remote"): VALUE,

@@ -313,3 +313,38 @@ def test_faulty_images_that_were_not_read_are_found_and_excluded_later(
     done = run_registry(registry_repo, "build", DATASET, "--exclude-faulty")
     assert done.code == 0, done.err
     checks(run_registry, registry_repo, "--all", "--images")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fault"),
+    [
+        ("md5", "0" * 31, "1 row: md5 is not an MD5"),
+        ("md5", md5(PETS["train/cat/1.jpg"]), "2 rows: md5 is that of another row too"),
+        ("file", "train/cat/1.jpg", "2 rows: file is that of another row too"),
+        ("file", "train/cat/0.gif", "1 row: file has not the extension"),
+        ("bytes", -1, "1 row: bytes is negative"),
+        ("given_split", "training", "given_split is 'training', expected train, val, test"),
+    ],
+)
+def test_a_selection_that_cannot_be_one_is_refused(
+    registry_repo: Path, run_registry: Run, photos: Path, column: str, value: object, fault: str
+) -> None:
+    adopt(run_registry, registry_repo, photos)
+    adoption.change_row(registry_repo, "train/cat/0.jpg", **{column: value})
+    done = run_registry(registry_repo, "build", DATASET)
+    assert done.refused("the selection does not match dataset.yaml", fault), done.err
+
+
+def test_a_version_with_other_bytes_than_its_rows_is_wrong(
+    registry_repo: Path, run_registry: Run, photos: Path
+) -> None:
+    adopt(run_registry, registry_repo, photos)
+    version = registry_repo / DATASET / "prepared.dvc"
+    before = yaml.safe_load(version.read_text())
+    adoption.change_row(registry_repo, "train/cat/0.jpg", md5=md5(picture(80)), bytes=len(picture(80)))
+    repositories.write_bytes(repositories.place(registry_repo / ".registry/staging", md5(picture(80))), picture(80))
+    assert run_registry(registry_repo, "build", DATASET).code == 0
+    after = yaml.safe_load(version.read_text())
+    version.write_text(yaml.safe_dump({**before, "meta": after["meta"]}, sort_keys=False))
+    done = run_registry(registry_repo, "check", "--all")
+    assert "prepared lists 1 image with other bytes than the selection says" in done.out + done.err

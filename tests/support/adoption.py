@@ -124,15 +124,17 @@ def without(root: Path, *names: str) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def replace_image(root: Path, file: str, data: bytes, name: str = "pets") -> None:
-    """Another image in a selection, as if it had been adopted in the place of that file; its object is in staging."""
-    folder = root / "datasets" / name
-    at = pl.col("file") == file
-    rows = selection(root, name).with_columns(
-        md5=pl.when(at).then(pl.lit(md5(data))).otherwise("md5"),
-        bytes=pl.when(at).then(pl.lit(len(data))).otherwise("bytes"),
-    )
+def replace_image(root: Path, file: str, data: bytes) -> None:
+    """Another image in the selection of pets, as if it had been adopted in the place of that file, and stored."""
     write_bytes(repositories.place(root / ".registry/staging", md5(data)), data)
-    parsed = manifests.load_dataset(git_trees.WorkTree(root), names.parse_id(f"datasets/{name}"))
+    change_row(root, file, md5=md5(data), bytes=len(data))
+
+
+def change_row(root: Path, of: str, **values: object) -> None:
+    """Other values in the row of a file of pets; `raw.dvc` is that of the rows then."""
+    folder, at = root / "datasets/pets", pl.col("file") == of
+    changed = {name: pl.when(at).then(pl.lit(value)).otherwise(name).alias(name) for name, value in values.items()}
+    rows = selection(root).with_columns(**changed)
+    parsed = manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets"))
     out = repositories.folder_out(root, folder / "raw", {"selection.parquet": exports.write_selection(rows)})
     repositories.write(folder / "raw.dvc", {"outs": [out], "meta": repositories.selection_facts(parsed, rows)})

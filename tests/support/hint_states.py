@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from support import damage, memory_registries, repositories
+from support import adoption, damage, memory_registries, repositories
 from support.repositories import git_in, production, staging
 
 CAT = repositories.md5(b"one cat")
@@ -193,3 +193,11 @@ def with_crlf(root: Path) -> Path:
     code = root / "models/pets/train.py"
     code.write_bytes(code.read_bytes().replace(b"\n", b"\r\n"))
     return root
+
+
+def with_a_folder_added_by_hand(root: Path) -> Path:
+    """`dvc add` in a folder that is no dataset yet."""
+    sound = in_order(root)
+    adoption.fill(sound / "datasets/birds/photos", adoption.PETS)
+    adoption.dvc(sound, "add", "--quiet", "datasets/birds/photos")
+    return sound

@@ -200,7 +200,7 @@ def take(plan: Plan, places: Places, progress: Progress) -> tuple[dict[str, Read
             files.unique("key", maintain_order=True), places.of(plan.source.stores[store]), progress,
             lenient=_lenient(plan), validate_all=False, find_fault=find_fault,
         )  # fmt: skip
-        joined = files.select("path", "key", declared="md5").join(results, on="key", maintain_order="left")
+        joined = files.select("path", "key", declared="md5").join(results, on="key", how="left", maintain_order="left")
         for row in joined.rows(named=True):
             if row["md5"] is None or (row["declared"] and row["md5"] != row["declared"]):
                 damaged.append(LeftOut(row["path"], _DAMAGED if row["md5"] else "removed from the source meanwhile"))
