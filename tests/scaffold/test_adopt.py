@@ -303,7 +303,7 @@ def test_a_given_split_is_frozen(registry_repo: Path, run_registry: Run, photos:
 def test_faulty_images_that_were_not_read_are_found_and_excluded_later(
     registry_repo: Path, run_registry: Run, photos: Path
 ) -> None:
-    """As after a copy inside a service, which reads nothing: the image is stored, and nobody has validated it."""
+    """As after a copy inside a service, which reads nothing: the image is stored, and not validated."""
     adopt(run_registry, registry_repo, photos)
     adoption.replace_image(registry_repo, "train/cat/0.jpg", picture(5)[:200])
     done = run_registry(registry_repo, "build", DATASET)
