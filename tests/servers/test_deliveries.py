@@ -10,7 +10,7 @@ from registry.core import delivery_places
 from registry.core.settings import Remote
 from registry.dataset.exports import SUFFIXES
 from registry.errors import NotFound, Refused, StorageFailed
-from registry.storage import deliveries
+from registry.storage import deliveries, logins
 from support.cloud_registry import AzureCloud, Cloud, GoogleCloud
 from support.servers import azurite_server, google_storage
 from support.servers.google_storage import GoogleStorage
@@ -100,6 +100,6 @@ OF_DELIVERIES: dict[str, Any] = {"deliveries": Remote("s3://other", {"profile": 
 def test_the_login_of_a_remote_is_used_in_its_own_kind_of_store(
     url: str, remotes: dict[str, Remote], name: str
 ) -> None:
-    found = deliveries._remote_for(delivery_places.parse(url), remotes)
+    found = logins.remote_for(delivery_places.parse(url).root, remotes, (deliveries.REMOTE, "staging"))
     assert found.name == name
     assert found.options == (remotes[name].options if name else {})
