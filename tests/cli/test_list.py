@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 from registry.cli.commands.list import find_rows
+from registry.core import pointers
 from registry.core.names import parse_id, parse_tag, parse_version
 from registry.core.tree import DictTree
+from registry.core.values import Output
 
 HEAD = """schema: 1
 name: birds
@@ -39,9 +43,13 @@ def states(tree: DictTree, *tags: str) -> dict[str, str]:
 
 def test_states_follow_pointers_and_tags() -> None:
     assert states(tree()) == {"datasets/birds": "not built", "models/birds": "not trained"}
-    built = DictTree(
-        {**{entry.path: tree().read(entry.path) for entry in tree().list()}, "datasets/birds/prepared.dvc": b""}
+    files = {entry.path: tree().read(entry.path) for entry in tree().list()}
+    output = Output("datasets/birds/prepared", f"{'0' * 32}.dir", 1, 1)
+    built = DictTree({**files, "datasets/birds/prepared.dvc": pointers.write_pointer(output, {})})
+    elsewhere = DictTree(
+        {**files, "datasets/birds/prepared.dvc": pointers.write_pointer(replace(output, path="x"), {})}
     )
+    assert states(elsewhere)["datasets/birds"] == "invalid files"
     assert states(built)["datasets/birds"] == "to publish"
     assert states(built, "datasets/birds@v1.0.0")["datasets/birds"] == "published"
     assert (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.core import documents, names, schema
+from registry.core import documents, names, output_names, schema
 from registry.errors import InvalidData, InvalidDocument
 from registry.integrations import git_commits, git_trees
 from registry.model import result_files, train, training_results
@@ -182,7 +182,7 @@ def test_untrusted_results_become_no_commit(second: Path, what: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *sorted(result_files.RESERVED), "DVC.yaml", "sub/Model.YAML", "model.onnx.dvc", "train.py", "evil.pth",
+        *sorted(output_names.DOCUMENTS), "DVC.yaml", "sub/Model.YAML", "model.onnx.dvc", "train.py", "evil.pth",
         ".gitignore", "sub/.dvc/config", "run.sh", "page.svg", "page.html", "notes.md", "Makefile", "a.json.",
         "metrics",
     ],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from dvc_data.hashfile.tree import Tree
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.core import output_names
 from registry.errors import Refused
 from registry.sync import dir_listing
 
@@ -20,8 +22,11 @@ relpaths = st.lists(parts, min_size=1, max_size=3).map("/".join)
 
 
 def is_a_folder(files: dict[str, str]) -> bool:
-    """Whether no file has the name of a folder that others are in."""
-    return not any(f"{one}/" == other[: len(one) + 1] for one in files for other in files)
+    """Whether no file has the name of a folder that others are in, and no name is another in other letters."""
+    names = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 2)}
+    nested = any(f"{one}/" == other[: len(one) + 1] for one in files for other in files)
+    odd = any(re.search(f"{output_names.UNSAFE}|{output_names.OBEYED}", path) for path in files)
+    return not nested and not odd and len({name.lower() for name in names}) == len(names)
 
 
 listings = st.dictionaries(relpaths, md5s, max_size=6).filter(is_a_folder)
@@ -59,6 +64,53 @@ def test_a_file_that_would_land_elsewhere_is_refused(path: str | None) -> None:
         dir_listing.read(data, dir_listing.md5_of(data))
 
 
+READ_DIFFERENTLY = {
+    "DVC's folder": ["train/.dvc/config"],
+    "Git's attributes": ["train/.gitattributes"],
+    "Git's folder as Windows abbreviates it": ["GIT~1/hooks/x"],
+    "GitHub's folder in other letters": [".GitHub/x"],
+    "Git's folder with a dot": [".git./x"],
+    "a pointer": ["train/cat.dvc"],
+    "a pipeline": ["train/DVC.yaml"],
+    "Python's start": ["lib/sitecustomize.py"],
+    "pytest's": ["conftest.py"],
+    "an environment": [".venv/bin/python"],
+    "direnv": [".envrc"],
+    "an editor": [".vscode/tasks.json"],
+    "a drive": ["C:/Windows/x"],
+    "a stream": ["cat.jpg:evil"],
+    "a dot at the end": ["cat./1.jpg"],
+    "a space at the end": ["cat /1.jpg"],
+    "right to left": ["cat\u202egpj.exe"],
+    "no width": ["ca\u200bt.jpg"],
+    "an escape": ["cat\x9b31m.jpg"],
+    "a line separator": ["a\u2028b"],
+    "a long name": ["x" * 256],
+    "a long name of few letters": ["\N{CAT FACE}" * 64],
+    "a long path": ["x/" * 600 + "x"],
+    "two files in other letters": ["train/Cat.jpg", "train/cat.jpg"],
+    "two folders in other letters": ["Train/1.jpg", "train/2.jpg"],
+    "a folder and a file in other letters": ["Train/1.jpg", "train"],
+    "one name, composed otherwise": ["M\u00fcller", "Mu\u0308ller"],
+}
+
+
+@pytest.mark.parametrize("names", READ_DIFFERENTLY.values(), ids=READ_DIFFERENTLY)
+def test_a_name_that_is_more_than_a_name_is_refused(names: list[str]) -> None:
+    data = json.dumps([{"md5": "0" * 32, "relpath": name} for name in names]).encode()
+    md5 = dir_listing.md5_of(data)
+    with pytest.raises(Refused, match=f"object {md5}: "):
+        dir_listing.read(data, md5)
+    assert len(dir_listing.read_foreign(data, md5)) == len(names)
+
+
+@pytest.mark.parametrize("names", [["train/cat.dvc/1.jpg"], ["Cat/1.jpg", "cat/2.jpg"], ["a:b"]])
+def test_nothing_is_written_that_is_not_read(names: list[str]) -> None:
+    with pytest.raises(Refused) as error:
+        dir_listing.write(frame(dict.fromkeys(names, "0" * 32)))
+    assert error.value.fix == "rename the class"
+
+
 @pytest.mark.parametrize(
     ("data", "fault"),
     [
@@ -87,7 +139,7 @@ def test_an_empty_folder() -> None:
     assert dir_listing.write(frame({})) == b"[]"
 
 
-@given(st.dictionaries(st.text(alphabet="a}{,: []", min_size=1, max_size=8).map("x{}x".format), md5s, max_size=8))
+@given(st.dictionaries(st.text(alphabet="a}{, []", min_size=1, max_size=8).map("x{}x".format), md5s, max_size=8))
 def test_a_long_list_is_read_in_parts_that_end_between_files(files: dict[str, str]) -> None:
     data = dir_listing.write(frame(files))
     with pytest.MonkeyPatch.context() as patch:

@@ -357,7 +357,7 @@ def test_an_output_outside_of_its_artifact_is_not_written(root: Path) -> None:
         repositories.commit(root, "evil")
         git_in(root, *OFF, "switch", "--quiet", "main")
         told = succeed(root, "switch", f"evil-{number}")
-        assert "is not in models/pets/" in told or "outside the registry" in told
+        assert "the output " in told
         assert not [
             file
             for file in root.rglob("*")

@@ -259,6 +259,7 @@ def read_pipeline(files: Files, path: str) -> Parsed[Pipeline]:
 
 
 def _parse_pipeline(document: Document) -> Pipeline:
+    declared_results.require_products(document)
     stages = {
         name: Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())))
         for name, stage in document.data["stages"].items()

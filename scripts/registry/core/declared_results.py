@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Any
 
-from registry.core import documents
+from registry.core import documents, output_names
 from registry.core.documents import Document
 from registry.core.values import ArtifactId
 from registry.errors import InvalidDocument
@@ -58,6 +58,18 @@ def plot_ids(document: Document | None) -> frozenset[str]:
     """The ids of plots of a pipeline that are not paths."""
     plots = document.data.get("plots", []) if document else []
     return frozenset(name for name, options in _outputs(plots) if isinstance(options.get("y"), dict))
+
+
+def require_products(document: Document) -> None:
+    """Raise InvalidDocument for an output that a stage must not write: not below its folder, or obeyed by a tool."""
+    for name, stage in document.data["stages"].items():
+        for kind in ("outs", "metrics", "plots"):
+            for index, entry in enumerate(stage.get(kind, ())):
+                for path, _ in _outputs([entry]):
+                    if fault := output_names.find_fault(path):
+                        line = document.line(("stages", name, kind, index))
+                        fix = "write another file or folder beside the pipeline"
+                        raise InvalidDocument(document.path, f"{path}: the output {fault}", line=line, fix=fix)
 
 
 def _outputs(entries: list[str | dict[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -3,15 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from posixpath import dirname, join, normpath
+from posixpath import basename, dirname, join, normpath
 from typing import Any
 
-from registry.core import bounds, documents, schema
+from registry.core import bounds, documents, output_names, schema
 from registry.core.documents import Document
 from registry.core.values import Build, Output
 from registry.errors import InvalidDocument
 
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+RESTORE = "restore the pointer from Git, or write it again with `registry select`, `registry build` or `dvc add`"
+FOLDERS = ("raw", "prepared")  # the outputs that are always folders
+MODEL = "model.onnx"  # always a file
 
 
 def object_key(md5: str) -> str:
@@ -34,9 +37,26 @@ def read_pointer(data: bytes, path: str) -> Output:
 
 
 def parse_pointer(document: Document) -> Output:
-    """The one output of a document that is valid by the schema of pointers."""
-    out = document.data["outs"][0]
-    return Output(join(dirname(document.path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
+    """The one output of a document that is valid by the schema of pointers: the file or folder of the pointer's name.
+
+    A checkout writes there before anybody has read the pointer. Raises InvalidDocument for any other one.
+    """
+    out, name = document.data["outs"][0], basename(document.path).removesuffix(".dvc")
+    if out["path"] != name:
+        raise _misplaced(document, f"points to {out['path']}, expected {name}", "path")
+    if fault := output_names.find_fault(name):
+        raise _misplaced(document, f"its output {name} {fault}", "path")
+    output = Output(join(dirname(document.path), name), out["md5"], out["size"], out.get("nfiles"))
+    if output.is_dir != (output.nfiles is not None):
+        raise _misplaced(document, "a folder has an MD5 that ends in .dir, and nfiles; a file has neither", "md5")
+    if (name in FOLDERS and not output.is_dir) or (name == MODEL and output.is_dir):
+        expected = "file" if name == MODEL else "folder"
+        raise _misplaced(document, f"does not point to the {expected} {output.path}", "md5")
+    return output
+
+
+def _misplaced(document: Document, fault: str, key: str) -> InvalidDocument:
+    return InvalidDocument(document.path, fault, line=document.line(("outs", 0, key)), fix=RESTORE)
 
 
 def parse_build(document: Document) -> Build | None:
@@ -84,29 +104,38 @@ class LockedFiles:
 
 def read_lock(data: bytes, path: str) -> LockedFiles:
     """The outputs and dependencies that a `dvc.lock` names. Raises InvalidDocument."""
-    return parse_lock(documents.read_yaml(data, path))
+    document = documents.read_yaml(data, path)
+    schema.require(document, "lock")
+    return parse_lock(document)
 
 
 def parse_lock(document: Document) -> LockedFiles:
-    """The outputs and dependencies of a document. Raises InvalidDocument where it is no `dvc.lock`."""
-    path = document.path
-    outs: list[Output] = []
-    deps: list[Output] = []
-    try:
-        for stage in document.data["stages"].values():
-            outs += [_locked(item, path) for item in stage.get("outs", [])]
-            deps += [_locked(item, path) for item in stage.get("deps", [])]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        fault = f"not in the form of a dvc.lock{f': {error}' if isinstance(error, ValueError) else ''}"
-        raise InvalidDocument(path, fault, fix="dvc repro") from error
-    return LockedFiles(tuple(outs), tuple(deps))
+    """The outputs and dependencies of a document that is valid by the schema of locks.
+
+    A checkout writes the outputs before anybody has read the lock. Raises InvalidDocument for an output that is not in
+    its folder, or has a name of `output_names`, and for a dependency outside of the registry.
+    """
+    found: dict[str, list[Output]] = {"outs": [], "deps": []}
+    for name, stage in document.data["stages"].items():
+        for kind, outputs in found.items():
+            for place, entry in enumerate(stage.get(kind, ())):
+                fault = _find_fault(document.path, entry["path"], kind)
+                if fault:
+                    line = document.line(("stages", name, kind, place, "path"))
+                    fix = "dvc repro"
+                    raise InvalidDocument(document.path, f"{entry['path']}: {fault}", line=line, fix=fix)
+                outputs.append(_output(document.path, entry))
+    return LockedFiles(tuple(found["outs"]), tuple(found["deps"]))
 
 
-def _locked(item: Mapping[str, Any], path: str) -> Output:
-    place = normpath(join(dirname(path), item["path"]))
-    if place.startswith(("../", "/")) or not MD5.fullmatch(item.get("md5", "")) or item.get("hash") != "md5":
-        raise InvalidDocument(
-            path, f"the entry {item['path']} is outside the registry, or has no MD5 of DVC 3", fix="dvc repro"
-        )
-    nfiles = bounds.count(item["nfiles"]) if "nfiles" in item else None
-    return Output(place, item["md5"], bounds.size(item["size"]), nfiles)
+def _find_fault(lock: str, path: str, kind: str) -> str:
+    folder = dirname(lock)
+    if kind == "outs":
+        fault = output_names.find_fault(path)
+        return f"the output is not in {folder}" if path.startswith("../") else fault and f"the output {fault}"
+    is_outside = normpath(join(folder, path)).startswith(("..", "/"))
+    return "the dependency is outside the registry" if is_outside else ""
+
+
+def _output(lock: str, entry: Mapping[str, Any]) -> Output:
+    return Output(normpath(join(dirname(lock), entry["path"])), entry["md5"], entry["size"], entry.get("nfiles"))

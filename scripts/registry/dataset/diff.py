@@ -10,7 +10,7 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import artifact_files, layout, versioning
-from registry.core.artifact_files import ArtifactFiles, Files, Reader
+from registry.core.artifact_files import ArtifactFiles, Files, Parsed, Reader
 from registry.core.documents import Document
 from registry.core.names import parse_version
 from registry.core.progress import bar
@@ -160,10 +160,10 @@ def _read_side(files: Files, artifact: ArtifactId) -> _Side | None:
     found = artifact_files.read_artifact(files, artifact)
     manifest, prepared = found.manifest, found.prepared.value if found.prepared else None
     size = prepared.output.size if prepared else 0
-    if manifest.value is None or manifest.document is None:
-        fault = manifest.faults[0]
-        version = _find_version(manifest.document)
-        return _Side("", version, size, f"{manifest.path}:{fault.line}: {fault.message}", None)
+    faulty = next((file for file in (manifest, found.raw, found.prepared) if file and file.faults), None)
+    if faulty or manifest.value is None or manifest.document is None:
+        title, version = manifest.value.title if manifest.value else "", _find_version(manifest.document)
+        return _Side(title, version, size, _describe_fault(faulty or manifest), None)
     card = layout.card_path(artifact)
     text = files.tree.read(card) if card in files.entries else b""
     dataset = _read_dataset(found, manifest.document, text)
@@ -179,6 +179,11 @@ def _read_dataset(files: ArtifactFiles, document: Document, card: bytes) -> _Dat
     except InvalidDocument:
         selection = None
     return _Dataset(manifest, document.data, content, selection, card)
+
+
+def _describe_fault(file: Parsed[Any]) -> str:
+    """The first fault of a file that has some, with its place."""
+    return f"{file.path}:{file.faults[0].line}: {file.faults[0].message}"
 
 
 def _find_version(document: Document | None) -> Version:

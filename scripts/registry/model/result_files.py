@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from registry.core import declared_results, documents, pointers, schema
+from registry.core import declared_results, documents, output_names, pointers, schema
 from registry.errors import InvalidDocument
 
 MAX_BYTES = documents.MAX_BYTES  # of one file, as in `registry check`
@@ -17,21 +17,16 @@ MAX_DEPTH = 100  # of brackets in a plot's JSON; Python's parser gives up at abo
 PICTURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
 # An SVG is a page with scripts, so it is none of these.
 ENDINGS = frozenset({".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", *PICTURES})
-# What a person, DVC or a command reads as an instruction, in any case: some file systems do not tell them apart.
-RESERVED = frozenset({"dvc.yaml", "dvc.lock", "model.yaml", "dataset.yaml", "params.yaml", "registry.yaml"})
 _PLAIN = re.compile(r"[A-Za-z0-9_. /-]+")
 _FIX = "let the training write it with DVC's or Python's own writers"
 
 
 def fault_of_name(path: str) -> str:
     """What is wrong with the name of a metrics or plots file; empty where nothing is."""
-    parts = path.split("/")
     if not _PLAIN.fullmatch(path):
         return "has characters other than letters, digits, spaces and _ . -"
-    if hidden := [part for part in parts if part.startswith(".") or part.endswith((".", " "))]:
-        return f"has the hidden or unportable part {hidden[0]!r}"
-    if reserved := [part for part in parts if part.lower() in RESERVED]:
-        return f"has the reserved name {reserved[0]}"
+    if fault := output_names.find_fault(path):
+        return fault
     if PurePosixPath(path).suffix.lower() not in ENDINGS:
         return f"ends with none of {' '.join(sorted(ENDINGS))}"
     return ""
@@ -46,10 +41,7 @@ def require_lock(data: bytes, path: str, stages: Collection[str]) -> None:
     if recorded.keys() != set(stages):
         names = " and ".join(sorted(recorded)) or "no stage"
         raise InvalidDocument(path, f"records {names}, expected {' and '.join(sorted(stages))}", fix=fix)
-    outs, folder = pointers.parse_lock(document).outs, path.removesuffix("dvc.lock")
-    if outside := [out.path for out in outs if not out.path.startswith(folder)]:
-        raise InvalidDocument(path, f"the output {outside[0]} is not in {folder}", fix=fix)
-    if not outs:
+    if not pointers.parse_lock(document).outs:
         raise InvalidDocument(path, "records no output", fix=fix)
 
 

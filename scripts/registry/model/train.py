@@ -8,7 +8,7 @@ from typing import NamedTuple
 from registry.core import artifact_files, layout, manifests
 from registry.core.check_names import CheckName
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Kind, Manifest, ModelManifest, Outcome
+from registry.core.values import ArtifactId, Kind, Manifest, ModelManifest, Outcome, Verdict
 from registry.integrations import dvc
 
 
@@ -43,7 +43,18 @@ class Plan:
 
 
 def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
-    """The models that were never trained, or whose code, parameters or data changed since, by the training check."""
+    """The models that were never trained, or whose code, parameters or data changed since, by the training check.
+
+    One whose pipeline or lock is invalid is skipped, with the fault.
+    """
+    outcomes = tuple(outcomes)
+    invalid = {
+        outcome.artifact: f"{finding.path}{f':{finding.line}' if finding.line else ''}: {finding.message}"
+        for outcome in outcomes
+        if outcome.check == CheckName.PIPELINE and outcome.artifact
+        for finding in outcome.findings
+        if finding.verdict is Verdict.WRONG
+    }
     stale = {
         outcome.artifact: outcome.findings[0].message
         for outcome in outcomes
@@ -56,7 +67,7 @@ def plan(tree: Tree, outcomes: Iterable[Outcome]) -> Plan:
     backbones = {one for manifest in ready.values() for one in manifest.builds_on if one not in ready}
     return Plan(
         tuple(StaleModel(model, stale[model]) for model in ready),
-        tuple(StaleModel(model, reason) for model, reason in why.items()),
+        tuple(StaleModel(model, reason) for model, reason in (*invalid.items(), *why.items())),
         tuple(sorted(datasets)),
         tuple(sorted(backbones)),
     )

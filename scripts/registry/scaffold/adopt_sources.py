@@ -344,7 +344,7 @@ def _read_dir(origin: Adopted, tracked: Tracked, stores: Sequence[Store]) -> Dat
     for store in stores:
         for key in keys:
             try:
-                return dir_listing.read(store.get(key), tracked.md5)
+                return dir_listing.read_foreign(store.get(key), tracked.md5)
             except NotFound:
                 continue
             except Refused as error:

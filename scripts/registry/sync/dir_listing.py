@@ -5,13 +5,14 @@ A `.dir` object is `json.dumps` of `[{"md5": …, "relpath": …}]` sorted by re
 the columns md5 and relpath, because a version may have a million files.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import digests
+from registry.core import digests, output_names
 from registry.errors import Refused
 
 SCHEMA = {"md5": pl.String, "relpath": pl.String}
@@ -19,6 +20,8 @@ _CHUNK = 4 << 20  # bytes
 _QUOTES = 8  # in one entry
 # Relative paths that are no file of the folder, in Rust's syntax. `.git` is among them because Git runs its hooks.
 _OUTSIDE = r"^$|^/|/$|//|(^|/)(\.{1,2}|(?i:\.git))(/|$)|[\x00-\x1f\\]"
+_INVISIBLE = r"[\p{C}\p{Zl}\p{Zp}]"  # control characters, and those that show a name otherwise than it is
+_ODD = f"{output_names.UNSAFE}|{output_names.OBEYED}"
 _REBUILD = "build the folder again"
 
 
@@ -30,22 +33,34 @@ def md5_of(data: bytes) -> str:
 def write(files: DataFrame) -> bytes:
     """The `.dir` object of a folder's files, given in any order.
 
-    Raises Refused for names outside printable ASCII: `json.dumps` would escape them.
+    Raises Refused for names outside printable ASCII, which `json.dumps` would escape, and for what `read` refuses.
     """
     if files["relpath"].str.contains(r'[^\x20-\x7e]|["\\]').any():
         raise Refused(
             "file names in a tracked folder must be printable ASCII without quotes and backslashes",
             fix="rename the class",
         )
+    files = files.sort("relpath")
+    if fault := _find_unsafe(files):
+        raise Refused(fault, fix="rename the class")
     entry = pl.concat_str(pl.lit('{"md5": "'), "md5", pl.lit('", "relpath": "'), "relpath", pl.lit('"}'))
-    return f"[{files.sort('relpath').select(entry.str.join(', ')).item() or ''}]".encode()
+    return f"[{files.select(entry.str.join(', ')).item() or ''}]".encode()
 
 
 def read(data: bytes, md5: str) -> DataFrame:
     """The files of a `.dir` object, sorted by relpath.
 
-    Raises Refused when the bytes do not match the id, are not in DVC's form, or list a file outside the folder.
+    Raises Refused when the bytes do not match the id, are not in DVC's form, or list a file outside the folder, one
+    that a tool would obey there, or two that are one file on some systems.
     """
+    files = read_foreign(data, md5)
+    if fault := _find_unsafe(files):
+        raise Refused(f"object {md5}: {fault}", fix=_REBUILD)
+    return files
+
+
+def read_foreign(data: bytes, md5: str) -> DataFrame:
+    """The same for a list of which no file will lie where the list says: any names are allowed below the folder."""
     if md5_of(data) != md5:
         raise Refused(digests.describe_mismatch(f"object {md5}", md5_of(data)), fix="registry fsck")
     try:
@@ -53,22 +68,45 @@ def read(data: bytes, md5: str) -> DataFrame:
     except pl.exceptions.PolarsError as error:
         raise Refused(f"object {md5}: not a JSON list of files", fix=_REBUILD) from error
     files = pl.concat([DataFrame(schema=SCHEMA), *frames]).sort("relpath")
-    _require_files_of_folder(files, md5)
+    if fault := _find_outside(files):
+        raise Refused(f"object {md5}: {fault}", fix=_REBUILD)
     # Each entry has four strings and no more: DVC could obey another key.
     if not data.startswith(b"[") or data.count(b'"') - data.count(b'\\"') != _QUOTES * len(files):
         raise Refused(f"object {md5}: not a list of files in the form that DVC writes", fix=_REBUILD)
     return files
 
 
-def _require_files_of_folder(files: DataFrame, md5: str) -> None:
-    """Raise Refused for a path outside the folder, one that is listed twice, or a file that is also a folder."""
+def _find_outside(files: DataFrame) -> str:
+    """A path outside the folder, one that is listed twice, or a file that is also a folder."""
     is_outside, is_md5 = col("relpath").str.contains(_OUTSIDE), col("md5").str.contains(r"^[0-9a-f]{32}$")
     if bad := files.filter((is_outside | ~is_md5).fill_null(value=True)).rows():
-        raise Refused(f"object {md5}: {bad[0][1]!r} is not a file of its folder, or has no MD5", fix=_REBUILD)
+        return f"{bad[0][1]!r} is not a file of its folder, or has no MD5"
     if repeated := files["relpath"].filter(files["relpath"] == files["relpath"].shift()).to_list():
-        raise Refused(f"object {md5}: {repeated[0]!r} is listed twice", fix=_REBUILD)
+        return f"{repeated[0]!r} is listed twice"
     if both := files["relpath"].filter(files["relpath"].is_in(_folders(files))).to_list():
-        raise Refused(f"object {md5}: {both[0]!r} is listed as a file and as a folder", fix=_REBUILD)
+        return f"{both[0]!r} is listed as a file and as a folder"
+    return ""
+
+
+def _find_unsafe(files: DataFrame) -> str:
+    """A name that a tool obeys, that not all systems take, or that some take for another one of these."""
+    path = col("relpath")
+    is_ascii = path.str.len_bytes() == path.str.len_chars()
+    is_odd = path.str.contains(_ODD) | (~is_ascii & path.str.contains(_INVISIBLE))
+    if odd := files.filter(is_odd)["relpath"].head(1).to_list():
+        is_obeyed = re.search(output_names.OBEYED, odd[0])
+        return f"{odd[0]!r} is {'a file that Git, DVC or Python obeys' if is_obeyed else 'read differently elsewhere'}"
+    for name in files.filter(path.str.len_bytes() > output_names.MAX_BYTES)["relpath"]:
+        if fault := output_names.find_excess(name):
+            return f"{name[:40]!r}… {fault}"
+    names = pl.concat([files.select(path), DataFrame({"relpath": _folders(files)}, {"relpath": pl.String})])
+    folded = names.with_columns(folded=path.str.to_lowercase())
+    if not names.select(is_ascii.all()).item():
+        folded = folded.with_columns(col("folded").str.normalize("NFKC"))
+    if folded["folded"].n_unique() == len(names):
+        return ""
+    first, second = folded.filter(col("folded").is_duplicated()).sort("folded", "relpath")["relpath"].head(2)
+    return f"{first!r} and {second!r} are one name where neither case nor composition matters"
 
 
 def _folders(files: DataFrame) -> list[str]:

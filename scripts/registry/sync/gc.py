@@ -104,7 +104,8 @@ def _expand(
     for md5 in names.filter(names.str.ends_with(".dir")):
         files = _read_listing(md5, stores)
         if files is None and md5 in required:
-            fault = f"the files of {required[md5]} are unknown: {md5} is missing or corrupt in every store"
+            state = "is missing, corrupt or no list of a folder's files in every store"
+            fault = f"the files of {required[md5]} are unknown: {md5} {state}"
             raise Refused(fault, fix="run `registry push` where the data is, or delete what refers to it")
         parts += [] if files is None else [files]
         if progress:
@@ -115,7 +116,7 @@ def _expand(
 def _read_listing(md5: str, stores: Sequence[Store]) -> Series | None:
     for store in stores:
         with suppress(NotFound, Refused):
-            return dir_listing.read(store.get(object_key(md5)), md5)["md5"]
+            return dir_listing.read_foreign(store.get(object_key(md5)), md5)["md5"]
     return None
 
 

@@ -10,7 +10,7 @@ from registry.core import digests, layout, pointers
 from registry.core.pointers import LockedFiles, object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
-from registry.errors import InvalidDocument, NotFound, Refused
+from registry.errors import NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.results import ObjectState
 from registry.storage.verify import audit
@@ -51,18 +51,10 @@ def _read_pointer(tree: Tree, path: str) -> LockedFiles:
 
 
 def parse_outputs(data: bytes, path: str) -> LockedFiles:
-    """What the bytes of a pointer say. Raises InvalidDocument, also for an output outside of the artifact's folder.
-
-    A checkout writes to these paths before anybody has read the pointer.
-    """
-    is_lock = path.endswith("/dvc.lock")
-    read = pointers.read_lock(data, path) if is_lock else LockedFiles((pointers.read_pointer(data, path),), ())
-    folder = f"{layout.owner_of(path)}/"
-    for out in read.outs:
-        if not out.path.startswith(folder) or ".git" in out.path.lower().split("/"):
-            fix = f"correct its path in {folder}dvc.yaml, then dvc repro" if is_lock else "restore the pointer from Git"
-            raise InvalidDocument(path, f"the output {out.path} is not in {folder}", fix=fix)
-    return read
+    """What the bytes of a pointer say. Raises InvalidDocument."""
+    if path.endswith("/dvc.lock"):
+        return pointers.read_lock(data, path)
+    return LockedFiles((pointers.read_pointer(data, path),), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +142,11 @@ def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator[DataFrame]:
         same = {"artifact": str(one.artifact), "root": out.md5, "is_dir": False, "size": None, "total": None}
         columns = {name: pl.lit(value, SCHEMA[name]) for name, value in same.items()}
         path = pl.concat_str(pl.lit(f"{out.path}/"), "relpath")
-        yield dir_listing.read(listing, out.md5).select("md5", path=path, **columns).select(list(SCHEMA))
+        try:
+            files = dir_listing.read(listing, out.md5)
+        except Refused as error:
+            raise Refused(f"{out.path}: {error.message}", fix=error.fix) from error
+        yield files.select("md5", path=path, **columns).select(list(SCHEMA))
 
 
 def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:

@@ -56,7 +56,7 @@ def test_a_pointer_that_does_not_point_to_its_folder(location: tuple[str, ...], 
     registry = memory_registries.sound()
     edit_pointer(registry, PREPARED, *location, value=value)
     (finding,) = check(registry)
-    assert (finding.check, finding.message) == ("pointers", f"does not point to the folder {PETS}/prepared")
+    assert (finding.check, finding.path, finding.verdict) == ("pointers", PREPARED, Verdict.WRONG)
 
 
 # --- selection --------------------------------------------------------------------------------------------------------

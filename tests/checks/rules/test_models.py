@@ -90,7 +90,7 @@ def test_a_lock_that_reaches_out(entry: dict[str, Any]) -> None:
 def test_an_output_outside_the_model() -> None:
     entry = {"path": "../other/model.onnx", "hash": "md5", "md5": "0" * 32, "size": 1}
     (finding,) = check(with_stage(LOCK, outs=[entry]))
-    assert finding.message == "the output models/other/model.onnx is outside models/pets"
+    assert finding.message == "../other/model.onnx: the output is not in models/pets"
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

@@ -24,15 +24,9 @@ def pointers_are_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
 
     How to fix: write the file again with `registry select` (`raw.dvc`) or `registry build` (`prepared.dvc`).
     """
-    for pointer, command in ((files.raw, "select"), (files.prepared, "build")):
-        if pointer is None:
-            continue
+    for pointer in filter(None, (files.raw, files.prepared)):
         for fault in pointer.faults:
             yield wrong(fault.message, pointer.path, fault.line, fault.fix)
-        output, folder = pointer.value and pointer.value.output, pointer.path.removesuffix(".dvc")
-        if output and (output.path != folder or not output.is_dir or output.nfiles is None):
-            message = f"does not point to the folder {folder}"
-            yield wrong(message, pointer.path, pointer.line("outs", 0, "path"), f"registry {command} {files.id}")
 
 
 def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:

@@ -37,11 +37,6 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
             yield wrong(fault.message, path, fault.line, fault.fix)
     if files.pipeline and files.pipeline.value:
         yield from _dependencies(files.id, files.pipeline, files.pipeline.value)
-    if files.lock and files.lock.value:
-        for output in files.lock.value.outs:
-            if not output.path.startswith(f"{files.id}/"):
-                message = f"the output {output.path} is outside {files.id}"
-                yield wrong(message, files.lock.path, fix=REPRO.format(files.id))
     if isinstance(files.manifest.value, ModelManifest):
         yield from _one_source(files, files.manifest.value)
 
@@ -49,9 +44,6 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
 def _one_source(files: ArtifactFiles, manifest: ModelManifest) -> Iterator[Diagnostic]:
     """The model file comes from a pointer or from the pipeline, as the manifest says."""
     path, lock = layout.product_path(files.id), files.lock.value if files.lock else None
-    if files.model and files.model.value and files.model.value.output.path != path:
-        message = f"does not point to the file {path}"
-        yield wrong(message, files.model.path, files.model.line("outs", 0, "path"), f"dvc add {path}")
     if manifest.origin is None:
         if files.model:
             fix = "remove the file; or name where the model comes from (origin and measured_on), without trained_on"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import click
 
 from registry.cli.workspace import here
-from registry.core import layout, manifests, names
+from registry.core import artifact_files, layout, manifests, names
 from registry.core.layout import lock_path, model_pointer, prepared_pointer
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Manifest, ModelManifest, Tag, Version
@@ -39,7 +39,7 @@ def command(form: str) -> None:
     """List every artifact: its version and the state of it, published versions, the dataset of a model, owners.
 
     The state is one of not built, not trained, not measured (a model that was trained elsewhere), to publish,
-    published, withdrawn, removed, invalid manifest.
+    published, withdrawn, removed, invalid manifest, invalid files.
     """
     space = here()
     rows = find_rows(space.tree, names.find_tags(git.tag_names(space.root)))
@@ -126,7 +126,12 @@ def _state(tree: Tree, manifest: Manifest, published: tuple[Version, ...]) -> st
     if manifest.version in published:
         return "published"
     pointer, missing = _made_by(manifest)
-    return "to publish" if tree.has(pointer) else missing
+    return ("invalid files" if _is_invalid(tree, manifest.id) else "to publish") if tree.has(pointer) else missing
+
+
+def _is_invalid(tree: Tree, artifact: ArtifactId) -> bool:
+    """Whether a file of the artifact is one that no command would obey."""
+    return bool(artifact_files.read_artifact(artifact_files.list_files(tree), artifact).faulty)
 
 
 def _made_by(manifest: Manifest) -> tuple[str, str]:
