@@ -23,13 +23,13 @@ from support.threshold_models import (
 
 GATES = [
     ({"metric": "accuracy", "no_worse_than": "base"}, GateState.FAILED),
-    ({"metric": "accuracy", "class": "dog", "no_worse_than": "base"}, GateState.PASSED),
+    ({"metric": "recall", "class": "dog", "no_worse_than": "base"}, GateState.PASSED),
     ({"metric": "recall", "class": "cat", "no_worse_than": "base"}, GateState.FAILED),
     ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.6}, GateState.FAILED),
     ({"metric": "accuracy", "slice": {"camera": "A"}, "min": 0.4}, GateState.PASSED),
     ({"metric": "accuracy", "slice": {"camera": "Z"}, "min": 0.4}, GateState.NOT_EVALUATED),
     ({"metric": "accuracy", "slice": {"place": "Z"}, "no_worse_than": "base"}, GateState.NOT_EVALUATED),
-    ({"metric": "accuracy", "class": "fox", "no_worse_than": "base"}, GateState.NOT_EVALUATED),
+    ({"metric": "recall", "class": "fox", "no_worse_than": "base"}, GateState.NOT_EVALUATED),
     ({"metric": "accuracy", "no_worse_than": "base", "margin": 0.9}, GateState.PASSED),
     ({"metric": "accuracy", "min": 0.9, "no_worse_than": "base", "margin": 0.9}, GateState.FAILED),
 ]

@@ -11,15 +11,17 @@ import yaml
 from onnx import NodeProto, TensorProto, helper
 
 from registry.cli import measuring
-from registry.core import schema
+from registry.core import manifests, names, schema
 from registry.core.model_values import FEATURES, Gate
-from registry.errors import InvalidData, NotFound
+from registry.errors import InvalidData, InvalidDocument, NotFound
+from registry.integrations import git_trees
 from registry.model import gates, onnx_process, tasks
 from registry.model.changes import GateState
 from registry.report import html, markdown
 from registry.report.assemble import assemble
 from support import brightness_task, model_files, repositories
 from support.report_parts import PASSED, RUN_INFO
+from support.repositories import Run
 from support.threshold_models import CATS, DOGS, FOLDER, compare, put_data
 
 TASK = brightness_task
@@ -102,13 +104,14 @@ def two_versions(registry_repo: Path) -> Path:
     put_brightness(registry_repo)
     put_model(registry_repo, 20, "1.0.0")
     repositories.commit(registry_repo, "first")
-    gates = [{"metric": "mae", "max": 6}, {"metric": "mae", "min": 10}]
+    gates = [{"metric": "mae", "max": 6}, {"metric": "mae", "min": 10}, {"metric": "mae", "class": "cat", "max": 6}]
     put_model(registry_repo, 5, "1.1.0", gates=gates, slices=["camera"])
     return registry_repo
 
 
 def test_judged_and_compared(two_versions: Path) -> None:
-    assert json.loads((two_versions / FOLDER / "metrics.json").read_text()) == {"mae": 5.0, "images": 20}
+    metrics = json.loads((two_versions / FOLDER / "metrics.json").read_text())
+    assert metrics == {"mae": 5.0, "images": 20, "per_class": {"cat": {"mae": 5.0}, "dog": {"mae": 5.0}}}
     change = compare(two_versions)
     assert (change.unknown, change.disagreements, change.images) == ("", (), 20)
     found = change.comparison
@@ -116,6 +119,7 @@ def test_judged_and_compared(two_versions: Path) -> None:
     assert [(gate.state, gate.message) for gate in change.gates] == [
         (GateState.PASSED, "mae is 5, expected at most 6"),
         (GateState.FAILED, "mae is 5, expected at least 10"),
+        (GateState.PASSED, "per_class.cat.mae is 5, expected at most 6"),
     ]
     assert [(one.column, one.value, one.comparison.new) for one in change.slices] == [
         ("camera", "A", 5),
@@ -171,6 +175,40 @@ def test_the_truth_is_missing(two_versions: Path) -> None:
     put_data(two_versions, {**CATS, **DOGS})
     with pytest.raises(NotFound, match=r"test/metadata\.parquet has no column brightness, which the task needs"):
         put_model(two_versions, 5, "1.1.0")
+
+
+def test_a_first_version_is_not_told_in_percent(registry_repo: Path) -> None:
+    put_brightness(registry_repo)
+    repositories.commit(registry_repo, "data")
+    put_model(registry_repo, 20, "1.0.0")
+    change = compare(registry_repo)
+    assert assemble(PASSED, [], [change], RUN_INFO).headline == "models/pets: new, mae 20"
+    assert change.reported.plots == (), "the plot is the judge's own"
+
+
+def test_a_model_from_elsewhere(registry_repo: Path, tmp_path: Path, run_registry: Run) -> None:
+    put_brightness(registry_repo)
+    (tmp_path / "light.onnx").write_bytes(model(20))
+    said = ("--from", str(tmp_path / "light.onnx"), "--origin", "https://example.com/light", "--task", TASK.NAME)
+    words = ("--description", "d", "--license", "MIT", "--intended-use", "u")
+    assert (
+        run_registry(registry_repo, "new", "model", "light", *said, *words, "--measured-on", "datasets/pets").code == 0
+    )
+    manifest = manifests.load_model(git_trees.WorkTree(registry_repo), names.parse_id("models/light"))
+    assert (manifest.task, manifest.gates) == (TASK.NAME, (Gate("mae", max=20),))
+    stage = yaml.safe_load((registry_repo / "models/light/dvc.yaml").read_text())["stages"]["evaluate"]
+    assert stage["cmd"] == "registry evaluate model.onnx --data ../../${measured_on}/prepared --task brightness"
+    (plot,) = stage["plots"]
+    assert plot == {"plots/levels.csv": {"cache": False, "template": "scatter", "x": "brightness", "y": "level"}}
+
+
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_the_schema_knows_what_each_task_compares(task: str, registry_repo: Path) -> None:
+    """A gate is only as good as the comparison behind it: of no other metric than the task's own."""
+    put_brightness(registry_repo)
+    put_model(registry_repo, 20, "1.0.0", task=task, gates=[{"metric": "luck", "no_worse_than": "base"}])
+    with pytest.raises(InvalidDocument, match=r"gates\.0\.metric"):
+        manifests.load_model(git_trees.WorkTree(registry_repo), names.parse_id("models/pets"))
 
 
 def test_the_schema_names_the_tasks_of_the_table() -> None:

@@ -4,7 +4,7 @@ The truth is the column `brightness` of `metadata.parquet`; the output is `level
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 
 import numpy
@@ -20,11 +20,14 @@ from registry.model.model_file import ModelOutput
 NAME = "brightness"
 OUTPUTS: tuple[ModelOutput, ...] = (ModelOutput("levels", (1,)),)
 TRUTH: tuple[str, ...] = ("brightness",)
+SHARES: Collection[str] = ()
+GATE = "{metric: mae, max: 20}"
+PLOTS: Mapping[str, Mapping[str, str]] = {"levels.csv": {"template": "scatter", "x": "brightness", "y": "level"}}
 
 
 def tabulate(test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Sequence[str]) -> DataFrame:
     levels = pl.Series("level", outputs["levels"][:, 0])
-    return test.select("uuid", col("brightness").cast(pl.Float64)).with_columns(levels).sort("uuid")
+    return test.select("uuid", "label", col("brightness").cast(pl.Float64)).with_columns(levels).sort("uuid")
 
 
 def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
@@ -32,7 +35,7 @@ def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
         found = pl.read_parquet(BytesIO(data), columns=["uuid", "level"])
     except pl.exceptions.PolarsError as error:
         raise Refused(f"{what} has no levels", fix="dvc repro") from error
-    return test.select("uuid", col("brightness").cast(pl.Float64)).join(found, on="uuid").sort("uuid")
+    return test.select("uuid", "label", col("brightness").cast(pl.Float64)).join(found, on="uuid").sort("uuid")
 
 
 def differing(recorded: DataFrame, judged: DataFrame) -> DataFrame:
@@ -42,9 +45,16 @@ def differing(recorded: DataFrame, judged: DataFrame) -> DataFrame:
 
 def measure(table: DataFrame) -> dict[str, object]:
     return {
-        "mae": round(table.select((col("level") - col("brightness")).abs().mean()).item(), 4),
+        "mae": _error(table),
         "images": table.height,
+        "per_class": {
+            label: {"mae": _error(rows)} for (label,), rows in sorted(table.group_by("label"), key=lambda one: one[0])
+        },
     }
+
+
+def _error(table: DataFrame) -> float:
+    return round(float(table.select((col("level") - col("brightness")).abs().mean()).item()), 4)
 
 
 def plots(table: DataFrame) -> Mapping[str, str]:
@@ -58,7 +68,7 @@ def join(base: DataFrame, new: DataFrame, images: DataFrame) -> DataFrame:
 
 
 def single(new: DataFrame, images: DataFrame) -> DataFrame:
-    return images.select("uuid", "md5", "label").join(new, on="uuid")
+    return images.select("uuid", "md5").join(new, on="uuid")
 
 
 def compare(shared: DataFrame, confidence: float = 0.95) -> PairedComparison | None:

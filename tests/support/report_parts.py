@@ -123,7 +123,7 @@ def examples(kind: Flip, total: int, colour: str) -> tuple[Example, ...]:
 def paired(
     base: float, new: float, low: float, high: float, images: int = 203, p_value: float = 0.021
 ) -> PairedComparison:
-    return PairedComparison(images, base, new, new - base, low, high, 0.95, 4, 11, p_value)
+    return PairedComparison(images, base, new, new - base, low, high, 0.95, 4, 11, p_value, "accuracy", True, True)
 
 
 def model_change(**changes: Any) -> ModelChange:

@@ -88,6 +88,7 @@ def first_release() -> Report:
         V100,
         trained=True,
         metrics=(MetricChange("accuracy", None, 0.9113, None), MetricChange("loss", None, 0.2417, None)),
+        shares=("accuracy",),
         images=203,
         tests=203,
         gates=gates,

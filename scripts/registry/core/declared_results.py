@@ -4,7 +4,7 @@ Names are those of `dvc metrics diff` and `dvc plots diff` in the registry's roo
 """
 
 import tomllib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import Any
@@ -14,7 +14,7 @@ from registry.core.documents import Document
 from registry.core.values import ArtifactId
 from registry.errors import InvalidDocument
 
-JUDGED = ("metrics.json", "plots/confusion.csv")  # what `registry evaluate` writes, in the model's folder
+JUDGED = "metrics.json"  # what `registry evaluate` measured, in the model's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,10 @@ class Declared:
     plots: tuple[DeclaredPlot, ...] = ()
 
 
-def find(document: Document | None, model: ArtifactId, elsewhere: Container[str] = ()) -> Declared:
-    """What a `dvc.yaml` that follows its schema declares, without what the judge writes.
+def find(
+    document: Document | None, model: ArtifactId, elsewhere: Container[str] = (), judged_plots: Collection[str] = ()
+) -> Declared:
+    """What a `dvc.yaml` that follows its schema declares, without the judge's metrics and `judged_plots`.
 
     The id of a plot that other pipelines have, too (`elsewhere`, see `plot_ids`), is written with its `dvc.yaml`.
     """
@@ -43,11 +45,11 @@ def find(document: Document | None, model: ArtifactId, elsewhere: Container[str]
         return Declared()
     data = document.data
     stages = [*data.get("stages", {}).values(), data]
-    metrics = [name for stage in stages for name, _ in _outputs(stage.get("metrics", ())) if name not in JUDGED]
+    metrics = [name for stage in stages for name, _ in _outputs(stage.get("metrics", ())) if name != JUDGED]
     plots = [one for stage in data.get("stages", {}).values() for one in _outputs(stage.get("plots", ()))]
     found = [DeclaredPlot(f"{model}/{name}", (_path(model, name),), options) for name, options in plots]
     found += [_top_level(model, name, options, elsewhere) for name, options in _outputs(data.get("plots", ()))]
-    own = {f"{model}/{name}" for name in JUDGED}
+    own = {f"{model}/{name}" for name in judged_plots}
     return Declared(
         tuple(dict.fromkeys(_path(model, name) for name in metrics)),
         tuple({one.name: one for one in found if not own.issuperset(one.paths)}.values()),

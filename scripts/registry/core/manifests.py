@@ -11,7 +11,7 @@ from registry.core.adoption import Adopted
 from registry.core.documents import Document
 from registry.core.item_paths import LakeKeys
 from registry.core.layout import SPLITS, manifest_path
-from registry.core.model_values import Gate, Origin
+from registry.core.model_values import DEFAULT_TASK, Gate, Origin
 from registry.core.tree import Tree
 from registry.core.values import (
     ArtifactId,
@@ -204,7 +204,7 @@ def _require_distinct_classes(document: Document) -> None:
 def _model(data: Mapping[str, Any], head: Mapping[str, Any]) -> ModelManifest:
     return ModelManifest(
         **head,
-        task=data.get("task", "classification"),
+        task=data.get("task", DEFAULT_TASK),
         intended_use=data["intended_use"],
         gates=tuple(_gate(gate) for gate in data.get("gates", ())),
         slices=tuple(data.get("slices", ())),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+DEFAULT_TASK = "classification"  # of a manifest that names none
 FEATURES = "features"  # the task of a model that gives a vector for an image, for other models to build on
 
 

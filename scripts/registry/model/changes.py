@@ -1,5 +1,6 @@
 """How a model differs between two versions, as values that reports and commands render."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -82,9 +83,9 @@ class PairedComparison:
     broken: int
     fixed: int
     p_value: float | None
-    metric: str = "accuracy"
-    is_share: bool = True
-    higher_is_better: bool = True
+    metric: str
+    is_share: bool
+    higher_is_better: bool
 
     @property
     def is_better(self) -> bool:
@@ -186,6 +187,8 @@ class ModelChange:
     - `calibration`: model, bin (its centre, 0 to 1), confidence, accuracy, images
     - `curves`: model, series (such as `val/loss`), step, value
 
+    `shares` are the metrics that its task has read in percent.
+
     Both models are evaluated against the new labels; `relabelled` counts the shared images whose label changed.
     `metadata_changes` are the keys of the manifest that changed. `unknown` gives the reasons why something is missing.
     """
@@ -199,6 +202,7 @@ class ModelChange:
     params: tuple[ParamChange, ...] = ()
     images: int = 0  # that were measured
     tests: int = 0  # images in the test set of the new version
+    shares: Collection[str] = ()
     measuring: tuple[str, ...] = ()  # what the change does to how models are measured
     origin: Origin | None = None  # of a model that was trained elsewhere
     builds_on: tuple[str, ...] = ()  # the models that it builds on, with their versions

@@ -3,7 +3,7 @@
 Predictions are a frame in the form of `tabulate`; shared test images are one in the form of `join`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -16,11 +16,16 @@ from registry.dataset import contact_sheets, parquet_files
 from registry.errors import Refused
 from registry.model import paired_comparison
 from registry.model.changes import Evidence, Example, Flip, PairedComparison, Role, Slice
-from registry.model.gates import LABEL
+from registry.model.gates import LABEL, PER_CLASS
 from registry.model.model_file import CLASSES, TOLERANCE, ModelOutput
 
 OUTPUTS: tuple[ModelOutput, ...] = (ModelOutput("scores", (CLASSES,), sums_to_one=True),)
 TRUTH: tuple[str, ...] = ()  # the label says it
+SHARES: Collection[str] = ("accuracy",)
+GATE = "{metric: accuracy, min: 0.8}"
+PLOTS: Mapping[str, Mapping[str, str]] = {
+    "confusion.csv": {"template": "confusion", "title": "Confusion matrix", "x": "actual", "y": "predicted"}
+}
 SCORE = "score_"  # and the class: a column of predictions.parquet
 BINS = 15  # of the expected calibration error
 SMALLEST = 1e-12  # the score below which the loss of an image grows no more
@@ -124,7 +129,7 @@ def measure(table: DataFrame) -> dict[str, object]:
         "loss": _loss(table),
         "ece": _calibration_error(table, correct),
         "images": table.height,
-        "per_class": per_class,
+        PER_CLASS: per_class,
     }
 
 

@@ -60,6 +60,7 @@ def compare(pair: VersionPair, found: Judgements, read: Reader) -> ModelChange:
         metadata_changes=tuple(_metadata_changes(old, new)) if old and new else (),
     )
     if new and new.manifest.is_measured:
+        change = replace(change, shares=tasks.of(new.manifest).SHARES)
         measured = _measure(pair, new, found, read)
         change = _describe(change, new, found, measured, read)
         change = replace(

@@ -1,7 +1,7 @@
 """Evaluates one gate of a model's manifest: against its bounds, and against the base model.
 
 `no_worse_than: base` is evaluated on the test images that both versions share, by the confidence interval of the
-difference in accuracy (new minus base):
+difference (new minus base) in what the model's task compares, such as accuracy:
 
 - without a `margin` it fails when the whole interval lies below zero: the new model is significantly worse. A small
   test set proves little, and lets much pass.
@@ -19,6 +19,7 @@ from registry.core.wording import join, plural
 from registry.model.changes import GateResult, GateState, PairedComparison
 
 LABEL = "label"  # the column whose values are the classes
+PER_CLASS = "per_class"  # in metrics.json: the metrics of each class, by its name
 
 
 class Subset(NamedTuple):
@@ -32,22 +33,13 @@ def subset(gate: Gate) -> Subset | None:
     """The images that a gate is about: those of a class or a slice; None: all images."""
     if gate.label is not None:
         return Subset(LABEL, gate.label)
-    return Subset(*gate.slice) if gate.slice else _class_in_metric(gate)
-
-
-def _class_in_metric(gate: Gate) -> Subset | None:
-    start, end = "per_class.", ".recall"
-    is_recall = gate.metric.startswith(start) and gate.metric.endswith(end)
-    return Subset(LABEL, gate.metric[len(start) : -len(end)]) if is_recall else None
+    return Subset(*gate.slice) if gate.slice else None
 
 
 def metric_key(gate: Gate) -> str:
-    """The key of `metrics.json` to read: `accuracy`, `per_class.cat.recall`, `slices.camera.XT-3.accuracy`.
-
-    Accuracy over the images of one class is recall.
-    """
+    """The key of `metrics.json` to read: `accuracy`, `per_class.cat.recall`, `slices.camera.XT-3.accuracy`."""
     if gate.label is not None:
-        return f"per_class.{gate.label}.{'recall' if gate.metric == 'accuracy' else gate.metric}"
+        return f"{PER_CLASS}.{gate.label}.{gate.metric}"
     return f"slices.{gate.slice[0]}.{gate.slice[1]}.{gate.metric}" if gate.slice else gate.metric
 
 
@@ -95,7 +87,7 @@ def evaluate_bounds(
 
 def _reported(gate: Gate, key: str, reported: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
     """The value by the file that reports it; nothing where only the judge may say it: on a class or a slice."""
-    if gate.label is not None or key.startswith("per_class."):
+    if gate.label is not None or key.startswith(f"{PER_CLASS}."):
         return {}
     return {path: values[key] for path, values in reported.items() if key in values}
 

@@ -48,6 +48,9 @@ def _compare(both: int, broken: int, fixed: int, neither: int, confidence: float
         broken=broken,
         fixed=fixed,
         p_value=mcnemar(broken, fixed),
+        metric="accuracy",
+        is_share=True,
+        higher_is_better=True,
     )
 
 

@@ -1,10 +1,10 @@
 """The tasks that a model may solve: what the judge, the comparison and the report ask of one, and the table of all.
 
-A task is a module. Another one is a module like `classification`, a row in TASKS, and its name in `task` of
-`schemas/model.schema.json`.
+A task is a module. Another one is a module like `classification`, a row in TASKS, and in `schemas/model.schema.json`
+its name in `task` and the metrics that its gates may name.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy
@@ -23,10 +23,15 @@ class Task(Protocol):
 
     `OUTPUTS` are the outputs of its model files, `TRUTH` the columns of a split's `metadata.parquet` that say what is
     right, beside the label. A frame `test` has the columns uuid, label, and those of `TRUTH` as texts.
+    `SHARES` are the metrics that people read in percent, `GATE` is the gate that a new manifest begins with. `PLOTS`
+    has the files that `plots` gives, with the properties by which DVC draws them.
     """
 
     OUTPUTS: tuple[ModelOutput, ...]
     TRUTH: tuple[str, ...]
+    SHARES: Collection[str]
+    GATE: str
+    PLOTS: Mapping[str, Mapping[str, str]]
 
     def tabulate(self, test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Sequence[str]) -> DataFrame:
         """The predictions for images, a row each, sorted by uuid; `outputs` (images, …) are in the order of `test`."""
@@ -41,11 +46,14 @@ class Task(Protocol):
         ...
 
     def measure(self, table: DataFrame) -> dict[str, object]:
-        """The metrics of predictions, as `metrics.json` has them, with a number of `images`."""
+        """The metrics of predictions, as `metrics.json` has them: the headline first, and a number of `images`.
+
+        Those of each class stand under `gates.PER_CLASS`.
+        """
         ...
 
     def plots(self, table: DataFrame) -> Mapping[str, str]:
-        """The files of `plots/` that show predictions: name → text."""
+        """The files of `plots/` that show predictions, those of `PLOTS`: name → text."""
         ...
 
     def join(self, base: DataFrame, new: DataFrame, images: DataFrame) -> DataFrame:
@@ -76,6 +84,11 @@ GIVES_FEATURES = (ModelOutput(FEATURES, (ANY,)),)  # of a model that is not meas
 def of(manifest: ModelManifest) -> Task:
     """The task of a model."""
     return TASKS[manifest.task]
+
+
+def judged_plots(task: str) -> tuple[str, ...]:
+    """The plots that `registry evaluate` writes for a task, in the model's folder."""
+    return tuple(f"plots/{name}" for name in TASKS[task].PLOTS) if task in TASKS else ()
 
 
 def outputs(task: str) -> tuple[ModelOutput, ...]:

@@ -143,8 +143,9 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
     metrics = (files.metrics.value if files.metrics else None) or {}
     pipeline = files.pipeline.document if files.pipeline and files.pipeline.value else None
     reported = {file.path: file.value for file in files.reported if file.value is not None}
-    declared = declared_results.find(pipeline, artifact, _plots_elsewhere(tree_files, artifact, pipeline))
     manifest = files.require_model()
+    elsewhere = _plots_elsewhere(tree_files, artifact, pipeline)
+    declared = declared_results.find(pipeline, artifact, elsewhere, tasks.judged_plots(manifest.task))
     version = ModelVersion(
         role,
         tree_files,

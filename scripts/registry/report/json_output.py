@@ -34,7 +34,7 @@ def render(report: Report, pictures: Iterable[PictureFiles] = ()) -> bytes:
         "findings": [_finding(one) for one in report.findings],
         "not_run": [_not_run(one) for one in report.not_run],
         "datasets": [_dataset(one) for one in report.datasets],
-        "models": [_fields(one, "gates") for one in report.models],
+        "models": [_fields(one, "gates", "shares") for one in report.models],
         "gates": [_gate(model, one) for model in report.models for one in model.gates],
         "sections": json_blocks.encode(report.sections),
         "pictures": [{"name": one.name, "light": one.light, "dark": one.dark, "width": one.width} for one in pictures],
@@ -78,8 +78,8 @@ def _dataset(change: DatasetChange) -> dict[str, Any]:
     }
 
 
-def _fields(change: DatasetChange | ModelChange, left_out: str) -> dict[str, Any]:
-    return {field.name: to_json(getattr(change, field.name)) for field in fields(change) if field.name != left_out}
+def _fields(change: DatasetChange | ModelChange, *left_out: str) -> dict[str, Any]:
+    return {field.name: to_json(getattr(change, field.name)) for field in fields(change) if field.name not in left_out}
 
 
 def _gate(model: ModelChange, one: GateResult) -> dict[str, Any]:

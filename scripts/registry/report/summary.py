@@ -69,11 +69,11 @@ def model(change: ModelChange) -> str:
 
 
 def _first_metric(change: ModelChange) -> str:
-    """The first metric of the judge, which is the task's own: the accuracy in percent, another one as a number."""
+    """The first metric of the judge, which is the task's own: a share in percent, another one as a number."""
     first = next((one for one in change.metrics if one.new is not None), None)
     if first is None or first.new is None:
         return ""
-    return f"{first.name} {wording.percent(first.new) if first.name == 'accuracy' else f'{first.new:.4g}'}"
+    return f"{first.name} {wording.percent(first.new) if first.name in change.shares else f'{first.new:.4g}'}"
 
 
 def metadata_only(change: DatasetChange | ModelChange) -> str:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import indent
 
 from registry.core import documents, layout, manifests, pointers, schema
-from registry.core.model_values import FEATURES
+from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Output
 from registry.core.wording import join
@@ -82,17 +83,37 @@ def plan(tree: Tree, request: Request, copied: Copied, owners: tuple[str, ...], 
     """
     artifact, dataset = request.artifact, request.dataset
     declared = _inspect(request, copied.path)
-    remarks = _compare_classes(tree, dataset, declared, request.file) if dataset else (_describe(declared),)
-    values = {**new.describe(artifact, words, owners), "url": json.dumps(request.url), "origin": request.url}
-    files = new.render(
-        "features" if request.task == FEATURES else "external", artifact, {**values, "dataset": str(dataset)}
-    )
+    remarks: tuple[str, ...] = (_describe(declared),) if request.task == FEATURES else ()
+    if dataset and declared.classes:
+        remarks = _compare_classes(tree, dataset, declared, request.file)
+    values = {
+        **new.describe(artifact, words, owners),
+        **_describe_task(request.task),
+        "url": json.dumps(request.url),
+        "origin": request.url,
+        "dataset": str(dataset),
+    }
+    files = new.render("features" if request.task == FEATURES else "external", artifact, values)
     path = layout.manifest_path(artifact)
     for fault in schema.find_faults(documents.read_yaml(files[path], path), artifact.kind.value):
         if fault.message.startswith("origin."):
             raise Refused(f"--origin: {fault.message.partition(': ')[2]}", fix=fault.fix)
     pointer = {layout.model_pointer(artifact): pointers.write_pointer(copied.output, {})}
     return Plan(artifact, {**files, **pointer}, copied, remarks)
+
+
+def _describe_task(task: str) -> dict[str, str]:
+    """What the templates say of a task that is measured: its name, a gate, and the plots of the pipeline, as YAML."""
+    if task == FEATURES:
+        return {}
+    chosen, is_default = tasks.TASKS[task], task == DEFAULT_TASK
+    plots = [{f"plots/{name}": {"cache": False, **properties}} for name, properties in chosen.PLOTS.items()]
+    return {
+        "task": "" if is_default else f"task: {task}\n",
+        "option": "" if is_default else f" --task {task}",
+        "gate": chosen.GATE,
+        "plots": indent(documents.write_yaml({"plots": plots}).decode(), "    ") if plots else "",
+    }
 
 
 def _inspect(request: Request, copied: Path) -> ModelFile:

@@ -131,7 +131,10 @@ def _dvc_row(manifest: Manifest) -> str:
         "path": layout.product_path(manifest.id),
         "type": manifest.id.kind.value,
         "desc": manifest.title,
-        "labels": ["image-classification", manifest.license],
+        "labels": [
+            f"image-{manifest.task if isinstance(manifest, ModelManifest) else 'classification'}",
+            manifest.license,
+        ],
     }
     return indent(documents.write_yaml({str(manifest.id): described}).decode(), "  ")
 

@@ -38,7 +38,7 @@ _LICENSES: Mapping[Kind, str] = {
 }
 _INTENDED_USE = "<who may use it for what, and for what not>"
 # $name and the like are substituted; other files are copied.
-FILLED = ("dataset.yaml", "model.yaml", "README.md", "transfer/dvc.yaml")
+FILLED = ("dataset.yaml", "model.yaml", "README.md", "transfer/dvc.yaml", "external/dvc.yaml")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from registry.cli import measuring
-from registry.core.model_values import FEATURES
+from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.progress import waiting
 from registry.model import onnx_process, tasks
 
@@ -15,21 +15,21 @@ from registry.model import onnx_process, tasks
 @click.argument("model", type=click.Path(path_type=Path, dir_okay=False), default="model.onnx")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder with <split>/<label>/.")
 @click.option(
-    "--task", type=click.Choice([*tasks.TASKS, FEATURES]), default="classification", show_default=True,
+    "--task", type=click.Choice([*tasks.TASKS, FEATURES]), default=DEFAULT_TASK, show_default=True,
     help="What the model does with an image; features are not measured.",
 )  # fmt: skip
 @click.option("--split", default="test", show_default=True, help="The split to measure on.")
 @click.option(
     "--metrics", type=click.Path(path_type=Path, dir_okay=False), default="metrics.json", show_default=True,
-    help="The file for accuracy, loss and all other metrics.",
+    help="The file for the metrics.",
 )  # fmt: skip
 @click.option(
     "--predictions", type=click.Path(path_type=Path, dir_okay=False), default="predictions.parquet", show_default=True,
-    help="The file for the scores of each image.",
+    help="The file for what the model says of each image.",
 )  # fmt: skip
 @click.option(
     "--plots", type=click.Path(path_type=Path, file_okay=False), default="plots", show_default=True,
-    help="The folder for confusion.csv.",
+    help="The folder for the plots of the task, such as confusion.csv.",
 )  # fmt: skip
 def command(
     model: Path, data: Path | None, task: str, split: str, metrics: Path, predictions: Path, plots: Path

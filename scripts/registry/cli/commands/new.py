@@ -9,9 +9,10 @@ import click
 from registry.cli import exploring
 from registry.cli.workspace import Workspace, here
 from registry.core import documents, layout, names, schema
-from registry.core.model_values import FEATURES
+from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.progress import counter, waiting
 from registry.core.values import ArtifactId, Kind
+from registry.model import tasks
 from registry.scaffold import external, new
 
 FOR_MODELS = "is for models"
@@ -55,8 +56,8 @@ FOR_MODELS = "is for models"
 @click.option("--measured-on", metavar="ID", help="The dataset to measure such a model on. Default: datasets/NAME.")
 @click.option(
     "--task",
-    type=click.Choice(["classification", FEATURES]),
-    help="What such a model gives: scores of classes (the default), or features for other models to build on.",
+    type=click.Choice([*tasks.TASKS, FEATURES]),
+    help="What such a model does: the default is classification; features are for other models to build on.",
 )
 @click.option("--same-split-as", metavar="ID", help="Take the split rule of this dataset, which has images in common.")
 @click.option("--dry-run", is_flag=True, help="Print what would be written, and write nothing.")
@@ -149,9 +150,9 @@ def _request(
 ) -> external.Request:
     if origin is None:
         raise click.UsageError("--from needs --origin URL: where the model comes from")
-    what = task or "classification"
+    what = task or DEFAULT_TASK
     if what == FEATURES:
-        _require_unused({"--measured-on": measured_on}, "is for --task classification: features are not measured")
+        _require_unused({"--measured-on": measured_on}, "is for models that are measured; features are not")
         return external.Request(artifact, file, origin, None, what)
     return external.Request(artifact, file, origin, names.parse_id(measured_on or f"datasets/{artifact.name}"), what)
 
