@@ -60,7 +60,7 @@ def test_a_tag_that_exists_at_the_remote_with_other_data(merged: World, annotate
     repositories.git_in(other, "tag", *(["--annotate", "--message", "mine"] if annotated else []), DATASET)
     repositories.git_in(other, "push", "--quiet", "origin", DATASET)
     done = merged.run("publish")
-    words = "with different data from HEAD" if annotated else "is a lightweight tag"
+    words = "with different data from main" if annotated else "is a lightweight tag"
     assert done.refused(DATASET, words)
     assert merged.contents("production") == {}
     assert repositories.git_in(merged.root, "tag") == ""

@@ -20,6 +20,12 @@ def nothing_was_published(root: Path) -> bool:
     return release_auditor.releases(origin(root)) == release_auditor.releases(root) == {}
 
 
+def brought(root: Path) -> dict[str, str]:
+    """The commits that brought the versions of `merged_model`."""
+    dataset, model = repositories.git_in(root, "rev-parse", "HEAD~1", "HEAD").splitlines()
+    return {DATASET: dataset, MODEL: model}
+
+
 # --- what comes out ---------------------------------------------------------------------------------------------------
 
 
@@ -30,8 +36,7 @@ def test_objects_and_annotated_tags(merged_model: Path, run_registry: Run) -> No
     assert repositories.snapshot(production(merged_model) / "files") == repositories.snapshot(
         staging(merged_model) / "files"
     )
-    head = repositories.git_in(merged_model, "rev-parse", "HEAD")
-    assert release_auditor.releases(origin(merged_model)) == {DATASET: head, MODEL: head}
+    assert release_auditor.releases(origin(merged_model)) == brought(merged_model)
     assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
 
 
@@ -55,7 +60,8 @@ def test_dvc_and_gto_understand_the_release(built_model: Path, run_registry: Run
         "models/pets": {"path": "models/pets/model.onnx", "type": "model"},
     }
     (built_model / "dvc.yaml").write_text(yaml.safe_dump({"artifacts": rows}))
-    repositories.commit(built_model, "the artifacts' rows")
+    repositories.git_in(built_model, "reset", "--soft", "HEAD~2")
+    repositories.commit(built_model, "both artifacts, and their rows")
     assert run_registry(built_model, "publish").code == 0
     for rest in (staging(built_model), built_model / ".dvc/cache"):
         shutil.rmtree(rest)
@@ -70,11 +76,11 @@ def test_dvc_and_gto_understand_the_release(built_model: Path, run_registry: Run
 
 
 def test_a_dry_run_prints_the_plan(merged_model: Path, run_registry: Run) -> None:
-    head = repositories.git_in(merged_model, "rev-parse", "--short=10", "HEAD")
+    commits = brought(merged_model)
     done = run_registry(merged_model, "publish", "--dry-run")
     assert done.out == (
-        f"datasets/pets@v1.0.0: copy 11 objects to production, tag {head}, push the tag to origin\n"
-        f"models/pets@v1.0.0: copy 2 objects to production, tag {head}, push the tag to origin\n"
+        f"{DATASET}: copy 11 objects to production, tag {commits[DATASET][:10]}, push the tag to origin\n"
+        f"{MODEL}: copy 2 objects to production, tag {commits[MODEL][:10]}, push the tag to origin\n"
     )
     assert not production(merged_model).exists()
     assert nothing_was_published(merged_model)
@@ -177,7 +183,7 @@ def test_a_corrupt_object_in_production_prevents_the_tag(merged_model: Path, run
     file.parent.mkdir(parents=True)
     file.write_bytes(b"ONE cat")
     done = run_registry(merged_model, "publish")
-    assert done.refused("unpublished objects that are corrupt", str(file), "staging's copy replaces it")
+    assert done.refused("has objects in production that are corrupt", str(file), "staging's copy replaces it")
     assert nothing_was_published(merged_model)
     file.unlink()
     assert run_registry(merged_model, "publish").code == 0
@@ -207,7 +213,7 @@ def test_a_truncated_object_of_an_earlier_release_is_found(released_model: Path,
     repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.1.0")
     repositories.merge(released_model, "more pets")
     done = run_registry(released_model, "publish", "datasets/pets")
-    assert done.refused("is incomplete, so no tag was created", str(file))
+    assert done.refused("is incomplete, so datasets/pets@v1.1.0 was not created", str(file))
     assert sorted(release_auditor.releases(origin(released_model))) == [DATASET, MODEL]
 
 
@@ -233,7 +239,8 @@ def test_a_list_of_files_that_leads_out_of_its_folder(merged_model: Path, run_re
 def test_an_object_in_neither_staging_nor_production(merged_model: Path, run_registry: Run) -> None:
     repositories.place(staging(merged_model), CAT).unlink()
     done = run_registry(merged_model, "publish")
-    assert done.refused("datasets/pets: 1 object, such as datasets/pets/prepared/train/cat/0a8c7f6e", "registry push")
+    assert done.refused(f"{DATASET}: 1 object, such as datasets/pets/prepared/train/cat/0a8c7f6e", "registry push")
+    assert "not published: datasets/pets@v1.0.0, models/pets@v1.0.0" in done.err
     assert not production(merged_model).exists()
 
 
@@ -242,7 +249,7 @@ def test_a_pointer_with_the_wrong_size(merged_model: Path, run_registry: Run) ->
     pointer.write_text(pointer.read_text().replace("size: ", "size: 1"))
     repositories.merge(merged_model, "a lie")
     assert run_registry(merged_model, "publish").refused("datasets/pets/prepared: its objects have", "expected 1")
-    assert nothing_was_published(merged_model)
+    assert DATASET not in release_auditor.releases(origin(merged_model))
 
 
 def test_a_model_needs_its_dataset_in_production(merged_model: Path, run_registry: Run) -> None:
@@ -281,9 +288,9 @@ def test_a_disk_that_is_full(merged_model: Path, run_registry: Run) -> None:
     assert "\n  hint: " in done.stderr
     assert not repositories.place(production(merged_model), repositories.md5(bytes(100_000))).exists()
     assert nothing_was_published(merged_model)
-    head = repositories.git_in(merged_model, "rev-parse", "HEAD")
+    dataset, head = repositories.git_in(merged_model, "rev-parse", "HEAD~2", "HEAD").splitlines()
     assert run_registry(merged_model, "publish").code == 0
-    assert release_auditor.releases(origin(merged_model)) == {DATASET: head, MODEL: head}
+    assert release_auditor.releases(origin(merged_model)) == {DATASET: dataset, MODEL: head}
     assert release_auditor.broken_promises(origin(merged_model), production(merged_model)) == []
 
 
@@ -352,7 +359,7 @@ def test_a_tag_of_origin_with_different_data(merged_model: Path, run_registry: R
     repositories.commit(other, "never merged")
     repositories.git_in(other, "tag", "--annotate", "--message", "by hand", DATASET)
     repositories.git_in(other, "push", "--quiet", "origin", DATASET)
-    assert run_registry(merged_model, "publish").refused(f"{DATASET} exists at", "with different data from HEAD")
+    assert run_registry(merged_model, "publish").refused(f"{DATASET} exists at", "with different data from main")
     assert not production(merged_model).exists()
 
 

@@ -72,8 +72,8 @@ def join(fifo: Path, process: subprocess.Popen) -> int:
 @pytest.fixture
 def undisturbed(merged_model: Path) -> tuple[dict[str, str], dict[str, str]]:
     """What an undisturbed publish leaves."""
-    head = repositories.git_in(merged_model, "rev-parse", "HEAD")
-    return repositories.snapshot(staging(merged_model) / "files"), {DATASET: head, MODEL: head}
+    dataset, model = repositories.git_in(merged_model, "rev-parse", "HEAD~1", "HEAD").splitlines()
+    return repositories.snapshot(staging(merged_model) / "files"), {DATASET: dataset, MODEL: model}
 
 
 def resumes(root: Path, undisturbed: tuple[dict[str, str], dict[str, str]], run_registry: Run) -> bool:

@@ -286,11 +286,6 @@ def test_commands_for_workflows_are_listed() -> None:
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_merge_that_waits_is_published_too() -> None:
-    """Of the runs that wait, GitHub keeps the newest alone unless it is told otherwise (changelog of 2026-05-07)."""
-    assert WORKFLOWS["publish"]["concurrency"]["queue"] == "max"
-
-
 @each(JOBS)
 def test_a_job_ends(name: str) -> None:
     assert 0 < JOBS[name]["timeout-minutes"] <= 720

@@ -19,7 +19,7 @@ from registry.core.progress import Progress
 from registry.core.schema import Fault
 from registry.core.tree import Tree
 from registry.errors import InvalidDocument, Refused, RegistryError
-from registry.integrations import git, git_trees
+from registry.integrations import git, git_history, git_trees
 from registry.storage.base import Store
 from registry.sync import inventory
 from registry.sync.inventory import Reached
@@ -68,7 +68,7 @@ def find_needed(root: Path, tree: Tree, paths: Collection[str], before: str, tip
     """
     found = [_find_in_tree(tree, paths, "")]
     with git_trees.Commits(root) as trees:
-        for change in git.changing_commits(root, [tip], [before], inventory.POINTERS) if before else ():
+        for change in git_history.changing_commits(root, [tip], [before], inventory.POINTERS) if before else ():
             pointers = filter(inventory.is_pointer, change.paths)
             found.append(_find_in_tree(trees.tree(change.commit), pointers, change.commit))
     distinct: dict[tuple[str, int], Needed] = {}

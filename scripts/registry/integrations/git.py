@@ -178,32 +178,6 @@ def uncommitted_paths(root: Path, folder: str) -> tuple[str, ...]:
     return tuple(line[3:] for line in listed)
 
 
-@dataclass(frozen=True, slots=True)
-class CommitPaths:
-    """A commit, and the paths that it changes."""
-
-    commit: str
-    paths: tuple[str, ...]
-
-
-def changing_commits(
-    root: Path, tips: Sequence[str], known: Sequence[str], patterns: Sequence[str]
-) -> tuple[CommitPaths, ...]:
-    """The commits reachable from `tips` and not from `known` that change files matching pathspecs, oldest first.
-
-    A merge is compared with its first parent. Arguments of rev-list (`--branches`) are allowed in both.
-    """
-    fields = ("--format=%x01%H", "--name-only", "--no-renames", "-z")
-    merges = ("--full-history", "--root", "--diff-merges=first-parent", "--reverse")
-    # Through standard input, because a push may name thousands; it takes no options (Git 2.39).
-    chosen, excluded = ([one for one in given if one.startswith("--")] for given in (tips, known))
-    names = [*(one for one in tips if one not in chosen), *(f"^{one}" for one in known if one not in excluded)]
-    options = ("log", *merges, *fields, *chosen, "--stdin", "--not", *excluded)
-    listed = output(root, *options, "--", *patterns, stdin="".join(f"{name}\n" for name in names).encode())
-    rows = (commit.split("\0") for commit in listed.split("\x01")[1:])
-    return tuple(CommitPaths(commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
-
-
 def diff_stat(root: Path, old: str, new: str) -> tuple[str, ...]:
     """The lines of `git diff --stat`: how many lines of each file differ between two revisions."""
     return tuple(output(root, "diff", "--stat", old, new).splitlines())
@@ -357,13 +331,6 @@ def read_blob(root: Path, blob: str) -> bytes | None:
         return process.run(["git", "-C", str(root), "cat-file", "blob", blob], quiet=True)
     except ToolFailed:
         return None
-
-
-def past_blobs(root: Path, path: str) -> frozenset[str]:
-    """The ids of all versions of a file, in the history of any branch, tag or stash."""
-    lines = output(root, "log", "--all", "-m", "--raw", "--no-abbrev", "--no-renames", "--format=", "--", path)
-    ids = (line.split()[3] for line in lines.splitlines() if line.startswith(":"))
-    return frozenset(one for one in ids if one.strip("0"))
 
 
 def write_blob(root: Path, data: bytes) -> str:

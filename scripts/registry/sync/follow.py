@@ -13,7 +13,7 @@ from registry.core import layout
 from registry.core.progress import Progress
 from registry.core.values import Kind, Output
 from registry.errors import InvalidDocument, RegistryError
-from registry.integrations import git
+from registry.integrations import git, git_history
 from registry.integrations.git_trees import WorkTree
 from registry.integrations.pointer_state import Pointers
 from registry.storage.cache import Cache, DamagedObject
@@ -88,7 +88,7 @@ def all_of(root: Path, found: Pointers) -> Pointers:
         for name in _POINTERS:
             path = folder.relative_to(root).joinpath(name).as_posix()
             if path not in found.now and (name == "dvc.lock" or folder.joinpath(name).with_suffix("").exists()):
-                seen[path] = seen.get(path, frozenset()) | git.past_blobs(root, path)
+                seen[path] = seen.get(path, frozenset()) | git_history.past_blobs(root, path)
     return Pointers(found.now, found.now, seen)
 
 

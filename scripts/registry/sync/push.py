@@ -16,7 +16,7 @@ from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, Refused
-from registry.integrations import git, git_trees
+from registry.integrations import git, git_history, git_trees
 from registry.integrations.git_hooks import Push
 from registry.storage.base import Store
 from registry.storage.results import STORED, ObjectState
@@ -83,7 +83,7 @@ def needed_by_push(root: Path, pushed: Push) -> tuple[Needed, ...]:
     remotes = (name for name in git.remotes(root) if name == pushed.remote or pushed.url in git.urls(root, name))
     known = [commit for name in remotes for commit in git.tracked_commits(root, name)]
     known += git.find_commits(root, pushed.before)
-    changes = git.changing_commits(root, tips, known, inventory.POINTERS) if tips else ()
+    changes = git_history.changing_commits(root, tips, known, inventory.POINTERS) if tips else ()
     with git_trees.Commits(root) as trees:
         return tuple(_read_needed(trees.tree(change.commit), change.paths) for change in changes)
 

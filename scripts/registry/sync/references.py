@@ -12,7 +12,7 @@ from typing import NamedTuple
 from registry.core.progress import Progress
 from registry.core.tree import Tree
 from registry.errors import InvalidDocument, Refused
-from registry.integrations import git, git_trees
+from registry.integrations import git, git_history, git_trees
 from registry.sync import inventory
 
 # Pull requests are fetched to refs/registry/ by the command that `_require_fetched` prints; an unreadable pointer in an
@@ -91,7 +91,7 @@ def _local_name(remote: str, ref: str) -> str | None:
 def _find_in_history(root: Path) -> Iterator[str]:
     """Every MD5 in any version of any pointer, also in those that cannot be parsed."""
     with git_trees.Commits(root) as trees:
-        for change in git.changing_commits(root, ["--all"], [], POINTERS):
+        for change in git_history.changing_commits(root, ["--all"], [], POINTERS):
             tree = trees.tree(change.commit)
             for path in filter(tree.has, change.paths):
                 yield from _find_md5s(tree.read(path))
@@ -114,7 +114,7 @@ def _find_readable(root: Path, local: Mapping[str, str]) -> Iterator[_Pointers]:
     main = f"refs/remotes/{remote}/{branch}" if remote else f"refs/heads/{branch}"
     tips = git.tips(root, OWN_REFS)
     yield from (_Pointers(commit, None) for commit in tips)
-    changes = git.changing_commits(root, OWN_REFS, [main] if main in local else [], POINTERS)
+    changes = git_history.changing_commits(root, OWN_REFS, [main] if main in local else [], POINTERS)
     yield from (_Pointers(change.commit, change.paths) for change in changes if change.commit not in set(tips))
 
 

@@ -1,6 +1,6 @@
 """`registry publish`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -10,44 +10,68 @@ from registry.core import layout, names
 from registry.core.progress import bar
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
-from registry.errors import ServiceFailed
-from registry.integrations import git_trees, github
-from registry.release import github_releases, publish
+from registry.errors import Refused, ServiceFailed
+from registry.integrations import git, git_trees, github
+from registry.release import due_versions, github_releases, publish
+from registry.release.due_versions import Failed
 
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--dry-run", is_flag=True, help="Print what would be published, and publish nothing.")
 def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
-    """Release every version that has no tag yet: objects to production, then tags, then GitHub releases.
+    """Release every version that main has had and that has no tag yet.
 
     Runs on the main branch only. Objects are copied from staging to production and verified; when production has all of
-    them, annotated tags are created and pushed. Published objects and tags are never changed. After a failure, run it
-    again: it continues where it stopped. If origin is on GitHub and gh has a token, each tag gets a GitHub release,
-    which is marked when its version is withdrawn. ID is datasets/NAME or models/NAME; the default is every artifact.
+    a version's, its annotated tag is created, on the commit of main that brought it, and pushed. A version that main
+    withdrew, removed or went back behind before it was published is left out. Published objects and tags are never
+    changed. One version's fault does not stop the others. After a failure, run it again: it continues where it stopped.
+    If origin is on GitHub and gh has a token, each tag gets a GitHub release, which is marked when its version is
+    withdrawn. ID is datasets/NAME or models/NAME; the default is every artifact.
     """
     space = here()
-    context = publish.collect(space.root)
+    wanted = [names.parse_id(text) for text in ids]
+    context = due_versions.collect(space.root)
+    staging, production = space.stores.staging, space.stores.production
     with git_trees.Revision(space.root, context.commit) as tree:
-        wanted = [names.parse_id(text) for text in ids] or layout.find(tree)
-        plan = publish.plan(context, tree, wanted, space.stores.staging, space.stores.production)
+        present = layout.find(tree)
+        plan = publish.plan(context, tree, staging, production, wanted)
     click.echo(str(plan))
+    _explain(plan.failed)
+    failed, releases = plan.failed, [step.release for step in plan.steps]
     if not dry_run and not plan.is_empty:
-        with bar("publishing", plan.copy.height + plan.prove.height) as progress:
-            moved = publish.apply(plan, space.stores.staging, space.stores.production, progress)
-        transferred = f"{plural(moved, 'byte')} transferred through this machine"
-        click.echo(f"published: {plural(plan.copy.height, 'object')} copied to production, {transferred}")
-    _update_github(space.root, plan, wanted, dry_run=dry_run)
+        with bar("publishing", plan.copied + plan.prove.height) as progress:
+            done = publish.apply(plan, staging, production, progress)
+        _explain(done.failed)
+        failed, releases = (*failed, *done.failed), list(done.releases)
+        moved = f"{plural(done.moved, 'byte')} transferred through this machine"
+        click.echo(f"published: {plural(done.copied, 'object')} copied to production, {moved}")
+    tags = publish.published_tags(context, releases)
+    _update_github(space.root, tags, context.commit, wanted or present, dry_run=dry_run)
+    _require_all(failed)
 
 
-def _update_github(root: Path, plan: publish.Plan, wanted: Sequence[ArtifactId], *, dry_run: bool) -> None:
+def _explain(failed: Iterable[Failed]) -> None:
+    for one in failed:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {one.error}", err=True)
+
+
+def _require_all(failed: Sequence[Failed]) -> None:
+    if failed:
+        names = ", ".join(str(one.subject) for one in failed)
+        raise Refused(f"not published: {names}", fix="correct what is named above; the next publish includes them")
+
+
+def _update_github(
+    root: Path, tags: Mapping[str, git.TagRef], head: str, wanted: Iterable[ArtifactId], *, dry_run: bool
+) -> None:
     try:
         repository = github.connect(root)
     except github.Unreachable as error:
         click.echo(f"GitHub releases were skipped: {error.message}\n  hint: {error.fix}", err=True)
         return
     try:
-        releases = github_releases.plan(root, repository, plan.tags, plan.context.commit, wanted)
+        releases = github_releases.plan(root, repository, tags, head, wanted)
         click.echo(str(releases))
         if not dry_run:
             github_releases.apply(releases)
