@@ -1,4 +1,4 @@
-"""Install groups of pyproject.toml into .venv: with uv if it is available, otherwise with pip.
+"""Install the tooling and groups of requirements.txt into .venv: with uv if it is available, otherwise with pip.
 
 Usage: python3 scripts/install.py [GROUP...]
 
@@ -6,12 +6,15 @@ All versions come from requirements.txt, and both installers refuse a file whose
 one that is installed stays, and is updated with the others. The plug-ins of DVC for the remotes of .dvc/config (groups
 gs and azure) are added. No build downloads anything: the group build is installed first, and builds run with it.
 
+The tooling is this checkout, if it has the code (editable); otherwise it is what `template:` in registry.yaml names:
+the commit of a Git repository, whose id is its checksum, or a wheel with its SHA-256.
+
 One package has an exception: torch. PyPI has no CPU build for Linux, so where pip is configured with another source of
 torch (a wheel `torch-VERSION+…` in a folder of find-links, or PyTorch's own index), torch comes from there without a
 comparison of its hash, and CUDA is not installed. Otherwise requirements-torch.txt has the hashes of all.
 
-If neither the requirements nor pyproject.toml have changed and all groups are there, nothing is done. A .venv that is a
-symbolic link belongs to another checkout and is left as it is.
+If neither the requirements nor the tooling's pin have changed and all groups are there, nothing is done. A .venv that
+is a symbolic link belongs to another checkout and is left as it is.
 
 uv is the one in .venv or on PATH; otherwise pip installs it into .venv first. It downloads in parallel and is several
 times faster (benchmarks/install.py). uv reads neither pip.conf nor PIP_ variables, so pip's configuration is passed on.
@@ -38,9 +41,13 @@ VENV = Path(".venv")
 PYTHON = VENV / "bin/python"
 STATE = VENV / "installed.json"
 LOCK, TORCH = "requirements.txt", "requirements-torch.txt"
+PROJECT, SETTINGS = Path("pyproject.toml"), Path("registry.yaml")
 ALWAYS = frozenset({"base", "build"})
 # A package of the lock: its version and hashes, and below them the groups that need it.
 _BLOCK = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)[^\n]*(?:\n +--hash[^\n]*)*(?:\n +# ([a-z0-9 ]+))?", re.MULTILINE)
+
+# What pip installs the tooling from: the commit of a repository, or a wheel with its SHA-256.
+PIN = re.compile(r"git\+(https|ssh|file)://[^\s#]+@[0-9a-f]{40,64}|(https|file)://[^\s#]+\.whl#sha256=[0-9a-f]{64}")
 
 # pip's setting → uv's option, repeated for each value.
 ARGUMENTS = {
@@ -83,15 +90,39 @@ class ForUv(NamedTuple):
 
 
 class State(NamedTuple):
-    """What was installed last: the digest of the requirements and pyproject.toml, and the groups."""
+    """What was installed last: the digest of the requirements and pyproject.toml, the groups, and the tooling's pin."""
 
     digest: str = ""
     groups: frozenset[str] = frozenset()
+    tooling: str = ""
 
 
 def digest() -> str:
-    """Of the requirements and pyproject.toml."""
-    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (LOCK, TORCH, "pyproject.toml"))).hexdigest()
+    """Of the requirements and, in a checkout with the code, of pyproject.toml."""
+    names = (LOCK, TORCH, *([str(PROJECT)] if is_editable() else []))
+    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in names)).hexdigest()
+
+
+def is_editable() -> bool:
+    """Whether this checkout has the code of the tooling."""
+    return Path("scripts/registry").is_dir()
+
+
+def pinned() -> str:
+    """The tooling that registry.yaml names, as an address for pip; empty where the checkout has the code.
+
+    Read by PyYAML, which is in .venv. Raises SystemExit for a file that names none.
+    """
+    if is_editable():
+        return ""
+    code = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin.read())['template']))"
+    text = SETTINGS.read_text(encoding="utf-8") if SETTINGS.is_file() else ""
+    done = subprocess.run([PYTHON, "-c", code], input=text, check=False, capture_output=True, text=True)
+    pin = json.loads(done.stdout) if done.returncode == 0 else {}
+    place = str(pin.get("wheel") or f"git+{pin.get('source')}@{pin.get('commit')}")
+    if not PIN.fullmatch(place):
+        raise SystemExit(f"{SETTINGS}: no valid template:, expected source (a URL), version and commit (a full id)")
+    return place  # without `NAME @`, which pip before 24 does not take in front of file:///
 
 
 def runs(code: str) -> bool:
@@ -106,7 +137,7 @@ def read_state() -> State | None:
     if not STATE.is_file():
         return State()
     state = json.loads(STATE.read_text())
-    return State(state["digest"], frozenset(state["groups"]))
+    return State(state["digest"], frozenset(state["groups"]), state.get("tooling", ""))
 
 
 def plugins() -> frozenset[str]:
@@ -188,7 +219,7 @@ NO_BUILD = ("--require-hashes", "--only-binary", ":all:")
 
 
 def parts(groups: frozenset[str], settings: dict[str, str]) -> Iterator[Part]:
-    """What builds, then all else, then another build of torch, then the registry itself (editable)."""
+    """What builds, then all else, then another build of torch. The tooling follows: see `tooling`."""
     locked = [package for package in packages(LOCK) if package.groups & (groups | ALWAYS)]
     yield Part(tuple(one.lines for one in locked if "build" in one.groups), NO_BUILD)
     torch = list(packages(TORCH)) if "train" in groups else []
@@ -197,7 +228,14 @@ def parts(groups: frozenset[str], settings: dict[str, str]) -> Iterator[Part]:
     yield Part(tuple(one.lines for one in [*locked, *([] if other else torch)]), HASHED)
     if other:
         yield Part((f"torch=={version}",), ("--no-deps",))
-    yield Part((), ("--no-deps", "--no-build-isolation", "--editable", "."))
+
+
+def tooling() -> Part:
+    """The tooling: of this checkout, or the one that is pinned, in place of any other."""
+    options = ("--no-deps", "--no-build-isolation")
+    if pin := pinned():
+        return Part((pin,), (*options, "--force-reinstall"))
+    return Part((), (*options, "--editable", "."))
 
 
 # --- installing -------------------------------------------------------------------------------------------------------
@@ -261,9 +299,12 @@ def find_uv() -> str | None:
 
 
 def install(groups: frozenset[str]) -> int:
-    """Install the registry itself (editable) with these groups; returns an exit code."""
+    """Install these groups and then the tooling, which they build; returns an exit code."""
     settings = configured()
-    wanted = tuple(parts(groups, settings))
+    return _install(tuple(parts(groups, settings)), settings) or _install((tooling(),), settings)
+
+
+def _install(wanted: tuple[Part, ...], settings: dict[str, str]) -> int:
     if os.environ.get("INSTALLER") != "pip":
         if uv(wanted, settings):
             return 0
@@ -290,13 +331,13 @@ def main(wanted: frozenset[str]) -> int:
         say("Python 3.11 or newer is needed: make PYTHON=/path/to/python3")
         return 1
     now, state, wanted = digest(), read_state(), wanted | plugins()
-    if state and (VENV.is_symlink() or (state.digest == now and wanted <= state.groups)):
+    if state and (VENV.is_symlink() or (state.digest == now and wanted <= state.groups and state.tooling == pinned())):
         return 0
     groups = wanted | (state.groups if state else frozenset())
     say(f"installing into .venv: {' '.join(['registry', *sorted(groups)])} (a minute or two)")
     if failed := make_venv(clear=not state) or install(groups):
         return failed
-    STATE.write_text(json.dumps({"digest": now, "groups": sorted(groups)}))
+    STATE.write_text(json.dumps({"digest": now, "groups": sorted(groups), "tooling": pinned()}))
     return 0
 
 

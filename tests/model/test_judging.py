@@ -7,11 +7,13 @@ import yaml
 
 from registry.checks import runner
 from registry.cli.workspace import Workspace
+from registry.core import settings
 from registry.core.check_names import CheckName
 from registry.core.values import Verdict
 from registry.integrations import git_trees
 from registry.model import judging
 from registry.model.changes import GateState, MetricChange, ParamChange
+from registry.scaffold import copy
 from support import model_files, repositories
 from support.threshold_models import (
     BRIGHT_CATS,
@@ -182,12 +184,19 @@ def test_a_change_of_the_model_alone_is_measured_alike(base: Path) -> None:
     assert compare(base).measuring == ()
 
 
-@pytest.mark.parametrize("path", ["requirements.lock", "requirements.txt", "scripts/registry/new.py"])
+@pytest.mark.parametrize("path", ["requirements.txt", "scripts/registry/new.py"])
 def test_other_files_that_decide_how_models_are_measured(base: Path, path: str) -> None:
     put_model(base, 75)
     (base / path).parent.mkdir(parents=True, exist_ok=True)
     (base / path).write_text("onnxruntime==0.0.1\n")
     assert compare(base).measuring == (f"the change also changes the code that measures: {path}",)
+
+
+def test_another_version_of_the_pinned_tooling_measures_otherwise(base: Path) -> None:
+    put_model(base, 75)
+    pin = settings.Template("https://example.org/template.git", "1.1.0", "a" * 40)
+    (base / "registry.yaml").write_bytes(copy.pinned((base / "registry.yaml").read_bytes(), pin))
+    assert compare(base).measuring == ("the change also changes the code that measures: registry.yaml",)
 
 
 # --- what is unavailable ----------------------------------------------------------------------------------------------

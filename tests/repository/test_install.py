@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from support import wheels
+from support import repositories, wheels
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ NAMES = ("base", "hook", "trainer", "builder")
 def project(tmp_path: Path) -> Path:
     """A project with two groups, pinned to 1.0 of everything, with hashes; the folder `index` beside it has that."""
     root, index = tmp_path / "project", tmp_path / "index"
-    (root / "scripts").mkdir(parents=True)
+    (root / "scripts/registry").mkdir(parents=True)
     (root / "scripts/install.py").write_bytes((ROOT / "scripts/install.py").read_bytes())
     (root / "wheels.py").write_bytes(Path(wheels.__file__).read_bytes())
     (root / "backend.py").write_text(BACKEND)
@@ -113,6 +113,81 @@ def test_groups_add_up_and_move_with_the_lock(project: Path, env: dict[str, str]
     said = install(project, "hooks", **env)
     assert said == "installing into .venv: registry hooks train (a minute or two)\n"
     assert versions(project) == {"registry": "1.0.0", "builder": "2.0", "base": "2.0", "hook": "2.0", "trainer": "2.0"}
+
+
+@pytest.fixture
+def copy(project: Path) -> Path:
+    """`project` as a copy: without the code, with two commits of it in the repository `template` beside it."""
+    index, template = project.parent / "index", project.parent / "template"
+    reader = wheels.write_wheel(index, "yaml", "1.0", module="from json import loads as safe_load")
+    digest = hashlib.sha256((index / reader).read_bytes()).hexdigest()
+    with (project / "requirements.txt").open("a") as file:
+        file.write(f"yaml==1.0 --hash=sha256:{digest}\n    # base\n")
+    template.mkdir()
+    for name in ("wheels.py", "backend.py", "pyproject.toml"):
+        (project / name).rename(template / name)
+    (template / "pyproject.toml").write_text(PYPROJECT.replace('"registry"', '"registry-as-code"'))
+    (project / "scripts/registry").rmdir()
+    repositories.git_in(template, "init", "--quiet")
+    for number in (1, 2):
+        build = f"""
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    return write_wheel(directory, "registry_as_code", "1.0.0", module="commit = {number}")
+"""
+        (template / "backend.py").write_text(BACKEND + build)
+        repositories.commit(template, str(number))
+    pin_tooling(project, "HEAD^")
+    return project
+
+
+def pin_tooling(root: Path, revision: str) -> None:
+    template = root.parent / "template"
+    commit = repositories.git_in(template, "rev-parse", revision)
+    pin = {"source": template.as_uri(), "version": "1.0.0", "commit": commit}
+    (root / "registry.yaml").write_text(json.dumps({"template": pin}))
+
+
+@pytest.mark.parametrize("env", [{}, {"INSTALLER": "pip"}], ids=["uv", "pip"])
+def test_a_copy_has_the_tooling_of_the_commit_that_it_names(copy: Path, env: dict[str, str]) -> None:
+    said = install(copy, "hooks", **env)
+    assert "with pip" not in said
+    assert installed_commit(copy) == "1"
+    assert {"base", "hook"} <= versions(copy).keys()
+    assert install(copy, "hooks", **env) == ""
+    pin_tooling(copy, "HEAD")
+    install(copy, **env)
+    assert installed_commit(copy) == "2"
+
+
+def installed_commit(root: Path) -> str:
+    code = "import registry_as_code; print(registry_as_code.commit)"
+    return subprocess.check_output([root / ".venv/bin/python", "-c", code], text=True).strip()
+
+
+def test_a_copy_may_name_a_wheel_which_must_be_the_one_that_it_names(copy: Path) -> None:
+    folder = copy.parent / "release"
+    folder.mkdir()
+    wheel = folder / wheels.write_wheel(folder, "registry_as_code", "1.0.0", module="commit = 'of a wheel'")
+    pin = {"source": "https://example.org/x", "version": "1.0.0", "commit": "a" * 40}
+    for digest, code in (("0" * 64, 1), (hashlib.sha256(wheel.read_bytes()).hexdigest(), 0)):
+        named = {**pin, "wheel": f"{wheel.as_uri()}#sha256={digest}"}
+        (copy / "registry.yaml").write_text(json.dumps({"template": named}))
+        assert attempt(copy).returncode == code
+    assert installed_commit(copy) == "of a wheel"
+
+
+@pytest.mark.parametrize(
+    "pin",
+    [None, {}, {"source": "https://example.org/x", "commit": "main"}, {"source": "--help", "commit": "a" * 40}],
+    ids=["no file", "nothing", "a branch", "an option"],
+)
+def test_a_pin_that_is_no_commit_is_refused(copy: Path, pin: dict[str, str] | None) -> None:
+    (copy / "registry.yaml").unlink()
+    if pin is not None:
+        (copy / "registry.yaml").write_text(json.dumps({"template": pin}))
+    done = attempt(copy)
+    assert done.returncode == 1
+    assert "registry.yaml: no valid template:, expected source (a URL), version and commit" in done.stderr
 
 
 def test_a_venv_whose_python_is_gone_is_made_again(project: Path) -> None:

@@ -64,13 +64,24 @@ class Commands(click.Group):
             formatter.write_dl(COMMANDS)
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from registry.scaffold import tooling  # only here: other commands start without it
+
+        click.echo(f"registry, version {tooling.read()}")
+        ctx.exit()
+
+
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Typical workflow: new → select → build → check → dvc repro → push → publish.  "
     'Shell completion: eval "$(_REGISTRY_COMPLETE=bash_source registry)" (or zsh_source, fish_source).',
 )
-@click.version_option(package_name="registry")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Show the version and the commit, and exit.",
+)  # fmt: skip
 def cli() -> None:
     """A registry of datasets and models, maintained like code.
 

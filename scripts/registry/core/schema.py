@@ -47,7 +47,7 @@ class Fault:
 
 def folder() -> Path:
     """Where the schemas are: at the top of a checkout, inside the package when it was installed elsewhere."""
-    inside = Path(__file__).parents[1] / "schemas"
+    inside = Path(__file__).parents[1] / "skeleton/schemas"
     return inside if inside.is_dir() else Path(__file__).parents[3] / "schemas"
 
 

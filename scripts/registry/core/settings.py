@@ -34,11 +34,24 @@ UNNAMED = Remote("")  # in messages about places that no remote is known of
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """What a copy was made of: the URL of the template's repository, and its version and commit there.
+
+    `wheel` is the URL of a wheel of the tooling with its SHA-256, which is installed instead of the commit.
+    """
+
+    source: str
+    version: str
+    commit: str
+    wheel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryFile:
     """What `registry.yaml` says: the registry's name and owners, where the lake is, and what reports show.
 
     `pictures`: whether reports may show images of the data. `near_duplicates`: how many images a version may have for
-    reports to search it for near-duplicates.
+    reports to search it for near-duplicates. `template`: what a copy was made of; None in the template itself.
     """
 
     name: str
@@ -46,6 +59,7 @@ class RegistryFile:
     lake: str
     pictures: bool = True
     near_duplicates: int = NEAR_DUPLICATES
+    template: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ def read(tree: Tree) -> RegistryFile:
         lake=data["lake"],
         pictures=report.get("images") != "none",
         near_duplicates=report.get("near_duplicates", NEAR_DUPLICATES),
+        template=Template(**data["template"]) if "template" in data else None,
     )
 
 

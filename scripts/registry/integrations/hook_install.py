@@ -121,7 +121,7 @@ def _copy_tooling(home: Path) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(__file__).parents[1], fresh / "registry", ignore=ignore)
-    shutil.copytree(schema.folder(), fresh / "registry/schemas", dirs_exist_ok=True)
+    shutil.copytree(schema.folder(), fresh / "registry/skeleton/schemas", dirs_exist_ok=True)
     old = home / "tooling.old"
     shutil.rmtree(old, ignore_errors=True)
     if current.exists():

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.core import layout, wording
+from registry.core import layout, settings, wording
 from registry.core.artifact_files import Reader
+from registry.core.settings import Template
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.core.wording import plural
@@ -18,7 +19,7 @@ from registry.model.judge_run import JudgeRun
 from registry.model.version import Evaluable, TestSet, VersionPair, read_pair, reason
 from registry.sync.inventory import Reached
 
-TOOLING = "scripts/registry/"  # the template's own code; a copy has it pinned in its requirements
+TOOLING = "scripts/registry/"  # the template's own code; a copy has it pinned in registry.yaml
 Progress = Callable[[int, int], None]  # the number of images and of bytes that were completed
 
 
@@ -73,11 +74,20 @@ def plan(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> Plan:
 def _changed_tooling(old: Tree, new: Tree) -> tuple[str, ...]:
     listed = [{entry.path for entry in tree.list() if _is_tooling(entry.path)} for tree in (old, new)]
     both = listed[0] & listed[1]
-    return tuple(sorted((listed[0] ^ listed[1]) | {path for path in both if old.read(path) != new.read(path)}))
+    changed = (listed[0] ^ listed[1]) | {path for path in both if old.read(path) != new.read(path)}
+    return tuple(sorted(changed | ({settings.PATH} if _pinned(old) != _pinned(new) else set())))
+
+
+def _pinned(tree: Tree) -> Template | None:
+    """The tooling that a copy installs; None in the template, and where the file cannot be read, which a check says."""
+    try:
+        return settings.read(tree).template
+    except RegistryError:
+        return None
 
 
 def _is_tooling(path: str) -> bool:
-    return path in {"requirements.txt", "requirements-torch.txt", "requirements.lock"} or path.startswith(TOOLING)
+    return path in {"requirements.txt", "requirements-torch.txt"} or path.startswith(TOOLING)
 
 
 def _measuring(plan: Plan, found: Judgements) -> Iterator[str]:

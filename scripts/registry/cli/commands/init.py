@@ -1,16 +1,21 @@
 """`registry init`."""
 
+import shlex
 import sys
+from pathlib import Path
 
 import click
 
 from registry.cli.workspace import here
 from registry.core import settings
-from registry.scaffold import init
+from registry.core.wording import plural
+from registry.integrations import git
+from registry.scaffold import copy, init, skeleton, tooling
 
 
 @click.command()
-@click.option("--name", help="The registry's name: acme-data.")
+@click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", help="The registry's name: acme-data. Default: that of DIRECTORY.")
 @click.option("--owner", "owners", multiple=True, help="A default owner, @user or @org/team; can be repeated.")
 @click.option("--bucket", help="The location of staging/ and production/: s3://acme-data, or a folder.")
 @click.option("--staging", help="Instead of --bucket: the location of staging: s3://acme-data-staging.")
@@ -20,10 +25,12 @@ from registry.scaffold import init
 @click.option("--endpoint", help="The S3 server, where it is not AWS: https://s3.acme.example (Ceph, MinIO, …).")
 @click.option("--region", help="The region of the buckets: eu-central-1.")
 @click.option("--profile", help="The AWS profile to log in with; kept in .dvc/config.local, outside Git.")
+@click.option("--source", help="The URL of the template's repository, where the tooling does not know it.")
 @click.option("--again", is_flag=True, help="Change a registry that is already set up.")
 @click.option("--keep-example", is_flag=True, help="Keep datasets/cats_dogs and models/cats_dogs.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
 def command(
+    directory: Path | None,
     name: str | None,
     owners: tuple[str, ...],
     bucket: str | None,
@@ -34,27 +41,33 @@ def command(
     endpoint: str | None,
     region: str | None,
     profile: str | None,
+    source: str | None,
     *,
     again: bool,
     keep_example: bool,
     dry_run: bool,
 ) -> None:
-    """Set up a new registry from this template: name, owners, storage.
+    """Make a new registry: in DIRECTORY, or in the current folder if that is empty.
 
-    Missing options are prompted for in a terminal, and are an error elsewhere. Without `registry init` everything works
-    in folders: the lake, staging and production are then below .registry/.
+    In a repository that was made with «Use this template», set that up: name, owners, storage. Missing options are
+    prompted for in a terminal, and are an error elsewhere. Without buckets everything works in folders, such as
+    --bucket .registry --lake .registry/lake.
     """
     if bucket and (staging or production):
         raise click.UsageError("use either --bucket, or --staging and --production")
     _require_values(endpoint=endpoint, region=region, profile=profile)
-    space = here()
-    name = name or _prompt("--name", "Name of the registry")
+    folder = _new_folder(directory)
+    name = name or (directory.resolve().name if directory else _prompt("--name", "Name of the registry"))
     owners = owners or tuple(_prompt("--owner", "Default owners (@user or @org/team)").split())
     places = _places(bucket, staging, production)
     lake = lake or _prompt("--lake", "Location of the images (URL or folder)")
     answers = init.Answers(
         name, owners, *places, lake, public or "", endpoint=endpoint or "", region=region or "", profile=profile or ""
     )
+    if folder:
+        _make(folder, answers, source or "", dry_run=dry_run)
+        return
+    space = here()
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
@@ -64,6 +77,28 @@ def command(
     init.apply(plan, space.root)
     space.write_generated_files()
     click.echo("hint: review `git diff`, commit, then registry new dataset NAME")
+
+
+def _new_folder(directory: Path | None) -> Path | None:
+    """The folder to make a registry in: the one that is named, or the current one if it is empty."""
+    folder = directory or Path.cwd()
+    if directory is None and not copy.is_empty(folder):
+        return None
+    copy.require_free(folder)
+    return folder
+
+
+def _make(folder: Path, answers: init.Answers, source: str, *, dry_run: bool) -> None:
+    """Make a registry of its own in a folder, with the tooling that is running pinned."""
+    url = git.remote_url(folder) if (folder / ".git").exists() and git.has_remote(folder) else ""
+    plan = copy.plan(skeleton.of_tooling(), answers, tooling.pin(source), tooling.normalize(url))
+    click.echo(str(plan))
+    if dry_run:
+        return
+    copy.write(plan.files, folder)
+    cd = "" if folder == Path.cwd() else f"cd {shlex.quote(str(folder))}, "
+    click.echo(f"made {plural(len(plan.files), 'file')} in {folder}")
+    click.echo(f"hint: {cd}make setup, then git add --all and commit, then registry new dataset NAME")
 
 
 def _require_values(**options: str | None) -> None:
