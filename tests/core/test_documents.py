@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from registry.core import documents
 from registry.core.documents import read_json, read_yaml, write_json, write_yaml
@@ -28,6 +29,15 @@ data = st.recursive(
 @given(st.dictionaries(texts, data, min_size=1, max_size=4))
 def test_yaml_is_read_as_it_was_written(value: dict[str, object]) -> None:
     assert read_yaml(write_yaml(value), "x").data == value
+
+
+@given(st.text("0123456789_.eExXoObB+-:=<~ tTZyYnNul", max_size=12))
+def test_ruamel_reads_what_is_written_as_it_is(text: str) -> None:
+    assert YAML(typ="safe", pure=True).load(write_yaml({"a": text, "b": [text], text: 1})) == {
+        "a": text,
+        "b": [text],
+        text: 1,
+    }
 
 
 @given(data)
@@ -75,11 +85,11 @@ def refuse(text: str | bytes) -> InvalidDocument:
     ],
 )  # fmt: skip
 def test_scalars_are_those_of_yaml_1_2(text: str, value: object) -> None:
-    assert read_yaml(f"key: {text}".encode(), "x").data == {"key": value}
+    assert read_yaml(f"key: {text}".encode(), "dataset.yaml").data == {"key": value}
 
 
-def test_every_key_is_a_text() -> None:
-    assert read_yaml(b"1: a\ntrue: b\n~: c\n", "x").data == {"1": "a", "true": "b", "~": "c"}
+def test_every_key_of_a_dataset_is_a_text() -> None:
+    assert read_yaml(b"1: a\ntrue: b\n~: c\n", "dataset.yaml").data == {"1": "a", "true": "b", "~": "c"}
 
 
 def test_lines_are_those_of_keys_and_items() -> None:
@@ -140,6 +150,46 @@ def test_other_faults() -> None:
     assert "a key must be a string" in str(refuse("? [a, b]\n: c\n"))
 
 
+# --- YAML that DVC reads, too -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "fault", "mended"),
+    [
+        ("k: 2024-01-01", "a value is the text '2024-01-01' here, and the date 2024-01-01 for DVC", "k: '2024-01-01'"),
+        ("k: 1_000", "a value is the text '1_000' here, and the number 1000 for DVC", "k: '1_000'"),
+        ("k: 0b1", "a value is the text '0b1' here, and the number 1 for DVC", "k: '0b1'"),
+        ("k: -0x1F", "a value is the text '-0x1F' here, and the number -31 for DVC", "k: '-0x1F'"),
+        ("k: .1e1", "a value is the number 1.0 here, and the text '.1e1' for DVC", "k: '.1e1'"),
+        ("k: [7_e7]", "a value is the text '7_e7' here, and the number 70000000.0 for DVC", "k: ['7_e7']"),
+        ("k: 0_6e6", "a value is the text '0_6e6' here, and the number 6000000.0 for DVC", "k: '0_6e6'"),
+        ("k: 2024-13-45", "DVC cannot read it: month must be in 1..12", "k: '2024-13-45'"),
+        ("k: =", "DVC cannot read it: could not determine a constructor for the tag", "k: '='"),
+        ("1: x", "the key '1' is the number 1 for DVC", "'1': x"),
+        ("a: {null: x}", "the key 'null' is null for DVC", "a: {'null': x}"),
+        ("true: x", "the key 'true' is true for DVC", "'true': x"),
+        ("<<: {a: 1}", "DVC reads no key '<<' here", "'<<': {a: 1}"),
+    ],
+)
+def test_what_dvc_would_read_otherwise_is_refused(text: str, fault: str, mended: str) -> None:
+    error = refuse(f"x: 1\n{text}")
+    assert (error.fault[: len(fault)], error.line) == (fault, 2 if "month" not in fault else None)
+    assert read_yaml(f"x: 1\n{mended}".encode(), "params.yaml").data["x"] == 1
+
+
+def test_directives_are_refused() -> None:
+    assert refuse("%YAML 1.1\n---\nkey: no").fault == "directives (%) are not allowed"
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\ufeff", "\r"])
+@pytest.mark.parametrize("path", ["raw.dvc", "dataset.yaml"])
+def test_a_character_that_readers_take_differently_is_refused(character: str, path: str) -> None:
+    with pytest.raises(InvalidDocument, match=rf"U\+{ord(character):04X} is read differently") as caught:
+        read_yaml(f"a: 1\n# x{character}b: 2\n".encode(), path)
+    assert caught.value.line == 2
+    assert read_yaml(f'a: "\\u{ord(character):04x}"\r\n'.encode(), path).data == {"a": character}, "what the hint says"
+
+
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -153,11 +203,20 @@ def test_other_faults() -> None:
         ("[" * 100_000, "nested deeper than 32 levels"),
         ("1" * 10_000, "is too long"),
         ("\ufeff{}", "starts with a byte order mark"),
+        ('{"\\ud800": 1}', "has half of a surrogate pair"),
     ],
 )
 def test_json_that_is_ambiguous_or_hostile_is_refused(text: str, fault: str) -> None:
     with pytest.raises(InvalidDocument, match=fault):
         read_json(text.encode(), "x.json")
+
+
+def test_a_pair_of_surrogates_is_a_character() -> None:
+    assert read_json(b'"\\ud83d\\ude00"', "x.json") == "\U0001f600"
+
+
+def test_a_curve_may_have_an_infinite_threshold() -> None:
+    assert read_json(b'[{"x": Infinity}]', "roc.json", is_finite=False) == [{"x": math.inf}]
 
 
 def test_a_fault_of_json_has_its_line() -> None:

@@ -20,7 +20,7 @@ def find_faults(path: Path) -> list[str]:
     """Every fault of an example, as `line: message`."""
     form = path.parent.name
     try:
-        document = documents.read_yaml(path.read_bytes(), path.name)
+        document = documents.read_yaml(path.read_bytes(), f"{form}.yaml")
         if faults := [f"{fault.line}: {fault.message}" for fault in schema.find_faults(document, form)]:
             return faults
         if artifact := ARTIFACTS.get(form):

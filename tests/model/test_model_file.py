@@ -85,7 +85,7 @@ def test_all_but_the_size_has_a_default() -> None:
         ),
         (["cat", "dog"], {"size": 8, "fraction": 0}, "`fraction` of `input` is 0, expected"),
         (["cat", "dog"], {"size": 8, "fraction": 1.5}, "`fraction` of `input` is 1.5, expected"),
-        (["cat", "dog"], {"size": 8, "fraction": float("nan")}, "`fraction` of `input` is nan, expected"),
+        (["cat", "dog"], {"size": 8, "fraction": float("nan")}, "`input` of the metadata: not valid JSON: NaN is not"),
         (["cat", "dog"], {"size": 8, "filter": "sinc"}, "`filter` of `input` is 'sinc', expected nearest"),
         (["cat", "dog"], {"size": 8, "mean": 0.5}, "`input` has an unknown key 'mean'"),
     ],
@@ -98,8 +98,8 @@ def test_metadata_that_does_not_follow_the_contract(classes: object, given_input
 
 
 def test_metadata_that_is_not_json() -> None:
-    for text in ("", "cat,dog", "[" * 100_000):
-        with pytest.raises(InvalidMetadata, match="`classes` of the metadata is not JSON"):
+    for text in ("", "cat,dog", "[" * 100_000, '["cat\\ud800", "dog"]'):
+        with pytest.raises(InvalidMetadata, match=r"`classes` of the metadata: (not valid|nested|has half)"):
             model_file.parse_metadata({"classes": text, "input": '{"size": 8}'})
 
 

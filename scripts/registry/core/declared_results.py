@@ -107,7 +107,7 @@ def read_metrics(data: bytes, path: str) -> Mapping[str, Any]:
     elif path.endswith(".toml"):
         try:
             values = tomllib.loads(data.decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a ValueError also for an integer of 5,000 digits
             raise InvalidDocument(path, "is not valid TOML", fix="dvc repro") from error
     else:
         values = documents.read_json(data, path)

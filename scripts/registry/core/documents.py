@@ -1,8 +1,9 @@
 """Reading and writing YAML and JSON in one form; unsafe or ambiguous input is refused before any value is built.
 
-YAML is read with the core schema of YAML 1.2: `no`, `on` and `2024-01-01` are strings, as in DVC. Refused: duplicate
-keys, anchors and aliases (a few lines of them expand to gigabytes), tags, more than one document, nesting deeper than
-32 levels, NaN and infinity, files over 1 MiB.
+YAML is read with the core schema of YAML 1.2: `no` and `on` are strings. Refused: duplicate keys, anchors and aliases
+(a few lines of them expand to gigabytes), tags, directives, more than one document, nesting deeper than 32 levels, NaN
+and infinity, files over 1 MiB, and characters that end a line for some readers. In files that DVC reads, too, whatever
+it reads otherwise is refused (`core.dvc_reading`).
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from registry.core import dvc_reading
 from registry.errors import InvalidDocument
 
 MAX_BYTES = 1 << 20
@@ -26,8 +28,14 @@ CONFLICT = "unresolved merge conflict"
 BOM, BOM_FIX = "starts with a byte order mark", "save the file as UTF-8 without a byte order mark"
 _UTF_8 = "save the file as UTF-8"
 MAX_FLOW = 100  # characters of a list or mapping that `edit_yaml` writes on one line
-
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
+# Files that DVC never reads; a class of a dataset may be called 1, and a commit need not wait for a second reader.
+_READ_HERE_ONLY = ("dataset.yaml", "registry.yaml", "README.md")
+# Unicode's line ends and the byte order mark, which readers of YAML 1.1 and 1.2 treat differently; a lone carriage
+# return, which Python's text files turn into a line feed.
+_AMBIGUOUS = re.compile("[\x85\u2028\u2029\ufeff]|\r(?!\n)")
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,9 @@ for _tag, _pattern, _first in (
 ):
     for _class in (_CoreLoader, _Dumper):
         _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
+# Also quoted: what only other readers take for numbers, such as `7_e7` and `-0o7`.
+_NUMBERS_ELSEWHERE = re.compile(r"(?=.*_)[-+]?[.0-9][-+.0-9eE_]*\Z|[-+]?0[oOxXbB][0-9a-fA-F_]+\Z")
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", _NUMBERS_ELSEWHERE, list("-+.0123456789"))
 
 
 def _int(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
@@ -105,6 +116,16 @@ _CoreLoader.add_constructor("tag:yaml.org,2002:float", _float)
 def read_yaml(data: bytes, path: str) -> Document:
     """Parse one YAML document. Raises InvalidDocument with the line of the fault."""
     text = _decode(data, path)
+    document = _parse(text, path)
+    # What `write_yaml` writes is read alike by all readers, which is faster to see than to read once more.
+    if path.endswith(_READ_HERE_ONLY) or _dump(document.data) == data:
+        return document
+    if found := dvc_reading.find_difference(text, document.data, path):
+        raise InvalidDocument(path, found.fault, line=document.line(found.at), fix=found.fix)
+    return document
+
+
+def _parse(text: str, path: str) -> Document:
     try:
         _reject_unsafe(text, path)
         loader = _CoreLoader(text)
@@ -141,10 +162,15 @@ def _decode(data: bytes, path: str) -> str:
     if b"\0" in data[:2]:  # UTF-16 without a byte order mark is valid UTF-8
         raise InvalidDocument(path, "not UTF-8 text", line=1, fix=_UTF_8)
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise InvalidDocument(path, "not UTF-8 text", line=line, fix=_UTF_8) from error
+    if found := _AMBIGUOUS.search(text):
+        fault = f"the character U+{ord(found[0]):04X} is read differently by different readers of YAML"
+        fix = f'remove it, or write "\\u{ord(found[0]):04x}" in double quotes'
+        raise InvalidDocument(path, fault, line=text.count("\n", 0, found.start()) + 1, fix=fix)
+    return text
 
 
 def _reject_conflict(data: bytes, path: str) -> None:
@@ -182,6 +208,8 @@ def _reject_unsafe(text: str, path: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else None
         if getattr(event, "anchor", None) or isinstance(event, yaml.AliasEvent):
             raise InvalidDocument(path, "anchors and aliases are not allowed", line=line, fix="write the value itself")
+        if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
+            raise InvalidDocument(path, "directives (%) are not allowed", line=1, fix="delete the line")
         if tag := getattr(event, "tag", None):
             raise InvalidDocument(path, f"the tag {tag} is not allowed", line=line, fix="write a plain value")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -209,13 +237,15 @@ def _lines(node: yaml.Node, location: Location, path: str) -> Iterator[tuple[Loc
             yield from _lines(value, (*location, index), path)
 
 
-def read_json(data: bytes, path: str) -> Any:
-    """Parse JSON, refusing the same as in YAML but for its size. Raises InvalidDocument with the line of the fault."""
+def read_json(data: bytes, path: str, *, is_finite: bool = True) -> Any:
+    """Parse JSON, refusing the same as in YAML but for its size. Raises InvalidDocument with the line of the fault.
+
+    `is_finite=False` for what Python writes for itself, such as the thresholds of a curve: `Infinity` and NaN are read.
+    """
+    numbers: dict[str, Any] = {"parse_constant": _constant, "parse_float": _number} if is_finite else {}
     try:
         text = data.decode()
-        found = json.loads(
-            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_int=_integer, parse_float=_number
-        )
+        found = json.loads(text, object_pairs_hook=_pairs, parse_int=_integer, **numbers)
     except json.JSONDecodeError as error:
         _reject_conflict(data, path)
         if data.startswith(BOM_UTF8):
@@ -229,28 +259,39 @@ def read_json(data: bytes, path: str) -> Any:
     except RecursionError as error:
         raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix="flatten it") from error
     _require_shallow(found, path)
+    if _SURROGATE.search(text):
+        _require_characters(found, path)
     return found
+
+
+def _require_characters(data: Any, path: str) -> None:
+    """Raise InvalidDocument for half of a surrogate pair (`"\\ud800"`): no file and no message can have it."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        fault = "has half of a surrogate pair, which is no character"
+        raise InvalidDocument(path, fault, fix="write the character itself") from error
 
 
 class _InvalidToken(ValueError):
     """JSON that is valid by its grammar only. `json` tells no place, so `line` finds it: the first or the last one."""
 
-    def __init__(self, message: str, token: str, *, place: int = 0) -> None:
+    def __init__(self, message: str, token: str, *, is_last: bool = False) -> None:
         super().__init__(message)
         self._token = token
-        self._place = place
+        self._is_last = is_last
 
     def line(self, text: str) -> int | None:
         """The line of the token, from 1."""
-        places = [match.start() for match in re.finditer(re.escape(self._token), text)]
-        return text.count("\n", 0, places[self._place]) + 1 if places else None
+        place = text.rfind(self._token) if self._is_last else text.find(self._token)
+        return text.count("\n", 0, place) + 1 if place >= 0 else None
 
 
 def _pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in items]
     if len(set(names)) != len(names):
         repeated = next(key for key, number in Counter(names).items() if number > 1)
-        raise _InvalidToken(f"duplicate key {repeated!r}", json.dumps(repeated, ensure_ascii=False), place=-1)
+        raise _InvalidToken(f"duplicate key {repeated!r}", json.dumps(repeated, ensure_ascii=False), is_last=True)
     return dict(items)
 
 
@@ -287,7 +328,11 @@ def _require_shallow(data: Any, path: str) -> None:
 
 def write_yaml(data: Mapping[str, Any]) -> bytes:
     """YAML in the form that DVC writes: block style, keys in the given order, no line folding."""
-    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000).encode()
+    return _dump(dict(data))
+
+
+def _dump(data: Any) -> bytes:
+    return bytes(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, encoding="utf-8"))
 
 
 def write_json(data: Any) -> bytes:

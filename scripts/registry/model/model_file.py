@@ -17,6 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from registry.core import documents
+from registry.errors import InvalidDocument
+
 NAME, SIDECAR = "model.onnx", "model.onnx.data"
 IMAGES = "images"  # the name of the input
 CLASSES, INPUT = "classes", "input"  # keys of the metadata
@@ -118,9 +121,9 @@ def _json(metadata: Mapping[str, str], key: str) -> object:
     if key not in metadata:
         raise InvalidMetadata(f"the metadata has no entry `{key}`")
     try:
-        return json.loads(metadata[key])
-    except (ValueError, RecursionError) as error:
-        raise InvalidMetadata(f"`{key}` of the metadata is not JSON") from error
+        return documents.read_json(metadata[key].encode(errors="surrogatepass"), key)
+    except InvalidDocument as error:
+        raise InvalidMetadata(f"`{key}` of the metadata: {error.fault}") from error
 
 
 def _classes(value: object) -> tuple[str, ...]:

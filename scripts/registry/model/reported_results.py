@@ -252,8 +252,8 @@ def _points(path: str, version: ModelVersion, read: Reader) -> Any:
         elif path.endswith((".yaml", ".yml")):
             rows = documents.read_yaml(data, path).data
         else:
-            rows = json.loads(data)
-    except (InvalidDocument, ValueError, RecursionError, pl.exceptions.PolarsError) as error:
+            rows = documents.read_json(data, path, is_finite=False)
+    except (InvalidDocument, ValueError, pl.exceptions.PolarsError) as error:
         raise _NotShown(f"{path} cannot be read as a table") from error
     return _bounded(rows)
 

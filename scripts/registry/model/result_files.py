@@ -2,18 +2,16 @@
 
 import csv
 import io
-import json
 import re
 from collections.abc import Collection, Mapping
 from math import isfinite
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
+from typing import Any
 
 from registry.core import declared_results, documents, output_names, pointers, schema
 from registry.errors import InvalidDocument
 
 MAX_BYTES = documents.MAX_BYTES  # of one file, as in `registry check`
-MAX_DEPTH = 100  # of brackets in a plot's JSON; Python's parser gives up at about 1,000
 PICTURES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
 # An SVG is a page with scripts, so it is none of these.
 ENDINGS = frozenset({".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", *PICTURES})
@@ -66,7 +64,7 @@ def require_plot(data: bytes, path: str) -> None:
         return
     text = _text(data, path)
     if suffix == ".json":
-        _require_json(text, path)
+        documents.read_json(data, path, is_finite=False)  # thresholds of a curve are infinite
     elif suffix in {".csv", ".tsv"}:
         _require_table(text, path, "," if suffix == ".csv" else "\t")
     elif suffix == ".toml":
@@ -83,29 +81,6 @@ def _text(data: bytes, path: str) -> str:
     if "\0" in text:
         raise InvalidDocument(path, "has a NUL character", fix=_FIX)
     return text
-
-
-def _require_json(text: str, path: str) -> None:
-    """Plots may have infinite thresholds, which JSON does not know and Python writes."""
-    depth = deepest = 0
-    for bracket in re.findall(r"[\[\]{}]", text):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    if deepest > MAX_DEPTH:  # also where the brackets stand in strings: no plot has as many
-        raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix=_FIX)
-    try:
-        json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
-    except ValueError as error:
-        raise InvalidDocument(path, "is not valid JSON", fix=_FIX) from error
-
-
-def _unique(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else _reject_duplicates(path)
-
-
-def _reject_duplicates(path: str) -> NoReturn:
-    raise InvalidDocument(path, "has a key twice", fix=_FIX)
 
 
 def _require_table(text: str, path: str, delimiter: str) -> None:
