@@ -17,6 +17,7 @@ import click
 from registry.checks import tracked_files
 from registry.checks.documentation import document_checks
 from registry.cli.main import COMMANDS, cli
+from registry.core import committed_config
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs/reference"
@@ -43,7 +44,13 @@ class Key(NamedTuple):
 
 def pages() -> dict[str, str]:
     """Each page of docs/reference, by its file name."""
-    texts = {"commands.md": _commands(), "manifests.md": _manifests(), "checks.md": _checks(), "files.md": _files()}
+    texts = {
+        "commands.md": _commands(),
+        "manifests.md": _manifests(),
+        "checks.md": _checks(),
+        "files.md": _files(),
+        "dvc-config.md": _dvc_config(),
+    }
     return {name: "\n".join([NOTE, *lines]).rstrip() + "\n" for name, lines in texts.items()}
 
 
@@ -207,6 +214,26 @@ def _files() -> Iterator[str]:
         globs = ", ".join(f"`{glob}`" for glob in row.patterns)
         rows.append((_cell(row.name), globs, row.policy, row.scope, _cell(row.obeyed_by)))
     yield from _table(("files", "paths", "a change is", "touches", "obeyed by"), rows)
+
+
+# --- DVC's configuration ----------------------------------------------------------------------------------------------
+
+
+def _dvc_config() -> Iterator[str]:
+    yield "# What a committed .dvc/config may say\n"
+    yield "Every clone, consumer and job obeys the committed configuration of DVC, so `registry check` (the check"
+    yield "[`settings`](checks.md#settings)) takes these options, written as DVC writes them, and no others. Any change"
+    yield "of the file needs an owner. What `dvc config --local` and `dvc remote modify --local` write to"
+    yield "`.dvc/config.local`, and DVC's global file, are not judged.\n"
+    rows = []
+    for section, options in committed_config.SECTIONS.items():
+        by_rule: dict[committed_config.Rule, list[str]] = {}
+        for option, rule in options.items():
+            by_rule.setdefault(rule, []).append(f"`{option}`")
+        for rule, names in by_rule.items():
+            only = f", unless it is `{rule.only[0]}`" if rule.only else ""
+            rows.append((f"`{section}`", ", ".join(names), f"{rule.meaning}{only}", _cell(rule.reason)))
+    yield from _table(("section", "options", "is", "because"), rows)
 
 
 # --- the program ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from registry.checks.context import PlaceFault, StorageChange
-from registry.core import artifact_files, settings
+from registry.core import artifact_files, committed_config, settings
 from registry.core.artifact_files import Parsed
 from registry.core.schema import Fault
 from registry.core.settings import DVC_CONFIG, PATH, RegistryFile, Remote
@@ -51,13 +51,23 @@ def _read(tree: Tree) -> _Read:
     except NotFound as error:
         unreadable.append(_absent(PATH, error))
     try:
-        sections = dvc_config.read_sections(tree.read(DVC_CONFIG))
+        sections = dvc_config.read_committed(tree.read(DVC_CONFIG))
         settings.require_remotes(dvc_config.remotes_of(sections))
+        unreadable += _forbidden(tree.read(DVC_CONFIG).decode(), sections)
     except InvalidDocument as error:
         unreadable.append(artifact_files.unreadable(error))
     except NotFound as error:
         unreadable.append(_absent(DVC_CONFIG, error))
     return _Read(file, sections, tuple(unreadable))
+
+
+def _forbidden(text: str, sections: Sections) -> list[Parsed[None]]:
+    """The file as one that has faults, where it says what no committed file may."""
+    faults = [
+        Fault(found.message, dvc_config.find_line(text, found.option) or 1, found.fix)
+        for found in committed_config.find_forbidden(sections)
+    ]
+    return [Parsed(DVC_CONFIG, faults=tuple(faults))] * bool(faults)
 
 
 def _absent(path: str, error: NotFound) -> Parsed[None]:

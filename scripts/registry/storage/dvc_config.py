@@ -19,6 +19,7 @@ from dvc.config import Config, ConfigError
 from dvc.config_schema import REMOTE_SCHEMAS
 from voluptuous import Invalid
 
+from registry.core import committed_config
 from registry.core.settings import DVC_CONFIG, LOCAL_CONFIG, Remote, from_root
 from registry.errors import InvalidDocument
 from registry.storage.remote_options import scheme_of
@@ -75,6 +76,13 @@ def read_sections(data: bytes, path: str = DVC_CONFIG) -> Sections:
     except _FAULTS as error:
         raise _explain(error, [file]) from None
     return file.sections
+
+
+def read_committed(data: bytes, path: str = DVC_CONFIG) -> Sections:
+    """What a committed file says. Raises InvalidDocument for one in another form than DVC writes, before reading it."""
+    for fault in committed_config.find_misspelled(data.decode(errors="replace")):
+        raise InvalidDocument(path, fault.message, line=fault.line, fix=fault.fix)
+    return read_sections(data, path)
 
 
 def _paths(root: Path) -> tuple[Path, ...]:

@@ -7,14 +7,10 @@ from registry.checks import by_hand
 from registry.checks.context import Facts
 from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.checks.rules.files import is_leftover
-from registry.core import names
+from registry.core import committed_config, names
 from registry.core.layout import manifest_path, owner_of
 
-_SECRETS = re.compile(
-    r"^\s*(access_key_id|secret_access_key|session_token|password|token|connection_string|sas_token|account_key"
-    r"|(?:gdrive_)?client_secret|oss_key_(?:id|secret)|hdfs_token)\s*=\s*\S",
-    re.IGNORECASE,
-)
+_SECRETS = re.compile(rf"^\s*({'|'.join(sorted(committed_config.SECRETS))})\s*=\s*\S", re.IGNORECASE)
 _USER_IN_URL = re.compile(r"://[^/\s]*@|[?&](?:sig|signature|token|password|X-Amz-Signature)=", re.IGNORECASE)
 _CREDENTIAL_FILES = ("looker.ini", ".dvc/config.local", ".env", ".netrc", "credentials.json", "id_rsa", "id_ed25519")
 _ROTATE = "rotate the credential: it is exposed in Git history"
@@ -23,12 +19,15 @@ _ROTATE = "rotate the credential: it is exposed in Git history"
 def settings_are_valid(facts: Facts) -> Iterator[Diagnostic]:
     """`registry.yaml`, `.dvc/config` and the front matter of cards can be parsed and match their schemas.
 
-    `.dvc/config` is read by DVC itself, and must define the remotes `staging` and `production`.
+    `.dvc/config` is read by DVC itself, and must define the remotes `staging` and `production`. It is written as DVC
+    writes it, and has no option that redirects DVC, runs code, weakens a proof, or is one machine's: the table in
+    docs/reference/dvc-config.md says which those are.
 
     Why: every command reads the storage locations and the owners from these files. Without them no other file can be
-    generated or compared.
+    generated or compared. Every clone, consumer and job obeys the committed configuration of DVC.
 
-    How to fix: correct the line that the finding names. `schemas/registry.schema.json` describes `registry.yaml`.
+    How to fix: correct the line that the finding names. `schemas/registry.schema.json` describes `registry.yaml`. What
+    only you need is set with `dvc config --local` or `dvc remote modify --local`.
     """
     for part in facts.unreadable:
         for fault in part.faults:
