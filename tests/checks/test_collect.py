@@ -254,7 +254,7 @@ def test_a_registry_without_its_settings() -> None:
     ("path", "old", "new", "moved"),
     [
         (".dvc/config", b"../.registry/production", b"s3://elsewhere", "the remote production"),
-        (".dvc/config", b"[core]", b"['REMOTE \"evil\"']\nurl = s3://evil\n[core]", "the remote evil"),
+        (".dvc/config", b"[core]", b"['remote \"evil\"']\nurl = s3://evil\n[core]", "the remote evil"),
         (".dvc/config", b"/staging", b"/staging\n    shared = group", "the remote staging"),
         ("registry.yaml", b".registry/lake", b"s3://elsewhere", "the lake"),
     ],
@@ -275,7 +275,7 @@ def test_a_place_that_was_not_there_before_did_not_move() -> None:
 @pytest.mark.parametrize(
     ("section", "changed"),
     [
-        (b"[core]\nremote = staging\n", ("core.remote",)), (b'["Core"]\nREMOTE = staging\n', ("core.remote",)),
+        (b"[core]\nremote = staging\n", ("core.remote",)),
         (b"[cache]\ndir = /tmp/theirs\n", ("cache.dir",)),
         (b"[plots]\nhtml_template = x.html\n", ("plots.html_template",)),
         (b"# a comment\n", ()), (b"['remote \"staging\"']\nurl = s3://x\njobs = 4\n", ()),

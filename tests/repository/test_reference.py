@@ -20,7 +20,7 @@ def test_the_pages_are_up_to_date() -> None:
 def test_a_missing_page_and_one_that_differs_are_outdated(tmp_path: Path) -> None:
     (tmp_path / "commands.md").write_text(PAGES["commands.md"])
     (tmp_path / "checks.md").write_text(PAGES["checks.md"] + "more")
-    assert sorted(reference.outdated(tmp_path)) == ["checks.md", "files.md", "manifests.md"]
+    assert sorted(reference.outdated(tmp_path)) == ["checks.md", "dvc-config.md", "files.md", "manifests.md"]
 
 
 def test_the_program_compares() -> None:

@@ -52,7 +52,7 @@ _MACHINE = _wrong("it names something of one machine")
 _PERSON = _wrong("it is one person's, and CI has another login")
 _SECRET = _wrong("it is a credential")
 _EXPERIMENTAL = _wrong("it starts machines in a cloud")
-_PUSHES = _wrong("`dvc exp run` would push what nobody has checked")
+_PUSHES = _wrong("`dvc exp run` would push commits that no check has read")
 _NO_STORE = _wrong("it belongs to a kind of remote that has no store here")
 _CODE = _wrong("it names code that DVC runs")
 

@@ -110,6 +110,23 @@ def test_a_file_that_is_made_for_secrets(path: str) -> None:
     assert (finding.path, finding.verdict) == (path, Verdict.WRONG)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "fault"),
+    [
+        ("['remote \"x\"']\nurl = s3://x\nprofile = acme\n", 3, "remote.x.profile must not be set for every clone"),
+        ("[ 'remote \"evil\"' ]\n    url = s3://evil\n", 1, "this line is not in the form that DVC writes"),
+        ("# x\u2028['remote \"evil\"']\u2028url = s3://evil\n", 1, "this line is not in the form that DVC writes"),
+        ("[cache]\n    dir = ../x\n", 2, "cache.dir must not be set for every clone"),
+    ],
+)
+def test_the_committed_configuration_is_closed(text: str, line: int, fault: str) -> None:
+    registry = memory_registries.sound()
+    line += registry.files[CONFIG].count(b"\n")
+    registry.files[CONFIG] += text.encode()
+    (finding,) = found(registry, "settings")
+    assert (finding.message[: len(fault)], finding.line, finding.verdict) == (fault, line, Verdict.WRONG)
+
+
 def test_a_place_that_points_elsewhere_needs_an_owner_and_a_new_one_does_not() -> None:
     registry = memory_registries.sound()
     registry.releases["before"] = dict(registry.files)
