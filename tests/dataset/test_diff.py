@@ -82,7 +82,7 @@ def put(
 def compare(
     registry: Registry, before: Mapping[str, bytes], *, notes: Path = Path("/nowhere"), near: int | None = None
 ) -> tuple[DatasetChange, ...]:
-    objects = DiffOptions(registry.objects.get, notes, sheets=near is not None, near_duplicates=near)
+    objects = DiffOptions(registry.objects.get, notes, pictures=near is not None, near_duplicates=near)
     return diff.compare(DictTree(before), DictTree(registry.files), objects)
 
 
@@ -288,7 +288,7 @@ def photo(seed: int, size: tuple[int, int] = (160, 120)) -> bytes:
     return out.getvalue()
 
 
-def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
+def test_pictures_and_images_that_look_the_same(tmp_path: Path) -> None:
     registry = Registry()
     rows = {row: (*item[:3], photo(row)) for row, item in items(20).items()}
     put(registry, rows)
@@ -296,14 +296,17 @@ def test_sheets_and_images_that_look_the_same(tmp_path: Path) -> None:
     smaller = {row: item for row, item in rows.items() if row not in (4, 6)} | {3: (rows[3][0], "dog", *rows[3][2:])}
     put(registry, {**smaller, 700: ("test", "cat", "c1", photo(5, (320, 240)))}, rows_hash="other", version="2.0.0")
     (found,) = compare(registry, before, near=19, notes=tmp_path / "fingerprints.parquet")
-    assert [(sheet.name, sheet.total, sheet.alt.split("(")[1]) for sheet in found.sheets] == [
-        ("added", 1, "1 cat)"), ("removed", 2, "2 dog)"), ("relabelled", 1, "1 cat to dog)"),
-    ]  # fmt: skip
+    assert [(one.title, one.total, one.caption, one.picture.name) for one in found.examples] == [
+        ("Added", 1, "test/cat", "added-1"),
+        ("Removed", 2, "train/dog", "removed-1"),
+        ("Removed", 2, "train/dog", "removed-2"),
+        ("Relabelled", 1, "train/cat → train/dog", "relabelled-1"),
+    ]
     (pair,) = found.duplicates
     assert (pair.first.uuid, pair.second.uuid, pair.is_identical) == (uuid(5), uuid(700), False)
     assert (pair.first.is_new, pair.second.is_new) == (False, True)
-    (sheet,) = found.pairs
-    assert (sheet.name, sheet.alt) == ("pair-1", "Pair 1: 2 of 2 images (2 cat)")
+    (picture,) = found.pairs
+    assert (picture.name, picture.alt) == ("pair-1", "two images side by side: train/cat and test/cat")
     assert found.unknown == found.search_skipped == ""
     (large,) = compare(registry, before, near=18, notes=tmp_path / "fingerprints.parquet")
     assert (large.duplicates, large.unknown) == ((), "")
@@ -337,12 +340,12 @@ def test_the_command_compares_the_last_commit_with_what_is_there(built_dataset: 
     assert (shown[0], shown[-1], "\n".join(shown[1:-1]) + "\n") == ("~~~~text", "~~~~", told.out)
 
 
-def test_the_command_writes_contact_sheets(built_dataset: Path, run_registry: Run) -> None:
+def test_the_command_writes_pictures_and_says_what_they_show(built_dataset: Path, run_registry: Run) -> None:
     repositories.dataset(built_dataset, "pets", repositories.MORE_PETS, "1.1.0")
-    done = run_registry(built_dataset, "diff", "--sheets", "pictures")
-    assert (done.code, done.err) == (0, "wrote pictures/pets-added.webp\n")
-    assert (built_dataset / "pictures/pets-added.webp").read_bytes().startswith(b"RIFF")
-    assert "Added: 1 of 1 images (1 cat)" in done.out
+    done = run_registry(built_dataset, "diff", "--pictures", "pictures")
+    assert done.code == 0
+    assert done.err == f"wrote pictures/pets-added-1.webp: {uuid(6)} (test/cat), no image: not an image\n"
+    assert (built_dataset / "pictures/pets-added-1.webp").read_bytes().startswith(b"RIFF")
 
 
 @pytest.mark.parametrize(

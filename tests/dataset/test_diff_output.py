@@ -11,10 +11,11 @@ from registry.dataset.changes import (
     DatasetChange,
     DuplicateItem,
     DuplicatePair,
+    Example,
     QueryChange,
-    Sheet,
     Shift,
     Symmetry,
+    Thumbnail,
 )
 from support.memory_registries import uuid
 
@@ -43,7 +44,7 @@ CHANGE = DatasetChange(
      DuplicatePair(DuplicateItem(uuid(3), "train", "cat", "b", is_new=False),
                    DuplicateItem(uuid(4), "train", "cat", "c", is_new=True), 1, Symmetry.MIRRORED)),
     (),
-    (Sheet("removed", "Removed", 3, 3, 9, 9, "Removed: 3 of 3 images (3 dog)", b"RIFF"),),
+    (Example("Removed", 3, uuid(1), "train/dog", Thumbnail("removed-1", "image of train/dog", 9, 9, b"RIFF")),),
     ("title",),
     "whether it rains",
 )  # fmt: skip
@@ -69,7 +70,6 @@ datasets/pets 1.0.0 → 1.1.0: Pets at home
   distribution shift in camera: 25.0% (total variation distance)
   test/dog/{uuid(2)} is identical to train/cat/{uuid(1)} (in another split)
   train/cat/{uuid(4)} is a near-duplicate of train/cat/{uuid(3)} (new, mirrored, distance 1 bit)
-  Removed: 3 of 3 images (3 dog)
   size 1.2 MB → 999 bytes
   metadata-only changes: title
   3 images were removed. A removal is major; the version bump is minor: set version: 2.0.0
@@ -129,6 +129,6 @@ def test_the_json_has_everything_but_pictures_and_no_number_that_is_none() -> No
     assert (data["schema"], found["id"], found["old"], found["query_change"]) == (1, "datasets/pets", "1.0.0", "query")
     assert found["required_bump"] == {"bump": "major", "what": "3 images were removed", "why": "A removal is major"}
     assert found["shifts"][0]["table"] == [{"value": "XT-3", "before": 0.5, "after": None}]
-    assert found["sheets"][0]["alt"].startswith("Removed")
-    assert "image" not in found["sheets"][0]
+    assert found["examples"][0]["picture"]["alt"] == "image of train/dog"
+    assert "image" not in found["examples"][0]["picture"]
     assert found["diff"]["rows"][0]["uuid"] == uuid(1)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from PIL import Image, ImageDraw
 
-from registry.dataset import change_sheets, items, near_duplicates
+from registry.dataset import change_examples, items, near_duplicates
 from registry.dataset.changes import DuplicateItem, DuplicatePair
 from registry.dataset.items import Items
 from support.memory_registries import uuid
@@ -157,7 +157,7 @@ def test_leaks_come_first_and_not_all_are_shown() -> None:
     assert near_duplicates.rank(iter(many)) == (tuple(many[:50]), 10)
 
 
-def test_sheets_show_classes_and_ways_evenly_and_only_what_is_there() -> None:
+def test_examples_show_classes_and_ways_evenly_and_only_what_is_there() -> None:
     old, objects = version({row: ("train", "cat" if row < 40 else "dog", photo(row, (40, 30))) for row in range(50)})
     gone = {row: ("train", "cat" if row < 40 else "dog", photo(row, (40, 30))) for row in (0, 41)}
     new, _ = version({**gone, 41: ("test", "fox", gone[41][2])})
@@ -167,7 +167,9 @@ def test_sheets_show_classes_and_ways_evenly_and_only_what_is_there() -> None:
         read[md5] += 1
         return objects[md5]
 
-    removed, relabelled = change_sheets.render(items.compare(old, new), reader)
-    assert removed.alt == "Removed: 20 of 48 images (11 cat, 9 dog)"
-    assert (relabelled.alt, relabelled.shown) == ("Relabelled: 1 of 1 images (1 dog to fox)", 1)
-    assert (len(read), max(read.values())) == (21, 1)  # nothing but what is shown
+    *removed, relabelled = change_examples.render(items.compare(old, new), reader)
+    assert {(one.title, one.total) for one in removed} == {("Removed", 48)}
+    assert Counter(one.caption for one in removed) == {"train/cat": 6, "train/dog": 6}
+    assert (relabelled.title, relabelled.total, relabelled.uuid) == ("Relabelled", 1, uuid(41))
+    assert (relabelled.caption, relabelled.picture.alt) == ("train/dog → test/fox", "image of train/dog → test/fox")
+    assert (len(read), max(read.values())) == (13, 1)  # nothing but what is shown

@@ -1,6 +1,7 @@
 """What a training reports beside the judge's metrics: in the comparison under its own title, bounded, never run."""
 
 import json
+import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -104,12 +105,12 @@ def test_both_versions_are_in_one_plot(base: Path) -> None:
 
 def test_pictures_are_pictures(base: Path) -> None:
     plots = shown(base, ["a.png", "b.jpg"], {"a.png": picture(), "b.jpg": picture("JPEG")})
-    assert [(plot.name, len(plot.sheets)) for plot in plots] == [("models/pets/a.png", 1), ("models/pets/b.jpg", 1)]
-    assert max(plots[0].sheets[0].width, plots[0].sheets[0].height) <= 640
+    assert [(plot.name, len(plot.pictures)) for plot in plots] == [("models/pets/a.png", 1), ("models/pets/b.jpg", 1)]
+    assert max(plots[0].pictures[0].width, plots[0].pictures[0].height) <= 640
     many = [f"p{place}.png" for place in range(19)]
     plots = shown(base, many, dict.fromkeys(many, picture()))
-    assert sum(len(plot.sheets) for plot in plots) == 12
-    assert plots[-1].omitted == "there are too many pictures"
+    assert sum(len(plot.pictures) for plot in plots) == 12
+    assert plots[-1].omitted == "the limit is 12 pictures"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_pictures_are_pictures(base: Path) -> None:
     [
         ({"a.csv": {"template": "mine"}}, {"a.csv": b"x,y\n1,2\n"}, "the template mine is not one of DVC's own"),
         ({"a.csv": {"template": 5}}, {"a.csv": b"x,y\n1,2\n"}, "the template 5 is not one of DVC's own"),
-        ("a.svg", {"a.svg": b"<svg/>"}, "may hold scripts and addresses; declare a PNG"),
+        ("a.svg", {"a.svg": b"<svg"}, "the SVG cannot be read"),
         ("a.gif", {"a.gif": b"GIF89a"}, "the GIF cannot be decoded"),
         ({"a.csv": {"template": "../../evil"}}, {"a.csv": b"x,y\n1,2\n"}, "is not one of DVC's own"),
         ({"a.csv": {"x": "nothing", "y": "y"}}, {"a.csv": b"x,y\n1,2\n"}, "DVC cannot draw it"),
@@ -272,12 +273,27 @@ def by_template(root: Path, template: Any, name: str = "mine") -> ReportedPlot:
     return plot
 
 
-@pytest.mark.parametrize("name", ["mine", "linear"])
-def test_a_team_s_template_is_drawn_as_a_picture(base: Path, name: str) -> None:
-    plot = by_template(base, TEMPLATE, name)
+VEGA = {
+    "$schema": "https://vega.github.io/schema/vega/v6.json",
+    "width": 200,
+    "height": 200,
+    "data": [{"name": "table", "values": "<DVC_METRIC_DATA>"}],
+    "marks": [
+        {
+            "type": "symbol",
+            "from": {"data": "table"},
+            "encode": {"enter": {"x": {"signal": "200 * datum.far"}, "y": {"signal": "200 * datum.tpr"}}},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "template"), [("mine", TEMPLATE), ("linear", TEMPLATE), ("mine", VEGA)])
+def test_a_team_s_template_is_drawn_as_a_picture(base: Path, name: str, template: Any) -> None:
+    plot = by_template(base, template, name)
     assert (plot.name, plot.omitted, plot.spec) == ("models/pets/roc.csv", "", "")
-    (sheet,) = plot.sheets
-    assert Image.open(BytesIO(sheet.image)).width > 200
+    (shown_picture,) = plot.pictures
+    assert Image.open(BytesIO(shown_picture.image)).width > 200
 
 
 @pytest.mark.parametrize(
@@ -286,7 +302,7 @@ def test_a_team_s_template_is_drawn_as_a_picture(base: Path, name: str) -> None:
         ({"layer": [{"data": {"url": "file:///etc/passwd"}, "mark": "line"}]}, "the template has 'url'"),
         ({"mark": {"type": "image"}}, "the template has 'image'"),
         ({"mark": "image"}, "the template has 'image'"),
-        ({"$schema": "https://vega.github.io/schema/vega/v5.json"}, "is not Vega-Lite"),
+        ({"$schema": "https://plotly.com/v5.json"}, "is neither Vega-Lite nor Vega"),
         ({"data": {}}, "DVC cannot draw it"),
         ({"mark": "nonsense", "encoding": 5}, "Vega-Lite cannot draw it"),
     ],
@@ -294,15 +310,54 @@ def test_a_team_s_template_is_drawn_as_a_picture(base: Path, name: str) -> None:
 def test_a_template_that_reads_elsewhere_or_cannot_be_drawn_is_named(base: Path, change: Any, why: str) -> None:
     plot = by_template(base, TEMPLATE | change)
     assert why in plot.omitted
-    assert not plot.sheets
+    assert not plot.pictures
 
 
 def test_a_template_without_end_is_stopped() -> None:
     endless = TEMPLATE | {"data": {"sequence": {"start": 0, "stop": 1e9}}}
     with pytest.raises(vega.CannotDraw, match="memory"):
-        vega.draw(json.dumps(endless))
+        vega.draw(json.dumps(endless), vega.Language.VEGA_LITE)
+
+
+# --- SVG --------------------------------------------------------------------------------------------------------------
+
+SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
+<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
+<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="200" height="100">
+<script>alert(1)</script><defs><path id="m" d="M 0 0 H 100 V 100 H 0 Z"/></defs><use xlink:href="#m" fill="red"/>{}</svg>"""
+
+
+def test_an_svg_is_drawn_as_a_picture(base: Path) -> None:
+    (plot,) = shown(base, ["a.svg"], {"a.svg": SVG.format("").encode()})
+    (picture,) = plot.pictures
+    assert (picture.alt, picture.width, picture.height) == ("models/pets/a.svg (new)", 400, 200)
+    with Image.open(BytesIO(picture.image)) as page:
+        red, empty = (page.convert("RGB").getpixel((x, 100)) for x in (100, 300))
+    assert (red[0] > 200, red[1] < 60, empty) == (True, True, (255, 255, 255))
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ('<image href="/etc/motd.png"/>', "has the link '/etc/motd.png'"),
+        ('<image xlink:href="http://127.0.0.1/a.png"/>', "has the link 'http://127.0.0.1/a.png'"),
+        ('<image href="data:image/svg+xml;base64,PHN2Zy8+"/>', "has the link"),
+        ('<filter id="f"><feImage href=" a.png"/></filter>', "has the link ' a.png'"),
+        ('<!-- <!ENTITY a "b"> -->', "defines entities"),
+        ("<g>", "cannot be read"),
+        ("<g>" * 50_000 + "</g>" * 50_000, "cannot be read"),
+    ],
+)
+def test_an_svg_that_reads_elsewhere_is_named(part: str, why: str) -> None:
+    with pytest.raises(vega.CannotDraw, match=re.escape(why)):
+        vega.read_svg(SVG.format(part).encode())
+
+
+def test_an_svg_without_end_is_stopped() -> None:
+    with pytest.raises(vega.CannotDraw, match="memory"):
+        vega.draw('<svg xmlns="http://www.w3.org/2000/svg" width="100000" height="100000"/>', vega.Language.SVG)
 
 
 def test_the_first_frame_of_a_gif_is_shown(base: Path) -> None:
     (plot,) = shown(base, ["a.gif"], {"a.gif": picture("GIF")})
-    assert [sheet.width for sheet in plot.sheets] == [640]
+    assert [one.width for one in plot.pictures] == [640]

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from registry.core import digests
 from registry.core.model_values import Gate
 from registry.core.values import ArtifactId, Kind
-from registry.dataset import contact_sheets
-from registry.model.changes import Example, Flip, ModelChange
+from registry.dataset import thumbnails
+from registry.dataset.changes import Example
+from registry.model.changes import Flip, ModelChange
 from registry.model.classification import TITLES
 from registry.report import html
 from registry.report.assemble import assemble
@@ -56,10 +57,8 @@ def flips(kind: Flip, rows: tuple[tuple[int, int, int], ...]) -> Iterator[Exampl
         data = handwriting(label, place)
         first, second = (f"{DIGITS[digit]} {random.uniform(0.5, 0.97):.2f}" for digit in (base, new))
         caption = f"label {DIGITS[label]}; predicted {first} → {second}"
-        sheet = contact_sheets.single(
-            f"{kind}-{place}", DIGITS[label], digests.md5(data), {digests.md5(data): data}.get
-        )
-        yield Example(TITLES[kind], len(rows), uuid(place), caption, sheet)
+        picture = thumbnails.render(f"{kind}-{place}", DIGITS[label], digests.md5(data), {digests.md5(data): data}.get)
+        yield Example(TITLES[kind], len(rows), uuid(place), caption, picture)
 
 
 def model() -> ModelChange:

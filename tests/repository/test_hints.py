@@ -311,7 +311,6 @@ NOT_RUN = {
     Hint("core/pointers.py", "dvc repro"): TRAINS,
     Hint("core/pointers.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
     Hint("core/settings.py", "dvc remote"): VALUE,
-    Hint("dataset/contact_sheets.py", "pip install"): REMOTE,
     Hint("dataset/parquet_writer.py", "registry version"): NO_HINT,
     Hint("dataset/metadata_tables.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
     Hint("dataset/loaded_selection.py", "dvc checkout"): "needs a selection that was changed by hand",

@@ -12,9 +12,10 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core.artifact_files import Reader
-from registry.dataset import contact_sheets
+from registry.dataset import thumbnails
+from registry.dataset.changes import Example
 from registry.errors import Refused
-from registry.model.changes import Evidence, Example, PairedComparison, Role, Slice
+from registry.model.changes import Evidence, PairedComparison, Role, Slice
 from registry.model.model_file import ModelOutput
 
 NAME = "brightness"
@@ -103,7 +104,7 @@ def evidence(shared: DataFrame, read: Reader) -> Evidence:
                 2,
                 uuid,
                 f"{base:.0f} → {new:.0f}",
-                contact_sheets.single(uuid, uuid, md5, read),
+                thumbnails.render(uuid, uuid, md5, read),
             )
             for uuid, md5, base, new in furthest.select("uuid", "md5", "base", "new").iter_rows()
         )

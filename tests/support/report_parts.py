@@ -1,4 +1,4 @@
-"""What the situations of a report are made of: artifacts, counts, sheets and comparisons."""
+"""What the situations of a report are made of: artifacts, counts, pictures and comparisons."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,11 +25,11 @@ from registry.core.values import (
 )
 from registry.dataset.changes import (
     DuplicateItem,
-    Sheet,
+    Example,
+    Thumbnail,
 )
 from registry.integrations.hardware import Hardware
 from registry.model.changes import (
-    Example,
     Flip,
     GateResult,
     GateState,
@@ -99,13 +99,31 @@ def item(number: int, split: str, label: str, data: str, *, is_new: bool = False
     return DuplicateItem(uuid(number), split, label, md5(data.encode()), is_new)
 
 
-def sheet(name: str, title: str, total: int, colour: str = "#8fb3d9") -> Sheet:
-    picture = BytesIO()
-    Image.new("RGB", (480, 120), colour).save(picture, "WEBP", quality=1)
-    return Sheet(name, title, total, min(20, total), 480, 120, f"{min(20, total)} {name} images", picture.getvalue())
+def picture(name: str, alt: str, colour: str = "#8fb3d9", width: int = 320, fault: str = "") -> Thumbnail:
+    data = BytesIO()
+    Image.new("RGB", (width, 240), colour).save(data, "WEBP", quality=1)
+    return Thumbnail(name, alt, width, 240, data.getvalue(), fault)
 
 
-def examples(kind: Flip, total: int, colour: str) -> tuple[Example, ...]:
+def pair(place: int) -> Thumbnail:
+    return picture(f"pair-{place}", "two images side by side: train/cat and test/cat", width=652)
+
+
+def changed(title: str, total: int, caption: str, colour: str = "#8fb3d9") -> tuple[Example, ...]:
+    """Examples of a change of a dataset: as many as there are, at most 12."""
+    return tuple(
+        Example(
+            title,
+            total,
+            uuid(number),
+            caption,
+            picture(f"{title.lower()}-{number}", f"image of {caption}", colour),
+        )
+        for number in range(1, min(total, 12) + 1)
+    )
+
+
+def flipped(kind: Flip, total: int, colour: str) -> tuple[Example, ...]:
     """As many as there are, at most 12."""
     base, new = ("cat", "dog") if kind is Flip.BROKEN else ("dog", "cat")
     return tuple(
@@ -114,7 +132,7 @@ def examples(kind: Flip, total: int, colour: str) -> tuple[Example, ...]:
             total,
             uuid(number),
             f"label cat; predicted {base} 0.81 → {new} 0.62",
-            sheet(f"{kind}-{number}", f"cat: {uuid(number)}", 1, colour),
+            picture(f"{kind}-{number}", "image labelled cat", colour),
         )
         for number in range(1, min(total, 12) + 1)
     )
@@ -159,7 +177,7 @@ def model_change(**changes: Any) -> ModelChange:
         "confusion": confusion(),
         "calibration": calibration(),
         "curves": curves(),
-        "examples": (*examples(Flip.BROKEN, 4, "#d98f8f"), *examples(Flip.FIXED, 14, "#9fd98f")),
+        "examples": (*flipped(Flip.BROKEN, 4, "#d98f8f"), *flipped(Flip.FIXED, 14, "#9fd98f")),
         **changes,
     }
     return ModelChange(MODEL, "Cat or dog", V100, V110, trained=True, **values)

@@ -47,14 +47,15 @@ from support.report_parts import (
     V110,
     V120,
     V200,
+    changed,
     diff,
     digest,
     item,
     model_change,
     origin,
+    pair,
     paired,
     plus,
-    sheet,
 )
 
 
@@ -69,7 +70,7 @@ def first_release() -> Report:
         diff=diff(NOTHING, BEFORE, added=BEFORE),
         declared=Bump.MAJOR,
         bytes_after=412_000_000,
-        sheets=(sheet("added", "Added", 1958),),
+        examples=changed("Added", 1958, "train/cat"),
         selections=(None, origin(1958, 2)),
     )
     gates = (
@@ -116,7 +117,7 @@ def grown() -> Report:
         shifts=(Shift("place", 0.04, 0.0002, columns),),
         stable=("camera", "iso"),
         concentrations=(Concentration("added", "label", "cat", 101, 101 / 126, 1.6),),
-        sheets=(sheet("added", "Added", 126),),
+        examples=changed("Added", 126, "train/dog"),
         search_skipped="2,084 images exceed report.near_duplicates in registry.yaml (2,000)",
         selections=(origin(1958, 2), origin(2084, 9)),
     )
@@ -175,8 +176,11 @@ def relabelled() -> Report:
                 Symmetry.MIRRORED_ROTATED,
             ),
         ),
-        pairs=(sheet("pair-1", "Pair 1", 2), sheet("pair-2", "Pair 2", 2)),
-        sheets=(sheet("removed", "Removed", 51, "#d98f8f"), sheet("relabelled", "Relabelled", 18, "#d9c58f")),
+        pairs=(pair(1), pair(2)),
+        examples=(
+            *changed("Removed", 51, "train/cat", "#d98f8f"),
+            *changed("Relabelled", 18, "train/cat → train/dog", "#d9c58f"),
+        ),
     )
     return assemble(PASSED, [dataset], [], RUN_INFO)
 
@@ -351,7 +355,7 @@ def grown_set(place: int, before: Counts, more: Counts) -> DatasetChange:
         declared=Bump.MINOR,
         bytes_before=10**9,
         bytes_after=11 * 10**8,
-        sheets=(sheet("added", "Added", images),),
+        examples=changed("Added", images, "train/class_000"),
     )
 
 

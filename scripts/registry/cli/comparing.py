@@ -26,15 +26,15 @@ class Comparison:
     pulled: int
 
 
-def diff_options(space: Workspace, *, sheets: bool, near_duplicates: bool) -> DiffOptions:
-    """How a comparison of datasets reads objects. `sheets`: draw contact sheets.
+def diff_options(space: Workspace, *, pictures: bool, near_duplicates: bool) -> DiffOptions:
+    """How a comparison of datasets reads objects. `pictures`: draw changed images and pairs.
 
     `near_duplicates`: search for near-duplicates in datasets no larger than `report.near_duplicates` in the settings.
     Raises InvalidDocument where the settings cannot be read.
     """
     limit = space.registry_file.near_duplicates
     hashes = space.cache_dir / perceptual_hash.PATH
-    return DiffOptions(space.stores.reader, hashes, sheets, limit if near_duplicates else None)
+    return DiffOptions(space.stores.reader, hashes, pictures, limit if near_duplicates else None)
 
 
 def compare_models(space: Workspace, old: Tree, new: Tree, models: Sequence[ArtifactId]) -> Comparison:

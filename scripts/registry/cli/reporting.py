@@ -47,7 +47,7 @@ def compose(space: Workspace, subject: Subject, outcomes: Sequence[Outcome]) -> 
     """The report: outcomes of checks, and the datasets and models of both ends, compared by their objects."""
     new, start = subject.change.tree, subject.change.before
     with git_trees.Revision(space.root, start) as old:
-        options = comparing.diff_options(space, sheets=allows_pictures(space.tree, new), near_duplicates=True)
+        options = comparing.diff_options(space, pictures=allows_pictures(space.tree, new), near_duplicates=True)
         datasets = diff.compare(old, new, options)
         compared = comparing.compare_models(space, old, new, judging.changed_models(old, new))
     machine = hardware.measure(subject.started, compared.pulled)

@@ -109,17 +109,31 @@ def exclude_command(dataset: ArtifactId, pairs: Iterable[DuplicatePair]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A contact sheet: one WebP picture of some of `total` items. `alt` says in words what it shows."""
+class Thumbnail:
+    """A small WebP picture of one image, or of two side by side. `alt` says in words what it shows, `fault` why it does
+    not.
+    """
 
-    name: str  # fit for a file name: added, removed, relabelled, broke, fixed
-    title: str
-    total: int
-    shown: int
+    name: str  # fit for a file name: added-1, pair-1, broken-1
+    alt: str
     width: int
     height: int
-    alt: str
     image: bytes
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An image for a reviewer: its picture, its UUID, and what is to be said of it.
+
+    `title` says why it is shown, as for `total` images.
+    """
+
+    title: str
+    total: int
+    uuid: str
+    caption: str
+    picture: Thumbnail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +143,7 @@ class DatasetChange:
     `queries` holds the old and the new query as text, where the query changed. `selections` are the origins of the old
     and the new rows, where they are recorded. `transitions` has the columns what
     (`label` or `split`), old, new and items. `unknown` says what could not be determined, and why; `search_skipped` why
-    near-duplicates were not searched for. `pairs` pictures the first of `duplicates`, one sheet for each.
+    near-duplicates were not searched for. `pairs` has pictures of the first of `duplicates`, one for each.
     """
 
     id: ArtifactId
@@ -148,8 +162,8 @@ class DatasetChange:
     shifts: tuple[Shift, ...] = ()
     stable: tuple[str, ...] = ()  # metadata columns whose distribution changed by no more than chance gives
     duplicates: tuple[DuplicatePair, ...] = ()
-    pairs: tuple[Sheet, ...] = ()
-    sheets: tuple[Sheet, ...] = ()
+    pairs: tuple[Thumbnail, ...] = ()
+    examples: tuple[Example, ...] = ()
     metadata_changes: tuple[str, ...] = ()  # keys of the manifest that changed without changing the data
     unknown: str = ""
     search_skipped: str = ""

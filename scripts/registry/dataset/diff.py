@@ -1,4 +1,4 @@
-"""How the datasets of two trees differ: query, items, metadata, version, and contact sheets of changed images."""
+"""How the datasets of two trees differ: query, items, metadata, version, and pictures of changed images."""
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,13 +28,13 @@ from registry.core.values import (
 )
 from registry.core.wording import plural
 from registry.dataset import (
-    change_sheets,
+    change_examples,
     distribution,
     evidence,
     items,
     metadata_tables,
     near_duplicates,
-    pair_sheets,
+    pair_thumbnails,
     provenance,
     query_text,
 )
@@ -62,13 +62,13 @@ UNREADABLE = Version(0, 0, 0)  # stands for the version of a manifest that canno
 class DiffOptions:
     """How objects are read, and what is done with the images themselves.
 
-    `sheets` renders contact sheets. Near-duplicates are searched for in versions of at most `near_duplicates` images;
-    None skips the search without a message. `hash_cache` is the file of `perceptual_hash`.
+    `pictures` renders changed images and pairs. Near-duplicates are searched for in versions of at most
+    `near_duplicates` images; None skips the search without a message. `hash_cache` is the file of `perceptual_hash`.
     """
 
     read: Reader
     hash_cache: Path
-    sheets: bool = False
+    pictures: bool = False
     near_duplicates: int | None = None
 
 
@@ -347,14 +347,14 @@ def _read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> Dat
 
 
 def _with_images(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> DatasetChange:
-    sheets = change_sheets.render(diff, options.read) if options.sheets else ()
+    examples = change_examples.render(diff, options.read) if options.pictures else ()
     near = _find_near_duplicates(change, diff, after, options)
     identical = near_duplicates.find_identical(after, near_duplicates.new_uuids(diff))
     ranked, more = near_duplicates.rank([*identical, *near.pairs])
-    pairs = pair_sheets.render(ranked, options.read) if options.sheets else ()
+    pairs = pair_thumbnails.render(ranked, options.read) if options.pictures else ()
     rest = f"{plural(more, 'further duplicate pair')}, which {'are' if more > 1 else 'is'} not listed" if more else ""
     unknown = _join(change.unknown, near.unknown, rest)
-    change = replace(change, sheets=sheets, duplicates=ranked, pairs=pairs)
+    change = replace(change, examples=examples, duplicates=ranked, pairs=pairs)
     return replace(change, search_skipped=near.skipped, unknown=unknown)
 
 

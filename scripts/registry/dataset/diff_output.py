@@ -113,7 +113,6 @@ def _detail_lines(change: DatasetChange) -> Iterator[str]:
     yield from _more(len(change.duplicates), "duplicate pair")
     if change.search_skipped:
         yield f"near-duplicate search skipped: {change.search_skipped}"
-    yield from (sheet.alt for sheet in change.sheets)
 
 
 def _describe_pair(pair: DuplicatePair) -> str:

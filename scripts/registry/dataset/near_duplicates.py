@@ -12,7 +12,7 @@ from polars import DataFrame, Series, col
 from registry.core.artifact_files import Reader
 from registry.core.values import Diff
 from registry.core.wording import join, plural
-from registry.dataset import contact_sheets, perceptual_hash
+from registry.dataset import perceptual_hash, thumbnails
 from registry.dataset.changes import DuplicateItem, DuplicatePair, Symmetry
 from registry.dataset.items import Items
 from registry.errors import StorageFailed
@@ -98,7 +98,7 @@ def _fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -
         progress(1, len(data or b""))
 
     progress(known.height, 0)
-    with contact_sheets.without_warnings(), ThreadPoolExecutor(THREADS) as pool:
+    with thumbnails.without_warnings(), ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(compute, md5s.filter(~md5s.is_in(known["md5"].implode()))))
     if computed:
         with suppress(StorageFailed):  # a read-only cache: the next run takes as long as this one

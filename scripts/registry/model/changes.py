@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from registry.core.model_values import Gate, Origin
 from registry.core.values import ArtifactId, Version
-from registry.dataset.changes import Sheet
+from registry.dataset.changes import Example, Thumbnail
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -112,20 +112,6 @@ class Slice:
     comparison: PairedComparison
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A test image for a reviewer: its picture under its UUID, and in words what the models say of it.
-
-    `title` says why it is shown, as for `total` images.
-    """
-
-    title: str
-    total: int
-    uuid: str
-    caption: str
-    sheet: Sheet
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What a task shows of both models on the shared test images (see `ModelChange`); a task leaves out what it has
@@ -162,7 +148,7 @@ class ReportedPlot:
 
     name: str
     spec: str = ""
-    sheets: tuple[Sheet, ...] = ()
+    pictures: tuple[Thumbnail, ...] = ()
     omitted: str = ""
 
 

@@ -12,10 +12,11 @@ from polars import DataFrame, col
 
 from registry.core.artifact_files import Reader
 from registry.core.wording import plural
-from registry.dataset import contact_sheets, parquet_files
+from registry.dataset import parquet_files, thumbnails
+from registry.dataset.changes import Example
 from registry.errors import Refused
 from registry.model import paired_comparison
-from registry.model.changes import Evidence, Example, Flip, PairedComparison, Role, Slice
+from registry.model.changes import Evidence, Flip, PairedComparison, Role, Slice
 from registry.model.gates import LABEL, PER_CLASS
 from registry.model.model_file import CLASSES, TOLERANCE, ModelOutput
 
@@ -276,10 +277,11 @@ def examples(flips: DataFrame, read: Reader) -> Iterator[Example]:
     """Pictures of some `flips`, broken ones first; `read` is asked for them."""
     for kind, title in TITLES.items():
         rows = flips.filter(col("kind") == kind)
-        shown = contact_sheets.sample(rows, number=EXAMPLES)
+        shown = thumbnails.sample(rows, number=EXAMPLES)
         for place, row in enumerate(shown.iter_rows(named=True), 1):
-            sheet = contact_sheets.single(f"{kind}-{place}", f"{row['label']}: {row['uuid']}", row["md5"], read)
-            yield Example(title, rows.height, row["uuid"], _caption(row), sheet)
+            alt = f"image labelled {row['label']}"
+            picture = thumbnails.render(f"{kind}-{place}", alt, row["md5"], read)
+            yield Example(title, rows.height, row["uuid"], _caption(row), picture)
 
 
 def _caption(row: Mapping[str, Any]) -> str:  # a row of a frame, which has no static types

@@ -1,12 +1,12 @@
 """What a training reports beside the judge's metrics and plots: read from both versions, drawn by DVC's own templates.
 
-All of it comes from the pull request, so it is bounded: a template of the team (`.dvc/plots`) is drawn in a process
-with limits, a picture is decoded and encoded again.
+All of it comes from the pull request, so it is bounded: an SVG and a template of the team (`.dvc/plots`) are drawn in a
+process with limits, a picture is decoded and encoded again.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ from registry.core.artifact_files import Reader, flatten_metrics
 from registry.core.declared_results import DeclaredPlot
 from registry.core.escaping import one_line
 from registry.core.wording import plural
-from registry.dataset import contact_sheets, decoding
-from registry.dataset.changes import Sheet
+from registry.dataset import decoding, thumbnails
+from registry.dataset.changes import Thumbnail
 from registry.errors import InvalidDocument
 from registry.integrations import vega
 from registry.model import metrics
@@ -36,7 +36,7 @@ MAX_TEXT = 100  # characters of a text in a plot
 MAX_PIXELS = 40_000_000  # of a GIF
 SIDE = 640  # pixels of a plot that is shown as a picture
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
-UNSAFE = (".svg",)
+DRAWN = (".svg",)
 TABLES = (".csv", ".tsv", ".json", ".yaml", ".yml")
 TEMPLATE_FOLDER = ".dvc/plots"
 _TEMPLATE = re.compile(r"[A-Za-z0-9_-]{1,100}(?:\.json)?")
@@ -102,16 +102,16 @@ def _metrics(
 
 def _plots(old: ModelVersion | None, new: ModelVersion, read: Reader) -> Iterator[ReportedPlot]:
     pictures = MAX_PICTURES
-    for plot in _single_files(new)[:MAX_PLOTS]:
+    for place, plot in enumerate(_single_files(new)[:MAX_PLOTS], 1):
         try:
-            if plot.paths[0].lower().endswith(UNSAFE):
-                raise _NotShown("an SVG file may hold scripts and addresses; declare a PNG")
-            if plot.paths[0].lower().endswith(PICTURES):
-                sheets = tuple(_pictures(plot, old, new, read)) if pictures > 0 else ()
-                pictures -= len(sheets)
-                yield ReportedPlot(plot.name, sheets=sheets, omitted="" if sheets else "there are too many pictures")
+            if plot.paths[0].lower().endswith((*PICTURES, *DRAWN)):
+                if pictures <= 0:
+                    raise _NotShown(f"the limit is {MAX_PICTURES} pictures")
+                found = tuple(_pictures(f"plot-{place}", plot, old, new, read))
+                pictures -= len(found)
+                yield ReportedPlot(plot.name, pictures=found)
             else:
-                yield _chart(plot, old, new, read)
+                yield _chart(f"plot-{place}", plot, old, new, read)
         except _NotShown as error:
             yield ReportedPlot(plot.name, omitted=str(error))
 
@@ -124,7 +124,7 @@ def _single_files(new: ModelVersion) -> list[DeclaredPlot]:
         names = [
             DeclaredPlot(path, (path,), plot.properties)
             for path in inside
-            if path.lower().endswith((*PICTURES, *UNSAFE, *TABLES))
+            if path.lower().endswith((*PICTURES, *DRAWN, *TABLES))
         ]
         found += names or [plot]
     return [plot for plot in found if not all(path.endswith(".tsv") and "/metrics/" in path for path in plot.paths)]
@@ -149,21 +149,40 @@ def _read(path: str, version: ModelVersion, read: Reader) -> bytes | None:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _pictures(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> Iterator[Sheet]:
+def _pictures(
+    name: str, plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader
+) -> Iterator[Thumbnail]:
     contents = [(version, _read(plot.paths[0], version, read)) for version in (old, new) if version]
     if not any(data for _, data in contents):
         raise _NotShown("the file is missing")
     for version, data in contents:
         if data is not None:
-            name = f"plot-{plot.paths[0].replace('/', '-')}-{version.role}"
-            shown = _first_frame(data) if plot.paths[0].lower().endswith(".gif") else data
-            yield contact_sheets.single(name, f"{plot.name} ({version.role})", name, {name: shown}.get, SIDE)
+            shown = _as_picture(plot.paths[0].lower(), data)
+            yield _thumbnail(f"{name}-{version.role}", f"{plot.name} ({version.role})", shown)
+
+
+def _as_picture(path: str, data: bytes) -> bytes:
+    """A picture in a format that `thumbnails` decodes. Raises _NotShown."""
+    if path.endswith(".gif"):
+        return _first_frame(data)
+    return _draw_bounded(lambda: vega.draw(vega.read_svg(data), vega.Language.SVG)) if path.endswith(DRAWN) else data
+
+
+def _draw_bounded(draw: Callable[[], bytes]) -> bytes:
+    try:
+        return draw()
+    except vega.CannotDraw as error:
+        raise _NotShown(str(error)) from error
+
+
+def _thumbnail(name: str, alt: str, data: bytes) -> Thumbnail:
+    return thumbnails.render(name, alt, name, {name: data}.get, SIDE)
 
 
 def _first_frame(data: bytes) -> bytes:
     """A GIF's first picture as PNG. Raises _NotShown."""
     try:
-        with contact_sheets.without_warnings(), Image.open(BytesIO(data), formats=("GIF",)) as image:
+        with thumbnails.without_warnings(), Image.open(BytesIO(data), formats=("GIF",)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _NotShown("the GIF has too many pixels")
             out = BytesIO()
@@ -176,22 +195,25 @@ def _first_frame(data: bytes) -> bytes:
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
-def _chart(plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> ReportedPlot:
+class _Own(NamedTuple):
+    """A template of the team's."""
+
+    template: Template
+    language: vega.Language
+
+
+def _chart(name: str, plot: DeclaredPlot, old: ModelVersion | None, new: ModelVersion, read: Reader) -> ReportedPlot:
     """A plot by one of DVC's templates as a specification, by one of the team's as a picture. Raises _NotShown."""
     template = plot.properties.get("template") or "linear"
     own = _own_template(template, new)
-    spec = _draw(plot, own or template, old, new, read)
+    spec = _draw(plot, own.template if own else template, old, new, read)
     if own is None:
         return ReportedPlot(plot.name, spec=spec)
-    try:
-        drawn = vega.draw(spec)
-    except vega.CannotDraw as error:
-        raise _NotShown(str(error)) from error
-    name = f"plot-{re.sub('[^A-Za-z0-9_-]', '-', plot.name).lower()}"
-    return ReportedPlot(plot.name, sheets=(contact_sheets.single(name, plot.name, name, {name: drawn}.get, SIDE),))
+    drawn = _draw_bounded(lambda: vega.draw(spec, own.language))
+    return ReportedPlot(plot.name, pictures=(_thumbnail(name, plot.name, drawn),))
 
 
-def _own_template(name: object, new: ModelVersion) -> Template | None:
+def _own_template(name: object, new: ModelVersion) -> _Own | None:
     """The team's template of this name in `.dvc/plots`; None for one of DVC's. Raises _NotShown."""
     path = f"{TEMPLATE_FOLDER}/{str(name).removesuffix('.json')}.json"
     if not isinstance(name, str) or not _TEMPLATE.fullmatch(name) or path not in new.files.entries:
@@ -200,18 +222,17 @@ def _own_template(name: object, new: ModelVersion) -> Template | None:
         return None
     try:
         content = documents.read_json(new.files.read(path), path)
-        vega.require_self_contained(content)
+        return _Own(Template(content, name=name), vega.require_self_contained(content))
     except InvalidDocument as error:
         raise _NotShown(f"{path}: {error.fault}") from error
     except vega.CannotDraw as error:
         raise _NotShown(f"{path}: {error}") from error
-    return Template(content, name=name)
 
 
 def _draw(
     plot: DeclaredPlot, template: Template | str, old: ModelVersion | None, new: ModelVersion, read: Reader
 ) -> str:
-    """The Vega-Lite specification that DVC makes of a plot. Raises _NotShown."""
+    """The specification that DVC makes of a plot. Raises _NotShown."""
     properties = {key: plot.properties[key] for key in SHOWN if plot.properties.get(key) is not None}
     properties["template"] = template
     if (series := _count_series(properties.get("y"))) > MAX_SERIES:

@@ -1,12 +1,13 @@
 """The blocks of a report: values that hold plain text, which `markdown` and `html` escape and lay out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 from registry.core.escaping import is_web_address
 from registry.core.values import ArtifactId
-from registry.dataset.changes import Sheet
+from registry.dataset.changes import Example, Thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A chart (for light and dark themes) or a contact sheet; `name` is a file name without its extension.
+    """A chart (for light and dark themes) or a thumbnail; `name` is a file name without its extension.
 
     `source` is None in a report that was read from JSON, whose pictures are files already.
     """
 
     name: str
     alt: str
-    source: Chart | Sheet | None = None
+    source: Chart | Thumbnail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Detail:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture with its caption, a line of text each."""
+    """A picture with its caption, lines of text."""
 
     picture: Picture
     caption: tuple[Line, ...]
@@ -127,9 +128,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Figures side by side, as many as the screen is wide."""
+    """Figures side by side, as many as the screen is wide; each in a row of its own where the pictures are wide."""
 
     figures: tuple[Figure, ...]
+    is_wide: bool = False
 
 
 Block = Para | Bullets | Table | Lines | Picture | Gallery | Detail
@@ -147,11 +149,21 @@ class Section:
     blocks: tuple[Block, ...] = ()
 
 
-def sheet_detail(artifact: ArtifactId, sheet: Sheet) -> Detail:
-    """A contact sheet under its title."""
-    name = f"{artifact.kind.folder}-{artifact.name}-{sheet.name}"
-    title = f"{sheet.title} ({sheet.shown:,} of {sheet.total:,})" if sheet.shown < sheet.total else sheet.title
-    return Detail("pictures", title, (Picture(name, sheet.alt, sheet),), is_open=True)
+def figure(artifact: ArtifactId, picture: Thumbnail, *caption: Line) -> Figure:
+    """A thumbnail under a name that no other artifact has, with its caption and why an image is missing."""
+    name = f"{artifact.kind.folder}-{artifact.name}-{picture.name}"
+    missing = ((picture.fault,),) if picture.fault else ()
+    return Figure(Picture(name, picture.alt, picture), (*caption, *missing))
+
+
+def example_details(artifact: ArtifactId, examples: Iterable[Example]) -> Iterator[Detail]:
+    """The images that a reviewer is shown, each with what is said of it and its UUID, by their titles."""
+    for title, same in groupby(examples, key=lambda one: one.title):
+        shown = tuple(same)
+        total = shown[0].total
+        counted = f"{len(shown):,} of {total:,}" if len(shown) < total else f"{total:,}"
+        figures = tuple(figure(artifact, one.picture, (one.caption,), (Code(one.uuid),)) for one in shown)
+        yield Detail("pictures", f"{title} ({counted})", (Gallery(figures),), is_open=True)
 
 
 def metadata_detail(keys: Iterable[str]) -> Detail:

@@ -24,6 +24,7 @@ from registry.report.blocks import (
     Bullets,
     Code,
     Detail,
+    Gallery,
     Line,
     Lines,
     Para,
@@ -31,8 +32,9 @@ from registry.report.blocks import (
     Section,
     Strong,
     Table,
+    example_details,
+    figure,
     metadata_detail,
-    sheet_detail,
 )
 
 KINDS = ("added", "removed", "relabelled", "moved", "changed")
@@ -59,7 +61,7 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
     diff = _items(change)
     if diff:
         yield _by_split(diff)
-    yield from (sheet_detail(change.id, sheet) for sheet in change.sheets)
+    yield from example_details(change.id, change.examples)
     if change.stable:
         yield Para((f"No distribution shift beyond chance in {abbreviate(change.stable, NAMED)}",))
     if change.search_skipped:
@@ -142,7 +144,7 @@ def _details(change: DatasetChange, diff: Diff | None) -> Iterator[Detail]:
         yield Detail("transitions", "Transitions of labels and splits", tuple(_transitions(change.transitions)))
     if change.duplicates:
         title = f"{plural(len(change.duplicates), 'pair')} of duplicate or near-duplicate images"
-        yield Detail("duplicates", title, tuple(_duplicates(change, prefix)), is_open=True)
+        yield Detail("duplicates", title, tuple(_duplicates(change)), is_open=True)
     if change.shifts:
         title = f"Distribution shifts: {abbreviate([shift.column for shift in change.shifts], len(change.shifts))}"
         yield Detail("columns", title, tuple(_shifts(change.shifts, prefix)))
@@ -188,11 +190,14 @@ def _shifts(shifts: Sequence[Shift], prefix: str) -> Iterator[Block]:
         yield Picture(f"{prefix}-column-{place}", alt, charts.shift(shift.table))
 
 
-def _duplicates(change: DatasetChange, prefix: str) -> Iterator[Block]:
+def _duplicates(change: DatasetChange) -> Iterator[Block]:
     """Each pair as a picture with its caption as text, the rest in a table, and the command that excludes them."""
-    for pair, sheet in zip(change.duplicates, change.pairs, strict=False):
-        yield Para((*_item(pair.first), " and ", *_item(pair.second), f": {_relation(pair)}"))
-        yield Picture(f"{prefix}-{sheet.name}", sheet.alt, sheet)
+    figures = tuple(
+        figure(change.id, picture, ("left: ", *_item(pair.first)), ("right: ", *_item(pair.second)), (_relation(pair),))
+        for pair, picture in zip(change.duplicates, change.pairs, strict=False)
+    )
+    if figures:
+        yield Gallery(figures, is_wide=True)
     if rest := change.duplicates[len(change.pairs) :]:
         rows = tuple((_item(pair.first), _item(pair.second), (_relation(pair),)) for pair in rest)
         yield Table(("image", "duplicate", "difference"), "lll", rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.core.atomic_write import write_atomically
-from registry.dataset.changes import Sheet
+from registry.dataset.changes import Thumbnail
 from registry.report import charts, html, json_output, markdown
 from registry.report.blocks import Block, Chart, Detail, Gallery, Picture
 from registry.report.pictures import FOLDER, PictureFiles
@@ -21,7 +21,7 @@ class Drawn(PictureFiles):
 
 
 def draw(report: Report) -> tuple[Drawn, ...]:
-    """Every picture of a report: charts as PNG for light and dark themes, contact sheets as they are."""
+    """Every picture of a report: charts as PNG for light and dark themes, thumbnails as they are."""
     found = (picture for section in report.sections for picture in _pictures(section.blocks))
     return tuple(_draw(picture.name, picture.source) for picture in found if picture.source is not None)
 
@@ -36,8 +36,8 @@ def _pictures(blocks: Iterable[Block]) -> Iterator[Picture]:
             yield from _pictures(block.blocks)
 
 
-def _draw(title: str, source: Chart | Sheet) -> Drawn:
-    if isinstance(source, Sheet):
+def _draw(title: str, source: Chart | Thumbnail) -> Drawn:
+    if isinstance(source, Thumbnail):
         name = f"{title}.webp"
         return Drawn(title, name, name, source.width, {name: source.image})
     light, dark = f"{title}-light.png", f"{title}-dark.png"
@@ -50,7 +50,7 @@ def files(drawn: Iterable[Drawn]) -> dict[str, bytes]:
     return {name: data for one in drawn for name, data in sorted(one.files.items())}
 
 
-def without_sheets(report: Report) -> Report:
+def without_images(report: Report) -> Report:
     """The report without images of the data; charts, which show numbers only, stay."""
     sections = tuple(replace(one, blocks=_without(one.blocks)) for one in report.sections)
     return replace(report, sections=sections)

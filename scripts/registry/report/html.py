@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from registry.core.escaping import visible_line
 from registry.core.wording import plural
-from registry.dataset.changes import Sheet
+from registry.dataset.changes import Thumbnail
 from registry.report import blocks, charts
 from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks, uncommitted_line
 from registry.report.values import Report, State
@@ -20,7 +20,7 @@ TITLES = {State.READY: "Ready", State.NEEDS_OWNER: "Needs an owner", State.BLOCK
 OPEN_FINDINGS = 20  # shown; more are folded
 KINDS = (
     blocks.Para, blocks.Bullets, blocks.Table, blocks.Lines, blocks.Picture, blocks.Gallery, blocks.Detail,
-    blocks.Address, blocks.Code, blocks.Mark, blocks.Strong, Sheet,
+    blocks.Address, blocks.Code, blocks.Mark, blocks.Strong, Thumbnail,
 )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def _tally(report: Report) -> list[tuple[int, str, str]]:
     ]
 
 
-def _data_url(source: Sheet | blocks.Chart, theme: str = "") -> str:
-    if isinstance(source, Sheet):
+def _data_url(source: Thumbnail | blocks.Chart, theme: str = "") -> str:
+    if isinstance(source, Thumbnail):
         return f"data:image/webp;base64,{b64encode(source.image).decode()}"
     return f"data:image/svg+xml;base64,{b64encode(charts.svg(source, theme)).decode()}"

@@ -1,10 +1,11 @@
 """A report as Markdown for a comment on a pull request: collapsible, and within GitHub's limit.
 
-What does not fit is omitted in a fixed order: kinds of details (OMITTED_FIRST), then everything except headlines, then
-findings and headlines beyond a number. Nothing is cut in the middle, and `report.html` is always complete.
+What does not fit is omitted in a fixed order: figures that are folded, then kinds of details (OMITTED_FIRST), then
+everything except headlines, then findings and headlines beyond a number. Nothing is cut in the middle, and
+`report.html` is always complete.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.core.escaping import (
@@ -64,9 +65,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """How much of a report is shown: the kinds of details to omit, headlines only, the number of each."""
+    """How much of a report is shown: kinds of details to omit, few figures, headlines only, the number of each."""
 
     omitted: tuple[str, ...] = ()
+    few: bool = False
     headlines: bool = False
     findings: int = 20
     sections: int = 1000
@@ -93,9 +95,10 @@ def _length(text: str) -> int:
 
 
 def _fits() -> Iterator[_Fit]:
-    yield from (_Fit(OMITTED_FIRST[:count]) for count in range(len(OMITTED_FIRST) + 1))
-    yield _Fit(OMITTED_FIRST, headlines=True)
-    yield from (_Fit(OMITTED_FIRST, True, number, number) for number in (20, 10, 3, 0))
+    yield _Fit()
+    yield from (_Fit(OMITTED_FIRST[:count], few=True) for count in range(len(OMITTED_FIRST) + 1))
+    yield _Fit(OMITTED_FIRST, few=True, headlines=True)
+    yield from (_Fit(OMITTED_FIRST, True, True, number, number) for number in (20, 10, 3, 0))
 
 
 def _render(report: Page, links: Mapping[str, Link], fit: _Fit) -> str:
@@ -107,8 +110,10 @@ def _render(report: Page, links: Mapping[str, Link], fit: _Fit) -> str:
     if report.not_run:
         closing.insert(0, Detail("checks", not_run_title(report.not_run), (not_run_table(report.not_run),)))
     parts += [text for block in closing if (text := _block(block, links, fit))]
-    if fit.omitted:
-        kinds = "everything except headlines" if fit.headlines else ", ".join(fit.omitted)
+    if fit.few:
+        kinds = (
+            "everything except headlines" if fit.headlines else ", ".join([*fit.omitted, "more than a few pictures"])
+        )
         parts.append(f"Omitted to fit GitHub's limit of 65,536 characters: {kinds}. `report.html` is complete.")
     return "\n\n".join([*parts, WATERMARK]) + "\n"
 
@@ -176,13 +181,17 @@ def _block(block: Block, links: Mapping[str, Link], fit: _Fit) -> str:
         case Picture():
             return _picture(block, links)
         case Gallery(figures):
-            shown, more = (
-                [_figure(figure, links) for figure in part] for part in (figures[:FIGURES], figures[FIGURES:])
-            )
-            return "\n\n".join([*shown, *([_fold(f"{len(more):,} more", more)] if more else [])])
+            return "\n\n".join(_figures(figures, links, fit))
         case Detail(kind):
             body = [] if kind in fit.omitted else [text for part in block.blocks if (text := _block(part, links, fit))]
             return _fold(block.title, body, is_open=block.is_open) if body else ""
+
+
+def _figures(figures: Sequence[Figure], links: Mapping[str, Link], fit: _Fit) -> Iterator[str]:
+    yield from (_figure(one, links) for one in figures[:FIGURES])
+    if more := figures[FIGURES:]:
+        folded = [_figure(one, links) for one in more]
+        yield f"and {len(more):,} more in `report.html`" if fit.few else _fold(f"{len(more):,} more", folded)
 
 
 def _line(line: Line) -> str:

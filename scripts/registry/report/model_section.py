@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from polars import DataFrame, col
 
@@ -11,7 +10,6 @@ from registry.core.model_values import Origin
 from registry.core.wording import plural
 from registry.model import gates
 from registry.model.changes import (
-    Example,
     GateResult,
     GateState,
     MetricChange,
@@ -28,7 +26,6 @@ from registry.report.blocks import (
     Chart,
     Code,
     Detail,
-    Figure,
     Gallery,
     Line,
     Mark,
@@ -38,6 +35,8 @@ from registry.report.blocks import (
     Strong,
     Table,
     Tone,
+    example_details,
+    figure,
     metadata_detail,
 )
 
@@ -73,7 +72,7 @@ def _blocks(change: ModelChange) -> Iterator[Block]:
         yield Para((f"{images} relabelled; both models are evaluated against the new labels",))
     if overall := [one for one in change.metrics if "." not in one.name]:
         yield _metrics(change, overall)
-    yield from _examples(change)
+    yield from example_details(change.id, change.examples)
     yield from _details(change)
 
 
@@ -87,21 +86,6 @@ def _gates(results: Sequence[GateResult]) -> Iterator[Block]:
 def _gate(one: GateResult) -> Line:
     rule = f"{gates.describe_rule(one.gate)}: " if one.state is GateState.NOT_EVALUATED else ""
     return (GATES[one.state], f" {rule}{one.message}")
-
-
-def _examples(change: ModelChange) -> Iterator[Detail]:
-    """The pictures that the task shows, each under its UUID and with what was predicted, by their titles."""
-    for title, examples in groupby(change.examples, key=lambda one: one.title):
-        shown = tuple(examples)
-        total = shown[0].total
-        counted = f"{len(shown):,} of {total:,}" if len(shown) < total else f"{total:,}"
-        figures = tuple(_figure(change, one) for one in shown)
-        yield Detail("pictures", f"{title} ({counted})", (Gallery(figures),), is_open=True)
-
-
-def _figure(change: ModelChange, one: Example) -> Figure:
-    name = f"{change.id.kind.folder}-{change.id.name}-{one.sheet.name}"
-    return Figure(Picture(name, one.sheet.alt, one.sheet), ((one.caption,), (Code(one.uuid),)))
 
 
 def _origin(origin: Origin) -> Para:
@@ -198,13 +182,9 @@ def _reported(change: ModelChange) -> Iterator[Detail]:
             blocks.append(Para((Code(plot.name), f" is not shown: {plot.omitted}")))
     if blocks:
         yield Detail("reported", REPORTED, tuple(blocks))
-    figures = tuple(
-        Figure(Picture(f"{prefix}-{sheet.name}", sheet.alt, sheet), ((Code(sheet.alt),),))
-        for plot in found.plots
-        for sheet in plot.sheets
-    )
+    figures = tuple(figure(change.id, one, (Code(one.alt),)) for plot in found.plots for one in plot.pictures)
     if figures:
-        yield Detail("pictures", f"{REPORTED}: pictures", (Gallery(figures),))
+        yield Detail("pictures", f"{REPORTED}: pictures", (Gallery(figures, is_wide=True),))
 
 
 def _params(params: Sequence[ParamChange]) -> Table:

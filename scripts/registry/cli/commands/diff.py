@@ -11,10 +11,11 @@ from registry.cli import comparing
 from registry.cli.workspace import here
 from registry.core import names
 from registry.core.atomic_write import write_atomically
+from registry.core.escaping import plain
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.dataset import diff, diff_output
-from registry.dataset.changes import Sheet
+from registry.dataset.changes import DatasetChange
 from registry.integrations import git_trees
 
 FORMATS = {"text": diff_output.as_text, "json": diff_output.as_json, "md": diff_output.as_markdown}
@@ -25,17 +26,17 @@ FORMATS = {"text": diff_output.as_text, "json": diff_output.as_json, "md": diff_
 @click.option("--staged", is_flag=True, help="Compare with what the next commit would hold, not with the working tree.")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
 @click.option(
-    "--sheets",
+    "--pictures",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Also read the images: write contact sheets to FOLDER, and report near-duplicates.",
+    help="Also read the images: write some of those that changed, and pairs of near-duplicates, to FOLDER.",
 )
-def command(arguments: tuple[str, ...], form: str, sheets: Path | None, *, staged: bool) -> None:
+def command(arguments: tuple[str, ...], form: str, pictures: Path | None, *, staged: bool) -> None:
     """Compare datasets between two revisions.
 
     OLD and NEW are revisions or tags: HEAD~1, origin/main, datasets/pets@v1.0.0. The defaults are HEAD and the working
     tree. DATASET is datasets/NAME; the default is every dataset that differs. Only lists of files are read, unless
-    --sheets is given. The exit code is 0 whether or not there are differences.
+    --pictures is given. The exit code is 0 whether or not there are differences.
     """
     space = here()
     compared = _parse(arguments)
@@ -49,12 +50,12 @@ def command(arguments: tuple[str, ...], form: str, sheets: Path | None, *, stage
             new = trees.enter_context(git_trees.Index(space.root))
         elif len(revisions) == 2:
             new = trees.enter_context(git_trees.Revision(space.root, revisions[1]))
-        with_images = sheets is not None
-        options = comparing.diff_options(space, sheets=with_images, near_duplicates=with_images)
+        with_images = pictures is not None
+        options = comparing.diff_options(space, pictures=with_images, near_duplicates=with_images)
         changes = diff.compare(old, new, options, compared.dataset)
-    if sheets:
+    if pictures:
         for change in changes:
-            _write(change.id.name, change.sheets, sheets)
+            _write(change, pictures)
     click.echo(FORMATS[form](changes), nl=False)
 
 
@@ -83,8 +84,12 @@ def _parse(arguments: Sequence[str]) -> _Compared:
     return _Compared(tuple(revisions), found[0] if found else None)
 
 
-def _write(name: str, sheets: Sequence[Sheet], folder: Path) -> None:
-    for sheet in sheets:
-        path = folder / f"{name}-{sheet.name}.webp"
-        write_atomically(path, sheet.image)
-        click.echo(f"wrote {path}", err=True)
+def _write(change: DatasetChange, folder: Path) -> None:
+    """Each picture, and on standard error its path with what it shows."""
+    shown = [(one.picture, f"{one.uuid} ({one.caption})") for one in change.examples]
+    pairs = zip(change.duplicates, change.pairs, strict=False)
+    shown += [(picture, f"{pair.first.uuid} and {pair.second.uuid}") for pair, picture in pairs]
+    for picture, what in shown:
+        path = folder / f"{change.id.name}-{picture.name}.webp"
+        write_atomically(path, picture.image)
+        click.echo(f"wrote {path}: {plain(what)}{f', {picture.fault}' * bool(picture.fault)}", err=True)

@@ -109,4 +109,4 @@ def _report(
         commands = (f"git checkout {commit}", "registry pull", f"registry report --base {change.before}")
         subject = reporting.Subject(change, commit, commands, started)
         report = reporting.compose(space, subject, outcomes)
-    return report if reporting.allows_pictures(space.tree, tree) else files.without_sheets(report)
+    return report if reporting.allows_pictures(space.tree, tree) else files.without_images(report)

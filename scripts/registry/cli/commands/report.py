@@ -43,7 +43,7 @@ def command(base: str, out: Path | None, pictures: str, *, images: bool, opened:
     folder = space.root / OUT if out is None else out
     report = _report(space, base, time.monotonic(), images=images)
     allowed = reporting.allows_pictures(space.tree)
-    report = report if allowed else files.without_sheets(report)
+    report = report if allowed else files.without_images(report)
     files.write(report, folder, shown=allowed and pictures != "none")
     if pictures == "branch" and allowed:
         github_images.publish(space.root, folder)
