@@ -10,8 +10,8 @@ PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 # a build of the same kind as torch's (CPU or CUDA) loads. Its release is that of torch in requirements.txt.
 TORCHVISION := torchvision-0.28.0
 IMAGE_FOLDER := .venv/torchvision/$(TORCHVISION).dist-info
-# The emulator of Azure that tests use; npm compares what it downloads with the checksums of package-lock.json.
-AZURITE := .venv/azurite/node_modules/.package-lock.json
+# What tests use of npm, an emulator of Azure and checks of accessibility: compared with the checksums of package-lock.json.
+FROM_NPM := .venv/azurite/node_modules/.package-lock.json .venv/axe/node_modules/.package-lock.json
 
 .PHONY: help setup venv demo test conditions coverage soak check lock tools
 help: ## Show this.
@@ -56,7 +56,7 @@ check: ## Run every linter, the type checker and the registry's own checks.
 
 tools:
 	$(INSTALL) hooks train s3 gs azure dev
-	@$(MAKE) --silent --no-print-directory $(PICTURES) $(IMAGE_FOLDER) $(AZURITE)
+	@$(MAKE) --silent --no-print-directory $(PICTURES) $(IMAGE_FOLDER) $(FROM_NPM)
 
 ALONE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target
 $(PICTURES):
@@ -66,9 +66,9 @@ $(PICTURES):
 $(IMAGE_FOLDER):
 	@$(ALONE) $(@D) $(subst -,==,$(TORCHVISION))
 
-$(AZURITE): $(wildcard tests/support/servers/azurite/*.json)
-	@rm -rf .venv/azurite && cp -R tests/support/servers/azurite .venv/azurite
-	@PATH="$(CURDIR)/$(BIN):$$PATH" NODE_OPTIONS="--use-system-ca $$NODE_OPTIONS" $(BIN)/npm ci --prefix .venv/azurite --ignore-scripts --no-audit --no-fund --loglevel error
+.venv/%/node_modules/.package-lock.json: tests/support/npm/%/package.json tests/support/npm/%/package-lock.json
+	@rm -rf .venv/$* && cp -R tests/support/npm/$* .venv/$*
+	@PATH="$(CURDIR)/$(BIN):$$PATH" NODE_OPTIONS="--use-system-ca $$NODE_OPTIONS" $(BIN)/npm ci --prefix .venv/$* --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 lock: $(BIN)/uv ## Bring requirements.txt up to pyproject.toml: make lock [UPGRADE=1], which updates everything

@@ -324,7 +324,8 @@ def test_a_template_without_end_is_stopped() -> None:
 SVG = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">
 <svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="200" height="100">
-<script>alert(1)</script><defs><path id="m" d="M 0 0 H 100 V 100 H 0 Z"/></defs><use xlink:href="#m" fill="red"/>{}</svg>"""
+<script>alert(1)</script><defs><path id="m" d="M 0 0 H 100 V 100 H 0 Z"/></defs><use xlink:href="#m" fill="red"/>
+{}</svg>"""
 
 
 def test_an_svg_is_drawn_as_a_picture(base: Path) -> None:

@@ -76,10 +76,15 @@ def test_a_comment_keeps_its_limit_and_no_table_is_cut(limit: int, crowd: Report
 def test_details_are_omitted_in_the_documented_order() -> None:
     report = report_situations.trained()
     everything = markdown.render(report, {})
-    shorter = markdown.render(report, {}, len(everything) - 1)
+    fewer = markdown.render(report, {}, len(everything) - 1)
+    shorter = markdown.render(report, {}, len(fewer) - 1)
     assert "Omitted" not in everything
-    assert "Omitted to fit GitHub's limit of 65,536 characters: metadata, params" in shorter
-    assert "Changed parameters" in everything
+    assert "and 8 more in `report.html`" in fewer
+    assert "Omitted to fit GitHub's limit of 65,536 characters: pictures beyond 4 of a kind." in fewer
+    assert "Changed parameters" in fewer
+    assert (
+        "Omitted to fit GitHub's limit of 65,536 characters: metadata, params, pictures beyond 4 of a kind." in shorter
+    )
     assert "Changed parameters" not in shorter
 
 

@@ -43,7 +43,7 @@ def shared_test(base: TestSet, new: TestSet) -> TestSet:
 
 
 def compare(pair: VersionPair, found: Judgements, read: Reader) -> ModelChange:
-    """The whole comparison; `read` is asked for the metadata of the test set and for images of contact sheets."""
+    """The whole comparison; `read` is asked for the metadata of the test set and for images that are shown."""
     old, new = pair.base, pair.new
     known = new or old
     change = ModelChange(

@@ -53,7 +53,8 @@ def _without_source(block: Block) -> Block:
         case Picture():
             return replace(block, source=None)
         case Gallery(figures):
-            return Gallery(tuple(replace(one, picture=replace(one.picture, source=None)) for one in figures))
+            shown = tuple(replace(one, picture=replace(one.picture, source=None)) for one in figures)
+            return replace(block, figures=shown)
         case Detail():
             return replace(block, blocks=tuple(map(_without_source, block.blocks)))
     return block

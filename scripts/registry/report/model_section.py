@@ -268,7 +268,7 @@ def _flips(flips: DataFrame) -> Table:
     for kind, uuid, label, base, base_score, new, new_score in flips.select(columns).sort("kind", "uuid").rows():
         predictions = ((Code(base), _confidence(base_score)), (Code(new), _confidence(new_score)))
         rows.append(((kind,), (Code(uuid),), (Code(label),), *predictions))
-    return Table(("", "image", "label", "base prediction", "new prediction"), "lllll", tuple(rows))
+    return Table(("change", "image", "label", "base prediction", "new prediction"), "lllll", tuple(rows))
 
 
 def _confidence(score: float | None) -> str:

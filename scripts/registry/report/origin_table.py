@@ -15,7 +15,7 @@ def blocks(old: Selection | None, new: Selection | None, *, is_open: bool) -> It
     if new is None:
         return
     rows = [((name,), *(cell(side) or NONE for side in sides)) for name, cell in _ROWS if any(map(cell, sides))]
-    head = ("", "before", "now") if old else ("", "now")
+    head = ("origin", "before", "now") if old else ("origin", "now")
     yield Detail("origin", "Origin of the rows", (Table(head, "l" * len(head), tuple(rows)),), is_open)
 
 
