@@ -111,9 +111,8 @@ def _render(report: Page, links: Mapping[str, Link], fit: _Fit) -> str:
         closing.insert(0, Detail("checks", not_run_title(report.not_run), (not_run_table(report.not_run),)))
     parts += [text for block in closing if (text := _block(block, links, fit))]
     if fit.few:
-        kinds = (
-            "everything except headlines" if fit.headlines else ", ".join([*fit.omitted, "more than a few pictures"])
-        )
+        kinds = ", ".join([*fit.omitted, f"pictures beyond {FIGURES} of a kind"])
+        kinds = "everything except headlines" if fit.headlines else kinds
         parts.append(f"Omitted to fit GitHub's limit of 65,536 characters: {kinds}. `report.html` is complete.")
     return "\n\n".join([*parts, WATERMARK]) + "\n"
 
