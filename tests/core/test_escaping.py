@@ -115,7 +115,7 @@ def report(text: str) -> Report:
     """A report that says `text` wherever data can stand."""
     line = (text, " ", Code(text), " ", Strong(text))
     table = Table((text, "n"), "lr", ((line, (text,)), ((Code(text),), (Code("x"), text))))
-    picture = Picture("p", text, report_parts.sheet("p", text, 1))
+    picture = Picture("p", text, report_parts.picture("p", text))
     detail = Detail("words", text, (Para((text,)), picture))
     blocks = (Para(line), Bullets((line, line)), table, Lines("sh", (text,)), detail)
     finding = Finding(text, None, Verdict.WRONG, text, text, 3, text)

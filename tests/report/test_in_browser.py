@@ -105,6 +105,26 @@ def test_hostile_texts_neither_run_nor_widen_the_page(browser: Browser, tmp_path
     assert page.errors == []
 
 
+def test_a_sentence_keeps_its_order_around_words_from_right_to_left(browser: Browser, tmp_path: Path) -> None:
+    caption = "label قطة; predicted قطة سوداء 0.81 → كلب 0.62"
+    report = report_situations.replace(
+        report_situations.blocked(), sections=(Section("models/pets", ("",), (Para((caption,)),)),)
+    )
+    page = shown(browser, report, tmp_path, 1100, "light")
+    place = """(word => {
+      const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      while (words.nextNode()) {
+        const start = words.currentNode.data.indexOf(word), range = document.createRange();
+        if (start < 0) continue;
+        range.setStart(words.currentNode, start); range.setEnd(words.currentNode, start + word.length);
+        return range.getBoundingClientRect().left;
+      }
+    })"""
+    words = ("label", "قطة;", "predicted", "سوداء", "0.81", "→", "كلب", "0.62")
+    places = [page.evaluate(f"{place}({word.rstrip(';')!r})") for word in words]
+    assert places == sorted(places)
+
+
 def test_a_broken_page_would_be_detected(browser: Browser, axe: str, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text(
         '<body><div style="width:2000px">x</div><img src="none.png"><script>nope()</script>'

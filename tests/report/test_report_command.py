@@ -62,7 +62,7 @@ def test_a_report_is_three_files_and_its_pictures(grown: Path, run_registry: Run
     assert paths == [str(folder / name) for name in ("report.md", "report.html", "report.json")]
     text = (folder / "report.md").read_text()
     shown = sorted(file.name for file in (folder / "pictures").iterdir())
-    assert shown == ["datasets-pets-added.webp", "datasets-pets-labels-dark.png", "datasets-pets-labels-light.png"]
+    assert shown == ["datasets-pets-added-1.webp", "datasets-pets-labels-dark.png", "datasets-pets-labels-light.png"]
     assert all(f'="pictures/{name}"' in text for name in shown)
     assert list(schema.find_faults(documents.Document("report.json", read_report(folder), {}), "report")) == []
     assert git_in(grown, "status", "--porcelain") == ""
@@ -183,7 +183,7 @@ def test_pictures_lie_on_the_branch_and_the_text_links_there(
     folder = grown / ".registry/report"
     tip, commit = git_in(repositories.origin(grown), "rev-list", "--no-walk", "--parents", "reports").split()
     assert (
-        f'="https://github.com/acme/data/raw/{commit}/datasets-pets-added.webp"' in (folder / "report.md").read_text()
+        f'="https://github.com/acme/data/raw/{commit}/datasets-pets-added-1.webp"' in (folder / "report.md").read_text()
     )
     listed = git_in(repositories.origin(grown), "ls-tree", "--name-only", commit).split()
     assert listed == sorted(file.name for file in (folder / "pictures").iterdir())
@@ -198,10 +198,11 @@ def test_elsewhere_than_at_github_pictures_stay_local(grown: Path, run_registry:
 
 
 def written(folder: Path, *pictures: str) -> Path:
-    """A report in a folder that names these files as its pictures."""
+    """A report in a folder that names these files as its pictures; the first is one of those that report.md shows."""
     folder.mkdir(parents=True)
     (folder / "pictures").mkdir()
-    files = [PictureFiles("a", name, name, 100) for name in pictures]
+    names = ("models-pets-curves", "nowhere")
+    files = [PictureFiles(name, file, file, 100) for name, file in zip(names, pictures, strict=False)]
     (folder / "report.json").write_bytes(json_output.render(report_situations.trained(), files))
     return folder
 
@@ -223,18 +224,20 @@ def test_an_untrusted_file_is_no_picture(
     assert "refs/heads/reports" not in git_in(merged_model, "ls-remote", "origin")
 
 
-def test_pictures_are_those_that_the_report_names_and_it_is_rendered_again(
+def test_pictures_are_those_that_the_text_shows_and_it_is_rendered_again(
     merged_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GH_REPO", "acme/data")
-    folder = written(tmp_path / "received", "a.png")
-    for name in ("a.png", "other.png"):
+    folder = written(tmp_path / "received", "a.png", "b.png")
+    for name in ("a.png", "b.png", "other.png"):
         (folder / "pictures" / name).write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "report.md").write_text("@everyone")
     commit = github_images.publish(merged_model, folder)
     listed = git_in(repositories.origin(merged_model), "ls-tree", "--name-only", commit)
     assert listed.splitlines() == ["a.png"]
-    assert "@everyone" not in (folder / "report.md").read_text()
+    text = (folder / "report.md").read_text()
+    assert f"https://github.com/acme/data/raw/{commit}/a.png" in text
+    assert "@everyone" not in text
     assert github_images.publish(merged_model, folder) == commit  # again, after a later step failed
 
 

@@ -2,14 +2,20 @@
 
 GitHub finds mentions, references and URLs in the rendered text, where a backslash no longer has an effect. They are
 broken by a word joiner (U+2060), which has no width and no line break.
+
+Words of Arabic, Hebrew and the like reorder the numbers and arrows after them: «A 0.8 → B 0.6» would be shown as
+«B 0.6 → A 0.8». A left-to-right mark (U+200E) after them keeps the order of the sentence, outside of code.
 """
 
 import re
 from collections.abc import Iterable
 from html import escape
 
+_RIGHT_TO_LEFT = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+_LAST = re.compile(rf"({_RIGHT_TO_LEFT})(?!\s*{_RIGHT_TO_LEFT})")
 LONGEST = 600  # characters of one text in a comment
 JOINER = "\u2060"
+MARK = "\u200e"
 _MARKUP = re.compile(r"[\\`*{}\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LEADING = re.compile(r"^(?:[-+=]+(?=\s|$)|#+(?=\s|$)|\d+(?=[.)](?:\s|$)))")
 _ACTIVE = re.compile(r"@|#(?=\w)|:(?=//)|:(?=[\w+-]+:)|www(?=\.)|\bgh-(?=\d)", re.IGNORECASE)
@@ -39,6 +45,10 @@ def markdown(text: str, longest: int | None = LONGEST) -> str:
 
 def markdown_code(text: str) -> str:
     """A text as Markdown code; one with a `|` is written with entities, because `|` would end a table cell."""
+    return f"{_code(text)}{MARK * bool(_LAST.search(text))}"
+
+
+def _code(text: str) -> str:
     line = one_line(text, LONGEST) or "(empty)"
     if "|" in line:
         return f"<code>{markdown(line)}</code>"
@@ -64,6 +74,11 @@ def markdown_attribute(text: str) -> str:
     return escape(_break(one_line(text, LONGEST)))
 
 
+def ordered(text: str) -> str:
+    """A text whose words of a script from right to left leave what follows them in its place."""
+    return _LAST.sub(rf"\1{MARK}", text)
+
+
 def visible_line(text: str) -> str:
     """A text on one line of visible characters, for a template to escape; a space at either end stays."""
     return _spaced(text, one_line(text))
@@ -81,7 +96,7 @@ def markdown_link(url: str) -> str:
 
 def _break(line: str) -> str:
     line = _COMMIT.sub(lambda found: JOINER.join(re.findall(".{1,6}", found[0])), line)
-    return _ACTIVE.sub(lambda found: f"{found[0]}{JOINER}", line)
+    return ordered(_ACTIVE.sub(lambda found: f"{found[0]}{JOINER}", line))
 
 
 def _entities(chars: str) -> str:

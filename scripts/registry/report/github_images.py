@@ -20,20 +20,23 @@ def publish(root: Path, folder: Path) -> str:
     """Push the pictures of a report to the branch `reports`, and write its report.md with links; returns their commit.
 
     report.md is rendered from report.json alone. Both and the pictures may come from a job that read data of a pull
-    request, so only pictures that the report names are taken, PNG and WebP files of limited size; none is decoded.
+    request, so only pictures that report.md shows are taken, PNG and WebP files of limited size; none is decoded.
     Raises InvalidData and InvalidDocument for anything else, and Refused where origin is not on GitHub.
     """
     report = json_input.parse((folder / json_input.PATH).read_bytes())
-    found = {name: folder / FOLDER / name for one in report.pictures for name in (one.light, one.dark)}
+    place = f"{_address(root)}/" if report.pictures else ""
+    unknown = f"{place}{'0' * 40}"  # as long as the commit that will have the pictures, so that the same ones fit
+    text = markdown.render(report.page, markdown.links(report.pictures, unknown))
+    shown = [one for one in report.pictures if f'"{unknown}/{one.light}"' in text]
+    found = {name: folder / FOLDER / name for one in shown for name in (one.light, one.dark)}
     commit = _push(root, found) if found else ""
-    links = markdown.links(report.pictures, f"{_address(root)}/{commit}") if commit else {}
-    write_atomically(folder / "report.md", markdown.render(report.page, links).encode())
+    shown_text = text.replace(unknown, f"{place}{commit}") if commit else text
+    write_atomically(folder / "report.md", shown_text.encode())
     return commit
 
 
 def _push(root: Path, found: Mapping[str, Path]) -> str:
     _require_pictures(found)
-    _address(root)  # before anything is pushed
     return git_asset_branch.publish_files(
         root, BRANCH, {name: file.read_bytes() for name, file in found.items()}, "a report"
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from registry.core.escaping import visible_line
+from registry.core.escaping import ordered, visible_line
 from registry.core.wording import plural
 from registry.dataset.changes import Thumbnail
 from registry.report import blocks, charts
@@ -53,7 +53,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(data_url=_data_url, plural=plural)
+    environment.filters.update(data_url=_data_url, ordered=_ordered, plural=plural)
     environment.tests.update({kind.__name__.lower(): _is_instance(kind) for kind in KINDS})
     return environment
 
@@ -65,6 +65,10 @@ def _is_instance(kind: type) -> Callable[[object], bool]:
 def _visible(value: object) -> object:
     """A text as one line of visible characters; markup that a macro has rendered, and numbers, as they are."""
     return visible_line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _ordered(value: str) -> str:
+    return ordered(visible_line(value))
 
 
 def _tally(report: Report) -> list[tuple[int, str, str]]:
