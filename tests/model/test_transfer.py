@@ -297,6 +297,57 @@ def test_a_newer_backbone_makes_the_model_out_of_date_and_a_release_says_what_it
     assert [one["builds_on"] for one in report["models"] if one["id"] == "models/zoo"] == [["models/backbone@v1.1.0"]]
 
 
+HOMEMADE = "models/zz"  # its name comes after that of the model that builds on it
+
+
+def put_homemade(root: Path, note: str) -> None:
+    """A backbone that is trained here, on `datasets/pets`."""
+    folder = root / HOMEMADE
+    shutil.copytree(root / "models/backbone", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.onnx*"))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train": {
+        "cmd": "cp weights.txt model.onnx", "deps": ["../../datasets/pets/prepared", "weights.txt"],
+        "outs": ["model.onnx"],
+    }}}))  # fmt: skip
+    (folder / "weights.txt").write_bytes(model_files.backbone(note=note))
+    manifest = yaml.safe_load((folder / "model.yaml").read_text())
+    del manifest["origin"]
+    manifest |= {"name": "zz", "trained_on": "datasets/pets"}
+    (folder / "model.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+
+
+@pytest.mark.slow
+def test_a_backbone_that_is_trained_here_is_trained_before_the_models_on_it(transfer: Path, run_registry: Run) -> None:
+    put_homemade(transfer, "first")
+    for path in (transfer / ZOO).iterdir():
+        path.write_text(path.read_text().replace("models/backbone", HOMEMADE))
+    both = [f"{HOMEMADE}: not trained yet", "models/zoo: not trained yet"]
+    assert run_registry(transfer, "train", "--dry-run").out.splitlines() == both
+    assert run_registry(transfer, "train", ZOO, "--dry-run").out.splitlines() == both
+    assert run_registry(transfer, "train", HOMEMADE, "--dry-run").out.splitlines() == both[:1]
+    pointer = transfer / "datasets/pets/prepared.dvc"
+    pointer.rename(aside := transfer / "prepared.dvc")
+    waiting = run_registry(transfer, "train", "--dry-run").out.splitlines()
+    assert waiting == [f"{one}: datasets/pets is not built yet" for one in (HOMEMADE, ZOO)] + ["nothing to train"]
+    aside.rename(pointer)
+    trained = run_registry(transfer, "train")
+    assert trained.code == 0, trained.err
+    assert run_registry(transfer, "train").out == "nothing to train\n"
+    repositories.merge(transfer, "both trained")
+
+    put_homemade(transfer, "second")
+    results = transfer.parent / "results"
+    again = run_registry(transfer, "train", "--base", "main", "--results", str(results))
+    assert again.code == 0, again.err
+    assert again.out.splitlines()[:2] == [
+        f"{HOMEMADE}: changed since the training: weights.txt",
+        f"models/zoo: builds on {HOMEMADE}, which is trained first",
+    ]
+    assert {path.name for path in results.glob("models/*")} == {"zoo", "zz"}
+    assert run_registry(transfer, "train").out == "nothing to train\n"
+    lock = yaml.safe_load((results / ZOO / "dvc.lock").read_text())["stages"]["features"]
+    assert repositories.md5(model_files.backbone(note="second")) in {dep["md5"] for dep in lock["deps"]}
+
+
 @pytest.mark.slow
 def test_images_that_the_backbone_was_trained_on_are_found(trained: Path, run_registry: Run) -> None:
     (trained / "models/backbone/images.txt").write_text(f"{threshold_models.uuid(1)}\n{threshold_models.uuid(999)}\n")

@@ -25,7 +25,8 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
     """Train the models that a change made out of date, and upload the results to staging.
 
     Pulls the data and runs `dvc repro` for each model whose code, parameters or dataset differ from those that it was
-    trained with. Commit the changed files afterwards: dvc.lock, metrics and plots.
+    trained with, then for the models that build on one of these. Commit the changed files afterwards: dvc.lock,
+    metrics and plots.
     """
     space = here()
     plan = _plan(space, base, {names.parse_id(text) for text in models})
@@ -47,7 +48,7 @@ def _plan(space: Workspace, base: str | None, wanted: Collection[ArtifactId]) ->
     change = collect.since(space.root, base) if base else collect.everything(space.root)
     with History(space.root) as history:
         outcomes = runner.run(collect.gather(change, history, lambda _: None))
-    return train.plan(space.tree, (outcome for outcome in outcomes if not wanted or outcome.artifact in wanted))
+    return train.plan(space.tree, outcomes, wanted)
 
 
 def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
