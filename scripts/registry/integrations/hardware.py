@@ -36,10 +36,10 @@ def measure(started: float, pulled: int) -> Hardware:
     """The machine, the seconds since `started` (of `time.monotonic`), and the peak memory."""
     gpu, driver = _gpu()
     seconds = round(time.monotonic() - started, 1)
-    return Hardware(_processor(), _cores(), gpu, driver, seconds, pulled, _peak_memory())
+    return Hardware(_processor(), cores(), gpu, driver, seconds, pulled, _peak_memory())
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores that this process may use; on macOS, where processes have no affinity, all of them."""
     process = psutil.Process()
     return len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1

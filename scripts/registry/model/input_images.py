@@ -1,15 +1,23 @@
 """Decodes an image the way a model file declares; training and judging call the same function."""
 
 import math
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy
 from PIL import Image, ImageOps
 
 from registry.dataset import decoding
+from registry.integrations import hardware
 from registry.model.model_file import Crop, Filter, ImageInput
+from registry.storage import parallel
 
 FILTERS = {one: Image.Resampling[one.name] for one in Filter}
+PER_WORKER = 256  # fewer images are decoded sooner by threads than another process has started
 
 
 class UndecodableImage(Exception):
@@ -32,6 +40,39 @@ def decode(path: Path, given: ImageInput) -> numpy.ndarray:
             return numpy.asarray(_to_square(upright, given))
     except (*decoding.FAULTS, Image.DecompressionBombError) as error:
         raise UndecodableImage(str(error)) from error
+
+
+def decode_all(paths: Sequence[Path], given: ImageInput, workers: int = 0) -> Iterator[numpy.ndarray]:
+    """Each image, in the order of the paths, decoded in so many processes; fewer than two: in threads of this one.
+
+    Raises UndecodableImage, with the path, and MemoryError where a process was killed.
+    """
+    with _pool(workers) as pool:
+        try:
+            yield from pool.map(partial(_decode_named, given=given), paths, chunksize=32)
+        except BrokenExecutor as error:
+            raise MemoryError("a process that decodes images was killed") from error
+
+
+def useful_workers(images: int, sharing: int = 1) -> int:
+    """The processes to decode so many images with, where `sharing` programs do so on this machine at once."""
+    return min(hardware.cores() // sharing, images // PER_WORKER)
+
+
+def _pool(workers: int) -> Executor:
+    if workers < 2:
+        return ThreadPoolExecutor()
+    # Forked where that is sound: a fresh process imports the program that decodes, with PyTorch. No lock of another
+    # thread is needed to decode, and none touches a GPU.
+    start = get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(workers, start, parallel.follow_parent)
+
+
+def _decode_named(path: Path, given: ImageInput) -> numpy.ndarray:
+    try:
+        return decode(path, given)
+    except UndecodableImage as error:
+        raise UndecodableImage(f"{path}: cannot be decoded ({error})") from error
 
 
 def _to_square(image: Image.Image, given: ImageInput) -> Image.Image:

@@ -74,10 +74,10 @@ def _map(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
 def processes() -> Executor:
     """A process for each processor; all of them end with this one."""
     # Spawned: a forked process would inherit locks without the threads that hold them.
-    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), _follow_parent)
+    return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), follow_parent)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """In a worker: ignore Ctrl-C, which the parent handles, and exit when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if parent := parent_process():

@@ -38,7 +38,7 @@ def trained(first_training: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """The template's modules, imported as `python train.py` imports them."""
-    names = ("data", "network", "train")
+    names = ("data", "devices", "network", "train")
     folder = shutil.copytree(TEMPLATE, tmp_path_factory.mktemp("code") / "model")
     sys.path.insert(0, str(folder))
     try:

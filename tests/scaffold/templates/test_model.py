@@ -103,7 +103,7 @@ def changed_stages(root: Path) -> dict[str, str]:
 BOTH = {"train", "evaluate"}
 
 
-@pytest.mark.parametrize("name", ["data.py", "network.py", "train.py"])
+@pytest.mark.parametrize("name", ["data.py", "devices.py", "network.py", "train.py"])
 def test_a_change_of_code_is_seen(trained: Path, name: str) -> None:
     assert changed_stages(trained) == {}
     with (trained / "models/pets" / name).open("a") as file:
@@ -116,7 +116,8 @@ def test_a_change_of_each_parameter_is_seen(trained: Path) -> None:
     model = trained / "models/pets"
     params = yaml.safe_load((model / "params.yaml").read_text())
     for name, value in params.items():
-        set_params(model, **{name: "resnet" if name == "architecture" else not value if name == "flip" else value * 2})
+        other = "resnet" if name == "architecture" else not value if isinstance(value, bool) else value * 2
+        set_params(model, **{name: other})
         assert name in changed_stages(trained)["train"]
         set_params(model, **{name: value})
     assert changed_stages(trained) == {}

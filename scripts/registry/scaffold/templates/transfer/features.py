@@ -22,12 +22,15 @@ def image_paths(split: Path) -> list[Path]:
 
 
 def find_classes(data: Path) -> list[str]:
-    """The labels of the training split, sorted."""
+    """The labels of the training split, sorted. Test images must exist, too: better seen before a long training."""
     classes = sorted({path.parent.name for path in image_paths(data / "train")})
     if not classes:
         raise SystemExit(f"{data / 'train'}: no images; run `dvc pull`, or build the dataset")
     if len(classes) == 1:
         raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, expected at least two")
+    if not image_paths(data / "test"):
+        fix = "run `dvc pull`; or give `test` a share of `split` in dataset.yaml, and run `registry build`"
+        raise SystemExit(f"{data / 'test'}: no images to measure the model on; {fix}")
     return classes
 
 
