@@ -75,14 +75,14 @@ def load_split(split: Path, share: Tensor, classes: list[str], place: Place) -> 
     targets = torch.tensor([indices.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
     if place.is_first and (unknown := sorted({path.parent.name for path in paths} - indices.keys())):
         tqdm.write(f"{split}: no image in train is labelled {', '.join(unknown)}; the model will not know it")
-    bytes_in_all = len(paths) * share[:1].nbytes
-    location = place.device if fits(bytes_in_all, place) else torch.device("cpu")
+    location = place.device if fits(len(paths) * math.prod(share.shape[1:]), place) else torch.device("cpu")
     return Split(place.gather(share.to(location), len(paths)), targets.to(location))
 
 
 def fits(size: int, place: Place) -> bool:
-    """Whether so many bytes can stay in the device's memory."""
-    return not place.has_gpu or size <= MEMORY_SHARE * torch.cuda.mem_get_info(place.device)[0]
+    """Whether so many bytes can stay in the memory of each process's device."""
+    lacks = place.has_gpu and size > MEMORY_SHARE * torch.cuda.mem_get_info(place.device)[0]
+    return not place.total(torch.tensor(int(lacks), device=place.device)).item()
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------

@@ -77,11 +77,9 @@ def connected(place: Place) -> Iterator[None]:
     """Connect the processes with each other, if there are several."""
     if place.size > 1:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if place.has_gpu else "gloo")
-    try:
-        yield
-    finally:
-        if place.size > 1:
-            distributed.destroy_process_group()
+    yield
+    if place.size > 1:  # not after an error: the others may wait for this process, which torchrun ends by its exit code
+        distributed.destroy_process_group()
 
 
 def move(network: nn.Module, place: Place) -> nn.Module:
