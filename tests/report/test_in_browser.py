@@ -120,9 +120,19 @@ def test_a_sentence_keeps_its_order_around_words_from_right_to_left(browser: Bro
         return range.getBoundingClientRect().left;
       }
     })"""
+    assert "u200e" not in page.evaluate("document.body.innerText")
     words = ("label", "قطة;", "predicted", "سوداء", "0.81", "→", "كلب", "0.62")
     places = [page.evaluate(f"{place}({word.rstrip(';')!r})") for word in words]
     assert places == sorted(places)
+
+
+def test_paper_shows_what_is_folded(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(html.render(report_situations.relabelled()))
+    page = browser.open((tmp_path / "report.html").as_uri(), 1100, "light")
+    folded = "[...document.querySelectorAll('details:not([open]) table')].map(one => one.checkVisibility())"
+    assert set(page.evaluate(folded)) == {False}
+    page.call("Emulation.setEmulatedMedia", media="print")
+    assert set(page.evaluate(folded)) == {True}
 
 
 def test_a_broken_page_would_be_detected(browser: Browser, axe: str, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(data_url=_data_url, ordered=_ordered, plural=plural)
+    environment.filters.update(data_url=_data_url, plural=plural, verbatim=_Verbatim)
     environment.tests.update({kind.__name__.lower(): _is_instance(kind) for kind in KINDS})
     return environment
 
@@ -62,13 +62,17 @@ def _is_instance(kind: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, kind)
 
 
+class _Verbatim(str):
+    """Code, which is copied: it has an order of its own, and no mark."""
+
+    __slots__ = ()
+
+
 def _visible(value: object) -> object:
     """A text as one line of visible characters; markup that a macro has rendered, and numbers, as they are."""
-    return visible_line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-def _ordered(value: str) -> str:
-    return ordered(visible_line(value))
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return visible_line(value) if isinstance(value, _Verbatim) else ordered(visible_line(value))
 
 
 def _tally(report: Report) -> list[tuple[int, str, str]]:
