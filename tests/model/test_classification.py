@@ -24,8 +24,8 @@ def parquet(**columns: list[Any]) -> bytes:
 
 
 def answers(*predicted: str, score: float = 0.9) -> DataFrame:
-    scores = {f"score_{name}": [score if one == name else 1 - score for one in predicted] for name in CLASSES}
-    return DataFrame({"uuid": list("abcdef")[: len(predicted)], "predicted": predicted, **scores})
+    uuids = list("abcdef")[: len(predicted)]
+    return DataFrame({"uuid": uuids, "predicted": predicted, "score": [score] * len(predicted)})
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def test_labels_are_those_of_the_test_set() -> None:
     assert read.rows() == [
         ("a", "cat", "cat", 0.5, 0.5),
         ("b", "dog", "cat", 0.75, 0.25),
-        ("c", "dog", "dog", 0.25, 0.75),
+        ("c", "dog", "dog", 0.75, 0.75),
     ]
 
 
@@ -52,8 +52,27 @@ def test_what_the_judge_writes_is_read() -> None:
     table = classification.tabulate(TEST, {"scores": scores}, CLASSES)
     out = BytesIO()
     table.write_parquet(out)
-    assert classification.read(out.getvalue(), TEST, "x").equals(table)
+    assert classification.read(out.getvalue(), TEST, "x").equals(classification.summarise(table))
     assert table["predicted"].to_list() == ["cat", "dog", "cat"]
+
+
+def test_more_scores_than_are_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five classes in passes of two; the file has its rows in another order than the test set."""
+    monkeypatch.setattr(classification, "COLUMNS", 2)
+    names, scores = ["ant", "bee", "cat", "cow", "dog"], numpy.eye(5, dtype=numpy.float32)[[4, 2, 4]]
+    table = classification.tabulate(TEST, {"scores": scores}, names)
+    judged = written(table)
+    assert classification.read(written(table.reverse()), TEST, "x").equals(classification.summarise(table))
+    assert classification.differing(written(table.reverse()), judged) == []
+    changed = table.with_columns(score_dog=table["score_dog"] - Series([0.0, 0.003, 0.001]))
+    assert classification.differing(written(changed.reverse()), judged) == [table["uuid"][1]]
+    assert classification.differing(written(table.drop("score_ant")), judged) == table["uuid"].to_list()
+
+
+def written(table: DataFrame) -> bytes:
+    out = BytesIO()
+    table.write_parquet(out)
+    return out.getvalue()
 
 
 def with_scores(classes: int) -> bytes:
@@ -64,7 +83,7 @@ def with_scores(classes: int) -> bytes:
 def test_each_class_of_a_manifest_may_have_its_score() -> None:
     most = json.loads((schema.folder() / "dataset.schema.json").read_text())["properties"]["classes"]["maxItems"]
     read = classification.read(with_scores(most), TEST.head(1), "x")
-    assert (read["predicted"].item(), read.width) == ("c9999", most + 3)
+    assert (read["predicted"].item(), round(read["score"].item(), 4)) == ("c9999", 0.9999)
     with pytest.raises(Refused, match="x has 10,004 columns, expected at most 10,003"):
         classification.read(with_scores(most + 2), TEST.head(1), "x")
 
@@ -96,6 +115,10 @@ SCORES = {"score_cat": [1.0] * 3, "score_dog": [0.0] * 3}
             "x predicts another class than the one with the highest score, such as b",
         ),
         (
+            parquet(uuid=["a", "b", "c"], predicted=["cat"] * 3, score_cat=[1.0] * 3, score_dog=[0.0, math.nan, 0.0]),
+            "x predicts another class than the one with the highest score, such as b",
+        ),
+        (
             parquet(uuid=["a", "b", "c"], predicted=["cat", "fox", "cat"], **SCORES),
             "x predicts another class than the one with the highest score, such as b",
         ),
@@ -110,11 +133,15 @@ def test_what_is_no_predictions(data: bytes, message: str) -> None:
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 
+def predictions(test: DataFrame, scores: numpy.ndarray) -> DataFrame:
+    return classification.summarise(classification.tabulate(test, {"scores": scores}, CLASSES))
+
+
 def test_the_metrics_are_their_textbook_values() -> None:
     """Two cats at 0.9 and 0.6, of which the second is taken for a dog; two dogs at 0.8; a fox that no model knows."""
     test = DataFrame({"uuid": list("abcde"), "label": ["cat", "cat", "dog", "dog", "fox"]})
     scores = numpy.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.2, 0.8], [0.3, 0.7]], numpy.float32)
-    found = classification.measure(classification.tabulate(test, {"scores": scores}, CLASSES))
+    found = classification.measure(predictions(test, scores))
     assert found["accuracy"] == 0.6
     assert found["images"] == 5
     assert found["per_class"] == {
@@ -131,13 +158,13 @@ def test_the_metrics_are_their_textbook_values() -> None:
 
 def test_a_label_that_no_model_knows_has_no_loss() -> None:
     test = DataFrame({"uuid": ["a"], "label": ["fox"]})
-    table = classification.tabulate(test, {"scores": numpy.array([[0.5, 0.5]], numpy.float32)}, CLASSES)
+    table = predictions(test, numpy.array([[0.5, 0.5]], numpy.float32))
     assert (classification.measure(table)["loss"], classification.measure(table)["accuracy"]) == (None, 0.0)
 
 
 def test_a_score_of_zero_is_no_infinite_loss() -> None:
     test = DataFrame({"uuid": ["a"], "label": ["cat"]})
-    table = classification.tabulate(test, {"scores": numpy.array([[0.0, 1.0]], numpy.float32)}, CLASSES)
+    table = predictions(test, numpy.array([[0.0, 1.0]], numpy.float32))
     assert classification.measure(table)["loss"] == pytest.approx(-math.log(1e-12), abs=1e-3)
 
 

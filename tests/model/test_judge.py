@@ -65,7 +65,7 @@ def test_one_picture_under_many_names(tmp_path: Path) -> None:
     test = DataFrame({"uuid": uuids, "label": ["cat"] * 2_000, "relpath": [f"cat/{one}.png" for one in uuids]})
     done: list[int] = []
     paths = [tmp_path / "red.png"] * 2_000
-    found = judge.judge(classification, tmp_path / "model.onnx", test, paths, done.append)
+    found = judge.judge(classification, tmp_path / "model.onnx", test, paths, tmp_path / "out.parquet", done.append)
     assert (found.metrics["accuracy"], sum(done), max(done) <= onnx_worker.BATCH) == (1.0, 2_000, True)
 
 

@@ -262,9 +262,20 @@ def test_scores_that_are_not_finite(tmp_path: Path) -> None:
 
 
 def test_an_operator_that_onnx_does_not_know(tmp_path: Path) -> None:
-    assert fault(tmp_path, ending(helper.make_node("Evil", ["logits"], ["scores"]))).startswith(
-        "onnxruntime cannot load it"
-    )
+    node = helper.make_node("Evil\n::error::\x1b[31m", ["logits"], ["scores"])
+    assert fault(tmp_path, ending(node)) == "it is not valid ONNX: No Op registered for Evil"
+
+
+def test_a_name_is_told_on_one_line(tmp_path: Path) -> None:
+    outputs = [helper.make_tensor_value_info("scores\n::error::x\x1b[31m", FLOAT, ["N", 2])]
+    said = fault(tmp_path, model_files.build(*model_files.network(100), outputs=outputs))
+    assert said.startswith("its output is `scores ::error::x")
+    assert said.isprintable()
+
+
+def test_the_words_of_onnxruntime_without_its_sources(tmp_path: Path) -> None:
+    said = fault(tmp_path, changed(lambda model: setattr(model.opset_import[0], "version", 999)))
+    assert said.startswith("onnxruntime cannot load it: ONNX Runtime only *guarantees* support")
 
 
 def test_more_memory_than_it_may_have(tmp_path: Path) -> None:

@@ -90,9 +90,9 @@ def put_model(root: Path, offset: float, version: str, **manifest: object) -> No
     repositories.write(folder / "model.yaml", document | {"task": TASK.NAME, "gates": []} | manifest)
     (folder / "model.onnx").unlink()
     (folder / "model.onnx").write_bytes(model(offset))
-    found = measuring.measure(folder / "model.onnx", root / "datasets/pets/prepared/test", TASK.NAME)
-    (folder / "predictions.parquet").unlink()
-    measuring.write(found, folder / "metrics.json", folder / "predictions.parquet", folder / "plots")
+    split = root / "datasets/pets/prepared/test"
+    found = measuring.measure(folder / "model.onnx", split, TASK.NAME, folder / "predictions.parquet")
+    measuring.write(found, folder / "metrics.json", folder / "plots")
     lock = yaml.safe_load((folder / "dvc.lock").read_text())
     lock["stages"]["train"]["outs"] = repositories.measured_outs(root, folder)
     repositories.write(folder / "dvc.lock", lock)

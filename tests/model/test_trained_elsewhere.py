@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,9 @@ def test_a_model_of_an_own_script_is_registered_checked_published_and_fetched(
     merge(pets, run_registry)
     assert report(pets, run_registry)["verdict"] == "ready"
     page = (pets.parent / "report/report.md").read_text()
+    for path in (pets / ".registry/staging").rglob("*"):
+        os.utime(path, (0, 0))  # so old that whatever nobody refers to is deleted
+    assert run_registry(pets, "gc", "--apply").code == 0
     assert f"Trained elsewhere: `{URL}`; training not reproducible here; which images" in page
     assert run_registry(pets, "publish").code == 0
     assert "models/zoo@v1.0.0" in repositories.git_in(pets, "tag", "--list")
@@ -107,6 +111,13 @@ def test_a_model_of_an_own_script_is_registered_checked_published_and_fetched(
     assert (clone / FOLDER / "model.onnx").read_bytes() == exported.read_bytes()
     found = repositories.sh(clone, sys.executable, "-m", "dvc", "status", f"{FOLDER}/model.onnx.dvc")
     assert "up to date" in found.stdout, found.stderr
+    got = repositories.sh(
+        tmp_path, sys.executable, "-m", "dvc", "artifacts", "get", str(clone), FOLDER, "--rev", "v1.0.0", "--out", "got"
+    )
+    assert (tmp_path / "got").read_bytes() == exported.read_bytes(), got.stderr
+    assert run_registry(pets, "withdraw", FOLDER, "1.0.0", "--why", "its origin withdrew it").code == 0
+    assert "its origin withdrew it" in (pets / FOLDER / "model.yaml").read_text()
+    assert run_registry(pets, "fsck").code == 0
 
 
 def test_the_pointer_is_what_dvc_writes_and_the_file_is_no_link(pets: Path, exported: Path, run_registry: Run) -> None:

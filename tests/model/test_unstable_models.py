@@ -41,7 +41,8 @@ def judged(folder: Path, model: bytes, reds: Sequence[int] = range(COUNT)) -> Ju
         (folder / f"{name}.png").write_bytes(red(level))
     labels = ["cat" if level <= 100 else "dog" for level in reds]
     test = DataFrame({"uuid": names, "label": labels, "relpath": [f"test/{name}.png" for name in names]})
-    return judge.judge(classification, folder / "model.onnx", test, [folder / f"{name}.png" for name in names])
+    paths = [folder / f"{name}.png" for name in names]
+    return judge.judge(classification, folder / "model.onnx", test, paths, folder / "predictions.parquet")
 
 
 def refused(folder: Path, model: bytes, reds: Sequence[int] = range(COUNT)) -> str:
@@ -213,17 +214,16 @@ def test_a_tie_is_the_first_class_everywhere(tmp_path: Path) -> None:
     node = helper.make_node("Mul", ["logits", "zero"], ["changed"])
     found = judged(tmp_path, ending([node], zero=numpy.array(0, numpy.float32)))
     assert found.predictions["predicted"].unique().to_list() == ["cat"]
-    measuring.write(found, tmp_path / "metrics.json", tmp_path / "predictions.parquet", tmp_path / "plots")
+    measuring.write(found, tmp_path / "metrics.json", tmp_path / "plots")
     test = found.predictions.select("uuid", "label")
     read = classification.read((tmp_path / "predictions.parquet").read_bytes(), test, "predictions.parquet")
     assert classification.measure(read) == json.loads((tmp_path / "metrics.json").read_text())
-    assert classification.differing(read, found.predictions).is_empty()
+    assert classification.differing(found.stored.read_bytes(), found.stored) == []
 
 
 def test_more_images_than_are_read_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictions are put together in parts; each stays beside its image, in whatever order images are given."""
     monkeypatch.setattr(judge, "ROWS", 16)
-    monkeypatch.setattr(classification, "ROWS", 7)
     levels = [number * 37 % COUNT for number in range(COUNT)]
     found = judged(tmp_path, model_files.threshold(100), levels)
     assert found.predictions["uuid"].to_list() == [f"{number:04}" for number in range(COUNT)]

@@ -63,8 +63,10 @@ def test_what_the_page_tells_to_use_gives_the_scores_that_the_judge_gives(tmp_pa
     for red, expected in ((20, "cat"), (220, "dog")):
         picture(tmp_path / "picture.jpg", red)
         test = pl.DataFrame({"uuid": ["one"], "label": [expected], "relpath": ["picture.jpg"]})
-        found = judge.judge(classification, tmp_path / "model.onnx", test, [tmp_path / "picture.jpg"])
-        judged = found.predictions.row(0, named=True)
+        found = judge.judge(
+            classification, tmp_path / "model.onnx", test, [tmp_path / "picture.jpg"], tmp_path / "out.parquet"
+        )
+        judged = pl.read_parquet(found.stored).row(0, named=True)
         printed = json.loads(run(tmp_path, python("Use a model")).replace("'", '"'))
         assert printed == pytest.approx({"cat": judged["score_cat"], "dog": judged["score_dog"]}, abs=0.002)
         assert max(printed, key=lambda name: printed[name]) == expected

@@ -5,7 +5,6 @@ The truth is the column `brightness` of `metadata.parquet`; the output is `level
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from io import BytesIO
 
 import numpy
 import polars as pl
@@ -14,6 +13,7 @@ from polars import DataFrame, col
 from registry.core.artifact_files import Reader
 from registry.dataset import thumbnails
 from registry.dataset.changes import Example
+from registry.dataset.parquet_files import Stored
 from registry.errors import Refused
 from registry.model.changes import Evidence, PairedComparison, Role, Slice
 from registry.model.model_file import ModelOutput
@@ -31,17 +31,21 @@ def tabulate(test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Seq
     return test.select("uuid", "label", col("brightness").cast(pl.Float64)).with_columns(levels).sort("uuid")
 
 
-def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
+def summarise(rows: DataFrame) -> DataFrame:
+    return rows
+
+
+def read(stored: Stored, test: DataFrame, what: str) -> DataFrame:
     try:
-        found = pl.read_parquet(BytesIO(data), columns=["uuid", "level"])
+        found = pl.read_parquet(stored, columns=["uuid", "level"])
     except pl.exceptions.PolarsError as error:
         raise Refused(f"{what} has no levels", fix="dvc repro") from error
     return test.select("uuid", "label", col("brightness").cast(pl.Float64)).join(found, on="uuid").sort("uuid")
 
 
-def differing(recorded: DataFrame, judged: DataFrame) -> DataFrame:
-    both = judged.join(recorded, on="uuid", suffix="_recorded")
-    return both.filter((col("level") - col("level_recorded")).abs() > 0.01)
+def differing(recorded: Stored, judged: Stored) -> list[str]:
+    both = pl.read_parquet(judged).join(pl.read_parquet(recorded), on="uuid", suffix="_recorded")
+    return both.filter((col("level") - col("level_recorded")).abs() > 0.01)["uuid"].to_list()
 
 
 def measure(table: DataFrame) -> dict[str, object]:

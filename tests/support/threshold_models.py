@@ -85,7 +85,7 @@ def predict(root: Path, limit: int) -> pl.DataFrame:
 def record(root: Path, model: bytes, table: pl.DataFrame, limit: int) -> None:
     """A `dvc.lock` with this model file, these predictions, and their metrics."""
     folder = root / FOLDER
-    (folder / "metrics.json").write_text(json.dumps(classification.measure(table)))
+    (folder / "metrics.json").write_text(json.dumps(classification.measure(classification.summarise(table))))
     for name, data in (("model.onnx", model), ("predictions.parquet", model_files.parquet(table))):
         (folder / name).unlink(missing_ok=True)
         (folder / name).write_bytes(data)

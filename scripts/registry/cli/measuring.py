@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from registry.core.atomic_write import write_atomically, writing
+from registry.core.atomic_write import write_atomically
 from registry.core.progress import counter
 from registry.dataset import metadata_tables
 from registry.errors import NotFound
@@ -13,8 +13,11 @@ from registry.model import judge, tasks
 from registry.model.judge import Judgement
 
 
-def measure(model: Path, split: Path, task: str, remark: Callable[[str], None] = lambda _: None) -> Judgement:
-    """The judgement of a model file, by its task, on the images <label>/<name> of a folder; `remark` as for the judge.
+def measure(
+    model: Path, split: Path, task: str, predictions: Path, remark: Callable[[str], None] = lambda _: None
+) -> Judgement:
+    """The judgement of a model file, by its task, on the images <label>/<name> of a folder; all that it gives for
+    them is written to `predictions`, `remark` is as for the judge.
 
     Raises as `judge.judge`, and NotFound.
     """
@@ -25,7 +28,7 @@ def measure(model: Path, split: Path, task: str, remark: Callable[[str], None] =
         images = images.join(_column(split, name), on="uuid", how="left", maintain_order="left")
     with counter("evaluate", "image", images.height) as progress:
         paths = [split / relpath for relpath in images["relpath"]]
-        return judge.judge(chosen, model, images, paths, progress, remark=remark)
+        return judge.judge(chosen, model, images, paths, predictions, progress, remark=remark)
 
 
 def find_images(split: Path) -> DataFrame:
@@ -44,10 +47,8 @@ def _column(split: Path, name: str) -> DataFrame:
     return values.rename({"value": name})
 
 
-def write(found: Judgement, metrics: Path, predictions: Path, plots: Path) -> None:
-    """Write the three files; the folders are made."""
-    with writing(predictions) as file:
-        found.predictions.write_parquet(file)
+def write(found: Judgement, metrics: Path, plots: Path) -> None:
+    """Write the metrics and the plots; the folders are made."""
     for name, text in found.task.plots(found.predictions).items():
         write_atomically(plots / name, text.encode())
     write_atomically(metrics, found.metrics_text.encode())

@@ -14,6 +14,8 @@ from registry.dataset import column_types, parquet_footer
 from registry.dataset.export_files import MAX_CELL, MAX_COLUMNS, ROW, Table, panics_as_errors, require_headers
 from registry.errors import Refused
 
+Stored = bytes | Path  # a whole file, or where it lies
+
 
 @dataclass(frozen=True, slots=True)
 class ParquetFile:
@@ -62,29 +64,66 @@ def read_table(
     *,
     wanted: Callable[[str], bool] = lambda _: True,
     at_most: int = parquet_footer.MAX_ROWS,
-    columns_at_most: int = MAX_COLUMNS,
     fix: str = "registry select",
 ) -> pl.DataFrame:
     """The `wanted` columns of a Parquet table of the registry; `at_most` are the rows that another file says it has.
 
-    Raises Refused, with the hint `fix`, where the footer or the values say too much, or contradict each other, and
-    PolarsError where the rest is damaged.
+    Raises as `open_table` and `StoredTable.read`.
     """
-    footer = parquet_footer.read(BytesIO(data), name)
+    table = open_table(data, name, wanted=wanted, at_most=at_most, fix=fix)
+    return table.read(table.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """A Parquet table of the registry, whose footer has been judged; `columns` are those that were asked for."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+    fix: str
+    _scanned: pl.LazyFrame
+
+    @panics_as_errors()
+    def read(self, columns: Sequence[str]) -> pl.DataFrame:
+        """Some of the columns. Raises Refused where there are other rows than the footer says, or values are too long,
+        and PolarsError where the file is damaged.
+        """
+        _require_short(self._scanned, _texts(columns, self._scanned.collect_schema()), self.name)
+        found = self._scanned.select(columns).collect()
+        if columns and found.height != self.rows:
+            fault = f"{self.name} has {found.height:,} rows, its footer says {self.rows:,}"
+            raise Refused(fault, fix=self.fix)
+        return found
+
+
+@panics_as_errors()
+def open_table(
+    stored: Stored,
+    name: str,
+    *,
+    wanted: Callable[[str], bool] = lambda _: True,
+    at_most: int = parquet_footer.MAX_ROWS,
+    columns_at_most: int = MAX_COLUMNS,
+    fix: str = "registry select",
+) -> StoredTable:
+    """A table that is read column by column, because all of it may be larger than the memory.
+
+    Raises Refused, with the hint `fix`, where the footer says too much, or contradicts itself, and PolarsError where
+    the rest is damaged.
+    """
+    with stored.open("rb") if isinstance(stored, Path) else BytesIO(stored) as file:
+        footer = parquet_footer.read(file, name)
     if footer.rows > at_most:
         raise Refused(f"{name} has {footer.rows:,} rows, expected {at_most:,}", fix=fix)
-    scanned = pl.scan_parquet(BytesIO(data))
+    scanned = pl.scan_parquet(stored if isinstance(stored, Path) else BytesIO(stored), glob=False)
     schema = scanned.collect_schema()
-    columns = [header for header in schema.names() if wanted(header)]
+    columns = tuple(header for header in schema.names() if wanted(header))
     require_headers(columns, name, columns_at_most)
     parquet_footer.require_columns(footer, columns, name)
     if nested := [header for header in columns if not _has_text(schema[header])]:
         raise Refused(f"{name}: column {nested[0]} has {_describe(schema[nested[0]])}", fix=fix)
-    _require_short(scanned, _texts(columns, schema), name)
-    found = scanned.select(columns).collect()
-    if columns and found.height != footer.rows:
-        raise Refused(f"{name} has {found.height:,} rows, its footer says {footer.rows:,}", fix=fix)
-    return found
+    return StoredTable(name, columns, footer.rows, fix, scanned)
 
 
 def _require_short(rows: pl.LazyFrame, columns: Sequence[str], name: str) -> None:

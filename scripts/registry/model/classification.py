@@ -1,9 +1,10 @@
 """The task of classification: what a model's scores mean, how it is measured, and how two models compare.
 
-Predictions are a frame in the form of `tabulate`; shared test images are one in the form of `join`.
+Predictions are a frame in the form of `summarise`; shared test images are one in the form of `join`. All scores of many
+classes may be larger than the memory, and are read some columns at a time.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -14,6 +15,7 @@ from registry.core.artifact_files import Reader
 from registry.core.wording import plural
 from registry.dataset import parquet_files, thumbnails
 from registry.dataset.changes import Example
+from registry.dataset.parquet_files import Stored, StoredTable
 from registry.errors import Refused
 from registry.model import paired_comparison
 from registry.model.changes import Evidence, Flip, PairedComparison, Role, Slice
@@ -33,7 +35,7 @@ SMALLEST = 1e-12  # the score below which the loss of an image grows no more
 VALUES = 20  # slices of one metadata column: its most frequent values
 RELIABILITY_BINS = 10  # of the reliability diagram
 MAX_COLUMNS = 10_003  # uuid, label, predicted, and a score for each of the classes that a manifest may have
-ROWS = 8_192  # for which all scores are compared at a time
+COLUMNS = 64  # of scores that are in memory at a time
 TITLES = {
     Flip.BROKEN: "Broken: correct with the base, wrong now",
     Flip.FIXED: "Fixed: wrong with the base, correct now",
@@ -46,84 +48,128 @@ EXAMPLES = 12  # pictures of each kind of flips; the table has all
 
 
 def tabulate(test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Sequence[str]) -> DataFrame:
-    """One row per image, sorted by uuid: uuid, label, predicted, and score_CLASS for each class.
+    """The rows of `predictions.parquet`, sorted by uuid: uuid, label, predicted, and score_CLASS for each class.
 
     `test` has the columns uuid and label; the output `scores` (images, classes) is in its order.
     """
     scores = outputs["scores"]
     names = pl.Series("predicted", list(classes), pl.String)
     table = test.select("uuid", "label").with_columns(names.gather(scores.argmax(1)))
-    return table.hstack(DataFrame(scores, schema=[f"{SCORE}{name}" for name in classes])).sort("uuid")
+    columns = numpy.ascontiguousarray(scores.T)  # all at once: Polars alone would take them out one by one
+    named = zip(classes, columns, strict=True)
+    return table.hstack([pl.Series(f"{SCORE}{name}", column) for name, column in named]).sort("uuid")
 
 
-def read(data: bytes, test: DataFrame, what: str) -> DataFrame:
-    """The predictions in a `predictions.parquet`, in the form of `tabulate`, with the labels of `test` (uuid, label).
+def summarise(rows: DataFrame) -> DataFrame:
+    """The predictions in rows of `tabulate`: uuid, label, predicted, its score, and own_score, that of the label.
 
-    Raises Refused, naming `what`, where `data` is not such a file, does not have exactly one prediction for each image,
-    or predicts another class than the one with the highest score.
+    The latter is null where the model does not know the label.
     """
+    names = [name for name in rows.columns if name.startswith(SCORE)]
+    return _with_scores(rows.select("uuid", "label", "predicted"), names, rows.select).drop("highest")
+
+
+def read(stored: Stored, test: DataFrame, what: str) -> DataFrame:
+    """The predictions in a `predictions.parquet`, as `summarise` has them, with the labels of `test` (uuid, label).
+
+    Raises Refused, naming `what`, where it is not such a file, does not have exactly one prediction for each image, or
+    predicts another class than the one with the highest score.
+    """
+    fault = f"{what} is not a Parquet file with the columns uuid, predicted and a score of each class"
     try:
-        table = parquet_files.read_table(data, what, wanted=_is_known, columns_at_most=MAX_COLUMNS, fix=REPRO)
-        scores = [name for name in table.columns if name.startswith(SCORE)]
-        known = table.select(col("uuid", "predicted").cast(pl.String), col(scores).cast(pl.Float32))
-        found = test.select("uuid", "label").join(known, on="uuid", how="left", maintain_order="left")
-        highest = pl.max_horizontal(scores)
-        own = pl.coalesce([pl.when(col("predicted") == name.removeprefix(SCORE)).then(col(name)) for name in scores])
-        odd = found.select(own.ne_missing(highest) | highest.is_nan()).to_series()
+        table = _open(stored, what)
+        if not (names := _scores(table)):
+            raise Refused(fault, fix=REPRO)
+        known = table.read(["uuid", "predicted"]).select(pl.all().cast(pl.String)).with_row_index("row")
+        found = test.select("uuid", "label").join(known, on="uuid", how="left").sort("uuid")
+        _require_each_once(found, test.height, table.rows, what)
+        rows = found["row"]
+        found = _with_scores(found.drop("row"), names, lambda some: table.read(some)[rows])
     except pl.exceptions.PolarsError as error:
-        fault = f"{what} is not a Parquet file with the columns uuid, predicted and a score of each class"
         raise Refused(fault, fix=REPRO) from error
-    if missing := found["predicted"].null_count():
-        raise Refused(f"{what} has no prediction for {missing:,} of {test.height:,} test images", fix=REPRO)
-    if duplicates := found.height - test.height:
-        raise Refused(f"{what} contains {plural(duplicates, 'duplicate prediction')}", fix=REPRO)
-    if others := table.height - test.height:
-        raise Refused(f"{what} has predictions for {plural(others, 'other image')} than the test set", fix=REPRO)
-    if odd.any():
-        uuid = found.filter(odd)["uuid"][0]
+    odd = found.filter(col("score").ne_missing(col("highest")))
+    if odd.height:
+        uuid = odd["uuid"][0]
         raise Refused(f"{what} predicts another class than the one with the highest score, such as {uuid}", fix=REPRO)
-    return found.sort("uuid")
+    return found.drop("highest")
+
+
+def _open(stored: Stored, what: str) -> StoredTable:
+    return parquet_files.open_table(stored, what, wanted=_is_known, columns_at_most=MAX_COLUMNS, fix=REPRO)
 
 
 def _is_known(name: str) -> bool:
     return name in {"uuid", "predicted"} or name.startswith(SCORE)
 
 
-def differing(recorded: DataFrame, judged: DataFrame) -> DataFrame:
-    """The rows of `judged` for which recorded predictions of the same images are not what the judge gets.
+def _scores(table: StoredTable) -> list[str]:
+    return [name for name in table.columns if name.startswith(SCORE)]
+
+
+def _require_each_once(found: DataFrame, images: int, rows: int, what: str) -> None:
+    """Raise Refused where there is not one prediction for each of the images, in a file of so many rows."""
+    if missing := found["predicted"].null_count():
+        raise Refused(f"{what} has no prediction for {missing:,} of {images:,} test images", fix=REPRO)
+    if duplicates := found.height - images:
+        raise Refused(f"{what} contains {plural(duplicates, 'duplicate prediction')}", fix=REPRO)
+    if others := rows - images:
+        raise Refused(f"{what} has predictions for {plural(others, 'other image')} than the test set", fix=REPRO)
+
+
+def _with_scores(rows: DataFrame, names: Sequence[str], read_scores: Callable[[Sequence[str]], DataFrame]) -> DataFrame:
+    """Rows (uuid, label, predicted) with score, own_score and highest (NaN where a score is none); all are Float64."""
+    highest = numpy.full(rows.height, -numpy.inf, numpy.float32)
+    places = DataFrame({"name": [name.removeprefix(SCORE) for name in names]}, schema={"name": pl.String})
+    at = {key: _places(rows[of], places) for key, of in (("score", "predicted"), ("own_score", "label"))}
+    found = {key: numpy.full(rows.height, numpy.nan, numpy.float32) for key in at}
+    for start in range(0, len(names), COLUMNS):
+        values = read_scores(names[start : start + COLUMNS]).cast(pl.Float32).to_numpy()
+        numpy.maximum(highest, values.max(1), out=highest)
+        for key, place in at.items():
+            here = numpy.flatnonzero((place >= start) & (place < start + COLUMNS))
+            found[key][here] = values[here, place[here] - start]
+    series = [pl.Series(key, values, pl.Float64).fill_nan(None) for key, values in found.items()]
+    return rows.with_columns(*series, pl.Series("highest", highest, pl.Float64))
+
+
+def _places(names: pl.Series, known: DataFrame) -> numpy.ndarray:
+    """The place of each name in the column `name`; -1 for one that is not there."""
+    named = names.alias("name").to_frame()
+    found = named.join(known.with_row_index("place"), on="name", how="left", maintain_order="left")
+    places: numpy.ndarray = found["place"].cast(pl.Int64).fill_null(-1).to_numpy()
+    return places
+
+
+def differing(recorded: Stored, judged: Stored) -> list[str]:
+    """The uuids of images for which a recorded `predictions.parquet` has not what the judge's has; `read` accepts both.
 
     They may differ by TOLERANCE in a score, and name another class where two scores are that close.
     """
-    scores = [name for name in judged.columns if name.startswith(SCORE)]
-    if sorted(scores) != sorted(name for name in recorded.columns if name.startswith(SCORE)):
-        return judged
-    both = judged.join(recorded.select("uuid", "predicted", *scores), on="uuid", how="left", suffix="_recorded")
-    far = [(col(name) - col(f"{name}_recorded")).abs().fill_null(1) > TOLERANCE for name in scores]
-    return both.filter(pl.any_horizontal(far)).select(judged.columns)
-
-
-def confidence(table: DataFrame) -> pl.Series:
-    """The highest score of each row."""
-    return _by_rows(table, pl.max_horizontal(col(f"^{SCORE}.*$")).cast(pl.Float64)).alias("score")
-
-
-def _by_rows(table: DataFrame, value: pl.Expr) -> pl.Series:
-    """A value of each row made of all its scores, some rows at a time: each step takes as much memory as the scores."""
-    value, parts = value.alias("value"), list(table.iter_slices(ROWS)) or [table]
-    return pl.concat([part.select(value) for part in parts]).to_series()
+    theirs, ours = (_open(one, "predictions.parquet") for one in (recorded, judged))
+    uuids, names = ours.read(["uuid"]), _scores(ours)
+    if sorted(_scores(theirs)) != sorted(names):
+        return uuids["uuid"].to_list()
+    known = theirs.read(["uuid"]).select(col("uuid").cast(pl.String)).with_row_index("row")
+    rows = uuids.join(known, on="uuid", how="left", maintain_order="left")["row"]
+    far = numpy.zeros(ours.rows, bool)
+    for start in range(0, len(names), COLUMNS):
+        some = names[start : start + COLUMNS]
+        now, before = (table.read(some).cast(pl.Float32) for table in (ours, theirs))
+        far |= (abs(now.to_numpy() - before[rows].to_numpy()) > TOLERANCE).any(1)
+    return uuids.filter(pl.Series(far))["uuid"].to_list()
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 
 def measure(table: DataFrame) -> dict[str, object]:
-    """The metrics of predictions, as `tabulate` gives them, rounded to six digits.
+    """The metrics of predictions, as `summarise` gives them, rounded to six digits.
 
     An image whose label the model does not know counts as wrong and is left out of the loss. Raises ZeroDivisionError
     for a table without rows.
     """
     correct = table["label"] == table["predicted"]
-    per_class = {label: _measure_class(table, label) for label in sorted(set(table["label"]))}
+    per_class = dict(_measure_classes(table, correct))
     return {
         "accuracy": _rounded(float(correct.sum()) / table.height),
         "macro_f1": _rounded(sum(one["f1"] for one in per_class.values()) / len(per_class)),
@@ -134,29 +180,34 @@ def measure(table: DataFrame) -> dict[str, object]:
     }
 
 
-def _measure_class(table: DataFrame, label: str) -> dict[str, float]:
-    """Precision, recall and F1 of a label that has images; the precision of one that is never predicted is 0."""
-    actual, predicted = table["label"] == label, table["predicted"] == label
-    hits, images = int((actual & predicted).sum()), int(actual.sum())
-    return {
-        "precision": _rounded(hits / max(int(predicted.sum()), 1)),
-        "recall": _rounded(hits / images),
-        "f1": _rounded(2 * hits / (images + int(predicted.sum()))),
-        "images": images,
-    }
+def _measure_classes(table: DataFrame, correct: pl.Series) -> Iterator[tuple[str, dict[str, float]]]:
+    """Precision, recall and F1 of each label that has images; the precision of one that is never predicted is 0."""
+    actual, predicted, hits = (
+        dict(names.value_counts().iter_rows())
+        for names in (table["label"], table["predicted"], table.filter(correct)["label"])
+    )
+    for label, images in sorted(actual.items()):
+        right, said = hits.get(label, 0), predicted.get(label, 0)
+        yield (
+            label,
+            {
+                "precision": _rounded(right / max(said, 1)),
+                "recall": _rounded(right / images),
+                "f1": _rounded(2 * right / (images + said)),
+                "images": images,
+            },
+        )
 
 
 def _loss(table: DataFrame) -> float | None:
     """The mean cross-entropy; None where the model knows no label of the images."""
-    names = [name.removeprefix(SCORE) for name in table.columns if name.startswith(SCORE)]
-    own = pl.coalesce([pl.when(col("label") == name).then(col(f"{SCORE}{name}")) for name in names])
-    known = _by_rows(table, own.cast(pl.Float64)).drop_nulls()
+    known = table["own_score"].drop_nulls()
     return _rounded(-float(known.clip(SMALLEST, 1).log().to_numpy().mean())) if len(known) else None
 
 
 def _calibration_error(table: DataFrame, correct: pl.Series) -> float:
     """The expected calibration error over bins of confidence (Guo et al. 2017, arxiv.org/abs/1706.04599)."""
-    score = confidence(table)
+    score = table["score"]
     bins = (score * BINS).floor().clip(0, BINS - 1)
     gaps = DataFrame({"bin": bins, "gap": score - correct.cast(pl.Float64)}).group_by("bin").agg(col("gap").sum())
     return _rounded(float(gaps["gap"].abs().sum()) / table.height)
@@ -193,7 +244,7 @@ def single(new: DataFrame, images: DataFrame) -> DataFrame:
 
 
 def _of(role: Role, predicted: DataFrame) -> DataFrame:
-    return predicted.select("uuid", col("predicted").alias(role), confidence(predicted).alias(f"{role}_score"))
+    return predicted.select("uuid", col("predicted").alias(role), col("score").alias(f"{role}_score"))
 
 
 def compare(shared: DataFrame, confidence: float = paired_comparison.CONFIDENCE) -> PairedComparison | None:

@@ -17,6 +17,7 @@ from registry.model.changes import Evidence, GateResult, GateState, ModelChange,
 from registry.model.judge import Judgement
 from registry.model.tasks import Task
 from registry.model.version import PREDICTIONS, ModelVersion, TestSet, VersionPair
+from registry.storage.reader import ABSENT, describe_object
 
 NOT_MEASURED = "the new model could not be measured"
 
@@ -66,7 +67,7 @@ def compare(pair: VersionPair, found: Judgements, read: Reader) -> ModelChange:
         change = replace(
             change,
             gates=tuple(_gates(pair, new, measured, found)),
-            disagreements=tuple(_disagreements(new, found)),
+            disagreements=tuple(_disagreements(new, found, read)),
         )
     return replace(change, unknown="; ".join(dict.fromkeys(found.unknown)))
 
@@ -88,16 +89,19 @@ def _metadata_changes(old: ModelVersion, new: ModelVersion) -> Iterator[str]:
 # --- what was recorded ------------------------------------------------------------------------------------------------
 
 
-def _disagreements(new: ModelVersion, found: Judgements) -> Iterator[str]:
+def _disagreements(new: ModelVersion, found: Judgements, read: Reader) -> Iterator[str]:
     """Where what is recorded is not what the judge gets from the model file."""
     yield from found.faults
     yield from recorded_faults(new)
     judged = found.by_role.get(Role.NEW)
-    if new.predictions is None or judged is None:
+    if new.predictions is None or new.stored is None or judged is None:
         return
-    if (rows := tasks.of(new.manifest).differing(new.predictions, judged.predictions)).height:
-        images = plural(rows.height, "test image")
-        yield f"predictions.parquet differs from what model.onnx gives for {images}, such as {rows['uuid'][0]}"
+    recorded = read(new.stored.md5)  # once more: with many classes it is too large to be kept in memory meanwhile
+    if recorded is None:
+        found.unknown.append(f"{describe_object(new.stored.md5, new.stored.path)}: {ABSENT}")
+    elif uuids := judged.task.differing(recorded, judged.stored):
+        images = plural(len(uuids), "test image")
+        yield f"predictions.parquet differs from what model.onnx gives for {images}, such as {uuids[0]}"
 
 
 def recorded_faults(new: ModelVersion) -> Iterator[str]:
@@ -108,7 +112,7 @@ def recorded_faults(new: ModelVersion) -> Iterator[str]:
         yield f"the training recorded no {model_file.NAME}"
     if not new.manifest.is_measured:
         return
-    if new.lock is not None and not any(out.path == f"{new.manifest.id}/{PREDICTIONS}" for out in new.lock.outs):
+    if new.lock is not None and new.stored is None:
         yield f"the training recorded no {PREDICTIONS}"
     if new.predictions is None:
         return

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 import numpy
 from polars import DataFrame, concat
 
+from registry.core.atomic_write import writing
 from registry.errors import Refused
-from registry.model import onnx_process
+from registry.model import model_file, onnx_process
 from registry.model.model_file import ImageInput, ModelFile
 from registry.model.onnx_process import DEFAULT, Limits, Work
 from registry.model.tasks import Task
@@ -25,10 +26,11 @@ RULE = 2  # the number changes with what decides a judgement: decoding, scores, 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """A model file's predictions for images (see `tasks.Task.tabulate`), their metrics, and how images are read."""
+    """A model file's predictions for images, their metrics, a file with all that it gives, and how images are read."""
 
     task: Task
     predictions: DataFrame
+    stored: Path
     input: ImageInput
 
     @cached_property
@@ -47,6 +49,7 @@ def judge(
     model: Path,
     test: DataFrame,
     images: Sequence[Path],
+    stored: Path,
     progress: Callable[[int], None] = lambda _: None,
     limits: Limits = DEFAULT,
     *,
@@ -56,7 +59,8 @@ def judge(
     """Measure a model file on images, which lie at these paths in the order of `test`: columns uuid, label, relpath
     (what messages call an image), and those that the task needs.
 
-    `name` is what a message calls the file; `remark` is told what a person should know of how it ran.
+    What it gives is written to `stored`, a `predictions.parquet`, when all images are done. `name` is what a message
+    calls the file; `remark` is told what a person should know of how it ran.
     Raises NotFound and InvalidData as `onnx_process.inspect`, Refused where there are no images.
     """
     if test.is_empty():
@@ -67,7 +71,10 @@ def judge(
         work = Work(task.OUTPUTS, images, test["relpath"].to_list(), Path(temporary))
         declared = onnx_process.predict(model, work, progress, limits, name=name, remark=remark)
         parts = [_tabulate(task, test, work, start, declared) for start in range(0, test.height, ROWS)]
-        return Judgement(task, concat(parts), declared.input)
+        with writing(stored) as file:
+            metadata = {model_file.INPUT: model_file.format_input(declared.input)}
+            concat(parts).write_parquet(file, metadata=metadata)
+        return Judgement(task, concat(map(task.summarise, parts)), stored, declared.input)
 
 
 def _tabulate(task: Task, test: DataFrame, work: Work, start: int, declared: ModelFile) -> DataFrame:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from polars import DataFrame, read_parquet, read_parquet_metadata
+from polars import DataFrame, read_parquet_metadata
 from polars.exceptions import PolarsError
 
 from registry.core import pointers
-from registry.core.atomic_write import writing
 from registry.core.values import ArtifactId, Output
-from registry.errors import NotFound
+from registry.errors import NotFound, Refused
 from registry.model import judge, model_file
 from registry.model.judge import Judgement
 from registry.model.model_file import InvalidMetadata
@@ -51,9 +50,9 @@ def read_cached(root: Path, run: JudgeRun) -> Judgement | None:
     try:
         if not file.is_file():
             return None
-        given = model_file.parse_input(read_parquet_metadata(file)[model_file.INPUT])
-        return Judgement(TASKS[run.task], read_parquet(file), given)
-    except (PolarsError, KeyError, InvalidMetadata):
+        given, task = model_file.parse_input(read_parquet_metadata(file)[model_file.INPUT]), TASKS[run.task]
+        return Judgement(task, task.read(file, run.test, str(file)), file, given)
+    except (PolarsError, KeyError, InvalidMetadata, Refused):
         return None
 
 
@@ -69,10 +68,8 @@ def execute(root: Path, run: JudgeRun, cache: Path, progress: Callable[[int], No
             )  # the cache may be elsewhere
         images = [_object(cache, md5, relpath) for md5, relpath in run.test.select("md5", "relpath").iter_rows()]
         model = folder / Path(run.files[0].path).name
-        result = judge.judge(TASKS[run.task], model, run.test, images, progress, name=run.files[0].path)
-    with writing(root / RESULTS / f"{run.key}.parquet") as table:
-        result.predictions.write_parquet(table, metadata={model_file.INPUT: model_file.format_input(result.input)})
-    return result
+        stored, name = root / RESULTS / f"{run.key}.parquet", run.files[0].path
+        return judge.judge(TASKS[run.task], model, run.test, images, stored, progress, name=name)
 
 
 @contextmanager

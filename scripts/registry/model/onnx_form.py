@@ -16,6 +16,7 @@ from registry.model.model_file import CLASSES, ModelFile, ModelOutput
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 LARGEST = 2**31 - 1  # bytes of a protobuf message
+METADATA = 4 << 20  # bytes at most; 10,000 classes with names of 200 letters take half of it
 
 
 class Fault(Exception):
@@ -32,16 +33,33 @@ def inspect(path: Path, outputs: Sequence[ModelOutput]) -> ModelFile:
     _require_standard_operators(model)
     _require_repeatable(model)
     _require_own_data(model, path)
+    metadata = _read_metadata(model)
+    if [one.name for one in model.graph.output] == [FEATURES] != [output.name for output in outputs]:
+        raise Fault(f"it gives `{FEATURES}`, for other models to build on, expected `{outputs[0].name}`")
+    declared = model_file.parse_metadata(metadata, has_classes=any(CLASSES in output.axes for output in outputs))
+    _require_interface(model.graph, declared, outputs)
+    _require_valid(path)
+    return declared
+
+
+def _require_valid(path: Path) -> None:
+    """Raise Fault for what ONNX's own checker refuses, such as operators and sizes that do not exist."""
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise Fault(f"it is not valid ONNX: {str(error).strip().splitlines()[0][:300]}") from error
+
+
+def _read_metadata(model: ModelProto) -> Mapping[str, str]:
+    size = sum(one.ByteSize() for one in model.metadata_props)
+    if size > METADATA:
+        raise Fault(f"its metadata has {size:,} bytes, expected at most {METADATA:,}")
     metadata: dict[str, str] = {}
     for entry in model.metadata_props:
         if entry.key in metadata:
             raise Fault(f"the metadata has `{entry.key[:40]}` twice")
         metadata[entry.key] = entry.value
-    if [one.name for one in model.graph.output] == [FEATURES] != [output.name for output in outputs]:
-        raise Fault(f"it gives `{FEATURES}`, for other models to build on, expected `{outputs[0].name}`")
-    declared = model_file.parse_metadata(metadata, has_classes=any(CLASSES in output.axes for output in outputs))
-    _require_interface(model.graph, declared, outputs)
-    return declared
+    return metadata
 
 
 def _parse(path: Path) -> ModelProto:
@@ -58,6 +76,8 @@ def _parse(path: Path) -> ModelProto:
 
 
 def _require_standard_operators(model: ModelProto) -> None:
+    if model.training_info:
+        raise Fault("it has instructions for training; export the network in evaluation mode")
     if model.functions:
         raise Fault(f"it defines a function of its own, {model.functions[0].name[:80]}")
     nodes = [node for graph in _graphs(model) for node in graph.node]
@@ -72,19 +92,27 @@ def _require_repeatable(model: ModelProto) -> None:
     nodes = [node for graph in graphs for node in graph.node]
     if random := sorted({node.op_type for node in nodes} & RANDOM):
         raise Fault(f"it uses the operator {random[0]}, so that it may say something else each time it runs")
-    off = {tensor.name for graph in graphs for tensor in graph.initializer if _is_false(tensor)}
-    off |= {
-        node.output[0]
-        for node in nodes
-        if node.op_type == "Constant" and any(_is_false(attribute.t) for attribute in node.attribute)
-    }
+    off = {"", *_always_false(graphs)}
     for node in nodes:
-        drops = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] not in {"", *off}
+        drops = node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] not in off
         learns = node.op_type == "BatchNormalization" and any(
             one.name == "training_mode" and one.i for one in node.attribute
         )
         if drops or learns:
             raise Fault(f"its {node.op_type} is in training mode; export the network in evaluation mode")
+
+
+def _always_false(graphs: Sequence[GraphProto]) -> set[str]:
+    """The names that stand for a constant false, in whichever graph they are defined."""
+    false, other = set[str](), set[str]()
+    for graph in graphs:
+        other.update(one.name for one in graph.input)
+        for tensor in graph.initializer:
+            (false if _is_false(tensor) else other).add(tensor.name)
+        for node in graph.node:
+            is_false = node.op_type == "Constant" and any(_is_false(attribute.t) for attribute in node.attribute)
+            (false if is_false else other).update(node.output)
+    return false - other
 
 
 def _is_false(tensor: TensorProto) -> bool:
@@ -96,6 +124,8 @@ def _require_own_data(model: ModelProto, path: Path) -> None:
     sidecar = path.with_name(model_file.SIDECAR)
     for tensor in external:
         entries = {entry.key: entry.value for entry in tensor.external_data}
+        if len(entries) < len(tensor.external_data):
+            raise Fault("the place of a tensor's weights is given twice")
         place = entries.get("location", "")
         if place != model_file.SIDECAR:
             raise Fault(f"it reads weights from {place[:80]!r}, expected none but {model_file.SIDECAR} beside it")

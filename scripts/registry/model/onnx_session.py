@@ -18,6 +18,7 @@ DIGITS = 1e-3  # by which the scores of an image may miss a sum of 1
 GPU, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # TF32 rounds what a convolution reads to ten bits, which would cost more than the tolerance between machines.
 GPU_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+_SOURCE = r"^/onnxruntime_src/\S+:\d+ .*?\) "  # a file of onnxruntime, its line and the signature of its function
 NO_GPU = "onnxruntime offers CUDA, which cannot be used here; the model runs on the CPU"
 
 
@@ -136,4 +137,5 @@ def failure(doing: str, error: Exception) -> Exception:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "alloc" in text or "memory" in text.lower():
         return MemoryError()
-    return Fault(f"{doing}: {re.sub(r'^.*(?:failed:|Status Message: )', '', text)[:300]}")
+    said = re.sub(r"^.*(?:failed:|Status Message: )", "", text)
+    return Fault(f"{doing}: {re.sub(_SOURCE, '', said)[:300]}")

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy
 from numpy.lib.format import open_memmap
 
+from registry.core.escaping import one_line
 from registry.model import model_file, onnx_form, onnx_session
 from registry.model.input_images import UndecodableImage, decode
 from registry.model.model_file import ImageInput, InvalidMetadata, ModelOutput
@@ -65,9 +66,9 @@ def main() -> None:
         if images := task.get("images"):
             predict(runner, images, Path(task["folder"]))
     except (Fault, InvalidMetadata) as fault:
-        answer(faults=[str(fault)])
+        answer(faults=[one_line(str(fault))])
     except FaultAt as fault:
-        answer(faults=[str(fault)], image=fault.place)
+        answer(faults=[one_line(str(fault))], image=fault.place)
     except UndecodableAt as error:
         answer(undecodable=str(error), image=error.place)
     except MemoryError:

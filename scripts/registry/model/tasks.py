@@ -13,6 +13,7 @@ from polars import DataFrame
 from registry.core.artifact_files import Reader
 from registry.core.model_values import FEATURES
 from registry.core.values import ModelManifest
+from registry.dataset.parquet_files import Stored
 from registry.model import classification
 from registry.model.changes import Evidence, PairedComparison, Slice
 from registry.model.model_file import ANY, ModelOutput
@@ -20,6 +21,8 @@ from registry.model.model_file import ANY, ModelOutput
 
 class Task(Protocol):
     """What is asked of a task. Predictions, and both models on shared test images, are frames of its own form.
+
+    `predictions.parquet` may have more than predictions: all that the model gives for an image.
 
     `OUTPUTS` are the outputs of its model files, `TRUTH` the columns of a split's `metadata.parquet` that say what is
     right, beside the label. A frame `test` has the columns uuid, label, and those of `TRUTH` as texts.
@@ -34,15 +37,19 @@ class Task(Protocol):
     PLOTS: Mapping[str, Mapping[str, str]]
 
     def tabulate(self, test: DataFrame, outputs: Mapping[str, numpy.ndarray], classes: Sequence[str]) -> DataFrame:
-        """The predictions for images, a row each, sorted by uuid; `outputs` (images, …) are in the order of `test`."""
+        """The rows of `predictions.parquet`, sorted by uuid; `outputs` (images, …) are in the order of `test`."""
         ...
 
-    def read(self, data: bytes, test: DataFrame, what: str) -> DataFrame:
+    def summarise(self, rows: DataFrame) -> DataFrame:
+        """The predictions in rows of `tabulate`."""
+        ...
+
+    def read(self, stored: Stored, test: DataFrame, what: str) -> DataFrame:
         """The predictions in a `predictions.parquet`, which is not trusted. Raises Refused, naming `what`."""
         ...
 
-    def differing(self, recorded: DataFrame, judged: DataFrame) -> DataFrame:
-        """The rows of `judged` (with uuid) that recorded predictions do not have, with a tolerance for hardware."""
+    def differing(self, recorded: Stored, judged: Stored) -> list[str]:
+        """The uuids of the judge's rows that a recorded `predictions.parquet` has not, but for what hardware does."""
         ...
 
     def measure(self, table: DataFrame) -> dict[str, object]:

@@ -56,6 +56,7 @@ class Evaluable(NamedTuple):
 class ModelVersion:
     """One version of a model: its files, its test set, and its recorded predictions (see `tasks.Task.read`).
 
+    `stored` is its `predictions.parquet`; the predictions of a base are not read, because it is measured again.
     `declared` is what its pipeline declares beside the judge's metrics, `reported` those metrics by file. `model_files`
     are the model file and, where it has one, its sidecar; nothing before the first training. `backbones` is all that it
     builds on.
@@ -70,6 +71,7 @@ class ModelVersion:
     declared: Declared = field(default_factory=Declared)
     reported: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     test_set: TestSet | None = None
+    stored: Output | None = None
     predictions: DataFrame | None = None
     model_files: tuple[Output, ...] = ()
     backbones: tuple[Backbone, ...] = ()
@@ -163,13 +165,14 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
         return version if known else replace(version, unknown=f"the {role} model was never {done}")
     if lock.value is None:
         return replace(version, unknown=f"dvc.lock of the {role} version: {lock.faults[0].message}")
-    version = replace(version, lock=lock.value)
+    stored = next((out for out in lock.value.outs if out.path == f"{artifact}/{PREDICTIONS}"), None)
+    version = replace(version, lock=lock.value, stored=stored)
     if not manifest.is_measured:
         return version
     try:
         test_set = _test_set(tree, version.manifest, read)
         version = replace(version, test_set=test_set)
-        return replace(version, predictions=_recorded_predictions(version.manifest, lock.value, test_set, read))
+        return replace(version, predictions=_recorded(version, test_set, read)) if role is Role.NEW else version
     except Refused as error:
         if version.test_set is None:
             return replace(version, unknown=f"the {role} version: {reason(error)}")
@@ -236,11 +239,12 @@ def _truth(read: Reader, table: str | None, path: str, name: str) -> DataFrame:
     return values.rename({"value": name})
 
 
-def _recorded_predictions(manifest: ModelManifest, lock: Lock, test_set: TestSet, read: Reader) -> DataFrame | None:
+def _recorded(version: ModelVersion, test_set: TestSet, read: Reader) -> DataFrame | None:
     """The predictions that the pipeline's evaluation stored; None where it stores none."""
-    path = f"{manifest.id}/{PREDICTIONS}"
-    out = next((out for out in lock.outs if out.path == path), None)
-    return tasks.of(manifest).read(require_object(read, out.md5, path), test_set.frame, path) if out else None
+    if version.stored is None:
+        return None
+    data = require_object(read, version.stored.md5, version.stored.path)
+    return tasks.of(version.manifest).read(data, test_set.frame, version.stored.path)
 
 
 def reason(error: Exception) -> str:

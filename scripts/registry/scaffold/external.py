@@ -26,6 +26,7 @@ from registry.storage.cache import Cache
 
 READ_ONLY = 0o444  # what DVC gives the objects of its cache
 FOLDER = ".dvc/tmp/registry"  # ignored by Git, and on the disk of the checkout
+SMALLER = "convert its weights to half precision, or train it here (docs/models.md)"
 _CHUNK = 1 << 22  # bytes that are copied at a time
 
 
@@ -122,8 +123,16 @@ def _inspect(request: Request, copied: Path) -> ModelFile:
         return onnx_process.inspect(copied, tasks.outputs(request.task), name=str(request.file))
     except InvalidData as error:
         if any(model_file.SIDECAR in problem for problem in error.problems):
-            error.fix = "save it as one file, onnx.save(onnx.load(FILE), TARGET), and name that"
+            error.fix = _join_weights(request.file)
         raise
+
+
+def _join_weights(file: Path) -> str:
+    """The way to one file for a model whose weights lie beside it."""
+    size = sum(path.stat().st_size for path in (file, file.with_name(model_file.SIDECAR)) if path.is_file())
+    if size > model_file.MAX_BYTES:
+        return SMALLER
+    return "save it as one file, onnx.save(onnx.load(FILE), TARGET), and name that"
 
 
 def _describe(declared: ModelFile) -> str:
@@ -168,8 +177,7 @@ def copy(file: Path, artifact: ArtifactId, root: Path, progress: Callable[[int],
     What is judged and stored is this copy: the file may change meanwhile. Raises Refused, StorageFailed.
     """
     if file.stat().st_size > model_file.MAX_BYTES:
-        fix = "convert its weights to half precision, or train it here (docs/models.md)"
-        raise Refused(f"{file} has 2 GB or more, expected less: --from takes one file", fix=fix)
+        raise Refused(f"{file} has 2 GB or more, expected less: --from takes one file", fix=SMALLER)
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root / FOLDER, prefix="new-", ignore_cleanup_errors=True) as folder:
         target, md5, size = Path(folder) / model_file.NAME, hashlib.md5(usedforsecurity=False), 0

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from polars import DataFrame
 
@@ -82,7 +83,9 @@ def measure(space: Workspace, model: Model, folder: Path | None = None) -> Judge
     assert dataset is not None  # see `find_models`
     test = f"{dataset}/prepared/test"
     _pull(space, layout.product_path(model.id), *([] if folder else [test]))
-    return measuring.measure(model.folder / "model.onnx", folder or space.root / test, model.manifest.task)
+    images, task = folder or space.root / test, model.manifest.task
+    with TemporaryDirectory(prefix="registry-test-") as temporary:
+        return measuring.measure(model.folder / "model.onnx", images, task, Path(temporary) / "predictions.parquet")
 
 
 def _pull(space: Workspace, *targets: str) -> None:

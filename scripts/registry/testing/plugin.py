@@ -74,7 +74,8 @@ def model(request: pytest.FixtureRequest) -> Model:
 def judge(_space: Workspace, model: Model) -> Judge:
     """Measures the model: `judge()` on the test images of its dataset, `judge(folder)` on <label>/<name> of a folder.
 
-    It gives `metrics` (as metrics.json has them) and `predictions` (a Polars table, one row for each image).
+    It gives `metrics` (as metrics.json has them) and `predictions`, a Polars table with one row for each image; of a
+    classifier uuid, label, predicted, its score, and own_score, that of the label.
     """
 
     @cache

@@ -47,8 +47,8 @@ def command(
         return
     if data is None:
         raise click.UsageError("--data PREPARED is missing: the images to measure the model on")
-    found = measuring.measure(model, data / split, task, partial(click.echo, err=True))
-    measuring.write(found, metrics, predictions, plots)
+    found = measuring.measure(model, data / split, task, predictions, partial(click.echo, err=True))
+    measuring.write(found, metrics, plots)
     first, value = next(iter(found.metrics.items()))
     click.echo(f"{model}: {first} {value} on {found.metrics['images']:,} images of {data / split}")
 
