@@ -183,7 +183,7 @@ def test_weights_beside_the_file_that_are_too_large_for_one(
     model = model_files.loaded(model_files.threshold(1))
     onnx.save(model, file, save_as_external_data=True, location=beside.name, size_threshold=0)
     with beside.open("r+b") as weights:
-        weights.truncate(2**31)  # a hole, which takes no room on the disk
+        weights.truncate(2**31)  # a hole, which takes no space on the disk
     refuse(registry_repo, file, run_registry, "model.onnx.data", "convert its weights to half precision")
 
 

@@ -94,7 +94,7 @@ def test_a_model_of_an_own_script_is_registered_checked_published_and_fetched(
     assert report(pets, run_registry)["verdict"] == "ready"
     page = (pets.parent / "report/report.md").read_text()
     for path in (pets / ".registry/staging").rglob("*"):
-        os.utime(path, (0, 0))  # so old that whatever nobody refers to is deleted
+        os.utime(path, (0, 0))  # so old that whatever is not referred to is deleted
     assert run_registry(pets, "gc", "--apply").code == 0
     assert f"Trained elsewhere: `{URL}`; training not reproducible here; which images" in page
     assert run_registry(pets, "publish").code == 0
