@@ -59,7 +59,9 @@ def test_what_must_not_be_there(path: str, name: str) -> None:
     ["DVC.yaml", "datasets/pets/RAW.dvc", "datasets/pets/raw.DVC", ".DVC/config", ".dvc/Config", ".DvcIgnore",
      "scripts/x.DVC", "Models/pets/dvc.yaml", ".gitAttributes", "models/pets/dvc.yaml.", "models/pets/dvc.yaml ",
      ".dvc./config", "datasets/pets/raw.dv\u200cc", "codeowners", "Registry.yaml", "models/pets/ConfTest.py",
-     "makefile", ".GITHUB/workflows/evil.yml", "datasets\\pets\\evil.dvc"],
+     "makefile", ".GITHUB/workflows/evil.yml", "datasets\\pets\\evil.dvc",
+     ".dvc/con\ufb01g", "raw.dv\uff43", ".dvc::$INDEX_ALLOCATION/config", "datasets/pets/raw.dvc::$DATA",
+     "DVC~1/config", "models/pets/MODEL~1.YAM", "GITATT~1", ".dvc \u2064./config", "models/pets/\u017fitecustomize.py"],
 )  # fmt: skip
 def test_another_spelling_of_what_a_tool_obeys(path: str) -> None:
     row = tracked_files.row_of(path)

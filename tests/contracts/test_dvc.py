@@ -147,6 +147,13 @@ def test_the_cache_is_where_dvc_says(
             run("config", "--global", "--unset", "cache.dir")
 
 
+def test_a_cache_at_several_places_is_named(registry_repo: Path, run: Run) -> None:
+    (registry_repo / ".dvc/config.local").write_text("[cache]\ndir = one, two\n")
+    assert run("cache", "dir") != 0
+    with pytest.raises(InvalidDocument, match=r"^\.dvc/config\.local: cache\.dir is a list of values"):
+        dvc.cache_dir(registry_repo)
+
+
 @pytest.mark.parametrize("text", ["[cache\n", "[core]\n[core]\n", "\xff"])
 def test_a_config_that_dvc_cannot_read_is_named(registry_repo: Path, run: Run, text: str) -> None:
     (registry_repo / ".dvc/config").write_bytes(text.encode("latin-1"))

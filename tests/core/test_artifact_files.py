@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from registry.core import artifact_files, digests, names
+from registry.core import artifact_files, digests, locked_state, names
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.tree import DictTree
 from registry.core.values import DatasetManifest, Kind, ModelManifest
@@ -61,7 +61,7 @@ def test_each_file_is_read_once_and_no_other_file_at_all(artifact) -> None:
     parsed = artifact_files.read_artifact(files, artifact)
     expected = {
         Kind.DATASET: ["dataset.yaml", "prepared.dvc", "raw.dvc"],
-        Kind.MODEL: ["dvc.lock", "dvc.yaml", "metrics.json", "model.yaml"],
+        Kind.MODEL: ["dvc.lock", "dvc.yaml", "metrics.json", "model.yaml", "params.yaml"],
     }
     assert sorted(tree.paths) == [f"{artifact}/{name}" for name in expected[artifact.kind]]
     artifact_files.read_artifact(files, artifact, parsed.manifest)
@@ -104,7 +104,7 @@ def test_what_the_tree_has_in_the_place_of_what_was_locked() -> None:
     files = artifact_files.list_files(DictTree(registry.files))
     path = f"{MODEL}/dvc.lock"
     lock = artifact_files.read_lock(files, path).require()
-    now = artifact_files.read_locked_state(files, path, lock)
+    now = locked_state.read_locked_state(files, path, lock)
     assert now.md5s[f"{MODEL}/train.py"] == digests.md5(registry.files[f"{MODEL}/train.py"])
     assert now.md5s[f"{PETS}/prepared"] == yaml.safe_load(registry.files[f"{PETS}/prepared.dvc"])["outs"][0]["md5"]
     assert f"{MODEL}/model.onnx" not in now.md5s

@@ -177,6 +177,14 @@ def test_what_dvc_would_read_otherwise_is_refused(text: str, fault: str, mended:
     assert read_yaml(f"x: 1\n{mended}".encode(), "params.yaml").data["x"] == 1
 
 
+def test_a_file_that_takes_long_to_read_twice_is_refused() -> None:
+    text = b"a: [" + b"1," * 60_000 + b"]  # numbers\nb: '" + b"x" * 20_000 + b"'\n"
+    with pytest.raises(InvalidDocument, match="the limit for YAML that DVC reads is 131,072"):
+        read_yaml(text, "params.yaml")
+    assert read_yaml(text, "dataset.yaml").data["b"]
+    assert "has more than 100,000 values" in str(refuse(b"[" + b"1," * 500_000 + b"]"))
+
+
 def test_directives_are_refused() -> None:
     assert refuse("%YAML 1.1\n---\nkey: no").fault == "directives (%) are not allowed"
 

@@ -20,7 +20,7 @@ from registry.checks.context import (
     StorageChange,
     Training,
 )
-from registry.core import artifact_files, documents, layout, lineage, names, settings
+from registry.core import artifact_files, documents, layout, lineage, locked_state, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -278,7 +278,7 @@ def _training(artifact: ArtifactFiles, files: Files) -> Training | None:
     if artifact.lock is None or artifact.lock.value is None:
         return None
     path, lock = artifact.lock.path, artifact.lock.value
-    return Training(path, lock, artifact_files.read_locked_state(files, path, lock))
+    return Training(path, lock, locked_state.read_locked_state(files, path, lock))
 
 
 def _with_objects(change: Change, subject: ArtifactSubject, read_object: Reader) -> ArtifactSubject:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from registry.core.artifact_files import (
     ArtifactFiles,
     Lock,
-    LockedState,
     Metrics,
     Parsed,
     Pipeline,
@@ -16,6 +15,7 @@ from registry.core.artifact_files import (
     Release,
 )
 from registry.core.lineage import Backbone
+from registry.core.locked_state import LockedState
 from registry.core.manifests import build_rule
 from registry.core.values import (
     ArtifactId,

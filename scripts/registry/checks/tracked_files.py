@@ -121,7 +121,7 @@ ROWS: tuple[Row, ...] = (
 )  # fmt: skip
 
 OTHER_CASE = Row(
-    "names that differ from a row's in case", (), Policy.WRONG, Scope.DATA,
+    "names that a file system takes for a row's", (), Policy.WRONG, Scope.DATA,
     "any of these tools, where the file system ignores case (macOS, Windows)", "rename it",
 )  # fmt: skip
 SUBMODULE = Row(
@@ -139,8 +139,11 @@ OTHERS = (OTHER_CASE, SUBMODULE, LINK, UNKNOWN)
 def row_of(path: str) -> Row:
     """The row that a file's path falls in, UNKNOWN where none has it.
 
-    OTHER_CASE for a path that is another row's where the file system ignores case, composition or a dot at the end.
+    OTHER_CASE for a path that is another row's where the file system ignores case, composition or a dot at the end,
+    and for the short names of Windows, which may be any file's: `DVC~1` is `.dvc`.
     """
+    if any(_SHORT_NAME.fullmatch(name) for name in path.split("/")):
+        return OTHER_CASE
     exact = next((row for row in ROWS if row.has(path)), UNKNOWN)
     folded = next((row for row in ROWS if row.has(_fold(path), any_case=True)), UNKNOWN)
     is_obeyed = folded.policy is not Policy.FREE and folded is not UNKNOWN
@@ -162,11 +165,18 @@ def touched(paths: Iterable[str], tree: Tree) -> Touched:
     return Touched(Scope.DATA in scopes, Scope.TOOLING in scopes)
 
 
+_SHORT_NAME = re.compile(r"[^.]{1,6}~[0-9](\.[^.]{0,3})?[. ]*", re.IGNORECASE)
+
+
 def _fold(path: str) -> str:
-    """A path as the kindest file system compares it: composed, without dots and spaces at the end of a name."""
-    composed = unicodedata.normalize("NFC", path).replace("\\", "/")
-    visible = "".join(char for char in composed if unicodedata.category(char) != "Cf")
-    return "/".join(name.rstrip(". ") or name for name in visible.split("/"))
+    """A path as the kindest file system compares it.
+
+    Composed, in one case, without characters that show nothing, dots and spaces at the end of a name, and the streams
+    of NTFS (`.dvc::$INDEX_ALLOCATION` is `.dvc`).
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold()).replace("\\", "/")
+    visible = "".join(char for char in folded if unicodedata.category(char) != "Cf")
+    return "/".join(name.partition(":")[0].rstrip(". ") or name for name in visible.split("/"))
 
 
 @cache

@@ -6,10 +6,9 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from posixpath import dirname, join
 from typing import Any, Generic, TypeVar
 
-from registry.core import declared_results, digests, documents, layout, manifests, pointers, schema
+from registry.core import declared_results, documents, layout, manifests, pointers, schema
 from registry.core.documents import Document
 from registry.core.schema import Fault
 from registry.core.tree import DictTree, Entry, Tree
@@ -82,25 +81,12 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
-class LockedState:
-    """What a tree has in the place of what a `dvc.lock` recorded.
-
-    `md5s` has the dependencies and outputs that Git tracks or a pointer of another artifact names, by path; `recipe` is
-    in the form of `Lock.recipe`. Parameters in the files `unreadable` are as they were.
-    """
-
-    md5s: Mapping[str, str]
-    recipe: str
-    unreadable: tuple[Parsed[None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ArtifactFiles:
     """The files of one artifact in one tree; None where the tree has no such file.
 
     `raw` and `prepared` are a dataset's, `pipeline`, `lock`, `metrics` and `reported` a model's: the other files with
-    metrics that its pipeline declares and Git has. `model`
-    is the pointer to the file of a model that was trained elsewhere.
+    metrics that its pipeline declares and Git has. `model` is the pointer to the file of a model that was trained
+    elsewhere. `params` has no value: `params.yaml`, which DVC reads beside each pipeline, is the training's own.
     """
 
     id: ArtifactId
@@ -112,6 +98,7 @@ class ArtifactFiles:
     metrics: Parsed[Metrics] | None = None
     reported: tuple[Parsed[Metrics], ...] = ()
     model: Parsed[Pointer] | None = None
+    params: Parsed[None] | None = None
 
     @property
     def content(self) -> Content | None:
@@ -145,7 +132,16 @@ class ArtifactFiles:
     @property
     def faulty(self) -> frozenset[str]:
         """The paths of those files that have faults."""
-        files = (self.manifest, self.raw, self.prepared, self.pipeline, self.lock, self.metrics, self.model)
+        files = (
+            self.manifest,
+            self.raw,
+            self.prepared,
+            self.pipeline,
+            self.lock,
+            self.metrics,
+            self.model,
+            self.params,
+        )
         return frozenset(file.path for file in files if file and file.faults)
 
     def require_model(self) -> ModelManifest:
@@ -220,6 +216,7 @@ def read_artifact(files: Files, artifact: ArtifactId, manifest: Parsed[Manifest]
         lock=read("dvc.lock", read_lock),
         metrics=read("metrics.json", read_metrics),
         model=read("model.onnx.dvc", read_pointer),
+        params=read("params.yaml", read_parameters),
     )
 
 
@@ -288,6 +285,14 @@ def _parse_lock(document: Document) -> Lock:
     return Lock(locked.outs, locked.deps, json.dumps(params, sort_keys=True), commands)
 
 
+def read_parameters(files: Files, path: str) -> Parsed[None]:
+    """A `params.yaml`, which may say anything, as long as it has one reading."""
+    try:
+        return Parsed(path, document=documents.read_yaml(files.read(path), path))
+    except InvalidDocument as error:
+        return unreadable(error)
+
+
 def read_metrics(files: Files, path: str) -> Parsed[Metrics]:
     """A model's `metrics.json`, which must exist."""
     try:
@@ -347,50 +352,3 @@ def _read_yaml(files: Files, path: str, form: str, parse: Callable[[Document], T
         return replace(parsed, value=parse(document))
     except InvalidDocument as error:
         return replace(parsed, faults=unreadable(error).faults)
-
-
-# --- what was locked, and what is there now ---------------------------------------------------------------------------
-
-
-def read_locked_state(files: Files, path: str, lock: Lock) -> LockedState:
-    """What the tree has in the place of what the `dvc.lock` at `path` recorded."""
-    outputs = (*lock.deps, *lock.outs)
-    md5s = {output.path: md5 for output in outputs if (md5 := _current_md5(files, output.path, path))}
-    locked: dict[str, dict[str, Any]] = json.loads(lock.recipe)
-    params, faulty = dict[str, Mapping[str, Any]](), list[Parsed[None]]()
-    for name, values in locked.items():
-        try:
-            params[name] = _current_params(files, join(dirname(path), name), values)
-        except InvalidDocument as error:
-            params[name] = values
-            faulty.append(unreadable(error))
-    return LockedState(md5s, json.dumps(params, sort_keys=True), tuple(faulty))
-
-
-def _current_md5(files: Files, path: str, lock_path: str) -> str | None:
-    entry = files.entries.get(path)
-    if entry and not entry.is_link and entry.size <= documents.MAX_BYTES:
-        return digests.md5(files.tree.read(path))
-    if f"{path}.dvc" in files.entries:
-        pointer = read_pointer(files, f"{path}.dvc").value
-        return pointer.output.md5 if pointer else None
-    owner = layout.owner_of(path)  # of the file of another model that is trained here, which its lock has
-    other = layout.lock_path(owner) if owner else ""
-    lock = read_lock(files, other).value if other != lock_path and other in files.entries else None
-    return next((out.md5 for out in lock.outs if out.path == path), None) if lock else None
-
-
-def _current_params(files: Files, path: str, locked: Mapping[str, Any]) -> Mapping[str, Any]:
-    if path not in files.entries:
-        return dict.fromkeys(locked)
-    if not path.endswith((".yaml", ".json")):
-        return locked  # a form that only DVC reads
-    data = files.read(path)
-    values = documents.read_json(data, path) if path.endswith(".json") else documents.read_yaml(data, path).data
-    return {name: _look_up(values, name) for name in locked}
-
-
-def _look_up(values: Any, name: str) -> Any:
-    for key in name.split("."):
-        values = values.get(key) if isinstance(values, dict) else None
-    return values

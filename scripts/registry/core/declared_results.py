@@ -111,6 +111,7 @@ def read_metrics(data: bytes, path: str) -> Mapping[str, Any]:
             raise InvalidDocument(path, "is not valid TOML", fix="dvc repro") from error
     else:
         values = documents.read_json(data, path)
+    documents.require_shallow(values, path)  # dotted keys of TOML nest without a bracket
     if not isinstance(values, dict):
         raise InvalidDocument(path, "not a mapping of names to numbers", fix="dvc repro")
     return values

@@ -22,6 +22,8 @@ from registry.core import dvc_reading
 from registry.errors import InvalidDocument
 
 MAX_BYTES = 1 << 20
+MAX_BYTES_OF_DVC = 1 << 17  # of what is read twice: ruamel.yaml takes up to 20 s for 1 MiB
+MAX_VALUES = 100_000  # keys and values of a YAML file
 MAX_DEPTH = 32
 MAX_DIGITS = 40  # of an integer
 CONFLICT = "unresolved merge conflict"
@@ -120,6 +122,9 @@ def read_yaml(data: bytes, path: str) -> Document:
     # What `write_yaml` writes is read alike by all readers, which is faster to see than to read once more.
     if path.endswith(_READ_HERE_ONLY) or _dump(document.data) == data:
         return document
+    if len(data) > MAX_BYTES_OF_DVC:
+        fault = f"file is {len(data):,} bytes; the limit for YAML that DVC reads is {MAX_BYTES_OF_DVC:,}"
+        raise InvalidDocument(path, fault, fix="write JSON, or a smaller file")
     if found := dvc_reading.find_difference(text, document.data, path):
         raise InvalidDocument(path, found.fault, line=document.line(found.at), fix=found.fix)
     return document
@@ -204,8 +209,10 @@ def conflict_fix(path: str) -> str:
 
 def _reject_unsafe(text: str, path: str) -> None:
     depth = 0
-    for event in yaml.parse(text, Loader=_CoreLoader):
+    for number, event in enumerate(yaml.parse(text, Loader=_CoreLoader)):
         line = event.start_mark.line + 1 if event.start_mark else None
+        if number > MAX_VALUES:
+            raise InvalidDocument(path, f"has more than {MAX_VALUES:,} values", line=line, fix="track data with DVC")
         if getattr(event, "anchor", None) or isinstance(event, yaml.AliasEvent):
             raise InvalidDocument(path, "anchors and aliases are not allowed", line=line, fix="write the value itself")
         if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
@@ -258,7 +265,7 @@ def read_json(data: bytes, path: str, *, is_finite: bool = True) -> Any:
         raise InvalidDocument(path, "not UTF-8 text", line=line, fix=_UTF_8) from error
     except RecursionError as error:
         raise InvalidDocument(path, f"nested deeper than {MAX_DEPTH} levels", fix="flatten it") from error
-    _require_shallow(found, path)
+    require_shallow(found, path)
     if _SURROGATE.search(text):
         _require_characters(found, path)
     return found
@@ -311,7 +318,7 @@ def _number(text: str) -> float:
     return value
 
 
-def _require_shallow(data: Any, path: str) -> None:
+def require_shallow(data: Any, path: str) -> None:
     """Raise InvalidDocument for what is nested so deeply that going through it could exceed Python's stack."""
     level = [data]
     for _ in range(MAX_DEPTH + 1):

@@ -57,10 +57,19 @@ def _option(config: Path, section: str, name: str) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, ConfigObjError) as error:
-        where = ".dvc/config" if config.parent.name == ".dvc" else str(config)
-        raise InvalidDocument(where, f"not a DVC configuration file: {error}", fix="dvc config --list") from error
+        raise InvalidDocument(
+            _shown(config), f"not a DVC configuration file: {error}", fix="dvc config --list"
+        ) from error
     found = sections.get(section)
-    return found.get(name) if isinstance(found, dict) else None
+    value = found.get(name) if isinstance(found, dict) else None
+    if value is not None and not isinstance(value, str):
+        fix = f"quote the value of {section}.{name}, because it contains a comma"
+        raise InvalidDocument(_shown(config), f"{section}.{name} is a list of values", fix=fix)
+    return value
+
+
+def _shown(config: Path) -> str:
+    return f".dvc/{config.name}" if config.parent.name == ".dvc" else str(config)
 
 
 def cache_dirs(root: Path) -> tuple[Path, ...]:

@@ -309,10 +309,11 @@ def test_other_parameters(text: bytes) -> None:
         (b"rate: 1\nx: [1\n", 2, "not valid YAML"),
         (b"# nothing\n", 1, "the file is empty"),
         ("rate: 1\n".encode("utf-16-le"), 1, "not UTF-8 text"),
+        (b"x: 1\nrate: 1_0\n", 2, "a value is the text '1_0' here, and the number 10 for DVC"),
     ],
 )
 def test_parameters_that_cannot_be_read_are_not_called_a_change(text: bytes, line: int, message: str) -> None:
-    (finding,) = [one for one in with_parameters(text).check() if one.check == "training"]
+    (finding,) = [one for one in with_parameters(text).check() if one.check in {"pipeline", "training"}]
     assert (finding.path, finding.line) == (f"{MODEL}/params.yaml", line)
     assert message in finding.message
     assert "dvc repro" not in finding.fix

@@ -25,13 +25,14 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     dependencies in the registry. A model that was trained elsewhere has a `model.onnx.dvc`; for any other model, the
     pipeline makes `model.onnx`.
 
-    Keys that make DVC download from elsewhere (URLs, `repo`, `remote`, `wdir`) are not allowed.
+    Keys that make DVC download from elsewhere (URLs, `repo`, `remote`, `wdir`) are not allowed. What DVC would read
+    otherwise than the checks is refused, in `params.yaml`, too.
 
     Why: `dvc repro` and `dvc pull` obey these files, in a job that has credentials for staging.
 
     How to fix: correct the line that the finding names. Never edit `dvc.lock`: `dvc repro` writes it.
     """
-    faulty = [(file.path, file.faults) for file in (files.pipeline, files.lock, files.model) if file]
+    faulty = [(file.path, file.faults) for file in (files.pipeline, files.lock, files.model, files.params) if file]
     for path, faults in faulty:
         for fault in faults:
             yield wrong(fault.message, path, fault.line, fault.fix)
@@ -105,7 +106,7 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
             yield note(f"not {done} yet", subject.path, fix)
         return
     for file in subject.training.now.unreadable:
-        for fault in file.faults:
+        for fault in file.faults if file.path not in subject.files.faulty else ():
             yield wrong(fault.message, file.path, fault.line, fault.fix)
     report = wrong if subject.touched and facts.scope is not Scope.STAGED else needs_owner
     lock = subject.training.lock
