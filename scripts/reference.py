@@ -76,7 +76,8 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
 def _commands() -> Iterator[str]:
     yield "# Commands\n"
     yield "`registry COMMAND --help` prints the same. Every command has the exit code 0 for success, 1 for an expected"
-    yield "error or a failed check, 3 for a bug and 130 after Ctrl-C.\n"
+    yield "error or a failed check, 3 for a bug, 4 where a login to a store ended before the command did (it found"
+    yield "nothing wrong with the data, and continues when it is run again) and 130 after Ctrl-C.\n"
     rows = [(f"[`registry {name}`](#registry-{name})", _cell(text)) for name, text in COMMANDS]
     yield from _table(("command", "purpose"), rows)
     context = click.Context(cli, info_name="registry")

@@ -7,6 +7,7 @@ RegistryError            exit 1: an expected failure; the message names the faul
 ├── Refused              the command would break a guarantee of the registry
 ├── ToolFailed           a command such as git or dvc exited non-zero; has the command, its exit code and stderr
 ├── StorageFailed        the lake, staging or production failed
+│   └── LoginEnded       exit 4: a store accepts the login no longer; nothing is known to be wrong with the data
 └── ServiceFailed        Looker or GitHub responded with an error
 
 Any other exception is a bug (exit 3); Ctrl-C is exit 130.
@@ -19,6 +20,9 @@ SHOWN = 10  # problems that a message lists
 
 class RegistryError(Exception):
     """An expected failure: `message` names the thing and the fault, `fix` the next step."""
+
+    exit_code = 1
+    label = "error"
 
     def __init__(self, message: str, *, fix: str = "") -> None:
         super().__init__(message)
@@ -70,6 +74,13 @@ class ToolFailed(RegistryError):
 
 class StorageFailed(RegistryError):
     """A store failed."""
+
+
+class LoginEnded(StorageFailed):
+    """A store accepts the login no longer: it has expired or was replaced, or this machine's clock is wrong."""
+
+    exit_code = 4
+    label = "unfinished"
 
 
 class ServiceFailed(RegistryError):

@@ -154,6 +154,21 @@ def test_drift_is_one_issue_that_is_kept_current(
     assert len(hub.issues) == 2
 
 
+ENDED = """tag  objects
+unfinished: s3://data: the credentials have expired; the command did not finish, and found nothing wrong in the data
+  hint: log in again"""
+
+
+def test_a_login_that_ended_is_no_drift(hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    (tmp_path / "reproduce.txt").write_text(ENDED)
+    (tmp_path / "fsck.txt").write_text(ENDED)
+    done = run_registry(merged_model, "ci", "drift", str(tmp_path), "--url", URL)
+    assert (done.code, "did not finish" in done.out, "the credentials have expired" in done.out) == (0, True, True)
+    assert hub.issues == []
+    assert drift(run_registry, merged_model, tmp_path, f"{ENDED}\nmissing: 1 object") == 0
+    assert len(hub.issues) == 1
+
+
 def test_drift_is_told_in_no_issue_of_others(
     hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path
 ) -> None:

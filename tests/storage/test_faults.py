@@ -34,6 +34,11 @@ WRONG = "The MAC signature found in the HTTP request 'hush' is not the same as a
 AZURE = (
     (403, f"AuthenticationFailed</Code><AuthenticationErrorDetail>{EXPIRED}<", "the credentials have expired"),
     (403, f"AuthenticationFailed</Code><AuthenticationErrorDetail>{WRONG}<", "the signature does not match"),
+    (
+        401,
+        "InvalidAuthenticationInfo</Code><Message>Lifetime validation failed. The token is expired.<",
+        "have expired",
+    ),
     (401, "NoAuthenticationInformation</Code>", "no valid credentials"),
     (403, "AccountIsDisabled</Code>", "without billing"),
     (409, "ContainerBeingDeleted</Code>", "the container does not exist"),

@@ -8,7 +8,7 @@ import pytest
 from botocore.client import BaseClient
 
 from registry.demo.seaweedfs import S3Server
-from registry.errors import StorageFailed
+from registry.errors import LoginEnded, StorageFailed
 from support.repositories import md5
 from support.s3_places import Places, body_of
 from support.servers import fault_proxy
@@ -53,6 +53,17 @@ def test_keys_that_expire_during_a_transfer_are_renewed(
     assert places.state(*names) == ["copied"] * 6
     signers = {request.headers["authorization"].split("=")[1].split("/")[0] for request in seen}
     assert signers == {one.access_key for one in identities}
+
+
+def test_keys_that_are_known_to_have_expired(proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `aws configure export-credentials --format env` leaves them in a shell; botocore raises a RuntimeError."""
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z")
+    places = Places(folder)
+    copier = places.production.copier_from(places.staging)
+    for ask in (lambda: places.staging.get("a"), lambda: copier.copy("a", "b", md5(b"a"))):
+        with pytest.raises(LoginEnded, match=r"the credentials.* have expired.* found nothing wrong in the data"):
+            ask()
+    assert proxy.exchanges == ()
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,8 @@ def run(args: list[str]) -> int:
         error.show()
         return 1
     except RegistryError as error:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {error}", err=True)
-        return 1
+        click.echo(f"{click.style(error.label, fg='red', bold=True)}: {error}", err=True)
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted\n  hint: run the same command again to continue", err=True)
         return 130

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from registry.errors import LoginEnded
 from registry.integrations import github_comments
 from registry.integrations.github import Repository
 from registry.integrations.github_comments import Issue, patiently
@@ -10,6 +11,22 @@ TITLE = "Published versions fail the nightly checks"
 LABEL = "drift"
 MARK = "<!-- registry nightly -->"  # the last line of the body, by which the issue is found again
 LONGEST = 20_000  # characters of one check's output: GitHub accepts 65,536 in the body of an issue
+
+
+def find_unfinished(folder: Path) -> tuple[str, ...]:
+    """What ended the checks before they were done, where each that failed ended so: none of them found anything.
+
+    That is a login to a store that expired meanwhile; any other failure is one of the published versions until a person
+    has looked. Empty where a check failed otherwise, or where none has written any output.
+    """
+    ends = [_find_end(file.read_text(errors="replace")) for file in _outputs(folder)]
+    return tuple(ends) if all(ends) else ()
+
+
+def _find_end(text: str) -> str:
+    """The error by which a command stopped, at the end of its output, if it is `LoginEnded`."""
+    told = [line for line in text.splitlines() if line.strip() and not line.startswith("  hint: ")]
+    return told[-1] if told and told[-1].startswith(f"{LoginEnded.label}: ") else ""
 
 
 def report(repository: Repository, folder: Path, url: str) -> str:
@@ -38,7 +55,7 @@ def _is_own(issue: Issue, author: str) -> bool:
 
 def body(folder: Path, url: str) -> str:
     """The body: the output of each check (the text files below `folder`), and a link to the run."""
-    files = sorted(folder.rglob("*.txt")) if folder.is_dir() else []
+    files = _outputs(folder)
     lines = [f"The nightly checks of published versions failed: {url}", ""]
     for file in files:
         lines += [f"### `registry {file.stem}`", "", *_fenced(file.read_text(errors="replace")), ""]
@@ -48,6 +65,10 @@ def body(folder: Path, url: str) -> str:
         "`registry fsck --all-tags --repair staging` restores missing objects. Close this issue when a run succeeds."
     ]
     return "\n".join([*lines, "", MARK]) + "\n"
+
+
+def _outputs(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.txt")) if folder.is_dir() else []
 
 
 def _fenced(text: str) -> list[str]:

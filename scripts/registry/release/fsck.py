@@ -382,7 +382,13 @@ def as_json(
         }
         for result in results
     ]
-    return {"production": production.url, "intact": is_intact(results), "restored": restored, "tags": tags}
+    found = {"finished": True, "intact": is_intact(results), "restored": restored, "tags": tags}
+    return {"production": production.url, **found}
+
+
+def as_unfinished_json(production: Store, reason: str) -> dict[str, object]:
+    """What programs read of a run that a login ended before anything was known."""
+    return {"production": production.url, "finished": False, "intact": None, "reason": reason, "tags": []}
 
 
 def is_intact(results: Iterable[Result]) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from obstore.store import AzureStore
 
 from registry.core.settings import Remote
-from registry.errors import StorageFailed
+from registry.errors import LoginEnded, StorageFailed
 from registry.storage.connection import Connection
 from registry.storage.endpoints import require_endpoint
 from registry.storage.remote_options import is_true
@@ -98,7 +98,7 @@ def _require_login(config: "AzureConfig", remote: str) -> None:
         end = end if end.tzinfo else end.replace(tzinfo=UTC)
         if end < datetime.now(UTC):
             fault = f"remote {remote}: the shared access signature expired at {end:%Y-%m-%d %H:%M} UTC"
-            raise StorageFailed(fault, fix="ask the account's owner for a new one; check this machine's clock, too")
+            raise LoginEnded(fault, fix="ask the account's owner for a new one; check this machine's clock, too")
 
 
 def _read_environment(options: Mapping[str, str]) -> dict[str, str]:

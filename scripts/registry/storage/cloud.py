@@ -153,8 +153,10 @@ class Bucket(Store):
                 found = _as_object(obstore.head(self._reading, key))
         except NotFound:
             found = None
-        except StorageFailed:
-            self._require_store(denied=True)  # which may say more
+        except StorageFailed as error:
+            # The response to a HEAD has no body; that to a listing has one, and says whether the login has ended.
+            self._is_known = self._is_known and faults.BAD_REQUEST.message not in error.message
+            self._require_store(denied=True)
             raise
         if self._can_list and not (found and found.etag):
             self._require_store()

@@ -17,7 +17,7 @@ from obstore.exceptions import (
 )
 
 from registry.core.settings import UNNAMED, Remote
-from registry.errors import NotFound, StorageFailed
+from registry.errors import LoginEnded, NotFound, StorageFailed
 from registry.storage import faults
 from registry.storage.connection import is_reachable_by_python
 from registry.storage.faults import Access, Fault
@@ -104,7 +104,7 @@ def translate_errors(place: str, asked: Asked | None = None) -> Iterator[None]:
 def _fail(place: str, fault: Fault, asked: Asked) -> None:
     fault = describe(fault, asked.remote, asked.access, asked.location)
     # Without the cause: its text may have what was signed.
-    raise StorageFailed(f"{place}: {fault.message}", fix=fault.fix) from None
+    raise faults.failed(place, fault) from None
 
 
 def describe(fault: Fault, remote: Remote, access: Access | None, location: S3Location | None) -> Fault:
@@ -134,7 +134,7 @@ def _find_fault(error: Exception, place: str, asked: Asked) -> Fault:
         return faults.untrusted_certificate(reason)
     first, failure = text.split("\n", 1)[0], read_failure(text)
     if any(words in first for words in _NO_CREDENTIALS):
-        return faults.NO_LOGIN
+        return faults.EXPIRED if f"provider: {LoginEnded.__name__}: " in first else faults.NO_LOGIN
     if any(words in first for words in _NO_CREDENTIALS_FILE):
         return faults.BAD_FILE
     if "redirect without LOCATION" in first:

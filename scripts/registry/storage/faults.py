@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from registry.core.settings import LAKE, Remote
+from registry.errors import LoginEnded, StorageFailed
 from registry.storage.remote_options import scheme_of
 
 CONTINUES = "run the same command again: it continues where it stopped"
@@ -27,7 +28,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong, and the next step.
+    """What is wrong, and the next step; `is_login`: the login does not hold, which says nothing of the data.
 
     In both, `{remote}` stands for the name of the remote, and other words in braces for what a scheme has for them.
     `{own}` is the remote that concerns this bucket alone: the lake, too, may have the options of staging.
@@ -35,6 +36,7 @@ class Fault:
 
     message: str
     fix: str
+    is_login: bool = False
 
     def for_remote(self, remote: Remote) -> "Fault":
         """The same in the words of its scheme, with the remote's name, or with a word for it where it has none."""
@@ -45,6 +47,7 @@ class Fault:
         own = LAKE if remote.is_lake else remote.name
         name = remote.name or own or "REMOTE"
         url_fix = "lake: in registry.yaml has its URL" if remote.is_lake else _CORRECT_URL
+        message = message.replace("{remote}", name)
         fix = fix.replace(_CORRECT_URL, url_fix).replace("{remote}", name).replace("{own}", own or name)
         if own == LAKE != remote.name:  # from then on it has none of the options of staging
             endpoint = remote.options.get("endpointurl")
@@ -110,7 +113,7 @@ _WORDS = {
 class Details(NamedTuple):
     """What a response says besides its status: its code, the right region, and whether a KMS key was refused.
 
-    `is_expired`: Azure says that a login is not valid now.
+    `is_expired`: its words are those of a login that was valid.
     """
 
     code: str = ""
@@ -123,6 +126,12 @@ class Details(NamedTuple):
 NOTHING = Details()
 _CORRECT_URL = "`dvc remote modify {remote} url URL` corrects it"
 _CODE, _REGION = re.compile(r"<Code>([\w.]+)</Code>"), re.compile(r"<Region>([a-z0-9-]+)</Region>")
+# Also what servers other than AWS's say with AccessDenied, and Azure of a SAS and of a token.
+_ENDED = re.compile(
+    r"<(?:Message|AuthenticationErrorDetail|Details)>[^<]*(?:has expired|is expired|expired token|token expired"
+    r"|not valid in the specified time frame|Lifetime validation failed)",
+    re.IGNORECASE,
+)
 _LOCK = re.compile(r"object.?lock|WORM|retention", re.IGNORECASE)
 
 DENIED = Fault(
@@ -130,6 +139,11 @@ DENIED = Fault(
     "check that this login may do that there; {login}",
 )
 NO_LOGIN = Fault("no valid credentials", "log in to that cloud, or set its environment variables; {login}")
+_NOT_ACCEPTED = Fault(
+    "no valid credentials: the login of the remote {remote} has expired, or is none",
+    f"log in again, then {CONTINUES}; {{login}}",
+    is_login=True,
+)
 BAD_FILE = Fault(
     "the file of Google's credentials cannot be read",
     "name the JSON file of a service account: `dvc remote modify --local {own} credentialpath FILE`",
@@ -157,10 +171,15 @@ NOT_A_STORE = Fault(
 NO_BUCKET = Fault("the {bucket} does not exist", f"check {{place}}, and the {{bucket}}'s name: {_CORRECT_URL}")
 WRONG_REGION = Fault("the bucket is in another region", "dvc remote modify {own} region REGION")
 BAD_REQUEST = Fault("the server rejected the request (400)", "check {region}, and that your credentials are valid")
-_EXPIRED = Fault("the credentials have expired", f"log in again, then {CONTINUES}")
+EXPIRED = Fault(
+    "the credentials have expired: the login of the remote {remote} has ended",
+    f"log in again, then {CONTINUES}",
+    is_login=True,
+)
 _UNKNOWN_KEY = Fault(
-    "the server does not know this access key",
-    "check the endpoint, and log in; {login}",
+    "the server does not know this access key (any more): that of the remote {remote}",
+    f"check the endpoint, and log in, then {CONTINUES}; {{login}}",
+    is_login=True,
 )
 _WRONG_SECRET = Fault(
     "the signature does not match: the secret key is not that of this access key",
@@ -187,13 +206,14 @@ _NO_PAYER = Fault(
     "the account or project that pays is missing, disabled or without billing",
     "ask its owner to enable it and its billing",
 )
-_CLOCK = Fault("this machine's clock is wrong", "set the clock, then run the same command again")
+_CLOCK = Fault("this machine's clock is wrong", f"set the clock, then {CONTINUES}", is_login=True)
 _BY_CODE: tuple[tuple[Fault, str], ...] = (
-    (_EXPIRED, "ExpiredToken TokenRefreshRequired ExpiredTokenException RequestExpired"),
+    (EXPIRED, "ExpiredToken TokenRefreshRequired ExpiredTokenException RequestExpired"),
     (_UNKNOWN_KEY, "InvalidAccessKeyId InvalidClientTokenId UnrecognizedClientException InvalidToken"),
     (_WRONG_SECRET, "SignatureDoesNotMatch AuthenticationFailed"),
     (_CLOCK, "RequestTimeTooSkewed"),
-    (NO_LOGIN, "AuthenticationRequired NoAuthenticationInformation InvalidAuthenticationInfo MissingSecurityHeader"),
+    (_NOT_ACCEPTED, "AuthenticationRequired InvalidAuthenticationInfo"),
+    (NO_LOGIN, "NoAuthenticationInformation MissingSecurityHeader"),
     (_NO_PAYER, "UserProjectAccountProblem UserProjectMissing AccountIsDisabled AccountDisabled BillingDisabled"),
     (
         DENIED,
@@ -219,7 +239,7 @@ NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "Re
 FAULTS = {code: fault for fault, codes in _BY_CODE for code in codes.split()}
 _BY_STATUS: dict[int, Fault] = {  # proxies have statuses of their own, such as 520
     HTTPStatus.BAD_REQUEST: BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED: NO_LOGIN,
+    HTTPStatus.UNAUTHORIZED: _NOT_ACCEPTED,
     HTTPStatus.FORBIDDEN: DENIED,
     HTTPStatus.NOT_FOUND: NO_BUCKET,
     HTTPStatus.METHOD_NOT_ALLOWED: _UNSUPPORTED,
@@ -238,7 +258,7 @@ def read_details(body: str) -> Details:
         region[1] if region else "",
         is_kms=bool(code and (code[1].startswith("KMS.") or "kms:" in body)),
         is_lock=bool(code and _LOCK.search(body)),
-        is_expired="not valid in the specified time frame" in body,
+        is_expired=bool(_ENDED.search(body)),
     )
 
 
@@ -249,7 +269,7 @@ def find_fault(status: int, details: Details) -> Fault:
     if details.is_lock and details.code in {"AccessDenied", "InvalidRequest"}:
         return _LOCKED
     if details.is_expired:
-        return _EXPIRED
+        return EXPIRED
     fault = FAULTS.get(details.code) or (None if details.code else _BY_STATUS.get(status))
     if fault is WRONG_REGION and details.region:
         return in_region(details.region)
@@ -257,6 +277,14 @@ def find_fault(status: int, details: Details) -> Fault:
         return fault
     said = f"{status} {details.code}".rstrip()
     return Fault(f"the server responded with {said}", "try again; if it persists, ask the server's administrator")
+
+
+def failed(place: str, fault: Fault) -> StorageFailed:
+    """The error that a fault of `place`, a store or an object, is."""
+    if not fault.is_login:
+        return StorageFailed(f"{place}: {fault.message}", fix=fault.fix)
+    unfinished = "the command did not finish, and found nothing wrong in the data"
+    return LoginEnded(f"{place}: {fault.message}; {unfinished}", fix=fault.fix)
 
 
 def in_region(region: str) -> Fault:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from botocore.credentials import Credentials
 
 from registry.core.settings import UNNAMED, Remote
-from registry.errors import NotFound, StorageFailed
+from registry.errors import NotFound
 from registry.storage import faults, retry
 from registry.storage.base import Copier, StoredObject
 from registry.storage.cloud_errors import describe
@@ -133,7 +133,7 @@ class ServerSideCopier(Copier):
         if response.details.code == "NoSuchKey":
             raise NotFound(f"s3:/{unquote(self._source.path(source))} does not exist")
         fault = describe(_find_fault(response), self._remote, Access.WRITE, self._destination)
-        raise StorageFailed(f"s3:/{unquote(self._destination.path(key))}: {fault.message}", fix=fault.fix)
+        raise faults.failed(f"s3:/{unquote(self._destination.path(key))}", fault)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.configprovider import ConfiguredEndpointProvider
 from botocore.credentials import Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, TokenRetrievalError, UnauthorizedSSOTokenError
 from botocore.session import Session
 
-from registry.errors import StorageFailed
+from registry.errors import LoginEnded, StorageFailed
+from registry.storage.faults import CONTINUES
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 KEYS_VALID_FOR = timedelta(minutes=10)  # obstore asks again in the last 5; botocore renews keys 15 before they expire
 SHORTEST_SHOWN = 16  # characters of an access key whose last four are shown: AWS's have at least so many
+_ENDED = "the credentials for S3 have expired; the command did not finish, and found nothing wrong in the data"
 LOG_IN = "log in to that cloud, or set its environment variables"
 
 
@@ -81,6 +83,11 @@ def current_keys(credentials: Credentials) -> ReadOnlyCredentials:
 def _translate_errors() -> Iterator[None]:
     try:
         yield
+    except (RuntimeError, UnauthorizedSSOTokenError, TokenRetrievalError) as error:
+        if type(error) is RuntimeError and "expired" not in str(error):
+            raise
+        # Renewed ones, too: of a variable (AWS_CREDENTIAL_EXPIRATION), a credential_process, a session of SSO.
+        raise LoginEnded(_ENDED, fix=f"log in again, then {CONTINUES}") from None
     except (BotoCoreError, ClientError, OSError, ValueError):  # STS failed, or a credential_process
         # Without the cause: it may have that program's output.
         raise StorageFailed("no valid credentials for S3", fix=LOG_IN) from None

@@ -141,7 +141,13 @@ def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--url", required=True, help="The workflow run that failed.")
 def drift(folder: Path, url: str) -> None:
-    """Open an issue with the output of the nightly checks that failed, or update the open one."""
+    """Open an issue with the output of the nightly checks that failed, or update the open one.
+
+    Where they ended because a login to a store expired, nothing was found: that is printed, and no issue is opened.
+    """
+    if ends := drift_issue.find_unfinished(folder):
+        click.echo("\n".join(["the checks did not finish, so there is no issue; run the workflow again", *ends]))
+        return
     repository = github.connect(here().root)
     click.echo(drift_issue.report(repository, folder, url))
 

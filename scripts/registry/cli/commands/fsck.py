@@ -10,7 +10,7 @@ from registry.cli.workspace import Workspace, here
 from registry.core import settings
 from registry.core.progress import bar
 from registry.core.wording import plural
-from registry.errors import Refused
+from registry.errors import LoginEnded, Refused
 from registry.release import fsck
 from registry.storage import dvc_config
 from registry.storage.base import Store
@@ -29,8 +29,8 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
     """Verify that production has every object of every release, and restore missing objects.
 
     FROM is staging, cache (DVC's caches on this machine), the name of another remote, or a URL or folder in DVC's
-    layout. The exit code is 1 if an object is still missing or corrupt. Production is create-only: for a corrupt object
-    the steps for an administrator are printed.
+    layout. The exit code is 1 if an object is still missing or corrupt, and 4 if the login to a store ended before that
+    was known. Production is create-only: for a corrupt object the steps for an administrator are printed.
 
     With --cache, every object in DVC's caches is read and hashed. Damaged ones are named with the files that they are;
     with --repair FROM, they are moved to set-aside/ in the cache, and fetched from there.
@@ -46,6 +46,24 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
     if not versions and form == "text":
         click.echo("no version is published yet: nothing to verify")
         return
+    try:
+        _verify(space, versions, sources, source or "", form, deep=deep)
+    except LoginEnded as error:
+        if form == "json":
+            click.echo(json.dumps(fsck.as_unfinished_json(space.stores.production, error.message), indent=2))
+        raise
+
+
+def _verify(
+    space: Workspace,
+    versions: Sequence[fsck.TaggedVersion],
+    sources: Sequence[Store],
+    source: str,
+    form: str,
+    *,
+    deep: bool,
+) -> None:
+    """Verify and repair production; exit 1 if an object is still missing or corrupt."""
     inspection = fsck.inspect(versions, space.stores.production, sources)
     md5s = fsck.suspects(inspection, deep=deep)
     with bar("reading", len(md5s)) as progress:
@@ -64,7 +82,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
     if form == "json":
         click.echo(json.dumps(fsck.as_json(results, space.stores.production, copies, restored), indent=2))
     else:
-        click.echo(fsck.as_text(results, space.stores.production, copies, source or ""), nl=False)
+        click.echo(fsck.as_text(results, space.stores.production, copies, source), nl=False)
     if not fsck.is_intact(results):
         raise click.exceptions.Exit(1)
 

@@ -5,7 +5,7 @@ import click
 from registry.cli import transferring
 from registry.cli.workspace import Workspace, here
 from registry.core.names import find_tags
-from registry.errors import Refused
+from registry.errors import LoginEnded, Refused
 from registry.integrations import git
 from registry.model import reproduce
 from registry.sync import pull
@@ -24,11 +24,19 @@ def command(tags: tuple[str, ...], *, latest: bool) -> None:
         raise click.UsageError("name tags such as models/NAME@v1.0.0, or use --latest")
     space = here()
     wanted = tags or reproduce.latest_tags(space.tree, find_tags(git.tag_names(space.root)))
-    failed = [tag for tag in wanted if not _reproduce(space, str(tag))]
+    failed, ended = list[str](), None
+    for tag in map(str, wanted):
+        try:
+            failed += [] if _reproduce(space, tag) else [tag]
+        except LoginEnded as error:
+            ended = error
+            break
     if failed:
-        verb = "was" if len(failed) == 1 else "were"
+        verb, rest = "was" if len(failed) == 1 else "were", f"; then {ended.message}" if ended else ""
         fix = "compare the versions of libraries, the hardware and random seeds with the original run"
-        raise Refused(f"{', '.join(map(str, failed))} {verb} not reproduced", fix=fix)
+        raise Refused(f"{', '.join(failed)} {verb} not reproduced{rest}", fix=fix)
+    if ended:
+        raise ended
     if not wanted:
         click.echo("no model is published yet: nothing to reproduce")
 
