@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.scaffold import init
 from support.cloudformation import ACCOUNT, JOB_ROLES, LAKE, PATH, PEOPLE, PRODUCTION, REGION, REQUIRED, STAGING, Stack
 
 
@@ -198,6 +199,11 @@ def test_the_outputs_are_commands(stack: Stack) -> None:
         "AWS_PUBLISH_ROLE": f"arn:aws:iam::{ACCOUNT}:role/PublishRole",
         "AWS_REFRESH_ROLE": f"arn:aws:iam::{ACCOUNT}:role/ContributorRole",
     }
+
+
+def test_the_name_of_the_stack_gives_init_its_buckets(stack: Stack) -> None:
+    buckets = [stack.resources[name]["Properties"]["BucketName"] for name in ("Staging", "Production")]
+    assert init.places_in(f"s3://{REQUIRED['Name']}") == tuple(f"s3://{bucket}" for bucket in buckets)
 
 
 def test_the_readme_names_every_parameter_and_output(stack: Stack) -> None:

@@ -136,8 +136,8 @@ def test_statuses(hub: GitHub, repository: Repository) -> None:
 
 def test_one_pull_request_is_opened_and_then_updated(hub: GitHub, repository: Repository) -> None:
     hub.refs["refs/heads/refresh/pets"] = "3" * 40
-    first = github.open_pull_request(repository, "refresh/pets", "Refresh pets", "10 rows came")
-    assert github.open_pull_request(repository, "refresh/pets", "Refresh pets", "12 rows came") == first
+    first = github.open_pull_request(repository, "refresh/pets", "Refresh pets", "10 rows came", "main")
+    assert github.open_pull_request(repository, "refresh/pets", "Refresh pets", "12 rows came", "main") == first
     assert [(one["head"]["ref"], one["base"]["ref"], one["body"]) for one in hub.pulls] == [
         ("refresh/pets", "main", "12 rows came")
     ]
@@ -145,7 +145,7 @@ def test_one_pull_request_is_opened_and_then_updated(hub: GitHub, repository: Re
 
 def test_what_a_refusal_says_of_single_values_is_shown(hub: GitHub, repository: Repository) -> None:
     with pytest.raises(ServiceFailed, match=r"Validation Failed \(HTTP 422\); head invalid"):
-        github.open_pull_request(repository, "nowhere", "No branch", "")
+        github.open_pull_request(repository, "nowhere", "No branch", "", "main")
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------

@@ -335,12 +335,6 @@ def test_actions_that_a_policy_refuses_are_named(protected: GitHub, registry_rep
     assert f"open: {consequence}: GitHub Actions are disabled\n" in run_registry(registry_repo, "protect", "--plan").out
 
 
-def test_another_default_branch_is_told(protected: GitHub, registry_repo: Path, run_registry: Run) -> None:
-    protected.default_branch = "trunk"
-    done = run_registry(registry_repo, "protect", "--plan")
-    assert "the default branch is trunk, and workflows wait for main" in done.out
-
-
 # --- owners -----------------------------------------------------------------------------------------------------------
 
 

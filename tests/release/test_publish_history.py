@@ -88,6 +88,27 @@ def test_a_merge_commit_is_tagged_and_not_the_branch(released_model: Path, run_r
     assert tags(released_model)["v1.1.0"] == repositories.git_in(released_model, "rev-parse", "HEAD")
 
 
+def test_another_default_branch(released_model: Path, run_registry: Run) -> None:
+    for command in (
+        ("branch", "--move", "main", "trunk"),
+        ("push", "--quiet", "--set-upstream", "origin", "trunk"),
+        ("--git-dir=../origin.git", "symbolic-ref", "HEAD", "refs/heads/trunk"),
+        ("push", "--quiet", "origin", "--delete", "main"),
+        ("remote", "set-head", "origin", "--auto"),
+    ):
+        repositories.git_in(released_model, *command)
+    repositories.dataset(released_model, "pets", repositories.MORE_PETS, "1.1.0")
+    repositories.stage(released_model)
+    repositories.commit(released_model, "more pets")
+    repositories.git_in(released_model, "push", "--quiet", "origin", "trunk")
+    assert run_registry(released_model, "publish").code == 0
+    assert tags(released_model)["v1.1.0"] == repositories.git_in(released_model, "rev-parse", "trunk")
+    repositories.git_in(released_model, "switch", "--quiet", "--detach")
+    repositories.git_in(released_model, "branch", "--delete", "--force", "trunk")
+    assert run_registry(released_model, "compare").out.startswith("no model changed since ")
+    assert run_registry(released_model, "publish").code == 0
+
+
 @pytest.mark.parametrize("undo", ["went back", "removed", "withdrew"])
 def test_what_main_does_not_stand_by_is_not_published(undo: str, released_model: Path, run_registry: Run) -> None:
     """Also by the run for the commit that brought it, which may be repeated later."""

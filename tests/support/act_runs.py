@@ -217,7 +217,7 @@ class World:
             "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_ROLES": str(self.top / "roles"),
         }  # fmt: skip
         options = [
-            "-W", str(self._workflow(event, workflow)), "-e", str(self.top / "event.json"), "--json",
+            "-W", str(self._workflow(event, workflow)), "--actor", "ada", "-e", str(self.top / "event.json"), "--json",
             "--no-skip-checkout", "--action-offline-mode", "--no-cache-server", "-s", f"GITHUB_TOKEN={TOKEN}",
             "-P", "ubuntu-latest=-self-hosted", "-P", "self-hosted=-self-hosted",
         ]  # fmt: skip

@@ -283,6 +283,19 @@ def test_commands_for_workflows_are_listed() -> None:
     assert {"ci", "train", "refresh"} <= dict(COMMANDS).keys()
 
 
+# --- the default branch, whatever its name ----------------------------------------------------------------------------
+
+
+def test_no_workflow_is_bound_to_the_name_of_a_branch() -> None:
+    """An expression is not allowed under `on`, so these run for every push, and their jobs for the default branch."""
+    pushed = {name: on["push"] for name, flow in WORKFLOWS.items() if "push" in (on := flow.get("on", flow.get(True)))}
+    assert pushed == {name: {"branches": ["**"]} for name in ("publish", "template")}
+    for name in pushed:
+        assert WORKFLOWS[name]["concurrency"]["group"] == f"{name}-${{{{ github.ref }}}}"
+        for job in WORKFLOWS[name]["jobs"].values():
+            assert "github.ref_name == github.event.repository.default_branch" in job["if"]
+
+
 # --- order ------------------------------------------------------------------------------------------------------------
 
 

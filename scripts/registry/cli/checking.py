@@ -4,15 +4,20 @@ Storage, Polars and Pillow are imported in the functions that need them: `regist
 and calls none of these.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from registry.checks import collect, collect_conversions
 from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
-from registry.core.layout import lock_path, model_pointer, prepared_pointer, raw_pointer
+from registry.core import settings
+from registry.core.artifact_files import Parsed
+from registry.core.layout import lock_path, manifest_path, model_pointer, prepared_pointer, raw_pointer
 from registry.core.progress import bar
+from registry.core.schema import Fault
 from registry.core.values import Kind
-from registry.errors import RegistryError
+from registry.errors import Refused, RegistryError
 from registry.integrations.git_trees import History
 
 
@@ -117,6 +122,25 @@ def with_lake(space: Workspace, facts: Facts) -> Facts:
         return facts  # another check reports the settings
     with bar("comparing with the lake", 0) as progress:
         return collect_lake.compare(facts, lake, space.root / validation_cache.PATH, space.read_object, progress)
+
+
+def with_owners(facts: Facts, verified: Mapping[str, Refused], owners: Mapping[str, tuple[str, ...]]) -> Facts:
+    """The facts, with the owners by file (`find_owners`) that cannot be code owners, as faults of those files."""
+    faulty: list[Parsed[None]] = [
+        Parsed(path, faults=(Fault(error.message, 1, error.fix),))
+        for path, names in owners.items()
+        for name, error in verified.items()
+        if name in names
+    ]
+    return replace(facts, unreadable=(*facts.unreadable, *faulty))
+
+
+def find_owners(space: Workspace, facts: Facts) -> dict[str, tuple[str, ...]]:
+    """The owners that `registry.yaml` and valid manifests name, by file."""
+    found = {manifest_path(subject.id): subject.manifest.owners for subject in facts.subjects}
+    with suppress(RegistryError):  # another check reports the settings
+        found |= {settings.PATH: space.registry_file.owners}
+    return found
 
 
 def with_stored(space: Workspace, facts: Facts, change: collect.Change) -> Facts:

@@ -215,14 +215,22 @@ def tracked_commits(root: Path, remote: str) -> tuple[str, ...]:
 
 
 def main_branch(root: Path, remote: str | None) -> str:
-    """The default branch: what the remote's HEAD names; without a remote `main`, or else `master`."""
+    """The default branch: what the remote's HEAD names; without a remote `main`, `master`, or else the only branch."""
     if not remote:
-        local = output(
-            root, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads/main", "refs/heads/master"
-        ).split()
-        return local[0] if local else "main"
+        local = output(root, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads").split()
+        usual = [name for name in ("main", "master") if name in local]
+        return usual[0] if usual else local[0] if len(local) == 1 else "main"
     head = output(root, "ls-remote", "--symref", remote, "HEAD").split()
     return head[1].removeprefix("refs/heads/") if head[:1] == ["ref:"] else "main"
+
+
+def known_main_branch(root: Path) -> str:
+    """A revision of the default branch, as this clone knows it without asking the remote: `main`, `origin/trunk`."""
+    head = (
+        find_id(root, "refs/remotes/origin/HEAD") and output(root, "symbolic-ref", "refs/remotes/origin/HEAD").strip()
+    )
+    name = head.removeprefix("refs/remotes/origin/") if head else main_branch(root, None)
+    return name if not head or find_id(root, f"refs/heads/{name}") else f"origin/{name}"
 
 
 def refs(root: Path, remote: str = ".") -> dict[str, str]:

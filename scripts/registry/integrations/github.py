@@ -284,7 +284,7 @@ def open_pulls(repository: Repository, branch: str) -> tuple[PullRequest, ...]:
     )
 
 
-def open_pull_request(repository: Repository, branch: str, title: str, body: str, base: str = "main") -> str:
+def open_pull_request(repository: Repository, branch: str, title: str, body: str, base: str) -> str:
     """Open a pull request of a pushed branch, or update the title and body of the open one; returns its URL."""
     head = quote(f"{repository.owner}:{branch}", safe="")
     known = get_all(repository, f"repos/{repository}/pulls?state=open&head={head}&base={quote(base, safe='')}")

@@ -1,10 +1,12 @@
 """Who decides on GitHub: the registry's owners, whether GitHub accepts them as code owners, and who can write."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
-from registry.errors import Refused
+from registry.errors import Refused, ServiceFailed
 from registry.integrations import github
 from registry.integrations.github import Repository, RequestRefused
 from registry.release.github_steps import Gap, gap
@@ -73,6 +75,46 @@ def _user(repository: Repository, owner: str) -> _Owner:
         fix = f"name a team (@{owner}/TEAM) or people as `owners` in registry.yaml, then registry check --fix"
         raise Refused(f"registry.yaml: owner @{owner} is an organization, and no code owner can be one", fix=fix)
     return _Owner({"type": "User", "id": row["id"]}, frozenset({owner}))
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Which owners cannot be code owners, and why; `unknown` is why that could not be asked, or empty."""
+
+    unfit: Mapping[str, Refused]
+    unknown: str = ""
+
+
+def verify(root: Path | None, owners: Iterable[str]) -> Verified:
+    """Ask the GitHub of a clone, if there is one, about owners: only it knows whether `@acme` is an organization."""
+    people = sorted({owner for owner in owners if owner.startswith("@") and "/" not in owner})
+    unfit: dict[str, Refused] = {}
+    if not people:
+        return Verified(unfit)
+    try:
+        if root is None:
+            raise github.Unreachable("there is no clone yet")
+        repository = github.connect(root)
+        for owner in people:
+            if fault := _unfit(repository, owner):
+                unfit[owner] = fault
+    except (github.Unreachable, ServiceFailed) as error:
+        what = f"not verified whether {', '.join(people)} can be a code owner, which no organization can"
+        return Verified(unfit, f"{what}: {error.message}")
+    return Verified(unfit)
+
+
+def _unfit(repository: Repository, owner: str) -> Refused | None:
+    fix = f"name a team ({owner}/TEAM) or people as owners, then registry check --fix"
+    try:
+        _user(repository, owner.removeprefix("@"))
+    except Refused:
+        return Refused(f"owner {owner} is an organization, and no code owner can be one", fix=fix)
+    except RequestRefused as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        return Refused(f"owner {owner} cannot be a code owner: GitHub has no such user", fix=fix)
+    return None
 
 
 def _code_owner_errors(repository: Repository) -> Iterator[Gap]:

@@ -19,7 +19,6 @@ from registry.release.github_steps import Gap, Step
 # actor of a repository's ruleset ("must be part of the ruleset source or owner organization", HTTP 422).
 ACTIONS = 15368
 GATE = "registry/gate"
-BRANCH = "main"  # what the workflows publish and infra's roles trust
 # `**/*` matches any depth: docs.github.com, «Creating rulesets for a repository».
 RELEASES = ("refs/tags/datasets/**/*", "refs/tags/models/**/*")
 
@@ -112,7 +111,6 @@ def plan(repository: Repository, wanted: Wanted) -> Plan:
         *owners.gaps,
         *([] if solo else github_owners.alone(owners)),
         *github_actions.refused_actions(repository, wanted.actions),
-        *_default_branch(about["default_branch"]),
     ]
     steps = tuple(one for one in found if isinstance(one, Step))
     return Plan(repository, steps, tuple(one for one in found if isinstance(one, Gap)), _notes(wanted, owners))
@@ -131,12 +129,6 @@ def _notes(wanted: Wanted, owners: Owners) -> tuple[str, ...]:
     if not wanted.publisher:
         notes.append("whoever can write can create a release tag; --publisher APP_ID leaves that to one GitHub App")
     return tuple(notes)
-
-
-def _default_branch(name: str) -> Iterator[Gap]:
-    if name != BRANCH:
-        fix = f"rename it to {BRANCH}: Settings → General → Default branch"
-        yield Gap("merges publish nothing", f"the default branch is {name}, and workflows wait for {BRANCH}", fix)
 
 
 # --- rulesets ---------------------------------------------------------------------------------------------------------

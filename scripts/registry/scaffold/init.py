@@ -7,7 +7,7 @@ from pathlib import Path
 
 from registry.core import documents, schema, settings
 from registry.core.atomic_write import write_atomically
-from registry.core.settings import Remote
+from registry.core.settings import Remote, Settings
 from registry.core.tree import Tree
 from registry.errors import Refused
 from registry.scaffold import dvc_remotes
@@ -16,6 +16,7 @@ from registry.storage.endpoints import require_endpoint
 from registry.storage.remote_options import require_dvc, require_store, scheme_of
 
 EXAMPLE = ("datasets/cats_dogs", "models/cats_dogs")
+_FOLDER = ".registry/"  # below it are the locations that the template has
 TEMPLATE_NAME = "registry-template"  # the name in registry.yaml before `registry init`
 
 
@@ -50,21 +51,26 @@ class Plan:
         return "\n".join(self.changes)
 
 
-def places_in(bucket: str) -> tuple[str, str]:
-    """Staging and production as folders of one bucket."""
-    return f"{bucket.rstrip('/')}/staging", f"{bucket.rstrip('/')}/production"
+def places_in(place: str) -> tuple[str, str]:
+    """Staging and production: the buckets NAME-staging and NAME-production of `s3://NAME`, or folders of a folder.
+
+    The names of the buckets are those that `infra/aws.yaml` makes, and that its roles permit.
+    """
+    is_name = re.fullmatch(r"[a-z0-9+]+://[^/]+/?", place)
+    between = "-" if is_name else "/"
+    return f"{place.rstrip('/')}{between}staging", f"{place.rstrip('/')}{between}production"
 
 
 def plan(tree: Tree, answers: Answers, *, local: bytes = b"", again: bool = False, keep_example: bool = False) -> Plan:
     """The changes to make; `local` is the content of `.dvc/config.local`.
 
     The worked example is removed the first time, unless `keep_example` is set. Raises Refused for a registry that is
-    set up already (unless `again`), for a URL that contains credentials, and for a public URL that is not plain HTTP;
-    StorageFailed for a place that no store here or no DVC can open, and for an endpoint that is none.
+    set up already (unless `again`), for a URL that contains credentials, and for a public URL that is
+    not plain HTTP; StorageFailed for a place that no store here or no DVC can open, and for an endpoint that is none.
     """
     remotes = dvc_config.parse(tree.read(settings.DVC_CONFIG))
     now = settings.join(settings.read(tree), remotes)
-    if now.file.name != TEMPLATE_NAME and not again:
+    if is_set_up(now) and not again:
         raise Refused(
             f"the registry {now.file.name} is set up already: "
             f"staging {now.staging.url}, production {now.production.url}",
@@ -102,6 +108,13 @@ def plan(tree: Tree, answers: Answers, *, local: bytes = b"", again: bool = Fals
     )
 
 
+def is_set_up(now: Settings) -> bool:
+    """Whether a registry has a name, and locations that others can reach: those of the template are in one clone."""
+    return now.file.name != TEMPLATE_NAME and not (
+        now.staging.url.startswith(_FOLDER) and now.lake.url.startswith(_FOLDER)
+    )
+
+
 def _places(answers: Answers) -> Mapping[str, Mapping[str, str]]:
     """The remotes to write, by name, each with its options. The lake is one where it cannot have staging's options."""
     given = {"staging": answers.staging, "production": answers.production, "public": answers.public}
@@ -132,7 +145,7 @@ def _require_valid_places(answers: Answers) -> None:
     for url in (answers.staging, answers.production, answers.lake, answers.public):
         _require_no_credentials(url)
     if answers.staging.rstrip("/") == answers.production.rstrip("/"):
-        fix = "use two buckets, or two folders of one (--bucket)"
+        fix = "use two buckets, or two folders of one: --bucket names both"
         raise Refused(f"staging and production are both {answers.staging}; they must differ", fix=fix)
     if answers.public and not re.match(r"https?://[^/?#]+(/[^?#]*)?$", answers.public):
         fix = "use the https:// URL under which production's files/md5/ can be read without credentials"

@@ -5,10 +5,13 @@ from dataclasses import replace
 import click
 
 from registry.checks import collect, documentation, output, runner
+from registry.checks.context import Facts
 from registry.cli import checking, hook_warnings
-from registry.cli.workspace import here
+from registry.cli.workspace import Workspace, here
 from registry.core.check_names import CheckName
 from registry.core.values import Outcome, Verdict
+from registry.integrations import github
+from registry.release import github_owners
 
 
 @click.command()
@@ -59,6 +62,7 @@ def command(
     facts = checking.with_models(space, facts, change)
     facts = checking.with_shared_images(space, facts, change)
     facts = checking.with_lake(space, checking.with_stored(space, facts, change)) if remote else facts
+    facts = _verify_owners(space, facts) if everything or remote else facts
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)
     outcomes = tuple(map(_pass_untrained, outcomes)) if untrained else outcomes
     click.echo(output.FORMATS[form](output.Result(outcomes, change.scope, notes=verbose)), nl=False)
@@ -66,6 +70,17 @@ def command(
         hook_warnings.warn_of_hooks(space)
     if output.worst(outcomes) is Verdict.WRONG:
         raise click.exceptions.Exit(1)
+
+
+def _verify_owners(space: Workspace, facts: Facts) -> Facts:
+    """The facts, with owners that GitHub takes for no code owner, where it can be asked."""
+    if not github.find_repository(space.root):
+        return facts
+    owners = checking.find_owners(space, facts)
+    verified = github_owners.verify(space.root, (name for names in owners.values() for name in names))
+    if verified.unknown:
+        click.echo(f"note: {verified.unknown}", err=True)
+    return checking.with_owners(facts, verified.unfit, owners)
 
 
 def _pass_untrained(outcome: Outcome) -> Outcome:

@@ -21,16 +21,17 @@ HEADERS = ("shared test images", "images", "base", "new", "difference", "95% CI"
 @click.command()
 @click.argument("models", nargs=-1, metavar="[models/NAME]...")
 @click.option(
-    "--base", metavar="REVISION", default="main", show_default=True, help="Compare with the merge base of REVISION."
+    "--base", metavar="REVISION", help="Compare with the merge base of REVISION.  [default: the default branch]"
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(models: Sequence[str], base: str, form: str) -> None:
+def command(models: Sequence[str], base: str | None, form: str) -> None:
     """Compare models with those of a base revision on the same test images, and evaluate their gates.
 
     Both model files are measured on the test images of the new version that the base was not trained on. The default is
     every model whose folder changed. The exit code is 1 if a gate fails, or if recorded metrics are not those measured.
     """
     space = here()
+    base = base or git.known_main_branch(space.root)
     start = git.merge_base(space.root, git.resolve_commit(space.root, base), "HEAD")
     with git_trees.Revision(space.root, start) as old:
         chosen = tuple(map(names.parse_id, models)) or judging.changed_models(old, space.tree)

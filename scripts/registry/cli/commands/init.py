@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from registry.cli.workspace import here
 from registry.core import settings
 from registry.core.wording import plural
 from registry.integrations import git
+from registry.release import github_owners
 from registry.scaffold import copy, init, skeleton, tooling
 
 
@@ -17,7 +19,9 @@ from registry.scaffold import copy, init, skeleton, tooling
 @click.argument("directory", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="The registry's name: acme-data. Default: that of DIRECTORY.")
 @click.option("--owner", "owners", multiple=True, help="A default owner, @user or @org/team; can be repeated.")
-@click.option("--bucket", help="The location of staging/ and production/: s3://acme-data, or a folder.")
+@click.option(
+    "--bucket", help="s3://acme-data for the buckets acme-data-staging and acme-data-production, or a folder."
+)
 @click.option("--staging", help="Instead of --bucket: the location of staging: s3://acme-data-staging.")
 @click.option("--production", help="Instead of --bucket: the location of production: s3://acme-data-production.")
 @click.option("--public", help="A public HTTP URL that serves production: https://data.acme.org.")
@@ -27,6 +31,7 @@ from registry.scaffold import copy, init, skeleton, tooling
 @click.option("--profile", help="The AWS profile to log in with; kept in .dvc/config.local, outside Git.")
 @click.option("--source", help="The URL of the template's repository, where the tooling does not know it.")
 @click.option("--again", is_flag=True, help="Change a registry that is already set up.")
+@click.option("--once", is_flag=True, help="Do nothing in a registry that is set up already.")
 @click.option("--keep-example", is_flag=True, help="Keep datasets/cats_dogs and models/cats_dogs.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
 def command(
@@ -44,6 +49,7 @@ def command(
     source: str | None,
     *,
     again: bool,
+    once: bool,
     keep_example: bool,
     dry_run: bool,
 ) -> None:
@@ -57,6 +63,9 @@ def command(
         raise click.UsageError("use either --bucket, or --staging and --production")
     _require_values(endpoint=endpoint, region=region, profile=profile)
     folder = _new_folder(directory)
+    if once and not folder and init.is_set_up(now := here().settings):
+        click.echo(f"the registry {now.file.name} is set up already: nothing to do")
+        return
     name = name or (directory.resolve().name if directory else _prompt("--name", "Name of the registry"))
     owners = owners or tuple(_prompt("--owner", "Default owners (@user or @org/team)").split())
     places = _places(bucket, staging, production)
@@ -71,6 +80,7 @@ def command(
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
+    _verify(space.root, owners)
     click.echo(str(plan))
     if dry_run:
         return
@@ -92,6 +102,7 @@ def _make(folder: Path, answers: init.Answers, source: str, *, dry_run: bool) ->
     """Make a registry of its own in a folder, with the tooling that is running pinned."""
     url = git.remote_url(folder) if (folder / ".git").exists() and git.has_remote(folder) else ""
     plan = copy.plan(skeleton.of_tooling(), answers, tooling.pin(source), tooling.normalize(url))
+    _verify(folder if (folder / ".git").exists() else None, answers.owners)
     click.echo(str(plan))
     if dry_run:
         return
@@ -108,10 +119,19 @@ def _require_values(**options: str | None) -> None:
             raise click.UsageError(f"--{name} is empty")
 
 
+def _verify(root: Path | None, owners: Sequence[str]) -> None:
+    """Ask a repository's GitHub whether the owners can be code owners; what it cannot say is told. Raises Refused."""
+    verified = github_owners.verify(root, owners)
+    for fault in verified.unfit.values():
+        raise fault
+    if verified.unknown:
+        click.echo(f"note: {verified.unknown}", err=True)
+
+
 def _places(bucket: str | None, staging: str | None, production: str | None) -> tuple[str, str]:
     """The locations of staging and production."""
     if not staging and not production:
-        return init.places_in(bucket or _prompt("--bucket", "Location of staging/ and production/ (URL or folder)"))
+        return init.places_in(bucket or _prompt("--bucket", "Staging and production: s3://NAME, or a folder for both"))
     return (
         staging or _prompt("--staging", "Location of staging (URL or folder)"),
         production or _prompt("--production", "Location of production (URL or folder)"),

@@ -24,7 +24,7 @@ def command(dataset: str, *, propose: bool) -> None:
     """Get a dataset's rows again (query, Look or delivery) and, if they changed, prepare the next version.
 
     That is: select, build, the version that the change requires, and the generated files. --propose needs a clean
-    checkout of main; the branch stays main, and the working tree then has the files of the pull request.
+    checkout of the default branch, which stays what it is; the working tree then has the files of the pull request.
     """
     space, artifact = here(), names.parse_id(dataset)
     if propose and git.uncommitted_paths(space.root, "."):
@@ -65,4 +65,5 @@ def _propose(space: Workspace, artifact: ArtifactId, told: Sequence[str]) -> Non
     summary = [f"{artifact} {manifest.version}", *told, *git.diff_stat(space.root, "HEAD", commit)]
     pointer = layout.raw_pointer(artifact)
     origin = provenance.read(space.tree.read(pointer), pointer)
-    click.echo(github.open_pull_request(repository, branch, title, refresh.body(manifest, summary, origin)))
+    body, base = refresh.body(manifest, summary, origin), git.main_branch(space.root, "origin")
+    click.echo(github.open_pull_request(repository, branch, title, body, base))

@@ -18,7 +18,7 @@ OUT = ".registry/report"
 
 @click.command()
 @click.option(
-    "--base", metavar="REVISION", default="main", show_default=True, help="Compare with the merge base of REVISION."
+    "--base", metavar="REVISION", help="Compare with the merge base of REVISION.  [default: the default branch]"
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help=f"The output folder.  [default: {OUT}]")
 @click.option(
@@ -31,7 +31,7 @@ OUT = ".registry/report"
 @click.option("--images", is_flag=True, help="Also validate every image that was not validated before.")
 @click.option("--open", "opened", is_flag=True, help="Open report.html in the browser.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if the change is blocked.")
-def command(base: str, out: Path | None, pictures: str, *, images: bool, opened: bool, exit_code: bool) -> None:
+def command(base: str | None, out: Path | None, pictures: str, *, images: bool, opened: bool, exit_code: bool) -> None:
     """Write the report of a change: checks, datasets, pictures, models and gates.
 
     Writes report.md (which CI posts to the pull request), report.html (one file, with more detail), report.json, and
@@ -41,7 +41,7 @@ def command(base: str, out: Path | None, pictures: str, *, images: bool, opened:
     """
     space = here()
     folder = space.root / OUT if out is None else out
-    report = _report(space, base, time.monotonic(), images=images)
+    report = _report(space, base or git.known_main_branch(space.root), time.monotonic(), images=images)
     allowed = reporting.allows_pictures(space.tree)
     report = report if allowed else files.without_images(report)
     files.write(report, folder, shown=allowed and pictures != "none")
