@@ -45,6 +45,8 @@ def test_a_version_without_its_objects_stops_no_other(released_model: Path, run_
     done = run_registry(released_model, "publish")
     assert done.refused("datasets/pets@v1.1.0: 1 object, such as datasets/pets/prepared/test/cat/", lost[:10])
     assert {"v1.1.0", "v1.2.0"} & tags(released_model).keys() == {"v1.2.0"}
+    assert "registry withdraw datasets/pets 1.1.0 --why TEXT" in done.err
+    assert run_registry(released_model, "withdraw", "datasets/pets", "1.1.0", "--why", "lost", "--dry-run").code == 0
     assert run_registry(released_model, "push", lost[:10]).code == 0
     assert run_registry(released_model, "publish").code == 0
     assert {name: tags(released_model)[name] for name in ("v1.1.0", "v1.2.0")} == {"v1.1.0": lost, "v1.2.0": found}

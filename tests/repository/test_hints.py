@@ -357,6 +357,7 @@ NOT_RUN = {
     Hint("model/version.py", "registry check"): EDIT,
     Hint("release/drift_issue.py", "registry nightly"): NO_HINT,
     Hint("release/drift_issue.py", "registry fsck"): "text of an issue; fsck prints the same hint, which is run",
+    Hint("release/publish.py", "registry withdraw"): "tests/release/test_publish_history.py runs it",
     Hint("release/github_steps.py", "gh auth"): REMOTE,
     Hint("release/github_owners.py", "registry check"): EDIT,
     Hint("cli/commands/protect.py", "registry protect"): "tests/release/test_github_protection.py runs it",

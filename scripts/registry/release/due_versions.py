@@ -44,6 +44,7 @@ class PublishContext:
 class Release:
     """A version to publish, on `commit`. `make`: its tag does not exist yet; `push`: the remote does not have it yet.
 
+    `is_past`: main has a later one.
     `is_own`: a publish made the tag, and so has verified its objects; it may have been made by hand, or with GTO.
     """
 
@@ -54,6 +55,7 @@ class Release:
     make: bool
     push: bool
     is_own: bool
+    is_past: bool = False
 
     @property
     def output_md5s(self) -> list[str]:
@@ -168,7 +170,7 @@ class _History:
         earlier = (ref.commit for name, ref in self.context.published.items() if _is_higher(name, tag))
         if any(git.has_object(self.context.root, one) and self._leads(one, commit) for one in earlier):
             return Skipped(tag.artifact, f"{tag.version} came after a higher version that is published")
-        return _release(self.context, files, commit, tag.artifact)
+        return replace(_release(self.context, files, commit, tag.artifact), is_past=True)
 
     def _decide_current(self, artifact: ArtifactId, reasons: Mapping[Version, str]) -> Release | Skipped:
         files = artifact_files.read_artifact(self.here, artifact)

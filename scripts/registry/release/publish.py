@@ -185,6 +185,9 @@ def _lack(step: Step, coming: DataFrame, staging: Store) -> RegistryError | None
     if own.height == absent.height:
         fault = f"{step.release.tag}: {plural(own.height, 'object')}, such as {own['path'][0]}"
         fix = f"registry push {step.release.commit[:10]}, on the machine that has them"
+        if step.release.is_past:
+            tag = step.release.tag
+            fix += f"; if they are lost, registry withdraw {tag.artifact} {tag.version} --why TEXT"
         return Refused(f"{fault}: neither in staging ({staging.url}) nor in production", fix=fix)
     return _not_published(step, absent.join(own, on="path", how="anti")["path"][0])
 

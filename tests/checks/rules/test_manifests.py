@@ -156,3 +156,8 @@ def test_only_what_was_released_can_be_withdrawn() -> None:
     )
     registry.is_complete = False
     assert [finding.verdict for finding in found(registry, "withdrawn")] == [Verdict.NEEDS_OWNER]
+    (finding,) = found(changed(withdrawn={"0.9.0": "its objects are lost"}), "withdrawn")
+    assert (finding.message, finding.verdict) == (
+        "withdrawn: 0.9.0 was never released, and will not be",
+        Verdict.NEEDS_OWNER,
+    )

@@ -75,9 +75,10 @@ def _reasons(found: tuple[RequiredBump, ...]) -> str:
 
 
 def withdrawn_versions_exist(subject: ArtifactSubject, facts: Facts) -> Iterator[Diagnostic]:
-    """Every version under `withdrawn` was released.
+    """Every version under `withdrawn` was released; an owner decides about an earlier one that never was.
 
-    Why: a typing error would leave the bad version in use, without a warning to its consumers.
+    Why: a typing error would leave the bad version in use, without a warning to its consumers. A version that was
+    merged and cannot be published, because its objects are lost, is withdrawn too: a publish leaves it out then.
 
     How to fix: name a released version; `registry list` shows them. In a shallow clone fetch the tags first.
     """
@@ -85,7 +86,10 @@ def withdrawn_versions_exist(subject: ArtifactSubject, facts: Facts) -> Iterator
         if Tag(subject.id, version) in subject.releases.tags:
             continue
         path, line = subject.path, subject.line("withdrawn", str(version))
-        if facts.complete:
+        if facts.complete and version < subject.manifest.version:
+            message = f"withdrawn: {version} was never released, and will not be"
+            yield needs_owner(message, path, line, "registry list shows the released versions")
+        elif facts.complete:
             fix = "name a released version (`registry list` shows them)"
             yield wrong(f"withdrawn: {version} was never released", path, line, fix)
         else:
