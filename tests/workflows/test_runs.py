@@ -322,6 +322,7 @@ def test_a_changed_query_result_becomes_a_pull_request(released: World, looker: 
 
 
 def test_a_new_registry_is_set_up_once(merged: World) -> None:
+    merged.github.users["ada"] = 7
     ran = merged.push_to_main("template.yml")
     assert (ran.code, ran.jobs) == (0, {"configure": "success"}), ran.log
     told = repositories.git_in(merged.origin, "show", "main:registry.yaml")
