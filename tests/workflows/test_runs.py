@@ -327,5 +327,5 @@ def test_a_new_registry_is_set_up_once(merged: World) -> None:
     assert (ran.code, ran.jobs) == (0, {"configure": "success"}), ran.log
     told = repositories.git_in(merged.origin, "show", "main:registry.yaml")
     assert "name: registry\n" in told
-    assert 'owners: ["@ada"]' in told  # who made it: the organization @acme cannot own
+    assert "owners: ['@ada']" in told  # who made it: the organization @acme cannot own
     assert merged.github.disabled == ["template.yml"]
