@@ -2,7 +2,8 @@
 
 The network alone runs on tensors that lie on the device: forward, backward and optimizer step, with the precision and
 the batches of the training. An epoch adds order, augmentation, schedule and sums; the whole training also starts
-Python, reads and decodes the images, validates and writes the model. On a GPU where there is one.
+Python, reads and decodes the images, validates and writes the model. On a GPU where there is one; on the CPU, seconds
+are those of the processor.
 
 python benchmarks/training.py [--images 2000] [--side 640] [--epochs 15] [--rounds 3] [--against REVISION] [NAME=VALUE]
 
@@ -92,11 +93,12 @@ class Speeds:
         self.epoch.append(images / self._seconds(self._an_epoch))
 
     def _seconds(self, work: Callable[[], None]) -> float:
+        clock = time.perf_counter if self.place.has_gpu else time.process_time
         self._wait()
-        begun = time.perf_counter()
+        begun = clock()
         work()
         self._wait()
-        return time.perf_counter() - begun
+        return clock() - begun
 
     def _wait(self) -> None:
         if self.place.has_gpu:
@@ -135,7 +137,7 @@ def print_speeds(speeds: Speeds, images: int, whole: list[tuple[float, float]]) 
     rows = {
         "network alone": alone,
         "an epoch": statistics.median(speeds.epoch),
-        "the whole training": images / statistics.median(wall for wall, _ in whole),
+        "the whole training": images / statistics.median(wall if speeds.place.has_gpu else cpu for wall, cpu in whole),
     }
     device = torch.cuda.get_device_name() if speeds.place.has_gpu else "CPU, one thread"
     print(f"{device}\n\n| what | images per second | of the network alone |\n|---|---|---|")
