@@ -1,6 +1,7 @@
 """The table of what a committed `.dvc/config` may say has every section and option of DVC's schema."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def test_what_dvc_writes_is_in_the_form_that_is_allowed(registry_repo: Path) -> 
         )
         == ""
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[core]\nremote = staging\n",
+        "[core]\nsite_cache_dir = x\n",
+        "[exp]\nauto_push = true\n",
+        "['remote \"x\"']\nurl = s3://x\nprofile = acme\n",
+        "['remote \"x\"']\nurl = s3://x\nssl_verify = false\n",
+    ],
+)
+def test_the_command_that_a_fault_names_mends_it(registry_repo: Path, text: str) -> None:
+    config = registry_repo / ".dvc/config"
+    config.write_text(text)
+    (fault,) = committed_config.find_forbidden(dvc_config.read_sections(config.read_bytes()))
+    assert main(["--cd", str(registry_repo), *shlex.split(fault.fix.partition(";")[0])[1:]]) == 0
+    assert list(committed_config.find_forbidden(dvc_config.read_committed(config.read_bytes()))) == []
 
 
 LINES = st.lists(

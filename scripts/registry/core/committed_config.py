@@ -175,7 +175,9 @@ def _faults_of(section: str, name: str, option: str, value: Any) -> Iterator[Con
 
 def _fix(rule: Rule, section: str, name: str, option: str) -> str:
     value = rule.only[0] if rule.only else ""
-    if section == "remote":
+    if rule is _UNKNOWN:
+        fix = f"delete the line of {option}"
+    elif section == "remote":
         fix = f"dvc remote modify {name} {option} {value}" if value else f"dvc remote modify --unset {name} {option}"
     elif section in _NAMED:
         fix = f"delete the section {section} {name}"
