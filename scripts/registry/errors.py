@@ -15,19 +15,24 @@ Any other exception is a bug (exit 3); Ctrl-C is exit 130.
 
 from collections.abc import Sequence
 
+from registry.console import indented, plain
+
 SHOWN = 10  # problems that a message lists
 
 
 class RegistryError(Exception):
-    """An expected failure: `message` names the thing and the fault, `fix` the next step."""
+    """An expected failure: `message` names the thing and the fault, `fix` the next step.
+
+    Both are one line, whatever is in them: file names, values, texts of servers. Only `lines` of a message are more.
+    """
 
     exit_code = 1
     label = "error"
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
+    def __init__(self, message: str, *, lines: Sequence[str] = (), fix: str = "") -> None:
         super().__init__(message)
-        self.message = message
-        self.fix = fix
+        self.message = "\n  ".join([plain(message), *map(indented, lines)])
+        self.fix = plain(fix)
 
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.fix}" if self.fix else self.message
@@ -47,10 +52,11 @@ class InvalidData(RegistryError):
     """Rows or images do not match the manifest; the message counts all problems and lists the first ten."""
 
     def __init__(self, summary: str, problems: Sequence[str], *, fix: str = "") -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(map(indented, problems))
         rest = len(problems) - SHOWN
-        lines = [summary, *(f"  {problem}" for problem in problems[:SHOWN])]
-        super().__init__("\n".join([*lines, f"  … and {rest:,} more"] if rest > 0 else lines), fix=fix)
+        lines = [*self.problems[:SHOWN], *([f"… and {rest:,} more"] if rest > 0 else [])]
+        first, *more = summary.split("\n  ")
+        super().__init__(first, lines=[*more, *lines], fix=fix)
 
 
 class NotFound(RegistryError):
@@ -69,7 +75,8 @@ class ToolFailed(RegistryError):
         self.code = code
         self.stderr = stderr
         self.stdout = stdout
-        super().__init__(f"`{' '.join(command)}` exited {code}\n{stderr.strip()}".strip(), fix=fix)
+        lines = stderr.strip().splitlines()
+        super().__init__(f"`{' '.join(command)}` exited {code}", lines=lines, fix=fix)
 
 
 class StorageFailed(RegistryError):

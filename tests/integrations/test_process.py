@@ -20,7 +20,7 @@ def test_a_failure_carries_command_code_and_words() -> None:
     with pytest.raises(ToolFailed) as error:
         run([sys.executable, "-c", "import sys; sys.exit('no such luck')"])
     assert (error.value.code, error.value.stderr) == (1, "no such luck\n")
-    assert "exited 1\nno such luck" in str(error.value)
+    assert "exited 1\n  no such luck" in str(error.value)
 
 
 def test_a_missing_program_is_named() -> None:

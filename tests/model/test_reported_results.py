@@ -113,6 +113,11 @@ def test_pictures_are_pictures(base: Path) -> None:
     assert plots[-1].omitted == "the limit is 12 pictures"
 
 
+# 4.3 thousand million pixels in a few bytes.
+_SIDE = b"\xff\xff"
+GIGAPIXELS = b"GIF89a" + 2 * _SIDE + b"\0\0\0," + b"\0\0\0\0" + 2 * _SIDE + b"\0\x02\x02\x4c\x01\0;"
+
+
 @pytest.mark.parametrize(
     ("declared", "files", "why"),
     [
@@ -120,6 +125,7 @@ def test_pictures_are_pictures(base: Path) -> None:
         ({"a.csv": {"template": 5}}, {"a.csv": b"x,y\n1,2\n"}, "the template 5 is not one of DVC's own"),
         ("a.svg", {"a.svg": b"<svg"}, "the SVG cannot be read"),
         ("a.gif", {"a.gif": b"GIF89a"}, "the GIF cannot be decoded"),
+        ("a.gif", {"a.gif": GIGAPIXELS}, "the GIF cannot be decoded"),
         ({"a.csv": {"template": "../../evil"}}, {"a.csv": b"x,y\n1,2\n"}, "is not one of DVC's own"),
         ({"a.csv": {"x": "nothing", "y": "y"}}, {"a.csv": b"x,y\n1,2\n"}, "DVC cannot draw it"),
         ("a.csv", {}, "it has no data"),

@@ -1,4 +1,4 @@
-"""Reads which files of a tree DVC sees, with DVC's own reader of `.dvcignore` (dvc.ignore, 3.67)."""
+"""Reads which files of a tree DVC sees, with its own readers of `.dvcignore` (dvc.ignore, 3.67) and `.gitignore`."""
 
 import io
 import posixpath
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TextIO
 
+from dulwich.ignore import IgnoreFilter, read_ignore_patterns
 from dvc.ignore import DvcIgnorePatterns
 
 from registry.checks import tracked_files
@@ -24,7 +25,7 @@ _IMAGE = "0a8c7f6e-0000-4000-8000-000000000001.jpg"
 def with_ignored(facts: Facts, tree: Tree) -> Facts:
     """The facts, with files that DVC sees and should not, and those that it does not see. Raises InvalidDocument."""
     patterns = _Patterns(tree.read(PATH) if tree.has(PATH) else b"")
-    names = (entry.path for entry in tree.list() if entry.path.endswith((".dvc", "dvc.yaml", "dvc.lock")))
+    names = (entry.path for entry in tree.list() if tracked_files.is_dvc_file(entry.path))
     by_policy: dict[Policy, list[str]] = {}
     for path in names:
         by_policy.setdefault(tracked_files.row_of(path).policy, []).append(path)
@@ -34,8 +35,32 @@ def with_ignored(facts: Facts, tree: Tree) -> Facts:
     return replace(
         facts,
         visible=tuple(path for path in templates if not patterns.find(path)),
-        hidden=tuple(found for path in needed if (found := patterns.find(path))),
+        hidden=tuple(found for path in needed if (found := patterns.find(path) or _find_ignored(tree, path))),
     )
+
+
+def _find_ignored(tree: Tree, path: str) -> Hidden | None:
+    """The pattern by which Git ignores a pointer or pipeline: DVC skips it. The nearest `.gitignore` decides."""
+    if not tracked_files.is_dvc_file(path):
+        return None
+    parts = path.split("/")
+    for depth in range(len(parts) - 1, -1, -1):
+        file = "/".join([*parts[:depth], ".gitignore"])
+        if not tree.has(file):
+            continue
+        data = tree.read(file)
+        patterns = IgnoreFilter(read_ignore_patterns(io.BytesIO(data)))
+        inside = parts[depth:]
+        for end in range(1, len(inside) + 1):  # a folder that is ignored hides all that it has
+            name = "/".join(inside[:end]) + "/" * (end < len(inside))
+            if found := list(patterns.find_matching(name)):
+                if found[-1].is_exclude:
+                    pattern = found[-1].pattern
+                    number = next((at for at, line in enumerate(data.splitlines(), 1) if line.strip() == pattern), 1)
+                    return Hidden(path, pattern.decode(errors="replace"), number, file)
+                if end == len(inside):
+                    return None
+    return None
 
 
 def _data(artifact: ArtifactId) -> Iterator[str]:

@@ -242,11 +242,12 @@ class File:
 
 
 class Hidden(NamedTuple):
-    """A file that DVC does not see, and the pattern of `.dvcignore`, with its line, that hides it."""
+    """A file that DVC does not see, and the pattern of `file`, with its line, that hides it."""
 
     path: str
     pattern: str
     line: int
+    file: str = ".dvcignore"
 
 
 class PlaceFault(NamedTuple):

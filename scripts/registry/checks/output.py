@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry.checks.context import Scope
+from registry.console import plain
 from registry.core import documents, wording
-from registry.core.escaping import plain
 from registry.core.values import Finding, Outcome, Verdict
 
+GITHUB = "github"
 ANNOTATIONS = 10  # errors, and warnings, that GitHub shows for one step
 _WORST_FIRST = (Verdict.WRONG, Verdict.NEEDS_OWNER, Verdict.OK)
 
@@ -140,4 +141,4 @@ def _outcome_record(outcome: Outcome) -> dict[str, str | None]:
     return {"check": outcome.check, "artifact": str(outcome.artifact) if outcome.artifact else None}
 
 
-FORMATS: Mapping[str, Callable[[Result], str]] = {"text": format_text, "github": format_github, "json": format_json}
+FORMATS: Mapping[str, Callable[[Result], str]] = {"text": format_text, GITHUB: format_github, "json": format_json}

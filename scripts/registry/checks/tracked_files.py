@@ -93,6 +93,12 @@ ROWS: tuple[Row, ...] = (
     # --- what Git and GitHub obey ---
     Row("what Git converts", (".gitattributes", "**/.gitattributes"), Policy.OWNER, Scope.DATA,
         "Git: the bytes of a checkout", _CONFIRM),
+    Row("data that Git ignores", ("datasets/**/.gitignore", "models/**/.gitignore"), Policy.JUDGED, Scope.DATA,
+        "Git, and DVC, which skips pointers and pipelines that Git ignores"),
+    Row("other hidden files in artifacts",
+        tuple(f"{kind}/**/{name}" for kind in ("datasets", "models") for name in (".*", ".*/**")), Policy.WRONG,
+        Scope.DATA, "editors, direnv, language tools: in the folder in which they are opened",
+        "delete it, or move it to the top, where an owner reviews it"),
     Row("what Git ignores", (".gitignore",), Policy.OWNER, Scope.DATA, "Git: which data it must not track", _CONFIRM),
     Row("other lists of owners", (".github/CODEOWNERS", "docs/CODEOWNERS"), Policy.WRONG, Scope.DATA,
         "GitHub: it takes the one in .github/ before the one that is made from the manifests", _DELETE),
@@ -148,6 +154,11 @@ def row_of(path: str) -> Row:
     folded = next((row for row in ROWS if row.has(_fold(path), any_case=True)), UNKNOWN)
     is_obeyed = folded.policy is not Policy.FREE and folded is not UNKNOWN
     return OTHER_CASE if is_obeyed and folded is not exact else exact
+
+
+def is_dvc_file(path: str) -> bool:
+    """Whether DVC reads a file of this name."""
+    return path.endswith((".dvc", "dvc.yaml", "dvc.lock"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def gather(space: Workspace, change: collect.Change) -> Facts:
 
 
 def _with_ignored(facts: Facts, change: collect.Change) -> Facts:
-    if ".dvcignore" not in change.paths:
+    if not any(path.rpartition("/")[2] in {".dvcignore", ".gitignore"} for path in change.paths):
         return facts
     from registry.checks import collect_ignored  # loads DVC, which most commits need not wait for
 

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import click
-
 from registry.cli import transferring
 from registry.cli.workspace import Workspace
+from registry.console import say
 from registry.core.progress import bar
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId
@@ -42,7 +41,7 @@ def compare_models(space: Workspace, old: Tree, new: Tree, models: Sequence[Arti
     plans = [judging.plan(old, new, model, space.read_object) for model in models]
     runs = judging.pending_runs(space.root, plans)
     for run in runs:
-        click.echo(str(run), err=True)
+        say(str(run), err=True)
     pulled = _pull(space, [pull.Want(reached, path) for run in runs for reached, path in run.needs])
     with bar("measuring", sum(run.test.frame.height for run in runs)) as progress:
         changes = [judging.apply(plan, space.root, space.cache_dir, space.read_object, progress) for plan in plans]
@@ -61,5 +60,5 @@ def _pull(space: Workspace, wants: Sequence[pull.Want]) -> int:
         transferring.fetch(plan)
         return int(plan.fetch["size"].sum())
     except RegistryError as error:
-        click.echo(f"some objects needed for the evaluation could not be pulled: {error}", err=True)
+        say(f"some objects needed for the evaluation could not be pulled: {error}", err=True)
         return 0

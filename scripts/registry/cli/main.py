@@ -4,9 +4,11 @@ import signal
 import sys
 import traceback
 from importlib import import_module
+from io import StringIO
 
 import click
 
+from registry.console import fail, say
 from registry.errors import RegistryError
 
 # Every command with its help, in the order of the workflow; each is `command` of the module that `module_of` names.
@@ -68,7 +70,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value:
         from registry.scaffold import tooling  # only here: other commands start without it
 
-        click.echo(f"registry, version {tooling.read()}")
+        say(f"registry, version {tooling.read()}")
         ctx.exit()
 
 
@@ -106,15 +108,17 @@ def run(args: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = StringIO()
+        error.show(shown)
+        say(shown.getvalue(), err=True)
         return 1
     except RegistryError as error:
-        click.echo(f"{click.style(error.label, fg='red', bold=True)}: {error}", err=True)
+        fail(error, error.label)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted\n  hint: run the same command again to continue", err=True)
+        say("interrupted\n  hint: run the same command again to continue", err=True)
         return 130
     except Exception:  # noqa: BLE001 - the one place where a bug becomes a message
-        click.echo(traceback.format_exc(), err=True)
-        click.echo("this is a bug in registry\n  hint: report it with the lines above", err=True)
+        say(traceback.format_exc(), err=True)
+        say("this is a bug in registry\n  hint: report it with the lines above", err=True)
         return 3

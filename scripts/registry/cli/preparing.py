@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import click
-
 from registry.cli.workspace import Workspace
+from registry.console import say
 from registry.core import delivery_places, documents, escaping, layout, looker_addresses, manifests, schema
 from registry.core.adoption import Adopted
 from registry.core.atomic_write import write_atomically
@@ -52,7 +51,7 @@ def select(
         if rows is None:
             return None
     elif export:
-        click.echo(f"reading {export}", err=True)
+        say(f"reading {export}", err=True)
         rows = selecting.from_export(manifest, Path(export), space.root, how)
     elif how:
         fix = f"registry select {dataset} --from FILE"
@@ -60,12 +59,12 @@ def select(
     else:
         rows = selecting.from_looker(manifest, space.root)
     plan = selecting.plan(dataset, rows, current)
-    click.echo(str(plan))
+    say(str(plan))
     for found in relative_dates.find(manifest, rows.origin.query, rows.types):
-        click.echo(found.remark)
+        say(found.remark)
     selecting.require_kept(manifest, rows, current)
     if dry_run:
-        click.echo(NOT_WRITTEN, err=True)
+        say(NOT_WRITTEN, err=True)
     else:
         selecting.apply(plan, space.root, space.cache_dir)
     return plan
@@ -85,10 +84,10 @@ def _select_delivery(
     """The rows of a delivery; None where they were selected before, in the same way."""
     from registry.storage import deliveries, dvc_config  # obstore and DVC take 0.3 s, which Looker need not wait for
 
-    click.echo(f"looking for the delivery at {place}", err=True)
+    say(f"looking for the delivery at {place}", err=True)
     found = deliveries.find(place, dvc_config.load(space.root), exports.SUFFIXES)
     if how is None and selecting.is_current(manifest, current, found.delivery):
-        click.echo(f"{manifest.id}: nothing new: {found.url} is the delivery that was selected before, by its ETag")
+        say(f"{manifest.id}: nothing new: {found.url} is the delivery that was selected before, by its ETag")
         return None
     with TemporaryDirectory(prefix="registry-delivery-") as folder:
         path, read = deliveries.download(found, Path(folder))
@@ -124,7 +123,7 @@ def generated_sql(space: Workspace, dataset: ArtifactId) -> str:
 def plan_build(space: Workspace, dataset: ArtifactId) -> building.Plan:
     """What a build of a dataset's current selection would do."""
     manifest = manifests.load_dataset(space.tree, dataset)
-    click.echo(f"looking up the images of {dataset}", err=True)
+    say(f"looking up the images of {dataset}", err=True)
     return building.plan(manifest, build_places(space))
 
 
@@ -138,7 +137,7 @@ def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False
         path, reasons = layout.manifest_path(dataset), {fault.uuid: fault.reason for fault in error.faults}
         manifest = manifests.load_dataset(space.tree, dataset)
         write_atomically(space.root / path, exclusions.exclude(manifest, space.tree.read(path), reasons))
-        click.echo(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
+        say(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
         return _build(Workspace(space.root), dataset, validate_all=True)
 
 
@@ -166,7 +165,7 @@ def exclude(space: Workspace, dataset: ArtifactId, uuids: Sequence[str], why: st
         edited = exclusions.exclude(manifest, space.tree.read(path), reasons)
         schema.require(documents.read_yaml(edited, path), "dataset")
         write_atomically(space.root / path, edited)
-        click.echo(f"{path}: added {plural(len(reasons), 'image')} to exclude:")
+        say(f"{path}: added {plural(len(reasons), 'image')} to exclude:")
     return len(reasons)
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-import click
-
 from registry.cli.workspace import Workspace
+from registry.console import say
 from registry.core.progress import bar
 from registry.core.wording import plural
 from registry.sync import checkout, pull, push
@@ -20,7 +19,7 @@ def fetch(plan: pull.Plan) -> pull.Fetched:
     with bar("pulling", plan.fetch.height, int(plan.fetch["size"].sum())) as progress:
         fetched = pull.apply(plan, progress)
     if fetched.kept:
-        click.echo(f"set aside {plural(len(fetched.kept), 'damaged object')} in {plan.stores.cache.aside}", err=True)
+        say(f"set aside {plural(len(fetched.kept), 'damaged object')} in {plan.stores.cache.aside}", err=True)
     return fetched
 
 
@@ -38,8 +37,8 @@ def upload(space: Workspace, needed: Sequence[push.Needed], *, deep: bool = Fals
     """Upload into staging the objects that neither staging nor production has intact."""
     with bar("reading staging", 0) as progress:
         plan = push.plan(needed, space.stores, deep=deep, progress=progress)
-    click.echo(str(plan))
+    say(str(plan))
     if plan.objects.height and not dry_run:
         with bar("pushing", plan.objects.height, plan.size) as progress:
             moved = push.apply(plan, progress)
-        click.echo(f"pushed {plural(plan.objects.height, 'object')}, {plural(moved, 'byte')}")
+        say(f"pushed {plural(plan.objects.height, 'object')}, {plural(moved, 'byte')}")

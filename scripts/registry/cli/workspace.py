@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from registry.console import indented, say
 from registry.core import settings
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
@@ -77,7 +76,7 @@ class Workspace:
         paths = git_attributes.paths_with_other_line_ends(self.root)
         git_attributes.write_line_ends(self.root, paths)
         for path in paths:
-            click.echo(f"wrote {path} with LF line ends", err=True)
+            say(f"wrote {path} with LF line ends", err=True)
 
     def write_generated_files(self) -> None:
         """Write the files that are derived from manifests, where they differ, and name those written on stderr."""
@@ -85,7 +84,7 @@ class Workspace:
         for path, data in generated_files.expected(tree).items():
             if not tree.has(path) or not generated_files.is_current(tree.read(path), data):
                 write_atomically(self.root / path, data)
-                click.echo(f"wrote {path}", err=True)
+                say(f"wrote {path}", err=True)
 
 
 def here() -> Workspace:
@@ -112,4 +111,4 @@ def here() -> Workspace:
 
 def warn(message: str) -> None:
     """Print a warning on stderr; the command continues."""
-    click.echo(f"warning: {message}", err=True)
+    say(f"warning: {indented(message)}", err=True)

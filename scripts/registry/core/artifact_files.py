@@ -53,10 +53,11 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of a model's `dvc.yaml`: its command (or commands, one a line) and the paths that it depends on."""
+    """A stage of a model's `dvc.yaml`: its command (or commands, one a line), its dependencies and outputs by path."""
 
     command: str | tuple[str, ...]
     dependencies: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,15 @@ class Pipeline:
 class Lock:
     """A model's `dvc.lock`: the outputs and dependencies of all stages, and what the stages were run with.
 
-    `recipe` is the parameters by file as canonical JSON, `commands` the command of each stage.
+    `recipe` is the parameters by file as canonical JSON, `commands` the command of each stage, `paths` its outputs and
+    dependencies as they are written.
     """
 
     outs: tuple[Output, ...]
     deps: tuple[Output, ...]
     recipe: str
     commands: Mapping[str, str | tuple[str, ...]]
+    paths: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +261,16 @@ def read_pipeline(files: Files, path: str) -> Parsed[Pipeline]:
 def _parse_pipeline(document: Document) -> Pipeline:
     declared_results.require_products(document)
     stages = {
-        name: Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())))
+        name: Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())), declared_results.stage_outputs(stage))
         for name, stage in document.data["stages"].items()
     }
     variables = tuple(name.removeprefix("model.yaml:") for name in document.data.get("vars", ()))
     return Pipeline(variables, stages)
+
+
+def _parse_stage(stage: Mapping[str, Any]) -> Stage:
+    outputs = declared_results.stage_outputs(stage)
+    return Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())), outputs)
 
 
 def _parse_command(command: str | list[str]) -> str | tuple[str, ...]:
@@ -278,11 +286,13 @@ def _parse_lock(document: Document) -> Lock:
     locked = pointers.parse_lock(document)
     params: dict[str, dict[str, Any]] = {}
     commands: dict[str, str | tuple[str, ...]] = {}
+    paths: dict[str, frozenset[str]] = {}
     for name, stage in document.data["stages"].items():
+        paths[name] = frozenset(one["path"] for kind in ("outs", "deps") for one in stage.get(kind, ()))
         commands[name] = _parse_command(stage["cmd"])
         for file, values in stage.get("params", {}).items():
             params.setdefault(file, {}).update(values)
-    return Lock(locked.outs, locked.deps, json.dumps(params, sort_keys=True), commands)
+    return Lock(locked.outs, locked.deps, json.dumps(params, sort_keys=True), commands, paths)
 
 
 def read_parameters(files: Files, path: str) -> Parsed[None]:

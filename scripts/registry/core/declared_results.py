@@ -63,15 +63,33 @@ def plot_ids(document: Document | None) -> frozenset[str]:
 
 
 def require_products(document: Document) -> None:
-    """Raise InvalidDocument for an output that a stage must not write: not below its folder, or obeyed by a tool."""
+    """Raise InvalidDocument for outputs that stages must not write, or because of which DVC reads no pipeline at all.
+
+    That is what is not below the folder, or obeyed by a tool; what lies in another output; what its own stage needs.
+    """
+    seen: list[str] = []
     for name, stage in document.data["stages"].items():
+        inputs = {normpath(path) for path in stage.get("deps", ())}
         for kind in ("outs", "metrics", "plots"):
-            for index, entry in enumerate(stage.get(kind, ())):
-                for path, _ in _outputs([entry]):
-                    if fault := output_names.find_fault(path):
-                        line = document.line(("stages", name, kind, index))
-                        fix = "write another file or folder beside the pipeline"
-                        raise InvalidDocument(document.path, f"{path}: the output {fault}", line=line, fix=fix)
+            for index, path in _places(stage.get(kind, ())):
+                fault = output_names.find_fault(path) or output_names.find_overlap(path, seen)
+                if fault or path in inputs:
+                    line = document.line(("stages", name, kind, index))
+                    fault = f"{path}: the output {fault or 'is a dependency of its own stage'}"
+                    fix = "write another file or folder beside the pipeline"
+                    raise InvalidDocument(document.path, fault, line=line, fix=fix)
+                seen.append(path)
+
+
+def stage_outputs(stage: Mapping[str, Any]) -> tuple[str, ...]:
+    """The paths of all outputs of a stage."""
+    return tuple(path for kind in ("outs", "metrics", "plots") for _, path in _places(stage.get(kind, ())))
+
+
+def _places(entries: list[str | dict[str, Any]]) -> Iterator[tuple[int, str]]:
+    """The paths of outputs, each with the index of its entry."""
+    for index, entry in enumerate(entries):
+        yield from ((index, path) for path, _ in _outputs([entry]))
 
 
 def _outputs(entries: list[str | dict[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:

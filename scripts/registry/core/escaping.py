@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from html import escape
 
+from registry.console import plain
+
 _RIGHT_TO_LEFT = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
 _LAST = re.compile(rf"({_RIGHT_TO_LEFT})(?!\s*{_RIGHT_TO_LEFT})")
 LONGEST = 600  # characters of one text in a comment
@@ -22,11 +24,6 @@ _ACTIVE = re.compile(r"@|#(?=\w)|:(?=//)|:(?=[\w+-]+:)|www(?=\.)|\bgh-(?=\d)", r
 _COMMIT = re.compile(r"\b[0-9a-f]{7,64}\b", re.IGNORECASE)
 _RUN = re.compile(r"`+")
 _WEB_ADDRESS = re.compile(r"https://[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/?=&%+-]*)?")
-
-
-def plain(text: str) -> str:
-    """A text with every character escaped that is not printable, or could move a cursor or end a line."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def one_line(text: str, longest: int | None = None) -> str:

@@ -5,7 +5,10 @@ may list a million files. They are for whole relative paths, and meant for `sear
 """
 
 import re
+from collections.abc import Iterable
 from posixpath import splitext
+
+from registry.core.tree import under
 
 # What people, DVC or a command read as an instruction.
 DOCUMENTS = frozenset({"dvc.yaml", "dvc.lock", "model.yaml", "dataset.yaml", "params.yaml", "registry.yaml"})
@@ -41,6 +44,12 @@ def find_fault(path: str) -> str:
     if splitext(path)[1].lower() in CODE or _OBEYED.search(path):
         return "is a file that DVC, Python or a shell runs or obeys"
     return find_excess(path)
+
+
+def find_overlap(path: str, others: Iterable[str]) -> str:
+    """Whether an output is another one, or lies in it, or the other way round; empty where it does not."""
+    found = next((one for one in others if under(path, one) or under(one, path)), None)
+    return "" if found is None else f"overlaps the output {found}"
 
 
 def find_excess(path: str) -> str:

@@ -120,11 +120,15 @@ def parse_lock(document: Document) -> LockedFiles:
         for kind, outputs in found.items():
             for place, entry in enumerate(stage.get(kind, ())):
                 fault = _find_fault(document.path, entry["path"], kind)
+                output = _output(document.path, entry)
+                if kind == "outs" and not fault:
+                    overlap = output_names.find_overlap(output.path, (one.path for one in outputs))
+                    fault = overlap and f"the output {overlap}"
                 if fault:
                     line = document.line(("stages", name, kind, place, "path"))
                     fix = "dvc repro"
                     raise InvalidDocument(document.path, f"{entry['path']}: {fault}", line=line, fix=fix)
-                outputs.append(_output(document.path, entry))
+                outputs.append(output)
     return LockedFiles(tuple(found["outs"]), tuple(found["deps"]))
 
 

@@ -13,6 +13,8 @@ from io import StringIO
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Never
 
+from registry.console import say
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -88,7 +90,7 @@ class _Lines(StringIO):
         """Print a state on stderr; blanks remove a bar."""
         if (state := text.strip()) and time.monotonic() >= self._due:
             self._due = time.monotonic() + INTERVAL
-            print(f"registry: {state}", file=sys.stderr, flush=True)  # noqa: T201 - this is the output
+            say(f"registry: {state}", err=True)
         return len(text)
 
 

@@ -11,8 +11,11 @@ TO_UPRIGHT = {  # by EXIF orientation; 1 is upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What Pillow raises for damaged images (see `image_formats`).
-FAULTS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError)
+# What Pillow raises for damaged images (see `image_formats`), and for a few bytes that say they are gigapixels.
+FAULTS = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, OverflowError, MemoryError, RuntimeError),
+    Image.DecompressionBombError,
+)
 
 
 def orientation(image: Image.Image) -> int:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from registry.console import plain
 from registry.core import documents
-from registry.core.escaping import plain
 from registry.core.layout import SPLITS
 from registry.core.values import Bump, Counts, Diff, RequiredBump, Version
 from registry.core.versioning import total

@@ -4,12 +4,12 @@ Whoever asks for a change here finds what is its own by author and by a mark in 
 share the author github-actions[bot], and anybody can write a mark.
 """
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from registry.console import say
 from registry.integrations import github
 from registry.integrations.github import HttpFailure, Repository
 
@@ -127,7 +127,7 @@ def patiently(work: Callable[[], T]) -> T:
             wait = _wait(error, attempt)
             if wait is None or attempt == ATTEMPTS or waited + wait > PATIENCE:
                 raise
-            print(f"{error.message}\n  next attempt in {wait:.0f} s", file=sys.stderr, flush=True)  # noqa: T201 - progress
+            say(f"{error.message}\n  next attempt in {wait:.0f} s", err=True)
             time.sleep(wait)
             waited += wait
     raise AssertionError("unreachable: the last attempt returns or raises")

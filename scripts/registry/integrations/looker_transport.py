@@ -7,7 +7,6 @@ do: what is streamed is not kept for them, says the API's description of create_
 import re
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from looker_sdk.rtl import requests_transport, transport
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
+from registry.console import say
 from registry.core import progress, wording
 from registry.errors import ServiceFailed, StorageFailed
 from registry.integrations.looker_responses import (
@@ -293,7 +293,7 @@ class Transport(requests_transport.RequestsTransport):
     @staticmethod
     def log(text: str) -> None:
         """Print a line of progress on stderr."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - progress is shown
+        say(text, err=True)
 
 
 def _has(error: BaseException, kind: type[Exception]) -> bool:

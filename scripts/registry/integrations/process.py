@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from registry.console import plain, say
 from registry.errors import NotFound, ToolFailed
 
 STDERR = 2
@@ -32,7 +33,7 @@ def run(
     it is not installed.
     """
     if not quiet:
-        print(f"$ {shlex.join(command)}", file=sys.stderr, flush=True)  # noqa: T201 - commands are shown as they are run
+        say(f"$ {plain(shlex.join(command))}", err=True)
     try:
         done = subprocess.run(
             command,

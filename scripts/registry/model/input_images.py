@@ -38,7 +38,7 @@ def decode(path: Path, given: ImageInput) -> numpy.ndarray:
             colors = decoding.to_rgb(image)
             upright = colors if turn is None else colors.transpose(turn)
             return numpy.asarray(_to_square(upright, given))
-    except (*decoding.FAULTS, Image.DecompressionBombError) as error:
+    except decoding.FAULTS as error:
         raise UndecodableImage(str(error)) from error
 
 

@@ -3,10 +3,10 @@
 A comment of a person or of another workflow is neither changed nor removed, whatever it quotes.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from registry.console import say
 from registry.core.wording import plural
 from registry.errors import InvalidDocument, RegistryError
 from registry.integrations import github_comments
@@ -77,7 +77,7 @@ def _first(repository: Repository, author: str, body: str, first_post: FirstPost
         comment = patiently(lambda: github_comments.comment(repository, written))
     except RegistryError as error:
         # CML's own message contains the whole request.
-        print(f"{error.message[:SHOWN]}\n  the report is posted without it", file=sys.stderr)  # noqa: T201 - a job's log
+        say(f"{error.message[:SHOWN]}\n  the report is posted without it", err=True)
         return []
     return [comment] if _is_report(comment, author) else []
 

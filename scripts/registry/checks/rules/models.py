@@ -87,7 +87,7 @@ def dataset_exists(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
 
 def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now, and
-    with the files of the models that it builds on.
+    with the files of the models that it builds on. It records nothing that `dvc.yaml` does not declare.
 
     A model that was trained elsewhere is only measured: `dvc.lock` has the model file and the dataset of that. Nothing
     is measured for a model whose task is `features`.
@@ -114,6 +114,8 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
         if not any(dep.path == path or dep.path.startswith(f"{path}/") for dep in lock.deps):
             yield report(f"not {done} on {path}", subject.training.path, fix=fix)
             return
+    for what, step in _undeclared(subject, lock):
+        yield report(what, subject.training.path, fix=step)
     if changed := [*_changed_inputs(subject.id, subject.training), *_changed_commands(subject, lock)]:
         when = "since it was measured" if manifest.origin else "since the training"
         yield report(f"changed {when}: {wording.abbreviate(changed)}", subject.training.path, fix=fix)
@@ -145,6 +147,20 @@ def _changed_commands(subject: ModelSubject, lock: Lock) -> Iterator[str]:
     for name, stage in subject.pipeline.stages.items() if subject.pipeline else ():
         if lock.commands.get(name) != _resolved(stage.command, values):
             yield f"the command of {name}"
+
+
+def _undeclared(subject: ModelSubject, lock: Lock) -> Iterator[tuple[str, str]]:
+    """What the lock records and the pipeline does not have, which DVC ignores, and the next step."""
+    values = {f"${{{key}}}": str(getattr(subject.manifest, key)) for key in ("trained_on", "measured_on")}
+    stages = subject.pipeline.stages if subject.pipeline else {}
+    for name, paths in lock.paths.items():
+        if name not in stages:
+            yield f"records the stage {name}, which dvc.yaml does not have", f"delete {name} from the file"
+            continue
+        declared = (str(_resolved(path, values)) for path in (*stages[name].outputs, *stages[name].dependencies))
+        if more := {normpath(path) for path in paths} - set(map(normpath, declared)):
+            step = f"dvc repro --force {subject.id}/dvc.yaml, which writes the file again"
+            yield f"records {wording.abbreviate(sorted(more))}, which the stage {name} does not declare", step
 
 
 def _resolved(command: str | tuple[str, ...], values: Mapping[str, str]) -> str | tuple[str, ...]:

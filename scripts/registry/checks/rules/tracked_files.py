@@ -50,9 +50,11 @@ def _rows(facts: Facts) -> Iterator[tuple[str, Row]]:
 
 
 def dvc_sees_what_is_checked(facts: Facts) -> Iterator[Diagnostic]:
-    """`.dvcignore`, as DVC reads it, hides the templates of pipelines and no file of an artifact.
+    """`.dvcignore`, as DVC reads it, hides the templates of pipelines and no file of an artifact, and no `.gitignore`
+    hides a pointer or a pipeline.
 
-    Why: DVC obeys every DVC file that it sees, and hashes every file of a folder that it sees. A pattern too few makes
+    Why: DVC skips what Git ignores without a word, so that `dvc pull` gets nothing. Apart from that it obeys every DVC
+    file that it sees, and hashes every file of a folder that it sees. A pattern too few makes
     `dvc pull` and `dvc repro` obey files that are not for them, one too many makes another dataset of the same bytes.
 
     How to fix: restore the line, or remove the pattern; `dvc check-ignore --details PATH` shows which one matches.
@@ -62,4 +64,4 @@ def dvc_sees_what_is_checked(facts: Facts) -> Iterator[Diagnostic]:
         yield wrong(fault, ".dvcignore", fix=f"add the line /{path.split('/')[0]}")
     for hidden in facts.hidden:
         fault = f"DVC does not see {hidden.path}, which the pattern {hidden.pattern!r} hides"
-        yield wrong(fault, ".dvcignore", hidden.line, "remove the pattern")
+        yield wrong(fault, hidden.file, hidden.line, "remove the pattern")

@@ -6,6 +6,7 @@ import click
 
 from registry.cli import preparing
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import documents, layout, names, schema
 from registry.core.progress import bar, waiting
 from registry.core.values import Kind
@@ -77,11 +78,11 @@ def command(
     with waiting(f"looking at {source}"):
         opened = adopt_sources.open_source(Asked(source, path, rev, remote), _here(space))
         plan = adopt.plan(space.tree, request, opened, preparing.build_places(space))
-    click.echo(str(plan))
+    say(str(plan))
     if dry_run:
-        click.echo(preparing.NOT_WRITTEN, err=True)
+        say(preparing.NOT_WRITTEN, err=True)
         return
-    click.echo(str(_apply(space, plan)))
+    say(str(_apply(space, plan)))
     space.write_generated_files()
     _remove_pointer(space, opened)
     _say_next(space, plan)
@@ -108,7 +109,7 @@ def _apply(space: Workspace, plan: Plan) -> building.BuildResult:
     rows = adopt.keep_columns(adopt_rows.make(plan.images, plan.classes, plan.metadata, read), plan.before)
     files = adopt.write_up(plan, rows, space.tree, current)
     for line in (*files.told, *adopt_layout.describe(damaged)):
-        click.echo(line)
+        say(line)
     adopt.write(files, space.root, space.cache_dir)
     return building.apply(building.plan(files.manifest, places), places)
 
@@ -118,7 +119,7 @@ def _remove_pointer(space: Workspace, source: Source) -> None:
     if source.pointer:
         (space.root / source.pointer).unlink(missing_ok=True)
         folder = source.pointer.removesuffix(".dvc")
-        click.echo(f"removed {source.pointer}: prepared.dvc has its images now; {folder} is no longer tracked by DVC")
+        say(f"removed {source.pointer}: prepared.dvc has its images now; {folder} is no longer tracked by DVC")
 
 
 def _say_next(space: Workspace, plan: Plan) -> None:
@@ -127,4 +128,4 @@ def _say_next(space: Workspace, plan: Plan) -> None:
     written = documents.read_yaml((space.root / path).read_bytes(), path)
     if any(schema.find_faults(written, artifact.kind.value)):
         steps = f"fill in the <placeholders> in {path}, then {steps}"
-    click.echo(f"hint: {steps}")
+    say(f"hint: {steps}")

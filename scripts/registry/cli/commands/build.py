@@ -4,6 +4,7 @@ import click
 
 from registry.cli import preparing
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import names
 
 
@@ -22,8 +23,8 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
     """
     space, artifact = here(), names.parse_id(dataset)
     if dry_run:
-        click.echo(str(preparing.plan_build(space, artifact)))
-        click.echo(preparing.NOT_WRITTEN, err=True)
+        say(str(preparing.plan_build(space, artifact)))
+        say(preparing.NOT_WRITTEN, err=True)
         return
-    click.echo(str(preparing.build(space, artifact, exclude_faulty=exclude_faulty)))
-    click.echo(f"hint: registry pull {artifact}; then git add {artifact} && git commit")
+    say(str(preparing.build(space, artifact, exclude_faulty=exclude_faulty)))
+    say(f"hint: registry pull {artifact}; then git add {artifact} && git commit")

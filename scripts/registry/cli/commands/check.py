@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import click
 
+from registry import console
 from registry.checks import collect, documentation, output, runner
 from registry.checks.context import Facts
 from registry.cli import checking, hook_warnings
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core.check_names import CheckName
 from registry.core.values import Outcome, Verdict
 from registry.integrations import github
@@ -44,7 +46,7 @@ def command(
     read from DVC's caches, then from staging and production.
     """
     if explain:
-        click.echo(documentation.explain(explain))
+        console.say(documentation.explain(explain))
         return
     if staged + bool(base) + everything > 1:
         raise click.UsageError("choose one of --staged, --base and --all")
@@ -65,7 +67,8 @@ def command(
     facts = _verify_owners(space, facts) if everything or remote else facts
     outcomes = runner.run(checking.with_images(space, facts) if images else facts)
     outcomes = tuple(map(_pass_untrained, outcomes)) if untrained else outcomes
-    click.echo(output.FORMATS[form](output.Result(outcomes, change.scope, notes=verbose)), nl=False)
+    show = console.command if form == output.GITHUB else console.say
+    show(output.FORMATS[form](output.Result(outcomes, change.scope, notes=verbose)))
     if not staged:
         hook_warnings.warn_of_hooks(space)
     if output.worst(outcomes) is Verdict.WRONG:
@@ -79,7 +82,7 @@ def _verify_owners(space: Workspace, facts: Facts) -> Facts:
     owners = checking.find_owners(space, facts)
     verified = github_owners.verify(space.root, (name for names in owners.values() for name in names))
     if verified.unknown:
-        click.echo(f"note: {verified.unknown}", err=True)
+        say(f"note: {verified.unknown}", err=True)
     return checking.with_owners(facts, verified.unfit, owners)
 
 

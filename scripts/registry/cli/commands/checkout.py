@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core.progress import bar
 from registry.core.wording import abbreviate, plural
 from registry.errors import SHOWN, RegistryError
@@ -33,9 +34,9 @@ def command(*, hook: bool) -> None:
         dvc.share_cache(space.root)
         _print_changes(space, _follow(space, everything=False))
     except RegistryError as error:
-        click.echo(f"registry: the data was not linked: {error}", err=True)
+        say(f"registry: the data was not linked: {error}", err=True)
     except KeyboardInterrupt as stop:
-        click.echo("registry: interrupted before all data was linked\n  hint: registry checkout", err=True)
+        say("registry: interrupted before all data was linked\n  hint: registry checkout", err=True)
         raise click.exceptions.Exit(130) from stop
 
 
@@ -55,9 +56,9 @@ def _follow(space: Workspace, *, everything: bool) -> Followed:
 def _print_changes(space: Workspace, done: Followed) -> None:
     """What a hook says. Where no data is, none is missed: a reviewer who never pulled is not told of every change."""
     for error in done.failed:
-        click.echo(f"registry: data was not linked: {error}", err=True)
+        say(f"registry: data was not linked: {error}", err=True)
     if done.stale:
-        click.echo(f"registry: still the data of another commit: {abbreviate(done.stale, SHOWN)}", err=True)
+        say(f"registry: still the data of another commit: {abbreviate(done.stale, SHOWN)}", err=True)
     if done.stale or (done.absent and follow.has_data(space.root)):
         _print_missing(done, err=True)
     _print_kept(done, err=True)
@@ -65,16 +66,16 @@ def _print_changes(space: Workspace, done: Followed) -> None:
 
 def _print_missing(done: Followed, *, err: bool = False) -> None:
     if done.damaged:
-        click.echo(f"{heading(done.damaged)}, such as {done.damaged[0].fault}", err=err)
+        say(f"{heading(done.damaged)}, such as {done.damaged[0].fault}", err=err)
     if missing := (*done.stale, *done.absent):
         named = missing if len(missing) <= SHOWN else ()
         fault = "not intact in the cache" if done.damaged else "not in the cache"
-        click.echo(f"{fault}: {abbreviate(missing, SHOWN)}", err=err)
-        click.echo(f"  hint: registry pull{''.join(f' {name}' for name in named)}", err=err)
+        say(f"{fault}: {abbreviate(missing, SHOWN)}", err=err)
+        say(f"  hint: registry pull{''.join(f' {name}' for name in named)}", err=err)
 
 
 def _print_kept(done: Followed, *, err: bool = False) -> None:
     for kept in done.kept:
         files = f"{plural(len(kept.files), 'file')} that the cache does not hold, such as {kept.files[0]}"
-        click.echo(f"kept {kept.path}, which this commit does not have: {files}", err=err)
-        click.echo("  hint: move or delete what you do not need", err=err)
+        say(f"kept {kept.path}, which this commit does not have: {files}", err=err)
+        say("  hint: move or delete what you do not need", err=err)

@@ -7,6 +7,7 @@ import click
 
 from registry.checks import tracked_files
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import names
 from registry.integrations import cml, git, git_trees, github
 from registry.release import drift_issue, refresh
@@ -35,8 +36,8 @@ def pull_request(branch: str, head: str, *, tell: bool) -> None:
     if tell and found.waits:
         github.set_status(repository, head, commit_status.CONTEXT, "pending", found.reason)
     if found.reason:
-        click.echo(f"{branch}: {found.reason}", err=True)
-    click.echo(f"number={found.number or ''}")
+        say(f"{branch}: {found.reason}", err=True)
+    say(f"number={found.number or ''}")
 
 
 @command.command()
@@ -48,7 +49,7 @@ def pending(head: str, url: str) -> None:
     is_judged = github.status_of(repository, head, commit_status.CONTEXT) in commit_status.DECIDED
     if not is_judged:
         github.set_status(repository, head, commit_status.CONTEXT, "pending", "a run is judging this commit", url)
-    click.echo(f"judged={str(is_judged).lower()}")
+    say(f"judged={str(is_judged).lower()}")
 
 
 @command.command()
@@ -63,7 +64,7 @@ def accept(folder: Path, head: str, branch: str, base: str) -> None:
     commit=ID, and place=there, pushed or moved.
     """
     done = acceptance.accept(here().root, folder, head, branch, base)
-    click.echo(f"commit={done.commit}\nplace={done.place}")
+    say(f"commit={done.commit}\nplace={done.place}")
 
 
 @command.command()
@@ -110,14 +111,14 @@ def comment(number: int, body: Path, commit: str, head: str, with_cml: str | Non
     def first_post(text: str) -> int:
         return cml.create_comment(cml.find(with_cml or cml.PROGRAM), repository, number, commit, text)
 
-    click.echo(posting.post(repository, number, text, mark, first_post if with_cml else None).url)
+    say(posting.post(repository, number, text, mark, first_post if with_cml else None).url)
 
 
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def pictures(folder: Path) -> None:
     """Push the pictures of a report to the branch `reports`, and write its report.md from report.json."""
-    click.echo(f"pictures: {github_images.publish(here().root, folder) or 'none'}")
+    say(f"pictures: {github_images.publish(here().root, folder) or 'none'}")
 
 
 @command.command()
@@ -133,8 +134,8 @@ def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
     page = json_input.parse(report.read_bytes()).page
     status = commit_status.commit_status(page, dict(job.split("=", 1) for job in jobs))
     github.set_status(github.connect(here().root), commit, commit_status.CONTEXT, status.state, status.description, url)
-    click.echo(f"registry/gate of {commit[:10]}: {status.description}", err=True)
-    click.echo(f"state={status.state}")
+    say(f"registry/gate of {commit[:10]}: {status.description}", err=True)
+    say(f"state={status.state}")
 
 
 @command.command()
@@ -146,10 +147,10 @@ def drift(folder: Path, url: str) -> None:
     Where they ended because a login to a store expired, nothing was found: that is printed, and no issue is opened.
     """
     if ends := drift_issue.find_unfinished(folder):
-        click.echo("\n".join(["the checks did not finish, so there is no issue; run the workflow again", *ends]))
+        say("\n".join(["the checks did not finish, so there is no issue; run the workflow again", *ends]))
         return
     repository = github.connect(here().root)
-    click.echo(drift_issue.report(repository, folder, url))
+    say(drift_issue.report(repository, folder, url))
 
 
 @command.command()
@@ -157,7 +158,7 @@ def drift(folder: Path, url: str) -> None:
 def queries(dataset: str | None) -> None:
     """Print datasets=[...], a JSON list: every dataset that can be refreshed, or the given one."""
     found = (names.parse_id(dataset),) if dataset else refresh.find_queries(here().tree)
-    click.echo(f"datasets={json.dumps([str(artifact) for artifact in found])}")
+    say(f"datasets={json.dumps([str(artifact) for artifact in found])}")
 
 
 @command.command()
@@ -173,4 +174,4 @@ def scope(base: str, head: str) -> None:
     old = git.merge_base(root, git.resolve_commit(root, base), git.resolve_commit(root, head))
     with git_trees.Revision(root, head) as tree:
         found = tracked_files.touched(git.changed_paths(root, old, tree.commit), tree)
-    click.echo(f"data={str(found.data).lower()}\ntooling={str(found.tooling).lower()}")
+    say(f"data={str(found.data).lower()}\ntooling={str(found.tooling).lower()}")

@@ -8,8 +8,8 @@ import click
 
 from registry.cli import comparing
 from registry.cli.workspace import here
+from registry.console import plain, say
 from registry.core import names
-from registry.core.escaping import plain
 from registry.core.wording import plural, table
 from registry.integrations import git, git_trees
 from registry.model import gates, judging
@@ -37,10 +37,10 @@ def command(models: Sequence[str], base: str | None, form: str) -> None:
         chosen = tuple(map(names.parse_id, models)) or judging.changed_models(old, space.tree)
         changes = comparing.compare_models(space, old, space.tree, chosen).models
     if form == "json":
-        click.echo(json.dumps([_as_json(change) for change in changes], indent=2))
+        say(json.dumps([_as_json(change) for change in changes], indent=2))
     else:
         sections = ("\n".join(map(plain, _lines(change))) for change in changes)
-        click.echo("\n\n".join(sections) or f"no model changed since {start[:12]}")
+        say("\n\n".join(sections) or f"no model changed since {start[:12]}")
     if any(change.disagreements or any(gate.state == "failed" for gate in change.gates) for change in changes):
         raise click.exceptions.Exit(1)
 

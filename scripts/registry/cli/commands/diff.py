@@ -9,9 +9,9 @@ import click
 
 from registry.cli import comparing
 from registry.cli.workspace import here
+from registry.console import plain, say
 from registry.core import names
 from registry.core.atomic_write import write_atomically
-from registry.core.escaping import plain
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.dataset import diff, diff_output
@@ -56,7 +56,7 @@ def command(arguments: tuple[str, ...], form: str, pictures: Path | None, *, sta
     if pictures:
         for change in changes:
             _write(change, pictures)
-    click.echo(FORMATS[form](changes), nl=False)
+    say(FORMATS[form](changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +92,4 @@ def _write(change: DatasetChange, folder: Path) -> None:
     for picture, what in shown:
         path = folder / f"{change.id.name}-{picture.name}.webp"
         write_atomically(path, picture.image)
-        click.echo(f"wrote {path}: {plain(what)}{f', {picture.fault}' * bool(picture.fault)}", err=True)
+        say(f"wrote {path}: {plain(what)}{f', {picture.fault}' * bool(picture.fault)}", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from registry.cli import measuring
+from registry.console import say
 from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.progress import waiting
 from registry.model import onnx_process, tasks
@@ -47,14 +48,14 @@ def command(
         return
     if data is None:
         raise click.UsageError("--data PREPARED is missing: the images to measure the model on")
-    found = measuring.measure(model, data / split, task, predictions, partial(click.echo, err=True))
+    found = measuring.measure(model, data / split, task, predictions, partial(say, err=True))
     measuring.write(found, metrics, plots)
     first, value = next(iter(found.metrics.items()))
-    click.echo(f"{model}: {first} {value} on {found.metrics['images']:,} images of {data / split}")
+    say(f"{model}: {first} {value} on {found.metrics['images']:,} images of {data / split}")
 
 
 def _describe(model: Path) -> None:
     with waiting("running it on made-up images"):
         found = onnx_process.inspect(model, tasks.outputs(FEATURES))
     what = f"{found.features:,} features for an image of {found.input.size} × {found.input.size} pixels"
-    click.echo(f"{model} gives {what}, for other models to build on: there is nothing to measure")
+    say(f"{model} gives {what}, for other models to build on: there is nothing to measure")

@@ -4,6 +4,7 @@ import click
 
 from registry.cli import preparing
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import names
 
 
@@ -19,4 +20,4 @@ def command(dataset: str, uuids: tuple[str, ...], why: str) -> None:
     """
     space, artifact = here(), names.parse_id(dataset)
     added = preparing.exclude(space, artifact, uuids, why)
-    click.echo(f"hint: registry build {artifact}" if added else "nothing to do: all of them are excluded already")
+    say(f"hint: registry build {artifact}" if added else "nothing to do: all of them are excluded already")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import settings
 from registry.core.progress import bar
 from registry.core.wording import plural
@@ -44,13 +45,13 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
         return
     versions = fsck.collect(space.root, every=all_tags)
     if not versions and form == "text":
-        click.echo("no version is published yet: nothing to verify")
+        say("no version is published yet: nothing to verify")
         return
     try:
         _verify(space, versions, sources, source or "", form, deep=deep)
     except LoginEnded as error:
         if form == "json":
-            click.echo(json.dumps(fsck.as_unfinished_json(space.stores.production, error.message), indent=2))
+            say(json.dumps(fsck.as_unfinished_json(space.stores.production, error.message), indent=2))
         raise
 
 
@@ -73,16 +74,16 @@ def _verify(
     if sources and (missing := fsck.find_missing(inspection)).height:
         with bar("restoring", missing.height) as progress:
             restored = fsck.repair(inspection, sources, space.stores.production, progress)
-        click.echo(f"restored {restored:,} of {plural(missing.height, 'missing object')}", err=True)
+        say(f"restored {restored:,} of {plural(missing.height, 'missing object')}", err=True)
         inspection = fsck.inspect(versions, space.stores.production, sources)
         again = fsck.read(space.stores.production, [*fsck.suspects(inspection, deep=False), *found.absent])
         inspection, corrupt = inspection.without(again.absent), corrupt | again.corrupt
     results = fsck.evaluate(versions, inspection, corrupt, space.stores.production)
     copies = fsck.find_intact_copies(results, sources)
     if form == "json":
-        click.echo(json.dumps(fsck.as_json(results, space.stores.production, copies, restored), indent=2))
+        say(json.dumps(fsck.as_json(results, space.stores.production, copies, restored), indent=2))
     else:
-        click.echo(fsck.as_text(results, space.stores.production, copies, source), nl=False)
+        say(fsck.as_text(results, space.stores.production, copies, source))
     if not fsck.is_intact(results):
         raise click.exceptions.Exit(1)
 
@@ -93,18 +94,16 @@ def _verify_caches(space: Workspace, sources: Sequence[Store]) -> None:
     for folder in space.stores.caches:
         cache = Cache(folder.path, None)
         result = cache_audit.audit(cache, space.tree)
-        click.echo(f"{folder.url}: {result}")
+        say(f"{folder.url}: {result}")
         damaged = result.damaged
         for source in sources if damaged else ():
             damaged = cache_audit.repair(cache, damaged, source)
             restored = len(result.damaged) - len(damaged)
-            click.echo(
-                f"set aside {plural(len(result.damaged), 'damaged object')} in {cache.aside}, restored {restored:,}"
-            )
+            say(f"set aside {plural(len(result.damaged), 'damaged object')} in {cache.aside}, restored {restored:,}")
         left += len(damaged)
     if left:
         fix = "registry fsck --cache --repair FROM (production, staging, a remote): sets them aside and fetches them"
-        click.echo(f"hint: {fix if not sources else 'name another source, or build or train that version again'}")
+        say(f"hint: {fix if not sources else 'name another source, or build or train that version again'}")
         raise click.exceptions.Exit(1)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core.progress import bar
 from registry.core.wording import plural
 from registry.sync import gc, references
@@ -30,9 +31,9 @@ def command(older_than: int, *, only_plan: bool, delete: bool) -> None:
     age, now = timedelta(days=older_than), datetime.now(UTC)
     with bar("reading lists of files", 0) as progress:
         plan = gc.plan(referenced, stores.staging, stores.production, stores.caches, age, now, progress=progress)
-    click.echo(str(plan))
+    say(str(plan))
     if delete and plan.unreferenced.height:
         with bar("deleting", plan.unreferenced.height) as progress:
             gc.apply(plan, progress)
         deleted = f"{plan.unreferenced.height:,} of {plural(plan.objects, 'object')}"
-        click.echo(f"deleted from staging: {deleted}, {plural(plan.size, 'byte')}")
+        say(f"deleted from staging: {deleted}, {plural(plan.size, 'byte')}")

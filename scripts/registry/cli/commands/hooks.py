@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from registry.console import say
 from registry.core.wording import join
 from registry.integrations import git, hook_install
 
@@ -21,13 +22,13 @@ def install() -> None:
     are there already are kept, and run first; those of pre-commit are replaced. All working trees share the hooks.
     """
     done = hook_install.install(git.find_root(Path.cwd()))
-    click.echo(f"installed in {done.hooks}")
+    say(f"installed in {done.hooks}")
     if done.kept:
-        click.echo(f"run first: {join(done.kept)}, which were there before ({hook_install.BEFORE})")
+        say(f"run first: {join(done.kept)}, which were there before ({hook_install.BEFORE})")
 
 
 @command.command()
 def uninstall() -> None:
     """Remove the hooks, and put back those that were there before."""
     restored = hook_install.uninstall(git.find_root(Path.cwd()))
-    click.echo(f"removed{f'; put back: {join(restored)}' if restored else ''}")
+    say(f"removed{f'; put back: {join(restored)}' if restored else ''}")

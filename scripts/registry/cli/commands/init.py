@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import settings
 from registry.core.wording import plural
 from registry.integrations import git
@@ -64,7 +65,7 @@ def command(
     _require_values(endpoint=endpoint, region=region, profile=profile)
     folder = _new_folder(directory)
     if once and not folder and init.is_set_up(now := here().settings):
-        click.echo(f"the registry {now.file.name} is set up already: nothing to do")
+        say(f"the registry {now.file.name} is set up already: nothing to do")
         return
     name = name or (directory.resolve().name if directory else _prompt("--name", "Name of the registry"))
     owners = owners or tuple(_prompt("--owner", "Default owners (@user or @org/team)").split())
@@ -81,12 +82,12 @@ def command(
     written = local.read_bytes() if local.is_file() else b""
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
     _verify(space.root, owners)
-    click.echo(str(plan))
+    say(str(plan))
     if dry_run:
         return
     init.apply(plan, space.root)
     space.write_generated_files()
-    click.echo("hint: review `git diff`, commit, then registry new dataset NAME")
+    say("hint: review `git diff`, commit, then registry new dataset NAME")
 
 
 def _new_folder(directory: Path | None) -> Path | None:
@@ -103,13 +104,13 @@ def _make(folder: Path, answers: init.Answers, source: str, *, dry_run: bool) ->
     url = git.remote_url(folder) if (folder / ".git").exists() and git.has_remote(folder) else ""
     plan = copy.plan(skeleton.of_tooling(), answers, tooling.pin(source), tooling.normalize(url))
     _verify(folder if (folder / ".git").exists() else None, answers.owners)
-    click.echo(str(plan))
+    say(str(plan))
     if dry_run:
         return
     copy.write(plan.files, folder)
     cd = "" if folder == Path.cwd() else f"cd {shlex.quote(str(folder))}, "
-    click.echo(f"made {plural(len(plan.files), 'file')} in {folder}")
-    click.echo(f"hint: {cd}make setup, then git add --all and commit, then registry new dataset NAME")
+    say(f"made {plural(len(plan.files), 'file')} in {folder}")
+    say(f"hint: {cd}make setup, then git add --all and commit, then registry new dataset NAME")
 
 
 def _require_values(**options: str | None) -> None:
@@ -125,7 +126,7 @@ def _verify(root: Path | None, owners: Sequence[str]) -> None:
     for fault in verified.unfit.values():
         raise fault
     if verified.unknown:
-        click.echo(f"note: {verified.unknown}", err=True)
+        say(f"note: {verified.unknown}", err=True)
 
 
 def _places(bucket: str | None, staging: str | None, production: str | None) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import click
 from registry.checks import collect, output, runner
 from registry.cli import checking, reporting
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import layout
 from registry.core.check_names import CheckName
 from registry.core.tree import Tree
@@ -50,7 +51,7 @@ def command(head: str, base: str, branch: str | None, results: Path | None, out:
     files.write(report, out, shown=reporting.allows_pictures(space.tree))
     if results and not pushed and commit != head:
         shutil.copytree(results, out / "results")
-    click.echo(f"commit={commit}\nstate={report.state}")
+    say(f"commit={commit}\nstate={report.state}")
 
 
 def _pushed_before(root: Path, head: str, branch: str | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import click
 
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import artifact_files, layout, manifests, names
 from registry.core.layout import lock_path, model_pointer, prepared_pointer
 from registry.core.tree import Tree
@@ -44,13 +45,13 @@ def command(form: str) -> None:
     space = here()
     rows = find_rows(space.tree, names.find_tags(git.tag_names(space.root)))
     if form == "json":
-        click.echo(json.dumps([_as_json(row) for row in rows], indent=2))
+        say(json.dumps([_as_json(row) for row in rows], indent=2))
     elif rows:
         has_lineage = any(row.builds_on for row in rows)
         headers = (*HEADERS[:5], "builds on", *HEADERS[5:]) if has_lineage else HEADERS
-        click.echo(table(headers, [_cells(row, has_lineage=has_lineage) for row in rows]))
+        say(table(headers, [_cells(row, has_lineage=has_lineage) for row in rows]))
     else:
-        click.echo("there is no artifact yet\n  hint: registry new dataset NAME", err=True)
+        say("there is no artifact yet\n  hint: registry new dataset NAME", err=True)
 
 
 def _cells(row: Row, *, has_lineage: bool) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import click
 
 from registry.cli import exploring
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import documents, layout, names, schema
 from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.progress import counter, waiting
@@ -130,7 +131,7 @@ def command(
         builds_on=backbone,
         same_split_as=names.parse_id(same_split_as) if same_split_as else None,
     )
-    click.echo("\n".join([str(plan), *(explored.remarks if explored else ())]))
+    say("\n".join([str(plan), *(explored.remarks if explored else ())]))
     if not dry_run:
         _write(space, plan, backbone)
 
@@ -168,7 +169,7 @@ def _register(
         copied = stack.enter_context(external.copy(request.file, request.artifact, space.root, progress))
         with waiting("running it on made-up images"):
             plan = external.plan(space.tree, request, copied, owners, words)
-        click.echo(str(plan))
+        say(str(plan))
         if dry_run:
             return
         external.apply(plan, space.root, space.cache_dir)
@@ -197,4 +198,4 @@ def _say_next(files: Mapping[str, bytes], artifact: ArtifactId, following: str) 
     manifest = layout.manifest_path(artifact)
     if any(schema.find_faults(documents.read_yaml(files[manifest], manifest), artifact.kind.value)):
         following = f"fill in the <placeholders> in {manifest}, then {following}"
-    click.echo(f"hint: {following}")
+    say(f"hint: {following}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import click
 
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core.tree import Tree
 from registry.errors import RegistryError
 from registry.integrations import github
@@ -39,17 +40,17 @@ def command(publisher: int | None, *, only_plan: bool, change: bool, solo: bool)
     space = here()
     wanted = Wanted(space.registry_file.owners, tuple(_actions(space.tree)), publisher, solo)
     plan = github_protection.plan(github.connect(space.root), wanted)
-    click.echo(str(plan))
+    say(str(plan))
     gaps = github_protection.apply(plan) if change else plan.gaps
     for line in (*(f"note: {note}" for note in plan.notes), *map(str, gaps)):
-        click.echo(line)
+        say(line)
     if change and gaps:
         count = f"{len(gaps)} protection{'s are' if len(gaps) > 1 else ' is'} left open"
         raise RegistryError(
             f"{plan.repository}: {count}", fix="registry protect --apply, after the changes named above"
         )
     if change:
-        click.echo(f"{plan.repository}: protection is complete")
+        say(f"{plan.repository}: protection is complete")
 
 
 def _actions(tree: Tree) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import here
+from registry.console import fail, say
 from registry.core import layout, names
 from registry.core.progress import bar
 from registry.core.values import ArtifactId
@@ -36,7 +37,7 @@ def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
     with git_trees.Revision(space.root, context.commit) as tree:
         present = layout.find(tree)
         plan = publish.plan(context, tree, staging, production, wanted)
-    click.echo(str(plan))
+    say(str(plan))
     _explain(plan.failed)
     failed, releases = plan.failed, [step.release for step in plan.steps]
     if not dry_run and not plan.is_empty:
@@ -45,7 +46,7 @@ def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
         _explain(done.failed)
         failed, releases = (*failed, *done.failed), list(done.releases)
         moved = f"{plural(done.moved, 'byte')} transferred through this machine"
-        click.echo(f"published: {plural(done.copied, 'object')} copied to production, {moved}")
+        say(f"published: {plural(done.copied, 'object')} copied to production, {moved}")
     tags = publish.published_tags(context, releases)
     _update_github(space.root, tags, context.commit, wanted or present, dry_run=dry_run)
     _require_all(failed)
@@ -53,7 +54,7 @@ def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
 
 def _explain(failed: Iterable[Failed]) -> None:
     for one in failed:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {one.error}", err=True)
+        fail(one.error)
 
 
 def _require_all(failed: Sequence[Failed]) -> None:
@@ -68,11 +69,11 @@ def _update_github(
     try:
         repository = github.connect(root)
     except github.Unreachable as error:
-        click.echo(f"GitHub releases were skipped: {error.message}\n  hint: {error.fix}", err=True)
+        say(f"GitHub releases were skipped: {error.message}\n  hint: {error.fix}", err=True)
         return
     try:
         releases = github_releases.plan(root, repository, tags, head, wanted)
-        click.echo(str(releases))
+        say(str(releases))
         if not dry_run:
             github_releases.apply(releases)
     except ServiceFailed as error:

@@ -6,6 +6,7 @@ import click
 
 from registry.cli import transferring
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import layout
 from registry.core.wording import plural
 from registry.integrations import git_trees
@@ -30,11 +31,11 @@ def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_r
         chosen = targets if targets or rev else _find_here(space)
         wants, skipped = pull.wanted(tree, chosen) if chosen or rev else ((), ())
     for line in skipped:
-        click.echo(line)
+        say(line)
     if not wants:
         return
     plan = transferring.plan_pull(space, wants)
-    click.echo(str(plan))
+    say(str(plan))
     if dry_run:
         return
     fetched = transferring.fetch(plan)
@@ -42,7 +43,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_r
         transferring.link(space, plan, set_aside=set_aside)
     pull.require_all(plan, fetched)
     if fetched.count:
-        click.echo(f"pulled {plural(fetched.count, 'object')}, {plural(fetched.size, 'byte')}")
+        say(f"pulled {plural(fetched.count, 'object')}, {plural(fetched.size, 'byte')}")
 
 
 def _find_here(space: Workspace) -> tuple[str, ...]:

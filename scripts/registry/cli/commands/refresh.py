@@ -7,6 +7,7 @@ import click
 from registry.checks import collect
 from registry.cli import checking, preparing, transferring
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import layout, manifests, names
 from registry.core.atomic_write import write_atomically
 from registry.core.values import ArtifactId
@@ -34,9 +35,9 @@ def command(dataset: str, *, propose: bool) -> None:
     before = space.tree.read(raw) if space.tree.has(raw) else b""
     plan = preparing.select(space, artifact, fetch=True)
     if (space.root / raw).read_bytes() == before:
-        click.echo(f"{artifact}: the query's result has not changed")
+        say(f"{artifact}: the query's result has not changed")
         return
-    click.echo(str(preparing.build(Workspace(space.root), artifact)))
+    say(str(preparing.build(Workspace(space.root), artifact)))
     _set_version(Workspace(space.root), artifact)
     if propose:
         _propose(Workspace(space.root), artifact, plan.summary if plan else ())
@@ -48,7 +49,7 @@ def _set_version(space: Workspace, artifact: ArtifactId) -> None:
     if version := refresh.next_version(facts, artifact):
         path, data = refresh.with_version(space.tree, artifact, version)
         write_atomically(space.root / path, data)
-        click.echo(f"{path}: version {version}")
+        say(f"{path}: version {version}")
     space.write_generated_files()
 
 
@@ -66,4 +67,4 @@ def _propose(space: Workspace, artifact: ArtifactId, told: Sequence[str]) -> Non
     pointer = layout.raw_pointer(artifact)
     origin = provenance.read(space.tree.read(pointer), pointer)
     body, base = refresh.body(manifest, summary, origin), git.main_branch(space.root, "origin")
-    click.echo(github.open_pull_request(repository, branch, title, body, base))
+    say(github.open_pull_request(repository, branch, title, body, base))

@@ -8,6 +8,7 @@ import click
 from registry.checks import collect
 from registry.cli import reporting
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core.check_names import CheckName
 from registry.integrations import git
 from registry.report import files, github_images
@@ -47,9 +48,9 @@ def command(base: str | None, out: Path | None, pictures: str, *, images: bool, 
     files.write(report, folder, shown=allowed and pictures != "none")
     if pictures == "branch" and allowed:
         github_images.publish(space.root, folder)
-    click.echo(f"{report.state.value}: {report.headline}")
+    say(f"{report.state.value}: {report.headline}")
     for name in ("report.md", "report.html", "report.json"):
-        click.echo(str(folder / name))
+        say(str(folder / name))
     if opened:
         click.launch(str((folder / "report.html").resolve()))
     if exit_code and report.state.value == "blocked":

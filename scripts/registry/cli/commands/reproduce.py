@@ -4,6 +4,7 @@ import click
 
 from registry.cli import transferring
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core.names import find_tags
 from registry.errors import LoginEnded, Refused
 from registry.integrations import git
@@ -38,18 +39,18 @@ def command(tags: tuple[str, ...], *, latest: bool) -> None:
     if ended:
         raise ended
     if not wanted:
-        click.echo("no model is published yet: nothing to reproduce")
+        say("no model is published yet: nothing to reproduce")
 
 
 def _reproduce(space: Workspace, tag: str) -> bool:
     """Whether the metrics of a tag were reproduced."""
     plan = reproduce.plan(space.root, tag)
-    click.echo(str(plan))
+    say(str(plan))
     needed = transferring.plan_pull(space, (pull.Want(reached, reached.output.path) for reached in plan.inputs))
     pull.require_all(needed, transferring.fetch(needed))
     rows = reproduce.apply(plan, space.root, space.cache_dir)
-    click.echo(reproduce.format_table(rows))
+    say(reproduce.format_table(rows))
     same = reproduce.is_reproduced(rows)
     if same:
-        click.echo(f"{plan.tag}: reproduced")
+        say(f"{plan.tag}: reproduced")
     return same

@@ -4,6 +4,7 @@ import click
 
 from registry.cli import preparing
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import names
 from registry.dataset.file_control import How
 
@@ -33,9 +34,9 @@ def command(
     if sql:
         if export:
             raise click.UsageError("--sql is about the query: leave --from out")
-        click.echo(preparing.generated_sql(space, artifact))
+        say(preparing.generated_sql(space, artifact))
         return
     how = How(timezone, is_complete=complete) if timezone or complete else None
     plan = preparing.select(space, artifact, export, how, dry_run=dry_run)
     if plan and not dry_run:
-        click.echo(f"hint: registry build {artifact}")
+        say(f"hint: registry build {artifact}")

@@ -8,6 +8,7 @@ import click
 from registry.checks import collect, runner
 from registry.cli import transferring
 from registry.cli.workspace import Workspace, here
+from registry.console import say
 from registry.core import names
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
@@ -30,7 +31,7 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
     """
     space = here()
     plan = _plan(space, base, {names.parse_id(text) for text in models})
-    click.echo(str(plan))
+    say(str(plan))
     if dry_run or not plan.models:
         return
     _pull(space, plan.targets)
@@ -41,7 +42,7 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
     transferring.upload(space, [push.Needed("the working tree", reached)])
     if results:
         paths = training_results.pack(space.root, trained, results)
-        click.echo(f"copied {plural(len(paths), 'file')} to {results}")
+        say(f"copied {plural(len(paths), 'file')} to {results}")
 
 
 def _plan(space: Workspace, base: str | None, wanted: Collection[ArtifactId]) -> train.Plan:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import here, warn
+from registry.console import say
 from registry.core import names, settings
 from registry.core.tree import Tree
 from registry.core.values import Tag
@@ -48,7 +49,7 @@ def command(tag: str, path: Path, *, repo: str | None) -> None:
         if not result.is_intact:
             _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
             raise InvalidData(f"{path} is not {tag}: {result}", result.problems(), fix=_FIX)
-    click.echo(f"{path} is {tag}: {result}")
+    say(f"{path} is {tag}: {result}")
 
 
 def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag) -> None:

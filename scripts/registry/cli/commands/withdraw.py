@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from registry.cli.workspace import here
+from registry.console import say
 from registry.core import names
 from registry.core.values import Tag
 from registry.integrations import git
@@ -27,11 +28,11 @@ def command(artifact: str, version: str, why: str, *, dry_run: bool) -> None:
     tag = Tag(names.parse_id(artifact), names.parse_version(version.removeprefix("v")))
     published = names.find_tags(git.tag_names(space.root))
     plan = withdraw.plan(space.tree, tag, why, sorted({*published, *_left_behind(space.root, published)}))
-    click.echo(str(plan))
+    say(str(plan))
     if dry_run or plan.is_empty:
         return
     withdraw.apply(plan, space.root)
-    click.echo(
+    say(
         f"hint: git switch -c withdraw-{tag.artifact.name}-{tag.version} && git add {plan.path} && "
         f"git commit -m 'Withdraw {tag.artifact} {tag.version}' && git push -u origin HEAD; then open a pull request"
     )
