@@ -1,4 +1,4 @@
-"""Changes that a stranger may propose: each is refused, with the file that it is in.
+"""Changes that anybody may propose: each is refused, with the file that it is in.
 
 Of most it is also known what DVC 3.67, Git or an editor would do: they were tried with the real ones.
 """
@@ -89,7 +89,7 @@ def test_plots_of_a_pipeline_that_are_its_own() -> None:
         "a.csv",
         {"b.csv": None},
         {"c.csv": {"x": "a", "y": ["b", "c"], "template": "linear", "title": "T", "x_label": "x", "y_label": "y"}},
-        {"ROC (test)": {"x": "fpr", "y": {"plots/roc.json": "tpr", "d.csv": ["e", "f"]}}},
+        {"ROC (test)": {"x": "rate", "y": {"plots/roc.json": "tpr", "d.csv": ["e", "f"]}}},
     ]
     assert findings(PIPELINE, with_keys(PIPELINE, {"plots": plots}, beside=True)) == set()
 

@@ -72,8 +72,7 @@ class Pipeline:
 class Lock:
     """A model's `dvc.lock`: the outputs and dependencies of all stages, and what the stages were run with.
 
-    `recipe` is the parameters by file as canonical JSON, `commands` the command of each stage, `paths` its outputs and
-    dependencies as they are written.
+    `recipe` is the parameters by file as canonical JSON, `commands` and `paths` (as written) are of each stage.
     """
 
     outs: tuple[Output, ...]
@@ -266,11 +265,6 @@ def _parse_pipeline(document: Document) -> Pipeline:
     }
     variables = tuple(name.removeprefix("model.yaml:") for name in document.data.get("vars", ()))
     return Pipeline(variables, stages)
-
-
-def _parse_stage(stage: Mapping[str, Any]) -> Stage:
-    outputs = declared_results.stage_outputs(stage)
-    return Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())), outputs)
 
 
 def _parse_command(command: str | list[str]) -> str | tuple[str, ...]:
