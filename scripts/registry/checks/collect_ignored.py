@@ -22,8 +22,14 @@ _LOCAL = (".venv/x.dvc", ".registry/x.dvc")  # folders that Git does not version
 _IMAGE = "0a8c7f6e-0000-4000-8000-000000000001.jpg"
 
 
-def with_ignored(facts: Facts, tree: Tree) -> Facts:
-    """The facts, with files that DVC sees and should not, and those that it does not see. Raises InvalidDocument."""
+def with_ignored(facts: Facts, tree: Tree, *, dvcignore: bool = True) -> Facts:
+    """The facts, with files that DVC sees and should not, and those that it does not see. Raises InvalidDocument.
+
+    Without `dvcignore`, only by Git's patterns: that file did not change.
+    """
+    if not dvcignore:
+        paths = (entry.path for entry in tree.list() if tracked_files.row_of(entry.path).policy is Policy.JUDGED)
+        return replace(facts, hidden=tuple(found for path in paths if (found := _find_ignored(tree, path))))
     patterns = _Patterns(tree.read(PATH) if tree.has(PATH) else b"")
     names = (entry.path for entry in tree.list() if tracked_files.is_dvc_file(entry.path))
     by_policy: dict[Policy, list[str]] = {}

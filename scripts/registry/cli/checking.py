@@ -33,7 +33,7 @@ def _with_ignored(facts: Facts, change: collect.Change) -> Facts:
         return facts
     from registry.checks import collect_ignored  # loads DVC, which most commits need not wait for
 
-    return collect_ignored.with_ignored(facts, change.tree)
+    return collect_ignored.with_ignored(facts, change.tree, dvcignore=".dvcignore" in change.paths)
 
 
 def with_reproductions(space: Workspace, facts: Facts, change: collect.Change, *, every: bool = False) -> Facts:
