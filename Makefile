@@ -52,7 +52,7 @@ check: ## Run every linter, the type checker and the registry's own checks.
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/new-dataset.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
-	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --no-ignores --quiet .github
+	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --quiet .github
 
 tools:
 	$(INSTALL) hooks train s3 gs azure dev

@@ -44,17 +44,6 @@ def test_the_gate_is_the_state_of_the_report(
     assert len(status["description"]) <= 140
 
 
-def test_the_gate_fails_if_an_earlier_job_failed(
-    hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path, head: str
-) -> None:
-    report = tmp_path / "report.json"
-    report.write_bytes(json_output.render(report_situations.trained()))
-    jobs = ("--job", "validate=success", "--job", "train=cancelled")
-    done = run_registry(merged_model, "ci", "gate", str(report), "--commit", head, *jobs)
-    assert done.out == "state=failure\n"
-    assert hub.statuses[0]["description"].startswith("train: cancelled (ready: ")
-
-
 def test_an_invalid_report_sets_no_status(
     hub: GitHub, merged_model: Path, run_registry: Run, tmp_path: Path, head: str
 ) -> None:
@@ -236,6 +225,8 @@ def _change(root: Path, files: dict[str, str]) -> None:
         ({"docs/page.md": "text"}, "data=false\ntooling=false\n"),
         ({"Makefile": "all:\n"}, "data=false\ntooling=true\n"),
         ({".dvcignore": ""}, "data=true\ntooling=false\n"),
+        ({"conftest.py": ""}, "data=true\ntooling=true\n"),
+        ({"schemas/dataset.schema.json": "{}"}, "data=true\ntooling=true\n"),
         ({"scripts/evil.dvc": "outs: []\n", "scripts/x.py": ""}, "data=true\ntooling=true\n"),
     ],
 )
@@ -260,3 +251,10 @@ def test_a_submodule_is_in_scope_although_gitmodules_hides_it(registry_repo: Pat
     repositories.git_in(registry_repo, "commit", "--quiet", "--no-verify", "--message", "a submodule")
     done = run_registry(registry_repo, "ci", "scope", "--base", hidden)
     assert (done.code, done.out) == (0, "data=true\ntooling=false\n")
+
+
+def test_what_is_published(merged_model: Path, run_registry: Run) -> None:
+    assert run_registry(merged_model, "ci", "published").out == "datasets=false\nmodels=false\n"
+    repositories.git_in(merged_model, "tag", "models/pets@v1.0.0")  # no release: it is not annotated
+    repositories.git_in(merged_model, "tag", "--annotate", "--message", "1.0.0", "datasets/pets@v1.0.0")
+    assert run_registry(merged_model, "ci", "published").out == "datasets=true\nmodels=false\n"

@@ -1,6 +1,7 @@
-"""Workflows run by act in a world of their own: a bare Git remote, and S3 and GitHub on loopback.
+"""Workflows run in a world of their own: a bare Git remote, and S3 and GitHub on loopback.
 
-A job has the rights of the role that it takes, and none before: the roles' policies are those of infra/aws.yaml.
+In this process (`workflow_engine`), or by act (`World.by_act`). A job has the rights of the role that it takes, and
+none before: the roles' policies are those of infra/aws.yaml.
 """
 
 import json
@@ -15,11 +16,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from registry.demo.seaweedfs import REGION, S3Server
-from support import repositories
+from support import repositories, workflow_engine
 from support.cloudformation import PRODUCTION, REQUIRED, STAGING, Stack
 from support.patience import PATIENCE
 from support.servers.github import TOKEN, GitHub, serve
+from support.servers.github_runs import add_run
+from support.workflow_engine import Again, Context, Ran, Start
 from support.workflow_files import ROOT
 
 STUBS = Path(__file__).parents[1] / "workflows"
@@ -27,13 +32,19 @@ VENV = Path(sys.executable).parents[1]
 PINS = re.compile(r"uses: (?P<name>[\w-]+/(?P<stub>[\w-]+))@(?P<sha>[0-9a-f]{40})")
 # What a registry's repository holds besides its artifacts; its program is the one that is tested, in `.venv`.
 FILES = (
-    ".dvcignore", ".gitignore", ".pre-commit-config.yaml", "Makefile", "pyproject.toml",
+    ".dvcignore", ".gitignore", ".pre-commit-config.yaml", "pyproject.toml",
     "requirements.txt", "requirements-torch.txt",
     "registry.yaml", "README.md", "CODEOWNERS", "dvc.yaml", "scripts/hook", "scripts/install.py",
     ".dvc/config", ".dvc/.gitignore",
 )  # fmt: skip
 
-
+# The project's own linters and tests fail where it says so.
+MAKEFILE = """BROKEN =
+venv:
+\t@python3 scripts/install.py $(WITH)
+check coverage:
+\t@test "$(BROKEN)" != $@
+"""
 # What the workflows call the roles, and what the template calls their policies.
 ROLES = {
     "AWS_PULL_REQUEST_ROLE": "PullRequestPolicy", "AWS_JUDGE_ROLE": "JudgePolicy", "AWS_PUBLISH_ROLE": "PublishPolicy",
@@ -45,34 +56,6 @@ def roles() -> dict[str, Any]:
     """Each role's policy, for a server that has an identity for each."""
     policies = Stack(**REQUIRED).of_type("AWS::IAM::ManagedPolicy")
     return {role: policies[policy]["PolicyDocument"] for role, policy in ROLES.items()}
-
-
-@dataclass
-class Ran:
-    """What act did: its exit code, job → result (`success`, `failure`), and per job the steps with their results."""
-
-    code: int
-    errors: str
-    id: int = 0
-    jobs: dict[str, str] = field(default_factory=dict)
-    steps: dict[str, dict[str, str]] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def log(self) -> str:
-        """What all jobs said, for a person who looks for a fault."""
-        return "\n".join(
-            [self.errors, *(f"--- {job}: {self.jobs.get(job)}\n{text}" for job, text in self.said.items())]
-        )
-
-    @property
-    def conclusion(self) -> str:
-        """What GitHub calls the result of the run."""
-        return "failure" if "failure" in self.jobs.values() else "success" if self.jobs else "skipped"
-
-    def step(self, job: str, name: str) -> str:
-        """The result of a step; `not run` for one that was skipped."""
-        return self.steps.get(job, {}).get(name, "not run")
 
 
 class Proposed(NamedTuple):
@@ -92,6 +75,7 @@ class World:
     github: GitHub
     secrets: dict[str, str] = field(default_factory=dict)
     runs: int = 100  # the number of the last one
+    by_act: bool = False
 
     @property
     def root(self) -> Path:
@@ -107,13 +91,13 @@ class World:
         return {row["Key"] for row in told.get("Contents", ())}
 
     def run(self, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
-        """The `registry` command as a person in a role (a contributor's) types it."""
+        """What the `registry` command prints for a person in a role, a contributor's."""
         return command(self.root, self.server, *args, role=role, **env)
 
     def contribute(self, change: Callable[[Path], None], branch: str = "change") -> str:
         """Commit a change, push its objects and then itself, as the hooks would; the head."""
         change(self.root)
-        repositories.registry(self.root, "check", "--fix")
+        self.run("check", "--fix")
         repositories.commit(self.root, branch)
         self.run("push")
         return self.push_branch(branch)
@@ -154,13 +138,20 @@ class World:
                 "head": {"ref": branch, "sha": head, "repo": {"full_name": "other/data" if fork else name}},
             },
         }  # fmt: skip
-        return self.act("pull_request", "pull-request.yml", event, "refs/pull/1/merge")
+        return self.told(self.start("pull_request", "pull-request.yml", event, "refs/pull/1/merge"))
 
-    def review(self, branch: str, head: str, run: Ran | None = None, again: Ran | None = None, **of_run: object) -> Ran:
-        """Run `review.yml` as GitHub does when a run of `pull-request.yml` is requested, and when it has ended.
+    def told(self, ran: Ran) -> Ran:
+        """GitHub knows of a run of `pull-request.yml`, whose jobs have names in the file that was run."""
+        path = ".github/workflows/pull-request.yml"
+        jobs = yaml.safe_load((self.root / path).read_text())["jobs"]
+        results = {content["name"]: ran.jobs.get(name, "skipped") for name, content in jobs.items()}
+        add_run(self.github, ran.id, path, ran.conclusion, results)
+        return ran
 
-        `again` is the run of it of which this is another attempt.
-        """
+    def review(
+        self, branch: str, head: str, run: Ran | None = None, again: Again | None = None, **of_run: object
+    ) -> Ran:
+        """Run `review.yml` as GitHub does when a run of `pull-request.yml` is requested, and when it has ended."""
         workflow_run = {
             "id": run.id if run else 0, "name": "Pull request", "event": "pull_request", "head_sha": head,
             "head_branch": branch, "head_repository": {"full_name": self.github.repository}, "pull_requests": [],
@@ -170,7 +161,7 @@ class World:
             "action": "completed" if run else "requested", "repository": self.repository(),
             "workflow_run": {**workflow_run, **of_run},
         }  # fmt: skip
-        return self.act("workflow_run", "review.yml", event, "main", again)
+        return self.start("workflow_run", "review.yml", event, "main", again)
 
     def propose(self, branch: str, head: str) -> Proposed:
         """All that GitHub runs for a push to a pull request's branch."""
@@ -182,12 +173,12 @@ class World:
 
     def push_to_main(self, workflow: str = "publish.yml") -> Ran:
         """Run a workflow as GitHub would after a merge."""
-        return self.act("push", workflow, {"ref": "refs/heads/main", "repository": self.repository()}, "main")
+        return self.start("push", workflow, {"ref": "refs/heads/main", "repository": self.repository()}, "main")
 
     def dispatch(self, workflow: str, **inputs: str) -> Ran:
         """Run a workflow as GitHub would when its button is pressed."""
         event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self.repository()}
-        return self.act("workflow_dispatch", workflow, event, "main")
+        return self.start("workflow_dispatch", workflow, event, "main")
 
     def _workflow(self, event: str, name: str) -> Path:
         """The file of a workflow: GitHub takes that of the default branch for `workflow_run`, whatever is proposed."""
@@ -205,34 +196,93 @@ class World:
             "default_branch": "main", "is_template": False, "fork": False,
         }  # fmt: skip
 
-    def act(self, event: str, workflow: str, payload: Mapping[str, Any], ref: str, again: Ran | None = None) -> Ran:
-        """Run one workflow of the remote's commit `ref`, as a new run or as another attempt of one."""
-        self.runs += again is None
-        number = again.id if again else self.runs
+    def start(self, event: str, workflow: str, payload: Mapping[str, Any], ref: str, again: Again | None = None) -> Ran:
+        """Run one workflow for the remote's commit `ref`, as a new run or as another attempt of one."""
+        self.runs += not (again and again.run)
+        number = again.run.id if again and again.run else self.runs
         (self.top / "event.json").write_text(json.dumps(payload))
+        file = self._workflow(event, workflow)
         env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))},
+            "HOME": str(self.top / "home"), "XDG_CACHE_HOME": str(self.top / "home/.cache"),
+            "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }  # fmt: skip
+        told = {
             **self.github.env(), "GITHUB_REPOSITORY": self.github.repository, "GIT_CONFIG_NOSYSTEM": "1",
             "GITHUB_RUN_ID": str(number),
             "ACT_ORIGIN": str(self.origin), "ACT_REF": ref, "ACT_STUBS": str(STUBS), "ACT_VENV": str(VENV),
             "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_ROLES": str(self.top / "roles"),
         }  # fmt: skip
+        if self.by_act:
+            assert again is None or again == Again(again.run)
+            return replace(self._act(event, file, env, told), id=number)
+        names = self._names(event, payload, ref, number)
+        return workflow_engine.run(
+            Start(file, self.top / "jobs", STUBS / "actions", names, env | told, number, again or Again(None))
+        )
+
+    def _act(self, event: str, file: Path, env: Mapping[str, str], told: Mapping[str, str]) -> Ran:
         options = [
-            "-W", str(self._workflow(event, workflow)), "--actor", "ada", "-e", str(self.top / "event.json"), "--json",
+            "-W", str(file), "--actor", "ada", "-e", str(self.top / "event.json"), "--json",
             "--no-skip-checkout", "--action-offline-mode", "--no-cache-server", "-s", f"GITHUB_TOKEN={TOKEN}",
             "-P", "ubuntu-latest=-self-hosted", "-P", "self-hosted=-self-hosted",
         ]  # fmt: skip
-        options += [word for name, value in env.items() for word in ("--env", f"{name}={value}")]
-        options += [word for role in ROLES for word in ("--var", f"{role}={role}")] + ["--var", f"AWS_REGION={REGION}"]
+        options += [word for name, value in told.items() for word in ("--env", f"{name}={value}")]
+        options += [word for name, value in _variables().items() for word in ("--var", f"{name}={value}")]
         options += [word for name, value in self.secrets.items() for word in ("-s", f"{name}={value}")]
         options += [word for stub in _stubs() for word in ("--local-repository", stub)]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GITHUB_"))}
-        home = {"HOME": str(self.top / "home"), "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
-            [VENV / "bin/act", event, *options],
-            cwd=self.root, env={**clean, **home, "XDG_CACHE_HOME": str(self.top / "home/.cache")},
+            [VENV / "bin/act", event, *options], cwd=self.root, env=env,
             capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        return replace(_read(done), id=number)
+        return _read(done)
+
+    def _names(self, event: str, payload: Mapping[str, Any], ref: str, number: int) -> dict[str, Any]:
+        """The contexts of a run, as far as the workflows use them."""
+        pull = payload.get("pull_request", {})
+        github = {
+            "event": payload, "event_name": event, "repository": self.github.repository, "run_id": number,
+            "repository_owner": self.github.repository.split("/")[0], "ref_name": ref.removeprefix("refs/heads/"),
+            "server_url": "https://github.com", "token": TOKEN, "actor": "ada",
+            "base_ref": pull.get("base", {}).get("ref"),
+        }  # fmt: skip
+        given = {"github": github, "vars": _variables(), "secrets": self.secrets, "inputs": payload.get("inputs", {})}
+        return {name: Context(value) for name, value in given.items()}
+
+
+REVIEWED = {"judge": "success", "comment": "success"}
+
+
+@dataclass
+class Trained:
+    """A world in which the branch `change` was trained, and not reviewed yet."""
+
+    world: World
+    run: Ran
+    head: str
+
+    def review(self, again: Again | None = None) -> Ran:
+        """What GitHub runs after the training."""
+        return self.world.review("change", self.head, self.run, again)
+
+    @property
+    def results(self) -> Path:
+        """What the training handed over."""
+        return self.world.top / "artifacts" / str(self.run.id) / "results"
+
+    def require_end(self, reviewed: Ran) -> None:
+        """The state in which every way has to end."""
+        world, tip = self.world, self.world.tip()
+        assert reviewed.jobs == REVIEWED, reviewed.log
+        assert repositories.git_in(world.origin, "rev-parse", f"{tip}^") == self.head
+        assert world.github.status_of(tip) == {"registry/gate": "success"}
+        [comment] = world.github.comments
+        assert "Stale" not in comment["body"]
+        assert "## ✅ Ready" in comment["body"] or "## ⚠️ Needs an owner" in comment["body"]
+
+
+def _variables() -> dict[str, str]:
+    return {**{role: role for role in ROLES}, "AWS_REGION": REGION}
 
 
 def _stubs() -> Iterator[str]:
@@ -269,6 +319,7 @@ def found(top: Path, server: S3Server, fill: Callable[[Path], None]) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(ROOT / ".github", root / ".github")
+    (root / "Makefile").write_text(MAKEFILE)
     _configure(root / ".dvc/config", server)
     subprocess.run(["git", "init", "--quiet", "--initial-branch=main", root], check=True)
     (top / "home").mkdir()
@@ -286,10 +337,11 @@ def found(top: Path, server: S3Server, fill: Callable[[Path], None]) -> None:
 
 
 def command(root: Path, server: S3Server, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
-    """The outcome of the `registry` command for a person in a role."""
-    done = repositories.registry(root, *args, env={**os.environ, **server.env(role), **env})
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """What the `registry` command prints for a person in a role, on both streams; it has to succeed, or to mend."""
+    log = root.parent / "log"
+    code = workflow_engine.registry(args, root, {**os.environ, **server.env(role), **env}, log)
+    assert code == 0 or "--fix" in args, log.read_text()
+    return log.read_text()
 
 
 def _configure(config: Path, server: S3Server) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from registry.demo.seaweedfs import S3Server
 from support import act_runs, trainable_registry
-from support.act_runs import World
+from support.act_runs import Trained, World
 from support.cloudformation import PRODUCTION, STAGING
+from support.workflow_engine import Ran
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,26 @@ def released(_released: Path, server: S3Server, tmp_path: Path) -> Iterator[Worl
     shutil.copytree(_released, tmp_path / "world", symlinks=True)
     with act_runs.world(tmp_path / "world", server) as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def _trained(_released: Path, server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran, str]:
+    top = tmp_path_factory.mktemp("trained") / "world"
+    shutil.copytree(_released, top, symlinks=True)
+    with act_runs.world(top, server) as world:
+        head = world.contribute(trainable_registry.grow)
+        run = world.pull_request("change", head)
+    assert run.conclusion == "success", run.log
+    return top, run, head
+
+
+@pytest.fixture
+def trained(_trained: tuple[Path, Ran, str], server: S3Server, tmp_path: Path) -> Iterator[Trained]:
+    """`released`, and a pull request with more images whose training has ended."""
+    top, run, head = _trained
+    shutil.copytree(top, tmp_path / "world", symlinks=True)
+    with act_runs.world(tmp_path / "world", server) as world:
+        world.runs = run.id
+        world.told(run)
+        world.github.add_pull("change", sha=head)
+        yield Trained(world, run, head)

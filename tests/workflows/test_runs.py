@@ -1,6 +1,6 @@
-"""The workflows run by act: pull requests good, bad and from a fork, and a merge.
+"""What becomes of pull requests good, bad and from a fork, of a merge, and of the scheduled jobs.
 
-That a job is skipped is no failure to act, so every job that is expected is asserted to have succeeded.
+A skipped job is no failure, so every job that is expected is asserted to have succeeded.
 """
 
 import json
@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from support import repositories, selections, trainable_registry
-from support.act_runs import Ran, World
+from support.act_runs import REVIEWED, Trained, World
 from support.cloudformation import PRODUCTION
 from support.servers.github_answers import Row
 from support.servers.looker import LookerServer
+from support.workflow_engine import Ran
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 
 RAN = dict.fromkeys(("validate", "train"), "success")
-REVIEWED = dict.fromkeys(("judge", "comment"), "success")
 
 
 def test_a_merge_publishes(merged: World) -> None:
@@ -34,42 +34,43 @@ def test_a_merge_publishes(merged: World) -> None:
     assert merged.keys(f"files/md5/{md5[:2]}/{md5[2:]}") == {f"files/md5/{md5[:2]}/{md5[2:]}.dir"}
 
 
-def test_a_dataset_pull_request_is_trained_judged_and_reported_once(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    announced, run, reviewed = released.propose("change", head)
+def test_a_dataset_pull_request_is_trained_judged_and_reported_once(trained: Trained) -> None:
+    world, head = trained.world, trained.head
+    announced = world.review("change", head)
     assert (announced.code, announced.jobs) == (0, {"announce": "success"}), announced.log
-    assert (run.code, run.jobs) == (0, RAN), run.log
+    assert (trained.run.code, trained.run.jobs) == (0, RAN), trained.run.log
+    reviewed = trained.review()
     assert (reviewed.code, reviewed.jobs) == (0, REVIEWED), reviewed.log
-    new = released.tip()
-    assert repositories.git_in(released.origin, "rev-parse", "change^") == head
-    written = repositories.git_in(released.origin, "diff", "--name-only", head, new).splitlines()
+    new = world.tip()
+    assert repositories.git_in(world.origin, "rev-parse", "change^") == head
+    written = repositories.git_in(world.origin, "diff", "--name-only", head, new).splitlines()
     assert written == ["models/pets/dvc.lock", "models/pets/metrics.json"]
-    assert json.loads(repositories.git_in(released.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
-    assert released.gates() == {head: ["pending"], new: ["success"]}
-    [comment] = released.github.comments
+    assert json.loads(repositories.git_in(world.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
+    assert world.gates() == {head: ["pending"], new: ["success"]}
+    [comment] = world.github.comments
     assert comment["body"].endswith(f"<!-- registry report commit={new} head={head} -->")
     assert "12 images" in comment["body"] or "8 images" in comment["body"]
-    assert f"https://{released.github.host}/acme/registry/raw/" in comment["body"]
-    assert "reports" in repositories.git_in(released.origin, "branch", "--list")
+    assert f"https://{world.github.host}/acme/registry/raw/" in comment["body"]
+    assert "reports" in repositories.git_in(world.origin, "branch", "--list")
 
 
-def test_a_run_of_the_bots_own_push_changes_nothing(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    released.propose("change", head)
-    new, before = released.tip(), len(released.github.calls)
+def test_a_run_of_the_bots_own_push_changes_nothing(trained: Trained) -> None:
+    world = trained.world
+    trained.review()
+    new, before = world.tip(), len(world.github.calls)
     bot = {"actor": {"login": "github-actions[bot]"}}
-    assert released.review("change", new, **bot).jobs == {}
-    waiting = released.review("change", new, Ran(0, ""), **bot, conclusion="action_required")
+    assert world.review("change", new, **bot).jobs == {}
+    waiting = world.review("change", new, Ran(), **bot, conclusion="action_required")
     assert waiting.jobs == {}
-    assert len(released.github.calls) == before
+    assert len(world.github.calls) == before
     # A reviewer approves it: the commit that was judged is judged again, with the same result.
-    repositories.git_in(released.root, "pull", "--quiet", "origin", "change")
-    run = released.pull_request("change", released.push_branch("change"))
+    repositories.git_in(world.root, "pull", "--quiet", "origin", "change")
+    run = world.pull_request("change", world.push_branch("change"))
     assert "nothing to train" in run.said["train"]
-    assert released.review("change", new, run, **bot).jobs == REVIEWED
-    assert released.tip() == new
-    assert released.gates()[new] == ["success", "success"]
-    [comment] = released.github.comments
+    assert world.review("change", new, run, **bot).jobs == REVIEWED
+    assert world.tip() == new
+    assert world.gates()[new] == ["success", "success"]
+    [comment] = world.github.comments
     assert "Stale" not in comment["body"]
 
 
@@ -93,7 +94,7 @@ def test_an_invalid_pull_request_is_blocked_with_the_reason(released: World) -> 
     assert run.jobs == {"validate": "failure"}, run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
     assert released.gates() == {head: ["pending", "failure"]}
-    assert released.github.statuses[-1]["description"].startswith("validate and train: failure (blocked: ")
+    assert released.github.statuses[-1]["description"].startswith("blocked: 2 images were removed")
     [comment] = released.github.comments
     assert "2 images were removed" in comment["body"]
     assert "set version: 2.0.0" in comment["body"]
@@ -110,7 +111,8 @@ def test_a_failed_training_is_reported(released: World) -> None:
     assert "out of memory" in run.said["train"]
     assert reviewed.jobs == REVIEWED, reviewed.log
     assert released.gates() == {head: ["pending", "failure"]}
-    assert released.github.statuses[-1]["description"].startswith("validate and train: failure (")
+    assert "models/pets has to be trained" in released.github.statuses[-1]["description"]
+    assert "the job Train ended with failure" in released.github.comments[0]["body"]
     assert len(released.github.comments) == 1
 
 
@@ -139,9 +141,9 @@ def test_a_change_without_data_needs_no_gpu(released: World) -> None:
     assert released.gates() == {head: ["pending", "success"]}
 
 
-def test_the_merge_queue_judges_a_merge(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    released.propose("change", head)
+def test_the_merge_queue_judges_a_merge(trained: Trained) -> None:
+    released = trained.world
+    trained.review()
     base, queue = repositories.git_in(released.root, "rev-parse", "origin/main"), "gh-readonly-queue/main/pr-1-0"
     repositories.git_in(released.root, "fetch", "--quiet", "origin")
     repositories.git_in(released.root, "checkout", "--quiet", "--detach", "origin/main")
@@ -149,7 +151,7 @@ def test_the_merge_queue_judges_a_merge(released: World) -> None:
     merged = repositories.git_in(released.root, "rev-parse", "HEAD")
     repositories.git_in(released.root, "push", "--quiet", "origin", f"HEAD:refs/heads/{queue}")
     event = {"merge_group": {"base_sha": base, "base_ref": "refs/heads/main"}, "repository": released.repository()}
-    run = released.act("merge_group", "pull-request.yml", event, queue)
+    run = released.told(released.start("merge_group", "pull-request.yml", event, queue))
     assert run.jobs == {"validate": "success"}, run.log
     reviewed = released.review(queue, merged, run, event="merge_group")
     assert reviewed.jobs == REVIEWED, reviewed.log
@@ -157,8 +159,8 @@ def test_the_merge_queue_judges_a_merge(released: World) -> None:
     assert len(released.github.comments) == 1
 
 
-def test_a_pull_request_from_a_fork_is_only_validated(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
+def test_a_pull_request_from_a_fork_is_only_validated(trained: Trained) -> None:
+    released, head = trained.world, trained.head
     run = released.pull_request("change", head, fork=True)
     assert run.jobs == {"validate": "success"}, run.log
     fork = {"head_repository": {"full_name": "other/data"}}
@@ -172,9 +174,10 @@ def test_a_pull_request_from_a_fork_is_only_validated(released: World) -> None:
     ("pull", "words"),
     [({"draft": True}, "a draft: judged when it is ready"), ({"base": "topic"}, "not into main: judged when")],
 )
-def test_a_draft_and_a_stacked_pull_request_wait_with_words(released: World, pull: Row, words: str) -> None:
-    head = released.contribute(trainable_registry.grow)
+def test_a_draft_and_a_stacked_pull_request_wait_with_words(trained: Trained, pull: Row, words: str) -> None:
+    released, head = trained.world, trained.head
     repositories.git_in(released.root, "push", "--quiet", "origin", "main:refs/heads/topic")
+    released.github.issues.clear()
     released.github.add_pull("change", sha=head, **pull)
     announced, run, reviewed = released.propose("change", head)
     assert announced.jobs == {"announce": "success"}, announced.log
@@ -186,57 +189,42 @@ def test_a_draft_and_a_stacked_pull_request_wait_with_words(released: World, pul
     assert released.github.comments == []
 
 
-def test_a_changed_title_ends_no_training_and_judges_nothing(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    run = released.pull_request("change", head, action="edited")
+def test_a_changed_title_ends_no_training_and_judges_nothing(trained: Trained) -> None:
+    run = trained.world.pull_request("change", trained.head, action="edited")
     assert run.jobs == {}
-    assert released.review("change", head, run).jobs == {}
+    assert trained.world.review("change", trained.head, run).jobs == {}
 
 
 # --- hostile ----------------------------------------------------------------------------------------------------------
 
 
-def results_of(world: World, run: Ran) -> Path:
-    return world.top / "artifacts" / str(run.id) / "results"
-
-
-def test_a_forged_hand_over_reaches_no_branch_and_blocks(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    released.github.add_pull("change", sha=head)
-    run = released.pull_request("change", head)
-    (results_of(released, run) / "models/pets/model.yaml").write_text("version: 9.0.0\n")
-    reviewed = released.review("change", head, run)
+def refused(trained: Trained) -> str:
+    """The comment of a review that takes nothing of the training, and blocks."""
+    reviewed = trained.review()
     assert reviewed.jobs == REVIEWED, reviewed.log
-    assert released.tip() == head
-    assert released.gates() == {head: ["failure"]}
-    [comment] = released.github.comments
-    assert "the training results were refused" in comment["body"]
+    assert trained.world.tip() == trained.head
+    assert trained.world.gates() == {trained.head: ["failure"]}
+    [comment] = trained.world.github.comments
+    return str(comment["body"])
 
 
-def test_a_lock_of_objects_that_are_nowhere_is_refused(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    released.github.add_pull("change", sha=head)
-    run = released.pull_request("change", head)
-    lock = results_of(released, run) / "models/pets/dvc.lock"
+def test_a_forged_hand_over_reaches_no_branch_and_blocks(trained: Trained) -> None:
+    (trained.results / "models/pets/model.yaml").write_text("version: 9.0.0\n")
+    assert "the training results were refused" in refused(trained)
+
+
+def test_a_lock_of_objects_that_are_nowhere_is_refused(trained: Trained) -> None:
+    lock = trained.results / "models/pets/dvc.lock"
     text = lock.read_text()
     md5 = re.search(r"path: model.onnx\n.*?md5: ([0-9a-f]{32})", text, re.DOTALL)[1]
     lock.write_text(text.replace(md5, "ab" * 16))
-    reviewed = released.review("change", head, run)
-    assert reviewed.jobs == REVIEWED, reviewed.log
-    assert released.tip() == head
-    assert released.gates() == {head: ["failure"]}
+    refused(trained)
 
 
-def test_a_lock_of_another_commit_is_refused(released: World) -> None:
-    head = released.contribute(trainable_registry.grow)
-    released.github.add_pull("change", sha=head)
-    run = released.pull_request("change", head)
-    lock = results_of(released, run) / "models/pets/dvc.lock"
+def test_a_lock_of_another_commit_is_refused(trained: Trained) -> None:
+    lock = trained.results / "models/pets/dvc.lock"
     lock.write_text(lock.read_text().replace("shade: 150", "shade: 10"))
-    reviewed = released.review("change", head, run)
-    assert reviewed.jobs == REVIEWED, reviewed.log
-    assert released.tip() == head
-    assert released.gates() == {head: ["failure"]}
+    refused(trained)
 
 
 def test_what_the_pull_request_does_to_its_own_workflows_changes_no_verdict(released: World) -> None:
@@ -254,11 +242,48 @@ def test_what_the_pull_request_does_to_its_own_workflows_changes_no_verdict(rele
     assert released.gates()[head][-1] == "failure"
 
 
+@pytest.mark.parametrize(
+    ("broken", "tests", "words"),
+    [("", "success", ""), ("check", "failure", "the job Tests and linters ended with failure"),
+     ("coverage", "failure", "the job Tests and linters ended with failure")],
+)  # fmt: skip
+def test_a_change_of_programs_is_merged_with_its_tests_only(
+    released: World, broken: str, tests: str, words: str
+) -> None:
+    def change(root: Path) -> None:
+        (root / "scripts/tool.py").write_text('"""A tool."""\n')
+        (root / "Makefile").write_text((root / "Makefile").read_text() + f"\nBROKEN = {broken}\n")
+
+    head = released.contribute(change)
+    _, run, reviewed = released.propose("change", head)
+    assert run.jobs == {"validate": "success", "tests": tests}, run.log
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert released.gates() == {head: ["pending", "failure" if broken else "success"]}
+    [comment] = released.github.comments
+    assert words in comment["body"]
+
+
+def test_a_change_that_drops_the_tests_from_its_own_run_is_blocked(released: World) -> None:
+    def change(root: Path) -> None:
+        file = root / ".github/workflows/pull-request.yml"
+        before, job, after = re.split(r"(?ms)^(  tests:.*?)(?=^  train:)", file.read_text())
+        assert "make coverage" in job
+        file.write_text(before + after)
+
+    head = released.contribute(change)
+    _, run, reviewed = released.propose("change", head)
+    assert run.conclusion == "success", run.log
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert released.gates()[head][-1] == "failure"
+    words = "blocked: programs changed, and the job Tests and linters did not run"
+    assert released.github.statuses[-1]["description"] == words
+
+
 # --- scheduled --------------------------------------------------------------------------------------------------------
 
 
-def test_nightly_checks_that_pass(released: World) -> None:
-    released.contribute(trainable_registry.grow)
+def test_nightly_checks_that_pass(trained: Trained) -> None:
+    released = trained.world
     repositories.git_in(released.root, "switch", "--quiet", "main")
     ran = released.dispatch("nightly.yml")
     assert (ran.code, ran.jobs) == (0, {"stores": "success", "models": "success"}), ran.log
@@ -267,6 +292,7 @@ def test_nightly_checks_that_pass(released: World) -> None:
 
 
 def test_nightly_checks_with_a_missing_object(released: World) -> None:
+    released.by_act = True
     [lost, *_] = sorted(key for key in released.keys("files/") if not key.endswith(".dir"))
     body = released.server.client().get_object(Bucket=PRODUCTION, Key=lost)["Body"].read()
     released.server.client().delete_object(Bucket=PRODUCTION, Key=lost)
@@ -281,6 +307,7 @@ def test_nightly_checks_with_a_missing_object(released: World) -> None:
 
 
 def test_a_stage_is_assigned_to_a_published_version(released: World) -> None:
+    released.by_act = True
     ran = released.dispatch("assign.yml", artifact="models/pets", version="1.0.0", stage="prod")
     assert (ran.code, ran.jobs) == (0, {"assign": "success"}), ran.log
     assert "models/pets#prod#1" in repositories.git_in(released.origin, "tag", "--list").splitlines()
@@ -311,6 +338,7 @@ def looker(released: World) -> Iterator[LookerServer]:
 
 
 def test_a_changed_query_result_becomes_a_pull_request(released: World, looker: LookerServer) -> None:
+    released.by_act = True
     looker.rows = selections.rows(30)
     ran = released.dispatch("refresh.yml")
     assert (ran.code, ran.jobs) == (0, {"list": "success", "refresh": "success"}), ran.log
@@ -323,6 +351,7 @@ def test_a_changed_query_result_becomes_a_pull_request(released: World, looker: 
 
 def test_a_new_registry_is_set_up_once(merged: World) -> None:
     merged.github.users["ada"] = 7
+    merged.by_act = True
     ran = merged.push_to_main("template.yml")
     assert (ran.code, ran.jobs) == (0, {"configure": "success"}), ran.log
     told = repositories.git_in(merged.origin, "show", "main:registry.yaml")

@@ -22,11 +22,12 @@ RUNS = {place: step["run"] for place, step in STEPS.items() if "run" in step}
 # Whoever wants more for a job says so here too.
 PERMISSIONS = {
     "assign/assign": {"contents": "write"},
-    "code/code": {"contents": "read"},
     "nightly/models": {"contents": "read", "id-token": "write"},
     "nightly/stores": {"contents": "read", "id-token": "write"},
     "nightly/issue": {"contents": "read", "issues": "write"},
+    "nightly/published": {"contents": "read"},
     "publish/publish": {"contents": "write", "id-token": "write"},
+    "pull-request/tests": {"contents": "read"},
     "pull-request/train": {"contents": "read", "id-token": "write"},
     "pull-request/validate": {"contents": "read"},
     "refresh/list": {"contents": "read"},
@@ -84,7 +85,7 @@ def test_only_the_job_that_runs_queries_has_a_secret() -> None:
 
 
 def test_what_a_fork_starts() -> None:
-    assert dict(of_forks()).keys() == {"code/code", "pull-request/validate"}
+    assert dict(of_forks()).keys() == {"pull-request/tests", "pull-request/validate"}
 
 
 @each(dict(of_forks()))
@@ -102,14 +103,32 @@ def test_no_trigger_gives_code_of_a_fork_our_rights(name: str) -> None:
     assert started == ({"workflow_run"} if name == "review" else set())
 
 
-def test_the_gpu_runner_is_for_this_repository_and_main_alone() -> None:
-    own = {name for name, job in JOBS.items() if "self-hosted" in job["runs-on"]}
-    assert own == {"pull-request/train", "nightly/models"}
+# No machine that has run a pull request's code is ever given a job with a role that can do more: the labels are apart,
+# and so is the runner group of the trusted one, which accepts nightly.yml of the default branch alone (docs/runner.md).
+OWN_MACHINES = {"pull-request/train": ["self-hosted", "gpu"], "nightly/models": ["self-hosted", "trusted-gpu"]}
+
+
+def test_pull_requests_and_trusted_jobs_run_on_machines_apart() -> None:
+    assert {name: job["runs-on"] for name, job in JOBS.items() if job["runs-on"] != "ubuntu-latest"} == OWN_MACHINES
+    wanted = [set(labels) for labels in OWN_MACHINES.values()]
+    assert not any(one < other or one == other for one in wanted for other in wanted if one is not other)
     assert SAME_REPOSITORY in JOBS["pull-request/train"]["if"]
-    for name in own:
+    assert "pull_request" not in triggers(WORKFLOWS["nightly"])
+    for name in OWN_MACHINES:
         assert JOBS[name]["steps"][-1] == {
             "name": "Clean the workspace", "if": "always()", "run": "git clean -ffdxq"
         }  # fmt: skip
+
+
+def test_nightly_waits_for_no_runner_that_does_not_exist_and_does_nothing_where_nothing_is_published() -> None:
+    conditions = {name: job.get("if", "") for name, job in WORKFLOWS["nightly"]["jobs"].items()}
+    assert "!github.event.repository.is_template" in conditions["published"]
+    assert "vars.TRUSTED_RUNNER == 'true'" in conditions["models"]
+    for name in ("stores", "models"):
+        assert WORKFLOWS["nightly"]["jobs"][name]["needs"] == "published"
+        assert conditions[name].startswith("needs.published.outputs.")
+    told = STEPS["nightly/published: Say that models are not reproduced"]
+    assert told["if"].endswith("&& vars.TRUSTED_RUNNER != 'true'")
 
 
 def test_trust_levels_share_no_cache() -> None:
@@ -132,8 +151,8 @@ def test_each_job_installs_only_what_it_needs() -> None:
         if step.get("uses") == "./.github/actions/setup" and "with" in step
     }
     assert groups == {
-        "code/code": "hooks train s3 gs azure dev",
         "nightly/models": "train",
+        "pull-request/tests": "hooks train s3 gs azure dev",
         "pull-request/train": "train",
         "pull-request/validate": "hooks",
     }
@@ -141,8 +160,8 @@ def test_each_job_installs_only_what_it_needs() -> None:
 
 # --- who may do what with a pull request ------------------------------------------------------------------------------
 
-REVIEW = {name: job for name, job in JOBS.items() if name.startswith("review/")}
 DEFAULT = "${{ github.event.repository.default_branch }}"
+REVIEW = {name: job for name, job in JOBS.items() if name.startswith("review/")}
 # Of a run of `pull-request.yml`: what names a commit, a branch or a run. What a person can write freely is not here.
 OF_RUN = {
     "actor.login", "conclusion", "event", "head_branch", "head_repository.full_name", "head_sha", "id",
@@ -306,7 +325,7 @@ def test_a_job_ends(name: str) -> None:
 
 @each(WORKFLOWS)
 def test_runs_do_not_race(name: str) -> None:
-    reads_only = {"pull-request", "code"}
+    reads_only = {"pull-request"}
     assert WORKFLOWS[name]["concurrency"]["cancel-in-progress"] is (name in reads_only)
     assert "${{" in WORKFLOWS[name]["concurrency"]["group"] or name not in {*reads_only, "review"}
 

@@ -75,7 +75,13 @@ def run_on_changes(datasets: Sequence[DatasetChange], models: Sequence[ModelChan
 
 def run_on_results(refusals: Sequence[Refusal]) -> Outcome:
     """The outcome of what a training job handed over."""
-    name = CheckName.TRAINING_RESULTS
-    return Outcome(
-        name, None, tuple(one.of(name, owner_of(one.path)) for one in changes.results_are_accepted(refusals))
-    )
+    return _once(CheckName.TRAINING_RESULTS, changes.results_are_accepted(refusals))
+
+
+def run_on_jobs(refusals: Sequence[Refusal]) -> Outcome:
+    """The outcome of the jobs of a run in CI."""
+    return _once(CheckName.WORKFLOW_JOBS, changes.jobs_succeeded(refusals))
+
+
+def _once(name: CheckName, found: Iterable[Diagnostic]) -> Outcome:
+    return Outcome(name, None, tuple(one.of(name, owner_of(one.path)) for one in found))

@@ -200,4 +200,5 @@ CHECKS: tuple[Check, ...] = (
     ReportCheck(_N.COMPARISON, changes.versions_are_compared),
     ReportCheck(_N.MEASUREMENT, changes.measurement_is_unchanged),
     ReportCheck(_N.TRAINING_RESULTS, changes.results_are_accepted),
+    ReportCheck(_N.WORKFLOW_JOBS, changes.jobs_succeeded),
 )

@@ -28,6 +28,7 @@ class Scope(StrEnum):
 
     DATA = "data"  # data, or the verdict on a pull request
     TOOLING = "tooling"  # the programs that are run in a checkout or by workflows
+    BOTH = "data, tooling"
     NONE = "–"
 
 
@@ -106,7 +107,7 @@ ROWS: tuple[Row, ...] = (
         "GitHub: who has to review; made by `registry check --fix`"),
     # --- the registry's own ---
     Row("settings", ("registry.yaml",), Policy.OWNER, Scope.DATA, "the registry: owners, where the lake is", _CONFIRM),
-    Row("schemas", ("schemas/*.schema.json",), Policy.OWNER, Scope.DATA,
+    Row("schemas", ("schemas/*.schema.json",), Policy.OWNER, Scope.BOTH,
         "the registry: what a manifest, pointer or pipeline may say", _CONFIRM),
     Row("manifests", ("datasets/*/dataset.yaml", "models/*/model.yaml"), Policy.JUDGED, Scope.DATA, "the registry"),
     Row("other files of artifacts", ("datasets/*/**", "models/*/**"), Policy.FREE, Scope.DATA,
@@ -138,7 +139,7 @@ LINK = Row(
     "symbolic links", (), Policy.WRONG, Scope.DATA, "everything that opens the file: it reads another one",
     "commit the file itself, or delete the link",
 )  # fmt: skip
-UNKNOWN = Row("any other file", (), Policy.OWNER, Scope.DATA, "unknown", _CONFIRM)
+UNKNOWN = Row("any other file", (), Policy.OWNER, Scope.BOTH, "unknown", _CONFIRM)
 OTHERS = (OTHER_CASE, SUBMODULE, LINK, UNKNOWN)
 
 
@@ -173,7 +174,7 @@ def touched(paths: Iterable[str], tree: Tree) -> Touched:
     """What a change of these paths touches; in `tree`, the one after it, links and submodules are data anywhere."""
     odd = {entry.path for entry in tree.list() if entry.is_link} | set(tree.submodules())
     scopes = {Scope.DATA if path in odd else row_of(path).scope for path in paths}
-    return Touched(Scope.DATA in scopes, Scope.TOOLING in scopes)
+    return Touched(bool(scopes & {Scope.DATA, Scope.BOTH}), bool(scopes & {Scope.TOOLING, Scope.BOTH}))
 
 
 _SHORT_NAME = re.compile(r"[^.]{1,6}~[0-9](\.[^.]{0,3})?[. ]*", re.IGNORECASE)

@@ -53,3 +53,4 @@ class CheckName(StrEnum):
     COMPARISON = "comparison"
     MEASUREMENT = "measurement"
     TRAINING_RESULTS = "training-results"
+    WORKFLOW_JOBS = "workflow-jobs"

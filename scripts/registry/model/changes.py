@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A reason why what a training job handed over was not taken; `path` is the file at fault, where there is one."""
+    """A reason why what a job did or handed over is not taken; `path` is the file at fault, where there is one."""
 
     message: str
     path: str

@@ -1,8 +1,9 @@
-"""The commit status `registry/gate`: what a report and the jobs before it say in one word and one line."""
+"""The commit status `registry/gate`: what a report says in one word and one line."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
+from registry.core.check_names import CheckName
+from registry.core.values import Verdict
 from registry.report.values import Page, State
 
 CONTEXT = "registry/gate"
@@ -17,13 +18,12 @@ class CommitStatus(NamedTuple):
     description: str
 
 
-def commit_status(page: Page, jobs: Mapping[str, str]) -> CommitStatus:
-    """The commit status for a report and the results of earlier jobs.
+def commit_status(page: Page) -> CommitStatus:
+    """The commit status for a report; of one that blocks, it says the first reason, before jobs that failed for it.
 
     A change that needs an owner succeeds, because branch protection requires the owner's review separately.
     """
-    state, words = STATES[page.state], f"{page.state}: {page.headline}"
-    failed = [f"{job}: {result}" for job, result in jobs.items() if result != "success"]
-    if failed:
-        state, words = "failure", f"{', '.join(failed)} ({words})"
-    return CommitStatus(state, " ".join(words.split()))
+    blocking = [one for one in page.findings if one.verdict is Verdict.WRONG]
+    wrong = [one.message for one in sorted(blocking, key=lambda one: one.check is CheckName.WORKFLOW_JOBS)]
+    words = f"{wrong[0]} (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else wrong[0] if wrong else page.headline
+    return CommitStatus(STATES[page.state], " ".join(f"{page.state}: {words}".split()))

@@ -139,7 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _link(self, call: Call, query: Mapping[str, str], answer: Any) -> dict[str, str]:
         """The header that leads to the next page, after a full one."""
-        rows = answer if isinstance(answer, list) else []
+        listed = answer.values() if isinstance(answer, dict) else [answer]
+        rows = next((value for value in listed if isinstance(value, list)), [])
         if call.method != "GET" or not rows or len(rows) < int(query.get("per_page", 30)):
             return {}
         more = "&".join(f"{name}={quote(value)}" for name, value in query.items() if name != "page")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from support.servers.github_access import ACCESS, PEOPLE
 from support.servers.github_answers import Answer, Call, Row, error, found, invalid, not_found, paged, updated
 from support.servers.github_rules import RULES
+from support.servers.github_runs import RUNS
 
 TOKEN = "ghs_loopback7Kq2mZx9"
 REPO = "/repos/{owner}/{repo}"
@@ -59,6 +60,7 @@ class GitHub:
     environments: dict[str, Row] = field(default_factory=dict)
     policies: dict[str, list[Row]] = field(default_factory=dict)  # of environments
     disabled: list[str] = field(default_factory=list)  # workflows
+    runs: dict[str, Row] = field(default_factory=dict)  # of workflows, with their `jobs`, by number
     is_private: bool = False
     plan: str = "enterprise"  # of the owner, or `team`, `free`: what a private repository has
     default_branch: str = "main"
@@ -378,7 +380,7 @@ ANSWERS: Answers = {
     **PEOPLE,
     **{
         (method, REPO + path): answer
-        for part in (_CODE, _TALK, RULES, ACCESS)
+        for part in (_CODE, _TALK, RULES, ACCESS, RUNS)
         for (method, path), answer in part.items()
     },
 }

@@ -102,3 +102,17 @@ def results_are_accepted(refusals: Sequence[Refusal]) -> Iterator[Diagnostic]:
     """
     for one in refusals:
         yield wrong(one.message, one.path, fix=one.fix)
+
+
+def jobs_succeeded(refusals: Sequence[Refusal]) -> Iterator[Diagnostic]:
+    """Every job of the judged run of `pull-request.yml` succeeded, and none that the change needs was left out.
+
+    A change that touches programs (`registry ci scope`) needs the project's own tests. Only the job that judges a pull
+    request runs this check, by the default branch's table of files and what GitHub says of the run.
+
+    Why: a pull request can change the workflow that runs it, and with it which jobs there are.
+
+    How to fix: see the log of the job that failed, or restore the job that is missing, and push again.
+    """
+    for one in refusals:
+        yield wrong(one.message, one.path, fix=one.fix)

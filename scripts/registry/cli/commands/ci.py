@@ -9,6 +9,7 @@ from registry.checks import tracked_files
 from registry.cli.workspace import here
 from registry.console import say
 from registry.core import names
+from registry.core.values import Kind
 from registry.integrations import cml, git, git_trees, github
 from registry.release import drift_issue, refresh
 from registry.report import acceptance, commit_status, github_images, json_input, posting, review
@@ -125,14 +126,12 @@ def pictures(folder: Path) -> None:
 @click.argument("report", metavar="REPORT.JSON", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--commit", required=True, help="The commit that gets the status.")
 @click.option("--url", default="", help="The status links to this page.")
-@click.option("--job", "jobs", multiple=True, metavar="NAME=RESULT", help="A job that must have succeeded.")
-def gate(report: Path, commit: str, url: str, jobs: tuple[str, ...]) -> None:
+def gate(report: Path, commit: str, url: str) -> None:
     """Set the commit status registry/gate from a report: failure if the change is blocked, otherwise success.
 
     Prints state=success or state=failure.
     """
-    page = json_input.parse(report.read_bytes()).page
-    status = commit_status.commit_status(page, dict(job.split("=", 1) for job in jobs))
+    status = commit_status.commit_status(json_input.parse(report.read_bytes()).page)
     github.set_status(github.connect(here().root), commit, commit_status.CONTEXT, status.state, status.description, url)
     say(f"registry/gate of {commit[:10]}: {status.description}", err=True)
     say(f"state={status.state}")
@@ -159,6 +158,14 @@ def queries(dataset: str | None) -> None:
     """Print datasets=[...], a JSON list: every dataset that can be refreshed, or the given one."""
     found = (names.parse_id(dataset),) if dataset else refresh.find_queries(here().tree)
     say(f"datasets={json.dumps([str(artifact) for artifact in found])}")
+
+
+@command.command()
+def published() -> None:
+    """Print datasets=true or datasets=false, and models=: whether a version of one has a tag."""
+    kinds = {tag.artifact.kind for tag in names.find_tags(git.tag_names(here().root))}
+    for kind in Kind:
+        click.echo(f"{kind.folder}={str(kind in kinds).lower()}")
 
 
 @command.command()

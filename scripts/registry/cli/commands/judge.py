@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from registry.checks import collect, output, runner
+from registry.checks import collect, output, runner, tracked_files
 from registry.cli import checking, reporting
 from registry.cli.workspace import Workspace, here
 from registry.console import say
@@ -16,10 +16,10 @@ from registry.core.check_names import CheckName
 from registry.core.tree import Tree
 from registry.core.values import Outcome
 from registry.errors import InvalidData, InvalidDocument
-from registry.integrations import git, git_trees
+from registry.integrations import git, git_trees, github, github_runs
 from registry.model import train, training_results
 from registry.model.changes import Refusal
-from registry.report import files
+from registry.report import files, required_jobs
 from registry.report.values import Report
 
 REFUSED = "the training results were refused"
@@ -32,9 +32,12 @@ _OF_RESULTS = (CheckName.PIPELINE, CheckName.TRAINING, CheckName.OUTPUTS, CheckN
 @click.option("--base", metavar="REVISION", required=True, help="The branch that the change is for: origin/main.")
 @click.option("--branch", help="The branch at origin; a commit of results that CI pushed there before is judged.")
 @click.option("--results", type=click.Path(path_type=Path), help="What the training job handed over.")
+@click.option("--run", type=int, help="The run of pull-request.yml at GitHub whose jobs must have succeeded.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The output folder.")
 @click.option("--images", is_flag=True, help="Also validate every image that was not validated before.")
-def command(head: str, base: str, branch: str | None, results: Path | None, out: Path, *, images: bool) -> None:
+def command(
+    head: str, base: str, branch: str | None, results: Path | None, run: int | None, out: Path, *, images: bool
+) -> None:
     """Judge a commit, and what its training handed over, without checking it out: for CI.
 
     The checkout's own code and storage locations are used; files of the commit are read from Git, as data. From the
@@ -46,7 +49,8 @@ def command(head: str, base: str, branch: str | None, results: Path | None, out:
         git.fetch_commit(space.root, head)
     pushed = _pushed_before(space.root, head, branch)
     commit, refusals = (pushed, ()) if pushed else _accept(space, head, base, results)
-    report = _report(space, commit, base, started, refusals, images=images)
+    jobs = tuple(_jobs(space.root, head, base, run)) if run else ()
+    report = _report(space, commit, base, started, refusals, jobs, images=images)
     shutil.rmtree(out, ignore_errors=True)
     files.write(report, out, shown=reporting.allows_pictures(space.tree))
     if results and not pushed and commit != head:
@@ -98,8 +102,23 @@ def _untrained(tree: Tree, outcomes: Sequence[Outcome]) -> Iterator[Refusal]:
         yield Refusal(f"{model.id} has to be trained: {model.reason}", layout.manifest_path(model.id), fix)
 
 
+def _jobs(root: Path, head: str, base: str, run: int) -> Iterator[Refusal]:
+    """What the run of the pull request's workflow lacks, by this checkout's table of files."""
+    with git_trees.Revision(root, head) as tree:
+        touched = tracked_files.touched(collect.between(root, base, tree).paths, tree)
+    found = github_runs.read_run(github.connect(root), run)
+    return required_jobs.faults(found, touches_programs=touched.tooling)
+
+
 def _report(
-    space: Workspace, commit: str, base: str, started: float, refusals: Sequence[Refusal], *, images: bool
+    space: Workspace,
+    commit: str,
+    base: str,
+    started: float,
+    refusals: Sequence[Refusal],
+    jobs: Sequence[Refusal],
+    *,
+    images: bool,
 ) -> Report:
     with git_trees.Revision(space.root, commit) as tree:
         change = collect.between(space.root, base, tree)
@@ -107,6 +126,8 @@ def _report(
         refusals = (*refusals, *_untrained(tree, outcomes))
         if refusals:
             outcomes = (*outcomes, runner.run_on_results(refusals))
+        if jobs:
+            outcomes = (*outcomes, runner.run_on_jobs(jobs))
         commands = (f"git checkout {commit}", "registry pull", f"registry report --base {change.before}")
         subject = reporting.Subject(change, commit, commands, started)
         report = reporting.compose(space, subject, outcomes)
