@@ -96,7 +96,8 @@ def test_an_unknown_file_needs_an_owner(path: str) -> None:
         (["scripts/evil.dvc"], Touched(data=True, tooling=False)),
         (["docs/link"], Touched(data=True, tooling=False)),
         (["docs/sub"], Touched(data=True, tooling=False)),
-        (["nothing/known"], Touched(data=True, tooling=False)),
+        (["conftest.py", "schemas/lock.schema.json"], Touched(data=True, tooling=True)),
+        (["nothing/known"], Touched(data=True, tooling=True)),
     ],
 )
 def test_what_a_change_touches(paths: list[str], touched: Touched) -> None:

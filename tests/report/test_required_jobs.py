@@ -29,7 +29,10 @@ def test_a_run_that_did_what_the_change_needs(jobs: dict[str, str], programs: bo
     assert said(jobs, programs=programs) == []
 
 
-@pytest.mark.parametrize("jobs", [DONE | {TESTS: "skipped"}, {"Validate": "success"}, {"tests and linters": "success"}])
+@pytest.mark.parametrize(
+    "jobs",
+    [DONE | {TESTS: "skipped"}, {"Validate": "success"}, {"Validate": "success", "tests and linters": "success"}],
+)
 def test_tests_that_did_not_run(jobs: dict[str, str]) -> None:
     assert said(jobs, programs=True) == [f"programs changed, and the job {TESTS} did not run"]
 
@@ -40,6 +43,11 @@ def test_a_job_that_did_not_succeed(result: str) -> None:
     for name in DONE:
         for programs in (True, False):
             assert said(DONE | {name: result}, programs=programs, conclusion="failure") == [f"the job {name} {words}"]
+
+
+def test_a_validation_that_did_not_run() -> None:
+    assert said({"Fine": "success"}, programs=False) == ["the job Validate did not run"]
+    assert said(DONE | {"Validate": "skipped"}, programs=True) == ["the job Validate did not run"]
 
 
 def test_a_run_without_jobs_or_of_another_workflow() -> None:

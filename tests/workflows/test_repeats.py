@@ -91,7 +91,7 @@ def hook(name: str, script: str) -> Begin:
 
 
 FAULTS = {
-    **{f"the status: {status}": call("/statuses", status) for status in (502, 403, 404, 422, 429)},
+    **{f"the status: {status}": call("/statuses", status) for status in (502, 403, 429)},
     "the status: set, and 502": call("/statuses", 502, executed=True),
     "every status: 502": call("/statuses", 502, times=9),
     "the comment: 403": call("/comments", 403, times=9),

@@ -34,7 +34,7 @@ _CPUS = Path("/proc/cpuinfo")
 
 def measure(started: float, pulled: int) -> Hardware:
     """The machine, the seconds since `started` (of `time.monotonic`), and the peak memory."""
-    gpu, driver = _gpu()
+    gpu, driver = gpu_and_driver()
     seconds = round(time.monotonic() - started, 1)
     return Hardware(_processor(), cores(), gpu, driver, seconds, pulled, _peak_memory())
 
@@ -64,7 +64,7 @@ def _processor() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def _gpu() -> tuple[str, str]:
+def gpu_and_driver() -> tuple[str, str]:
     """The GPUs' names, each once, and their driver; empty where there is none."""
     if not shutil.which("nvidia-smi"):
         return "", ""

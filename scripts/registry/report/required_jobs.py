@@ -10,7 +10,8 @@ from registry.integrations.github_runs import Run
 from registry.model.changes import Refusal
 
 WORKFLOW = ".github/workflows/pull-request.yml"
-TESTS = "Tests and linters"  # the name of its job that runs the project's own
+# The names of its jobs: the one that always runs, and the one that runs the project's own tests.
+VALIDATE, TESTS = "Validate", "Tests and linters"
 _PASSED = frozenset({"success", "skipped"})
 
 
@@ -23,10 +24,13 @@ def faults(run: Run, *, touches_programs: bool) -> Iterator[Refusal]:
     failed = [job for job in run.jobs if job.conclusion not in _PASSED]
     for job in failed:
         yield Refusal(f"the job {job.name} ended with {job.conclusion or 'no result'}", "", f"read its log: {run.url}")
-    if failed:
-        return
-    if run.conclusion != "success":
+    if not failed and run.conclusion != "success":
         yield Refusal(f"the run ended with {run.conclusion or 'no result'}", "", f"read its log: {run.url}")
-    elif touches_programs and not any(job.name == TESTS and job.conclusion == "success" for job in run.jobs):
-        fix = f"restore the job in {WORKFLOW}, and push"
+    if failed or run.conclusion != "success":
+        return
+    done = {job.name for job in run.jobs if job.conclusion == "success"}
+    fix = f"restore the job in {WORKFLOW}, and push"
+    if VALIDATE not in done:
+        yield Refusal(f"the job {VALIDATE} did not run", WORKFLOW, fix)
+    if touches_programs and TESTS not in done:
         yield Refusal(f"programs changed, and the job {TESTS} did not run", WORKFLOW, fix)

@@ -10,7 +10,8 @@ from registry.cli.workspace import here
 from registry.console import say
 from registry.core import names
 from registry.core.values import Kind
-from registry.integrations import cml, git, git_trees, github
+from registry.errors import RegistryError
+from registry.integrations import cml, git, git_trees, github, runner_machine
 from registry.release import drift_issue, refresh
 from registry.report import acceptance, commit_status, github_images, json_input, posting, review
 from registry.report.comment import Mark
@@ -166,6 +167,24 @@ def published() -> None:
     kinds = {tag.artifact.kind for tag in names.find_tags(git.tag_names(here().root))}
     for kind in Kind:
         click.echo(f"{kind.folder}={str(kind in kinds).lower()}")
+
+
+@command.command()
+@click.argument("folder", metavar="[FOLDER]", type=click.Path(path_type=Path), default=Path.home() / "actions-runner")
+def runner(folder: Path) -> None:
+    """Say whether this machine fits the jobs of a self-hosted GPU runner (docs/runner.md); exit code 1 if not.
+
+    FOLDER is where GitHub's runner is unpacked, ~/actions-runner by default.
+    """
+    found = tuple(runner_machine.requirements(folder))
+    for one in found:
+        click.echo(
+            f"{'wrong' if one.fix else 'ok':<6}{one.name}: {one.found}"
+            + (f"\n      hint: {one.fix}" if one.fix else "")
+        )
+    if wrong := [one.name for one in found if one.fix]:
+        fix = "follow the hints above, then run the same command again"
+        raise RegistryError(f"this machine does not fit: {', '.join(wrong)}", fix=fix)
 
 
 @command.command()
