@@ -65,8 +65,8 @@ def _trained(_released: Path, server: S3Server, tmp_path_factory: pytest.TempPat
 def trained(_trained: tuple[Path, Ran, str], server: S3Server, tmp_path: Path) -> Iterator[Trained]:
     """`released`, and a pull request with more images whose training has ended."""
     top, run, head = _trained
-    shutil.copytree(top, tmp_path / "world", symlinks=True)
-    with act_runs.world(tmp_path / "world", server) as world:
+    shutil.copytree(top, tmp_path / "trained", symlinks=True)
+    with act_runs.world(tmp_path / "trained", server) as world:
         world.runs = run.id
         world.told(run)
         world.github.add_pull("change", sha=head)

@@ -94,7 +94,7 @@ def test_an_invalid_pull_request_is_blocked_with_the_reason(released: World) -> 
     assert run.jobs == {"validate": "failure"}, run.log
     assert reviewed.jobs == REVIEWED, reviewed.log
     assert released.gates() == {head: ["pending", "failure"]}
-    assert released.github.statuses[-1]["description"].startswith("blocked: 2 images were removed")
+    assert released.github.statuses[-1]["description"].startswith("blocked: version is 1.0.1, expected at least 2.0.0")
     [comment] = released.github.comments
     assert "2 images were removed" in comment["body"]
     assert "set version: 2.0.0" in comment["body"]
@@ -111,7 +111,7 @@ def test_a_failed_training_is_reported(released: World) -> None:
     assert "out of memory" in run.said["train"]
     assert reviewed.jobs == REVIEWED, reviewed.log
     assert released.gates() == {head: ["pending", "failure"]}
-    assert "models/pets has to be trained" in released.github.statuses[-1]["description"]
+    assert released.github.statuses[-1]["description"].startswith("blocked: changed since the training: train.py")
     assert "the job Train ended with failure" in released.github.comments[0]["body"]
     assert len(released.github.comments) == 1
 
@@ -251,8 +251,8 @@ def test_a_change_of_programs_is_merged_with_its_tests_only(
     released: World, broken: str, tests: str, words: str
 ) -> None:
     def change(root: Path) -> None:
-        (root / "scripts/tool.py").write_text('"""A tool."""\n')
-        (root / "Makefile").write_text((root / "Makefile").read_text() + f"\nBROKEN = {broken}\n")
+        (root / "tests").mkdir()
+        (root / f"tests/broken-{broken or 'no'}").write_text("A test.\n")
 
     head = released.contribute(change)
     _, run, reviewed = released.propose("change", head)
