@@ -13,7 +13,7 @@ IMAGE_FOLDER := .venv/torchvision/$(TORCHVISION).dist-info
 # What tests use of npm, an emulator of Azure and checks of accessibility: compared with the checksums of package-lock.json.
 FROM_NPM := .venv/azurite/node_modules/.package-lock.json .venv/axe/node_modules/.package-lock.json
 
-.PHONY: help setup venv demo test conditions coverage soak check lock tools
+.PHONY: help setup venv demo test conditions coverage soak check ci lock tools
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -41,6 +41,8 @@ conditions: tools ## Run the tests under the conditions of other machines: make 
 
 soak: tools ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
 	@PYTHONPATH=tests $(BIN)/python -m support.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+ci: check coverage ## Run what a pull request has to pass that changes programs: linters, and tests with coverage.
 
 check: ## Run every linter, the type checker and the registry's own checks.
 	$(INSTALL) hooks dev

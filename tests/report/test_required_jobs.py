@@ -1,5 +1,6 @@
 """What a run of `pull-request.yml` has to have done."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,9 @@ def test_the_names_are_those_of_the_workflow() -> None:
     jobs = yaml.safe_load((ROOT / WORKFLOW).read_text())["jobs"]
     assert [jobs[name]["name"] for name in ("validate", "tests", "train")] == list(DONE)
     assert jobs["tests"]["if"] == "needs.validate.outputs.tooling == 'true'"
-    assert [step["run"] for step in jobs["tests"]["steps"] if "make" in step.get("run", "")] == [
-        "make check", "make coverage"
-    ]  # fmt: skip
+    assert [step["run"] for step in jobs["tests"]["steps"] if "make" in step.get("run", "")] == ["make ci"]
+    for makefile in (ROOT / "Makefile", ROOT / "scripts/registry/scaffold/templates/copy/Makefile"):
+        assert re.search(r"^ci: check (coverage|test) ", makefile.read_text(), re.MULTILINE)
 
 
 def test_jobs_of_several_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ FILES = (
 # The project's own linters and tests fail where there is such a file.
 MAKEFILE = """venv:
 \t@python3 scripts/install.py $(WITH)
-check coverage:
+ci:
 \t@test ! -e tests/broken-$@
 """
 # What the workflows call the roles, and what the template calls their policies.

@@ -152,7 +152,6 @@ def test_each_job_installs_only_what_it_needs() -> None:
     }
     assert groups == {
         "nightly/models": "train",
-        "pull-request/tests": "hooks train s3 gs azure dev",
         "pull-request/train": "train",
         "pull-request/validate": "hooks",
     }

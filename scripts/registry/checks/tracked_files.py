@@ -106,7 +106,8 @@ ROWS: tuple[Row, ...] = (
     Row("owners", ("CODEOWNERS",), Policy.JUDGED, Scope.DATA,
         "GitHub: who has to review; made by `registry check --fix`"),
     # --- the registry's own ---
-    Row("settings", ("registry.yaml",), Policy.OWNER, Scope.DATA, "the registry: owners, where the lake is", _CONFIRM),
+    Row("settings", ("registry.yaml",), Policy.OWNER, Scope.BOTH,
+        "the registry: owners, where the lake is, which tooling a copy installs", _CONFIRM),
     Row("schemas", ("schemas/*.schema.json",), Policy.OWNER, Scope.BOTH,
         "the registry: what a manifest, pointer or pipeline may say", _CONFIRM),
     Row("manifests", ("datasets/*/dataset.yaml", "models/*/model.yaml"), Policy.JUDGED, Scope.DATA, "the registry"),
