@@ -257,4 +257,13 @@ def test_what_is_published(merged_model: Path, run_registry: Run) -> None:
     assert run_registry(merged_model, "ci", "published").out == "datasets=false\nmodels=false\n"
     repositories.git_in(merged_model, "tag", "models/pets@v1.0.0")  # no release: it is not annotated
     repositories.git_in(merged_model, "tag", "--annotate", "--message", "1.0.0", "datasets/pets@v1.0.0")
-    assert run_registry(merged_model, "ci", "published").out == "datasets=true\nmodels=false\n"
+    done = run_registry(merged_model, "ci", "published")
+    assert (done.out, done.err) == ("datasets=true\nmodels=false\n", "")
+
+
+def test_models_that_no_runner_reproduces_at_night_are_told(merged_model: Path, run_registry: Run) -> None:
+    repositories.git_in(merged_model, "tag", "--annotate", "--message", "1.0.0", "models/pets@v1.0.0")
+    for variable, told in (("", True), ("false", True), ("true", False)):
+        done = run_registry(merged_model, "ci", "published", "--trusted-runner", variable)
+        assert done.out == "datasets=false\nmodels=true\n"
+        assert ("::notice title=models are not reproduced::" in done.err) is told

@@ -282,7 +282,7 @@ class Trained:
 
 
 def _variables() -> dict[str, str]:
-    return {**{role: role for role in ROLES}, "AWS_REGION": REGION}
+    return {**{role: role for role in ROLES}, "AWS_REGION": REGION, "TRUSTED_RUNNER": "true"}
 
 
 def _stubs() -> Iterator[str]:

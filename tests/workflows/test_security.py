@@ -127,8 +127,8 @@ def test_nightly_waits_for_no_runner_that_does_not_exist_and_does_nothing_where_
     for name in ("stores", "models"):
         assert WORKFLOWS["nightly"]["jobs"][name]["needs"] == "published"
         assert conditions[name].startswith("needs.published.outputs.")
-    told = STEPS["nightly/published: Say that models are not reproduced"]
-    assert told["if"].endswith("&& vars.TRUSTED_RUNNER != 'true'")
+    told = STEPS["nightly/published: Determine what is published"]
+    assert told["env"] == {"TRUSTED_RUNNER": "${{ vars.TRUSTED_RUNNER }}"}
 
 
 def test_trust_levels_share_no_cache() -> None:

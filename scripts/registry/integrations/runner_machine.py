@@ -15,7 +15,7 @@ from registry.integrations.process import run
 
 OLDEST = (2, 327, 1)  # the first release of GitHub's runner that runs actions of Node 24
 PROGRAMS = ("git", "make", "tar")
-DISK = 30 * 10**9  # bytes: .venv with CUDA, and room for data
+DISK = 30 * 10**9  # bytes: .venv with CUDA, and space for data
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 

@@ -162,11 +162,18 @@ def queries(dataset: str | None) -> None:
 
 
 @command.command()
-def published() -> None:
-    """Print datasets=true or datasets=false, and models=: whether a version of one has a tag."""
+@click.option("--trusted-runner", default="", help="The variable TRUSTED_RUNNER: true where models are reproduced.")
+def published(trusted_runner: str) -> None:
+    """Print datasets=true or datasets=false, and models=: whether a version of one has a tag.
+
+    Where models are published and there is no runner for trusted jobs, a notice says that they are not reproduced.
+    """
     kinds = {tag.artifact.kind for tag in names.find_tags(git.tag_names(here().root))}
     for kind in Kind:
         click.echo(f"{kind.folder}={str(kind in kinds).lower()}")
+    if Kind.MODEL in kinds and trusted_runner != "true":
+        steps = "register a runner with the label trusted-gpu, and set the variable TRUSTED_RUNNER to true"
+        click.echo(f"::notice title=models are not reproduced::{steps} (docs/runner.md of the template)", err=True)
 
 
 @command.command()
