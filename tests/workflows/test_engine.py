@@ -23,7 +23,8 @@ def test_act_runs_the_same_jobs_and_steps_with_the_same_results(released: World,
     here.append(trained.review(Again(here[-1])))
     released.by_act = True
     head = released.contribute(trainable_registry.grow)
-    announced, run = released.review("change", head), None
+    released.github.add_pull("change", sha=head)
+    announced = released.review("change", head)
     run = released.pull_request("change", head)
     released.github.faults.append(Fault("/statuses", 502, "no", "POST"))
     failed = released.review("change", head, run)
