@@ -199,6 +199,19 @@ def test_another_version_of_the_pinned_tooling_measures_otherwise(base: Path) ->
     assert compare(base).measuring == ("the change also changes the code that measures: registry.yaml",)
 
 
+def test_a_gate_that_is_lowered_or_dropped_is_told_and_one_more_is_not(base: Path) -> None:
+    rules = [{"metric": "accuracy", "min": 0.8}, {"metric": "loss", "max": 9}]
+    put_model(base, 75, gates=rules)
+    repositories.commit(base, "gates")
+    put_model(base, 75, gates=[{"metric": "accuracy", "min": 0.5}, {"metric": "f1", "min": 0.1, "class": "cat"}])
+    assert compare(base).measuring == (
+        "the manifest no longer has the gate: accuracy at least 0.8",
+        "the manifest no longer has the gate: loss at most 9",
+    )
+    put_model(base, 75, gates=[*rules, {"metric": "accuracy", "no_worse_than": "base"}])
+    assert compare(base).measuring == ()
+
+
 # --- what is unavailable ----------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.core.wording import plural
 from registry.errors import InvalidData, RegistryError
-from registry.model import comparison, judge_run, model_file, reported_results
+from registry.model import comparison, gates, judge_run, model_file, reported_results
 from registry.model.changes import ModelChange, Role
 from registry.model.comparison import Judgements
 from registry.model.judge import Judgement
@@ -100,6 +100,10 @@ def _measuring(plan: Plan, found: Judgements) -> Iterator[str]:
         yield f"the model file declares another input: {before}, now {after}"
     if plan.pair.base and plan.pair.new and plan.pair.base.manifest.task != plan.pair.new.manifest.task:
         yield f"task was {plan.pair.base.manifest.task}, is {plan.pair.new.manifest.task}"
+    if plan.pair.base and plan.pair.new:
+        kept = plan.pair.new.manifest.gates
+        rules = (gates.describe_rule(one) for one in plan.pair.base.manifest.gates if one not in kept)
+        yield from (f"the manifest no longer has the gate: {rule}" for rule in rules)
 
 
 def pending_runs(root: Path, plans: Iterable[Plan]) -> tuple[PlannedRun, ...]:
