@@ -83,7 +83,7 @@ def test_headlines() -> None:
         "(95% CI +0.5 to +6.4 pp, McNemar p = 0.021): significantly better",
         "blocked": "models/pets: accuracy 82.8% vs. 89.7% on 203 shared test images "
         "(95% CI −10.8 to −3.0 pp, McNemar p < 0.001): significantly worse",
-        "base_unavailable": "models/pets: retrained, but not compared with the base",
+        "base_unavailable": "models/pets: retrained (accuracy 92.6%), but not compared with the base",
         "undecided": "models/pets: accuracy 91.1% vs. 89.7% on 203 shared test images "
         "(95% CI −1.5 to +4.4 pp, McNemar p = 0.51): no significant difference",
         "forged": "models/pets: accuracy 93.1% vs. 89.7% on 203 shared test images "

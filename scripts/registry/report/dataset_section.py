@@ -86,7 +86,8 @@ def _items(change: DatasetChange) -> Diff | None:
 def _version(change: DatasetChange) -> Line:
     parts: list[str] = []
     if change.bytes_before != change.bytes_after:
-        parts.append(f"{size(change.bytes_before)} → {size(change.bytes_after)}")
+        before = f"{size(change.bytes_before)} → " if change.old else ""
+        parts.append(f"{before}{size(change.bytes_after)}")
     required = change.required_bump
     if required is None or required.bump is Bump.NONE or change.old is None:
         return (_query(change), *(f" · {part}" for part in parts))

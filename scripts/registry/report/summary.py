@@ -61,10 +61,9 @@ def model(change: ModelChange) -> str:
         return wording.comparison(change.comparison)
     if change.old is None:
         return f"new, {first}" if (first := _first_metric(change)) else "new"
-    if change.trained:
-        return "retrained, but not compared with the base"
-    if change.unknown:
-        return "changed, but not compared with the base"
+    if change.trained or change.unknown:
+        measured = f" ({first})" if (first := _first_metric(change)) else ""
+        return f"{'retrained' if change.trained else 'changed'}{measured}, but not compared with the base"
     return metadata_only(change) or "weights unchanged"
 
 
