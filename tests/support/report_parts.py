@@ -167,6 +167,7 @@ def model_change(**changes: Any) -> ModelChange:
         "params": (ParamChange("train.epochs", "5", "6"), ParamChange("train.mixup", None, "0.2")),
         "images": 203,
         "tests": 217,
+        "shares": ("accuracy",),
         "comparison": paired(0.8966, 0.931, 0.0049, 0.0640),
         "gates": gates,
         "flips": flips(),
