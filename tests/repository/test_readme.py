@@ -1,9 +1,8 @@
-"""Every command in README.md is run in a copy of the template: maintainer, contributor, reviewer, consumer."""
+"""Every command in README.md is run in a registry that it makes: maintainer, contributor, reviewer, consumer."""
 
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ import pytest
 from PIL import Image
 
 from registry.cli import main
-from registry.integrations.git_trees import WorkTree
 from support import repositories
 from support.repositories import Run
 from support.servers.looker import LookerServer
@@ -56,7 +54,7 @@ class Reader:
 
     def __init__(self, top: Path, env: dict[str, str]) -> None:
         self.top, self.env = top, env
-        self.clone, self.origin = top / "registry", top / "origin.git"
+        self.clone, self.origin = top / "acme-data", top / "origin.git"
 
     def type(self, line: str, cwd: Path | None = None) -> str:
         for shown, real in {
@@ -102,23 +100,17 @@ def reader(looker: LookerServer, tmp_path_factory: pytest.TempPathFactory) -> Re
         **looker.env(),
     }
     user = Reader(top, env)
-    for entry in WorkTree(ROOT).list():
-        (user.clone / entry.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / entry.path, user.clone / entry.path)
-    (user.clone / ".venv").symlink_to(Path(sys.prefix))
-    for command in (
-        "git init -b main",
-        f"git init --bare -b main {user.origin}",
-        f"git remote add origin {user.origin}",
-    ):
-        user.type(f"{command} --quiet" if " init" in command else command)
+    user.type(f"git init --bare -b main {user.origin} --quiet", cwd=top)
     return user
 
 
 def test_a_maintainer_a_contributor_a_reviewer_and_a_consumer_type_what_it_says(reader: Reader) -> None:
     init, *maintaining = commands("Quick start: maintainer")
     setup, activate, *contributing = commands("Quick start: contributor")
-    reader.type(f"{init} && git add --all && git commit -qm 'Our registry' && git push -q -u origin main")
+    reader.type(init, cwd=reader.top)
+    (reader.clone / ".venv").symlink_to(Path(sys.prefix))
+    reader.type(f"git remote add origin {reader.origin}")
+    reader.type("git add --all && git commit -qm 'Our registry' && git push -q -u origin main")
     assert setup == "make setup"
     reader.type(setup)
     assert activate == ". .venv/bin/activate"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,12 @@ def test_a_copy_is_thin_green_and_names_its_tooling(run_registry: Run, tmp_path:
     repositories.commit(made, "our registry")
     checked = run_registry(made, "check", "--all")
     assert checked.code == 0, checked.out
+    for name in ("model", "transfer"):
+        shutil.copytree(ROOT / "scripts/registry/scaffold/templates" / name, made / "models" / name)
+    ruff = Path(sys.executable).with_name("ruff")
+    for command in (("check",), ("format", "--check", "--exclude", "models")):  # as the hooks of commits do
+        done = subprocess.run([ruff, *command, made], cwd=made, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
 
 
 def test_the_current_folder_becomes_one_if_it_is_empty(run_registry: Run, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import subprocess
 from pathlib import Path
 
-from registry.checks.tracked_files import Policy, Row, Scope
 from registry.core.tree import DictTree
 from registry.scaffold import skeleton
 
@@ -14,11 +13,10 @@ EXAMPLE = ("datasets/", "models/")  # the worked example
 
 
 def test_every_file_has_one_row() -> None:
-    tooling = Row("tooling", TABLE.tooling, Policy.FREE, Scope.NONE, "")
     faults = {}
     for path in TRACKED:
-        is_tooling = tooling.has(path)
-        rows = [*(row for row in (*TABLE.owned, *TABLE.once) if row == path and not is_tooling), *["t"] * is_tooling]
+        is_tooling = TABLE.is_tooling(path)
+        rows = [*(row for row in (*TABLE.owned, *TABLE.once) if row == path), *["t"] * is_tooling]
         if len(rows) != 1 and not path.startswith(EXAMPLE):
             faults[path] = rows
     assert faults == {}

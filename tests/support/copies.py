@@ -17,7 +17,7 @@ ANSWERS = Answers("acme-data", ("@acme/data",), ".registry/staging", ".registry/
 def make(folder: Path, template: Tree | None = None, pin: Template | None = None) -> Path:
     """A copy in a folder, with nothing committed and no data."""
     plan = copy.plan(template or skeleton.of_tooling(), ANSWERS, pin or tooling.pin())
-    copy.write(plan.files, folder)
+    copy.make(plan.files, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     return folder
 

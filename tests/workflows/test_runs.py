@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from registry.core.settings import Template
+from registry.scaffold import copy, skeleton
 from support import repositories, selections, trainable_registry
 from support.act_runs import REVIEWED, Trained, World
 from support.cloudformation import PRODUCTION
@@ -357,3 +359,27 @@ def test_a_new_registry_is_set_up_once(merged: World) -> None:
     assert "name: registry\n" in told
     assert "owners: ['@ada']" in told  # who made it: the organization @acme cannot own
     assert merged.github.disabled == ["template.yml"]
+
+
+def test_a_release_of_the_template_becomes_a_pull_request(merged: World) -> None:
+    template, workflow = merged.top / "template", ".github/workflows/refresh.yml"
+    repositories.git_in(merged.top, "init", "--quiet", str(template))
+    (template / workflow).parent.mkdir(parents=True)
+    (template / skeleton.TABLE).parent.mkdir(parents=True)
+    (template / skeleton.TABLE).write_text(f'owned = ["{workflow}"]\nonce = []\ntooling = []\n')
+    text = (merged.root / workflow).read_text()
+    for version, name in (("1.0.0", "name: Refresh\n"), ("1.1.0", "name: Refresh datasets\n")):
+        (template / "pyproject.toml").write_text(f'project.version = "{version}"\n')
+        (template / workflow).write_text(text.replace("name: Refresh\n", name, 1))
+        repositories.git_in(template, "tag", f"v{version}", repositories.commit(template, version))
+    file = merged.root / "registry.yaml"
+    pin = Template(template.as_uri(), "1.0.0", repositories.git_in(template, "rev-parse", "v1.0.0"))
+    file.write_bytes(copy.pinned(file.read_bytes(), pin))
+    repositories.commit(merged.root, "a copy")
+    repositories.git_in(merged.root, "push", "--quiet", "origin", "HEAD:main")
+    ran = merged.dispatch("upgrade.yml")
+    assert (ran.code, ran.jobs) == (0, {"upgrade": "success"}), ran.log
+    [pull] = merged.github.pulls
+    assert pull["title"].startswith("Upgrade the template to 1.1.0 (")
+    changed = repositories.git_in(merged.origin, "diff", "--name-only", "main", "upgrade").splitlines()
+    assert changed == [workflow, "registry.yaml"]

@@ -36,6 +36,7 @@ PERMISSIONS = {
     "review/comment": {"contents": "write", "pull-requests": "write", "statuses": "write"},
     "review/judge": {"actions": "read", "contents": "read", "id-token": "write", "pull-requests": "read"},
     "template/configure": {"actions": "write", "contents": "write"},
+    "upgrade/upgrade": {"contents": "write", "pull-requests": "write"},
 }
 ENVIRONMENTS = {
     "assign/assign": "assign",
@@ -45,6 +46,7 @@ ENVIRONMENTS = {
     "pull-request/train": "gpu",
     "refresh/refresh": "refresh",
     "review/judge": "judge",
+    "upgrade/upgrade": "refresh",
 }
 
 
@@ -75,10 +77,10 @@ def test_the_roles_are_those_that_infra_puts_out(name: str) -> None:
     assert f"gh variable set {variable} --body" in (ROOT / "infra/aws.yaml").read_text()
 
 
-def test_only_the_job_that_runs_queries_has_a_secret() -> None:
+def test_only_the_jobs_that_run_queries_and_upgrades_have_a_secret() -> None:
     text = {path.stem: path.read_text() for path in GITHUB.rglob("*.yml")}
-    assert [name for name, words in text.items() if "secrets." in words] == ["refresh"]
-    assert "pull_request" not in triggers(WORKFLOWS["refresh"])
+    assert [name for name, words in text.items() if "secrets." in words] == ["refresh", "upgrade"]
+    assert not any("pull_request" in triggers(WORKFLOWS[name]) for name in ("refresh", "upgrade"))
 
 
 # --- forks ------------------------------------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ OF_RUN = {
 
 def test_the_verdict_is_written_under_the_workflow_of_the_default_branch_alone() -> None:
     writers = {name for name, job in JOBS.items() if {"statuses", "pull-requests"} & _written(job)}
-    assert writers == {"review/announce", "review/comment", "refresh/refresh"}
+    assert writers == {"review/announce", "review/comment", "refresh/refresh", "upgrade/upgrade"}
     assert triggers(WORKFLOWS["review"]) == {
         "workflow_run": {"workflows": [WORKFLOWS["pull-request"]["name"]], "types": ["requested", "completed"]}
     }

@@ -119,7 +119,7 @@ ROWS: tuple[Row, ...] = (
         "pre-commit: programs that run at each commit", _CONFIRM),
     Row("packages to install", ("requirements*.txt", "pyproject.toml"), Policy.OWNER,
         Scope.TOOLING, "pip and uv: programs that are downloaded and run", _CONFIRM),
-    Row("commands", ("Makefile", "pytest.ini", "scripts/**"), Policy.OWNER, Scope.TOOLING,
+    Row("commands", ("Makefile", "pytest.ini", "ruff.toml", "scripts/**"), Policy.OWNER, Scope.TOOLING,
         "make, Git's hooks, people", _CONFIRM),
     Row("infrastructure", ("infra/**",), Policy.OWNER, Scope.TOOLING, "AWS: who may read and write storage", _CONFIRM),
     Row("tests and benchmarks", ("tests/**", "benchmarks/**"), Policy.FREE, Scope.TOOLING, "pytest, when it is run"),

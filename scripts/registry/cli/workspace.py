@@ -95,7 +95,7 @@ def here() -> Workspace:
         if inner and root in inner[0].parents:
             raise NotFound(
                 f"{inner[0]} is a folder of the Git repository {root}, expected its root",
-                fix="create a repository of its own from the template on GitHub, and move the artifacts there",
+                fix="make a registry in a folder outside (registry init FOLDER), and move the artifacts there",
             )
         if git.find_id(root, f"HEAD:{settings.PATH}"):
             raise NotFound(
@@ -104,7 +104,7 @@ def here() -> Workspace:
             )
         raise NotFound(
             f"{root} is not a registry: it has no {settings.PATH}",
-            fix="cd into your registry, or create one from the template on GitHub",
+            fix="cd into your registry, or make one in an empty folder: registry init FOLDER",
         )
     return Workspace(root)
 

@@ -1,7 +1,6 @@
 """`registry demo`."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,13 @@ from pathlib import Path
 
 import click
 
-from registry.cli.workspace import here
-from registry.demo import backbone, pictures, story
+from registry.demo import backbone, handwriting, pictures, story
 from registry.demo.scene import Scene
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, Refused
+from registry.scaffold.tooling import DISTRIBUTION
+
+INSTALL = f"make demo; outside of a registry, pip install '{DISTRIBUTION}[hooks,train,demo] @ git+URL'"
 
 
 @click.command()
@@ -32,34 +33,33 @@ from registry.errors import NotFound, Refused
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    help="The folder for the scratch copy. Default: a new temporary folder.",
+    help="The folder for the scratch registry. Default: a new temporary folder.",
 )
 @click.option("--s3", is_flag=True, help="Store data in a local S3 server (SeaweedFS) instead of folders.")
 def command(images: Path | None, network: Path | None, directory: Path | None, *, s3: bool) -> None:
-    """Run the whole workflow on a scratch copy: three releases, an old version restored, a consumer.
+    """Run the whole workflow on a scratch registry: three releases, an old version restored, a consumer.
 
     The third release is a head on the features of another network (--backbone).
 
-    Your checkout is not changed, and no data leaves this machine.
+    It needs no checkout: the registry of the story is made in a new folder. No data leaves this machine.
     """
-    space = here()
     if directory and directory.exists() and any(directory.iterdir()):
         raise Refused(f"{directory} is not empty", fix="name a new folder, or omit --directory")
     _require_modules()
-    album = pictures.folder(images) if images else pictures.handwriting(Path(sys.prefix) / "handwriting")
+    album = pictures.folder(images) if images else pictures.handwriting(handwriting.fetch())
     pictures.require_filled_splits(album)
     given = backbone.read(network) if network else None
     top = (directory or Path(tempfile.mkdtemp(prefix="registry-demo-"))).resolve()
     top.mkdir(parents=True, exist_ok=True)
     with _stores(top, is_s3=s3) as (bucket, lake):
-        story.run_all(Scene(space.root, top, album, bucket, lake, given))
+        story.run_all(Scene(top, album, bucket, lake, given))
 
 
 def _require_modules() -> None:
     """Raises NotFound before anything is made where the story would end for want of a package."""
     missing = [name for name in story.MODULES if find_spec(name) is None]
     if missing:
-        raise NotFound(f"the demo needs packages that are not installed: {', '.join(missing)}", fix="make demo")
+        raise NotFound(f"the demo needs packages that are not installed: {', '.join(missing)}", fix=INSTALL)
 
 
 @contextmanager

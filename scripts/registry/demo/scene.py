@@ -27,7 +27,6 @@ class Scene:
     version's stages took, by its tag.
     """
 
-    template: Path
     top: Path
     album: Album
     bucket: str  # URL or folder of staging/ and production/

@@ -1,8 +1,7 @@
-"""The demo: three releases and a consumer, by the commands that a team runs, in a scratch copy of the template."""
+"""The demo: three releases and a consumer, by the commands that a team runs, in a scratch registry."""
 
 import hashlib
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -31,29 +30,21 @@ def run_all(scene: Scene) -> None:
 
 
 def found_registry(scene: Scene) -> None:
-    """A team creates a repository from the template and configures its storage."""
-    copy_template(scene)
+    """A team makes a registry of its own in an empty folder."""
+    places = f"--bucket {shlex.quote(scene.bucket)} --lake {shlex.quote(scene.lake)}"
+    scene.run(f"registry init {scene.clone.name} --name acme-data --owner @acme/data {places}", cwd=scene.top)
+    (scene.clone / ".venv").symlink_to(Path(sys.prefix))  # in place of what `make setup` installs
     pictures.fill_lake(scene.album, open_store(Remote(scene.lake), scene.top))
     say(f"the lake has {plural(len(scene.album.pictures), 'image')}, each under its UUID: {scene.lake}")
     for file in scene.album.left_out:
         say(f"  {one_line(file.source)}: {file.why}")
     scene.run(f"git init --quiet --bare --initial-branch=main {shlex.quote(str(scene.origin))}", cwd=scene.top)
-    scene.run("git init --quiet --initial-branch=main")
     for key, value in (("user.name", "Ana Contributor"), ("user.email", "ana@example.com")):
         git.set_config(scene.clone, key, value)
-    places = f"--bucket {shlex.quote(scene.bucket)} --lake {shlex.quote(scene.lake)}"
-    scene.run(f"registry init --name acme-data --owner @acme/data {places}")
     scene.run("registry hooks install")
-    scene.commit("Our registry, from the template")
+    scene.commit("Our registry")
     scene.run(f"git remote add origin {shlex.quote(str(scene.origin))}")
     scene.run("git push --quiet --set-upstream origin main")
-
-
-def copy_template(scene: Scene) -> None:
-    """Copy the files of the last commit, as «Use this template» does on GitHub, and link this .venv."""
-    scene.run(f"git clone --quiet --depth 1 --no-tags {scene.template.as_uri()} {scene.clone.name}", cwd=scene.top)
-    shutil.rmtree(scene.clone / ".git")
-    (scene.clone / ".venv").symlink_to(Path(sys.prefix))
 
 
 def first_dataset(scene: Scene) -> None:
@@ -292,7 +283,7 @@ Try next, in the clone (after `. .venv/bin/activate`):
 
 
 CHAPTERS = (
-    ("A registry from the template", found_registry),
+    ("A registry of its own", found_registry),
     ("A dataset from a selection", first_dataset),
     ("A model", first_model),
     ("The first release", first_release),

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from registry.integrations import git, process
 
+_PROGRAM = "100755"  # the mode of a file that may be executed
 NO_MODE = "0"  # for `git update-index`: remove the path
 BOT = "github-actions[bot]"  # the author of what a job of GitHub Actions commits, and its address there
 BOT_ADDRESS = "41898282+github-actions[bot]@users.noreply.github.com"
@@ -24,7 +25,9 @@ def commit_files(
     """
     with temporary_index(root) as index:
         index.run("read-tree", parent)
-        entries = "".join(f"{_index_entry(root, path, data)}\0" for path, data in files.items())
+        listed = (line.partition("\t") for line in git.split_records(index.run("ls-files", "--stage", "-z")))
+        modes = {path: meta.split()[0] for meta, _, path in listed}
+        entries = "".join(f"{_index_entry(root, path, data, modes.get(path))}\0" for path, data in files.items())
         index.run("update-index", "-z", "--index-info", stdin=os.fsencode(entries))
         tree = index.run("write-tree")
     if tree == git.tree_id(root, parent):
@@ -73,8 +76,8 @@ def temporary_index(root: Path) -> Iterator[Index]:
         yield Index(root, Path(folder) / "index")
 
 
-def _index_entry(root: Path, path: str, data: bytes | None) -> str:
-    """A record of `git update-index --index-info`."""
+def _index_entry(root: Path, path: str, data: bytes | None, mode: str | None) -> str:
+    """A record of `git update-index --index-info`; `mode` is that of the parent's file, whose permission is kept."""
     if data is None:
         return f"{NO_MODE} {git.NULL_OID}\t{path}"
-    return f"100644 {git.write_blob(root, data)}\t{path}"
+    return f"{_PROGRAM if mode == _PROGRAM else '100644'} {git.write_blob(root, data)}\t{path}"

@@ -273,6 +273,12 @@ def default_branch(repository: Repository) -> str:
     return str(get(repository, f"repos/{repository}")["default_branch"])
 
 
+def template(repository: Repository) -> str:
+    """The URL of the template that GitHub made a repository of; an empty string where it was made otherwise."""
+    found = get(repository, f"repos/{repository}").get("template_repository")
+    return str(found["clone_url"]) if found else ""
+
+
 def open_pulls(repository: Repository, branch: str) -> tuple[PullRequest, ...]:
     """The open pull requests of a branch of this repository, newest first."""
     head = quote(f"{repository.owner}:{branch}", safe="")

@@ -6,6 +6,7 @@ The table is skeleton.toml. Trees are those of a checkout, of a commit, or of th
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from registry.core.tree import Entry, Tree, under
@@ -25,6 +26,10 @@ class Table:
     owned: tuple[str, ...]
     once: tuple[str, ...]
     tooling: tuple[str, ...]
+
+    def is_tooling(self, path: str) -> bool:
+        """Whether a path of the template is one of what a copy does not have."""
+        return any(fnmatchcase(path, glob) for glob in self.tooling) and path not in (*self.owned, *self.once)
 
 
 def read_table(tree: Tree) -> Table:

@@ -3,17 +3,21 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from registry.cli.workspace import here
+from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
 from registry.core import settings
+from registry.core.settings import Template
 from registry.core.wording import plural
-from registry.integrations import git
+from registry.errors import Refused, RegistryError
+from registry.integrations import git, github
+from registry.integrations.git_merge import list_tree
 from registry.release import github_owners
-from registry.scaffold import copy, init, skeleton, tooling
+from registry.scaffold import copy, init, skeleton, template_repository, tooling
 
 
 @click.command()
@@ -34,6 +38,7 @@ from registry.scaffold import copy, init, skeleton, tooling
 @click.option("--again", is_flag=True, help="Change a registry that is already set up.")
 @click.option("--once", is_flag=True, help="Do nothing in a registry that is set up already.")
 @click.option("--keep-example", is_flag=True, help="Keep datasets/cats_dogs and models/cats_dogs.")
+@click.option("--vendored", is_flag=True, help="Keep the tooling's code in this repository.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
 def command(
     directory: Path | None,
@@ -52,13 +57,14 @@ def command(
     again: bool,
     once: bool,
     keep_example: bool,
+    vendored: bool,
     dry_run: bool,
 ) -> None:
     """Make a new registry: in DIRECTORY, or in the current folder if that is empty.
 
-    In a repository that was made with «Use this template», set that up: name, owners, storage. Missing options are
-    prompted for in a terminal, and are an error elsewhere. Without buckets everything works in folders, such as
-    --bucket .registry --lake .registry/lake.
+    In a repository that was made with «Use this template», set that up: name, owners, storage; the tooling's code is
+    removed, and its commit recorded in registry.yaml. Missing options are prompted for in a terminal, and are an error
+    elsewhere. Without buckets everything works in folders, such as --bucket .registry --lake .registry/lake.
     """
     if bucket and (staging or production):
         raise click.UsageError("use either --bucket, or --staging and --production")
@@ -80,7 +86,12 @@ def command(
     space = here()
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
+    if space.tree.has(skeleton.TABLE) and not vendored and space.registry_file.template is None:
+        _make_thin(space, answers, source, local=written, again=again, keep_example=keep_example, dry_run=dry_run)
+        return
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
+    if vendored:
+        plan = _with_pin(space, plan, source)
     _verify(space.root, owners)
     say(str(plan))
     if dry_run:
@@ -88,6 +99,51 @@ def command(
     init.apply(plan, space.root)
     space.write_generated_files()
     say("hint: review `git diff`, commit, then registry new dataset NAME")
+
+
+def _make_thin(
+    space: Workspace, answers: init.Answers, source: str | None, *,
+    local: bytes, again: bool, keep_example: bool, dry_run: bool,
+) -> None:  # fmt: skip
+    """Set up a repository that has the tooling's code, which is removed and pinned: nothing can be imported then."""
+    pin, repository = _find_pin(space, source)
+    url = git.remote_url(space.root) if git.has_remote(space.root) else ""
+    made = copy.plan(space.tree, answers, pin, tooling.normalize(url), local=local, again=again)
+    plan = copy.thin(space.tree, made, list_tree(repository, pin.commit), keep_example=keep_example)
+    _verify(space.root, answers.owners)
+    say(str(plan))
+    if not dry_run:
+        copy.write(plan, space.root)
+        say("hint: review `git status`, git add --all and commit, then make setup, which installs the tooling")
+
+
+def _find_pin(space: Workspace, source: str | None) -> tuple[Template, Path]:
+    """The commit of the template that this repository was made of, and the template's repository."""
+    url = tooling.normalize(source or _template_on_github(space))
+    repository = template_repository.fetch(space.root, url)
+    birth = template_repository.find_birth(space.root, repository, tooling.read().version)
+    return Template(url, birth.version, birth.id), repository
+
+
+def _template_on_github(space: Workspace) -> str:
+    """The URL of the template that GitHub made this repository of. Raises Refused where it is not known."""
+    with suppress(RegistryError):
+        if found := github.template(github.connect(space.root)):
+            return found
+    fix = "name it: --source https://…, or keep the tooling's code in this repository: --vendored"
+    raise Refused("the repository of the template that this one was made of is not known", fix=fix)
+
+
+def _with_pin(space: Workspace, plan: init.Plan, source: str | None) -> init.Plan:
+    """A plan that also records the commit of the template, if its repository is known: `registry upgrade` needs it."""
+    try:
+        pin, _ = _find_pin(space, source)
+    except RegistryError as error:
+        warn(f"registry.yaml gets no template:, {error.message}")
+        return plan
+    file = copy.pinned(plan.files[settings.PATH], pin)
+    changes = (*plan.changes, f"{settings.PATH}: template {pin.source} {pin.version} ({pin.commit})")
+    return init.Plan({**plan.files, settings.PATH: file}, plan.removed, changes)
 
 
 def _new_folder(directory: Path | None) -> Path | None:
@@ -107,7 +163,7 @@ def _make(folder: Path, answers: init.Answers, source: str, *, dry_run: bool) ->
     say(str(plan))
     if dry_run:
         return
-    copy.write(plan.files, folder)
+    copy.make(plan.files, folder)
     cd = "" if folder == Path.cwd() else f"cd {shlex.quote(str(folder))}, "
     say(f"made {plural(len(plan.files), 'file')} in {folder}")
     say(f"hint: {cd}make setup, then git add --all and commit, then registry new dataset NAME")
