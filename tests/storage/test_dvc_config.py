@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_four_files_are_merged_in_their_order(root: Path) -> None:
-    (root.parent / "SYSTEM/config").write_text("['remote \"staging\"']\nregion = a\nprofile = a\nacl = a\njobs = 2\n")
-    (root.parent / "GLOBAL/config").write_text("['remote \"staging\"']\nregion = b\nprofile = b\nacl = b\n")
-    (root / ".dvc/config").write_text(BOTH.replace("staging\n[", "staging\nregion = c\nprofile = c\n["))
+    (root.parent / "SYSTEM/config").write_text(
+        "['remote \"staging\"']\nregion = a\nendpointurl = a\nacl = a\njobs = 2\n"
+    )
+    (root.parent / "GLOBAL/config").write_text("['remote \"staging\"']\nregion = b\nendpointurl = b\nacl = b\n")
+    (root / ".dvc/config").write_text(BOTH.replace("staging\n[", "staging\nregion = c\nendpointurl = c\n["))
     (root / ".dvc/config.local").write_text("['remote \"staging\"']\nregion = d\n")
-    expected = {"region": "d", "profile": "c", "acl": "b", "jobs": "2"}
+    expected = {"region": "d", "endpointurl": "c", "acl": "b", "jobs": "2"}
     assert dvc_config.load(root)["staging"] == Remote("s3://acme/staging", expected)
     assert {**Config(root / ".dvc")["remote"]["staging"]}.items() >= {**expected, "jobs": 2}.items()
 
@@ -95,7 +98,8 @@ FORMS = {
 
 @pytest.mark.parametrize("text", [*HOSTILE.values(), *FORMS.values()], ids=[*HOSTILE, *FORMS])
 def test_every_form_is_read_or_refused_as_by_dvc(root: Path, text: str) -> None:
-    (root / ".dvc/config").write_bytes(text.encode())
+    (root / ".dvc/config").unlink()
+    (root / ".dvc/config.local").write_bytes(text.encode())
     try:
         theirs = {name: values["url"] for name, values in Config(root / ".dvc")["remote"].items()}
     except (ConfigError, ConfigObjError, Invalid, AttributeError, TypeError):  # a traceback is a refusal, too
@@ -106,6 +110,52 @@ def test_every_form_is_read_or_refused_as_by_dvc(root: Path, text: str) -> None:
         except InvalidDocument:
             ours = None
         assert ours == theirs
+
+
+def test_a_committed_file_has_one_spelling_for_every_command(root: Path) -> None:
+    accepted = set()
+    for name, text in {**HOSTILE, **FORMS}.items():
+        (root / ".dvc/config").write_bytes(text.encode())
+        with suppress(InvalidDocument):
+            dvc_config.load(root)
+            accepted.add(name)
+    assert accepted == {"CRLF"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "command"),
+    [
+        ("configpath", "../elsewhere", ("push",)),
+        ("profile", "mine", ("push",)),
+        ("ssl_verify", "false", ("gc", "--plan")),
+    ],
+)
+def test_no_command_obeys_what_a_committed_file_must_not_say(
+    registry_repo: Path, run_registry: Run, option: str, value: str, command: tuple[str, ...]
+) -> None:
+    config = registry_repo / ".dvc/config"
+    section = "['remote \"staging\"']\n    url = "
+    config.write_text(config.read_text().replace(section, f"{section}s3://acme\n    {option} = {value}\n    #", 1))
+    result = run_registry(registry_repo, *command)
+    assert result.code == 1
+    assert f"remote.staging.{option} must not be set for every clone" in result.err
+
+
+@pytest.mark.parametrize("command", [("checkout",), ("push",)])
+def test_a_commit_does_not_say_where_the_cache_is(
+    registry_repo: Path, run_registry: Run, command: tuple[str, ...]
+) -> None:
+    config = registry_repo / ".dvc/config"
+    config.write_text(config.read_text().replace("[cache]\n", "[cache]\n    dir = ../../elsewhere\n"))
+    result = run_registry(registry_repo, *command)
+    assert (result.code, "cache.dir must not be set for every clone" in result.err) == (1, True)
+    assert not (registry_repo.parent / "elsewhere").exists()
+
+
+def test_a_large_configuration_is_refused_before_it_is_parsed(registry_repo: Path, run_registry: Run) -> None:
+    (registry_repo / ".dvc/config").write_text("[" * 1_000_000)
+    result = run_registry(registry_repo, "checkout")
+    assert (result.code, "the limit is 16,384" in result.err) == (1, True)
 
 
 def test_bytes_that_are_no_text(root: Path) -> None:

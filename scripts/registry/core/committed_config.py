@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from registry.errors import InvalidDocument
+
 DEFAULT_REMOTE = "production"
 MAX_BYTES = 16_384  # configobj's expressions take quadratic time
 
@@ -162,6 +164,20 @@ def find_forbidden(sections: Mapping[str, Any]) -> Iterator[ConfigFault]:
         for name, options in named:
             for option, value in options.items():
                 yield from _faults_of(section, name, option, value)
+
+
+def require(data: bytes, path: str, sections: Mapping[str, Any]) -> None:
+    """Raise InvalidDocument for the first option that a committed file must not have; `sections` as DVC reads them."""
+    for fault in find_forbidden(sections):
+        pattern = rf"^\s*{re.escape(fault.option)}\s*=".encode()
+        line = next((number for number, text in enumerate(data.split(b"\n"), 1) if re.match(pattern, text)), None)
+        raise InvalidDocument(path, fault.message, line=line, fix=fault.fix)
+
+
+def require_spelling(data: bytes, path: str) -> None:
+    """Raise InvalidDocument for a committed file in another form than DVC writes; to be called before it is parsed."""
+    for fault in find_misspelled(data.decode(errors="replace")):
+        raise InvalidDocument(path, fault.message, line=fault.line, fix=fault.fix)
 
 
 def _faults_of(section: str, name: str, option: str, value: Any) -> Iterator[ConfigFault]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from registry.core import committed_config, settings
 from registry.core.atomic_write import write_atomically
 from registry.errors import InvalidDocument
 from registry.integrations import git
@@ -23,11 +24,14 @@ def _environment() -> dict[str, str]:
 def cache_dir(root: Path) -> Path:
     """Where DVC keeps the objects of this checkout: `cache.dir` of its four configuration files, or `.dvc/cache`.
 
-    A store over this folder has the layout of `pointers.object_key`.
+    A store over this folder has the layout of `pointers.object_key`. Raises InvalidDocument for a file that cannot be
+    read, and in a registry for a committed file that says where the cache is.
     """
     found = Path(".dvc", "cache")
     for config in _configs(root):
         if value := _option(config, "cache", "dir"):
+            if config == _committed(root) and (root / settings.PATH).is_file():
+                committed_config.require(config.read_bytes(), settings.DVC_CONFIG, {"cache": {"dir": value}})
             found = config.parent / Path(value).expanduser()
     return Path(os.path.normpath(root / found))
 
@@ -38,14 +42,17 @@ def _configs(root: Path) -> Iterator[Path]:
 
     yield Path(os.environ.get("DVC_SYSTEM_CONFIG_DIR") or platformdirs.site_config_dir("dvc", "iterative"), "config")
     yield Path(os.environ.get("DVC_GLOBAL_CONFIG_DIR") or platformdirs.user_config_dir("dvc", "iterative"), "config")
-    yield root.absolute() / ".dvc" / "config"
+    yield _committed(root)
     yield root.absolute() / ".dvc" / "config.local"
+
+
+def _committed(root: Path) -> Path:
+    return root.absolute() / ".dvc" / "config"
 
 
 def own_option(root: Path, section: str, name: str) -> str | None:
     """An option of the user's own configuration, without `.dvc/config`, which a commit brings."""
-    shared = root.absolute() / ".dvc" / "config"
-    values = [_option(config, section, name) for config in _configs(root) if config != shared]
+    values = [_option(config, section, name) for config in _configs(root) if config != _committed(root)]
     return next((value for value in reversed(values) if value), None)
 
 
@@ -53,7 +60,11 @@ def _option(config: Path, section: str, name: str) -> str | None:
     from configobj import ConfigObj, ConfigObjError  # only here: few commands need the cache
 
     try:
-        sections = ConfigObj(config.read_text(encoding="utf-8").splitlines()).dict()
+        text = config.read_text(encoding="utf-8")
+        if len(text) > committed_config.MAX_BYTES:  # configobj's expressions take quadratic time
+            fault = f"file is {len(text):,} characters; the limit is {committed_config.MAX_BYTES:,}"
+            raise InvalidDocument(_shown(config), fault, fix="remove what is no option")
+        sections = ConfigObj(text.splitlines()).dict()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, ConfigObjError) as error:

@@ -48,9 +48,13 @@ class _File:
 def load(root: Path) -> dict[str, Remote]:
     """The remotes of the registry at `root` by name, as its four configuration files together say.
 
-    Raises InvalidDocument, with DVC's words, for the file at fault.
+    Raises InvalidDocument, with DVC's words, for the file at fault, and for a committed file that says what none may:
+    a branch of somebody else must not choose what a clone runs or where it looks.
     """
     paths = _paths(root)
+    if (committed := root / DVC_CONFIG).is_file():
+        data = committed.read_bytes()
+        committed_config.require(data, DVC_CONFIG, read_committed(data))
     files = [_read_file(path, _display_name(path, root)) for path in paths if path.is_file()]
     try:
         merged = dict(Config(root / ".dvc", validate=False))
@@ -80,8 +84,7 @@ def read_sections(data: bytes, path: str = DVC_CONFIG) -> Sections:
 
 def read_committed(data: bytes, path: str = DVC_CONFIG) -> Sections:
     """What a committed file says. Raises InvalidDocument for one in another form than DVC writes, before reading it."""
-    for fault in committed_config.find_misspelled(data.decode(errors="replace")):
-        raise InvalidDocument(path, fault.message, line=fault.line, fix=fault.fix)
+    committed_config.require_spelling(data, path)
     return read_sections(data, path)
 
 
