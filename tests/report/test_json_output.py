@@ -98,15 +98,15 @@ def test_the_schema_knows_each_kind_of_block_with_its_parts() -> None:
 NASTY = "<!-- registry report --> @acme/everyone \u202e\ud800\x1b[31m::add-mask::x\n![x](https://e.example/p.png)\u2028"
 
 
-def nasty() -> Report:
+def nasty(text: str = NASTY) -> Report:
     report = report_situations.trained()
-    finding = Finding(CheckName.VERSION, None, Verdict.WRONG, NASTY, NASTY, 3, NASTY)
+    finding = Finding(CheckName.VERSION, None, Verdict.WRONG, text, text, 3, text)
     return replace(
         report,
         state=State.BLOCKED,
-        headline=NASTY,
+        headline=text,
         findings=(finding,),
-        sections=(Section(NASTY, (NASTY, Code(NASTY))),),
+        sections=(Section(text, (text, Code(text))),),
     )
 
 
@@ -114,7 +114,8 @@ def test_texts_are_data_and_no_character_hides_in_the_file() -> None:
     text = json_output.render(nasty())
     assert [one for one in text.decode() if not one.isprintable() and one != "\n"] == []
     page = json_input.parse(text).page
-    assert page == shown(nasty())
+    written = NASTY.replace("\ud800", r"\ud800")  # JSON has no half of a surrogate pair
+    assert page == shown(nasty(written))
     rendered = re.sub(r"`[^`]*`", "", markdown.render(page, {}))  # code is shown as it is
     assert "@acme" not in rendered
     assert "![x]" not in rendered

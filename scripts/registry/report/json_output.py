@@ -44,12 +44,18 @@ def render(report: Report, pictures: Iterable[PictureFiles] = ()) -> bytes:
 
 
 def _write(content: Any) -> bytes:
-    """JSON in which every character is visible, however a text is shown."""
+    """JSON in which every character is visible, however a text is shown.
+
+    A byte of a file's name that is no UTF-8 is half of a surrogate pair in Python. JSON has no such character, so it is
+    written as the report shows it.
+    """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     return (_HIDDEN.sub(_escape, text) + "\n").encode()
 
 
 def _escape(found: re.Match[str]) -> str:
+    if "\ud800" <= found[0] <= "\udfff":
+        return rf"\\u{ord(found[0]):04x}"
     return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
