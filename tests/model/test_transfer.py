@@ -164,7 +164,8 @@ def test_a_backbone_that_is_not_here_is_to_be_pulled_first(pets: Path, run_regis
 def test_a_backbone_without_a_file_is_told_before_a_training(transfer: Path, run_registry: Run) -> None:
     (transfer / "models/backbone/model.onnx.dvc").unlink()
     planned = run_registry(transfer, "train", "--dry-run")
-    assert "models/zoo: models/backbone, which it builds on, has no model file yet\n" in planned.out
+    assert "models/backbone/model.onnx.dvc is missing: the model has an origin\n" in planned.out
+    assert "models/zoo: models/backbone, which it builds on, has to wait\n" in planned.out
 
 
 @pytest.mark.slow

@@ -142,7 +142,8 @@ class World:
     ) -> subprocess.Popen[str]:
         """`registry` as a person runs it, at the head of a process group; no file gets `largest` bytes or more."""
         script = f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest}, {largest})); "
-        limited = ("-c", script + "runpy.run_module('registry', run_name='__main__')")
+        # -B: Python 3.11 takes a compiled module that the limit cut off for a whole one, in all later processes too.
+        limited = ("-B", "-c", script + "runpy.run_module('registry', run_name='__main__')")
         command = (sys.executable, *(("-m", "registry") if largest is None else limited), *args)
         return subprocess.Popen(
             command, cwd=root or self.root, env={**os.environ, **self.env, **env}, text=True, start_new_session=True,

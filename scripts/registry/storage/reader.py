@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from registry.core import digests
 from registry.core.artifact_files import Reader
 from registry.core.pointers import object_key
-from registry.errors import NotFound, RegistryError
+from registry.errors import LoginEnded, NotFound, RegistryError
 from registry.storage.base import Store
 
 ABSENT = "no intact copy in DVC's cache, staging or production"
@@ -22,6 +22,7 @@ class ObjectReader:
         self._stores = tuple(stores)
         self._warn = warn
         self._warned: set[str] = set()
+        self.ended: LoginEnded | None = None  # why a store may have what no other has: its login has ended
 
     def __call__(self, md5: str) -> bytes | None:
         """An object's bytes; None where no store has an intact copy."""
@@ -41,6 +42,7 @@ class ObjectReader:
         except NotFound:
             return None
         except RegistryError as error:
+            self.ended = error if isinstance(error, LoginEnded) else self.ended
             failed.append((store, error))
             return None
         place = f"{store.url}/{object_key(md5)}"

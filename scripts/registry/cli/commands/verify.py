@@ -41,9 +41,12 @@ def command(tag: str, path: Path, *, repo: str | None) -> None:
     with _open_registry(repo, wanted) as registry, git_trees.Revision(registry.repository, f"refs/tags/{tag}") as tree:
         _warn_of_withdrawal(registry, wanted)
         found = fetched.read(path)
+        reader = ObjectReader(_stores(tree, registry.root), warn)
         try:
-            result = fetched.compare(found, tree, wanted, ObjectReader(_stores(tree, registry.root), warn))
+            result = fetched.compare(found, tree, wanted, reader)
         except NotFound:
+            if reader.ended:
+                raise reader.ended from None
             _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
             raise
         if not result.is_intact:
