@@ -1,13 +1,13 @@
-"""A dataset's images as tensors: decoded once, kept on the device, handed out in batches."""
+"""A dataset's images as tensors: decoded once in parallel, kept on the device, handed out in batches."""
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 import torch
+from devices import Place
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,21 +22,17 @@ MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may take; a larger
 class Split:
     """N images sorted by path: pixels (N, S, S, 3) uint8, and each label's index in `classes`, -1 if unknown."""
 
-    paths: list[Path]
     images: Tensor
     targets: Tensor
 
 
-def choose_device() -> torch.device:
-    """The GPU if there is one, else the CPU with one thread.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one process has of a batch of `total` images, on its device."""
 
-    With several threads, sums depend on the number of cores, so that another machine trains another model; and torch
-    2.13 crashed in the backward pass of small layers (oneDNN: 6 of 16 runs at width 4 on two threads, none on one).
-    """
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    torch.set_num_threads(1)
-    return torch.device("cpu")
+    images: Tensor
+    targets: Tensor
+    total: int
 
 
 def image_paths(split: Path) -> list[Path]:
@@ -45,68 +41,99 @@ def image_paths(split: Path) -> list[Path]:
 
 
 def find_classes(data: Path) -> list[str]:
-    """The labels of the training split, sorted."""
+    """The labels of the training split, sorted. Test images must exist, too: better seen before a long training."""
     classes = sorted({path.parent.name for path in image_paths(data / "train")})
     if not classes:
         raise SystemExit(f"{data / 'train'}: no images; run `dvc pull`, or build the dataset")
     if len(classes) == 1:
         raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, expected at least two")
+    if not image_paths(data / "test"):
+        fix = "run `dvc pull`; or give `test` a share of `split` in dataset.yaml, and run `registry build`"
+        raise SystemExit(f"{data / 'test'}: no images to measure the model on; {fix}")
     return classes
 
 
-def load_split(split: Path, classes: list[str], size: int, device: torch.device) -> Split:
-    """Decode all images of a split, in threads (Pillow releases the GIL while it decodes)."""
-    paths = image_paths(split)
+def decode_split(split: Path, size: int, place: Place) -> Tensor:
+    """The images of a split that this process decodes, (n, size, size, 3) uint8, as the judge decodes them."""
+    paths = place.share(image_paths(split))
     images = torch.empty(len(paths), size, size, 3, dtype=torch.uint8)
-    with ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda path: decode(path, size), paths)
-        for row, pixels in zip(images.numpy(), tqdm(decoded, f"read {split.name}", len(paths), delay=2), strict=True):
-            row[:] = pixels
-    indices = {label: index for index, label in enumerate(classes)}
-    targets = torch.tensor([indices.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
-    location = device if fits(images, device) else "cpu"
-    return Split(paths, images.to(location), targets.to(location))
-
-
-def fits(images: Tensor, device: torch.device) -> bool:
-    """Whether a split can stay in the device's memory."""
-    return device.type == "cpu" or images.nbytes <= MEMORY_SHARE * torch.cuda.mem_get_info(device)[0]
-
-
-def decode(path: Path, size: int) -> numpy.ndarray:
-    """One image as (size, size, 3) uint8, decoded as the judge decodes it for this model."""
+    workers = input_images.useful_workers(len(paths), place.size)
+    decoded = input_images.decode_all(paths, ImageInput(size), workers)
+    shown = tqdm(decoded, f"read {split.name}", len(paths), delay=2, disable=not place.is_first)
     try:
-        return input_images.decode(path, ImageInput(size))
+        for row, pixels in zip(images.numpy(), shown, strict=True):
+            row[:] = pixels
     except UndecodableImage as error:
-        raise SystemExit(f"{path}: cannot be decoded ({error}); exclude it in dataset.yaml") from error
+        raise SystemExit(f"{error}; exclude it in dataset.yaml") from error
+    return images
 
 
-def batches(split: Split, order: Tensor, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and targets on the device, in this order, in batches of nearly equal length, at most `size`."""
-    location = split.images.device
-    stream = None if location.type == device.type else torch.cuda.Stream(device)
+def load_split(split: Path, share: Tensor, classes: list[str], place: Place) -> Split:
+    """A split of whose images this process has decoded its share: on the device, if it fits there."""
+    indices = {label: index for index, label in enumerate(classes)}
+    paths = image_paths(split)
+    targets = torch.tensor([indices.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
+    if place.is_first and (unknown := sorted({path.parent.name for path in paths} - indices.keys())):
+        tqdm.write(f"{split}: no image in train is labelled {', '.join(unknown)}; the model will not know it")
+    location = place.device if fits(len(paths) * math.prod(share.shape[1:]), place) else torch.device("cpu")
+    return Split(place.gather(share.to(location), len(paths)), targets.to(location))
+
+
+def fits(size: int, place: Place) -> bool:
+    """Whether so many bytes can stay in the memory of each process's device."""
+    lacks = place.has_gpu and size > MEMORY_SHARE * torch.cuda.mem_get_info(place.device)[0]
+    return not place.total(torch.tensor(int(lacks), device=place.device)).item()
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def training_batches(split: Split, size: int, seed: int, epoch: int, place: Place, *, flip: bool) -> Iterator[Batch]:
+    """One epoch: every image once. Seed, epoch and an image's index alone decide its place and augmentation."""
+    random = numpy.random.default_rng([seed, epoch])
+    count, limit = len(split.images), split.images.shape[1] // 8
+    order = torch.from_numpy(random.permutation(count))
+    shifts = torch.from_numpy(random.integers(-limit, limit, (count, 2), endpoint=True))
+    mirrored = torch.from_numpy(random.random(count) < (0.5 if flip else 0))
+    parts = (split.images, split.targets, *(part.to(split.images.device) for part in (shifts, mirrored)))
+    for total, (images, targets, *how) in batches(parts, order, size, place):
+        yield Batch(augment(images, *how), targets, total)
+
+
+def validation_batches(split: Split, size: int, place: Place) -> Iterator[Batch]:
+    """Every image of a split once, as it is."""
+    order = torch.arange(len(split.images))
+    for total, (images, targets) in batches((split.images, split.targets), order, size, place):
+        yield Batch(images, targets, total)
+
+
+def batches(
+    parts: tuple[Tensor, ...], order: Tensor, size: int, place: Place
+) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+    """The lengths of batches, at most `size` and nearly equal, and this process's rows of each, on its device."""
+    location = parts[0].device
+    stream = torch.cuda.Stream(place.device) if location != place.device else None
     for rows in order.to(location).tensor_split(math.ceil(len(order) / size)):
-        batch = split.images[rows], split.targets[rows]
-        yield batch if stream is None else copy_async(stream, batch)
+        mine = place.share(rows)
+        batch = tuple(part[mine] for part in parts)
+        yield len(rows), batch if stream is None else copy_async(stream, batch)
 
 
-def copy_async(stream: torch.cuda.Stream, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def copy_async(stream: torch.cuda.Stream, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Copy a batch from pinned memory while the GPU still computes on the previous one."""
     with torch.cuda.stream(stream):
-        images, targets = (part.pin_memory().to(stream.device, non_blocking=True) for part in batch)
+        copied = tuple(part.pin_memory().to(stream.device, non_blocking=True) for part in batch)
     computing = torch.cuda.current_stream(stream.device)
     computing.wait_stream(stream)
-    images.record_stream(computing)
-    targets.record_stream(computing)
-    return images, targets
+    for part in copied:
+        part.record_stream(computing)
+    return copied
 
 
-def augment(images: Tensor, flip: bool) -> Tensor:
-    """Shift each image by up to an eighth of its size (edge pixels are repeated); with `flip`, mirror half of them."""
-    count, size, device = len(images), images.shape[1], images.device
-    limit = size // 8
-    shift = torch.randint(-limit, limit + 1, (2, count, 1), device=device)
-    rows, columns = (torch.arange(size, device=device) + shift).clamp(0, size - 1)
-    if flip:
-        columns = torch.where(torch.rand(count, 1, device=device) < 0.5, columns, columns.flip(1))
-    return images[torch.arange(count, device=device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+def augment(images: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
+    """Shift each image by `shifts` (N, 2) pixels, repeating those at the edge, and mirror those that are `mirrored`."""
+    size = images.shape[1]
+    rows, columns = (torch.arange(size, device=images.device) + shifts.T[..., None]).clamp(0, size - 1)
+    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    first = torch.arange(len(images), device=images.device)
+    return images[first[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -2,12 +2,11 @@
 
 import io
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as write_weights
 from torch import Tensor, nn
 
 from registry.model.model_file import ImageInput, ModelFile, format_metadata
@@ -75,22 +74,14 @@ def build(architecture: str, classes: int, width: int) -> nn.Sequential:
     return nn.Sequential(Pixels(), *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, classes))
 
 
-@torch.inference_mode()
-def predict(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The logits of every image (N, classes), on the CPU."""
-    network.eval()
-    return torch.cat([network(images).float() for images, _ in batches]).cpu()
-
-
 def save(folder: Path, network: nn.Module, size: int, classes: list[str]) -> None:
     """Write model.onnx, which anybody can run, and model.safetensors for further training.
 
     model.onnx: `images` uint8 (N, size, size, 3) in RGB to `scores` float32 (N, classes), which sum to 1. The same
-    network makes the same bytes.
+    network makes the same bytes. A file gets its name when it is complete.
     """
     network = network.cpu().eval()
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter of torch.export needs two more packages and a minute for a large network, and writes the paths
@@ -107,4 +98,7 @@ def save(folder: Path, network: nn.Module, size: int, classes: list[str]) -> Non
         )
     model = onnx.load_model_from_string(buffer.getvalue())
     onnx.helper.set_model_props(model, format_metadata(ModelFile(tuple(classes), ImageInput(size))))
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    partial = folder / "model.partial"
+    for name, data in (("safetensors", write_weights(weights)), ("onnx", model.SerializeToString(deterministic=True))):
+        partial.write_bytes(data)
+        partial.replace(folder / f"model.{name}")

@@ -2,13 +2,15 @@
 
 import argparse
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from data import Split, augment, batches, choose_device, find_classes, load_split
+from data import Batch, Split, decode_split, find_classes, load_split, training_batches, validation_batches
+from devices import Place, connected, find_place, for_training, half_precision, move, one_line_if_memory_is_short
 from dvclive import Live
-from network import ARCHITECTURES, build, predict, save
+from network import ARCHITECTURES, build, save
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -28,6 +30,7 @@ class Params:
     learning_rate: float
     weight_decay: float
     seed: int
+    compile: bool
 
 
 MINIMUM = {"width": 1, "image_size": 16, "epochs": 1, "batch_size": 2, "learning_rate": 0, "weight_decay": 0, "seed": 0}
@@ -50,77 +53,90 @@ def read_params(path: Path) -> Params:
     return Params(**values)
 
 
-def fit(network: nn.Module, train: Split, val: Split, params: Params, device: torch.device) -> None:
+def fit(network: nn.Module, train: Split, val: Split, params: Params, place: Place) -> None:
     """Train for all epochs, and log loss and accuracy on both splits after each.
 
     The last weights are kept, not the best on val: the one-cycle schedule has converged by then, and a split that
     selects nothing gives unbiased numbers.
     """
-    steps = params.epochs * math.ceil(len(train.paths) / params.batch_size)
-    optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=steps)
+    steps = math.ceil(len(train.images) / params.batch_size)
+    if len(train.images) // steps < place.size:
+        raise SystemExit(f"a batch has fewer images than the {place.size} processes; raise batch_size in params.yaml")
+    total, highest = params.epochs * steps, params.learning_rate
+    optimizer = torch.optim.AdamW(network.parameters(), highest, weight_decay=params.weight_decay, fused=place.has_gpu)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=total)
+    trained = for_training(network, place, compiled=params.compile)
     with (
-        Live("plots/training", dvcyaml=False, save_dvc_exp=False) as live,
-        tqdm(total=steps, desc="train", unit=" batches", delay=2, mininterval=1) as progress,
+        Live("plots/training", dvcyaml=False, save_dvc_exp=False) if place.is_first else nullcontext() as live,
+        tqdm(total=total, desc="train", unit=" batches", delay=2, mininterval=1, disable=not place.is_first) as bar,
     ):
-        live.step = 1
-        for _ in range(params.epochs):
-            network.train()
-            outputs = []
-            for images, targets in batches(train, torch.randperm(len(train.paths)), params.batch_size, device):
-                outputs.append((take_step(network, optimizer, augment(images, params.flip), targets), targets))
+        for epoch in range(1, params.epochs + 1):
+            trained.train()
+            sums = []
+            for batch in training_batches(train, params.batch_size, params.seed, epoch, place, flip=params.flip):
+                sums.append(take_step(trained, optimizer, batch, place))
                 schedule.step()
-                progress.update()
-            log(live, "train", *map(torch.cat, zip(*outputs, strict=True)))
+                bar.update()
+            log(live, "train", epoch, place.total(torch.stack(sums).double().sum(0)), len(train.images))
             if (val.targets >= 0).any():
-                with half_precision(device):
-                    logits = predict(network, batches(val, torch.arange(len(val.paths)), 256, device))
-                log(live, "val", logits, val.targets.cpu())
-            live.next_step()
+                log(live, "val", epoch, place.total(evaluate(network, val, place)), len(val.images))
+            if live:
+                live.next_step()
 
 
-def take_step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, targets: Tensor) -> Tensor:
-    """One optimizer step on a batch, without waiting for the GPU; returns the logits from before the step."""
-    with half_precision(images.device):
-        logits = network(images)
-        loss = cross_entropy(logits, targets)
+def take_step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, place: Place) -> Tensor:
+    """One optimizer step on a batch, without waiting for the GPU; returns what `measure` gave before the step."""
+    with half_precision(place):
+        sums = measure(network(batch.images), batch.targets)
     optimizer.zero_grad()
-    loss.backward()
+    # The mean over the whole batch, however its images are spread: gradients are averaged over the processes.
+    (sums[0] * (place.size / batch.total)).backward()
     optimizer.step()
-    return logits.detach().float()
+    return sums.detach()
 
 
-def half_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 on a GPU, full precision on a CPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def measure(logits: Tensor, targets: Tensor) -> Tensor:
+    """Three sums over images: their losses, those whose label is a class, those that are right."""
+    loss = cross_entropy(logits, targets, ignore_index=-1, reduction="sum")
+    return torch.stack([loss, (targets >= 0).sum(), (logits.argmax(1) == targets).sum()])
 
 
-def log(live: Live, split: str, logits: Tensor, targets: Tensor) -> None:
+@torch.inference_mode()
+def evaluate(network: nn.Module, split: Split, place: Place) -> Tensor:
+    """The sums of `measure` over this process's images of a split."""
+    network.eval()
+    with half_precision(place):
+        sums = [measure(network(batch.images), batch.targets) for batch in validation_batches(split, 256, place)]
+    return torch.stack(sums).double().sum(0)
+
+
+def log(live: Live | None, split: str, epoch: int, sums: Tensor, images: int) -> None:
     """Log one epoch's loss and accuracy of a split; a loss that is not finite ends the training."""
-    loss = cross_entropy(logits, targets, ignore_index=-1).item()
+    loss, known, right = sums.tolist()
     if not math.isfinite(loss):
-        raise SystemExit(f"the {split} loss is {loss} in epoch {live.step}; lower learning_rate in params.yaml")
-    live.log_metric(f"{split}/loss", round(loss, 6))
-    live.log_metric(f"{split}/accuracy", round((logits.argmax(1) == targets).float().mean().item(), 6))
+        raise SystemExit(f"the {split} loss is {loss} in epoch {epoch}; lower learning_rate in params.yaml")
+    if live:
+        live.step = epoch
+        live.log_metric(f"{split}/loss", round(loss / known, 6))
+        live.log_metric(f"{split}/accuracy", round(right / images, 6))
 
 
 def main() -> None:
     """Read the command line and params.yaml, train, write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with train/<label>/ and val/<label>/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/<label>/, val/<label>/ and test/")
     data = parser.parse_args().data
-    params = read_params(Path("params.yaml"))
-    device = choose_device()
+    params, place, classes = read_params(Path("params.yaml")), find_place(), find_classes(data)
     torch.manual_seed(params.seed)
-    torch.use_deterministic_algorithms(device.type == "cpu")
-    torch.backends.cudnn.benchmark = True
-
-    classes = find_classes(data)
-    network = build(params.architecture, len(classes), params.width)
-    network = network.to(device, memory_format=torch.channels_last)
-    train, val = (load_split(data / name, classes, params.image_size, device) for name in ("train", "val"))
-    fit(network, train, val, params, device)
-    save(Path(), network, params.image_size, classes)
+    with one_line_if_memory_is_short():
+        network = build(params.architecture, len(classes), params.width)
+        shares = {name: decode_split(data / name, params.image_size, place) for name in ("train", "val")}
+        with connected(place):
+            network = move(network, place)
+            train, val = (load_split(data / name, share, classes, place) for name, share in shares.items())
+            fit(network, train, val, params, place)
+        if place.is_first:
+            save(Path(), network, params.image_size, classes)
 
 
 if __name__ == "__main__":

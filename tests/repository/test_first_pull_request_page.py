@@ -54,7 +54,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_steps_are_typed_in_their_order(copy: Path, github: GitHub, run_registry: Run) -> None:
-    first = run_registry(copy, "init", "--name", "data", "--owner", "@acme", "--bucket", ".registry", "--lake", "lake")
+    given = ("--name", "data", "--owner", "@ada", "--bucket", ".registry", "--lake", "lake", "--vendored")
+    first = run_registry(copy, "init", *given)
     assert first.code == 0, first.err
     repositories.commit(copy, "set up")
     repositories.git_in(copy, "push", "--quiet", "--set-upstream", "origin", "main")

@@ -49,7 +49,7 @@ def load(root: Path) -> dict[str, Remote]:
     """The remotes of the registry at `root` by name, as its four configuration files together say.
 
     Raises InvalidDocument, with DVC's words, for the file at fault, and for a committed file that says what none may:
-    a branch of somebody else must not choose what a clone runs or where it looks.
+    a pull request must not choose what a clone runs or where it looks.
     """
     paths = _paths(root)
     if (committed := root / DVC_CONFIG).is_file():

@@ -86,7 +86,7 @@ def command(
     space = here()
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
-    if space.tree.has(skeleton.TABLE) and not vendored and space.registry_file.template is None:
+    if space.tree.has(skeleton.TABLE) and not (vendored or again) and space.registry_file.template is None:
         _make_thin(space, answers, source, local=written, again=again, keep_example=keep_example, dry_run=dry_run)
         return
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)

@@ -77,7 +77,7 @@ def _propose(space: Workspace, plan: Plan) -> None:
     except ToolFailed as error:
         if _NO_PERMISSION not in error.stderr:
             raise
-        fix = "give the environment upgrade the secret UPGRADE_TOKEN, or run `registry upgrade` in a clone"
+        fix = "give the environment refresh the secret UPGRADE_TOKEN, or run `registry upgrade` in a clone"
         raise Refused("GitHub refuses a job's own token for changes of workflows", fix=fix) from error
     base = github.default_branch(connected)
     say(github.open_pull_request(connected, BRANCH, title, _body(plan), base))
