@@ -40,6 +40,7 @@ LEVELS = {
     "nightly/issue": Level(EVENT, "", (("drift-*", ""),)),
     "assign/assign": Level(EVENT),
     "template/configure": Level(EVENT),
+    "upgrade/upgrade": Level(EVENT),
 }
 
 
