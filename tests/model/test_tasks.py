@@ -1,6 +1,7 @@
 """A second task needs its module, its row in the table and its name in the schema: judged, compared, reported."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -186,7 +187,10 @@ def test_a_first_version_is_not_told_in_percent(registry_repo: Path) -> None:
     assert change.reported.plots == (), "the plot is the judge's own"
 
 
-def test_a_model_from_elsewhere(registry_repo: Path, tmp_path: Path, run_registry: Run) -> None:
+def test_a_model_from_elsewhere(
+    registry_repo: Path, tmp_path: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "registry.cli.commands.new", raising=False)  # its options name the tasks
     put_brightness(registry_repo)
     (tmp_path / "light.onnx").write_bytes(model(20))
     said = ("--from", str(tmp_path / "light.onnx"), "--origin", "https://example.com/light", "--task", TASK.NAME)
