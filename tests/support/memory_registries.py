@@ -12,7 +12,7 @@ import yaml
 from registry.checks import collect, runner
 from registry.checks.collect import Change
 from registry.checks.context import Facts, Scope
-from registry.core import digests, manifests, names
+from registry.core import digests, documents, manifests, names
 from registry.core.check_names import CheckName
 from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
@@ -81,7 +81,7 @@ class Registry:
 
 
 def dump(data: Any) -> bytes:
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode()
+    return documents.write_yaml(data)
 
 
 def uuid(number: int) -> str:

@@ -64,10 +64,12 @@ class _Dumper(yaml.SafeDumper):
     """PyYAML's dumper; also quotes strings that only YAML 1.2 reads as numbers, such as the hash `12e45`."""
 
 
+# PyYAML and ruamel.yaml write these line breaks as they are, unless the text is in double quotes.
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+
+
 def _quote_breaks(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """A string; PyYAML folds these three line breaks unless they are escaped in double quotes."""
-    style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if _BREAKS.search(text) else None)
 
 
 _Dumper.add_representer(str, _quote_breaks)
@@ -361,18 +363,26 @@ def edit_yaml(data: bytes, changes: Mapping[Location, Any]) -> bytes:
             if place.get(parent) is None:
                 place[parent] = {}
             place = place[parent]
-        place[key] = _in_flow(value)
+        place[key] = _styled(value)
     out = BytesIO()
     editor.dump(document, out)
     return out.getvalue()
 
 
-def _in_flow(value: Any) -> Any:
-    """A value; a short list or mapping is written on one line."""
+def _styled(value: Any) -> Any:
+    """A value; a short list or mapping is written on one line, and breaks in a text are escaped."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq  # only here: see `edit_yaml`
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    if not isinstance(value, dict | list) or len(str(value)) > MAX_FLOW:
+    if isinstance(value, str) and _BREAKS.search(value):
+        return DoubleQuotedScalarString(value)
+    if not isinstance(value, dict | list):
         return value
-    made = CommentedMap(value) if isinstance(value, dict) else CommentedSeq(value)
-    made.fa.set_flow_style()
+    made = (
+        CommentedMap((key, _styled(each)) for key, each in value.items())
+        if isinstance(value, dict)
+        else CommentedSeq(map(_styled, value))
+    )
+    if len(str(value)) <= MAX_FLOW:
+        made.fa.set_flow_style()
     return made
