@@ -42,9 +42,9 @@ def fail(error: object, label: str = "error") -> None:
     _print(f"{head}: {lines(str(error))}", err=True)
 
 
-def command(text: str) -> None:
+def command(text: str, *, err: bool = False) -> None:
     """Print lines that are meant as commands to GitHub's runner; the caller has escaped what is in them."""
-    _print(text.removesuffix("\n"))
+    _print(text.removesuffix("\n"), err=err)
 
 
 def _print(text: str, *, err: bool = False) -> None:

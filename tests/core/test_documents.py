@@ -247,6 +247,13 @@ def test_editing_keeps_comments_order_and_quotes() -> None:
     assert new == b'# words\nversion: 2.0.0 # now\nowners: ["@a"]\nsource: {look: 3}\nexclude:\n  x: why\n'
 
 
+@pytest.mark.parametrize("character", ["\x07", "\x85", "\u2028", "\u2029", "\ufeff", "\r"])
+def test_what_is_edited_can_be_read_whatever_it_says(character: str) -> None:
+    texts = {"one": f"a{character}b", "many": [f"a{character}b", "c"], "deep": {"d": {"e": f"a{character} b"}}}
+    edited = documents.edit_yaml(b"title: pets\n", {(key,): text for key, text in texts.items()})
+    assert documents.read_yaml(edited, "datasets/pets/dataset.yaml").data == {"title": "pets", **texts}
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize(
     ("lines", "line"),

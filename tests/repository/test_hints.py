@@ -13,6 +13,7 @@ from PIL import Image
 
 from support import adoption, hint_states, hints, repositories, selections
 from support.hints import Hint
+from support.hints_not_run import NOT_RUN
 from support.repositories import git_in
 
 pytestmark = pytest.mark.slow
@@ -237,198 +238,12 @@ def test_a_version_whose_tag_is_invalid_is_withdrawn(released_model: Path) -> No
 
 TESTED = {hint for case in CASES for hint in case.covers} | PATH | {Hint("release/fsck.py", "registry withdraw")}
 
-# --- what is not run --------------------------------------------------------------------------------------------------
-
-NO_HINT = "not a next step"
-VALUE = "needs a value that only the user knows"
-EDIT = "needs a decision or an edit of a file first"
-ELSEWHERE = "the data is on another machine"
-TRAINS = "trains: tests/model and the demo run it"
-FROM_ELSEWHERE = "tests/model/test_trained_elsewhere.py runs it"
-EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
-REMOTE = "needs GitHub or a package index"
-
-NOT_RUN = {
-    Hint("core/adoption.py", "registry adopt"): VALUE,
-    Hint("core/documents.py", "git add"): EDIT,
-    Hint("core/documents.py", "git checkout"): "run in two merges of built branches: tests/scaffold/test_conflicts.py",
-    Hint("checks/collect_models.py", "registry report"): NO_HINT,
-    Hint("checks/collect_objects.py", "git rebase"): EDIT,
-    Hint("checks/collect_objects.py", "git fetch"): "the hint of publish in a shallow clone, which is run",
-    Hint("checks/collect_storage.py", "dvc remote"): EDIT,
-    Hint("scaffold/init.py", "dvc remote"): VALUE,
-    Hint("storage/azure_config.py", "dvc remote"): VALUE,
-    Hint("storage/gcs_config.py", "dvc remote"): VALUE,
-    Hint("storage/http_login.py", "dvc remote"): VALUE,
-    Hint("storage/remote_options.py", "dvc remote"): EDIT,
-    Hint("storage/remote_options.py", "make venv"): REMOTE,
-    Hint("checks/output.py", "registry check"): NO_HINT,
-    Hint("checks/rules/datasets.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
-    Hint("checks/rules/datasets.py", "registry pull"): ELSEWHERE,
-    Hint("checks/rules/leakage.py", "registry pull"): ELSEWHERE,
-    Hint("checks/rules/lineage.py", "registry list"): EDIT,
-    Hint("checks/rules/manifests.py", "registry list"): EDIT,
-    Hint("checks/rules/models.py", "registry list"): EDIT,
-    Hint("checks/rules/models.py", "dvc add"): FROM_ELSEWHERE,
-    Hint("cli/commands/new.py", "registry check"): FROM_ELSEWHERE,
-    Hint("cli/commands/new.py", "registry pull"): "tests/model/test_transfer.py runs it",
-    Hint("core/manifests.py", "registry check"): "a guard: no command looks for an adopted image in the lake",
-    Hint("core/declared_results.py", "dvc repro"): TRAINS,
-    Hint("model/file_formats.py", "dvc pull"): "in the other repository that the pointer is from",
-    Hint("model/file_formats.py", "git lfs"): "in the other repository that the pointer is from",
-    Hint("checks/rules/models.py", "dvc repro"): TRAINS,
-    Hint("checks/rules/models.py", "registry pull"): ELSEWHERE,
-    Hint("checks/rules/models.py", "registry report"): TRAINS,
-    Hint("checks/rules/objects.py", "registry push"): ELSEWHERE,
-    Hint(
-        "checks/rules/reproduction.py", "registry build"
-    ): "needs the lake: the contributor's path and the demo run it",
-    Hint("checks/rules/reproduction.py", "registry pull"): ELSEWHERE,
-    Hint(
-        "checks/rules/reproduction.py", "registry select"
-    ): "needs Looker or an export: the contributor's path runs it",
-    Hint("checks/rules/repository.py", "dvc remote"): EDIT,
-    Hint("checks/rules/repository.py", "git rm"): EDIT,
-    Hint("checks/rules/repository.py", "registry withdraw"): EDIT,
-    Hint("cli/commands/diff.py", "registry compare"): "tests/model/test_compare_command.py runs it",
-    Hint("cli/measuring.py", "registry pull"): ELSEWHERE,
-    Hint("cli/commands/exclude.py", "registry build"): EXCLUDES,
-    Hint("cli/commands/new.py", "dvc repro"): TRAINS,
-    Hint("cli/commands/report.py", "git checkout"): "how to make a report again: in another clone, later",
-    Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
-    Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",
-    Hint("cli/commands/verify.py", "registry fsck"): "the hint of fsck, which is run, to another person",
-    Hint("core/artifact_files.py", "dvc repro"): TRAINS,
-    Hint("dataset/changes.py", "registry exclude"): EXCLUDES,
-    Hint("checks/tracked_files.py", "git rm"): EDIT,
-    Hint("checks/tracked_files.py", "registry check"): NO_HINT,
-    Hint("checks/tracked_files.py", "registry new"): NO_HINT,
-    Hint("checks/tracked_files.py", "dvc repro"): NO_HINT,
-    Hint("checks/tracked_files.py", "make and"): NO_HINT,
-    Hint("checks/tracked_files.py", "pip and"): NO_HINT,
-    Hint("core/artifact_files.py", "registry list"): EDIT,
-    Hint("core/pointers.py", "dvc repro"): TRAINS,
-    Hint("core/pointers.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
-    Hint("core/settings.py", "dvc remote"): VALUE,
-    Hint("dataset/parquet_writer.py", "registry version"): NO_HINT,
-    Hint("dataset/metadata_tables.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
-    Hint("dataset/loaded_selection.py", "dvc checkout"): "needs a selection that was changed by hand",
-    Hint("dataset/build.py", "registry check"): "needs S3: the demo and tests/dataset/test_build.py run it",
-    Hint("dataset/loaded_selection.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("dataset/diff.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("dataset/exports.py", "registry pull"): ELSEWHERE,
-    Hint("dataset/exports.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("dataset/parquet_files.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("cli/preparing.py", "registry select"): "needs a file: the contributor's path runs it",
-    Hint("dataset/file_control.py", "registry select"): "needs Looker: tests/dataset/test_select_downloads.py",
-    Hint("dataset/provenance.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("dataset/reproduction.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("dataset/select.py", "registry pull"): ELSEWHERE,
-    Hint(
-        "demo/command.py", "make demo"
-    ): "installs packages, then takes minutes; a test checks the groups that it installs",
-    Hint("demo/seaweedfs.py", "make venv"): REMOTE,
-    Hint("integrations/dvc.py", "dvc config"): "shows DVC's own error, and exits as it does",
-    Hint("integrations/git.py", "git clone"): VALUE,
-    Hint("integrations/git.py", "git worktree"): VALUE,
-    Hint("cli/workspace.py", "git checkout"): "tests/integrations/test_clones.py runs it",
-    Hint("cli/workspace.py", "git clone"): NO_HINT,
-    Hint("cli/workspace.py", "git switch"): "tests/integrations/test_clones.py runs it",
-    Hint("cli/commands/checkout.py", "registry checkout"): "tests/sync/test_follow.py runs it",
-    Hint("cli/hook_warnings.py", "registry checkout"): "tests/sync/test_follow.py runs it",
-    Hint("cli/hook_warnings.py", "registry hooks"): "tests/integrations/test_hook_install.py runs it",
-    Hint("integrations/hook_install.py", "make setup"): "installs packages",
-    Hint("integrations/git_trees.py", "git add"): EDIT,
-    Hint("integrations/hook_install.py", "git config"): "tests/integrations/test_hook_install.py runs it",
-    Hint("integrations/hook_install.py", "registry hooks"): EDIT,
-    Hint("integrations/hook_start.py", "make setup"): "installs packages",
-    Hint("integrations/git_trees.py", "git fsck"): "shows which objects of Git are damaged, and exits with an error",
-    Hint("integrations/github.py", "gh api"): REMOTE,
-    Hint("integrations/github.py", "gh auth"): REMOTE,
-    Hint("integrations/github.py", "gh has"): NO_HINT,
-    Hint("model/classification.py", "dvc repro"): TRAINS,
-    Hint("model/judge_run.py", "registry pull"): ELSEWHERE,
-    Hint("model/onnx_process.py", "dvc repro"): TRAINS,
-    Hint("model/onnx_process.py", "registry pull"): ELSEWHERE,
-    Hint("model/result_files.py", "dvc repro"): TRAINS,
-    Hint("model/training_results.py", "dvc repro"): NO_HINT,
-    Hint("model/version.py", "registry check"): EDIT,
-    Hint("release/drift_issue.py", "registry nightly"): NO_HINT,
-    Hint("release/drift_issue.py", "registry fsck"): "text of an issue; fsck prints the same hint, which is run",
-    Hint("release/publish.py", "registry withdraw"): "tests/release/test_publish_history.py runs it",
-    Hint("release/github_steps.py", "gh auth"): REMOTE,
-    Hint("release/github_owners.py", "registry check"): EDIT,
-    Hint("cli/commands/protect.py", "registry protect"): "tests/release/test_github_protection.py runs it",
-    Hint("release/notes.py", "dvc artifacts"): "a consumer's command, which the demo runs",
-    Hint("integrations/cml.py", "registry report"): NO_HINT,
-    Hint("report/comment.py", "registry report"): NO_HINT,
-    Hint("report/posting.py", "registry report"): "needs a report that something else has made longer",
-    Hint("report/acceptance.py", "make the"): NO_HINT,
-    Hint("cli/commands/judge.py", "dvc repro"): TRAINS,
-    Hint("cli/commands/judge.py", "git checkout"): "the commands of a report, which tests/report runs",
-    Hint("cli/commands/judge.py", "registry pull"): "the commands of a report, which tests/report runs",
-    Hint("cli/commands/judge.py", "registry report"): "the commands of a report, which tests/report runs",
-    Hint("scaffold/adopt_dvc.py", "dvc pull"): "in the other repository",
-    Hint("scaffold/adopt_dvc.py", "dvc commit"): "in the other repository",
-    Hint("scaffold/adopt_dvc.py", "dvc push"): "in the other repository",
-    Hint("scaffold/adopt_sources.py", "dvc push"): "in the other repository",
-    Hint("scaffold/generated_files.py", "registry check"): NO_HINT,
-    Hint("storage/reader.py", "registry pull"): ELSEWHERE,
-    Hint("storage/faults.py", "dvc remote"): VALUE,
-    Hint("sync/dir_listing.py", "registry fsck"): "needs an object that matches its MD5 and is not a list of files",
-    Hint("sync/gc.py", "dvc remote"): VALUE,
-    Hint("sync/gc.py", "registry push"): ELSEWHERE,
-    Hint("sync/clearing.py", "registry checkout"): "needs a folder that cannot be written",
-    Hint("sync/pull.py", "dvc commit"): EDIT,
-    Hint("sync/pull.py", "registry build"): EDIT,
-    Hint("sync/pull.py", "registry fsck"): "the hint of fsck, which is run",
-    Hint("sync/push.py", "dvc repro"): TRAINS,
-    Hint("sync/push.py", "git add"): EDIT,
-    Hint("sync/push.py", "git commit"): EDIT,
-    Hint("sync/push.py", "git rebase"): EDIT,
-    Hint("sync/push.py", "registry pull"): "the object is then made again, from the lake or by training",
-    Hint("sync/push.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
-    Hint("cli/commands/init.py", "git add"): "tests/scaffold/test_upgrade.py commits what it made",
-    Hint("cli/commands/init.py", "git status"): "tests/scaffold/test_upgrade.py commits what it made",
-    Hint("cli/commands/init.py", "make setup"): "installs packages",
-    Hint("cli/commands/upgrade.py", "git diff"): "shows what to review",
-    Hint("cli/commands/upgrade.py", "make setup"): "installs packages",
-    Hint("cli/commands/upgrade.py", "registry check"): EDIT,
-    Hint("cli/commands/upgrade.py", "registry upgrade"): VALUE,
-    Hint("cli/commands/upgrade.py", "registry was"): NO_HINT,
-    Hint("cli/workspace.py", "make a"): NO_HINT,
-    Hint("cli/workspace.py", "make one"): NO_HINT,
-    Hint("cli/workspace.py", "registry in"): NO_HINT,
-    Hint("cli/workspace.py", "registry init"): VALUE,
-    Hint("core/committed_config.py", "dvc config"): "tests/core/test_committed_config.py runs it",
-    Hint("core/committed_config.py", "dvc exp"): NO_HINT,
-    Hint("core/committed_config.py", "dvc import-db"): NO_HINT,
-    Hint("core/committed_config.py", "dvc plots"): NO_HINT,
-    Hint("core/committed_config.py", "dvc pull"): NO_HINT,
-    Hint("core/committed_config.py", "dvc remote"): "tests/core/test_committed_config.py runs it",
-    Hint("core/pointers.py", "dvc add"): EDIT,
-    Hint("core/pointers.py", "registry select"): "needs Looker or an export: the contributor's path runs it",
-    Hint("demo/command.py", "pip install"): "installs packages",
-    Hint("demo/handwriting.py", "pip nor"): NO_HINT,
-    Hint("demo/handwriting.py", "registry demo"): VALUE,
-    Hint("demo/pictures.py", "registry demo"): VALUE,
-    Hint("integrations/runner_machine.py", "make venv"): "installs packages",
-    Hint("scaffold/copy.py", "registry init"): VALUE,
-    Hint("scaffold/template_repository.py", "git fetch"): NO_HINT,
-    Hint("scaffold/template_repository.py", "git ls-remote"): "shows Git's own error, and exits as it does",
-    Hint("scaffold/template_repository.py", "registry upgrade"): VALUE,
-    Hint("scaffold/tooling.py", "pip install"): "installs packages",
-    Hint("scaffold/upgrade.py", "git stash"): EDIT,
-    Hint("testing/artifacts.py", "registry pull"): ELSEWHERE,
-    Hint("sync/references.py", "git branch"): EDIT,
-}
-
 
 def test_every_next_step_in_the_source_is_run_or_has_a_reason() -> None:
     known = hints.in_source()
     unknown = [
         f"{hint.module}:{line}: {hint.command}" for hint, line in known.items() if hint not in TESTED | NOT_RUN.keys()
     ]
-    assert unknown == [], "add a case, or a reason, to this file"
+    assert unknown == [], "add a case here, or a reason to tests/support/hints_not_run.py"
     assert sorted((TESTED | NOT_RUN.keys()) - known.keys()) == [], "no longer printed"
     assert sorted(TESTED & NOT_RUN.keys()) == []

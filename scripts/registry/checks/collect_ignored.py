@@ -27,9 +27,10 @@ def with_ignored(facts: Facts, tree: Tree, *, dvcignore: bool = True) -> Facts:
 
     Without `dvcignore`, only by Git's patterns: that file did not change.
     """
+    git_ignore = _GitIgnore(tree)
     if not dvcignore:
         paths = (entry.path for entry in tree.list() if tracked_files.row_of(entry.path).policy is Policy.JUDGED)
-        return replace(facts, hidden=tuple(found for path in paths if (found := _find_ignored(tree, path))))
+        return replace(facts, hidden=tuple(found for path in paths if (found := git_ignore.find(path))))
     patterns = _Patterns(tree.read(PATH) if tree.has(PATH) else b"")
     names = (entry.path for entry in tree.list() if tracked_files.is_dvc_file(entry.path))
     by_policy: dict[Policy, list[str]] = {}
@@ -41,32 +42,8 @@ def with_ignored(facts: Facts, tree: Tree, *, dvcignore: bool = True) -> Facts:
     return replace(
         facts,
         visible=tuple(path for path in templates if not patterns.find(path)),
-        hidden=tuple(found for path in needed if (found := patterns.find(path) or _find_ignored(tree, path))),
+        hidden=tuple(found for path in needed if (found := patterns.find(path) or git_ignore.find(path))),
     )
-
-
-def _find_ignored(tree: Tree, path: str) -> Hidden | None:
-    """The pattern by which Git ignores a pointer or pipeline: DVC skips it. The nearest `.gitignore` decides."""
-    if not tracked_files.is_dvc_file(path):
-        return None
-    parts = path.split("/")
-    for depth in range(len(parts) - 1, -1, -1):
-        file = "/".join([*parts[:depth], ".gitignore"])
-        if not tree.has(file):
-            continue
-        data = tree.read(file)
-        patterns = IgnoreFilter(read_ignore_patterns(io.BytesIO(data)))
-        inside = parts[depth:]
-        for end in range(1, len(inside) + 1):  # a folder that is ignored hides all that it has
-            name = "/".join(inside[:end]) + "/" * (end < len(inside))
-            if found := list(patterns.find_matching(name)):
-                if found[-1].is_exclude:
-                    pattern = found[-1].pattern
-                    number = next((at for at, line in enumerate(data.splitlines(), 1) if line.strip() == pattern), 1)
-                    return Hidden(path, pattern.decode(errors="replace"), number, file)
-                if end == len(inside):
-                    return None
-    return None
 
 
 def _data(artifact: ArtifactId) -> Iterator[str]:
@@ -78,6 +55,45 @@ def _data(artifact: ArtifactId) -> Iterator[str]:
     for split in layout.SPLITS:
         yield f"{artifact}/prepared/{split}/metadata.parquet"
         yield f"{artifact}/prepared/{split}/label/{_IMAGE}"
+
+
+class _GitIgnore:
+    """The `.gitignore` files of a tree, each read once."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._read: dict[str, tuple[bytes, IgnoreFilter] | None] = {}
+
+    def find(self, path: str) -> Hidden | None:
+        """The pattern by which Git ignores a pointer or pipeline: DVC skips it. The nearest `.gitignore` decides."""
+        if not tracked_files.is_dvc_file(path):
+            return None
+        parts = path.split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            file = "/".join([*parts[:depth], ".gitignore"])
+            if not (known := self._patterns_of(file)):
+                continue
+            data, patterns = known
+            inside = parts[depth:]
+            for end in range(1, len(inside) + 1):  # a folder that is ignored hides all that it has
+                name = "/".join(inside[:end]) + "/" * (end < len(inside))
+                if found := list(patterns.find_matching(name)):
+                    if found[-1].is_exclude:
+                        pattern = found[-1].pattern
+                        rows = enumerate(data.splitlines(), 1)
+                        number = next((at for at, line in rows if line.strip() == pattern), 1)
+                        return Hidden(path, pattern.decode(errors="replace"), number, file)
+                    if end == len(inside):
+                        return None
+        return None
+
+    def _patterns_of(self, file: str) -> tuple[bytes, IgnoreFilter] | None:
+        if file not in self._read:
+            self._read[file] = None
+            if self._tree.has(file):
+                data = self._tree.read(file)
+                self._read[file] = data, IgnoreFilter(read_ignore_patterns(io.BytesIO(data)))
+        return self._read[file]
 
 
 class _Patterns:

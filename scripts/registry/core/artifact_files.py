@@ -134,16 +134,8 @@ class ArtifactFiles:
     @property
     def faulty(self) -> frozenset[str]:
         """The paths of those files that have faults."""
-        files = (
-            self.manifest,
-            self.raw,
-            self.prepared,
-            self.pipeline,
-            self.lock,
-            self.metrics,
-            self.model,
-            self.params,
-        )
+        data = (self.raw, self.prepared, self.model)
+        files = (self.manifest, *data, self.pipeline, self.lock, self.metrics, self.params)
         return frozenset(file.path for file in files if file and file.faults)
 
     def require_model(self) -> ModelManifest:

@@ -147,14 +147,26 @@ class ConfigFault(NamedTuple):
 
 def find_misspelled(text: str) -> Iterator[ConfigFault]:
     """The lines that are not in the form that DVC writes, and a file that is too large to be read."""
-    if len(text) > MAX_BYTES:
-        yield ConfigFault(f"file is {len(text):,} characters; the limit is {MAX_BYTES:,}", "remove what is no option")
+    if excess := _find_excess(text):
+        yield excess
         return
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         # What is not printable may end a line for configobj, as U+2028 does.
         if not _LINE.fullmatch(line) or not line.replace("\t", " ").isprintable():
             fix = "write [section], ['remote \"name\"'], name = value, or # a comment: one a line, names in lower case"
             yield ConfigFault("this line is not in the form that DVC writes", fix, number)
+
+
+def _find_excess(text: str) -> ConfigFault | None:
+    if len(text) <= MAX_BYTES:
+        return None
+    return ConfigFault(f"file is {len(text):,} characters; the limit is {MAX_BYTES:,}", "remove what is no option")
+
+
+def require_size(text: str, path: str) -> None:
+    """Raise InvalidDocument for a configuration file, committed or not, that is too large to be read."""
+    if excess := _find_excess(text):
+        raise InvalidDocument(path, excess.message, fix=excess.fix)
 
 
 def find_forbidden(sections: Mapping[str, Any]) -> Iterator[ConfigFault]:
@@ -166,12 +178,10 @@ def find_forbidden(sections: Mapping[str, Any]) -> Iterator[ConfigFault]:
                 yield from _faults_of(section, name, option, value)
 
 
-def require(data: bytes, path: str, sections: Mapping[str, Any]) -> None:
-    """Raise InvalidDocument for the first option that a committed file must not have; `sections` as DVC reads them."""
-    for fault in find_forbidden(sections):
-        pattern = rf"^\s*{re.escape(fault.option)}\s*=".encode()
-        line = next((number for number, text in enumerate(data.split(b"\n"), 1) if re.match(pattern, text)), None)
-        raise InvalidDocument(path, fault.message, line=line, fix=fault.fix)
+def forbid_cache_folder(path: str) -> None:
+    """Raise InvalidDocument for the committed file at `path`, which has the option `cache.dir`."""
+    for fault in find_forbidden({"cache": {"dir": "set"}}):
+        raise InvalidDocument(path, fault.message, fix=fault.fix)
 
 
 def require_spelling(data: bytes, path: str) -> None:

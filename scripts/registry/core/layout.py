@@ -5,6 +5,7 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 
 SPLITS = ("train", "val", "test")
+FOLDERS = tuple(f"{kind.folder}/" for kind in Kind)  # what has artifacts below it
 
 
 def manifest_path(artifact: ArtifactId) -> str:

@@ -122,9 +122,8 @@ def decode(data: bytes, side: int) -> Image.Image:
         image.draft("RGB", (2 * side, 2 * side))  # lets a JPEG skip detail that scaling would throw away
         transpose = decoding.TO_UPRIGHT.get(decoding.orientation(image))
         image.thumbnail((side, side), Image.Resampling.BOX if image.mode.startswith("I") else Image.Resampling.LANCZOS)
-        upright = (
-            decoding.to_rgb(image) if transpose is None else decoding.to_rgb(image).transpose(transpose)
-        )  # 0 is one of them
+        pixels = decoding.to_rgb(image)
+        upright = pixels if transpose is None else pixels.transpose(transpose)  # 0 is one of them
     factor = side // max(upright.size)  # tiny images by whole numbers, so that each pixel stays sharp
     return ImageOps.scale(upright, factor, Image.Resampling.NEAREST) if factor > 1 else upright
 

@@ -31,7 +31,7 @@ def cache_dir(root: Path) -> Path:
     for config in _configs(root):
         if value := _option(config, "cache", "dir"):
             if config == _committed(root) and (root / settings.PATH).is_file():
-                committed_config.require(config.read_bytes(), settings.DVC_CONFIG, {"cache": {"dir": value}})
+                committed_config.forbid_cache_folder(settings.DVC_CONFIG)
             found = config.parent / Path(value).expanduser()
     return Path(os.path.normpath(root / found))
 
@@ -61,9 +61,7 @@ def _option(config: Path, section: str, name: str) -> str | None:
 
     try:
         text = config.read_text(encoding="utf-8")
-        if len(text) > committed_config.MAX_BYTES:  # configobj's expressions take quadratic time
-            fault = f"file is {len(text):,} characters; the limit is {committed_config.MAX_BYTES:,}"
-            raise InvalidDocument(_shown(config), fault, fix="remove what is no option")
+        committed_config.require_size(text, _shown(config))
         sections = ConfigObj(text.splitlines()).dict()
     except FileNotFoundError:
         return None

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.core import documents, layout, names
-from registry.core.values import ArtifactId, Kind, Tag, Version
+from registry.core.values import ArtifactId, Tag, Version
 from registry.errors import InvalidDocument
 from registry.integrations import git_history, git_trees
 
-_FOLDERS = tuple(f"{kind.folder}/" for kind in Kind)
 _NUMBERS = re.compile(rb"[0-9]+\.[0-9]+\.[0-9]+")
 
 
@@ -53,7 +52,7 @@ def find(root: Path, tip: str, known: Collection[Tag] = frozenset()) -> MergedVe
     An artifact whose manifests name only known versions is not read further: where everything is published, this costs
     one `git log`, and one `git cat-file` for all manifests.
     """
-    changes = git_history.merged_changes(root, tip, _FOLDERS)
+    changes = git_history.merged_changes(root, tip, layout.FOLDERS)
     with git_trees.History(root) as history:
         found = [
             version
@@ -67,7 +66,7 @@ def find(root: Path, tip: str, known: Collection[Tag] = frozenset()) -> MergedVe
 
 def find_places(root: Path, tip: str) -> Mapping[str, int]:
     """The `places` of `MergedVersions` alone."""
-    return _number(git_history.merged_changes(root, tip, _FOLDERS))
+    return _number(git_history.merged_changes(root, tip, layout.FOLDERS))
 
 
 def _number(changes: Iterable[git_history.CommitPaths]) -> Mapping[str, int]:

@@ -308,9 +308,7 @@ def _push(context: PublishContext, waiting: Sequence[Release]) -> None:
         concurrent = [release for release in waiting if str(release.tag) in published]
         if not concurrent:
             raise
-        for (
-            release
-        ) in concurrent:  # a tag of a concurrent publish, perhaps of another commit: fine if its data is equal
+        for release in concurrent:  # its tag may be on another commit: fine if the data is equal
             ref, fix = published[str(release.tag)], "set a higher version"
             due_versions.require_same(context, release.tag, ref, release.content, fix=fix)
             git.fetch(context.root, [f"+refs/tags/{release.tag}:refs/tags/{release.tag}"], context.remote or "")

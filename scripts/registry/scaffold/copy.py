@@ -10,6 +10,7 @@ from registry.core import documents, settings
 from registry.core.atomic_write import write_atomically
 from registry.core.settings import Template
 from registry.core.tree import DictTree, Tree
+from registry.core.values import Kind
 from registry.core.wording import plural
 from registry.errors import NotFound, Refused
 from registry.integrations import git
@@ -17,23 +18,18 @@ from registry.scaffold import generated_files, init, skeleton
 from registry.scaffold.init import Answers, Plan
 
 README = "README.md"
-ARTIFACTS = ("datasets", "models")
 NOWHERE = "https://github.com/ORGANIZATION/REPOSITORY"  # in README.md, until the address is known
 _EXECUTABLE, _READABLE = 0o755, 0o644
 
 
-def plan(
-    template: Tree, answers: Answers, pin: Template, url: str = "", *, local: bytes = b"", again: bool = False
-) -> Plan:
+def plan(template: Tree, answers: Answers, pin: Template, url: str = "", *, local: bytes = b"") -> Plan:
     """The files of a new copy of a tree of the template; `url` is where the copy will be cloned from.
 
-    `local` and `again` are as for `init.plan`.
-
-    Raises as `init.plan`.
+    `local` is as for `init.plan`. Raises as `init.plan`.
     """
     table = skeleton.read_table(template)
     files = dict(skeleton.read_files(template, (*table.owned, *table.once)))
-    planned = init.plan(DictTree(files), answers, local=local, again=again)
+    planned = init.plan(DictTree(files), answers, local=local)
     files |= planned.files
     files[settings.PATH] = pinned(files[settings.PATH], pin)
     values = {"name": answers.name, "url": url or NOWHERE, "source": pin.source}
@@ -52,7 +48,7 @@ def thin(tree: Tree, made: Plan, brought: Iterable[str], *, keep_example: bool) 
     examples = () if keep_example else tuple(path for path in brought if path.startswith(tuple(_below(init.EXAMPLE))))
     code = (path for path in brought if table.is_tooling(path) and path not in made.files)
     removed = tuple(sorted(path for path in {*examples, *code} if tree.has(path)))
-    kept = (entry.path for top in ARTIFACTS for entry in tree.list(top) if entry.path not in removed)
+    kept = (entry.path for kind in Kind for entry in tree.list(kind.folder) if entry.path not in removed)
     files = {**made.files, **{path: tree.read(path) for path in kept}}
     generated = generated_files.expected(DictTree(files))
     files = {path: data for path, data in {**made.files, **generated}.items() if _differs(tree, path, data)}

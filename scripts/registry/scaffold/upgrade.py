@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.core import settings
+from registry.core import layout, settings
 from registry.core.atomic_write import write_atomically
 from registry.core.settings import Template
 from registry.errors import Refused
@@ -19,7 +19,6 @@ from registry.integrations.git_trees import Revision
 from registry.scaffold import copy, skeleton, template_repository
 
 CHANGELOG = "CHANGELOG.md"
-ARTIFACTS = ("datasets/", "models/")
 _ENTRY = re.compile(r"^- .*(?:\n(?!- |#|\n).*)*", re.MULTILINE)
 
 
@@ -41,7 +40,7 @@ class Plan:
         for path, file in self.files.items():
             mark = "conflict" if path in self.conflicts else "removed" if file.data is None else "updated"
             yield f"  {mark:8}  {path}"
-        for path in self.conflicts.keys() - self.files.keys():
+        for path in sorted(self.conflicts.keys() - self.files.keys()):
             yield f"  conflict  {path}"
         for path, commits in self.conflicts.items():
             yield f"{path} was changed here and in the template:"
@@ -88,7 +87,9 @@ def _sides(repository: Path, old: str, new: str, *, vendored: bool) -> Iterator[
             listed = list_tree(repository, tree.commit)
             if vendored:
                 yield {
-                    path: file for path, file in listed.items() if path not in once and not path.startswith(ARTIFACTS)
+                    path: file
+                    for path, file in listed.items()
+                    if path not in once and not path.startswith(layout.FOLDERS)
                 }
                 continue
             found = {path: listed.get(skeleton.source_of(tree, path)) for path in paths}

@@ -52,15 +52,15 @@ def load(root: Path) -> dict[str, Remote]:
     a pull request must not choose what a clone runs or where it looks.
     """
     paths = _paths(root)
-    if (committed := root / DVC_CONFIG).is_file():
-        data = committed.read_bytes()
-        committed_config.require(data, DVC_CONFIG, read_committed(data))
     files = [_read_file(path, _display_name(path, root)) for path in paths if path.is_file()]
     try:
         merged = dict(Config(root / ".dvc", validate=False))
         Config.validate(merged)
     except _FAULTS as error:
         raise _explain(error, files) from None
+    for file in files:
+        if file.name == DVC_CONFIG:
+            _require_allowed(file)
     return remotes_of(merged, root)
 
 
@@ -104,7 +104,14 @@ def _read_file(path: Path, name: str) -> _File:
         data = path.read_bytes()
     except OSError as error:
         raise InvalidDocument(name, f"cannot be read: {error.strerror}", fix="check its permissions") from error
+    if name == DVC_CONFIG:
+        committed_config.require_spelling(data, name)
     return _File(name, _parse(data, name), data.decode(errors="replace"))
+
+
+def _require_allowed(file: _File) -> None:
+    for fault in committed_config.find_forbidden(file.sections):
+        raise InvalidDocument(file.name, fault.message, line=find_line(file.text, fault.option), fix=fault.fix)
 
 
 def _parse(data: bytes, path: str) -> Sections:

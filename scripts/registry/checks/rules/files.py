@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from registry.checks.context import LARGEST, Facts, File
 from registry.checks.findings import Diagnostic, wrong
 from registry.core import documents, wording
-from registry.core.layout import owner_of
+from registry.core.layout import FOLDERS, owner_of
 from registry.core.values import Kind
 
 _IMAGES = (".gif", ".ico", ".jpeg", ".jpg", ".pdf", ".png", ".webp", ".woff2")
@@ -126,7 +126,7 @@ def texts_have_no_byte_order_mark(facts: Facts) -> Iterator[Diagnostic]:
 
 
 def _is_in_artifact_folder(file: File) -> bool:
-    return file.path.startswith(tuple(f"{kind.folder}/" for kind in Kind))
+    return file.path.startswith(FOLDERS)
 
 
 def file_names_are_portable(facts: Facts) -> Iterator[Diagnostic]:

@@ -9,7 +9,6 @@ from registry.checks import collect, documentation, output, runner
 from registry.checks.context import Facts
 from registry.cli import checking, hook_warnings
 from registry.cli.workspace import Workspace, here
-from registry.console import say
 from registry.core.check_names import CheckName
 from registry.core.values import Outcome, Verdict
 from registry.integrations import github
@@ -82,7 +81,7 @@ def _verify_owners(space: Workspace, facts: Facts) -> Facts:
     owners = checking.find_owners(space, facts)
     verified = github_owners.verify(space.root, (name for names in owners.values() for name in names))
     if verified.unknown:
-        say(f"note: {verified.unknown}", err=True)
+        console.say(f"note: {verified.unknown}", err=True)
     return checking.with_owners(facts, verified.unfit, owners)
 
 

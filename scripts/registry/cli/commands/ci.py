@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from registry import console
 from registry.checks import tracked_files
 from registry.cli.workspace import here
-from registry.console import say
 from registry.core import names
 from registry.core.values import Kind
 from registry.errors import RegistryError
@@ -38,8 +38,8 @@ def pull_request(branch: str, head: str, *, tell: bool) -> None:
     if tell and found.waits:
         github.set_status(repository, head, commit_status.CONTEXT, "pending", found.reason)
     if found.reason:
-        say(f"{branch}: {found.reason}", err=True)
-    say(f"number={found.number or ''}")
+        console.say(f"{branch}: {found.reason}", err=True)
+    console.say(f"number={found.number or ''}")
 
 
 @command.command()
@@ -51,7 +51,7 @@ def pending(head: str, url: str) -> None:
     is_judged = github.status_of(repository, head, commit_status.CONTEXT) in commit_status.DECIDED
     if not is_judged:
         github.set_status(repository, head, commit_status.CONTEXT, "pending", "a run is judging this commit", url)
-    say(f"judged={str(is_judged).lower()}")
+    console.say(f"judged={str(is_judged).lower()}")
 
 
 @command.command()
@@ -66,7 +66,7 @@ def accept(folder: Path, head: str, branch: str, base: str) -> None:
     commit=ID, and place=there, pushed or moved.
     """
     done = acceptance.accept(here().root, folder, head, branch, base)
-    say(f"commit={done.commit}\nplace={done.place}")
+    console.say(f"commit={done.commit}\nplace={done.place}")
 
 
 @command.command()
@@ -113,14 +113,14 @@ def comment(number: int, body: Path, commit: str, head: str, with_cml: str | Non
     def first_post(text: str) -> int:
         return cml.create_comment(cml.find(with_cml or cml.PROGRAM), repository, number, commit, text)
 
-    say(posting.post(repository, number, text, mark, first_post if with_cml else None).url)
+    console.say(posting.post(repository, number, text, mark, first_post if with_cml else None).url)
 
 
 @command.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def pictures(folder: Path) -> None:
     """Push the pictures of a report to the branch `reports`, and write its report.md from report.json."""
-    say(f"pictures: {github_images.publish(here().root, folder) or 'none'}")
+    console.say(f"pictures: {github_images.publish(here().root, folder) or 'none'}")
 
 
 @command.command()
@@ -134,8 +134,8 @@ def gate(report: Path, commit: str, url: str) -> None:
     """
     status = commit_status.commit_status(json_input.parse(report.read_bytes()).page)
     github.set_status(github.connect(here().root), commit, commit_status.CONTEXT, status.state, status.description, url)
-    say(f"registry/gate of {commit[:10]}: {status.description}", err=True)
-    say(f"state={status.state}")
+    console.say(f"registry/gate of {commit[:10]}: {status.description}", err=True)
+    console.say(f"state={status.state}")
 
 
 @command.command()
@@ -147,10 +147,10 @@ def drift(folder: Path, url: str) -> None:
     Where they ended because a login to a store expired, nothing was found: that is printed, and no issue is opened.
     """
     if ends := drift_issue.find_unfinished(folder):
-        say("\n".join(["the checks did not finish, so there is no issue; run the workflow again", *ends]))
+        console.say("\n".join(["the checks did not finish, so there is no issue; run the workflow again", *ends]))
         return
     repository = github.connect(here().root)
-    say(drift_issue.report(repository, folder, url))
+    console.say(drift_issue.report(repository, folder, url))
 
 
 @command.command()
@@ -158,7 +158,7 @@ def drift(folder: Path, url: str) -> None:
 def queries(dataset: str | None) -> None:
     """Print datasets=[...], a JSON list: every dataset that can be refreshed, or the given one."""
     found = (names.parse_id(dataset),) if dataset else refresh.find_queries(here().tree)
-    say(f"datasets={json.dumps([str(artifact) for artifact in found])}")
+    console.say(f"datasets={json.dumps([str(artifact) for artifact in found])}")
 
 
 @command.command()
@@ -170,10 +170,10 @@ def published(trusted_runner: str) -> None:
     """
     kinds = {tag.artifact.kind for tag in names.find_tags(git.tag_names(here().root))}
     for kind in Kind:
-        click.echo(f"{kind.folder}={str(kind in kinds).lower()}")
+        console.say(f"{kind.folder}={str(kind in kinds).lower()}")
     if Kind.MODEL in kinds and trusted_runner != "true":
         steps = "register a runner with the label trusted-gpu, and set the variable TRUSTED_RUNNER to true"
-        click.echo(f"::notice title=models are not reproduced::{steps} (docs/runner.md of the template)", err=True)
+        console.command(f"::notice title=models are not reproduced::{steps} (docs/runner.md of the template)", err=True)
 
 
 @command.command()
@@ -185,10 +185,8 @@ def runner(folder: Path) -> None:
     """
     found = tuple(runner_machine.requirements(folder))
     for one in found:
-        click.echo(
-            f"{'wrong' if one.fix else 'ok':<6}{one.name}: {one.found}"
-            + (f"\n      hint: {one.fix}" if one.fix else "")
-        )
+        hint = f"\n      hint: {one.fix}" if one.fix else ""
+        console.say(f"{'wrong' if one.fix else 'ok':<6}{one.name}: {one.found}{hint}")
     if wrong := [one.name for one in found if one.fix]:
         fix = "follow the hints above, then run the same command again"
         raise RegistryError(f"this machine does not fit: {', '.join(wrong)}", fix=fix)
@@ -207,4 +205,4 @@ def scope(base: str, head: str) -> None:
     old = git.merge_base(root, git.resolve_commit(root, base), git.resolve_commit(root, head))
     with git_trees.Revision(root, head) as tree:
         found = tracked_files.touched(git.changed_paths(root, old, tree.commit), tree)
-    say(f"data={str(found.data).lower()}\ntooling={str(found.tooling).lower()}")
+    console.say(f"data={str(found.data).lower()}\ntooling={str(found.tooling).lower()}")

@@ -87,7 +87,7 @@ def command(
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
     if space.tree.has(skeleton.TABLE) and not (vendored or again) and space.registry_file.template is None:
-        _make_thin(space, answers, source, local=written, again=again, keep_example=keep_example, dry_run=dry_run)
+        _make_thin(space, answers, source, local=written, keep_example=keep_example, dry_run=dry_run)
         return
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
     if vendored:
@@ -103,12 +103,12 @@ def command(
 
 def _make_thin(
     space: Workspace, answers: init.Answers, source: str | None, *,
-    local: bytes, again: bool, keep_example: bool, dry_run: bool,
+    local: bytes, keep_example: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Set up a repository that has the tooling's code, which is removed and pinned: nothing can be imported then."""
     pin, repository = _find_pin(space, source)
     url = git.remote_url(space.root) if git.has_remote(space.root) else ""
-    made = copy.plan(space.tree, answers, pin, tooling.normalize(url), local=local, again=again)
+    made = copy.plan(space.tree, answers, pin, tooling.normalize(url), local=local)
     plan = copy.thin(space.tree, made, list_tree(repository, pin.commit), keep_example=keep_example)
     _verify(space.root, answers.owners)
     say(str(plan))
