@@ -191,7 +191,7 @@ def test_features_are_registered_published_and_not_measured(pets: Path, run_regi
     assert "models/backbone@v1.0.0" in run_registry(pets, "publish").out
     (row,) = [one for one in json.loads(run_registry(pets, "list", "--format", "json").out) if one["dataset"] is None
               and one["artifact"] == "models/backbone"]  # fmt: skip
-    assert (row["state"], row["published"]) == ("published", ["1.0.0"])
+    assert (row["state"], [one["version"] for one in row["releases"]]) == ("published", ["1.0.0"])
 
 
 # --- the images that it was trained on --------------------------------------------------------------------------------

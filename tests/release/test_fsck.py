@@ -162,6 +162,8 @@ def test_a_list_of_files_with_invalid_names(
     place(released_model, md5).write_bytes(listing)
     out = {"md5": md5, "size": 7, "nfiles": 1 if name else 2, "hash": "md5", "path": "prepared"}
     repositories.write(released_model / "datasets/pets/prepared.dvc", {"outs": [out]})
+    manifest = released_model / "datasets/pets/dataset.yaml"
+    manifest.write_text(manifest.read_text().replace("1.0.0", "1.1.0"))
     repositories.commit(released_model, "odd")
     repositories.git_in(released_model, "tag", "-a", "-m", "odd", "datasets/pets@v1.1.0")
     repositories.git_in(released_model, "push", "--quiet", "origin", "datasets/pets@v1.1.0")

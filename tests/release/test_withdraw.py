@@ -18,7 +18,9 @@ def test_the_reason_goes_into_the_manifest_and_comments_stay(released_model: Pat
     assert (done.code, manifest.read_text()) == (0, f"{before}withdrawn:\n  1.0.0: 'labels: were swapped'\n")
     assert "git commit -m 'Withdraw datasets/pets 1.0.0'" in done.out
     assert "open a pull request" in done.out
-    assert "1.0.0      withdrawn  v1.0.0" in run_registry(released_model, "list").out
+    shown = run_registry(released_model, "list").out
+    assert "\n  1.0.0 withdrawn; used by models/pets\n" in shown
+    assert "\n      withdrawn: labels: were swapped\n" in shown
     assert "[withdrawn]" not in run_registry(released_model, "check").out
     again = run_registry(released_model, "withdraw", "datasets/pets", "1.0.0", "--why", "labels: were swapped")
     assert (again.code, again.out) == (0, f"{MANIFEST}: 1.0.0 is already withdrawn for that reason\n")

@@ -184,4 +184,12 @@ NOT_RUN = {
     Hint("scaffold/upgrade.py", "git stash"): EDIT,
     Hint("testing/artifacts.py", "registry pull"): ELSEWHERE,
     Hint("sync/references.py", "git branch"): EDIT,
+    Hint("cli/commands/list.py", "git fetch"): "the hint of publish in a shallow clone, which is run",
+    Hint("cli/commands/show.py", "registry list"): "shows what there is",
+    Hint("cli/commands/show.py", "registry show"): "shows what there is",
+    Hint("cli/listing.py", "dvc artifacts"): "tests/release/test_overview.py runs it",
+    Hint("cli/listing.py", "registry verify"): "tests/release/test_overview.py runs it",
+    Hint("cli/listing.py", "registry show"): "tests/release/test_overview.py runs it",
+    Hint("release/history.py", "dvc artifacts"): NO_HINT,
+    Hint("release/history.py", "registry withdraw"): EDIT,
 }

@@ -4,6 +4,7 @@ A tag is GTO's: `datasets/cats_dogs@v1.2.0` (annotated; the `v` is mandatory; no
 """
 
 import re
+from dataclasses import dataclass
 
 from registry.core.values import ArtifactId, Kind, Tag, Version
 from registry.errors import RegistryError
@@ -13,6 +14,14 @@ NUMBER = r"(?:0|[1-9][0-9]{0,8})"
 VERSION = rf"{NUMBER}\.{NUMBER}\.{NUMBER}"
 MAX_NAME = 64
 
+# GTO's, 1.10: the number counts the tags of an artifact, and `!` ends what the tag says.
+_STAGE = re.compile(
+    rf"(?P<artifact>(?:datasets|models)/{NAME})#(?P<stage>[A-Za-z0-9](?:[A-Za-z0-9/_-]*[A-Za-z0-9])?)"
+    r"(?P<ends>!)?(?:#[0-9]+)?"
+)
+_CANCELLED = re.compile(
+    rf"((?:datasets|models)/{NAME}(?:@v{VERSION}(?=!)|(?=@deprecated)))(?:!|@deprecated)(?:#[0-9]+)?"
+)
 _ID = re.compile(rf"(datasets|models)/({NAME})")
 _VERSION = re.compile(rf"({NUMBER})\.({NUMBER})\.({NUMBER})")
 
@@ -68,3 +77,26 @@ def find_tags(names: list[str] | tuple[str, ...]) -> tuple[Tag, ...]:
         if str(tag) == name:
             found.append(tag)
     return tuple(sorted(found))
+
+
+@dataclass(frozen=True, slots=True)
+class StageTag:
+    """A tag that gives an artifact's stage to the version of its commit, or takes it away: `models/pets#prod#3`."""
+
+    artifact: ArtifactId
+    stage: str
+    is_end: bool
+
+
+def find_stage(name: str) -> StageTag | None:
+    """What a tag says of a stage; None for any other tag."""
+    match = _STAGE.fullmatch(name)
+    if not match or len(match["artifact"].partition("/")[2]) > MAX_NAME:
+        return None
+    return StageTag(parse_id(match["artifact"]), match["stage"], bool(match["ends"]))
+
+
+def find_cancelled(name: str) -> str | None:
+    """What a tag of `gto deprecate` cancels, a release's tag or an artifact's id; None for any other tag."""
+    match = _CANCELLED.fullmatch(name)
+    return match[1] if match else None

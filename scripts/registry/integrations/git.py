@@ -268,6 +268,13 @@ def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
     }
 
 
+def tag_times(root: Path) -> dict[str, int]:
+    """When each annotated tag of this repository was made, in seconds since 1970; 0 where it does not say."""
+    lines = output(root, "for-each-ref", "--format=%(objecttype) %(taggerdate:unix) %(refname:strip=2)", "refs/tags")
+    rows = (line.split(" ", 2) for line in lines.splitlines())
+    return {name: int(seconds or 0) for kind, seconds, name in rows if kind == "tag"}
+
+
 def tag_messages(root: Path) -> dict[str, str]:
     """The message of every tag of this repository, by name; that of a lightweight tag is its commit's."""
     records = output(root, "for-each-ref", "--format=%(refname:strip=2)%00%(contents)%00", "refs/tags").split("\0")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 from polars import DataFrame, Series
 
-from registry.core import layout
+from registry.core import artifact_files, layout
 from registry.core.digests import describe_mismatch
 from registry.core.names import find_tags
 from registry.core.pointers import object_key
@@ -122,6 +122,10 @@ def _version(root: Path, tag: Tag, commit: str, remote: str | None) -> TaggedVer
             reached = inventory.reached(tree, tag.artifact)
         except InvalidDocument as error:
             return TaggedVersion(tag, commit, (), error.message)
+        files = artifact_files.read_release(tag.artifact, lambda path: tree.read(path) if tree.has(path) else None)
+    manifest = files.manifest.value if files else None
+    if manifest and manifest.version != tag.version:
+        return TaggedVersion(tag, commit, (), f"{tag.artifact}: the manifest of this commit says {manifest.version}")
     return TaggedVersion(tag, commit, reached, "" if reached else f"{tag.artifact}: no pointer to data")
 
 

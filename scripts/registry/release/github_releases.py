@@ -5,17 +5,17 @@ not be created is created by the next run. Text that people added to a release i
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.core import artifact_files
 from registry.core.escaping import markdown
 from registry.core.names import find_tags
-from registry.core.values import ArtifactId, ModelManifest, Tag
+from registry.core.values import ArtifactId, Tag
 from registry.integrations import git, git_trees, github
 from registry.integrations.github import Release, Repository
 from registry.release import notes
+from registry.release.history import ReleasedVersions, read_withdrawn
 
 _TITLE = "Withdrawn: "
 _MARK = re.compile(r"\A> \[!CAUTION\]\n> Withdrawn: [^\n]*\n\n")
@@ -54,12 +54,12 @@ def plan(
     make: list[Release] = []
     mark: list[Release] = []
     with git_trees.History(root) as history:
-        released = ReleaseHistory(history, published, tags, repository.url)
+        versions = ReleasedVersions(history, {tag: published[str(tag)].commit for tag in tags})
         for artifact in sorted(set(wanted)):
-            withdrawn = released.withdrawn(head, artifact)
+            withdrawn = read_withdrawn(artifact, lambda path: history.read(head, path))
             for tag in (tag for tag in tags if tag.artifact == artifact):
                 known = existing.get(str(tag))
-                expected = marked(known or released.draft(tag), withdrawn.get(tag))
+                expected = marked(known or _draft(versions, tag, repository.url), withdrawn.get(tag.version))
                 if expected != known:
                     (mark if known else make).append(expected)
     return Plan(repository, tuple(make), tuple(mark))
@@ -92,56 +92,10 @@ def marked(release: Release, why: str | None) -> Release:
     return replace(release, title=_TITLE + title, notes=mark + text)
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseHistory:
-    """Reads released versions from Git, each once (`versions`).
-
-    `published` and `tags` are all release tags, `url` is the repository's.
-    """
-
-    history: git_trees.History
-    published: Mapping[str, git.TagRef]
-    tags: tuple[Tag, ...]
-    url: str
-    versions: dict[Tag, notes.ReleasedVersion | None] = field(default_factory=dict)
-
-    def withdrawn(self, head: str, artifact: ArtifactId) -> Mapping[Tag, str]:
-        """The withdrawn versions of an artifact with the reasons, as the manifest at `head` has them."""
-        files = artifact_files.read_release(artifact, lambda path: self.history.read(head, path))
-        manifest = files.manifest.value if files else None
-        return {Tag(artifact, version): why for version, why in manifest.withdrawn.items()} if manifest else {}
-
-    def draft(self, tag: Tag) -> Release:
-        """The GitHub release of a version; without notes where its files do not match the current schemas."""
-        version = self._load(tag)
-        if version is None:
-            return Release(NEW, str(tag), f"{tag.artifact} {tag.version}", "")
-        earlier = [one for one in self.tags if one.artifact == tag.artifact and one < tag]
-        before = self._load(earlier[-1]) if earlier else None
-        text = notes.write(version, before, self._made_from(version), self.url)
-        return Release(NEW, str(tag), notes.title(version), text)
-
-    def _load(self, tag: Tag) -> notes.ReleasedVersion | None:
-        if tag not in self.versions:
-            commit = self.published[str(tag)].commit
-            self.versions[tag] = notes.load(tag, lambda path: self.history.read(commit, path))
-        return self.versions[tag]
-
-    def _made_from(self, version: notes.ReleasedVersion) -> notes.Lineage:
-        """The releases of a model's dataset and backbones, the latest where several have the same files."""
-        manifest = version.content.manifest
-        if not isinstance(manifest, ModelManifest):
-            return notes.Lineage()
-        inputs = set(version.content.objects.values())
-        found = {one: tag for one in manifest.builds_on if (tag := self._release(one, "model.onnx", inputs))}
-        dataset = self._release(manifest.dataset, "prepared", inputs) if manifest.dataset else None
-        return notes.Lineage(dataset, found)
-
-    def _release(self, artifact: ArtifactId, product: str, inputs: Collection[str]) -> Tag | None:
-        """The latest release of an artifact whose product is among the inputs."""
-        tags = (tag for tag in reversed(self.tags) if tag.artifact == artifact)
-        return next((tag for tag in tags if self._md5(tag, product) in inputs), None)
-
-    def _md5(self, tag: Tag, product: str) -> str | None:
-        version = self._load(tag)
-        return version.content.objects.get(product) if version else None
+def _draft(versions: ReleasedVersions, tag: Tag, url: str) -> Release:
+    """The GitHub release of a version; without notes where its files do not match the current schemas."""
+    version = versions.load(tag)
+    if version is None:
+        return Release(NEW, str(tag), f"{tag.artifact} {tag.version}", "")
+    text = notes.write(version, versions.before(tag), versions.made_from(version), url)
+    return Release(NEW, str(tag), notes.title(version), text)

@@ -48,6 +48,9 @@ def version_matches_change(subject: ArtifactSubject, facts: Facts) -> Iterator[D
         message = f"could not be compared with {latest.tag}: that manifest does not match today's schema"
         yield needs_owner(message, path, line, "compare the two versions by hand")
         return
+    if (said := latest.content.manifest.version) != released:
+        message = f"{latest.tag} was made by hand: the manifest of its commit says {said}"
+        yield needs_owner(message, path, line, f"withdraw {released}, or delete that tag, before the next release")
     found = versioning.required_bumps(latest.content, subject.content, subject.diff)
     lowest = versioning.lowest_version(released, found)
     if version < released:

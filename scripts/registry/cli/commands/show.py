@@ -1,0 +1,38 @@
+"""`registry show`."""
+
+import json
+
+import click
+
+from registry.cli import listing
+from registry.cli.workspace import here
+from registry.console import say
+from registry.core import names
+from registry.errors import NotFound
+from registry.integrations import git
+from registry.release import history, overview
+from registry.scaffold import tooling
+
+HERE = "URL"  # of a repository without a remote, in the commands of a consumer
+
+
+@click.command()
+@click.argument("name", metavar="ID[@vVERSION]")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(name: str, form: str) -> None:
+    """Show an artifact with all its releases, or one release, and the commands that fetch it."""
+    space = here()
+    artifact = names.parse_id(name.partition("@")[0])
+    tag = names.parse_tag(name) if "@" in name else None
+    one = listing.of(overview.find(space.tree, history.read(space.root, space.tree)), artifact)
+    if one is None:
+        raise NotFound(f"{artifact} does not exist", fix="registry list")
+    url = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else HERE
+    if tag is None:
+        say(json.dumps(overview.to_json(one), indent=2) if form == "json" else "\n".join(listing.artifact(one, url)))
+        return
+    chosen = next((release for release in one.releases if release.tag == tag), None)
+    if chosen is None:
+        raise NotFound(f"{tag} is not published", fix=f"registry show {artifact}")
+    data = next(row for row in overview.to_json(one)["releases"] if row["tag"] == str(tag))
+    say(json.dumps(data, indent=2) if form == "json" else "\n".join(listing.release(one, chosen, url)))

@@ -1,0 +1,145 @@
+"""The releases of a registry as its Git repository has them: tags, the files of their commits, today's withdrawals.
+
+Tags and stages are GTO's. What a tag promises is what its commit says, so a tag that was made by hand on a commit with
+another version in its manifest is a release with a fault.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from registry.core import artifact_files, names
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, ModelManifest, Tag, Version
+from registry.integrations import git, git_trees
+from registry.release import notes
+from registry.release.notes import Lineage, ReleasedVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version that has a tag; `seconds` since 1970 until that was made, and the reason if it was `withdrawn`.
+
+    `version` is None where the files of the commit cannot be read with today's schemas. `fault` says why the tag is no
+    release of what it names; it is empty for each tag that `registry publish` made.
+    """
+
+    tag: Tag
+    commit: str
+    seconds: int
+    version: ReleasedVersion | None
+    made_from: Lineage
+    stages: tuple[str, ...]
+    withdrawn: str
+    fault: str
+
+    @property
+    def time(self) -> str:
+        """When the tag was made, in UTC: `2026-11-29T08:15:00+00:00`."""
+        return datetime.fromtimestamp(self.seconds, UTC).isoformat()
+
+    @property
+    def date(self) -> str:
+        """The day of that: `2026-11-29`."""
+        return self.time[:10]
+
+    @property
+    def sources(self) -> tuple[Tag, ...]:
+        """The releases that a model was made from, its dataset's first."""
+        dataset = (self.made_from.dataset,) if self.made_from.dataset else ()
+        return (*dataset, *self.made_from.backbones.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedVersions:
+    """Reads released versions from Git, each once (`versions`); `commits` has the commit of each tag."""
+
+    history: git_trees.History
+    commits: Mapping[Tag, str]
+    versions: dict[Tag, ReleasedVersion | None] = field(default_factory=dict)
+
+    def load(self, tag: Tag) -> ReleasedVersion | None:
+        """A version; None where its files do not match the current schemas."""
+        if tag not in self.versions:
+            commit = self.commits[tag]
+            self.versions[tag] = notes.load(tag, lambda path: self.history.read(commit, path))
+        return self.versions[tag]
+
+    def before(self, tag: Tag) -> ReleasedVersion | None:
+        """The version that was released before a version of the same artifact."""
+        earlier = [one for one in self.commits if one.artifact == tag.artifact and one < tag]
+        return self.load(max(earlier)) if earlier else None
+
+    def made_from(self, version: ReleasedVersion) -> Lineage:
+        """The releases of a model's dataset and backbones, the latest where several have the same files."""
+        manifest = version.content.manifest
+        if not isinstance(manifest, ModelManifest):
+            return Lineage()
+        inputs = set(version.content.objects.values())
+        found = {one: tag for one in manifest.builds_on if (tag := self._release(one, "model.onnx", inputs))}
+        dataset = self._release(manifest.dataset, "prepared", inputs) if manifest.dataset else None
+        return Lineage(dataset, found)
+
+    def _release(self, artifact: ArtifactId, product: str, inputs: Collection[str]) -> Tag | None:
+        """The latest release of an artifact whose product is among the inputs."""
+        tags = sorted((tag for tag in self.commits if tag.artifact == artifact), reverse=True)
+        return next((tag for tag in tags if self._md5(tag, product) in inputs), None)
+
+    def _md5(self, tag: Tag, product: str) -> str | None:
+        version = self.load(tag)
+        return version.content.objects.get(product) if version else None
+
+
+def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Release, ...]:
+    """The releases of these artifacts, or of all, sorted by tag; withdrawals are those of the manifests in `tree`."""
+    times, refs = git.tag_times(root), git.tag_refs(root)
+    tags = names.find_tags(list(times))
+    chosen = set(wanted) or {tag.artifact for tag in tags}
+    withdrawn = {one: read_withdrawn(one, lambda path: tree.read(path) if tree.has(path) else None) for one in chosen}
+    stages = _find_stages(times, refs)
+    cancelled = {one for name in times if (one := names.find_cancelled(name))}
+    with git_trees.History(root) as history:
+        versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags})
+        found: list[Release] = []
+        for tag in (tag for tag in tags if tag.artifact in chosen):
+            version, commit = versions.load(tag), versions.commits[tag]
+            made_from = versions.made_from(version) if version else Lineage()
+            assigned = stages.get((tag.artifact, commit), ())
+            why = withdrawn[tag.artifact].get(tag.version, "")
+            fault = _fault(tag, version, cancelled)
+            found.append(Release(tag, commit, times[str(tag)], version, made_from, assigned, why, fault))
+        return tuple(found)
+
+
+def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str]) -> str:
+    if version is None:
+        return "its commit has no version that can be read"
+    if (said := version.content.manifest.version) != tag.version:
+        return f"the manifest of its commit says {said}"
+    if cancelled & {str(tag), str(tag.artifact)}:
+        return "gto deprecate cancels it, which `dvc artifacts get` does not obey: registry withdraw does"
+    return ""
+
+
+def read_withdrawn(artifact: ArtifactId, read: Callable[[str], bytes | None]) -> Mapping[Version, str]:
+    """The withdrawn versions of an artifact with the reasons, as the manifest that `read` has by its path says."""
+    files = artifact_files.read_release(artifact, read)
+    manifest = files.manifest.value if files else None
+    return manifest.withdrawn if manifest else {}
+
+
+def _find_stages(
+    times: Mapping[str, int], refs: Mapping[str, git.TagRef]
+) -> Mapping[tuple[ArtifactId, str], tuple[str, ...]]:
+    """By artifact and commit: the stages whose latest tag is on it, which is what `dvc artifacts get --stage` takes."""
+    latest: dict[tuple[ArtifactId, str], str | None] = {}
+    for name in sorted(times, key=lambda name: (times[name], name)):
+        if tag := names.find_stage(name):
+            latest[tag.artifact, tag.stage] = None if tag.is_end else refs[name].commit
+    found: dict[tuple[ArtifactId, str], tuple[str, ...]] = {}
+    for (artifact, stage), commit in sorted(latest.items()):
+        if commit:
+            found[artifact, commit] = (*found.get((artifact, commit), ()), stage)
+    return found

@@ -1,0 +1,141 @@
+"""What a registry has: every artifact, the state of its current version, its releases, and what is made from them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry.core import artifact_files, layout, manifests
+from registry.core.tree import Tree
+from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Tag, Version
+from registry.errors import InvalidDocument
+from registry.release.history import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One artifact. `manifest` is None where it is invalid, and where it was removed and has releases still.
+
+    `releases` are the latest first; `used_by` are the models that are made from it now, `users` the releases of models
+    that were made from a release of it.
+    """
+
+    artifact: ArtifactId
+    manifest: Manifest | None
+    state: str
+    releases: tuple[Release, ...] = ()
+    used_by: tuple[ArtifactId, ...] = ()
+    users: Mapping[Tag, tuple[Tag, ...]] = field(default_factory=dict)
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the manifest says."""
+        return self.manifest.version if self.manifest else None
+
+
+def find(tree: Tree, released: Iterable[Release]) -> tuple[Overview, ...]:
+    """The artifacts of a tree, sorted, and then removed ones that have releases (`released`, see `history.read`)."""
+    releases: dict[ArtifactId, list[Release]] = defaultdict(list)
+    users: dict[Tag, list[Tag]] = defaultdict(list)
+    for release in sorted(released, key=lambda one: one.tag, reverse=True):
+        releases[release.tag.artifact].append(release)
+        for source in release.sources:
+            users[source].append(release.tag)
+    loaded = {artifact: _load(tree, artifact) for artifact in layout.find(tree)}
+    return tuple(
+        Overview(
+            artifact,
+            loaded.get(artifact),
+            _state(tree, artifact, loaded, releases[artifact]),
+            tuple(releases[artifact]),
+            tuple(_users(artifact, loaded)),
+            {one.tag: tuple(sorted(users[one.tag])) for one in releases[artifact]},
+        )
+        for artifact in (*loaded, *sorted(releases.keys() - loaded.keys()))
+    )
+
+
+def _load(tree: Tree, artifact: ArtifactId) -> Manifest | None:
+    try:
+        return manifests.load(tree, artifact)
+    except InvalidDocument:
+        return None
+
+
+def _state(
+    tree: Tree, artifact: ArtifactId, loaded: Mapping[ArtifactId, Manifest | None], releases: Iterable[Release]
+) -> str:
+    if artifact not in loaded:
+        return "removed"
+    manifest = loaded[artifact]
+    if manifest is None:
+        return "invalid manifest"
+    if manifest.version in manifest.withdrawn:
+        return "withdrawn"
+    if manifest.version in {release.tag.version for release in releases}:
+        return "published"
+    pointer, missing = _made_by(manifest)
+    if not tree.has(pointer):
+        return missing
+    files = artifact_files.read_artifact(artifact_files.list_files(tree), artifact)
+    return "invalid files" if files.faulty else "to publish"
+
+
+def _made_by(manifest: Manifest) -> tuple[str, str]:
+    """The pointer that makes it a version, and the state without it."""
+    if not isinstance(manifest, ModelManifest):
+        return layout.prepared_pointer(manifest.id), "not built"
+    if manifest.origin and not manifest.is_measured:
+        return layout.model_pointer(manifest.id), "not measured"
+    return layout.lock_path(manifest.id), "not measured" if manifest.origin else "not trained"
+
+
+def _users(artifact: ArtifactId, loaded: Mapping[ArtifactId, Manifest | None]) -> Iterator[ArtifactId]:
+    return (
+        other
+        for other, manifest in loaded.items()
+        if isinstance(manifest, ModelManifest) and artifact in (manifest.dataset, *manifest.builds_on)
+    )
+
+
+# --- as JSON ----------------------------------------------------------------------------------------------------------
+
+
+def to_json(one: Overview) -> dict[str, Any]:
+    """An artifact as `registry list --format json` has it; absent values are null, empty lists are there."""
+    manifest = one.manifest
+    model = manifest if isinstance(manifest, ModelManifest) else None
+    return {
+        "artifact": str(one.artifact),
+        "version": str(one.version) if one.version else None,
+        "state": one.state,
+        "title": manifest.title if manifest else None,
+        "description": manifest.description if manifest else None,
+        "owners": list(manifest.owners) if manifest else [],
+        "license": manifest.license if manifest else None,
+        "classes": list(manifest.classes) if isinstance(manifest, DatasetManifest) else [],
+        "dataset": str(model.dataset) if model and model.dataset else None,
+        "builds_on": [str(artifact) for artifact in model.builds_on] if model else [],
+        "used_by": [str(artifact) for artifact in one.used_by],
+        "releases": [_release_to_json(release, one.users[release.tag]) for release in one.releases],
+    }
+
+
+def _release_to_json(release: Release, users: Iterable[Tag]) -> dict[str, Any]:
+    version, made_from = release.version, release.made_from
+    return {
+        "tag": str(release.tag),
+        "version": str(release.tag.version),
+        "commit": release.commit,
+        "published": release.time,
+        "stages": list(release.stages),
+        "withdrawn": release.withdrawn or None,
+        "fault": release.fault or None,
+        "bytes": version.size if version else None,
+        "images": version.build.images if version and version.build else None,
+        "counts": version.build.counts if version and version.build else {},
+        "metrics": dict(version.metrics) if version else {},
+        "dataset": str(made_from.dataset) if made_from.dataset else None,
+        "builds_on": [str(tag) for tag in made_from.backbones.values()],
+        "used_by": [str(tag) for tag in users],
+    }
