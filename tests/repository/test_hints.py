@@ -198,7 +198,7 @@ def test_what_was_adopted_is_pulled_and_committed(registry_repo: Path, tmp_path:
     for command in hints.in_output(done.stdout):
         hints.run(registry_repo, command, {})
     assert len(list(registry_repo.glob(f"{PETS}/prepared/*/*/*.jpg"))) == len(adoption.PETS)
-    assert git_in(registry_repo, "status", "--short", "datasets") == ""
+    assert git_in(registry_repo, "status", "--short") == ""
 
 
 PATH = {

@@ -65,6 +65,16 @@ def dvc_repository(root: Path, files: Files, remote: str) -> Path:
     return root
 
 
+def track(root: Path, files: Files, store: Path) -> None:
+    """`data/pets.dvc` of these files as `dvc add` of DVC 3 writes it, and their objects in a remote."""
+    listing = json.dumps([{"md5": md5(data), "relpath": path} for path, data in sorted(files.items())]).encode()
+    folder = f"{md5(listing)}.dir"
+    for name, data in {folder: listing, **{md5(data): data for data in files.values()}}.items():
+        write_bytes(repositories.place(store, name), data)
+    out = {"md5": folder, "size": sum(map(len, files.values())), "nfiles": len(files), "hash": "md5", "path": "pets"}
+    write_bytes(root / "data/pets.dvc", yaml.safe_dump({"outs": [out]}, sort_keys=False).encode())
+
+
 def write_dvc_2(root: Path, files: Files, store: Path, *, lock: bool = False) -> Path:
     """The same as DVC 2 wrote it: no `hash: md5`, objects without `files/md5/`; with `lock`, an output of a stage."""
     listing = json.dumps([{"md5": md5(data), "relpath": path} for path, data in sorted(files.items())]).encode()

@@ -9,6 +9,7 @@ ELSEWHERE = "the data is on another machine"
 TRAINS = "trains: tests/model and the demo run it"
 FROM_ELSEWHERE = "tests/model/test_trained_elsewhere.py runs it"
 EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
+OF_TAGS = "tests/scaffold/test_adopt_tags.py runs it"
 REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
@@ -131,6 +132,11 @@ NOT_RUN = {
     Hint("cli/commands/judge.py", "git checkout"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry pull"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry report"): "the commands of a report, which tests/report runs",
+    Hint("cli/adopting.py", "git add"): OF_TAGS,
+    Hint("cli/adopting.py", "git commit"): OF_TAGS,
+    Hint("cli/adopting.py", "git stash"): OF_TAGS,
+    Hint("cli/adopting.py", "git clone"): OF_TAGS,
+    Hint("cli/commands/adopt.py", "git push"): OF_TAGS,
     Hint("scaffold/adopt_dvc.py", "dvc pull"): "in the other repository",
     Hint("scaffold/adopt_dvc.py", "dvc commit"): "in the other repository",
     Hint("scaffold/adopt_dvc.py", "dvc push"): "in the other repository",

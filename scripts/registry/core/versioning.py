@@ -20,7 +20,7 @@ def required_bumps(old: Content, new: Content, diff: Diff | None) -> tuple[Requi
     if isinstance(old.manifest, DatasetManifest) and isinstance(new.manifest, DatasetManifest):
         found += [
             *_schema_bumps(old.manifest, new.manifest),
-            *(_item_bumps(diff) if diff else ()),
+            *(item_bumps(diff) if diff else ()),
             *_pointer_bumps(old, new, diff),
         ]
     else:
@@ -43,7 +43,8 @@ def total(counts: Counts) -> int:
     return sum(sum(classes.values()) for classes in counts.values())
 
 
-def _item_bumps(diff: Diff) -> Iterator[RequiredBump]:
+def item_bumps(diff: Diff) -> Iterator[RequiredBump]:
+    """What the changes of items alone require."""
     for counts, what, why in (
         (diff.removed, "removed", "A removal is major"),
         (diff.relabelled, "relabelled", "A new label is major"),

@@ -6,8 +6,8 @@ Queries are quiet. Commands that change something are printed as they run.
 import os
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -289,11 +289,28 @@ def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
 def fetch_shallow(folder: Path, url: str, *refspecs: str) -> None:
     """Fetch refs of another repository, without their history, into the bare repository `folder`. Raises NotFound."""
     output(folder, "init", "--quiet", "--bare")
-    try:
+    with _as_not_found(url):
         output(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", url, *refspecs)
+
+
+def tags_of(root: Path, url: str) -> dict[str, TagRef]:
+    """Every tag of another repository, by name. Raises NotFound."""
+    with _as_not_found(url):
+        return tag_refs(root, url)
+
+
+@contextmanager
+def _as_not_found(url: str) -> Iterator[None]:
+    try:
+        yield
     except ToolFailed as error:
-        reason = (error.stderr.strip().splitlines() or ["git fetch failed"])[0]
+        reason = (error.stderr.strip().splitlines() or ["no reason given"])[0]
         raise NotFound(f"{url}: {reason}", fix="check the address, the tag, and that you may read it") from error
+
+
+def commit_time(root: Path, commit: str) -> int:
+    """When a commit was made, in seconds since 1970."""
+    return int(output(root, "show", "--no-patch", "--format=%ct", commit))
 
 
 def fetch_commit(root: Path, commit: str, remote: str = "origin") -> None:
@@ -313,6 +330,12 @@ def remove_abandoned_lock(root: Path, ref: str) -> None:
         while time.time() - lock.stat().st_mtime < LOCK_TIMEOUT:
             time.sleep(0.1)
         lock.unlink()
+
+
+def commit_paths(root: Path, paths: Sequence[str], message: str) -> None:
+    """Commit these files of the working tree, and nothing else that is staged; hooks run."""
+    output(root, "add", "--", *paths)
+    run(root, "commit", "--quiet", "--file=-", "--", *paths, stdin=message.encode())
 
 
 def create_tag(root: Path, name: str, commit: str, message: str) -> None:

@@ -116,7 +116,7 @@ def plan(tree: Tree, request: Request, source: Source, places: Places) -> Plan:
     Raises Refused where the dataset exists, or the files have no form that is known; InvalidData where objects or rows
     are missing or wrong.
     """
-    before = _require_place(tree, request.artifact, source.origin)
+    before = require_place(tree, request.artifact, source.origin)
     everything = [*source.files["path"].to_list()]
     found = adopt_layout.sort(everything)
     adopt_sources.require_complete(source, [*found.images, *found.metadata])
@@ -138,8 +138,8 @@ def plan(tree: Tree, request: Request, source: Source, places: Places) -> Plan:
     return Plan(request, source, images, classes, metadata, files, rest, before)
 
 
-def _require_place(tree: Tree, artifact: ArtifactId, origin: Adopted) -> DatasetManifest | None:
-    """The manifest that is there, if it is of the same source. Raises Refused for another one."""
+def require_place(tree: Tree, artifact: ArtifactId, origin: Adopted) -> DatasetManifest | None:
+    """The manifest that is there, if it is of the same source; None where none is. Raises Refused for another one."""
     if not tree.has(layout.manifest_path(artifact)):
         return None
     document = manifests.read_document(tree, artifact)

@@ -26,6 +26,10 @@ CLONE = "use --remote NAME for another one; or clone it, `dvc pull` there, and n
 _BY_NAME = ("version_aware", "worktree")  # options of remotes that keep no objects by MD5
 
 
+class NotTracked(NotFound):
+    """A repository that has no data at the path that was asked for."""
+
+
 class Files(Protocol):
     """The files of a repository, at a commit or in a folder."""
 
@@ -97,7 +101,7 @@ def find_tracked(files: Files, path: str, name: str) -> Tracked:
         raise Refused(f"--path {path}: not a path in the repository", fix="write it from the top of the repository")
     found = next((out for at in _and_above(wanted) for out in _outputs_at(files, at)), None)
     if found is None:
-        raise NotFound(f"{name} tracks nothing at {wanted}", fix=_suggest(files))
+        raise NotTracked(f"{name} tracks nothing at {wanted}", fix=_suggest(files))
     out, at = found
     md5 = str(out.get("md5", ""))
     if "files" in out or (not md5 and ("etag" in out or "version_id" in out)):

@@ -31,6 +31,7 @@ from registry.storage.open import open_store
 from registry.sync import dir_listing
 
 REMOTE = "adopt"  # the remote in this registry's DVC configuration whose options are used for places of others
+OWN = "this registry"  # where a folder that is tracked here is said to be from
 _FALLBACKS = (REMOTE, "staging")
 _BUCKETS = ("s3://", "gs://", "azure://")
 _GIT = re.compile(r"(?:https?|ssh|git|file)://|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:")
@@ -190,12 +191,12 @@ def _open_local_repository(asked: Asked, folder: Path, here: Here) -> Source:
     if _is_bare(folder):
         return _open_remote_repository(asked, here)
     is_pointer, place = folder.suffix == ".dvc" and folder.is_file(), folder.resolve()
-    root = _find_repository(place.parent) if is_pointer else place
+    root = find_repository(place.parent) if is_pointer else place
     if not (root / ".dvc").is_dir():
         raise Refused(f"{folder} is no DVC repository: it has no folder .dvc", fix="leave --path out for a folder")
     is_own = root == here.root.resolve()
     path = place.relative_to(root).as_posix() if is_pointer else asked.path
-    name = "this registry" if is_own else _public_name(root)
+    name = OWN if is_own else _public_name(root)
     files = _at_revision(root, asked.rev) if asked.rev else adopt_dvc.Folder(root)
     if path is None:
         adopt_dvc.require_path(files, name)
@@ -208,8 +209,8 @@ def _open_local_repository(asked: Asked, folder: Path, here: Here) -> Source:
     return _of_objects(Adopted(name, _path(tracked), commit, tracked.md5), tracked, stores, pointer)
 
 
-def _find_repository(start: Path) -> Path:
-    """The top of the DVC repository around a folder."""
+def find_repository(start: Path) -> Path:
+    """The top of the DVC repository around a folder. Raises Refused where there is none."""
     for folder in (start, *start.parents):
         if (folder / ".dvc").is_dir():
             return folder
@@ -217,14 +218,17 @@ def _find_repository(start: Path) -> Path:
 
 
 def _public_name(root: Path) -> str:
-    """The URL that the repository has as its origin, without a login; else the name of its folder."""
+    """The URL that the repository has as its origin, without a login; else the name of its folder, or its origin's."""
     try:
-        return _without_login(git.remote_url(root))
+        url = git.remote_url(root)
     except RegistryError:
         return root.name
+    is_public = _GIT.match(url) and not url.startswith("file://")
+    return without_login(url) if is_public else Path(url.removeprefix("file://")).name or root.name
 
 
-def _without_login(url: str) -> str:
+def without_login(url: str) -> str:
+    """The URL of a repository, as it may be shown and recorded."""
     return re.sub(r"^(https?://)[^/@]*@", r"\1", url)
 
 
@@ -265,7 +269,7 @@ def _open_remote_repository(asked: Asked, here: Here) -> Source:
     """A repository by its URL: one commit of it is fetched, and nothing of it is checked out."""
     is_path = Path(asked.source).expanduser().exists()
     url = str(Path(asked.source).expanduser().absolute()) if is_path else asked.source
-    name, is_local = _without_login(url), is_path or url.startswith("file://")
+    name, is_local = without_login(url), is_path or url.startswith("file://")
     with TemporaryDirectory(prefix="registry-adopt-") as folder:
         git.fetch_shallow(Path(folder), url, asked.rev or "HEAD")
         with git_trees.Revision(Path(folder), "FETCH_HEAD") as tree:

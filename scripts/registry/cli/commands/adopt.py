@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from registry.cli import preparing
+from registry.cli import adopting, preparing
 from registry.cli.workspace import Workspace, here
 from registry.console import say
 from registry.core import documents, layout, names, schema
-from registry.core.progress import bar, waiting
+from registry.core.progress import waiting
 from registry.core.values import Kind
-from registry.dataset import build as building
-from registry.dataset import select as selecting
-from registry.errors import NotFound
-from registry.scaffold import adopt, adopt_layout, adopt_rows, adopt_sources, new
+from registry.errors import NotFound, Refused
+from registry.scaffold import adopt, adopt_sources, generated_files, new
 from registry.scaffold.adopt import Plan, Request
-from registry.scaffold.adopt_sources import Asked, Here, Source
-from registry.storage import dvc_config
+from registry.scaffold.adopt_sources import Asked, Source
+
+# Of a pull request, GitHub's other ways of merging leave one commit on the default branch, which is the last version.
+_NEXT = "hint: registry pull {}; then git push. Merge a pull request with «Rebase and merge», so that each is published"
 
 
 @click.command()
@@ -26,6 +26,12 @@ from registry.storage import dvc_config
 )
 @click.option("--path", metavar="PATH", help="In a DVC repository: the folder of images that it tracks, or one inside.")
 @click.option("--rev", metavar="REV", help="In a DVC repository: the branch, tag or commit. Default: as it is now.")
+@click.option(
+    "--tags",
+    multiple=True,
+    metavar="PATTERN",
+    help="In a DVC repository: make and commit a version for each tag that matches, such as 'v*'; can be repeated.",
+)
 @click.option(
     "--remote", metavar="NAME", help="In a DVC repository: the remote with its objects. Default: its default."
 )
@@ -48,6 +54,7 @@ def command(
     source: str,
     path: str | None,
     rev: str | None,
+    tags: tuple[str, ...],
     remote: str | None,
     classes: tuple[str, ...],
     title: str,
@@ -68,6 +75,9 @@ def command(
     Of a DVC repository the objects keep their MD5s. They are read from its cache, if it is on this machine, and from
     its remote, with the login of this registry's remote in the same bucket, of its remote `adopt`, or of staging.
 
+    With --tags, each tag at which the folder has other images becomes a version, and a commit: the version in the tag's
+    name, unless what changed requires a higher one, and else the lowest that it requires.
+
     The same command again finishes what was interrupted, and adopts a later state of the source.
     """
     space, artifact = here(), names.parse_id(dataset)
@@ -75,17 +85,34 @@ def command(
         raise NotFound(f"{artifact} is not a dataset", fix="adopt into datasets/NAME")
     words = new.Words(title, description, license_id)
     request = Request(artifact, owners or space.registry_file.owners, words, _parse_classes(classes))
+    asked = Asked(source, path, rev, remote)
+    if tags:
+        _adopt_tags(space, request, asked, tags, dry_run=dry_run)
+        return
     with waiting(f"looking at {source}"):
-        opened = adopt_sources.open_source(Asked(source, path, rev, remote), _here(space))
+        opened = adopt_sources.open_source(asked, adopting.where(space))
         plan = adopt.plan(space.tree, request, opened, preparing.build_places(space))
     say(str(plan))
     if dry_run:
         say(preparing.NOT_WRITTEN, err=True)
         return
-    say(str(_apply(space, plan)))
+    say(str(adopting.apply(space, plan)))
     space.write_generated_files()
     _remove_pointer(space, opened)
     _say_next(space, plan)
+
+
+def _adopt_tags(space: Workspace, request: Request, asked: Asked, tags: tuple[str, ...], *, dry_run: bool) -> None:
+    if asked.rev is not None:
+        raise Refused("--tags and --rev are given, expected one of them", fix="leave --rev out")
+    series = adopting.plan_tags(space, request, asked, tags)
+    say(str(series))
+    if dry_run:
+        say(preparing.NOT_WRITTEN, err=True)
+        return
+    adopting.apply_tags(space, series)
+    if series.steps:
+        say(_NEXT.format(request.artifact))
 
 
 def _parse_classes(given: Sequence[str]) -> Mapping[str, str]:
@@ -93,25 +120,6 @@ def _parse_classes(given: Sequence[str]) -> Mapping[str, str]:
         if not all(text.partition("=")):
             raise click.UsageError(f"--class {text}: expected FOLDER=CLASS")
     return dict(text.split("=", 1) for text in given)
-
-
-def _here(space: Workspace) -> Here:
-    stores = space.stores
-    return Here(space.root, dvc_config.load(space.root), (stores.cache, stores.staging, stores.production))
-
-
-def _apply(space: Workspace, plan: Plan) -> building.BuildResult:
-    places, artifact = preparing.build_places(space), plan.request.artifact
-    current = selecting.read_current(space.root, artifact, space.read_object)
-    pending = plan.pending
-    with bar("taking images", len(pending), int(pending["size"].sum())) as progress:
-        read, damaged = adopt.take(plan, places, progress)
-    rows = adopt.keep_columns(adopt_rows.make(plan.images, plan.classes, plan.metadata, read), plan.before)
-    files = adopt.write_up(plan, rows, space.tree, current)
-    for line in (*files.told, *adopt_layout.describe(damaged)):
-        say(line)
-    adopt.write(files, space.root, space.cache_dir)
-    return building.apply(building.plan(files.manifest, places), places)
 
 
 def _remove_pointer(space: Workspace, source: Source) -> None:
@@ -124,7 +132,8 @@ def _remove_pointer(space: Workspace, source: Source) -> None:
 
 def _say_next(space: Workspace, plan: Plan) -> None:
     artifact, path = plan.request.artifact, layout.manifest_path(plan.request.artifact)
-    steps = f"registry pull {artifact}; then git add {artifact} && git commit"
+    generated = [name for name in generated_files.FILES if (space.root / name).is_file()]
+    steps = f"registry pull {artifact}; then git add {' '.join([str(artifact), *generated])} && git commit"
     written = documents.read_yaml((space.root / path).read_bytes(), path)
     if any(schema.find_faults(written, artifact.kind.value)):
         steps = f"fill in the <placeholders> in {path}, then {steps}"
