@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import copy
 from support import repositories
 from support.threshold_models import CATS, DOGS, KNOWN, put_data, put_model
 
@@ -16,15 +17,21 @@ def base(registry_repo: Path) -> Path:
     return registry_repo
 
 
-@pytest.fixture
-def pets(merged_model: Path) -> Path:
-    """A registry with an origin, whose `datasets/pets` has 20 test images of known colours."""
-    shutil.rmtree(merged_model / "datasets/pets")
-    shutil.rmtree(merged_model / "models/pets")
-    repositories.dataset(merged_model, "pets", KNOWN, "1.0.0", image="{uuid}.png")
-    repositories.stage(merged_model)
-    checked = repositories.registry(merged_model, "check", "--fix", "--all")
+@pytest.fixture(scope="session")
+def _pets(_merged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_merged, tmp_path_factory.mktemp("pets"))
+    shutil.rmtree(root / "datasets/pets")
+    shutil.rmtree(root / "models/pets")
+    repositories.dataset(root, "pets", KNOWN, "1.0.0", image="{uuid}.png")
+    repositories.stage(root)
+    checked = repositories.registry(root, "check", "--fix", "--all")
     assert checked.returncode == 0, checked.stdout
-    repositories.commit(merged_model, "pets of known colours")
-    repositories.git_in(merged_model, "push", "--quiet")
-    return merged_model
+    repositories.commit(root, "pets of known colours")
+    repositories.git_in(root, "push", "--quiet")
+    return root
+
+
+@pytest.fixture
+def pets(_pets: Path, tmp_path: Path) -> Path:
+    """A registry with an origin, whose `datasets/pets` has 20 test images of known colours."""
+    return copy(_pets, tmp_path)

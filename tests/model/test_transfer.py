@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from conftest import copy
 from registry.integrations import dvc
 from registry.integrations.process import tool_path
 from support import model_files, model_template, repositories, threshold_models
@@ -34,12 +36,13 @@ assert not {"torch", "registry", "onnx"} & set(sys.modules)
 """
 
 
-def put_backbone(root: Path, run: Run, data: bytes = model_files.backbone()) -> None:
+def put_backbone(root: Path) -> None:
     """`models/backbone`, registered."""
     file = root.parent / "backbone.bin"
-    file.write_bytes(data)
-    made = run(root, "new", "model", "backbone", "--from", str(file), "--origin", URL, "--task", "features", *SAID)
-    assert made.code == 0, made.err
+    file.write_bytes(model_files.backbone())
+    options = ("--from", str(file), "--origin", URL, "--task", "features", *SAID)
+    made = repositories.registry(root, "new", "model", "backbone", *options)
+    assert made.returncode == 0, made.stderr
 
 
 def replace_backbone(root: Path, data: bytes) -> None:
@@ -49,24 +52,50 @@ def replace_backbone(root: Path, data: bytes) -> None:
     dvc.dvc(root, "add", str(file), "--out", "models/backbone/model.onnx", "--force")
 
 
-def put_transfer(root: Path, run: Run) -> None:
-    made = run(root, "new", "model", "zoo", "--template", "transfer", "--builds-on", "models/backbone",
-               "--trained-on", "datasets/pets", *SAID)  # fmt: skip
-    assert (made.code, made.out.splitlines()[-1]) == (0, f"hint: dvc repro {ZOO}/dvc.yaml"), made.err
+@pytest.fixture(scope="session")
+def _transfer(_pets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_pets, tmp_path_factory.mktemp("transfer"))
+    put_backbone(root)
+    options = ("--template", "transfer", "--builds-on", "models/backbone", "--trained-on", "datasets/pets", *SAID)
+    made = repositories.registry(root, "new", "model", "zoo", *options)
+    assert (made.returncode, made.stdout.splitlines()[-1]) == (0, f"hint: dvc repro {ZOO}/dvc.yaml"), made.stderr
+    model_template.set_params(root / ZOO, learning_rate=0.2, epochs=10)  # two images make few steps
+    return root
 
 
 @pytest.fixture
-def transfer(pets: Path, run_registry: Run) -> Path:
+def transfer(_transfer: Path, tmp_path: Path) -> Path:
     """A registry with a backbone, and a model that builds on it and was not trained yet."""
-    put_backbone(pets, run_registry)
-    put_transfer(pets, run_registry)
-    model_template.set_params(pets / ZOO, learning_rate=0.2)  # two images make few steps
-    return pets
+    return copy(_transfer, tmp_path)
 
 
-def repro(root: Path, *more: str) -> str:
-    """What `dvc repro` prints."""
-    done = repositories.sh(root, sys.executable, "-m", "dvc", "repro", *more, f"{ZOO}/dvc.yaml", env=dvc_env())
+@pytest.fixture(scope="session")
+def _trained(_transfer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_transfer, tmp_path_factory.mktemp("trained"))
+    assert "train: 2 of 2 images run, the others remembered" in repro(root)
+    assert repositories.registry(root, "check", "--fix").returncode == 0
+    repositories.merge(root, "a backbone and a model on it")
+    return root
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Path:
+    """Both models trained and merged, and not published yet."""
+    return copy(_trained, tmp_path)
+
+
+@pytest.fixture
+def released(trained: Path, run_registry: Run) -> Path:
+    """`trained`, published."""
+    published = run_registry(trained, "publish")
+    assert published.code == 0, published.err
+    return trained
+
+
+def repro(root: Path, *more: str, stage: str = "") -> str:
+    """What `dvc repro` prints, for the pipeline or for one stage alone."""
+    target = ("--single-item", f"{ZOO}/dvc.yaml:{stage}") if stage else (f"{ZOO}/dvc.yaml",)
+    done = repositories.sh(root, sys.executable, "-m", "dvc", "repro", *more, *target, env=dvc_env())
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -76,29 +105,24 @@ def dvc_env() -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_from_a_backbone_to_a_consumer(transfer: Path, run_registry: Run, tmp_path: Path) -> None:
-    done = repro(transfer)
-    assert "train: 2 of 2 images run, the others remembered" in done
-    metrics = json.loads((transfer / ZOO / "metrics.json").read_text())
+def test_from_a_backbone_to_a_consumer(trained: Path, run_registry: Run, tmp_path: Path) -> None:
+    metrics = json.loads((trained / ZOO / "metrics.json").read_text())
     assert (metrics["images"], metrics["accuracy"] >= 0.9) == (20, True)
-    assert (transfer / ZOO / "plots/training/plots/metrics/train/loss.tsv").exists()
-    assert run_registry(transfer, "check", "--fix").code == 0
-    checked = run_registry(transfer, "check", "--all")
+    assert (trained / ZOO / "plots/training/plots/metrics/train/loss.tsv").exists()
+    checked = run_registry(trained, "check", "--all")
     assert checked.code == 0, checked.out
-    repositories.commit(transfer, "a transfer")
-    repositories.git_in(transfer, "push", "--quiet")
-    assert run_registry(transfer, "push").code == 0
-    published = run_registry(transfer, "publish")
+    assert run_registry(trained, "push").code == 0
+    published = run_registry(trained, "publish")
     assert published.code == 0, published.err
-    assert run_registry(transfer, "fsck").code == 0
+    assert run_registry(trained, "fsck").code == 0
 
-    clone, out = repositories.other_clone(transfer, tmp_path), tmp_path / "consumer"  # a clone without a cache
+    clone, out = repositories.other_clone(trained, tmp_path), tmp_path / "consumer"  # a clone without a cache
     out.mkdir()
     got = repositories.sh(out, sys.executable, "-m", "dvc", "artifacts", "get", str(clone), ZOO, "--rev", "v1.0.0",
                           "--out", "model.onnx")  # fmt: skip
     assert got.returncode == 0, got.stderr
     assert not (clone / ".dvc/cache").exists()
-    tests = sorted((transfer / "datasets/pets/prepared/test").glob("*/*.png"))
+    tests = sorted((trained / "datasets/pets/prepared/test").glob("*/*.png"))
     ran = subprocess.run([sys.executable, "-c", CONSUMER, "model.onnx", *map(str, tests)], cwd=out,
                          capture_output=True, text=True)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -109,7 +133,7 @@ def test_from_a_backbone_to_a_consumer(transfer: Path, run_registry: Run, tmp_pa
     pulled = run_registry(clone, "pull", ZOO)
     assert pulled.code == 0, pulled.err
     assert (clone / ZOO / "model.onnx").read_bytes() == (out / "model.onnx").read_bytes()
-    again = run_registry(transfer, "reproduce", f"{ZOO}@v1.0.0")
+    again = run_registry(trained, "reproduce", f"{ZOO}@v1.0.0")
     assert again.code == 0, again.err
 
 
@@ -151,7 +175,7 @@ def test_a_backbone_that_is_none_is_refused(pets: Path, run_registry: Run) -> No
 
 
 def test_a_backbone_that_is_not_here_is_to_be_pulled_first(pets: Path, run_registry: Run) -> None:
-    put_backbone(pets, run_registry)
+    put_backbone(pets)
     repositories.merge(pets, "a backbone")
     (pets / "models/backbone/model.onnx").unlink()
     made = run_registry(pets, "new", "model", "zoo", "--template", "transfer", "--builds-on", "models/backbone",
@@ -192,50 +216,60 @@ def test_a_backbone_that_no_store_has_is_told_before_a_training(
 
 
 @pytest.mark.slow
-def test_the_same_data_give_the_same_bytes_and_more_images_cost_only_themselves(
-    transfer: Path, run_registry: Run
-) -> None:
-    repro(transfer)
+def test_the_same_data_give_the_same_bytes_and_more_images_cost_only_themselves(trained: Path) -> None:
     first = {
-        path.name: path.read_bytes() for path in (transfer / ZOO).iterdir() if path.suffix in (".onnx", ".safetensors")
+        path.name: path.read_bytes() for path in (trained / ZOO).iterdir() if path.suffix in (".onnx", ".safetensors")
     }
     assert first.keys() == {"features.safetensors", "model.onnx", "model.safetensors"}
-    again = repro(transfer, "--force", "--no-run-cache")
+    again = repro(trained, "--force", "--no-run-cache", stage="features")
     assert "train: 0 of 2 images run, the others remembered" in again
-    shutil.rmtree(transfer / ".dvc/tmp/registry")
-    repro(transfer, "--force", "--no-run-cache")
-    assert first == {name: (transfer / ZOO / name).read_bytes() for name in first}
+    assert (trained / ZOO / "features.safetensors").read_bytes() == first["features.safetensors"]
+    shutil.rmtree(trained / ".dvc/tmp/registry")
+    assert "train: 2 of 2 images run" in repro(trained, "--force", "--no-run-cache")
+    assert first == {name: (trained / ZOO / name).read_bytes() for name in first}
 
-    model_template.set_params(transfer / ZOO, flip=True, hidden=8)
-    flipped = repro(transfer)
+    model_template.set_params(trained / ZOO, flip=True, hidden=8)
+    flipped = repro(trained, stage="features")
     assert "train: 2 of 4 images run, the others remembered" in flipped
-    features = load_file(transfer / ZOO / "features.safetensors")
+    features = load_file(trained / ZOO / "features.safetensors")
     assert features["train/mirrored"].shape == features["train"].shape == (2, 3)
-    model_template.set_params(transfer / ZOO, learning_rate=0.1)
-    assert "Running stage 'models/zoo/dvc.yaml:features'" not in repro(transfer)
+    model_template.set_params(trained / ZOO, learning_rate=0.1)
+    planned = repro(trained, "--dry")
+    assert "Running stage 'models/zoo/dvc.yaml:features'" not in planned
+    assert "Running stage 'models/zoo/dvc.yaml:train'" in planned
 
-    replace_backbone(transfer, model_files.backbone(note="another"))
-    assert "train: 4 of 4 images run" in repro(transfer)
-    onnx.checker.check_model(onnx.load(transfer / ZOO / "model.onnx"))
+    replace_backbone(trained, model_files.backbone(note="another"))
+    assert "train: 4 of 4 images run" in repro(trained)
+    onnx.checker.check_model(onnx.load(trained / ZOO / "model.onnx"))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"flip": "yes"}, "params.yaml: flip must be true or false, not 'yes'"),
-        ({"hidden": -1}, "params.yaml: hidden must be at least 0, not -1"),
-        ({"epochs": 1.5}, "params.yaml: epochs must be of type int, not 1.5"),
-        ({"width": 3}, "params.yaml: width is not a parameter"),
-        ({"learning_rate": 1e30}, "lower learning_rate in params.yaml"),
-    ],
-)
-@pytest.mark.slow
-def test_a_wrong_parameter_is_one_line(transfer: Path, change: dict[str, object], message: str) -> None:
-    model_template.set_params(transfer / ZOO, **change)
-    done = repositories.sh(transfer, sys.executable, "-m", "dvc", "repro", f"{ZOO}/dvc.yaml", env=dvc_env())
+def test_a_wrong_parameter_is_one_line(trained: Path) -> None:
+    model_template.set_params(trained / ZOO, learning_rate=1e30)
+    done = repositories.sh(trained, sys.executable, "-m", "dvc", "repro", f"{ZOO}/dvc.yaml", env=dvc_env())
+    message = "lower learning_rate in params.yaml"
     assert (done.returncode != 0, message in done.stderr, "Traceback" in done.stderr) == (True, True, False), (
         done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "program", "reads"),
+    [
+        ({"flip": "yes"}, "flip must be true or false, not 'yes'", "features", "read_flip"),
+        ({"hidden": -1}, "hidden must be at least 0, not -1", "train", "read_params"),
+        ({"epochs": 1.5}, "epochs must be of type int, not 1.5", "train", "read_params"),
+        ({"width": 3}, "width is not a parameter", "train", "read_params"),
+    ],
+)
+def test_a_wrong_parameter_is_named(
+    tmp_path: Path, change: dict[str, object], message: str, program: str, reads: str
+) -> None:
+    template = model_template.TEMPLATE.parent / "transfer"
+    shutil.copy(template / "params.yaml", tmp_path)
+    model_template.set_params(tmp_path, **change)
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(template / f"{program}.py"))[reads](tmp_path / "params.yaml")
+    assert str(stopped.value) == f"{tmp_path / 'params.yaml'}: {message}"
 
 
 def test_a_backbone_whose_file_gives_scores_is_wrong(transfer: Path, run_registry: Run) -> None:
@@ -253,17 +287,6 @@ def test_a_backbone_whose_file_gives_scores_is_wrong(transfer: Path, run_registr
 # --- lineage ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def trained(transfer: Path, run_registry: Run) -> Path:
-    """Both models trained, merged and published."""
-    repro(transfer)
-    assert run_registry(transfer, "check", "--fix").code == 0
-    repositories.merge(transfer, "a backbone and a model on it")
-    published = run_registry(transfer, "publish")
-    assert published.code == 0, published.err
-    return transfer
-
-
 def set_manifest(root: Path, name: str, **values: object) -> None:
     path = root / "models" / name / "model.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | values, sort_keys=False))
@@ -271,28 +294,28 @@ def set_manifest(root: Path, name: str, **values: object) -> None:
 
 @pytest.mark.slow
 def test_a_newer_backbone_makes_the_model_out_of_date_and_a_release_says_what_it_builds_on(
-    trained: Path, run_registry: Run
+    released: Path, run_registry: Run
 ) -> None:
-    assert "base_model:\n- models/backbone\n" in (trained / ZOO / "README.md").read_text()
-    assert "; builds on models/backbone\n" in run_registry(trained, "list").out
-    listed = {one["artifact"]: one for one in json.loads(run_registry(trained, "list", "--format", "json").out)}
+    assert "base_model:\n- models/backbone\n" in (released / ZOO / "README.md").read_text()
+    assert "; builds on models/backbone\n" in run_registry(released, "list").out
+    listed = {one["artifact"]: one for one in json.loads(run_registry(released, "list", "--format", "json").out)}
     assert listed["models/zoo"]["builds_on"] == ["models/backbone"]
     assert "models/zoo" in listed["models/backbone"]["used_by"]
 
-    replace_backbone(trained, model_files.backbone(note="another"))
-    set_manifest(trained, "backbone", version="1.1.0")
-    run_registry(trained, "check", "--fix")
-    found = run_registry(trained, "check", "--base", "main")
+    replace_backbone(released, model_files.backbone(note="another"))
+    set_manifest(released, "backbone", version="1.1.0")
+    run_registry(released, "check", "--fix")
+    found = run_registry(released, "check", "--base", "main")
     assert "models/zoo/dvc.lock: needs an owner: changed since the training: models/backbone/model.onnx" in found.out
-    assert run_registry(trained, "train", "--base", "main").code == 0
-    set_manifest(trained, "zoo", version="1.1.0")
-    run_registry(trained, "check", "--fix")
-    checked = run_registry(trained, "check", "--all")
+    assert run_registry(released, "train", "--base", "main").code == 0
+    set_manifest(released, "zoo", version="1.1.0")
+    run_registry(released, "check", "--fix")
+    checked = run_registry(released, "check", "--all")
     assert checked.code == 0, checked.out
-    repositories.merge(trained, "another backbone")
-    run_registry(trained, "report", "--base", "HEAD~1", "--out", str(trained.parent / "report"))
-    assert "Builds on `models/backbone@v1.1.0`" in (trained.parent / "report/report.md").read_text()
-    report = json.loads((trained.parent / "report/report.json").read_text())
+    repositories.merge(released, "another backbone")
+    run_registry(released, "report", "--base", "HEAD~1", "--out", str(released.parent / "report"))
+    assert "Builds on `models/backbone@v1.1.0`" in (released.parent / "report/report.md").read_text()
+    report = json.loads((released.parent / "report/report.json").read_text())
     assert [one["builds_on"] for one in report["models"] if one["id"] == "models/zoo"] == [["models/backbone@v1.1.0"]]
 
 
@@ -347,28 +370,26 @@ def test_a_backbone_that_is_trained_here_is_trained_before_the_models_on_it(tran
     assert repositories.md5(model_files.backbone(note="second")) in {dep["md5"] for dep in lock["deps"]}
 
 
-@pytest.mark.slow
-def test_images_that_the_backbone_was_trained_on_are_found(trained: Path, run_registry: Run) -> None:
-    (trained / "models/backbone/images.txt").write_text(f"{threshold_models.uuid(1)}\n{threshold_models.uuid(999)}\n")
-    set_manifest(trained, "backbone", version="1.0.1", origin={"url": URL, "training_images": "images.txt"})
-    repro_needed = run_registry(trained, "check", "--all").out
+def test_images_that_the_backbone_was_trained_on_are_found(released: Path, run_registry: Run) -> None:
+    (released / "models/backbone/images.txt").write_text(f"{threshold_models.uuid(1)}\n{threshold_models.uuid(999)}\n")
+    set_manifest(released, "backbone", version="1.0.1", origin={"url": URL, "training_images": "images.txt"})
+    repro_needed = run_registry(released, "check", "--all").out
     expected = (
         "1 of 20 test images is among the training images of models/backbone, which it builds on: "
         f"{threshold_models.uuid(1)}"
     )
     assert expected in repro_needed
-    (trained / "models/backbone/images.txt").write_text("neither\n")
+    (released / "models/backbone/images.txt").write_text("neither\n")
     assert (
         "models/backbone/images.txt:1: wrong: 'neither' is neither a UUID"
-        in run_registry(trained, "check", "--all").out
+        in run_registry(released, "check", "--all").out
     )
 
 
-@pytest.mark.slow
-def test_a_withdrawn_backbone_is_told(trained: Path, run_registry: Run) -> None:
-    assert run_registry(trained, "withdraw", "models/backbone", "1.0.0", "--why", "its licence was wrong").code == 0
-    found = run_registry(trained, "check", "--base", "main")
+def test_a_withdrawn_backbone_is_told(released: Path, run_registry: Run) -> None:
+    assert run_registry(released, "withdraw", "models/backbone", "1.0.0", "--why", "its licence was wrong").code == 0
+    found = run_registry(released, "check", "--base", "main")
     message = "builds on models/backbone@v1.0.0, which is withdrawn: its licence was wrong"
     assert f"needs an owner: {message}" in found.out
-    assert run_registry(trained, "withdraw", "models/zoo", "1.0.0", "--why", "its backbone was").code == 0
-    assert message not in run_registry(trained, "check", "--all").out
+    assert run_registry(released, "withdraw", "models/zoo", "1.0.0", "--why", "its backbone was").code == 0
+    assert message not in run_registry(released, "check", "--all").out

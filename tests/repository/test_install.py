@@ -5,9 +5,11 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,7 @@ NAMES = ("base", "hook", "trainer", "builder")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def fresh(tmp_path: Path) -> Path:
     """A project with two groups, pinned to 1.0 of everything, with hashes; the folder `index` beside it has that."""
     root, index = tmp_path / "project", tmp_path / "index"
     (root / "scripts/registry").mkdir(parents=True)
@@ -65,6 +67,20 @@ def project(tmp_path: Path) -> Path:
     index.mkdir()
     pin(root, "1.0")
     return root
+
+
+@pytest.fixture(scope="module")
+def _venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("venv") / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def project(fresh: Path, _venv: Path) -> Path:
+    """`fresh`, with a .venv in which nothing is installed: making one takes longer than most installations here."""
+    shutil.copytree(_venv, fresh / ".venv", symlinks=True, copy_function=os.link)
+    return fresh
 
 
 def pin(root: Path, version: str, *names: str) -> None:
@@ -96,8 +112,9 @@ def attempt(root: Path, *groups: str, uv: bool = True, **env: str) -> subprocess
 
 
 def versions(root: Path) -> dict[str, str]:
-    listed = subprocess.check_output([root / ".venv/bin/python", "-m", "pip", "list", "--format", "json"], text=True)
-    return {row["name"]: row["version"] for row in json.loads(listed) if row["name"] not in ("pip", "setuptools")}
+    packages = [str(folder) for folder in root.glob(".venv/lib/python*/site-packages")]
+    found = {one.name: one.version for one in metadata.distributions(path=packages)}
+    return {name: version for name, version in found.items() if name not in ("pip", "setuptools")}
 
 
 @pytest.mark.parametrize("env", [{}, {"INSTALLER": "pip"}], ids=["uv", "pip"])
@@ -199,17 +216,17 @@ def test_a_venv_whose_python_is_gone_is_made_again(project: Path) -> None:
     assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0"}
 
 
-def test_a_venv_without_pip_gets_it(project: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", project / ".venv"], check=True)
-    install(project)
-    assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0"}
+def test_a_venv_without_pip_gets_it(fresh: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", fresh / ".venv"], check=True)
+    install(fresh)
+    assert versions(fresh) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0"}
 
 
-def test_a_venv_of_another_checkout_is_left_as_it_is(project: Path) -> None:
-    (project / ".venv").symlink_to(sys.prefix)
+def test_a_venv_of_another_checkout_is_left_as_it_is(fresh: Path) -> None:
+    (fresh / ".venv").symlink_to(sys.prefix)
     state = Path(sys.prefix, "installed.json")
     before = state.read_bytes() if state.exists() else None
-    assert install(project, "train") == ""
+    assert install(fresh, "train") == ""
     assert (state.read_bytes() if state.exists() else None) == before
 
 
@@ -228,18 +245,16 @@ def test_pip_installs_what_uv_cannot(project: Path, env: dict[str, str], why: st
     assert versions(project) == {"registry": "1.0.0", "builder": "1.0", "base": "1.0", "hook": "1.0"}
 
 
-def test_uv_is_installed_if_there_is_none(project: Path) -> None:
+def test_uv_is_installed_if_there_is_none(fresh: Path) -> None:
     """The package is a stand-in that fails: that it was run shows that it was installed."""
-    locked = (project / "requirements.txt").read_text()
+    locked = (fresh / "requirements.txt").read_text()
     wheel = (
-        project.parent
-        / "index"
-        / wheels.write_wheel(project.parent / "index", "uv", "1.0", program="#!/bin/sh\nexit 1\n")
+        fresh.parent / "index" / wheels.write_wheel(fresh.parent / "index", "uv", "1.0", program="#!/bin/sh\nexit 1\n")
     )
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (project / "requirements.txt").write_text(f"{locked}uv==1.0 \\\n    --hash=sha256:{digest}\n    # dev\n")
-    assert "uv failed" in install(project, uv=False)
-    assert (project / ".venv/bin/uv").is_file()
+    (fresh / "requirements.txt").write_text(f"{locked}uv==1.0 \\\n    --hash=sha256:{digest}\n    # dev\n")
+    assert "uv failed" in install(fresh, uv=False)
+    assert (fresh / ".venv/bin/uv").is_file()
 
 
 # --- hashes -----------------------------------------------------------------------------------------------------------
