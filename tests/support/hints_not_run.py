@@ -198,4 +198,5 @@ NOT_RUN = {
     Hint("cli/listing.py", "registry show"): "tests/release/test_overview.py runs it",
     Hint("release/history.py", "dvc artifacts"): NO_HINT,
     Hint("release/history.py", "registry withdraw"): EDIT,
+    Hint("cli/commands/where.py", "registry fsck"): "the hint of fsck, which is run",
 }

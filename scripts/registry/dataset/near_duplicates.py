@@ -74,11 +74,11 @@ def find_near(
     """
     first_items = _marked(version.frame, new).sort("is_new", "uuid").unique("md5", keep="first", maintain_order=True)
     images = first_items.select("md5", "is_new").sort("md5")
-    fingerprints = _fingerprints(images["md5"], read, cache, progress or (lambda _images, _size: None))
-    parts = fingerprints.join(images, on="md5").partition_by("is_new", as_dict=True, include_key=False)
-    some, others = (parts.get((is_new,), fingerprints.clear()) for is_new in (True, False))
+    known = fingerprints(images["md5"], read, cache, progress or (lambda _images, _size: None))
+    parts = known.join(images, on="md5").partition_by("is_new", as_dict=True, include_key=False)
+    some, others = (parts.get((is_new,), known.clear()) for is_new in (True, False))
     found, omitted = perceptual_hash.find_pairs(some, others)
-    unknown = [_describe_unreadable(images.join(fingerprints, on="md5", how="anti"), images)]
+    unknown = [_describe_unreadable(images.join(known, on="md5", how="anti"), images)]
     if omitted:
         unknown.append(f"images that look alike are too many: at least {omitted:,} candidates were not compared")
     plain = some["hashes"].null_count()
@@ -86,7 +86,7 @@ def find_near(
     return NearDuplicates(tuple(_with_items(found, first_items)), "; ".join(filter(None, unknown)), skipped)
 
 
-def _fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -> DataFrame:
+def fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -> DataFrame:
     """The fingerprints of these images, from the cache or computed now; without those that cannot be read."""
     known = perceptual_hash.lookup(cache, md5s)
     computed: dict[str, perceptual_hash.Fingerprint | None] = {}

@@ -1,0 +1,171 @@
+"""`registry where`."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+from polars import DataFrame
+
+from registry.cli.workspace import Workspace, here, warn
+from registry.console import say
+from registry.core.progress import bar
+from registry.core.values import Tag
+from registry.core.wording import abbreviate, table
+from registry.dataset import near_duplicates, perceptual_hash, thumbnails
+from registry.errors import NotFound, RegistryError
+from registry.integrations import git_trees
+from registry.release import history, where
+from registry.release.history import Release
+from registry.release.item_index import FOLDER, ItemIndex
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """An image that is asked for: the text, the UUIDs and MD5s that it may be, and the bytes of a file."""
+
+    text: str
+    uuids: tuple[str, ...]
+    md5s: tuple[str, ...]
+    data: bytes | None = None
+
+
+@click.command()
+@click.argument("images", metavar="UUID|MD5|FILE...", nargs=-1, required=True)
+@click.option("--near", is_flag=True, help="Also find near-duplicates; reads every image once.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
+    """Find the releases that have an image, the models that saw it, and their stages.
+
+    An image is named by its UUID, by the MD5 of its bytes, or by a file with these bytes. What was never published is
+    not searched. The exit code is 1 if a release could not be searched, because no store has its list of files.
+    """
+    space = here()
+    queries = [_parse(text) for text in images]
+    releases = history.read(space.root, space.tree)
+    index = ItemIndex(space.root / FOLDER, space.read_object)
+    lists = sorted({md5 for release in releases for md5 in where.lists_of(release)})
+    with bar("reading lists of files", len(lists)) as progress:
+        absent = index.add(lists, progress)
+    with git_trees.History(space.root) as files:
+        found = [
+            where.find(
+                releases, index, absent, query.uuids, query.md5s, lambda release, path: files.read(release.commit, path)
+            )
+            for query in queries
+        ]
+    alike = _find_near(space, index, set(lists) - set(absent), queries, found) if near else [()] * len(queries)
+    if form == "json":
+        rows = zip(queries, found, alike, strict=True)
+        say(json.dumps([_to_json(query, one, pairs) for query, one, pairs in rows], indent=2))
+    else:
+        rows = zip(queries, found, alike, strict=True)
+        say("\n\n".join("\n".join(_lines(query, one, pairs)) for query, one, pairs in rows))
+    if unknown := sorted({tag for one in found for tag in one.absent}):
+        raise NotFound(
+            f"no store has the lists of files of {abbreviate(list(map(str, unknown)))}: these were not searched",
+            fix="registry fsck --all-tags",
+        )
+
+
+def _parse(text: str) -> _Query:
+    name = text.lower()
+    if _UUID.fullmatch(name):
+        return _Query(text, (name,), ())
+    if _MD5.fullmatch(name):
+        dashed = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+        return _Query(text, (dashed,), (name,))  # a UUID without dashes looks like an MD5
+    try:
+        data = Path(text).read_bytes()
+    except OSError as error:
+        fix = "name a UUID, the MD5 of an image, or a file"
+        raise RegistryError(f"{text!r} is neither a UUID nor an MD5, and no file: {error.strerror}", fix=fix) from error
+    return _Query(text, (), (hashlib.md5(data, usedforsecurity=False).hexdigest(),), data)
+
+
+# --- near-duplicates --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """An image that looks like the one asked for; `distance` in bits of the perceptual hash."""
+
+    md5: str
+    uuids: tuple[str, ...]
+    distance: int
+
+
+def _find_near(
+    space: Workspace, index: ItemIndex, lists: set[str], queries: Sequence[_Query], found: Sequence[where.Found]
+) -> list[tuple[_Near, ...]]:
+    images = index.images(lists).select("uuid", "md5").unique()
+    cache = space.cache_dir / perceptual_hash.PATH
+    md5s = images["md5"].unique().sort()
+    with bar("reading images", md5s.len()) as progress:
+        known = near_duplicates.fingerprints(md5s, space.read_object, cache, progress)
+    if missing := md5s.len() - known.height:
+        warn(f"{missing:,} images could not be read, and were not compared")
+    return [_near_one(query, one, images, known) for query, one in zip(queries, found, strict=True)]
+
+
+def _near_one(query: _Query, found: where.Found, images: DataFrame, known: DataFrame) -> tuple[_Near, ...]:
+    mine = {place.md5 for place in found.places} | set(query.md5s)
+    some = known.filter(pl.col("md5").is_in(list(mine)))
+    if query.data is not None and some.is_empty():
+        with thumbnails.without_warnings():
+            some = perceptual_hash.to_frame({query.md5s[0]: perceptual_hash.fingerprint(query.data)})
+    others = known.filter(~pl.col("md5").is_in(list(mine)))
+    pairs = perceptual_hash.find_pairs(some, others).found
+    uuids = dict(images.group_by("md5").agg("uuid").iter_rows())
+    rows = ((other, distance) for first, second, distance in pairs.select("first", "second", "distance").iter_rows()
+            for other in (first, second) if other not in mine)  # fmt: skip
+    nearest: dict[str, int] = {}
+    for md5, distance in rows:
+        nearest[md5] = min(distance, nearest.get(md5, distance))
+    return tuple(_Near(md5, tuple(sorted(uuids[md5])), distance) for md5, distance in sorted(nearest.items()))
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def _lines(query: _Query, found: where.Found, near: Sequence[_Near]) -> Iterator[str]:
+    names = sorted({f"{place.uuid}, MD5 {place.md5}" for place in found.places})
+    yield f"{query.text}: " + ("; ".join(names) if names else "no dataset release has it")
+    places = [(str(one.release.tag), f"{one.split}/{one.label}", _state(one.release)) for one in found.places]
+    uses = [(str(one.release.tag), one.sight.value, _state(one.release)) for one in found.uses]
+    if rows := [*places, *uses]:
+        yield from table(["", "", ""], rows, "  ").splitlines()[1:]
+    for one in near:
+        bits = f"{one.distance} bit{'' if one.distance == 1 else 's'}"
+        yield f"  near-duplicate ({bits} of the perceptual hash): {', '.join(one.uuids)}, MD5 {one.md5}"
+
+
+def _state(release: Release) -> str:
+    stages = " ".join(f"[{stage}]" for stage in release.stages)
+    return " ".join(filter(None, (stages, f"withdrawn: {release.withdrawn}" if release.withdrawn else "")))
+
+
+def _to_json(query: _Query, found: where.Found, near: Sequence[_Near]) -> dict[str, Any]:
+    return {
+        "query": query.text,
+        "datasets": [
+            {**_release(one.release), "uuid": one.uuid, "md5": one.md5, "split": one.split, "label": one.label}
+            for one in found.places
+        ],
+        "models": [{**_release(one.release), "saw": one.sight.value} for one in found.uses],
+        "near_duplicates": [{"md5": one.md5, "uuids": list(one.uuids), "distance": one.distance} for one in near],
+        "not_searched": list(map(str, found.absent)),
+    }
+
+
+def _release(release: Release) -> dict[str, Any]:
+    tag: Tag = release.tag
+    return {"tag": str(tag), "stages": list(release.stages), "withdrawn": release.withdrawn or None}

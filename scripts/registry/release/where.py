@@ -1,0 +1,151 @@
+"""Where an image is: the dataset releases that have it, and the models that saw it, for a complaint or an erasure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from registry.core.values import Kind, Tag
+from registry.errors import InvalidDocument
+from registry.model import training_images
+from registry.model.training_images import TrainingImages
+from registry.release.history import Release
+from registry.release.item_index import ItemIndex
+
+
+class Sight(StrEnum):
+    """How a model saw an image."""
+
+    TRAINED = "trained on it"
+    VALIDATED = "validated on it while training"
+    MEASURED = "measured on it"
+    LISTED = "lists it among its training images"
+    BUILDS = "builds on a model that saw it"
+
+
+_BY_SPLIT = {"train": Sight.TRAINED, "val": Sight.VALIDATED, "test": Sight.MEASURED}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A dataset release that has an image, as which item."""
+
+    release: Release
+    uuid: str
+    md5: str
+    split: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A model release that saw an image."""
+
+    release: Release
+    sight: Sight
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that is known of one image. `absent` are releases whose list of files no store has."""
+
+    places: tuple[Place, ...]
+    uses: tuple[Use, ...]
+    absent: tuple[Tag, ...] = ()
+
+
+def _is_dataset(release: Release) -> bool:
+    return release.tag.artifact.kind is Kind.DATASET
+
+
+def lists_of(release: Release) -> frozenset[str]:
+    """The lists of files (MD5s of `.dir` objects) with the images of a dataset release, or of what a model saw."""
+    objects = release.version.content.objects if release.version else {}
+    if "prepared" in objects:
+        return frozenset({objects["prepared"]})
+    return frozenset(md5 for path, md5 in objects.items() if path.endswith("/prepared"))
+
+
+def find(
+    releases: Sequence[Release],
+    index: ItemIndex,
+    absent: Collection[str],
+    uuids: Collection[str],
+    md5s: Collection[str],
+    read: Callable[[Release, str], bytes | None],
+) -> Found:
+    """The releases that have images with these UUIDs or MD5s, and the models that saw them.
+
+    `absent` are the lists that `index` lacks; `read` has a file of a release's commit by its path.
+    """
+    known = {md5 for release in releases for md5 in lists_of(release)} - set(absent)
+    rows = index.find(known, uuids, md5s)
+    by_list: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows.sort("uuid").iter_rows(named=True):
+        by_list[row["list"]].append(row)
+    places = tuple(
+        Place(release, row["uuid"], row["md5"], row["split"], row["label"])
+        for release in releases
+        if _is_dataset(release)
+        for md5 in sorted(lists_of(release))
+        for row in by_list[md5]
+    )
+    return Found(
+        places,
+        tuple(_uses(releases, by_list, {*uuids, *rows["uuid"]}, {*md5s, *rows["md5"]}, read)),
+        tuple(release.tag for release in releases if lists_of(release) & set(absent)),
+    )
+
+
+def _uses(
+    releases: Sequence[Release],
+    by_list: Mapping[str, Sequence[Mapping[str, Any]]],
+    uuids: Collection[str],
+    md5s: Collection[str],
+    read: Callable[[Release, str], bytes | None],
+) -> Iterator[Use]:
+    """The models that saw them, each with the closest way in which it did; models before those that build on them."""
+    saw: set[Tag] = set()
+    waiting = [release for release in releases if not _is_dataset(release)]
+    for release in waiting:
+        if (sight := _sight(release, by_list, uuids, md5s, read)) is not None:
+            saw.add(release.tag)
+            yield Use(release, sight)
+    found = True
+    while found:  # a model can build on one that builds on another
+        found = False
+        for release in waiting:
+            if release.tag not in saw and saw & set(release.made_from.backbones.values()):
+                saw.add(release.tag)
+                found = True
+                yield Use(release, Sight.BUILDS)
+
+
+def _sight(
+    release: Release,
+    by_list: Mapping[str, Sequence[Mapping[str, Any]]],
+    uuids: Collection[str],
+    md5s: Collection[str],
+    read: Callable[[Release, str], bytes | None],
+) -> Sight | None:
+    listed = _listed(release, read)
+    if listed and (listed.uuids & set(uuids) or listed.md5s & set(md5s)):
+        return Sight.LISTED
+    splits = {str(row["split"]) for md5 in lists_of(release) for row in by_list.get(md5, ())}
+    manifest = release.version.content.manifest if release.version else None
+    if splits and getattr(manifest, "origin", None):
+        return Sight.MEASURED if "test" in splits else None
+    return next((sight for split, sight in _BY_SPLIT.items() if split in splits), None)
+
+
+def _listed(release: Release, read: Callable[[Release, str], bytes | None]) -> TrainingImages | None:
+    """The training images that a model from elsewhere names, where that file can be read."""
+    origin = getattr(release.version.content.manifest, "origin", None) if release.version else None
+    if origin is None or origin.training_images is None:
+        return None
+    path = f"{release.tag.artifact}/{origin.training_images}"
+    try:
+        return training_images.parse(data, path) if (data := read(release, path)) is not None else None
+    except InvalidDocument:
+        return None
