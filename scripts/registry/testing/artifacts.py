@@ -8,10 +8,11 @@ from polars import DataFrame
 
 from registry.cli import measuring, transferring
 from registry.cli.workspace import Workspace
-from registry.core import layout, manifests, pointers
+from registry.core import layout, manifests, names, pointers
 from registry.core.values import ArtifactId, DatasetManifest, Kind, ModelManifest
 from registry.dataset import items, loaded_selection
 from registry.errors import NotFound
+from registry.integrations import git_trees
 from registry.model.judge import Judgement
 from registry.sync import dir_listing, pull
 
@@ -66,7 +67,20 @@ def read_selection(space: Workspace, dataset: Dataset) -> DataFrame:
 def read_items(space: Workspace, dataset: Dataset) -> DataFrame:
     """The images of the version: uuid, split, label, md5. Raises NotFound where no store has the list."""
     path = layout.prepared_pointer(dataset.id)
-    md5 = pointers.read_pointer(space.tree.read(path), path).md5
+    return _read_list(space, dataset, space.tree.read(path))
+
+
+def read_released(space: Workspace, dataset: Dataset) -> DataFrame:
+    """The images of the latest release, as `read_items`; no row where there is none in this clone."""
+    path = layout.prepared_pointer(dataset.id)
+    with git_trees.History(space.root) as history:
+        tags = [tag for tag in names.find_tags(history.tags) if tag.artifact == dataset.id]
+        pointer = history.read(str(tags[-1]), path) if tags else None
+    return _read_list(space, dataset, pointer) if pointer else read_items(space, dataset).clear()
+
+
+def _read_list(space: Workspace, dataset: Dataset, pointer: bytes) -> DataFrame:
+    md5 = pointers.read_pointer(pointer, layout.prepared_pointer(dataset.id)).md5
     listing = space.read_object(md5)
     if listing is None:
         fault = f"{dataset.id}: no copy of the list of its images in DVC's cache, staging or production"

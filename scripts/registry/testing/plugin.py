@@ -1,6 +1,7 @@
 """The plugin for pytest: fixtures for tests of a registry's own data, in the folder of which pytest is started.
 
-A test with `dataset`, `selection` or `items` runs once for each dataset, one with `model` or `judge` for each model.
+A test with `dataset`, `selection`, `items` or `released` runs for each dataset, one with `model` or `judge` for each
+model.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,6 +62,12 @@ def selection(_space: Workspace, dataset: Dataset) -> DataFrame:
 def items(_space: Workspace, dataset: Dataset) -> DataFrame:
     """The images of a dataset's version, as a Polars table: uuid, split, label, md5."""
     return artifacts.read_items(_space, dataset)
+
+
+@pytest.fixture(scope="session")
+def released(_space: Workspace, dataset: Dataset) -> DataFrame:
+    """The images of a dataset's latest release, as `items` has them; no row before the first release."""
+    return artifacts.read_released(_space, dataset)
 
 
 @pytest.fixture(scope="session")
