@@ -32,6 +32,8 @@ PERMISSIONS = {
     "pull-request/validate": {"contents": "read"},
     "refresh/list": {"contents": "read"},
     "refresh/refresh": {"contents": "write", "id-token": "write", "pull-requests": "write"},
+    "release/build": {"contents": "read"},
+    "release/release": {"contents": "write"},
     "review/announce": {"contents": "read", "pull-requests": "write", "statuses": "write"},
     "review/comment": {"contents": "write", "pull-requests": "write", "statuses": "write"},
     "review/judge": {"actions": "read", "contents": "read", "id-token": "write", "pull-requests": "read"},
@@ -142,7 +144,7 @@ def test_trust_levels_share_no_cache() -> None:
     assert not any("cache" in step.get("with", {}) for step in every)  # jobs of one pull request would share it
     site = "${{ github.workspace }}/.dvc/tmp/site"
     uses_dvc = {"pull-request", "review", "publish", "nightly", "refresh"}
-    assert {name for name, workflow in WORKFLOWS.items() if "env" in workflow} == uses_dvc
+    assert {name for name, flow in WORKFLOWS.items() if "DVC_NO_ANALYTICS" in flow.get("env", {})} == uses_dvc
     assert {WORKFLOWS[name]["env"]["DVC_SITE_CACHE_DIR"] for name in uses_dvc} == {site}
 
 
@@ -309,6 +311,7 @@ def test_commands_for_workflows_are_listed() -> None:
 def test_no_workflow_is_bound_to_the_name_of_a_branch() -> None:
     """An expression is not allowed under `on`, so these run for every push, and their jobs for the default branch."""
     pushed = {name: on["push"] for name, flow in WORKFLOWS.items() if "push" in (on := flow.get("on", flow.get(True)))}
+    assert pushed.pop("release") == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # of the tooling; no tag of an artifact
     assert pushed == {name: {"branches": ["**"]} for name in ("publish", "template")}
     for name in pushed:
         assert WORKFLOWS[name]["concurrency"]["group"] == f"{name}-${{{{ github.ref }}}}"

@@ -39,6 +39,8 @@ LEVELS = {
     "nightly/models": Level(EVENT, "AWS_REFRESH_ROLE", (), ("drift-models",)),
     "nightly/issue": Level(EVENT, "", (("drift-*", ""),)),
     "assign/assign": Level(EVENT),
+    "release/build": Level(EVENT, "", (), ("release",)),
+    "release/release": Level(EVENT, "", (("release", ""),)),
     "template/configure": Level(EVENT),
     "upgrade/upgrade": Level(EVENT),
 }

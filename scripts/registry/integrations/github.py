@@ -175,6 +175,11 @@ def send(repository: Repository, method: str, path: str, body: Mapping[str, Any]
     return json.loads(content) if content else None
 
 
+def upload(repository: Repository, url: str, file: Path) -> None:
+    """Send the bytes of a file to a full URL that GitHub gave for it. Raises ServiceFailed."""
+    _call(repository, "POST", url, "--input", str(file), "--header", "Content-Type: application/octet-stream")
+
+
 def _call(repository: Repository, method: str, path: str, *more: str, stdin: bytes | None = None) -> bytes:
     quiet = method == "GET"
     try:

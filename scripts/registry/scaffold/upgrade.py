@@ -16,7 +16,7 @@ from registry.errors import Refused
 from registry.integrations import git
 from registry.integrations.git_merge import MergedFile, Merger, TreeFile, list_tree
 from registry.integrations.git_trees import Revision
-from registry.scaffold import copy, skeleton, template_repository
+from registry.scaffold import copy, skeleton, template_repository, wheels
 
 CHANGELOG = "CHANGELOG.md"
 _ENTRY = re.compile(r"^- .*(?:\n(?!- |#|\n).*)*", re.MULTILINE)
@@ -50,10 +50,11 @@ class Plan:
             yield from self.news
 
 
-def plan(root: Path, pin: Template, repository: Path, to: str) -> Plan | None:
+def plan(root: Path, pin: Template, repository: Path, to: str, wheel: str = "") -> Plan | None:
     """How to bring the copy at `root` from the commit of `pin` to another one; None if it is there already.
 
-    `to` is as for `template_repository.find`. Raises Refused for a working tree with changes.
+    `to` is as for `template_repository.find`. A copy with a wheel gets the other commit's: the one at the URL `wheel`,
+    or else the one beside its own. Raises Refused for a working tree with changes, and as `wheels.pin`.
     """
     if changed := git.uncommitted_paths(root, "."):
         fix = "commit, or git stash --include-untracked"
@@ -65,6 +66,7 @@ def plan(root: Path, pin: Template, repository: Path, to: str) -> Plan | None:
     before, after = _sides(repository, old.id, new.id, vendored=vendored)
     merge = Merger(root, repository).merge(before.values(), after.values(), f"template-{new.version}")
     moved = Template(pin.source, new.version, new.id)
+    moved = wheels.pin(moved, wheel) if wheel else wheels.follow(pin, moved)
     file = copy.pinned((root / settings.PATH).read_bytes(), moved)
     conflicts = {path: _subjects(repository, old.id, new.id, path) for path in merge.conflicts}
     return Plan(

@@ -54,6 +54,7 @@ OPERATIONS = {
     f"{REPO}/releases/latest": ("get",),
     f"{REPO}/releases/tags/{{tag}}": ("get",),
     f"{REPO}/releases/{{release_id}}": ("get", "patch"),
+    f"{REPO}/releases/{{release_id}}/assets": ("post",),
     f"{REPO}/rulesets": ("get", "post"),
     f"{REPO}/rulesets/{{ruleset_id}}": ("get", "put"),
     f"{REPO}/statuses/{{sha}}": ("post",),

@@ -15,7 +15,7 @@ from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
 FILE = Path(__file__).parent / "github.json"
-JSON = "application/json"
+JSON, BYTES = "application/json", "application/octet-stream"
 SAMPLES = {"date-time": "2026-01-01T00:00:00Z", "uri": "https://github.com/sample", "email": "tess@example.com"}
 
 
@@ -30,6 +30,8 @@ class Exchange:
     body: bytes
     status: int
     answer: bytes
+    host: str = "https://api.github.com"
+    content: str = JSON
 
 
 @cache
@@ -53,8 +55,8 @@ def responses(method: str, template: str) -> dict[str, Any]:
 def faults(exchange: Exchange) -> list[str]:
     """What in an exchange is not as GitHub describes it, a line each."""
     asked = MockRequest(
-        "https://api.github.com", exchange.method, exchange.path, args=exchange.query, data=exchange.body or None,
-        content_type=JSON,
+        exchange.host, exchange.method, exchange.path, args=exchange.query, data=exchange.body or None,
+        content_type=exchange.content,
     )  # fmt: skip
     answered = MockResponse(exchange.answer, status_code=exchange.status, content_type=JSON)
     failed = exchange.status >= 400

@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -29,7 +30,7 @@ from support.servers.token_issuer import make_certificate
 
 __all__ = ["TOKEN", "Fault", "GitHub", "serve"]
 
-ROOT = "/api/v3"
+ROOTS = re.compile("^/api/(v3|uploads)(?=/)")
 
 # --- GraphQL: what `gh pr comment` asks -------------------------------------------------------------------------------
 
@@ -112,14 +113,14 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _do  # noqa: N815 - what http.server asks for
 
     def _rest(self, body: bytes) -> None:
-        parts = urlsplit(self.path.removeprefix(ROOT))
+        parts = urlsplit(ROOTS.sub("", self.path))
         query = dict(parse_qsl(parts.query))
         if not (routed := _route(self.command, parts.path)):
             self.github.violations.append(f"no response is defined for {self.command} {parts.path}")
             self._send(*not_found())
             return
         template, values = routed
-        call = Call(self.command, template, values, query, json.loads(body) if body else None)
+        call = Call(self.command, template, values, query, self._read(body))
         with self.github._lock:
             self.github.calls.append(call)
             fault = self.github.fault(self.command, parts.path)
@@ -132,9 +133,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(status, data, self._link(call, query, answer))
 
+    def _read(self, body: bytes) -> Any:
+        """The JSON of a request; the bytes of a file."""
+        is_json = self.headers.get("Content-Type", "").startswith(description.JSON)
+        return json.loads(body) if body and is_json else body or None
+
     def _judge(self, call: Call, body: bytes, status: int, data: bytes) -> None:
         path = call.template.format(**{name: quote(value, safe="") for name, value in call.values.items()})
         exchange = description.Exchange(call.method.lower(), call.template, path, call.query, body, status, data)
+        if isinstance(call.body, bytes):
+            exchange = replace(exchange, host="https://uploads.github.com", content=description.BYTES)
         self.github.violations += description.faults(exchange)
 
     def _link(self, call: Call, query: Mapping[str, str], answer: Any) -> dict[str, str]:

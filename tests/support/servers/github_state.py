@@ -1,5 +1,6 @@
 """What a GitHub keeps and answers: releases, statuses, comments, issues, pull requests, labels, rules."""
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -228,7 +229,21 @@ def _release(github: GitHub, call: Call) -> Answer:
         github.refs[f"refs/tags/{tag}"] = "0" * 40
     given = {"name": tag, "body": "", "draft": False, "prerelease": False, "make_latest": "true"} | call.body
     url = f"https://{github.host}/{github.repository}/releases/tag/{quote(tag)}"
-    return 201, github.keep(github.releases, {**given, "html_url": url, "author": ACTIONS, "published_at": NOW})
+    made = {**given, "html_url": url, "author": ACTIONS, "published_at": NOW, "assets": []}
+    row = github.keep(github.releases, made)
+    uploads = f"https://{github.host}/api/uploads/repos/{github.repository}/releases/{row['id']}/assets"
+    return 201, updated(row, {"upload_url": f"{uploads}{{?name,label}}"})
+
+
+def _attach(github: GitHub, call: Call) -> Answer:
+    status, row = found(github.releases, "id", call.values["release_id"])
+    if status != 200:
+        return status, row
+    if any(asset["name"] == call.query["name"] for asset in row["assets"]):
+        return invalid("ReleaseAsset", "name")
+    digest = f"sha256:{hashlib.sha256(call.body).hexdigest()}"
+    asset = {"name": call.query["name"], "size": len(call.body), "digest": digest, "state": "uploaded"}
+    return 201, github.keep(row["assets"], asset)
 
 
 def _change_release(github: GitHub, call: Call) -> Answer:
@@ -261,6 +276,7 @@ _CODE: Answers = {
     ("GET", "/releases/tags/{tag}"): lambda github, call: found(github.releases, "tag_name", call.values["tag"]),
     ("GET", "/releases/{release_id}"): lambda github, call: found(github.releases, "id", call.values["release_id"]),
     ("PATCH", "/releases/{release_id}"): _change_release,
+    ("POST", "/releases/{release_id}/assets"): _attach,
 }
 
 

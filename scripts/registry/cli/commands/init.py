@@ -17,7 +17,7 @@ from registry.errors import Refused, RegistryError
 from registry.integrations import git, github
 from registry.integrations.git_merge import list_tree
 from registry.release import github_owners
-from registry.scaffold import copy, init, skeleton, template_repository, tooling
+from registry.scaffold import copy, init, skeleton, template_repository, tooling, wheels
 
 
 @click.command()
@@ -35,6 +35,7 @@ from registry.scaffold import copy, init, skeleton, template_repository, tooling
 @click.option("--region", help="The region of the buckets: eu-central-1.")
 @click.option("--profile", help="The AWS profile to log in with; kept in .dvc/config.local, outside Git.")
 @click.option("--source", help="The URL of the template's repository, where the tooling does not know it.")
+@click.option("--wheel", metavar="URL", help="The wheel of a release, to be installed instead of the commit.")
 @click.option("--again", is_flag=True, help="Change a registry that is already set up.")
 @click.option("--once", is_flag=True, help="Do nothing in a registry that is set up already.")
 @click.option("--keep-example", is_flag=True, help="Keep datasets/cats_dogs and models/cats_dogs.")
@@ -53,6 +54,7 @@ def command(
     region: str | None,
     profile: str | None,
     source: str | None,
+    wheel: str | None,
     *,
     again: bool,
     once: bool,
@@ -68,6 +70,8 @@ def command(
     """
     if bucket and (staging or production):
         raise click.UsageError("use either --bucket, or --staging and --production")
+    if wheel and vendored:
+        raise click.UsageError("use either --wheel or --vendored")
     _require_values(endpoint=endpoint, region=region, profile=profile)
     folder = _new_folder(directory)
     if once and not folder and init.is_set_up(now := here().settings):
@@ -81,13 +85,14 @@ def command(
         name, owners, *places, lake, public or "", endpoint=endpoint or "", region=region or "", profile=profile or ""
     )
     if folder:
-        _make(folder, answers, source or "", dry_run=dry_run)
+        _make(folder, answers, source or "", wheel, dry_run=dry_run)
         return
     space = here()
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
     if space.tree.has(skeleton.TABLE) and not (vendored or again) and space.registry_file.template is None:
-        _make_thin(space, answers, source, local=written, keep_example=keep_example, dry_run=dry_run)
+        found = _find_pin(space, source, wheel)
+        _make_thin(space, answers, *found, local=written, keep_example=keep_example, dry_run=dry_run)
         return
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
     if vendored:
@@ -102,11 +107,10 @@ def command(
 
 
 def _make_thin(
-    space: Workspace, answers: init.Answers, source: str | None, *,
+    space: Workspace, answers: init.Answers, pin: Template, repository: Path, *,
     local: bytes, keep_example: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Set up a repository that has the tooling's code, which is removed and pinned: nothing can be imported then."""
-    pin, repository = _find_pin(space, source)
     url = git.remote_url(space.root) if git.has_remote(space.root) else ""
     made = copy.plan(space.tree, answers, pin, tooling.normalize(url), local=local)
     plan = copy.thin(space.tree, made, list_tree(repository, pin.commit), keep_example=keep_example)
@@ -114,15 +118,19 @@ def _make_thin(
     say(str(plan))
     if not dry_run:
         copy.write(plan, space.root)
-        say("hint: review `git status`, git add --all and commit, then make setup, which installs the tooling")
+        say("hint: review `git status`, then make setup, which installs the tooling, then git add --all and commit")
 
 
-def _find_pin(space: Workspace, source: str | None) -> tuple[Template, Path]:
+def _find_pin(space: Workspace, source: str | None, wheel: str | None = None) -> tuple[Template, Path]:
     """The commit of the template that this repository was made of, and the template's repository."""
     url = tooling.normalize(source or _template_on_github(space))
     repository = template_repository.fetch(space.root, url)
     birth = template_repository.find_birth(space.root, repository, tooling.read().version)
-    return Template(url, birth.version, birth.id), repository
+    return _with_wheel(Template(url, birth.version, birth.id), wheel), repository
+
+
+def _with_wheel(pin: Template, wheel: str | None) -> Template:
+    return wheels.pin(pin, wheel) if wheel else pin
 
 
 def _template_on_github(space: Workspace) -> str:
@@ -155,10 +163,11 @@ def _new_folder(directory: Path | None) -> Path | None:
     return folder
 
 
-def _make(folder: Path, answers: init.Answers, source: str, *, dry_run: bool) -> None:
+def _make(folder: Path, answers: init.Answers, source: str, wheel: str | None, *, dry_run: bool) -> None:
     """Make a registry of its own in a folder, with the tooling that is running pinned."""
     url = git.remote_url(folder) if (folder / ".git").exists() and git.has_remote(folder) else ""
-    plan = copy.plan(skeleton.of_tooling(), answers, tooling.pin(source), tooling.normalize(url))
+    pin = _with_wheel(tooling.pin(source), wheel)
+    plan = copy.plan(skeleton.of_tooling(), answers, pin, tooling.normalize(url))
     _verify(folder if (folder / ".git").exists() else None, answers.owners)
     say(str(plan))
     if dry_run:

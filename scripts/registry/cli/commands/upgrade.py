@@ -27,9 +27,10 @@ _NO_PERMISSION = "without `workflows` permission"  # GitHub's words, for a push 
     "--from", "start", metavar="COMMIT", help="The template's commit that this registry is at, if not recorded."
 )
 @click.option("--source", help="The URL of the template's repository, if it is not recorded.")
+@click.option("--wheel", metavar="URL", default="", help="Its wheel, if that is not beside the one that is installed.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
 @click.option("--propose", is_flag=True, help="Push the result as a branch, and open or update a pull request.")
-def command(to: str, start: str | None, source: str | None, *, dry_run: bool, propose: bool) -> None:
+def command(to: str, start: str | None, source: str | None, wheel: str, *, dry_run: bool, propose: bool) -> None:
     """Bring the template's files and the tooling to another release of the template.
 
     Git merges what changed there since the commit in registry.yaml into this registry's files. Files that were not
@@ -39,7 +40,7 @@ def command(to: str, start: str | None, source: str | None, *, dry_run: bool, pr
     space = here()
     pin = _pin(space, start, source)
     repository = template_repository.fetch(space.root, pin.source)
-    plan = upgrade.plan(space.root, pin, repository, to)
+    plan = upgrade.plan(space.root, pin, repository, to, wheel)
     if plan is None:
         say(f"the template is at {pin.version} ({pin.commit[:12]}): nothing to do")
         return
