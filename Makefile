@@ -9,7 +9,7 @@ IMAGE_FOLDER := .venv/torchvision/$(TORCHVISION).dist-info
 # What tests use of npm, an emulator of Azure and checks of accessibility: compared with the checksums of package-lock.json.
 FROM_NPM := .venv/azurite/node_modules/.package-lock.json .venv/axe/node_modules/.package-lock.json
 
-.PHONY: help setup venv demo test conditions coverage soak check ci lock tools
+.PHONY: help setup venv demo test conditions coverage soak check ci docs lock tools
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -52,7 +52,7 @@ check: ## Run every linter, the type checker and the registry's own checks.
 	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --quiet .github
 
 tools:
-	$(INSTALL) hooks train s3 gs azure dev
+	$(INSTALL) hooks train s3 gs azure docs dev
 	@$(BIN)/python -m registry.demo.handwriting
 	@$(MAKE) --silent --no-print-directory $(IMAGE_FOLDER) $(FROM_NPM)
 
@@ -64,6 +64,10 @@ $(IMAGE_FOLDER):
 	@rm -rf .venv/$* && cp -R tests/support/npm/$* .venv/$*
 	@PATH="$(CURDIR)/$(BIN):$$PATH" NODE_OPTIONS="--use-system-ca $$NODE_OPTIONS" $(BIN)/npm ci --prefix .venv/$* --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
+
+docs: ## Build the site of docs/ into build/site.
+	$(INSTALL) docs
+	@$(BIN)/python scripts/docs.py
 
 lock: $(BIN)/uv ## Bring requirements.txt up to pyproject.toml: make lock [UPGRADE=1], which updates everything
 	@$(BIN)/python scripts/lock.py $(if $(UPGRADE),--upgrade)

@@ -42,6 +42,12 @@ def in_source() -> dict[Hint, int]:
     return found
 
 
+def texts() -> Iterator[str]:
+    """Every string of the package that it can print, with `{}` for what is filled in."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield from (text for _, text in _strings(ast.parse(path.read_text())))
+
+
 def _strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
     skipped: set[int] = set()
     for node in ast.walk(tree):  # outer nodes come first

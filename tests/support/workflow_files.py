@@ -38,5 +38,6 @@ def of_forks() -> Iterator[tuple[str, dict[str, Any]]]:
     for job, content in jobs():
         on = triggers(WORKFLOWS[job.partition("/")[0]])
         condition = content.get("if", "")
-        if "pull_request" in on and SAME_REPOSITORY not in condition and "== 'merge_group'" not in condition:
+        others = (SAME_REPOSITORY, "== 'merge_group'", "github.event_name == 'push' &&")
+        if "pull_request" in on and not any(other in condition for other in others):
             yield job, content

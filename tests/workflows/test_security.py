@@ -22,6 +22,8 @@ RUNS = {place: step["run"] for place, step in STEPS.items() if "run" in step}
 # Whoever wants more for a job says so here too.
 PERMISSIONS = {
     "assign/assign": {"contents": "write"},
+    "docs/build": {"contents": "read"},
+    "docs/publish": {"id-token": "write", "pages": "write"},
     "nightly/models": {"contents": "read", "id-token": "write"},
     "nightly/stores": {"contents": "read", "id-token": "write"},
     "nightly/issue": {"contents": "read", "issues": "write"},
@@ -42,6 +44,7 @@ PERMISSIONS = {
 }
 ENVIRONMENTS = {
     "assign/assign": "assign",
+    "docs/publish": "github-pages",
     "nightly/models": "refresh",
     "nightly/stores": "refresh",
     "publish/publish": "production",
@@ -89,7 +92,7 @@ def test_only_the_jobs_that_run_queries_and_upgrades_have_a_secret() -> None:
 
 
 def test_what_a_fork_starts() -> None:
-    assert dict(of_forks()).keys() == {"pull-request/tests", "pull-request/validate"}
+    assert dict(of_forks()).keys() == {"docs/build", "pull-request/tests", "pull-request/validate"}
 
 
 @each(dict(of_forks()))
@@ -155,6 +158,7 @@ def test_each_job_installs_only_what_it_needs() -> None:
         if step.get("uses") == "./.github/actions/setup" and "with" in step
     }
     assert groups == {
+        "docs/build": "docs",
         "nightly/models": "train",
         "pull-request/train": "train",
         "pull-request/validate": "hooks",
@@ -312,7 +316,7 @@ def test_no_workflow_is_bound_to_the_name_of_a_branch() -> None:
     """An expression is not allowed under `on`, so these run for every push, and their jobs for the default branch."""
     pushed = {name: on["push"] for name, flow in WORKFLOWS.items() if "push" in (on := flow.get("on", flow.get(True)))}
     assert pushed.pop("release") == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # of the tooling; no tag of an artifact
-    assert pushed == {name: {"branches": ["**"]} for name in ("publish", "template")}
+    assert pushed == {name: {"branches": ["**"]} for name in ("docs", "publish", "template")}
     for name in pushed:
         assert WORKFLOWS[name]["concurrency"]["group"] == f"{name}-${{{{ github.ref }}}}"
         for job in WORKFLOWS[name]["jobs"].values():
@@ -336,7 +340,7 @@ def test_runs_do_not_race(name: str) -> None:
 
 @each([place for place, step in STEPS.items() if "uses" in step and "checkout@" in step["uses"]])
 def test_jobs_that_look_at_versions_have_history(name: str) -> None:
-    needs_none = {"nightly/issue", "refresh/list"}
+    needs_none = {"docs/build", "nightly/issue", "refresh/list"}
     assert (STEPS[name]["with"].get("fetch-depth") == 0) is (name.partition(":")[0] not in needs_none)
 
 

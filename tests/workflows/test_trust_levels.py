@@ -13,6 +13,7 @@ DEFAULT = "${{ github.event.repository.default_branch }}"
 EVENT = ""  # what the event is about: the merge result of a pull request, or the branch that was pushed or chosen
 HEAD = "${{ github.event.pull_request.head.sha }}"
 RUN = "${{ github.event.workflow_run.id }}"
+NONE = "none"  # nothing is checked out
 
 
 class Level(NamedTuple):
@@ -25,6 +26,8 @@ class Level(NamedTuple):
 
 
 LEVELS = {
+    "docs/build": Level(EVENT, "", (), ("github-pages",)),
+    "docs/publish": Level(NONE),  # the action takes the artifact github-pages of its run
     "pull-request/validate": Level(EVENT),
     "pull-request/tests": Level(EVENT),
     "pull-request/train": Level(HEAD, "AWS_PULL_REQUEST_ROLE", (), ("results",)),
@@ -54,7 +57,7 @@ def level(job: dict[str, Any]) -> Level:
     used = {kind: [step["with"] for step in job["steps"] if f"{kind}@" in step.get("uses", "")] for kind in (
         "actions/checkout", "configure-aws-credentials", "download-artifact", "upload-artifact",
     )}  # fmt: skip
-    [code] = used["actions/checkout"]
+    [code] = used["actions/checkout"] or [{"ref": NONE}]
     assert not code.keys() & {"repository", "path", "token", "submodules"}
     roles = [one["role-to-assume"].removeprefix("${{ vars.")[:-3] for one in used["configure-aws-credentials"]]
     brings = tuple((one.get("name") or one["pattern"], one.get("run-id", "")) for one in used["download-artifact"])
@@ -70,12 +73,12 @@ def test_a_job_has_no_other_way_in(name: str) -> None:
         "env", "steps",
     }  # fmt: skip
     known = ("actions/checkout@", "actions/download-artifact@", "actions/upload-artifact@", "./.github/actions/setup",
-             "aws-actions/configure-aws-credentials@")  # fmt: skip
+             "actions/deploy-pages@", "aws-actions/configure-aws-credentials@")  # fmt: skip
     assert all(step.get("uses", known[0]).startswith(known) for step in job["steps"])
     tokens = {value for step in job["steps"] for value in (step.get("env", {}) | step.get("with", {})).values()}
     assert not any("token" in str(value) and value != "${{ github.token }}" for value in tokens)
     uses = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
-    assert uses[:2] == ["actions/checkout", "./.github/actions/setup"]  # so that `./` is of the code above
+    assert name == "docs/publish" or uses[:2] == ["actions/checkout", "./.github/actions/setup"]  # `./` is of that code
 
 
 @pytest.mark.parametrize(
@@ -93,4 +96,5 @@ def test_only_the_job_that_runs_pull_requests_code_is_in_an_environment_of_any_b
     open_to_all = {one.name for one in ENVIRONMENTS if not one.main_only}
     used = {name: job["environment"] for name, job in JOBS.items() if "environment" in job}
     assert {name for name, environment in used.items() if environment in open_to_all} == {"pull-request/train"}
-    assert set(used.values()) == {one.name for one in ENVIRONMENTS}
+    pages = {"github-pages"}  # which GitHub makes, limited to the default branch, where Pages are switched on
+    assert set(used.values()) - pages == {one.name for one in ENVIRONMENTS}
