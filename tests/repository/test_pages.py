@@ -26,11 +26,12 @@ TYPED = {f"docs/{name}.md" for name in (
 )}  # fmt: skip
 # The tests of pages that need a state of their own.
 TESTS = {
-    "README.md": "test_readme.py",
-    "CONTRIBUTING.md": "test_documents.py",  # its targets of make; they are this suite
-    "docs/adopt.md": "test_adopt_page.py",
-    "docs/looker.md": "test_looker_page.py",
-    "docs/runner.md": "test_first_pull_request_page.py",
+    "README.md": "repository/test_readme.py",
+    "CONTRIBUTING.md": "repository/test_documents.py",  # its targets of make; they are this suite
+    "docs/adopt.md": "repository/test_adopt_page.py",
+    "docs/data-tests.md": "testing/test_data_tests.py",
+    "docs/looker.md": "repository/test_looker_page.py",
+    "docs/runner.md": "repository/test_first_pull_request_page.py",
 }
 # page, beginning of a command → why it is not typed
 NOT_TYPED = {
@@ -75,7 +76,7 @@ def test_every_page_with_commands_is_typed_or_has_a_test_or_a_reason() -> None:
     assert {page for page, commands in found.items() if commands} == TYPED | TESTS.keys() | whole
     assert all(any(command.text.startswith(start) for command in found[page]) for page, start in NOT_TYPED)
     for page, name in TESTS.items():
-        assert Path(page).name.partition(".")[0] in (Path(__file__).parent / name).read_text()
+        assert Path(page).name.partition(".")[0] in (pages.ROOT / "tests" / name).read_text()
 
 
 # --- one person, one machine ------------------------------------------------------------------------------------------
