@@ -14,7 +14,7 @@ from PIL import Image
 from support import adoption, hint_states, hints, repositories, selections
 from support.hints import Hint
 from support.hints_not_run import NOT_RUN
-from support.repositories import git_in
+from support.repositories import Run, git_in
 
 pytestmark = pytest.mark.slow
 
@@ -134,22 +134,22 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_own_home")
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-def test_a_next_step_works_where_it_is_printed(case: Case, request: pytest.FixtureRequest) -> None:
+def test_a_next_step_works_where_it_is_printed(case: Case, request: pytest.FixtureRequest, run_registry: Run) -> None:
     folder, ran = case.prepare(request.getfixturevalue(case.state)), []
     for _ in range(4):  # one next step may lead to another
-        done = repositories.registry(folder, *case.command.split())
-        commands = hints.in_output(done.stdout + done.stderr)
+        done = run_registry(folder, *case.command.split())
+        commands = hints.in_output(done.out + done.err)
         if not commands:
             break
         for command in commands:
-            hints.run(case.elsewhere(folder) if case.elsewhere else folder, command, case.values)
+            hints.run(case.elsewhere(folder) if case.elsewhere else folder, command, case.values, run_registry)
         ran += commands
         if case.succeeds:
             break
     else:
         pytest.fail(f"each next step leads to another: {ran}")
     assert [hint for hint in case.covers if not any(line.startswith(hint.command) for line in ran)] == []
-    assert case.succeeds or done.returncode == 0, done.stdout + done.stderr
+    assert case.succeeds or done.code == 0, done.out + done.err
 
 
 # --- the contributor's path -------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def jpeg(number: int) -> bytes:
     return out.getvalue()
 
 
-def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, tmp_path: Path) -> None:
+def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:
     rows = selections.rows(40)
     for number, row in enumerate(rows):
         (registry_repo / ".registry/lake").mkdir(parents=True, exist_ok=True)
@@ -169,34 +169,34 @@ def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, tmp_
     (registry_repo / f".registry/lake/{rows[0]['images.uuid']}.jpg").write_bytes(b"")
     export = selections.write_csv(tmp_path / "export.csv", rows)
 
-    done = repositories.registry(registry_repo, "new", "dataset", "photos")
-    [select] = hints.in_output(done.stdout)
+    done = run_registry(registry_repo, "new", "dataset", "photos")
+    [select] = hints.in_output(done.out)
     assert select == "registry select datasets/photos"
     manifest = yaml.safe_load(selections.text({"export": {"description": "by hand", "timezone": "UTC"}}))
     repositories.write(registry_repo / "datasets/photos/dataset.yaml", manifest)
-    done = repositories.registry(registry_repo, *select.split()[1:])
-    [from_export] = hints.in_output(done.stderr)
+    done = run_registry(registry_repo, *select.split()[1:])
+    [from_export] = hints.in_output(done.err)
     assert from_export == f"{select} --from FILE"
-    done = repositories.registry(registry_repo, *from_export.replace("FILE", str(export)).split()[1:])
-    [build] = hints.in_output(done.stdout)
-    done = repositories.registry(registry_repo, *build.split()[1:])
-    [exclude] = hints.in_output(done.stderr)
+    done = run_registry(registry_repo, *from_export.replace("FILE", str(export)).split()[1:])
+    [build] = hints.in_output(done.out)
+    done = run_registry(registry_repo, *build.split()[1:])
+    [exclude] = hints.in_output(done.err)
     assert exclude == f"{build} --exclude-faulty"
-    done = repositories.registry(registry_repo, *exclude.split()[1:])
-    assert done.returncode == 0, done.stdout + done.stderr
-    pull, add, commit = hints.in_output(done.stdout)
+    done = run_registry(registry_repo, *exclude.split()[1:])
+    assert done.code == 0, done.out + done.err
+    pull, add, commit = hints.in_output(done.out)
     for command in (pull, add, commit):
-        hints.run(registry_repo, command, {})
+        hints.run(registry_repo, command, {}, run_registry)
     assert len(list(registry_repo.glob("datasets/photos/prepared/*/*/*.jpg"))) == 39
     assert git_in(registry_repo, "status", "--short", "datasets") == ""
 
 
-def test_what_was_adopted_is_pulled_and_committed(registry_repo: Path, tmp_path: Path) -> None:
+def test_what_was_adopted_is_pulled_and_committed(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:
     photos = str(adoption.fill(tmp_path / "photos", adoption.PETS))
     words = ("--license", "CC-BY-4.0", "--description", "Cats and dogs.")
-    done = repositories.registry(registry_repo, "adopt", PETS, "--from", photos, *words)
-    for command in hints.in_output(done.stdout):
-        hints.run(registry_repo, command, {})
+    done = run_registry(registry_repo, "adopt", PETS, "--from", photos, *words)
+    for command in hints.in_output(done.out):
+        hints.run(registry_repo, command, {}, run_registry)
     assert len(list(registry_repo.glob(f"{PETS}/prepared/*/*/*.jpg"))) == len(adoption.PETS)
     assert git_in(registry_repo, "status", "--short") == ""
 
@@ -215,25 +215,25 @@ PATH = {
 }
 
 
-def test_the_steps_for_an_administrator(released_model: Path) -> None:
+def test_the_steps_for_an_administrator(released_model: Path, run_registry: Run) -> None:
     """A corrupt object: the copy is named first, then the command that deletes the object."""
     hint_states.with_a_corrupt_object(released_model)
-    done = repositories.registry(released_model, "fsck")
-    [advice] = [line for line in done.stdout.splitlines() if line.startswith("  # rm -f ")]
+    done = run_registry(released_model, "fsck")
+    [advice] = [line for line in done.out.splitlines() if line.startswith("  # rm -f ")]
     [find_copy] = hints.PRINTED.findall(advice.removesuffix(")"))
-    done = repositories.registry(released_model, *find_copy.replace("FROM", "staging").split()[1:])
-    [remove] = [line.strip() for line in done.stdout.splitlines() if line.startswith("  rm -f ")]
+    done = run_registry(released_model, *find_copy.replace("FROM", "staging").split()[1:])
+    [remove] = [line.strip() for line in done.out.splitlines() if line.startswith("  rm -f ")]
     assert repositories.sh(released_model, "sh", "-c", remove).returncode == 0
-    [repair] = hints.in_output(done.stdout)
-    hints.run(released_model, repair, {})
-    assert repositories.registry(released_model, "fsck", "--deep").returncode == 0
+    [repair] = hints.in_output(done.out)
+    hints.run(released_model, repair, {}, run_registry)
+    assert run_registry(released_model, "fsck", "--deep").code == 0
 
 
-def test_a_version_whose_tag_is_invalid_is_withdrawn(released_model: Path) -> None:
+def test_a_version_whose_tag_is_invalid_is_withdrawn(released_model: Path, run_registry: Run) -> None:
     hint_states.with_an_invalid_tag(released_model)
-    done = repositories.registry(released_model, "fsck")
-    [withdraw] = hints.in_output(done.stdout)
-    hints.run(released_model, withdraw, {"ID": PETS, "VERSION": "1.1.0", "TEXT": "broken"})
+    done = run_registry(released_model, "fsck")
+    [withdraw] = hints.in_output(done.out)
+    hints.run(released_model, withdraw, {"ID": PETS, "VERSION": "1.1.0", "TEXT": "broken"}, run_registry)
 
 
 TESTED = {hint for case in CASES for hint in case.covers} | PATH | {Hint("release/fsck.py", "registry withdraw")}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support import repositories
+from support.repositories import Run
 
 SOURCE = Path(__file__).parents[2] / "scripts/registry"
 # The demo's story is run whole by tests/demo; templates are files of an artifact.
@@ -79,12 +80,19 @@ def in_output(text: str) -> list[str]:
     return list(dict.fromkeys(commands))
 
 
-def run(root: Path, command: str, values: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
-    """Run the command of a hint as a person would, with `values` for its placeholders. It must succeed."""
+def run(root: Path, command: str, values: Mapping[str, str], registry: Run | None = None) -> None:
+    """Run the command of a hint as a person would, with `values` for its placeholders. It must succeed.
+
+    `registry` runs that command, in place of a process of its own.
+    """
     words = [values.get(word, word) for word in shlex.split(command)]
+    if words[0] == "registry" and registry:
+        made = registry(root, *words[1:])
+        assert made.code == 0, f"{command}: {made.out}{made.err}"
+        return
     if words[0] in {"registry", "dvc"}:
         words = [sys.executable, "-m", *words]
     # Where Git opens an editor for a message, this editor writes one.
     editor = {"GIT_EDITOR": "sh -c 'echo a message > \"$1\"' --"}
-    done = repositories.sh(root, *words, env={**os.environ, **editor, **(env or {})})
+    done = repositories.sh(root, *words, env={**os.environ, **editor})
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
