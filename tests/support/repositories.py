@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from registry.dataset import build as building
 from registry.dataset import exports, metadata_tables, provenance
 from registry.integrations import git_trees
 from registry.model import classification
-from support import model_files, release_auditor
+from support import in_process, model_files, release_auditor
 
 SPLITS = ("train", "val", "test")
 # By this salt the batch `train` is assigned to train, `val` to val, `test` to test: a path tells its image's batch.
@@ -71,8 +72,13 @@ def git_in(root: Path, *args: str) -> str:
 
 
 def registry(root: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """The `registry` command as a user runs it, in a process of its own."""
-    return sh(root, sys.executable, "-m", "registry", *args, env=env)
+    """What the `registry` command does: in this process, or with another environment in one of its own."""
+    if env is not None:
+        return sh(root, sys.executable, "-m", "registry", *args, env=env)
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = (Path(folder, name) for name in ("out", "err"))
+        code = in_process.registry(args, root, os.environ, out, err)
+        return subprocess.CompletedProcess(args, code, out.read_text(), err.read_text())
 
 
 def commit(root: Path, message: str) -> str:

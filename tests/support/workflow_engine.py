@@ -6,19 +6,17 @@ with what the others gave, and lose the machine between two steps.
 
 import contextlib
 import json
-import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import yaml
 
-from registry.cli import main
+from support import in_process
 
 # --- results ----------------------------------------------------------------------------------------------------------
 
@@ -271,22 +269,4 @@ def _command(command: str, cwd: Path, env: Mapping[str, str], log: Path, *, insi
 def registry(words: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path, out: Path | None = None) -> int:
     """The exit code of the `registry` command, called in this process; its output goes to `log`, or to `out`."""
     log.write_text("")
-    with _inside(cwd, env, out or log, log):
-        return main.run(list(words))
-
-
-@contextlib.contextmanager
-def _inside(cwd: Path, env: Mapping[str, str], out: Path, err: Path) -> Iterator[None]:
-    """This process as a step has it: its folder, its environment, and where it and its children write."""
-    kept = [os.dup(number) for number in (1, 2)]
-    with contextlib.ExitStack() as stack:
-        for number, path in ((1, out), (2, err)):
-            file = stack.enter_context(path.open("a", buffering=1))
-            stack.callback(os.close, kept[number - 1])
-            stack.callback(os.dup2, kept[number - 1], number)
-            os.dup2(file.fileno(), number)
-            redirect = contextlib.redirect_stdout if number == 1 else contextlib.redirect_stderr
-            stack.enter_context(redirect(file))
-        stack.enter_context(patch.dict(os.environ, env, clear=True))
-        stack.enter_context(contextlib.chdir(cwd))
-        yield
+    return in_process.registry(words, cwd, env, out or log, log)
