@@ -85,7 +85,7 @@ def hurried(scene: Scene, deed: str = "", *, stays: bool = False) -> Iterator[No
         patch.setattr(cloud_config, "READ_TIMEOUT", silence)
         patch.setattr(cloud_config, "WRITE_TIMEOUT", silence)
         patch.setattr(connection, "COPY_TIMEOUT", silence)
-        patch.setattr(retry, "RETRY_SECONDS", 1.0 if stays else PATIENCE)
+        patch.setattr(retry, "RETRY_SECONDS", 0.2 if stays else PATIENCE)
         patch.setattr(retry, "LONGEST_DELAY", 0.05)
         yield
 
