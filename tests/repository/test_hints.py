@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -193,15 +194,20 @@ def test_each_command_of_a_contributor_prints_the_next(registry_repo: Path, run_
 
 def test_what_was_adopted_is_pulled_and_committed(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:
     photos = str(adoption.fill(tmp_path / "photos", adoption.PETS))
-    words = ("--license", "CC-BY-4.0", "--description", "Cats and dogs.")
-    done = run_registry(registry_repo, "adopt", PETS, "--from", photos, *words)
+    done = run_registry(registry_repo, "adopt", PETS, "--from", photos)
+    path = registry_repo / PETS / "dataset.yaml"
+    assert f"fill in the <placeholders> in {PETS}/dataset.yaml, then" in done.out
+    filled = re.sub("^description: .*", "description: Cats and dogs.", path.read_text(), flags=re.MULTILINE)
+    path.write_text(re.sub("^license: .*", "license: CC-BY-4.0", filled, flags=re.MULTILINE))
     for command in hints.in_output(done.out):
         hints.run(registry_repo, command, {}, run_registry)
     assert len(list(registry_repo.glob(f"{PETS}/prepared/*/*/*.jpg"))) == len(adoption.PETS)
     assert git_in(registry_repo, "status", "--short") == ""
+    assert run_registry(registry_repo, "check", "--all").code == 0
 
 
 PATH = {
+    Hint("cli/commands/adopt.py", "registry check"),
     Hint("cli/commands/new.py", "registry select"),
     Hint("dataset/select.py", "registry select"),
     Hint("cli/commands/select.py", "registry build"),

@@ -162,6 +162,7 @@ def test_what_is_not_adopted_is_told_with_the_reason(
         "not adopted: 1 file, a link to nothing: train/cat/lost.jpg",
         "not adopted: 1 file, a link to a folder: train/cat/loop",
         "2 images were in several splits: kept in test before val before train",
+        "excluded: 1 image, expected JPEG, found PNG: change its extension: train/cat/named.jpg",
     ):
         assert line in done.out, done.out
     reasons = manifest(registry_repo)["exclude"]
@@ -200,8 +201,8 @@ def test_a_folder_that_is_no_dataset_is_refused_and_nothing_is_written(
 def test_a_choice_puts_two_folders_into_one_class(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:
     files = {"Cat/1.jpg": picture(1), "cat/2.jpg": picture(2), "käse/3.jpg": picture(3)}
     done = adopt(run_registry, registry_repo, fill(tmp_path / "odd", files), "--class", "cat=Cat")
-    assert "class 'käse' is called k-se" in done.out
-    assert manifest(registry_repo)["classes"] == ["Cat", "k-se"]
+    assert "class 'käse' is called kase; --class 'käse=NAME' for another name" in done.out
+    assert manifest(registry_repo)["classes"] == ["Cat", "kase"]
     done = run_registry(registry_repo, "adopt", "datasets/other", "--from", str(tmp_path / "odd"), "--class", "cat")
     assert (done.code, "expected FOLDER=CLASS" in done.err) == (1, True)
 

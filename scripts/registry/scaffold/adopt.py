@@ -5,6 +5,7 @@ registry that was adopted is removed last. A killed run is finished by running i
 """
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -88,7 +89,11 @@ class Plan:
                 f"{self.request.artifact}: {plural(len(self.images), 'image')} of {self.source.origin}",
                 f"{len(pending):,} to take from {places}, {size(int(pending['size'].sum()))}",
                 _counts(self.images, self.classes),
-                *(f"class {label!r} is called {name}" for label, name in names.items()),
+                *(
+                    f"class {label!r} is called {name}; --class {shlex.quote(f'{label}=NAME')} for another name"
+                    for label, name in names.items()
+                    if label not in self.request.classes
+                ),
                 *adopt_metadata.describe(self.metadata),
                 *adopt_layout.describe(self.left_out),
             ]
@@ -269,7 +274,7 @@ def write_up(plan: Plan, rows: Rows, tree: Tree, current: selecting.Current) -> 
         selected_at=datetime.now(UTC).replace(microsecond=0),
     )
     selection = selecting.plan(artifact, selecting.SelectedRows(frame, origin), current)
-    told = (*rows.notes, *adopt_rows.describe_exclusions(rows.exclude), *adopt_layout.describe(rows.left_out))
+    told = (*rows.notes, *adopt_rows.describe_exclusions(rows), *adopt_layout.describe(rows.left_out))
     return Files(manifest, files, selection, told)
 
 

@@ -7,6 +7,7 @@ the images has their labels. A folder is a split where it and all of its neighbo
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from unicodedata import combining, normalize
 
 from registry.core import item_paths, schema
 from registry.core.wording import abbreviate, plural
@@ -151,9 +152,13 @@ def name_classes(found: Collection[str], chosen: Mapping[str, str]) -> dict[str,
 
 
 def as_class(label: str) -> str:
-    """A label as a class of the schema: ASCII letters, digits, spaces and _ . + -, at most 64 of them."""
+    """A label as a class of the schema: ASCII letters, digits, spaces and _ . + -, at most 64 of them.
+
+    A letter loses its accents; any other sign becomes a hyphen.
+    """
     if schema.is_valid(label, "class"):
         return label
+    label = "".join(char for char in normalize("NFKD", label.replace("ß", "ss")) if not combining(char))
     kept = "".join(char if char.isascii() and (char.isalnum() or char in " _.+-") else "-" for char in label)
     name = kept.strip(" -_.+")[:_MAX_CLASS].rstrip(" .") or "class"
     return name if schema.is_valid(name, "class") else f"class {name}"[:_MAX_CLASS].rstrip(" .")

@@ -155,10 +155,11 @@ def ratios(counts: Mapping[str, int]) -> dict[str, float]:
     return {split: part / 100 for split, part in parts.items()}
 
 
-def describe_exclusions(exclude: Mapping[str, str]) -> Iterator[str]:
-    """A line for each reason, with the number of images and the first of them."""
+def describe_exclusions(rows: Rows) -> Iterator[str]:
+    """A line for each reason, with the number of images and the files of the first of them."""
+    files = dict(rows.frame.select("uuid", FILE).rows())
     reasons: dict[str, list[str]] = {}
-    for uuid, why in exclude.items():
-        reasons.setdefault(re.sub(r" to .*", " to another image of another label", why), []).append(uuid)
-    for why, uuids in sorted(reasons.items()):
-        yield f"excluded: {plural(len(uuids), 'image')}, {why}: {abbreviate(uuids)}"
+    for uuid, why in rows.exclude.items():
+        reasons.setdefault(re.sub(r" to .*", " to another image of another label", why), []).append(files[uuid])
+    for why, paths in sorted(reasons.items()):
+        yield f"excluded: {plural(len(paths), 'image')}, {why}: {abbreviate(sorted(paths))}"

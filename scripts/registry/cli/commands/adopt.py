@@ -136,5 +136,5 @@ def _say_next(space: Workspace, plan: Plan) -> None:
     steps = f"registry pull {artifact}; then git add {' '.join([str(artifact), *generated])} && git commit"
     written = documents.read_yaml((space.root / path).read_bytes(), path)
     if any(schema.find_faults(written, artifact.kind.value)):
-        steps = f"fill in the <placeholders> in {path}, then {steps}"
+        steps = f"fill in the <placeholders> in {path}, then registry check --fix; then {steps}"
     say(f"hint: {steps}")
