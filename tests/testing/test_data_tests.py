@@ -1,4 +1,4 @@
-"""The fixtures for tests of a registry's own data, and the tests of docs/data-tests.md: each passes, and finds a fault."""
+"""The fixtures for tests of a registry's own data, and the tests of docs/data-tests.md: each passes, and can fail."""
 
 import os
 import re
