@@ -24,12 +24,14 @@ demo: ## Tell the whole story on a scratch registry: make demo [IMAGES=/path/to/
 	$(INSTALL) hooks train demo $(if $(S3),s3)
 	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKBONE),--backbone "$(BACKBONE)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 
+# Each worker begins with one half of the tests, which share what is made once per session; the first to end takes from the other.
+TESTS = $(BIN)/pytest -n 2 --dist worksteal --durations=25 --durations-min=5
 test: tools ## Run the tests: make test [ARGS="-k pull"]
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@$(TESTS) $(ARGS)
 
 coverage: tools ## Run the tests, with the branches that they cover, and write build/coverage.md.
 	@mkdir -p build
-	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-report=markdown:build/coverage.md $(ARGS)
+	@$(TESTS) --cov --cov-report=term --cov-report=markdown:build/coverage.md $(ARGS)
 
 conditions: tools ## Run the tests under the conditions of other machines: make conditions [ONLY="busy umask"] [ARGS="tests/sync"]
 	@PYTHONPATH=tests $(BIN)/python -m support.conditions $(if $(ONLY),--only $(ONLY) --) $(ARGS)

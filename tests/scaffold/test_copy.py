@@ -126,5 +126,7 @@ def test_make_test_passes_in_a_copy_and_finds_a_fault_in_its_data(tmp_path: Path
 
 
 def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    # `make test ARGS=…` passes its variables on to every make below it.
+    ours = ("PYTEST_", "COV_", "MAKE", "MFLAGS", "ARGS")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(["make", *words], cwd=folder, env=clean, capture_output=True, text=True)
