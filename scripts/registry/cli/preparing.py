@@ -15,7 +15,7 @@ from registry.core.progress import bar
 from registry.core.values import ArtifactId, DatasetManifest, Delivery, Export
 from registry.core.wording import plural
 from registry.dataset import build as building
-from registry.dataset import exclusions, exports, loaded_selection, relative_dates
+from registry.dataset import exclusions, exports, kept_columns, loaded_selection, relative_dates
 from registry.dataset import select as selecting
 from registry.dataset.file_control import How
 from registry.dataset.intake import Places
@@ -52,12 +52,13 @@ def select(
             return None
     elif export:
         say(f"reading {export}", err=True)
-        rows = selecting.from_export(manifest, Path(export), space.root, how)
+        rows = selecting.from_export(kept_columns.asked(manifest), Path(export), space.root, how)
     elif how:
         fix = f"registry select {dataset} --from FILE"
         raise Refused("--timezone and --complete are about a file, and no file is given", fix=fix)
     else:
-        rows = selecting.from_looker(manifest, space.root)
+        rows = selecting.from_looker(kept_columns.asked(manifest), space.root)
+    rows = kept_columns.add(manifest, rows, current)
     plan = selecting.plan(dataset, rows, current)
     say(str(plan))
     for found in relative_dates.find(manifest, rows.origin.query, rows.types):
@@ -91,7 +92,7 @@ def _select_delivery(
         return None
     with TemporaryDirectory(prefix="registry-delivery-") as folder:
         path, read = deliveries.download(found, Path(folder))
-        rows = selecting.from_export(manifest, path, space.root, how, read.delivery)
+        rows = selecting.from_export(kept_columns.asked(manifest), path, space.root, how, read.delivery)
     beside = f", the newest of {plural(found.others + 1, 'file')}" if found.others else ""
     at = read.delivery.modified.replace("T", " ").replace("Z", " UTC") or "at a time that its server does not say"
     note = f"delivered {at}{beside}"
@@ -114,7 +115,7 @@ def generated_sql(space: Workspace, dataset: ArtifactId) -> str:
     if isinstance(manifest.source, Export | Adopted):
         message = f"{layout.manifest_path(dataset)}: the source is no query: Looker generates no SQL for it"
         raise Refused(message, fix="leave --sql out")
-    return looker.generated_sql(manifest.source, manifest.columns, root=space.root)
+    return looker.generated_sql(manifest.source, manifest.asked_columns, root=space.root)
 
 
 # --- build ------------------------------------------------------------------------------------------------------------

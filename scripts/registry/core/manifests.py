@@ -110,7 +110,9 @@ def _column(name: str, data: Mapping[str, Any]) -> Column:
     source = data.get("from", name)
     field, *headers = [source] if isinstance(source, str) else source
     zone = data.get("timezone")
-    return Column(name, field, data["type"], data.get("nullable", False), nulls, tuple(headers), zone)
+    return Column(
+        name, field, data["type"], data.get("nullable", False), nulls, tuple(headers), zone, data.get("kept", False)
+    )
 
 
 def _expectations(data: Mapping[str, Any]) -> Expectations:

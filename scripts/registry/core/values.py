@@ -91,6 +91,7 @@ class Column:
 
     `headers` are further names that exported files have for it, `timezone` is that of times without an offset, if it is
     not the source's. `null_values` are the texts for a missing value; None is none, and known markers are refused.
+    `kept`: a row keeps the value that it had in the selection before, and the source is not asked (`kept_columns`).
     """
 
     name: str
@@ -100,6 +101,7 @@ class Column:
     null_values: tuple[str, ...] | None = None
     headers: tuple[str, ...] = ()
     timezone: str | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,11 @@ class DatasetManifest(Manifest):
     def is_adopted(self) -> bool:
         """Whether its images were adopted from elsewhere."""
         return isinstance(self.source, Adopted)
+
+    @property
+    def asked_columns(self) -> tuple[Column, ...]:
+        """The columns whose values come from the source."""
+        return tuple(column for column in self.columns if not column.kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def source_hash(manifest: DatasetManifest) -> str:
     columns = [
         [column.name, column.source, column.type]
         + [value for name in optional if (value := getattr(column, name)) is not None]
+        + (["kept"] if column.kept else [])
         for column in manifest.columns
     ]
     return _digest([{type(source).__name__: compared}, columns])

@@ -9,10 +9,9 @@ from registry.core.values import DatasetManifest, Look, LookerQuery, Selection
 def render(manifest: DatasetManifest, selection: Selection | None) -> str:
     """The source and the columns; of a Look also the query that it had when `selection` was made."""
     lines = [*_source_lines(manifest, selection)]
-    lines += [
-        f"column {column.name}: {' or '.join((column.source, *column.headers))} ({column.type})"
-        for column in manifest.columns
-    ]
+    for column in manifest.columns:
+        source = "as in the selection before" if column.kept else " or ".join((column.source, *column.headers))
+        lines.append(f"column {column.name}: {source} ({column.type})")
     return "\n".join(lines)
 
 

@@ -65,7 +65,9 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
 
 def _is_query_of(subject: DatasetSubject, source: LookerQuery) -> bool:
     query = subject.selection.query if subject.selection else None
-    return query is not None and looker_query.is_same(query, looker_query.of_source(source, subject.manifest.columns))
+    return query is not None and looker_query.is_same(
+        query, looker_query.of_source(source, subject.manifest.asked_columns)
+    )
 
 
 def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
