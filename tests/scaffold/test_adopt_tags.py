@@ -37,9 +37,7 @@ def tagged(old: Path, files: adoption.Files, *tags: str, at: int = 0) -> None:
 @pytest.fixture(scope="session")
 def _old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tagged") / "old"
-    config = "[core]\n    remote = store\n['remote \"store\"']\n    url = ../../store\n"  # relative to .dvc
-    repositories.write_bytes(root / ".dvc/config", config.encode())
-    git_in(root, "init", "--quiet")
+    adoption.found(root, root.parent / "store")
     tagged(root, PETS, "cats-v1.0.0")
     tagged(root, MORE, "v1.1", at=10)
     tagged(root, MORE, "v1.1.5", "again", at=20)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -63,6 +64,13 @@ def dvc_repository(root: Path, files: Files, remote: str) -> Path:
     repositories.commit(root, "pets")
     dvc(root, "push", "--quiet")
     return root
+
+
+def found(root: Path, store: Path) -> None:
+    """A repository that DVC knows, whose default remote is this folder."""
+    config = f"[core]\n    remote = store\n['remote \"store\"']\n    url = {os.path.relpath(store, root / '.dvc')}\n"
+    write_bytes(root / ".dvc/config", config.encode())
+    git_in(root, "init", "--quiet")
 
 
 def track(root: Path, files: Files, store: Path) -> None:

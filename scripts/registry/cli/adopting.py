@@ -53,7 +53,8 @@ def apply(space: Workspace, plan: Plan) -> building.BuildResult:
 
 def plan_tags(space: Workspace, request: Request, asked: Asked, patterns: Sequence[str]) -> Series:
     """The versions that the tags become which HEAD does not have yet. Raises as `adopt.plan`, naming the tag."""
-    _require_committable(space, request)
+    if not git.find_id(space.root, "HEAD"):
+        raise Refused("HEAD has no commit yet", fix="git add --all && git commit --message 'A new registry'")
     with waiting(f"looking for tags of {asked.source}"):
         tags = adopt_tags.find(space.root, asked.source, patterns)
     opened, left_out = list[Opened](), list[LeftOut]()
@@ -67,9 +68,7 @@ def plan_tags(space: Workspace, request: Request, asked: Asked, patterns: Sequen
                     left_out.append(LeftOut(tag.name, error.message.partition(": ")[2]))
     if not opened:
         raise Refused(f"none of the tags has what is to be adopted: {left_out[0].why}", fix="name another --path")
-    series = adopt_tags.series(request.artifact, opened, left_out, before)
-    _require_place(space, series)
-    return series
+    return adopt_tags.series(request.artifact, opened, left_out, before)
 
 
 def _committed(head: Tree, artifact: ArtifactId) -> DatasetManifest | None:
@@ -87,15 +86,10 @@ def _plan(space: Workspace, request: Request, asked: Asked, tag: Tagged, tree: T
         raise
 
 
-def _require_committable(space: Workspace, request: Request) -> None:
-    """Raise Refused where commits cannot be made, or a manifest would have placeholders."""
-    git.require_identity(space.root)
-    if not git.find_id(space.root, "HEAD"):
-        raise Refused("HEAD has no commit yet", fix="git add --all && git commit --message 'A new registry'")
-    words = request.words
-    missing = [
-        option for option, given in (("--description", words.description), ("--license", words.license)) if not given
-    ]
+def _require_complete(space: Workspace, request: Request) -> None:
+    """Raise Refused where a manifest would have placeholders."""
+    given = {"--description": request.words.description, "--license": request.words.license}
+    missing = [option for option, text in given.items() if not text]
     if missing and not space.tree.has(layout.manifest_path(request.artifact)):
         raise Refused("--tags commits each version, which has to be complete", fix=f"give {' and '.join(missing)}")
 
@@ -104,7 +98,7 @@ def _require_place(space: Workspace, series: Series) -> None:
     """Raise Refused where files have changes that are not those of a version that was interrupted."""
     folders = (str(series.artifact), *generated_files.FILES)
     changed = [path for folder in folders for path in git.uncommitted_paths(space.root, folder)]
-    if changed and not (series.steps and _is_of(space, series.steps[0])):
+    if changed and not _is_of(space, series.steps[0]):
         raise Refused(
             f"{changed[0]} has uncommitted changes, which would become part of a version",
             fix="git commit, or git stash --include-untracked",
@@ -121,7 +115,15 @@ def _is_of(space: Workspace, step: Step) -> bool:
 
 
 def apply_tags(space: Workspace, series: Series) -> None:
-    """Make and commit each version; what was committed before an interruption stays."""
+    """Make and commit each version; what was committed before an interruption stays.
+
+    Raises Refused where nothing may be committed.
+    """
+    if not series.steps:
+        return
+    git.require_identity(space.root)
+    _require_complete(space, series.steps[0].plan.request)
+    _require_place(space, series)
     for step in series.steps:
         _apply_tag(Workspace(space.root), step)
 

@@ -115,7 +115,7 @@ def generated_sql(space: Workspace, dataset: ArtifactId) -> str:
     if isinstance(manifest.source, Export | Adopted):
         message = f"{layout.manifest_path(dataset)}: the source is no query: Looker generates no SQL for it"
         raise Refused(message, fix="leave --sql out")
-    return looker.generated_sql(manifest.source, manifest.asked_columns, root=space.root)
+    return looker.generated_sql(manifest.source, manifests.asked_columns(manifest), root=space.root)
 
 
 # --- build ------------------------------------------------------------------------------------------------------------

@@ -105,6 +105,11 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
     )
 
 
+def asked_columns(manifest: DatasetManifest) -> tuple[Column, ...]:
+    """The columns whose values come from the source; rows keep those of the others."""
+    return tuple(column for column in manifest.columns if not column.kept)
+
+
 def _column(name: str, data: Mapping[str, Any]) -> Column:
     nulls = tuple(data["null_values"]) if "null_values" in data else None
     source = data.get("from", name)

@@ -204,11 +204,6 @@ class DatasetManifest(Manifest):
         """Whether its images were adopted from elsewhere."""
         return isinstance(self.source, Adopted)
 
-    @property
-    def asked_columns(self) -> tuple[Column, ...]:
-        """The columns whose values come from the source."""
-        return tuple(column for column in self.columns if not column.kept)
-
 
 @dataclass(frozen=True, slots=True)
 class ModelManifest(Manifest):

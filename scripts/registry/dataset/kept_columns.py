@@ -9,6 +9,7 @@ from dataclasses import replace
 import polars as pl
 from polars import DataFrame, col
 
+from registry.core import manifests
 from registry.core.adoption import MD5
 from registry.core.layout import manifest_path
 from registry.core.values import Column, DatasetManifest
@@ -20,7 +21,7 @@ from registry.errors import Refused
 
 def asked(manifest: DatasetManifest) -> DatasetManifest:
     """The manifest with the columns that its source is asked for."""
-    return replace(manifest, columns=manifest.asked_columns)
+    return replace(manifest, columns=manifests.asked_columns(manifest))
 
 
 def add(manifest: DatasetManifest, rows: SelectedRows, current: Current) -> SelectedRows:
@@ -71,9 +72,9 @@ def _match(rows: DataFrame, before: DataFrame, names: list[str]) -> DataFrame:
     found = rows.join(before.select("uuid", *names, _by=pl.lit("uuid")), on="uuid", how="left", maintain_order="left")
     if MD5 not in rows.columns or MD5 not in before.columns:
         return found
-    unseen = before.join(rows, on="uuid", how="anti").with_columns(_key=col(MD5).str.to_lowercase())
-    unseen = unseen.filter(col("_key").is_not_null()).unique("_key", keep="none")
-    renamed = unseen.select("_key", *(col(name).alias(f"_{name}") for name in names), _md5=pl.lit(MD5))
+    unmatched = before.join(rows, on="uuid", how="anti").with_columns(_key=col(MD5).str.to_lowercase())
+    unmatched = unmatched.filter(col("_key").is_not_null()).unique("_key", keep="none")
+    renamed = unmatched.select("_key", *(col(name).alias(f"_{name}") for name in names), _md5=pl.lit(MD5))
     found = found.with_columns(_key=col(MD5).str.to_lowercase())
     found = found.join(renamed, on="_key", how="left", maintain_order="left")
     is_new = col("_by").is_null()

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from registry.checks.context import DatasetSubject, Facts, Listing, Scope
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
-from registry.core import coverage, looker_query, wording
+from registry.core import coverage, looker_query, manifests, wording
 from registry.core.adoption import Adopted
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
@@ -65,9 +65,8 @@ def selection_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnost
 
 def _is_query_of(subject: DatasetSubject, source: LookerQuery) -> bool:
     query = subject.selection.query if subject.selection else None
-    return query is not None and looker_query.is_same(
-        query, looker_query.of_source(source, subject.manifest.asked_columns)
-    )
+    columns = manifests.asked_columns(subject.manifest)
+    return query is not None and looker_query.is_same(query, looker_query.of_source(source, columns))
 
 
 def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
