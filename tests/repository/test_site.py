@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sys
 import threading
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,12 @@ def test_a_page_has_the_same_parts_as_on_github(built: Path) -> None:
             if (here := Counter(COUNTED.findall(article(built, place)))) != github:
                 different[source] = (here, github)
     assert different == {}
+
+
+def test_every_page_of_the_navigation_is_in_it(built: Path) -> None:
+    start = (built / "site/index.html").read_text()
+    for page in docs.listed(tomllib.loads((ROOT / "docs/site.toml").read_text())["project"]["nav"]):
+        assert f'href="./{page.removesuffix("index.md").removesuffix(".md").rstrip("/") or ""}' in start, page
 
 
 def test_nothing_is_loaded_from_elsewhere(built: Path) -> None:
