@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import onnx
 import pytest
 import torch
 from safetensors.torch import save
@@ -155,36 +154,6 @@ def test_an_onnx_file_in_another_form_is_refused(
     file = tmp_path / "model.onnx"
     file.write_bytes(data)
     refuse(registry_repo, file, run_registry, *words)
-
-
-@pytest.mark.parametrize("name", ["model.onnx.data", "weights.bin"])
-def test_weights_beside_the_file_are_joined_as_the_hint_says(
-    name: str, registry_repo: Path, tmp_path: Path, run_registry: Run
-) -> None:
-    """The hint is run: after it, the model is one file, and is registered."""
-    repositories.dataset(registry_repo, "pets", repositories.PETS, "1.0.0")
-    file, joined = tmp_path / "model.onnx", tmp_path / "one.onnx"
-    onnx.save(
-        model_files.loaded(model_files.threshold(1)), file, save_as_external_data=True, location=name, size_threshold=0
-    )
-    refuse(registry_repo, file, run_registry, name, "onnx.save(onnx.load(FILE), TARGET)")
-    onnx.save(onnx.load(file), joined)
-    done = run_registry(
-        registry_repo, "new", "model", "pets", "--from", str(joined), "--origin", "https://example.com/pets"
-    )
-    assert done.code == 0, done.err
-
-
-def test_weights_beside_the_file_that_are_too_large_for_one(
-    registry_repo: Path, tmp_path: Path, run_registry: Run
-) -> None:
-    repositories.dataset(registry_repo, "pets", repositories.PETS, "1.0.0")
-    file, beside = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
-    model = model_files.loaded(model_files.threshold(1))
-    onnx.save(model, file, save_as_external_data=True, location=beside.name, size_threshold=0)
-    with beside.open("r+b") as weights:
-        weights.truncate(2**31)  # a hole, which takes no space on the disk
-    refuse(registry_repo, file, run_registry, "model.onnx.data", "convert its weights to half precision")
 
 
 def test_classes_that_differ_are_told(registry_repo: Path, tmp_path: Path, run_registry: Run) -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from registry.core.model_values import FEATURES
 from registry.errors import InvalidData, NotFound
-from registry.model import classification, model_file, onnx_process
+from registry.model import classification, model_file, onnx_process, tasks
 from registry.model.model_file import Crop, Filter, ImageInput, InvalidMetadata, ModelFile
 from registry.model.onnx_process import DEFAULT, Limits
 from support import model_files
@@ -198,10 +199,46 @@ def test_what_no_consumer_could_trust(tmp_path: Path, change: Callable[[onnx.Mod
     assert fault(tmp_path, changed(change)).startswith(message)
 
 
-def test_a_sidecar_is_only_for_what_exceeds_a_file(tmp_path: Path) -> None:
-    (tmp_path / "model.onnx.data").write_bytes(bytes(16))
-    problem = fault(tmp_path, changed(outside("model.onnx.data")))
-    assert problem == "its weights are in model.onnx.data though they have less than 2 GB, expected one file"
+OUTSIDE, WEIGHTS = model_files.with_sidecar(model_files.threshold(1))
+
+
+def test_weights_in_a_sidecar_are_opened_through_links(tmp_path: Path) -> None:
+    """As they lie in a cache: each file in a folder of its own. onnx and onnxruntime refuse such links themselves."""
+    for name, content in (("model.onnx", OUTSIDE), ("model.onnx.data", WEIGHTS)):
+        (tmp_path / f"cache/{name}").mkdir(parents=True)
+        (tmp_path / f"cache/{name}/object").write_bytes(content)
+    for kind in (Path.symlink_to, Path.hardlink_to):
+        (folder := tmp_path / kind.__name__).mkdir()
+        for name in ("model.onnx", "model.onnx.data"):
+            kind(folder / name, tmp_path / f"cache/{name}/object")
+        found = onnx_process.inspect(folder / "model.onnx", classification.OUTPUTS)
+        assert found.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("data", "sidecar", "message"),
+    [
+        (OUTSIDE, 11, "a tensor's weights lie beyond the end of model.onnx.data"),
+        (OUTSIDE, 10 << 30, "model.onnx.data has 10,737,418,240 bytes, and its weights end after 12"),
+        (model_files.threshold(1), 12, "model.onnx.data lies beside it, and none of its weights are there"),
+    ],
+    ids=["cut off", "a hole of 10 GB", "left over"],
+)  # fmt: skip
+def test_a_sidecar_has_all_weights_and_nothing_else(tmp_path: Path, data: bytes, sidecar: int, message: str) -> None:
+    with (tmp_path / "model.onnx.data").open("wb") as file:
+        file.truncate(sidecar)
+    assert fault(tmp_path, data) == message
+
+
+def test_other_models_build_on_one_file(tmp_path: Path) -> None:
+    data, weights = model_files.with_sidecar(model_files.backbone())
+    (tmp_path / "model.onnx").write_bytes(data)
+    (tmp_path / "model.onnx.data").write_bytes(weights)
+    with pytest.raises(InvalidData) as raised:
+        onnx_process.inspect(tmp_path / "model.onnx", tasks.outputs(FEATURES))
+    assert raised.value.problems == (
+        "its weights are in model.onnx.data, expected inside the file: other models build on it",
+    )
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,23 @@ def build(
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def with_sidecar(data: bytes, name: str = "model.onnx.data") -> tuple[bytes, bytes]:
+    """A model file that has its numbers with a point in a file of this name, and that file.
+
+    The sizes and places that onnxruntime needs before it reads weights stay inside.
+    """
+    model, weights = loaded(data), b""
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            place = {"location": name, "offset": str(len(weights)), "length": str(len(tensor.raw_data))}
+            weights += tensor.raw_data
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=value)
+    return bytes(model.SerializeToString(deterministic=True)), weights
+
+
 @cache
 def named(weights: bytes) -> bytes:
     """A valid model file; other `weights` make another file."""

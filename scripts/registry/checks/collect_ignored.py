@@ -49,7 +49,9 @@ def with_ignored(facts: Facts, tree: Tree, *, dvcignore: bool = True) -> Facts:
 def _data(artifact: ArtifactId) -> Iterator[str]:
     """Places at which an artifact has data."""
     if artifact.kind is Kind.MODEL:
-        yield from (f"{artifact}/{name}" for name in ("model.onnx", "predictions.parquet", "metrics.json"))
+        yield from (
+            f"{artifact}/{name}" for name in ("model.onnx", "model.onnx.data", "predictions.parquet", "metrics.json")
+        )
         return
     yield layout.selection_path(artifact)
     for split in layout.SPLITS:

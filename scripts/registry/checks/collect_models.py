@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from registry.checks.context import ArtifactSubject, Facts, ListedImages, ModelObjects, ModelSubject
-from registry.core import artifact_files, pointers
+from registry.core import artifact_files
 from registry.core.artifact_files import Reader
 from registry.core.layout import product_path
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, RegistryError
-from registry.model import comparison, onnx_process, tasks, training_images, version
+from registry.model import comparison, judge_run, onnx_process, tasks, training_images, version
 from registry.model.changes import Role
 from registry.storage.reader import ABSENT
 
@@ -67,15 +67,12 @@ def _compare(found: version.ModelVersion, manifest: ModelManifest, read: Reader)
 
 def _with_file(found: ModelObjects, subject: ModelSubject, cache: Path) -> ModelObjects:
     path = product_path(subject.id)
-    outs = subject.files.model_files
-    if not outs:
+    files = subject.files.model_files
+    if not files:
         return found  # said among the faults of what is recorded
-    product, *sidecar = outs
-    if sidecar:
-        return replace(found, unopened="it has a sidecar; `registry report` opens it")
     try:
-        file = cache / pointers.object_key(product.md5)
-        onnx_process.inspect(file, tasks.outputs(subject.manifest.task), name=path)
+        with judge_run.linked(cache, files) as file:
+            onnx_process.inspect(file, tasks.outputs(subject.manifest.task), name=path)
     except NotFound:
         return replace(found, unopened=ABSENT)
     except InvalidData as error:

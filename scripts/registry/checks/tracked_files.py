@@ -73,7 +73,7 @@ ROWS: tuple[Row, ...] = (
     # --- DVC's files ---
     Row("pointers and pipelines",
         ("datasets/*/raw.dvc", "datasets/*/prepared.dvc", "models/*/dvc.yaml", "models/*/dvc.lock",
-         "models/*/model.onnx.dvc"), Policy.JUDGED, Scope.DATA, "DVC and the registry"),
+         "models/*/model.onnx.dvc", "models/*/model.onnx.data.dvc"), Policy.JUDGED, Scope.DATA, "DVC and the registry"),
     Row("artifacts for DVC", ("dvc.yaml",), Policy.JUDGED, Scope.DATA, "DVC; made by `registry check --fix`"),
     Row("templates of pipelines", ("scripts/registry/scaffold/templates/*/dvc.yaml",), Policy.OWNER, Scope.TOOLING,
         "`registry new`; DVC does not see them (.dvcignore)", _CONFIRM),

@@ -13,7 +13,14 @@ from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
 from registry.core import settings
 from registry.core.artifact_files import Parsed
-from registry.core.layout import lock_path, manifest_path, model_pointer, prepared_pointer, raw_pointer
+from registry.core.layout import (
+    lock_path,
+    manifest_path,
+    model_pointer,
+    prepared_pointer,
+    raw_pointer,
+    sidecar_pointer,
+)
 from registry.core.progress import bar
 from registry.core.schema import Fault
 from registry.core.values import Kind
@@ -78,7 +85,8 @@ def _is_opened(subject: ModelSubject, change: collect.Change) -> bool:
     if change.scope is Scope.STAGED:
         origin = subject.manifest.origin
         listed = [f"{subject.id}/{origin.training_images}"] if origin and origin.training_images else []
-        names = [lock_path(subject.id), model_pointer(subject.id), f"{subject.id}/metrics.json", *listed]
+        pointers = [model_pointer(subject.id), sidecar_pointer(subject.id)]
+        names = [lock_path(subject.id), *pointers, f"{subject.id}/metrics.json", *listed]
         return not change.paths.isdisjoint(names)
     released = subject.releases.latest.content if subject.releases.latest else None
     return released is None or released.objects != subject.content.objects or subject.touched

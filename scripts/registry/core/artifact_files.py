@@ -88,7 +88,8 @@ class ArtifactFiles:
 
     `raw` and `prepared` are a dataset's, `pipeline`, `lock`, `metrics` and `reported` a model's: the other files with
     metrics that its pipeline declares and Git has. `model` is the pointer to the file of a model that was trained
-    elsewhere. `params` has no value: `params.yaml`, which DVC reads beside each pipeline, is the training's own.
+    elsewhere, `sidecar` that to the weights beside it. `params` has no value: `params.yaml`, which DVC reads beside
+    each pipeline, is the training's own.
     """
 
     id: ArtifactId
@@ -100,6 +101,7 @@ class ArtifactFiles:
     metrics: Parsed[Metrics] | None = None
     reported: tuple[Parsed[Metrics], ...] = ()
     model: Parsed[Pointer] | None = None
+    sidecar: Parsed[Pointer] | None = None
     params: Parsed[None] | None = None
 
     @property
@@ -122,19 +124,21 @@ class ArtifactFiles:
     def model_files(self) -> tuple[Output, ...]:
         """A model's file and, where it has one, its sidecar; nothing before the first training.
 
-        The lock of a training has them, or the pointer of a model that was trained elsewhere.
+        The lock of a training has them, or the pointers of a model that was trained elsewhere.
         """
         manifest, product = self.manifest.value, layout.product_path(self.id)
         if isinstance(manifest, ModelManifest) and manifest.origin:
-            outs = {self.model.value.output.path: self.model.value.output} if self.model and self.model.value else {}
+            found = [file.value.output for file in (self.model, self.sidecar) if file and file.value]
         else:
-            outs = {out.path: out for out in self.lock.value.outs} if self.lock and self.lock.value else {}
-        return tuple(outs[path] for path in (product, f"{product}.data") if path in outs and product in outs)
+            found = [*self.lock.value.outs] if self.lock and self.lock.value else []
+        outs = {out.path: out for out in found}
+        paths = (product, layout.sidecar_path(self.id))
+        return tuple(outs[path] for path in paths if path in outs and product in outs)
 
     @property
     def faulty(self) -> frozenset[str]:
         """The paths of those files that have faults."""
-        data = (self.raw, self.prepared, self.model)
+        data = (self.raw, self.prepared, self.model, self.sidecar)
         files = (self.manifest, *data, self.pipeline, self.lock, self.metrics, self.params)
         return frozenset(file.path for file in files if file and file.faults)
 
@@ -210,13 +214,14 @@ def read_artifact(files: Files, artifact: ArtifactId, manifest: Parsed[Manifest]
         lock=read("dvc.lock", read_lock),
         metrics=read("metrics.json", read_metrics),
         model=read("model.onnx.dvc", read_pointer),
+        sidecar=read("model.onnx.data.dvc", read_pointer),
         params=read("params.yaml", read_parameters),
     )
 
 
 _RELEASED = {
     Kind.DATASET: ("dataset.yaml", "raw.dvc", "prepared.dvc"),
-    Kind.MODEL: ("model.yaml", "dvc.lock", "metrics.json", "model.onnx.dvc"),
+    Kind.MODEL: ("model.yaml", "dvc.lock", "metrics.json", "model.onnx.dvc", "model.onnx.data.dvc"),
 }
 
 

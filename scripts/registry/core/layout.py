@@ -43,6 +43,16 @@ def model_pointer(artifact: ArtifactId) -> str:
     return f"{artifact}/model.onnx.dvc"
 
 
+def sidecar_path(model: ArtifactId) -> str:
+    """The weights of a model that does not have them in its file."""
+    return f"{model}/model.onnx.data"
+
+
+def sidecar_pointer(artifact: ArtifactId) -> str:
+    """The pointer to the sidecar of a model that was trained elsewhere; otherwise `dvc.lock` has it."""
+    return f"{sidecar_path(artifact)}.dvc"
+
+
 def product_path(artifact: ArtifactId) -> str:
     """What `dvc artifacts get` downloads: a dataset's images, a model file."""
     return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.onnx"

@@ -14,7 +14,7 @@ from registry.errors import InvalidDocument
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 RESTORE = "restore the pointer from Git, or write it again with `registry select`, `registry build` or `dvc add`"
 FOLDERS = ("raw", "prepared")  # the outputs that are always folders
-MODEL = "model.onnx"  # always a file
+FILES = ("model.onnx", "model.onnx.data")  # always files
 
 
 def object_key(md5: str) -> str:
@@ -49,8 +49,8 @@ def parse_pointer(document: Document) -> Output:
     output = Output(join(dirname(document.path), name), out["md5"], out["size"], out.get("nfiles"))
     if output.is_dir != (output.nfiles is not None):
         raise _misplaced(document, "a folder has an MD5 that ends in .dir, and nfiles; a file has neither", "md5")
-    if (name in FOLDERS and not output.is_dir) or (name == MODEL and output.is_dir):
-        expected = "file" if name == MODEL else "folder"
+    if (name in FOLDERS and not output.is_dir) or (name in FILES and output.is_dir):
+        expected = "file" if name in FILES else "folder"
         raise _misplaced(document, f"does not point to the {expected} {output.path}", "md5")
     return output
 

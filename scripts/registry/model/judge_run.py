@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,7 @@ from registry.model.model_file import InvalidMetadata
 from registry.model.tasks import TASKS
 from registry.storage.reader import ABSENT, describe_object
 
-FOLDER = ".dvc/tmp/registry"  # ignored by Git
-RESULTS = f"{FOLDER}/judgements"
+RESULTS = ".dvc/tmp/registry/judgements"  # ignored by Git
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,23 +60,20 @@ def execute(root: Path, run: JudgeRun, cache: Path, progress: Callable[[int], No
 
     Raises NotFound for an object that is missing, InvalidData where the model file is not one.
     """
-    with _folder(root) as folder:
-        for file in run.files:
-            (folder / Path(file.path).name).symlink_to(
-                _object(cache, file.md5, file.path)
-            )  # the cache may be elsewhere
-        images = [_object(cache, md5, relpath) for md5, relpath in run.test.select("md5", "relpath").iter_rows()]
-        model = folder / Path(run.files[0].path).name
-        stored, name = root / RESULTS / f"{run.key}.parquet", run.files[0].path
+    images = [_object(cache, md5, relpath) for md5, relpath in run.test.select("md5", "relpath").iter_rows()]
+    stored, name = root / RESULTS / f"{run.key}.parquet", run.files[0].path
+    with linked(cache, run.files) as model:
         return judge.judge(TASKS[run.task], model, run.test, images, stored, progress, name=name)
 
 
 @contextmanager
-def _folder(root: Path) -> Iterator[Path]:
-    """A temporary folder on the disk of the checkout."""
-    (root / FOLDER).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=root / FOLDER, prefix="judge-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
+def linked(cache: Path, files: Sequence[Output]) -> Iterator[Path]:
+    """A model file, and its sidecar where it has one, by their names: links to a cache. Raises NotFound."""
+    with TemporaryDirectory(prefix="registry-model-") as folder:
+        paths = [Path(folder, Path(file.path).name) for file in files]
+        for path, file in zip(paths, files, strict=True):
+            path.symlink_to(_object(cache, file.md5, file.path))  # the cache may be on another disk
+        yield paths[0]
 
 
 def _object(cache: Path, md5: str, name: str) -> Path:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
@@ -17,6 +18,7 @@ DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 LARGEST = 2**31 - 1  # bytes of a protobuf message
 METADATA = 4 << 20  # bytes at most; 10,000 classes with names of 200 letters take half of it
+PADDING = 1 << 16  # bytes of a sidecar behind its last tensor; weights are aligned to pages of 4 or 64 KiB
 
 
 class Fault(Exception):
@@ -32,7 +34,7 @@ def inspect(path: Path, outputs: Sequence[ModelOutput]) -> ModelFile:
     model = _parse(path)
     _require_standard_operators(model)
     _require_repeatable(model)
-    _require_own_data(model, path)
+    _require_own_data(model, path, outputs)
     metadata = _read_metadata(model)
     if [one.name for one in model.graph.output] == [FEATURES] != [output.name for output in outputs]:
         raise Fault(f"it gives `{FEATURES}`, for other models to build on, expected `{outputs[0].name}`")
@@ -43,7 +45,24 @@ def inspect(path: Path, outputs: Sequence[ModelOutput]) -> ModelFile:
 
 
 def _require_valid(path: Path) -> None:
-    """Raise Fault for what ONNX's own checker refuses, such as operators and sizes that do not exist."""
+    """Raise Fault for what ONNX's own checker refuses, such as operators and sizes that do not exist.
+
+    It takes no sidecar that is a link, as files of a checkout and objects of a cache are (onnx 1.23): it sees a hole of
+    the sidecar's size in its place, because it does not look at weights that lie outside.
+    """
+    sidecar = path.with_name(model_file.SIDECAR)
+    if not sidecar.is_file():
+        _check(path)
+        return
+    with TemporaryDirectory(prefix="registry-form-") as folder:
+        model = Path(folder, model_file.NAME)
+        model.symlink_to(path.absolute())
+        with model.with_name(sidecar.name).open("wb") as hole:
+            hole.truncate(sidecar.stat().st_size)
+        _check(model)
+
+
+def _check(path: Path) -> None:
     try:
         onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
@@ -119,29 +138,72 @@ def _is_false(tensor: TensorProto) -> bool:
     return tensor.data_type == TensorProto.BOOL and not any(tensor.raw_data) and not any(tensor.int32_data)
 
 
-def _require_own_data(model: ModelProto, path: Path) -> None:
-    external = [tensor for graph in _graphs(model) for tensor in _tensors(graph) if _is_external(tensor)]
-    sidecar = path.with_name(model_file.SIDECAR)
-    for tensor in external:
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        if len(entries) < len(tensor.external_data):
-            raise Fault("the place of a tensor's weights is given twice")
-        place = entries.get("location", "")
-        if place != model_file.SIDECAR:
-            raise Fault(f"it reads weights from {place[:80]!r}, expected none but {model_file.SIDECAR} beside it")
-        if not sidecar.is_file():
-            raise Fault(f"{model_file.SIDECAR} is missing beside it")
-        _require_inside(entries, sidecar)
-    if external and path.stat().st_size + sidecar.stat().st_size <= LARGEST:
-        raise Fault(f"its weights are in {model_file.SIDECAR} though they have less than 2 GB, expected one file")
+def _require_own_data(model: ModelProto, path: Path, outputs: Sequence[ModelOutput]) -> None:
+    """Weights lie in the file, or in all of the sidecar beside it."""
+    name, sidecar = model_file.SIDECAR, path.with_name(model_file.SIDECAR)
+    places = [_read_place(tensor) for tensor in _external(model)]
+    if other := next((place["location"] for place in places if place["location"] != name), None):
+        raise Fault(f"it reads weights from {other[:80]!r}, expected none but {name} beside it")
+    if not places:
+        if sidecar.is_file() and path.name == model_file.NAME:
+            raise Fault(f"{name} lies beside it, and none of its weights are there")
+        return
+    if any(output.name == FEATURES for output in outputs):
+        raise Fault(f"its weights are in {name}, expected inside the file: other models build on it")
+    if not sidecar.is_file():
+        raise Fault(f"{name} is missing beside it")
+    size = sidecar.stat().st_size
+    ends = [_read_number(place, "offset") + _read_number(place, "length") for place in places]
+    if max(ends) > size:
+        raise Fault(f"a tensor's weights lie beyond the end of {name}")
+    if all("length" in place for place in places) and size - max(ends) >= PADDING:
+        raise Fault(f"{name} has {size:,} bytes, and its weights end after {max(ends):,}")
 
 
-def _require_inside(entries: Mapping[str, str], sidecar: Path) -> None:
-    start, length = entries.get("offset", "0"), entries.get("length", "0")
-    if not start.isascii() or not start.isdigit() or not length.isascii() or not length.isdigit():
-        raise Fault("the place of a tensor's weights is not a number")
-    if len(start) > 15 or len(length) > 15 or int(start) + int(length) > sidecar.stat().st_size:
-        raise Fault(f"a tensor's weights lie beyond the end of {model_file.SIDECAR}")
+def _external(model: ModelProto) -> list[TensorProto]:
+    return [tensor for graph in _graphs(model) for tensor in _tensors(graph) if _is_external(tensor)]
+
+
+def _read_place(tensor: TensorProto) -> Mapping[str, str]:
+    """Where the weights of a tensor are: `location`, and `offset` and `length` where they are given. Raises Fault."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    if len(entries) < len(tensor.external_data):
+        raise Fault("the place of a tensor's weights is given twice")
+    return {"location": "", **entries}
+
+
+def _read_number(place: Mapping[str, str], key: str) -> int:
+    number = place.get(key, "0")
+    if not number.isascii() or not number.isdigit() or len(number) > 15:
+        raise Fault("the place of a tensor's weights is not a number of bytes")
+    return int(number)
+
+
+def name_sidecar(path: Path) -> tuple[str, ...]:
+    """The files from which a model file reads weights; where it is one of another name, it becomes the sidecar's.
+
+    Raises Fault where it is not ONNX, and for a place that is not the name of a file.
+    """
+    model = _parse(path)
+    tensors = _external(model)
+    names = tuple(sorted({_read_place(tensor)["location"] for tensor in tensors}))
+    if len(names) == 1 and names != (model_file.SIDECAR,):
+        path.write_bytes(_relocated(model, tensors, model_file.SIDECAR))
+    return names
+
+
+def relocate(path: Path, name: str) -> bytes:
+    """A model file that reads its weights from a file of another name, in place of the sidecar."""
+    model = _parse(path)
+    return _relocated(model, _external(model), name)
+
+
+def _relocated(model: ModelProto, tensors: Sequence[TensorProto], name: str) -> bytes:
+    for tensor in tensors:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = name
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _is_external(tensor: TensorProto) -> bool:

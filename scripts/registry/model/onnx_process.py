@@ -6,14 +6,15 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from registry.errors import InvalidData, NotFound, Refused
 from registry.model import model_file
-from registry.model.model_file import ModelFile, ModelOutput
+from registry.model.model_file import ImageInput, ModelFile, ModelOutput
 
 WORKER = "registry.model.onnx_worker"
 MEMORY = 6 << 30  # bytes of address space, and four times the file's size
@@ -77,6 +78,15 @@ def predict(
     return _run(model, work, limits, progress, name or str(model), remark)
 
 
+def name_sidecar(model: Path, limits: Limits = DEFAULT, *, name: str = "") -> tuple[str, ...]:
+    """The files from which a model file reads weights; where it is one of another name, it becomes the sidecar's.
+
+    Raises as `inspect`.
+    """
+    with closing(_ask(model, {"name_sidecar": True}, limits, name or str(model), "weights")) as answers:
+        return tuple(next(answer["weights"] for answer in answers if "weights" in answer))
+
+
 def _run(
     model: Path,
     work: Work,
@@ -85,18 +95,38 @@ def _run(
     name: str,
     remark: Callable[[str], None] = lambda _: None,
 ) -> ModelFile:
-    if not model.is_file():
-        raise NotFound(f"{name} does not exist", fix="run `registry pull`, or `dvc repro` to train it")
-    memory = limits.memory + 4 * _size(model)
-    threads = min(os.cpu_count() or 1, THREADS)
-    task: dict[str, object] = {
-        "model": str(model.absolute()),
-        "memory": memory,
-        "threads": threads,
+    task = {
         "outputs": [asdict(output) for output in work.outputs],
         "images": [str(image.absolute()) for image in work.images],
         "folder": str(work.folder.absolute()),
     }
+    declared, done = ModelFile((), ImageInput(0)), 0
+    with closing(_ask(model, task, limits, name, "model", work.names)) as answers:
+        for answer in answers:
+            if "remark" in answer:
+                remark(answer["remark"])
+            if "undecodable" in answer:
+                image = work.names[answer["image"]]
+                fault = f"{image} cannot be decoded: {answer['undecodable']}"
+                raise Refused(fault, fix="exclude the image in dataset.yaml, then build")
+            if "model" in answer:
+                found = model_file.parse_metadata(answer["model"], has_classes=model_file.CLASSES in answer["model"])
+                declared = replace(found, features=answer["features"])
+            if "done" in answer:
+                progress(answer["done"] - done)
+                done = answer["done"]
+    return declared
+
+
+def _ask(
+    model: Path, task: Mapping[str, object], limits: Limits, name: str, wanted: str, images: Sequence[str] = ()
+) -> Generator[dict[str, Any]]:
+    """What the process answers to a task. Raises InvalidData for faults, and where it ends without what is wanted."""
+    if not model.is_file():
+        raise NotFound(f"{name} does not exist", fix="run `registry pull`, or `dvc repro` to train it")
+    memory = limits.memory + 4 * _size(model)
+    threads = min(os.cpu_count() or 1, THREADS)
+    task = {"model": str(model.absolute()), "memory": memory, "threads": threads, **task}
     command = [sys.executable, "-I", "-m", WORKER]
     # glibc reserves address space for each thread's arena
     env = {**os.environ, "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": str(threads)}
@@ -105,7 +135,7 @@ def _run(
     ) as worker:
         try:
             threading.Thread(target=_send, args=(worker.stdin, task), daemon=True).start()
-            return _follow(worker, work, name, limits, progress, remark)
+            yield from _follow(worker, name, limits, wanted, images)
         finally:
             worker.kill()
 
@@ -116,38 +146,22 @@ def _size(model: Path) -> int:
 
 
 def _follow(
-    worker: subprocess.Popen[bytes],
-    work: Work,
-    name: str,
-    limits: Limits,
-    progress: Callable[[int], None],
-    remark: Callable[[str], None],
-) -> ModelFile:
-    """Read answers until the process ends."""
+    worker: subprocess.Popen[bytes], name: str, limits: Limits, wanted: str, images: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The answers until the process ends."""
     answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
     threading.Thread(target=_receive, args=(worker.stdout, answers), daemon=True).start()
-    declared, done = None, 0
+    is_answered = False
     while answer := _next(answers, name, limits):
         if faults := answer.get("faults"):
-            example = f", such as for {work.names[answer['image']]}" if "image" in answer else ""
+            example = f", such as for {images[answer['image']]}" if "image" in answer else ""
             raise _invalid(name, [f"{fault}{example}" for fault in faults])
-        if "remark" in answer:
-            remark(answer["remark"])
-        if "undecodable" in answer:
-            image = work.names[answer["image"]]
-            fault = f"{image} cannot be decoded: {answer['undecodable']}"
-            raise Refused(fault, fix="exclude the image in dataset.yaml, then build")
-        if "model" in answer:
-            found = model_file.parse_metadata(answer["model"], has_classes=model_file.CLASSES in answer["model"])
-            declared = replace(found, features=answer["features"])
-        if "done" in answer:
-            progress(answer["done"] - done)
-            done = answer["done"]
+        is_answered = is_answered or wanted in answer
+        yield answer
     code = worker.wait()
-    if declared is None or code:
+    if not is_answered or code:
         ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise _invalid(name, [f"the process that opened it ended early ({ended}), perhaps for lack of memory"])
-    return declared
 
 
 def _next(answers: "queue.Queue[dict[str, Any] | None]", name: str, limits: Limits) -> dict[str, Any] | None:

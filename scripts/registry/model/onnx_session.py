@@ -118,7 +118,11 @@ def has_gpu() -> bool:
 
 
 def open_session(model: Path, threads: int, *, use_gpu: bool = False) -> onnxruntime.InferenceSession:
-    """The model on the CPU, or on a GPU as far as there is one. Raises Fault where it cannot be loaded."""
+    """The model on the CPU, or on a GPU as far as there is one. Raises Fault where it cannot be loaded.
+
+    A sidecar is read in the place to which links lead: onnxruntime refuses one that leads out of the model's folder, as
+    those of a cache do (1.32).
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -126,8 +130,13 @@ def open_session(model: Path, threads: int, *, use_gpu: bool = False) -> onnxrun
     # By default its threads wait for work in a loop, and take the processors from those that decode images.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = [*([(GPU, GPU_OPTIONS)] if use_gpu else []), (CPU, {})]
+    source: str | bytes = str(model)
+    if (sidecar := model.with_name(model_file.SIDECAR)).is_file():
+        weights = sidecar.resolve()
+        source = onnx_form.relocate(model, weights.name)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(weights.parent))
     try:
-        return onnxruntime.InferenceSession(str(model), options, providers=providers)
+        return onnxruntime.InferenceSession(source, options, providers=providers)
     except Exception as error:
         raise failure("onnxruntime cannot load it", error) from error
 

@@ -1,9 +1,10 @@
 """The process that opens a model file, which is not trusted: it has limits, no other task, and may crash.
 
 Reads one JSON object from standard input: `model` (path), `memory` (bytes of address space), `threads`, `outputs` (as
-`ModelOutput`), and for predictions `images` (paths) and `folder` (for an .npy file of each output). Writes JSON
-objects, one per line: `remark`, `model` (the metadata) with `features` (how many it gives for an image), `done` (images
-so far), `faults` of the model, `undecodable` (why) and `faults` that an image shows with `image` (its place, from 0).
+`ModelOutput`), and for predictions `images` (paths) and `folder` (for an .npy file of each output); or `name_sidecar`,
+to give the file of the model's weights that name. Writes JSON objects, one per line: `remark`, `model` (the metadata)
+with `features` (how many it gives for an image), `done` (images so far), `faults` of the model, `undecodable` (why) and
+`faults` that an image shows with `image` (its place, from 0), `weights` (the files that weights are read from).
 """
 
 import json
@@ -57,6 +58,9 @@ def main() -> None:
     limit(resource.RLIMIT_DATA if onnx_session.has_gpu() else resource.RLIMIT_AS, task["memory"])
     try:
         model = Path(task["model"])
+        if task.get("name_sidecar"):
+            answer(weights=onnx_form.name_sidecar(model))
+            return
         outputs = tuple(ModelOutput(**{**one, "axes": tuple(one["axes"])}) for one in task["outputs"])
         declared = onnx_form.inspect(model, outputs)
         runner, features = onnx_session.open_runner(

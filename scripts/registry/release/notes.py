@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from registry.core import artifact_files, layout, versioning
-from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
 from registry.core.values import ArtifactId, Build, Content, ModelManifest, Tag
 from registry.core.wording import plural
@@ -16,13 +15,17 @@ SHOWN = 40  # rows of a table; GitHub accepts 125,000 characters
 
 @dataclass(frozen=True, slots=True)
 class ReleasedVersion:
-    """A version as its tag has it; `size` is the size in bytes of what `dvc artifacts get` downloads."""
+    """A version as its tag has it; `size` is the size in bytes of what `dvc artifacts get` downloads.
+
+    `sidecar` is that of a model's weights which lie beside its file; 0 where it has them inside.
+    """
 
     tag: Tag
     content: Content
     build: Build | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
     size: int = 0
+    sidecar: int = 0
 
 
 def load(tag: Tag, read: Read) -> ReleasedVersion | None:
@@ -34,12 +37,8 @@ def load(tag: Tag, read: Read) -> ReleasedVersion | None:
     if prepared:
         return ReleasedVersion(tag, files.content, build=prepared.build, size=prepared.output.size)
     metrics = (files.metrics.value if files.metrics else None) or {}
-    return ReleasedVersion(tag, files.content, metrics=metrics, size=_model_size(files))
-
-
-def _model_size(files: ArtifactFiles) -> int:
-    product = layout.product_path(files.id)
-    return sum(out.size for out in files.model_files if out.path == product)
+    size, sidecar, *_ = *(out.size for out in files.model_files), 0, 0
+    return ReleasedVersion(tag, files.content, metrics=metrics, size=size, sidecar=sidecar)
 
 
 def title(version: ReleasedVersion) -> str:
@@ -73,8 +72,12 @@ def _sections(version: ReleasedVersion, before: ReleasedVersion | None, made_fro
     if isinstance(manifest, ModelManifest):
         yield _training(manifest, made_from, url)
     command = f"dvc artifacts get {url} {version.tag.artifact} --rev v{version.tag.version}"
+    commands = f"{command}   # {plural(version.size, 'byte')}\n"
+    if version.sidecar:
+        command = f"dvc get {url} {layout.sidecar_path(version.tag.artifact)} --rev {version.tag}"
+        commands += f"{command}   # its weights, beside it: {plural(version.sidecar, 'byte')}\n"
     yield (
-        f"```sh\n{command}   # {plural(version.size, 'byte')}\n```\n\n"
+        f"```sh\n{commands}```\n\n"
         f"License: {markdown(manifest.license)}. Owned by {', '.join(f'`{owner}`' for owner in manifest.owners)}."
     )
 

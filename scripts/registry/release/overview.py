@@ -131,7 +131,7 @@ def _release_to_json(release: Release, users: Iterable[Tag]) -> dict[str, Any]:
         "stages": list(release.stages),
         "withdrawn": release.withdrawn or None,
         "fault": release.fault or None,
-        "bytes": version.size if version else None,
+        "bytes": version.size + version.sidecar if version else None,
         "images": version.build.images if version and version.build else None,
         "counts": version.build.counts if version and version.build else {},
         "metrics": dict(version.metrics) if version else {},

@@ -1,11 +1,11 @@
-"""Registers a model that was trained elsewhere: its file, the pointer to it, and the folder around it."""
+"""Registers a model that was trained elsewhere: its files, the pointers to them, and the folder around them."""
 
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,12 @@ from registry.storage.cache import Cache
 
 READ_ONLY = 0o444  # what DVC gives the objects of its cache
 FOLDER = ".dvc/tmp/registry"  # ignored by Git, and on the disk of the checkout
-SMALLER = "convert its weights to half precision, or train it here (docs/models.md)"
+JOIN = "save it as one file, onnx.save(onnx.load(FILE), TARGET), and name that"
+ONE_SIDECAR = (
+    "save its weights in one file, in an empty folder: "
+    f'onnx.save(onnx.load(FILE), TARGET, save_as_external_data=True, location="{model_file.SIDECAR}"), and name TARGET'
+)
+Counter = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # what is counted, and how many bytes
 _CHUNK = 1 << 22  # bytes that are copied at a time
 
 
@@ -43,17 +48,25 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A copy of the file, below the checkout, and what its pointer says of it."""
+    """Copies of the model file and, where it has one, its sidecar, in a folder below the checkout.
 
-    path: Path
-    output: Output
+    `outputs` are what their pointers say of them, the model file's first.
+    """
+
+    folder: Path
+    outputs: tuple[Output, ...]
+
+    @property
+    def model(self) -> Path:
+        """The copy of the model file."""
+        return self.folder / model_file.NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to write, by path from the root, and the copy that becomes the model file.
+    """The files to write, by path from the root, and the copies that become the model's files.
 
-    `remarks` are what a person should know of the model's classes, or of its features.
+    `remarks` are what a person should know of the model's classes, its features, or its files.
     """
 
     artifact: ArtifactId
@@ -62,7 +75,7 @@ class Plan:
     remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        paths = [*self.files, self.copied.output.path]
+        paths = [*self.files, *(output.path for output in self.copied.outputs)]
         return "\n".join([*(f"write {path}" for path in sorted(paths)), *self.remarks])
 
 
@@ -83,7 +96,7 @@ def plan(tree: Tree, request: Request, copied: Copied, owners: tuple[str, ...], 
     that is not a model file, NotFound and InvalidDocument for the dataset's manifest.
     """
     artifact, dataset = request.artifact, request.dataset
-    declared = _inspect(request, copied.path)
+    declared = _inspect(request, copied)
     remarks: tuple[str, ...] = (_describe(declared),) if request.task == FEATURES else ()
     if dataset and declared.classes:
         remarks = _compare_classes(tree, dataset, declared, request.file)
@@ -93,14 +106,15 @@ def plan(tree: Tree, request: Request, copied: Copied, owners: tuple[str, ...], 
         "url": json.dumps(request.url),
         "origin": request.url,
         "dataset": str(dataset),
+        "sidecar": "".join(f"      - {Path(output.path).name}\n" for output in copied.outputs[1:]),
     }
     files = new.render("features" if request.task == FEATURES else "external", artifact, values)
     path = layout.manifest_path(artifact)
     for fault in schema.find_faults(documents.read_yaml(files[path], path), artifact.kind.value):
         if fault.message.startswith("origin."):
             raise Refused(f"--origin: {fault.message.partition(': ')[2]}", fix=fault.fix)
-    pointer = {layout.model_pointer(artifact): pointers.write_pointer(copied.output, {})}
-    return Plan(artifact, {**files, **pointer}, copied, remarks)
+    found = {f"{output.path}.dvc": pointers.write_pointer(output, {}) for output in copied.outputs}
+    return Plan(artifact, {**files, **found}, copied, (*remarks, *_describe_sidecar(copied)))
 
 
 def _describe_task(task: str) -> dict[str, str]:
@@ -117,22 +131,23 @@ def _describe_task(task: str) -> dict[str, str]:
     }
 
 
-def _inspect(request: Request, copied: Path) -> ModelFile:
+def _inspect(request: Request, copied: Copied) -> ModelFile:
     """What the file declares. Raises InvalidData where it is not a model file."""
     try:
-        return onnx_process.inspect(copied, tasks.outputs(request.task), name=str(request.file))
+        return onnx_process.inspect(copied.model, tasks.outputs(request.task), name=str(request.file))
     except InvalidData as error:
-        if any(model_file.SIDECAR in problem for problem in error.problems):
-            error.fix = _join_weights(request.file)
+        if request.task == FEATURES and len(copied.outputs) > 1:
+            error.fix = JOIN
         raise
 
 
-def _join_weights(file: Path) -> str:
-    """The way to one file for a model whose weights lie beside it."""
-    size = sum(path.stat().st_size for path in (file, file.with_name(model_file.SIDECAR)) if path.is_file())
-    if size > model_file.MAX_BYTES:
-        return SMALLER
-    return "save it as one file, onnx.save(onnx.load(FILE), TARGET), and name that"
+def _describe_sidecar(copied: Copied) -> tuple[str, ...]:
+    """What who has two files in place of one should know."""
+    if len(copied.outputs) == 1:
+        return ()
+    size = sum(output.size for output in copied.outputs)
+    smaller = f"; below 2 GB they may be one: {JOIN}" if size <= model_file.MAX_BYTES else ""
+    return (f"its weights are in {model_file.SIDECAR}, so whoever uses the model needs both files{smaller}",)
 
 
 def _describe(declared: ModelFile) -> str:
@@ -171,40 +186,92 @@ def _some(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def copy(file: Path, artifact: ArtifactId, root: Path, progress: Callable[[int], None]) -> Iterator[Copied]:
-    """A copy of the file in a temporary folder; `progress` is called with the bytes that are done.
+def copy(file: Path, artifact: ArtifactId, root: Path, counting: Counter) -> Iterator[Copied]:
+    """A copy of the file, and of its weights where they lie beside it, in a temporary folder.
 
-    What is judged and stored is this copy: the file may change meanwhile. Raises Refused, StorageFailed.
+    What is judged and stored are these copies: the files may change meanwhile. Weights in one file of another name get
+    the sidecar's; otherwise both files are as they were given. Raises Refused, InvalidData, StorageFailed.
     """
     if file.stat().st_size > model_file.MAX_BYTES:
-        raise Refused(f"{file} has 2 GB or more, expected less: --from takes one file", fix=SMALLER)
+        raise Refused(f"{file} has more than 2 GB, as no ONNX file can have", fix=ONE_SIDECAR)
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root / FOLDER, prefix="new-", ignore_cleanup_errors=True) as folder:
-        target, md5, size = Path(folder) / model_file.NAME, hashlib.md5(usedforsecurity=False), 0
-        try:
-            with file.open("rb") as source, target.open("wb") as copied:
-                while chunk := source.read(_CHUNK):
-                    md5.update(chunk)
-                    size += copied.write(chunk)
-                    progress(len(chunk))
-        except OSError as error:
-            raise StorageFailed(f"{file} cannot be copied: {error.strerror}") from error
-        yield Copied(target, Output(layout.product_path(artifact), md5.hexdigest(), size))
+        copied = Copied(Path(folder), ())
+        model = _copy(file, copied.model, layout.product_path(artifact), counting)
+        weights = _find_weights(file, onnx_process.name_sidecar(copied.model, name=str(file)))
+        if weights is None:
+            yield Copied(copied.folder, (model,))
+            return
+        if weights.name != model_file.SIDECAR:
+            model = Output(model.path, _md5(copied.model), copied.model.stat().st_size)
+        sidecar = copied.folder / model_file.SIDECAR
+        yield Copied(copied.folder, (model, _copy(weights, sidecar, layout.sidecar_path(artifact), counting)))
+
+
+def _copy(file: Path, target: Path, path: str, counting: Counter) -> Output:
+    """Copy a file; the output for its pointer. Raises StorageFailed."""
+    md5, size = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with (
+            file.open("rb") as source,
+            target.open("wb") as copied,
+            counting(f"copying {file.name}", file.stat().st_size) as progress,
+        ):
+            while chunk := source.read(_CHUNK):
+                md5.update(chunk)
+                size += copied.write(chunk)
+                progress(len(chunk))
+    except OSError as error:
+        raise StorageFailed(f"{file} cannot be copied: {error.strerror}") from error
+    return Output(path, md5.hexdigest(), size)
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "md5").hexdigest()
+
+
+def _find_weights(file: Path, names: Sequence[str]) -> Path | None:
+    """The file with the weights of a model that has them beside it; None where it has them inside.
+
+    Raises Refused for several files, and for a place that could be any file of this machine; NotFound.
+    """
+    if not names:
+        return None
+    outside = [name for name in names if "\\" in name or name.startswith("/") or ".." in name.split("/")]
+    if outside or not all(names):
+        place = (outside or [""])[0][:80]
+        fix = "have it exported again, with its weights in one file beside it"
+        raise Refused(f"{file} reads weights from {place!r}, expected a file beside it", fix=fix)
+    if len(names) > 1 or "/" in names[0]:
+        raise Refused(
+            f"{file} reads weights from {_some([name[:80] for name in names])}, expected one file beside it",
+            fix=ONE_SIDECAR,
+        )
+    found = file.with_name(names[0])
+    if found.is_symlink():
+        fix = f"copy both files to another folder, without links: cp --dereference {file} {found} FOLDER"
+        raise Refused(f"{found}, the weights of {file.name}, is a link, which could lead to any file", fix=fix)
+    if not found.is_file():
+        raise NotFound(f"{found}, the weights of {file.name}, does not exist", fix="put it beside the model")
+    return found
 
 
 def apply(plan: Plan, root: Path, cache: Path) -> None:
-    """Put the model file into DVC's cache, then the whole folder in its place, in one step. Raises StorageFailed.
+    """Put the model's files into DVC's cache, then the whole folder in its place, in one step. Raises StorageFailed.
 
-    The file in the folder is a copy: writing to it does not change the object in the cache.
+    The files in the folder are copies: writing to one does not change the object in the cache.
     """
-    output, folder = plan.copied.output, plan.copied.path.parent
+    folder, objects = plan.copied.folder, Cache(cache, root / proofs.PATH)
     try:
-        _store(plan.copied.path, output.md5, Cache(cache, root / proofs.PATH), cache)
         made = folder / plan.artifact.name
         made.mkdir()
         for path, data in plan.files.items():
             (made / path.removeprefix(f"{plan.artifact}/")).write_bytes(data)
-        plan.copied.path.rename(made / model_file.NAME)
+        for output in plan.copied.outputs:
+            copied = folder / Path(output.path).name
+            _store(copied, output.md5, objects, cache)
+            copied.rename(made / copied.name)
         place = root / str(plan.artifact)
         place.parent.mkdir(exist_ok=True)
         made.rename(place)

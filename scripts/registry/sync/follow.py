@@ -21,7 +21,7 @@ from registry.sync import checkout, clearing, inventory
 from registry.sync.checkout import Placement
 from registry.sync.inventory import Reached
 
-_POINTERS = ("raw.dvc", "prepared.dvc", "model.onnx.dvc", "dvc.lock")
+_POINTERS = ("raw.dvc", "prepared.dvc", "model.onnx.dvc", "model.onnx.data.dvc", "dvc.lock")
 _PRODUCTS = {Kind.DATASET: ("prepared",), Kind.MODEL: ("model.onnx", "model.safetensors", "predictions.parquet")}
 
 

@@ -8,7 +8,7 @@ from polars import DataFrame
 
 from registry.cli import measuring, transferring
 from registry.cli.workspace import Workspace
-from registry.core import layout, manifests, names, pointers
+from registry.core import artifact_files, layout, manifests, names, pointers
 from registry.core.values import ArtifactId, DatasetManifest, Kind, ModelManifest
 from registry.dataset import items, loaded_selection
 from registry.errors import NotFound
@@ -96,7 +96,9 @@ def measure(space: Workspace, model: Model, folder: Path | None = None) -> Judge
     dataset = model.manifest.dataset
     assert dataset is not None  # see `find_models`
     test = f"{dataset}/prepared/test"
-    _pull(space, layout.product_path(model.id), *([] if folder else [test]))
+    files = artifact_files.read_artifact(artifact_files.list_files(space.tree), model.id).model_files
+    beside = [file.path for file in files[1:]]  # a sidecar
+    _pull(space, layout.product_path(model.id), *beside, *([] if folder else [test]))
     images, task = folder or space.root / test, model.manifest.task
     with TemporaryDirectory(prefix="registry-test-") as temporary:
         return measuring.measure(model.folder / "model.onnx", images, task, Path(temporary) / "predictions.parquet")

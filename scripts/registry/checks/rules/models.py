@@ -3,7 +3,8 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from posixpath import join, normpath
+from posixpath import basename, join, normpath
+from typing import Any
 
 from registry.checks.context import Facts, ListedImages, ModelSubject, Scope, Training
 from registry.checks.findings import Diagnostic, needs_owner, note, wrong
@@ -23,7 +24,8 @@ IMPROVE = "improve the model, or change the gate in model.yaml (needs an owner's
 def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     """`dvc.yaml`, `dvc.lock` and `model.onnx.dvc` match their closed schemas; outputs stay in the model's folder,
     dependencies in the registry. A model that was trained elsewhere has a `model.onnx.dvc`; for any other model, the
-    pipeline makes `model.onnx`.
+    pipeline makes `model.onnx`. Where the weights are in `model.onnx.data` (with a pointer of its own), a stage that
+    depends on `model.onnx` depends on both.
 
     Keys that make DVC download from elsewhere (URLs, `repo`, `remote`, `wdir`) are not allowed. What DVC would read
     otherwise than the checks is refused, in `params.yaml`, too.
@@ -32,29 +34,54 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
 
     How to fix: correct the line that the finding names. Never edit `dvc.lock`: `dvc repro` writes it.
     """
-    faulty = [(file.path, file.faults) for file in (files.pipeline, files.lock, files.model, files.params) if file]
+    faulty = [(file.path, file.faults) for file in _obeyed(files)]
     for path, faults in faulty:
         for fault in faults:
             yield wrong(fault.message, path, fault.line, fault.fix)
     if files.pipeline and files.pipeline.value:
         yield from _dependencies(files.id, files.pipeline, files.pipeline.value)
+        yield from _depends_on_both(files, files.pipeline, files.pipeline.value)
     if isinstance(files.manifest.value, ModelManifest):
         yield from _one_source(files, files.manifest.value)
 
 
+def _obeyed(files: ArtifactFiles) -> Iterator[Parsed[Any]]:
+    return filter(None, (files.pipeline, files.lock, files.model, files.sidecar, files.params))
+
+
 def _one_source(files: ArtifactFiles, manifest: ModelManifest) -> Iterator[Diagnostic]:
-    """The model file comes from a pointer or from the pipeline, as the manifest says."""
+    """The model's files come from pointers or from the pipeline, as the manifest says."""
     path, lock = layout.product_path(files.id), files.lock.value if files.lock else None
     if manifest.origin is None:
-        if files.model:
+        for pointer in filter(None, (files.model, files.sidecar)):
+            made = pointer.path.removesuffix(".dvc")
             fix = "remove the file; or name where the model comes from (origin and measured_on), without trained_on"
-            yield wrong(f"the training makes {path}, expected no pointer to it", files.model.path, fix=fix)
-    elif files.model is None:
+            yield wrong(f"the training makes {made}, expected no pointer to it", pointer.path, fix=fix)
+        return
+    if files.model is None:
         yield wrong(f"{layout.model_pointer(files.id)} is missing: the model has an origin", files.manifest.path,
                     files.manifest.line("origin"), f"dvc add {path}")  # fmt: skip
-    elif lock and files.lock and any(out.path == path for out in lock.outs):
-        fix = f"remove the stage that makes it from {files.id}/dvc.yaml, or set trained_on in place of origin"
-        yield wrong(f"{path} is made by a stage, although the model has an origin", files.lock.path, fix=fix)
+    for out in lock.outs if lock and files.lock else ():
+        if out.path in {path, layout.sidecar_path(files.id)}:
+            fix = f"remove the stage that makes it from {files.id}/dvc.yaml, or set trained_on in place of origin"
+            yield wrong(f"{out.path} is made by a stage, although the model has an origin", layout.lock_path(files.id),
+                        fix=fix)  # fmt: skip
+
+
+def _depends_on_both(files: ArtifactFiles, file: Parsed[Pipeline], pipeline: Pipeline) -> Iterator[Diagnostic]:
+    """A stage that reads the model reads its sidecar, which is all that another training may change."""
+    product, sidecar = map(basename, (layout.product_path(files.id), layout.sidecar_path(files.id)))
+    made = {normpath(path) for stage in pipeline.stages.values() for path in stage.outputs}
+    has_sidecar = files.sidecar is not None or sidecar in made
+    for name, stage in pipeline.stages.items():
+        read, line = {*map(normpath, stage.dependencies)}, file.line("stages", name, "deps")
+        if has_sidecar and product in read and sidecar not in read:
+            message = f"the stage {name} depends on {product} and not on {sidecar}, which has its weights"
+            yield wrong(message, file.path, line, f"add {sidecar} to its deps")
+        if sidecar in read and not has_sidecar:
+            message = f"the stage {name} depends on {sidecar}, which has no pointer and no stage that makes it"
+            fix = f"remove it from deps; or, where the model has such a file, dvc add {files.id}/{sidecar}"
+            yield wrong(message, file.path, line, fix)
 
 
 def _dependencies(model: ArtifactId, file: Parsed[Pipeline], pipeline: Pipeline) -> Iterator[Diagnostic]:
@@ -110,7 +137,7 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
             yield wrong(fault.message, file.path, fault.line, fault.fix)
     report = wrong if subject.touched and facts.scope is not Scope.STAGED else needs_owner
     lock = subject.training.lock
-    for path in _expected_inputs(manifest):
+    for path in _expected_inputs(manifest, subject.files):
         if not any(dep.path == path or dep.path.startswith(f"{path}/") for dep in lock.deps):
             yield report(f"not {done} on {path}", subject.training.path, fix=fix)
             return
@@ -121,12 +148,12 @@ def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnos
         yield report(f"changed {when}: {wording.abbreviate(changed)}", subject.training.path, fix=fix)
 
 
-def _expected_inputs(manifest: ModelManifest) -> Iterator[str]:
-    """What the lock must have been made with: the dataset, backbones' files, or that of a model from elsewhere."""
+def _expected_inputs(manifest: ModelManifest, files: ArtifactFiles) -> Iterator[str]:
+    """What the lock must have been made with: the dataset, backbones' files, or those of a model from elsewhere."""
     if manifest.dataset:
         yield f"{manifest.dataset}/prepared"
     if manifest.origin and manifest.is_measured:
-        yield layout.product_path(manifest.id)
+        yield from (output.path for output in files.model_files)
     if manifest.origin is None:
         yield from map(layout.product_path, manifest.builds_on)
 
@@ -195,8 +222,8 @@ def outputs_match_lock(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
 
 
 def model_file_is_valid(subject: ModelSubject, _: Facts) -> Iterator[Diagnostic]:
-    """`model.onnx` follows the contract in docs/models.md: standard operators, no external data, one input `images` and
-    one output `scores`, and metadata with the classes and the input.
+    """`model.onnx` follows the contract in docs/models.md: standard operators, weights in the file or in the
+    sidecar `model.onnx.data`, one input `images` and one output `scores`, and metadata with the classes and the input.
 
     It is opened, and run on made-up images, in a process with limits on time and memory. A model file that is not in
     DVC's cache is not opened; `registry report` fetches and measures it.

@@ -1,7 +1,7 @@
 """`registry new`."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -96,8 +96,8 @@ def command(
     With --template transfer, the training runs the model --builds-on once on each image and trains a head on its
     features; both are joined into one model file.
 
-    With --from, a model has no training code: its file is copied, judged in the form that docs/models.md describes, and
-    measured on a dataset of this registry.
+    With --from, a model has no training code: its file is copied (and that of its weights, where they lie beside it),
+    judged in the form that docs/models.md describes, and measured on a dataset of this registry.
     """
     space = here()
     artifact = ArtifactId(Kind(kind), names.parse_name(name))
@@ -163,10 +163,7 @@ def _register(
 ) -> None:
     external.require_place(space.tree, request)
     external.require_onnx(request.file)
-    size = request.file.stat().st_size
-    with ExitStack() as stack:
-        progress = stack.enter_context(counter(f"copying {request.file.name}", "B", size))
-        copied = stack.enter_context(external.copy(request.file, request.artifact, space.root, progress))
+    with external.copy(request.file, request.artifact, space.root, _counting) as copied:
         with waiting("running it on made-up images"):
             plan = external.plan(space.tree, request, copied, owners, words)
         say(str(plan))
@@ -176,6 +173,10 @@ def _register(
     space.write_generated_files()
     done = f"dvc repro {plan.artifact}/dvc.yaml" if request.dataset else "registry check"
     _say_next(plan.files, plan.artifact, done)
+
+
+def _counting(what: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
+    return counter(what, "B", size)
 
 
 def _require_unused(options: Mapping[str, object], why: str) -> None:
