@@ -13,7 +13,7 @@ from support import memory_registries
 
 md5s = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,20}(\.[a-n]{1,4})?", fullmatch=True).filter(
-    lambda name: not output_names.find_fault(name) and name not in (*pointers.FOLDERS, pointers.MODEL)
+    lambda name: not output_names.find_fault(name) and name not in (*pointers.FOLDERS, *pointers.FILES)
 )
 sizes = st.integers(0, 1 << 50)
 
