@@ -207,6 +207,14 @@ def test_a_choice_puts_two_folders_into_one_class(registry_repo: Path, run_regis
     assert (done.code, "expected FOLDER=CLASS" in done.err) == (1, True)
 
 
+def test_a_folder_that_is_taken_for_the_only_class_is_told(
+    registry_repo: Path, run_registry: Run, tmp_path: Path
+) -> None:
+    files = {"images/train/1.jpg": picture(1), "images/val/2.jpg": picture(2), "labels/train/1.txt": b"0 0.5 0.5 1 1"}
+    done = adopt(run_registry, registry_repo, fill(tmp_path / "yolo", files), "--dry-run")
+    assert "note: all images are of one class, images; expected CLASS/FILE or SPLIT/CLASS/FILE" in done.out
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing(registry_repo: Path, run_registry: Run, photos: Path) -> None:
     dry = adopt(run_registry, registry_repo, photos, "--dry-run")
     assert git_in(registry_repo, "status", "--short", "--ignored") == ""

@@ -311,3 +311,56 @@ def test_a_source_of_no_known_kind_is_told(
     assert done.refused(fault), done.err
     assert "secret" not in done.err
     assert not (registry_repo / "ran").exists()
+
+
+# --- parts of a repository --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def subrepo(tmp_path: Path) -> Path:
+    """A Git repository with a DVC repository in its folder `team`, which tracks `data/pets` since the tag v1.0."""
+    root = tmp_path / "sub"
+    root.mkdir()
+    git_in(root, "init", "--quiet")
+    adoption.found(root / "team", tmp_path / "store")
+    shutil.rmtree(root / "team/.git")
+    adoption.track(root / "team", PETS, tmp_path / "store")
+    repositories.commit(root, "pets")
+    git_in(root, "tag", "v1.0")
+    return root
+
+
+@pytest.mark.parametrize("form", ["folder", "inner folder", "inner folder at a tag", "address", "tags"])
+def test_a_dvc_repository_in_a_folder_of_a_repository(
+    registry_repo: Path, run_registry: Run, subrepo: Path, form: str
+) -> None:
+    git_in(subrepo, "remote", "add", "origin", "https://github.com/acme/old.git")
+    whole = ("--path", "team/data/pets")
+    where: dict[str, tuple[Path | str, ...]] = {
+        "folder": (subrepo, *whole),
+        "inner folder": (subrepo / "team", "--path", "data/pets"),
+        "inner folder at a tag": (subrepo / "team", "--path", "data/pets", "--rev", "v1.0"),
+        "address": (f"file://{subrepo}", *whole),
+        "tags": (subrepo / "team", "--path", "data/pets", "--tags", "v*"),
+    }
+    place, *args = where[form]
+    adopted(run_registry, registry_repo, place, *map(str, args))
+    assert source(registry_repo)["path"] == "team/data/pets"
+    assert source(registry_repo)["commit"] == git_in(subrepo, "rev-parse", "HEAD")
+
+
+def test_a_submodule_is_named_by_its_own_repository(registry_repo: Path, run_registry: Run, subrepo: Path) -> None:
+    above = subrepo.parent / "above"
+    above.mkdir()
+    git_in(above, "init", "--quiet")
+    git_in(above, "-c", "protocol.file.allow=always", "submodule", "add", "--quiet", "../sub", "old")
+    repositories.commit(above, "above")
+    done = adopt(run_registry, registry_repo, f"file://{above}", "--path", "old/team/data/pets")
+    assert done.refused("old is a submodule", "name the repository of the submodule"), done.err
+
+
+def test_what_a_sparse_checkout_leaves_out_is_at_head(registry_repo: Path, run_registry: Run, subrepo: Path) -> None:
+    git_in(subrepo, "sparse-checkout", "set", "--no-cone", "/team/.dvc/")
+    done = adopt(run_registry, registry_repo, subrepo / "team", "--path", "data/pets")
+    assert done.refused("team tracks nothing at data/pets", "use --rev HEAD"), done.err
+    adopted(run_registry, registry_repo, subrepo / "team", "--path", "data/pets", "--rev", "HEAD")

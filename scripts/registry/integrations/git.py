@@ -57,6 +57,11 @@ def _is_bare(start: Path) -> bool:
         return False
 
 
+def prefix(folder: Path) -> str:
+    """The path of a folder in its repository, with a slash at its end; empty at the top."""
+    return output(folder, "rev-parse", "--show-prefix").rstrip("\n")
+
+
 def is_shallow(root: Path) -> bool:
     """Whether this is a shallow clone, whose history is cut off."""
     return output(root, "rev-parse", "--is-shallow-repository").strip() == "true"

@@ -89,6 +89,7 @@ class Plan:
                 f"{self.request.artifact}: {plural(len(self.images), 'image')} of {self.source.origin}",
                 f"{len(pending):,} to take from {places}, {size(int(pending['size'].sum()))}",
                 _counts(self.images, self.classes),
+                *self._say_one_class(),
                 *(
                     f"class {label!r} is called {name}; --class {shlex.quote(f'{label}=NAME')} for another name"
                     for label, name in names.items()
@@ -98,6 +99,10 @@ class Plan:
                 *adopt_layout.describe(self.left_out),
             ]
         )
+
+    def _say_one_class(self) -> Iterator[str]:
+        if len(found := set(self.classes.values())) == 1:
+            yield f"note: all images are of one class, {next(iter(found))}; expected CLASS/FILE or SPLIT/CLASS/FILE"
 
 
 def _counts(images: tuple[Image, ...], classes: Mapping[str, str]) -> str:

@@ -116,6 +116,17 @@ def find_tracked(files: Files, path: str, name: str) -> Tracked:
     return Tracked(at, md5, inside, is_legacy=out.get("hash") != "md5")
 
 
+def find_top(files: Files, path: str | None) -> str:
+    """The folder of the DVC repository that has a path: one below the top, if that has a configuration of its own."""
+    above = list(_and_above(dirname(normpath(path)))) if path and not path.startswith(("/", "..")) else []
+    return next((folder for folder in above if files.has(join(folder, DVC_CONFIG))), "")
+
+
+def inside(path: str, top: str) -> str:
+    """A path from the top of the repository as one from that folder."""
+    return normpath(path).removeprefix(f"{top}/") if top not in {"", "."} else path
+
+
 def _and_above(path: str) -> Iterator[str]:
     while path:
         yield path

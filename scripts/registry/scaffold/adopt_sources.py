@@ -22,7 +22,7 @@ from registry.core.wording import abbreviate, join, plural
 from registry.errors import InvalidData, NotFound, Refused, RegistryError, ToolFailed
 from registry.integrations import dvc, git, git_trees
 from registry.scaffold import adopt_dvc
-from registry.scaffold.adopt_dvc import Files, RemotePlace, Tracked
+from registry.scaffold.adopt_dvc import Files, NotTracked, RemotePlace, Tracked
 from registry.scaffold.adopt_layout import LeftOut
 from registry.storage import local
 from registry.storage.base import Store, to_frame
@@ -94,7 +94,7 @@ class Source:
 def open_source(asked: Asked, here: Here) -> Source:
     """The source that was asked for. Raises NotFound, Refused, StorageFailed, InvalidDocument."""
     folder = Path(asked.source).expanduser()
-    is_path = folder.exists()
+    is_path = bool(asked.source) and folder.exists()
     if asked.source.startswith(_BUCKETS):
         _require_unused(asked, "--path", "--rev", "--remote")
         return _open_bucket(asked.source, here)
@@ -105,7 +105,7 @@ def open_source(asked: Asked, here: Here) -> Source:
         return _open_folder(folder)
     if _GIT.match(asked.source):
         return _open_remote_repository(asked, here)
-    raise NotFound(f"{asked.source} does not exist", fix=FORM)
+    raise NotFound(f"{asked.source or 'a source without a name'} does not exist", fix=FORM)
 
 
 def _require_unused(asked: Asked, *options: str) -> None:
@@ -192,22 +192,37 @@ def _open_local_repository(asked: Asked, folder: Path, here: Here) -> Source:
     if _is_bare(folder):
         return _open_remote_repository(asked, here)
     is_pointer, place = folder.suffix == ".dvc" and folder.is_file(), folder.resolve()
-    root = find_repository(place.parent) if is_pointer else place
+    root = (
+        find_repository(place.parent) if is_pointer else place / adopt_dvc.find_top(adopt_dvc.Folder(place), asked.path)
+    )
     if not (root / ".dvc").is_dir():
         raise Refused(f"{folder} is no DVC repository: it has no folder .dvc", fix="leave --path out for a folder")
     is_own = root == here.root.resolve()
     path = place.relative_to(root).as_posix() if is_pointer else asked.path
+    if path is not None and not is_pointer:
+        path = adopt_dvc.inside(path, root.relative_to(place).as_posix())
     name = OWN if is_own else _public_name(root)
     files = _at_revision(root, asked.rev) if asked.rev else adopt_dvc.Folder(root)
     if path is None:
         adopt_dvc.require_path(files, name)
-    tracked = adopt_dvc.find_tracked(files, path or "", name)
+    tracked = _find_tracked(root, files, path or "", name)
     own = local.Folder(dvc.cache_dir(root))
     remote = None if is_own else adopt_dvc.find_remote(files, name, asked.remote, is_local=True)
     stores = [*here.stores] if is_own else [own, *([_open_remote(remote, root, here)] if remote else [])]
     commit = git.resolve_commit(root, asked.rev) if asked.rev else _commit_with(root, f"{tracked.path}.dvc", files)
     pointer = f"{tracked.path}.dvc" if is_own and files.has(f"{tracked.path}.dvc") else ""
-    return _of_objects(Adopted(name, _path(tracked), commit, tracked.md5), tracked, stores, pointer)
+    recorded = f"{_public_start(root, name)}{_path(tracked)}"
+    return _of_objects(Adopted(name, recorded, commit, tracked.md5), tracked, stores, pointer)
+
+
+def _find_tracked(root: Path, files: Files, path: str, name: str) -> Tracked:
+    try:
+        return adopt_dvc.find_tracked(files, path, name)
+    except NotTracked as error:  # a sparse checkout, or a pointer that was deleted
+        if isinstance(files, adopt_dvc.Folder) and git.find_id(root, f"HEAD:./{path.removesuffix('.dvc')}.dvc"):
+            fix = "use --rev HEAD, which has it; the working tree has not"
+            raise NotTracked(error.message, fix=fix) from error
+        raise
 
 
 def find_repository(start: Path) -> Path:
@@ -228,42 +243,48 @@ def _public_name(root: Path) -> str:
     return without_login(url) if is_public else Path(url.removeprefix("file://")).name or root.name
 
 
+def _public_start(root: Path, name: str) -> str:
+    """Where the folder is in the repository that is called by its URL; a folder's name is that of the folder itself."""
+    return git.prefix(root) if _GIT.match(name) else ""
+
+
 def without_login(url: str) -> str:
     """The URL of a repository, as it may be shown and recorded."""
     return re.sub(r"^(https?://)[^/@]*@", r"\1", url)
 
 
 def _at_revision(root: Path, revision: str) -> Files:
-    return _Revision(git_trees.Revision(root, revision))
+    return _Revision(git_trees.Revision(root, revision), git.prefix(root))
 
 
 def _commit_with(root: Path, path: str, files: Files) -> str:
     """HEAD, if it has this pointer as it is in the folder; else empty."""
     try:
         head = git.resolve_commit(root, "HEAD")
-        committed = git_trees.Revision(root, head).read(path)
+        committed = _at_revision(root, head).read(path)
     except (ToolFailed, NotFound):
         return ""
     return head if files.has(path) and files.read(path) == committed else ""
 
 
 class _Revision:
-    """The files of a commit, as `adopt_dvc` reads them."""
+    """The files of a commit, as `adopt_dvc` reads them: those below a folder (`team/`), or all of them."""
 
-    def __init__(self, tree: git_trees.Revision) -> None:
-        self._tree = tree
+    def __init__(self, tree: git_trees.Revision, top: str = "") -> None:
+        self._tree, self._top = tree, top
 
     def has(self, path: str) -> bool:
         """See `Files.has`."""
-        return any(entry.path == path and not entry.is_link for entry in self._tree.list(path))
+        wanted = self._top + path
+        return any(entry.path == wanted and not entry.is_link for entry in self._tree.list(wanted))
 
     def read(self, path: str) -> bytes:
         """See `Files.read`."""
-        return self._tree.read(path)
+        return self._tree.read(self._top + path)
 
     def paths(self) -> Iterator[str]:
         """See `Files.paths`."""
-        return (entry.path for entry in self._tree.list())
+        return (entry.path.removeprefix(self._top) for entry in self._tree.list(self._top.rstrip("/")))
 
 
 def _open_remote_repository(asked: Asked, here: Here) -> Source:
@@ -274,18 +295,25 @@ def _open_remote_repository(asked: Asked, here: Here) -> Source:
     with TemporaryDirectory(prefix="registry-adopt-") as folder:
         git.fetch_shallow(Path(folder), url, asked.rev or "HEAD")
         with git_trees.Revision(Path(folder), "FETCH_HEAD") as tree:
-            files = _Revision(tree)
             if asked.path is None:
-                adopt_dvc.require_path(files, name)
-            tracked = adopt_dvc.find_tracked(files, asked.path or "", name)
+                adopt_dvc.require_path(_Revision(tree), name)
+            path = asked.path or ""
+            if module := next((one for one in tree.submodules() if path.startswith(f"{one}/")), ""):
+                raise Refused(
+                    f"{name}: {module} is a submodule", fix="name the repository of the submodule with --from"
+                )
+            top = adopt_dvc.find_top(_Revision(tree), path)
+            start = f"{top}/" if top else ""
+            files = _Revision(tree, start)
+            tracked = adopt_dvc.find_tracked(files, adopt_dvc.inside(path, top), name)
             remote = adopt_dvc.find_remote(files, name, asked.remote, is_local=is_local)
             commit = tree.commit
     if remote is None:
         raise Refused(f"{name} has no remote that says where its objects are", fix=adopt_dvc.CLONE)
-    root = Path(url.removeprefix("file://")) if is_local else here.root
+    root = Path(url.removeprefix("file://")) / top if is_local else here.root
     recorded = Path(name).name if is_local else name
     return _of_objects(
-        Adopted(recorded, _path(tracked), commit, tracked.md5), tracked, [_open_remote(remote, root, here)]
+        Adopted(recorded, f"{start}{_path(tracked)}", commit, tracked.md5), tracked, [_open_remote(remote, root, here)]
     )
 
 

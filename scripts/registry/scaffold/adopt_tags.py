@@ -123,7 +123,7 @@ def find(root: Path, source: str, patterns: Sequence[str]) -> tuple[Tagged, ...]
     Raises NotFound where none matches.
     """
     folder = Path(source).expanduser()
-    url = str(_top(folder.resolve())) if folder.exists() else source
+    url = str(_repository(folder.resolve())) if folder.exists() else source
     known = git.tags_of(root, url)
     names = sorted(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
     if unknown := [one for one in patterns if not any(fnmatchcase(name, one) for name in known)]:
@@ -135,9 +135,12 @@ def find(root: Path, source: str, patterns: Sequence[str]) -> tuple[Tagged, ...]
     return tuple(sorted(tags, key=lambda tag: (*((tag.says or FIRST,) if by_version else ()), tag.time, tag.name)))
 
 
-def _top(folder: Path) -> Path:
-    """The repository of a `.dvc` file, and any other folder as it is."""
-    return adopt_sources.find_repository(folder.parent) if folder.suffix == ".dvc" else folder
+def _repository(folder: Path) -> Path:
+    """The repository that a folder or a `.dvc` file is in; a bare one is itself."""
+    try:
+        return git.find_root(folder.parent if folder.suffix == ".dvc" else folder)
+    except NotFound:
+        return folder
 
 
 def _times(url: str, tags: Mapping[str, str]) -> dict[str, int]:
