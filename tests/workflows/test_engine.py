@@ -4,7 +4,7 @@ import pytest
 
 from support import trainable_registry
 from support.act_runs import Trained, World
-from support.servers.github_state import Fault
+from support.servers.github_answers import Fault
 from support.workflow_engine import Again, Context, Null, Ran, evaluate, holds
 
 RUNNING = {"success": lambda: True, "failure": lambda: False, "cancelled": lambda: False, "always": lambda: True}

@@ -13,7 +13,7 @@ from registry.integrations.git_trees import WorkTree
 from support import local_install, repositories
 from support.act_runs import World, world
 from support.repositories import git_in
-from support.servers.github_state import Fault
+from support.servers.github_answers import Fault
 from support.workflow_engine import Again, Ran
 from support.workflow_files import ROOT
 

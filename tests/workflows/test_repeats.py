@@ -14,7 +14,7 @@ import pytest
 from registry.demo.seaweedfs import S3Server
 from support import act_runs, repositories
 from support.act_runs import REVIEWED, Trained, World
-from support.servers.github_state import Fault
+from support.servers.github_answers import Fault
 from support.workflow_engine import Again, Ran
 from support.workflow_files import WORKFLOWS
 

@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from support.openapi import description
-from support.servers.github_answers import Call, Row, error, found, not_found
-from support.servers.github_state import ACTIONS, TOKEN, Fault, GitHub, say
+from support.servers.github_answers import Call, Fault, Row, error, found, not_found
+from support.servers.github_state import ACTIONS, TOKEN, GitHub, say
 from support.servers.http_wire import Head, read_body
 from support.servers.token_issuer import make_certificate
 

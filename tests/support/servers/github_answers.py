@@ -1,6 +1,6 @@
 """What GitHub's answers have in common: pages, failures, and looking a row up."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
@@ -16,6 +16,22 @@ class Call:
     values: dict[str, str]
     query: dict[str, str]
     body: Any
+
+
+@dataclass
+class Fault:
+    """What is answered instead, `times` times, to requests of `method` whose path holds `path`.
+
+    With `executed`, the request has its effect before it is answered so, as behind a proxy that times out.
+    """
+
+    path: str
+    status: int
+    message: str = "told to fail"
+    method: str = ""
+    times: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    executed: bool = False
 
 
 def error(message: str, status: int, *errors: Row) -> Row:

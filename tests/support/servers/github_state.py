@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from support.servers.github_access import ACCESS, PEOPLE
-from support.servers.github_answers import Answer, Call, Row, error, found, invalid, not_found, paged, updated
+from support.servers.github_answers import Answer, Call, Fault, Row, error, found, invalid, not_found, paged, updated
 from support.servers.github_rules import RULES
 from support.servers.github_runs import RUNS
 
@@ -27,22 +27,6 @@ PRIVATE_FORKS = (
 
 # By method and template of the path.
 Answers = dict[tuple[str, str], Callable[["GitHub", Call], Answer]]
-
-
-@dataclass
-class Fault:
-    """What is answered instead, `times` times, to requests of `method` whose path holds `path`.
-
-    With `executed`, the request has its effect before it is answered so, as behind a proxy that times out.
-    """
-
-    path: str
-    status: int
-    message: str = "told to fail"
-    method: str = ""
-    times: int = 1
-    headers: dict[str, str] = field(default_factory=dict)
-    executed: bool = False
 
 
 @dataclass
