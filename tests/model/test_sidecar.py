@@ -96,6 +96,8 @@ def test_the_life_of_a_model_in_two_files(pets: Path, run_registry: Run, tmp_pat
     consumer = tmp_path / "consumer"
     consumer.mkdir()
     run_dvc(consumer, "artifacts", "get", str(clone), FOLDER, "--rev", "v1.0.0", "--out", "model.onnx")
+    shown = run_registry(pets, "show", f"{FOLDER}@v1.0.0")
+    assert f" {SIDECAR} --rev {FOLDER}@v1.0.0\n" in shown.out, shown.out + shown.err
     run_dvc(consumer, "get", str(clone), SIDECAR, "--rev", f"{FOLDER}@v1.0.0")
     assert onnxruntime.InferenceSession(str(consumer / "model.onnx")).get_outputs()[0].name == "scores"
     for name in ("model.onnx", "model.onnx.data"):
