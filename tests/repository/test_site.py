@@ -3,9 +3,11 @@
 import functools
 import http.server
 import importlib.util
+import json
 import re
 import sys
 import threading
+import time
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import cmarkgfm
 import pytest
 
 from support.browser import Browser, started
+from support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("", "ten-minutes/")
@@ -140,3 +143,18 @@ def test_axe_finds_nothing(browser: Browser, address: str, name: str, width: int
 def test_what_is_copied_from_a_console_can_be_pasted(browser: Browser, address: str) -> None:
     page = browser.open(f"{address}ten-minutes/", 1280, "light")
     assert re.fullmatch(r"registry init acme-data [^\n]*", page.evaluate(SELECTED))
+
+
+def test_the_search_finds_a_command_without_a_network(address: str) -> None:
+    with started() as browser:  # of its own: a page gets what is typed only where it is in front
+        page = browser.open(address, 1280, "light")
+        page.evaluate("document.querySelector('.md-search__button').click()")
+        ends, shown = time.monotonic() + PATIENCE, ""
+        while "registry withdraw" not in shown:
+            assert time.monotonic() < ends
+            for words in ("withdraw", "withdrawn"):  # typed again: what came before the index is not searched for
+                page.call("Input.dispatchKeyEvent", type="keyDown", commands=["selectAll"])
+                page.call("Input.insertText", text=words)
+                page.evaluate("new Promise(done => setTimeout(done, 300))")  # without a break the page does no work
+            shown = json.dumps(page.call("DOM.getDocument", depth=-1, pierce=True))
+        assert page.errors == []
