@@ -234,7 +234,8 @@ def tooling() -> Part:
     """The tooling: of this checkout, or the one that is pinned, in place of any other."""
     options = ("--no-deps", "--no-build-isolation")
     if pin := pinned():
-        return Part((pin,), (*options, "--force-reinstall"))
+        # uv (0.13) takes no `#sha256=` behind a local file; both take the hash as an option, and compare it.
+        return Part((pin.replace("#sha256=", " --hash=sha256:"),), (*options, "--force-reinstall"))
     return Part((), (*options, "--editable", "."))
 
 

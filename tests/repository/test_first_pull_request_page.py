@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from registry.integrations.git_trees import WorkTree
 from support import repositories
 from support.cloudformation import REQUIRED, Stack
 from support.repositories import Run
@@ -40,23 +38,17 @@ def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """What «Use this template» makes, after its first workflow ran `registry init`."""
+def copy(tmp_path: Path, run_registry: Run) -> Path:
+    """A new copy of the template, after `registry init`."""
+    first = run_registry(tmp_path, "init", "data", "--owner", "@ada", "--bucket", ".registry", "--lake", "lake")
+    assert first.code == 0, first.err
     root = tmp_path / "data"
-    for entry in WorkTree(ROOT).list():
-        if not entry.path.startswith(("tests/", "docs/images")):
-            (root / entry.path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / entry.path, root / entry.path)
     (root / ".venv").symlink_to(Path(sys.prefix))
-    repositories.git_in(root, "init", "--quiet", "--initial-branch=main")
     repositories.add_origin(root)
     return root
 
 
 def test_the_steps_are_typed_in_their_order(copy: Path, github: GitHub, run_registry: Run) -> None:
-    given = ("--name", "data", "--owner", "@ada", "--bucket", ".registry", "--lake", "lake", "--vendored")
-    first = run_registry(copy, "init", *given)
-    assert first.code == 0, first.err
     repositories.commit(copy, "set up")
     repositories.git_in(copy, "push", "--quiet", "--set-upstream", "origin", "main")
     done: list[str] = []

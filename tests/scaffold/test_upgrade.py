@@ -10,7 +10,7 @@ from registry.core import settings
 from registry.core.settings import Template
 from registry.integrations import github
 from registry.integrations.git_trees import Revision, WorkTree
-from registry.scaffold import copy, skeleton
+from registry.scaffold import copy, skeleton, template_repository
 from support import copies, repositories
 from support.repositories import Run, git_in
 from support.servers.github import GitHub, serve
@@ -86,7 +86,7 @@ def recorded(root: Path) -> Template | None:
 def test_both_ways_in_give_one_copy(template: Path, fat: Path, thin: Path, run_registry: Run) -> None:
     done = run_registry(fat, "init", *SETTINGS, "--source", template.as_uri())
     assert done.code == 0, done.err
-    assert "of the template removed: the tooling, its tests, the worked example" in done.out
+    assert "of the template removed, such as the tests of the tooling" in done.out
     assert copies.files(fat) == copies.files(thin)
     assert recorded(fat) == pin(template, "v1.0.0")
 
@@ -201,6 +201,72 @@ def test_an_upgrade_needs_a_clean_tree_a_release_and_a_commit_to_start_from(
     start = ("--from", pin(template, "v1.0.0").commit, "--source", template.as_uri())
     assert run_registry(thin, "upgrade", *start, "--to", "1.1.0").code == 0
     assert recorded(thin) == pin(template, "v1.1.0")
+
+
+EDITS = {
+    PUBLISH: ("timeout-minutes: ", "timeout-minutes: 1 #"),
+    MAKEFILE: ("PYTHON ?= python3\n", "PYTHON ?= python3.12\n"),
+    "README.md": ("## Use a version\n", "## How to use a version\n"),
+    "datasets/pets/dataset.yaml": ("title: Pets at home", "title: Our pets"),
+}
+
+
+def edited(root: Path) -> Path:
+    """The copy with a dataset, and edits in a workflow, the Makefile, the README and a manifest."""
+    repositories.dataset(root, "pets", repositories.PETS, "1.0.0")
+    for path, (old, new) in EDITS.items():
+        edit(root / path, old, new)
+    repositories.registry(root, "check", "--fix", "--all")
+    repositories.commit(root, "ours")
+    return root
+
+
+def require_upgraded(root: Path, before: dict[str, bytes]) -> None:
+    """No conflict in a file that was not edited, every edit kept, every check passed."""
+    now = copies.files(root)
+    assert [path for path, data in now.items() if b"<<<<<<<" in data] == []
+    assert {path for path, (_, new) in EDITS.items() if new.encode() not in now[path]} == set()
+    assert {path for path in before if path.startswith("datasets/") and before[path] != now[path]} == set()
+    repositories.commit(root, "upgraded")
+    checked = repositories.registry(root, "check", "--all")
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.slow
+def test_a_copy_that_is_100_commits_behind_keeps_its_edits(template: Path, thin: Path, run_registry: Run) -> None:
+    root = edited(thin)
+    newer = thin.parent / "newer"
+    git_in(thin.parent, "clone", "--quiet", str(template), str(newer))
+    files = [path for path in skeleton.read_table(WorkTree(newer)).owned if path.endswith((".yml", "ignore", MAKEFILE))]
+    for number in range(100):
+        path = skeleton.source_of(WorkTree(newer), files[number % len(files)])
+        with (newer / path).open("a") as file:
+            file.write(f"# {number}\n")
+        git_in(newer, "commit", "--quiet", "--no-verify", "--all", "--message", f"Change {number}")
+    before = copies.files(root)
+    done = run_registry(root, "upgrade", "--source", newer.as_uri(), "--to", "main")
+    assert done.code == 0, done.out + done.err
+    require_upgraded(root, before)
+    assert b"# 99\n" in copies.files(root)[files[99 % len(files)]]
+
+
+@pytest.mark.slow
+def test_a_copy_of_the_last_release_is_brought_to_this_commit(tmp_path: Path, run_registry: Run) -> None:
+    """Of the first commit with a skeleton, where this clone has no release yet."""
+    here = tmp_path / "template.git"
+    git_in(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(here))
+    git_in(
+        here, "fetch", "--quiet", "--update-shallow", str(ROOT), "+HEAD:refs/heads/main", "+refs/tags/v*:refs/tags/v*"
+    )
+    released = [*template_repository.releases(here).values()]
+    added = git_in(here, "log", "--format=%H", "--diff-filter=A", "main", "--", skeleton.TABLE).splitlines()
+    old = template_repository.read(here, released[-1] if released else added[-1])
+    made = copies.make(tmp_path / "copy", Revision(here, old.id), Template(here.as_uri(), old.version, old.id))
+    root = edited(made)
+    before = copies.files(root)
+    done = run_registry(root, "upgrade", "--to", "main")
+    assert done.code == 0, done.out + done.err
+    require_upgraded(root, before)
 
 
 # --- on GitHub --------------------------------------------------------------------------------------------------------

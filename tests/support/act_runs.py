@@ -76,6 +76,7 @@ class World:
     secrets: dict[str, str] = field(default_factory=dict)
     runs: int = 100  # the number of the last one
     by_act: bool = False
+    own_tooling: bool = False  # jobs install what is pinned, and run it, instead of the tooling that is tested
 
     @property
     def root(self) -> Path:
@@ -213,12 +214,16 @@ class World:
             "ACT_ORIGIN": str(self.origin), "ACT_REF": ref, "ACT_STUBS": str(STUBS), "ACT_VENV": str(VENV),
             "ACT_ARTIFACTS": str(self.top / "artifacts"), "ACT_ROLES": str(self.top / "roles"),
         }  # fmt: skip
+        if self.own_tooling:
+            env["PYTHONPATH"] = told["ACT_VENV"] = ""
+            again = replace(again or Again(None), processes=True)
         if self.by_act:
             assert again is None or again == Again(again.run)
             return replace(self._act(event, file, env, told), id=number)
         names = self._names(event, payload, ref, number)
+        at = {"GITHUB_REF": str(payload.get("ref", ref))}
         return workflow_engine.run(
-            Start(file, self.top / "jobs", STUBS / "actions", names, env | told, number, again or Again(None))
+            Start(file, self.top / "jobs", STUBS / "actions", names, env | told | at, number, again or Again(None))
         )
 
     def _act(self, event: str, file: Path, env: Mapping[str, str], told: Mapping[str, str]) -> Ran:

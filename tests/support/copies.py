@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[2]
 ANSWERS = Answers("acme-data", ("@acme/data",), ".registry/staging", ".registry/production", ".registry/lake")
 
 
-def make(folder: Path, template: Tree | None = None, pin: Template | None = None) -> Path:
+def make(
+    folder: Path, template: Tree | None = None, pin: Template | None = None, answers: Answers = ANSWERS, url: str = ""
+) -> Path:
     """A copy in a folder, with nothing committed and no data."""
-    plan = copy.plan(template or skeleton.of_tooling(), ANSWERS, pin or tooling.pin())
+    plan = copy.plan(template or skeleton.of_tooling(), answers, pin or tooling.pin(), url)
     copy.make(plan.files, folder)
     (folder / ".venv").symlink_to(sys.prefix)
     return folder
@@ -34,11 +36,16 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+def build_wheel(folder: Path, template: Path = ROOT) -> Path:
+    """The wheel of a checkout of the template, in a folder."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(template)]
+    subprocess.run([*pip, "wheel", *options], check=True, stdin=subprocess.DEVNULL)
+    return max(folder.glob("*.whl"))
+
+
 def wheel(folder: Path) -> Path:
     """The tooling's wheel, unpacked: a folder for PYTHONPATH."""
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", str(folder / "dist"), str(ROOT)]
-    subprocess.run([*pip, "wheel", *options], check=True, stdin=subprocess.DEVNULL)
-    (file,) = (folder / "dist").iterdir()
+    file = build_wheel(folder / "dist")
     shutil.unpack_archive(file, folder / "unpacked", "zip")
     return folder / "unpacked"

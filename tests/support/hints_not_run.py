@@ -160,6 +160,8 @@ NOT_RUN = {
     Hint("cli/commands/init.py", "git add"): "tests/scaffold/test_upgrade.py commits what it made",
     Hint("cli/commands/init.py", "git status"): "tests/scaffold/test_upgrade.py commits what it made",
     Hint("cli/commands/init.py", "make setup"): "installs packages",
+    Hint("cli/commands/init.py", "git clone"): REMOTE,
+    Hint("cli/workspace.py", "make setup"): "tests/workflows/test_copies.py runs it",
     Hint("cli/commands/upgrade.py", "git diff"): "shows what to review",
     Hint("cli/commands/upgrade.py", "make setup"): "installs packages",
     Hint("cli/commands/upgrade.py", "registry check"): EDIT,

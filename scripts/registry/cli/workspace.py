@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.console import indented, say
-from registry.core import settings
+from registry.core import documents, settings
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
-from registry.core.settings import RegistryFile, Settings
+from registry.core.settings import RegistryFile, Settings, Template
 from registry.errors import NotFound, RegistryError
 from registry.integrations import dvc, git, git_attributes, git_trees
-from registry.scaffold import generated_files
+from registry.scaffold import generated_files, tooling
 
 if TYPE_CHECKING:
     from registry.storage.stores import Stores
@@ -106,7 +106,21 @@ def here() -> Workspace:
             f"{root} is not a registry: it has no {settings.PATH}",
             fix="cd into your registry, or make one in an empty folder: registry init FOLDER",
         )
+    _warn_of_other_tooling(root)
     return Workspace(root)
+
+
+def _warn_of_other_tooling(root: Path) -> None:
+    """Say that the tooling that runs is not the one that is pinned, before a file of the other version is read."""
+    try:
+        data = documents.read_yaml((root / settings.PATH).read_bytes(), settings.PATH).data
+        pin = Template(**data["template"])
+    except (RegistryError, KeyError, TypeError):
+        return  # without a pin; or a fault, which is told where the file is read in full
+    if tooling.checkout() or not (now := tooling.read()).commit or now.commit == pin.commit:
+        return
+    named = f"{pin.version} ({pin.commit[:12]})"
+    warn(f"the installed tooling is {now}, and {settings.PATH} names {named}\n  hint: make setup")
 
 
 def warn(message: str) -> None:

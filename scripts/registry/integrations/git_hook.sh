@@ -94,6 +94,12 @@ after_index() {
 }
 
 compare_tooling() {
+    pin=$(git show HEAD:registry.yaml 2>/dev/null | sed -n 's/^  commit: //p')
+    if [ "$pin" != "$(cat "$home/pin")" ]; then
+        say "the tooling and the Git hooks are of another version than registry.yaml names"
+        echo "  hint: make setup" >&2
+        return
+    fi
     old=$(git rev-parse --quiet --verify ORIG_HEAD:scripts/registry) || return
     new=$(git rev-parse --quiet --verify HEAD:scripts/registry) || return
     if [ "$old" = "$(cat "$home/tree")" ] && [ "$new" != "$old" ]; then

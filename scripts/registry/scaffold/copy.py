@@ -22,13 +22,17 @@ NOWHERE = "https://github.com/ORGANIZATION/REPOSITORY"  # in README.md, until th
 _EXECUTABLE, _READABLE = 0o755, 0o644
 
 
-def plan(template: Tree, answers: Answers, pin: Template, url: str = "", *, local: bytes = b"") -> Plan:
+def plan(
+    template: Tree, answers: Answers, pin: Template, url: str = "", *, local: bytes = b"", vendored: bool = False
+) -> Plan:
     """The files of a new copy of a tree of the template; `url` is where the copy will be cloned from.
 
-    `local` is as for `init.plan`. Raises as `init.plan`.
+    A `vendored` copy has the code of the tooling. `local` is as for `init.plan`. Raises as `init.plan`.
     """
     table = skeleton.read_table(template)
     files = dict(skeleton.read_files(template, (*table.owned, *table.once)))
+    if vendored:
+        files |= {entry.path: template.read(entry.path) for entry in template.list() if table.is_code(entry.path)}
     planned = init.plan(DictTree(files), answers, local=local)
     files |= planned.files
     files[settings.PATH] = pinned(files[settings.PATH], pin)
@@ -52,7 +56,7 @@ def thin(tree: Tree, made: Plan, brought: Iterable[str], *, keep_example: bool) 
     files = {**made.files, **{path: tree.read(path) for path in kept}}
     generated = generated_files.expected(DictTree(files))
     files = {path: data for path, data in {**made.files, **generated}.items() if _differs(tree, path, data)}
-    told = f"{plural(len(removed), 'file')} of the template removed: the tooling, its tests, the worked example"
+    told = f"{plural(len(removed), 'file')} of the template removed, such as the tests of the tooling"
     return Plan(files, removed, (*made.changes, told))
 
 

@@ -127,7 +127,7 @@ def _describe_task(task: str) -> dict[str, str]:
         "task": "" if is_default else f"task: {task}\n",
         "option": "" if is_default else f" --task {task}",
         "gate": chosen.GATE,
-        "plots": indent(documents.write_yaml({"plots": plots}).decode(), "    ") if plots else "",
+        "plots": f"\n{indent(documents.write_yaml({'plots': plots}).decode(), '    ').rstrip()}" if plots else "",
     }
 
 

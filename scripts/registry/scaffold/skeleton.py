@@ -21,21 +21,29 @@ _CODE = "scripts/registry/"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Paths in a copy: the template's, and the team's; and globs of what a copy does not have."""
+    """Paths in a copy: the template's, and the team's; and globs of what a copy does not have.
+
+    `code` are those of them that a vendored copy has.
+    """
 
     owned: tuple[str, ...]
     once: tuple[str, ...]
     tooling: tuple[str, ...]
+    code: tuple[str, ...]
 
     def is_tooling(self, path: str) -> bool:
         """Whether a path of the template is one of what a copy does not have."""
         return any(fnmatchcase(path, glob) for glob in self.tooling) and path not in (*self.owned, *self.once)
 
+    def is_code(self, path: str) -> bool:
+        """Whether a path of the template is one of what a vendored copy has besides."""
+        return any(fnmatchcase(path, glob) for glob in self.code) and self.is_tooling(path)
+
 
 def read_table(tree: Tree) -> Table:
     """The table of a tree of the template. Raises NotFound."""
     data = tomllib.loads(tree.read(TABLE).decode())
-    return Table(tuple(data["owned"]), tuple(data["once"]), tuple(data["tooling"]))
+    return Table(*(tuple(data.get(name, ())) for name in ("owned", "once", "tooling", "code")))
 
 
 def source_of(tree: Tree, path: str) -> str:

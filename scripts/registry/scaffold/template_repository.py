@@ -75,6 +75,6 @@ def find_birth(root: Path, repository: Path, version: str) -> Commit:
     trees = git.output(root, "log", "--first-parent", "--format=%T", "HEAD").split()
     commit = next((known[tree] for tree in trees if tree in known), "")
     if not commit and f"v{version}" not in releases(repository).values():
-        fix = "name it: --from COMMIT, or keep the code in this repository: --vendored"
+        fix = "name the repository that this one was made of, with all of its branches: --source URL"
         raise NotFound("no commit of the template has the files that this repository began with", fix=fix)
     return read(repository, commit or f"v{version}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.core import layout, settings
+from registry.core import settings
 from registry.core.atomic_write import write_atomically
 from registry.core.settings import Template
 from registry.errors import Refused
@@ -85,17 +85,11 @@ def _sides(repository: Path, old: str, new: str, *, vendored: bool) -> Iterator[
         last = skeleton.read_table(after if after.has(skeleton.TABLE) else before)
         known = {*first.once, *first.owned}
         added = tuple(path for path in last.once if path not in known)
-        for tree, paths, once in ((before, first.owned, first.once), (after, (*last.owned, *added), last.once)):
+        for tree, table, paths in ((before, first, first.owned), (after, last, (*last.owned, *added))):
             listed = list_tree(repository, tree.commit)
-            if vendored:
-                yield {
-                    path: file
-                    for path, file in listed.items()
-                    if path not in once and not path.startswith(layout.FOLDERS)
-                }
-                continue
             found = {path: listed.get(skeleton.source_of(tree, path)) for path in paths}
-            yield {path: TreeFile(file.mode, file.blob, path) for path, file in found.items() if file}
+            code = {path: file for path, file in listed.items() if vendored and table.is_code(path)}
+            yield code | {path: TreeFile(file.mode, file.blob, path) for path, file in found.items() if file}
 
 
 def _subjects(repository: Path, old: str, new: str, path: str) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class GitHub:
     is_private: bool = False
     plan: str = "enterprise"  # of the owner, or `team`, `free`: what a private repository has
     default_branch: str = "main"
+    template: str = ""  # the URL of the repository that it was made of
     teams: dict[str, int] = field(default_factory=dict)  # org/slug → id
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)  # org/slug → logins
     users: dict[str, int] = field(default_factory=dict)
@@ -160,7 +161,8 @@ _ABOUT: Answers = {
     ("GET", REPO): lambda github, _: (
         200, {"id": 2002, "full_name": github.repository, "name": github.repository.split("/")[1],
               "default_branch": github.default_branch, "private": github.is_private,
-              "owner": {"id": 1001, "login": github.repository.split("/")[0]}},
+              "owner": {"id": 1001, "login": github.repository.split("/")[0]},
+              "template_repository": {"clone_url": github.template} if github.template else None},
     ),
 }  # fmt: skip
 

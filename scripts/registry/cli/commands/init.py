@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.workspace import Workspace, here, warn
+from registry.cli.workspace import Workspace, here
 from registry.console import say
 from registry.core import settings
 from registry.core.settings import Template
@@ -85,18 +85,16 @@ def command(
         name, owners, *places, lake, public or "", endpoint=endpoint or "", region=region or "", profile=profile or ""
     )
     if folder:
-        _make(folder, answers, source or "", wheel, dry_run=dry_run)
+        _make(folder, answers, _with_wheel(tooling.pin(source or ""), wheel), vendored=vendored, dry_run=dry_run)
         return
     space = here()
     local = space.root / settings.LOCAL_CONFIG
     written = local.read_bytes() if local.is_file() else b""
-    if space.tree.has(skeleton.TABLE) and not (vendored or again) and space.registry_file.template is None:
+    if space.tree.has(skeleton.TABLE) and not again and space.registry_file.template is None:
         found = _find_pin(space, source, wheel)
-        _make_thin(space, answers, *found, local=written, keep_example=keep_example, dry_run=dry_run)
+        _make_thin(space, answers, *found, local=written, keep_example=keep_example, vendored=vendored, dry_run=dry_run)
         return
     plan = init.plan(space.tree, answers, local=written, again=again, keep_example=keep_example)
-    if vendored:
-        plan = _with_pin(space, plan, source)
     _verify(space.root, owners)
     say(str(plan))
     if dry_run:
@@ -108,11 +106,14 @@ def command(
 
 def _make_thin(
     space: Workspace, answers: init.Answers, pin: Template, repository: Path, *,
-    local: bytes, keep_example: bool, dry_run: bool,
+    local: bytes, keep_example: bool, vendored: bool, dry_run: bool,
 ) -> None:  # fmt: skip
-    """Set up a repository that has the tooling's code, which is removed and pinned: nothing can be imported then."""
+    """Set up a repository that has all of the template: what is the tooling's is removed, and pinned.
+
+    Without its code (see `vendored`), nothing can be imported after that.
+    """
     url = git.remote_url(space.root) if git.has_remote(space.root) else ""
-    made = copy.plan(space.tree, answers, pin, tooling.normalize(url), local=local)
+    made = copy.plan(space.tree, answers, pin, tooling.normalize(url), local=local, vendored=vendored)
     plan = copy.thin(space.tree, made, list_tree(repository, pin.commit), keep_example=keep_example)
     _verify(space.root, answers.owners)
     say(str(plan))
@@ -138,20 +139,8 @@ def _template_on_github(space: Workspace) -> str:
     with suppress(RegistryError):
         if found := github.template(github.connect(space.root)):
             return found
-    fix = "name it: --source https://…, or keep the tooling's code in this repository: --vendored"
+    fix = "name it: --source https://…, or file:///… of a clone"
     raise Refused("the repository of the template that this one was made of is not known", fix=fix)
-
-
-def _with_pin(space: Workspace, plan: init.Plan, source: str | None) -> init.Plan:
-    """A plan that also records the commit of the template, if its repository is known: `registry upgrade` needs it."""
-    try:
-        pin, _ = _find_pin(space, source)
-    except RegistryError as error:
-        warn(f"registry.yaml gets no template:, {error.message}")
-        return plan
-    file = copy.pinned(plan.files[settings.PATH], pin)
-    changes = (*plan.changes, f"{settings.PATH}: template {pin.source} {pin.version} ({pin.commit})")
-    return init.Plan({**plan.files, settings.PATH: file}, plan.removed, changes)
 
 
 def _new_folder(directory: Path | None) -> Path | None:
@@ -163,11 +152,13 @@ def _new_folder(directory: Path | None) -> Path | None:
     return folder
 
 
-def _make(folder: Path, answers: init.Answers, source: str, wheel: str | None, *, dry_run: bool) -> None:
+def _make(folder: Path, answers: init.Answers, pin: Template, *, vendored: bool, dry_run: bool) -> None:
     """Make a registry of its own in a folder, with the tooling that is running pinned."""
+    if vendored and not tooling.checkout():
+        fix = f"git clone {pin.source}, in the clone make setup, then .venv/bin/registry init FOLDER --vendored"
+        raise Refused("the code of the tooling is in its repository, and this is an installed package", fix=fix)
     url = git.remote_url(folder) if (folder / ".git").exists() and git.has_remote(folder) else ""
-    pin = _with_wheel(tooling.pin(source), wheel)
-    plan = copy.plan(skeleton.of_tooling(), answers, pin, tooling.normalize(url))
+    plan = copy.plan(skeleton.of_tooling(), answers, pin, tooling.normalize(url), vendored=vendored)
     _verify(folder if (folder / ".git").exists() else None, answers.owners)
     say(str(plan))
     if dry_run:
