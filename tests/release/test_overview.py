@@ -1,6 +1,8 @@
 """What `registry list` and `registry show` say of artifacts and releases."""
 
 import json
+import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from registry.core import pointers
 from registry.core.names import parse_id, parse_tag, parse_version
 from registry.core.tree import DictTree
 from registry.core.values import Output
+from registry.integrations import git_trees
 from registry.integrations.dvc import dvc
-from registry.release import overview
+from registry.release import consuming, history, overview
 from registry.release.history import Release
 from registry.release.notes import Lineage
 from support import repositories
@@ -167,6 +170,29 @@ fetch the latest with
     withdrawn = run_registry(world, "show", "datasets/pets@v1.0.0").out
     assert "\nwithdrawn: wrong labels\nused by models/pets@v1.0.0\n" in withdrawn
     assert "\ncat             2      1       0      3\n" in withdrawn
+
+
+@pytest.mark.slow
+def test_every_snippet_for_a_consumer_works(world: Path, run_registry: Run, tmp_path: Path) -> None:
+    consumer = tmp_path / "consumer"
+    consumer.mkdir()
+    git_in(consumer, "init", "--quiet")
+    dvc(consumer, "init", quiet=True)
+    found = {str(one.tag): one for one in history.read(world, git_trees.WorkTree(world))}
+    _, follow, images = consuming.snippets(found["datasets/pets@v1.1.0"], str(world))
+    for line in follow.text.splitlines():
+        dvc(consumer, *shlex.split(line, comments=True)[1:], quiet=True)
+    code = f"{images.text}\nprint({{name: len(split) for name, split in images.items()}})\n"
+    assert run_python(consumer, code) == "{'train': 3, 'validation': 1, 'test': 2}\n"
+    _, _, model = consuming.snippets(found["models/pets@v1.1.0"], str(world))
+    code = f"{model.text}\nprint([one.name for one in session.get_outputs()])\n"
+    assert run_python(consumer, code) == "['scores']\n"
+
+
+def run_python(folder: Path, code: str) -> str:
+    done = repositories.sh(folder, sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_what_is_not_there_is_named(world: Path, run_registry: Run) -> None:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from registry.core.layout import SPLITS, product_path, sidecar_path
+from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Tag
 from registry.core.wording import abbreviate, join, plural, size, table
+from registry.release import consuming
 from registry.release.history import Release
 from registry.release.notes import ReleasedVersion
 from registry.release.overview import Overview
@@ -99,7 +100,7 @@ def artifact(one: Overview, url: str) -> Iterator[str]:
     yield "releases:"
     yield from releases(one)
     if good := next((each for each in one.releases if not (each.withdrawn or each.fault)), None):
-        yield from ("", "fetch the latest with", *(f"  {line}" for line in commands(good, url)))
+        yield from ("", "fetch the latest with", *(f"  {line}" for line in consuming.commands(good, url)))
 
 
 def release(one: Overview, chosen: Release, url: str) -> Iterator[str]:
@@ -115,7 +116,7 @@ def release(one: Overview, chosen: Release, url: str) -> Iterator[str]:
     if version:
         yield from ("", version.content.manifest.description.strip(), "")
         yield from _facts(version)
-    yield from ("fetch it with", *(f"  {line}" for line in commands(chosen, url)))
+    yield from ("fetch it with", *(f"  {line}" for line in consuming.commands(chosen, url)))
 
 
 def _facts(version: ReleasedVersion) -> Iterator[str]:
@@ -135,15 +136,6 @@ def _facts(version: ReleasedVersion) -> Iterator[str]:
 def _is_overall(name: str, value: object) -> bool:
     """Whether a metric is one number for the whole test set; those of classes have a dot in their names."""
     return isinstance(value, int | float) and "." not in name
-
-
-def commands(release: Release, url: str) -> Iterator[str]:
-    """How a consumer fetches a release with DVC, and proves what came."""
-    tag, sidecar = release.tag, release.version.sidecar if release.version else 0
-    fetched = [product_path(tag.artifact), *([sidecar_path(tag.artifact)] if sidecar else [])]
-    yield f"dvc artifacts get {url} {tag.artifact} --rev v{tag.version}"
-    yield from (f"dvc get {url} {path} --rev {tag}" for path in fetched[1:])
-    yield from (f"registry verify {tag} {path.rpartition('/')[2]} --repo {url}" for path in fetched)
 
 
 def of(found: tuple[Overview, ...], wanted: ArtifactId) -> Overview | None:

@@ -38,6 +38,7 @@ COMMANDS = (
     ("list", "List artifacts, the states of their versions, and their releases."),
     ("show", "Show one artifact with all its releases, or one release."),
     ("where", "Find the releases that have an image, and the models that saw it."),
+    ("catalog", "Write a web site of all artifacts and releases."),
     ("init", "Make a new registry, or set up one that was made from the template."),
     ("upgrade", "Bring the template's files and the tooling to another release."),
     ("hooks", "Install the Git hooks, or remove them."),

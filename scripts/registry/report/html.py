@@ -1,18 +1,15 @@
 """A report as one self-contained HTML file, rendered with Jinja2: no script, no external resource, pictures inside.
 
-Autoescape is on for every template, and `finalize` makes each text one line of visible characters first, so no template
-can forget either. Nothing in this package marks text as safe.
+The templates escape by themselves (`report.pages`). Nothing in this package marks text as safe.
 """
 
 from base64 import b64encode
 from collections.abc import Callable
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
-from registry.core.escaping import ordered, visible_line
-from registry.core.wording import plural
 from registry.dataset.changes import Thumbnail
-from registry.report import blocks, charts
+from registry.report import blocks, charts, pages
 from registry.report.footer import finding_line, not_run_table, not_run_title, run_info_blocks, uncommitted_line
 from registry.report.values import Report, State
 
@@ -44,35 +41,14 @@ def render(report: Report) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("registry.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_visible,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(data_url=_data_url, plural=plural, verbatim=_Verbatim)
-    environment.tests.update({kind.__name__.lower(): _is_instance(kind) for kind in KINDS})
-    return environment
+    made = pages.environment("registry.report")
+    made.filters["data_url"] = _data_url
+    made.tests.update({kind.__name__.lower(): _is_instance(kind) for kind in KINDS})
+    return made
 
 
 def _is_instance(kind: type) -> Callable[[object], bool]:
     return lambda value: isinstance(value, kind)
-
-
-class _Verbatim(str):
-    """Code, which is copied: it has an order of its own, and no mark."""
-
-    __slots__ = ()
-
-
-def _visible(value: object) -> object:
-    """A text as one line of visible characters; markup that a macro has rendered, and numbers, as they are."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return visible_line(value) if isinstance(value, _Verbatim) else ordered(visible_line(value))
 
 
 def _tally(report: Report) -> list[tuple[int, str, str]]:

@@ -1,0 +1,48 @@
+"""`registry catalog`."""
+
+from pathlib import Path
+
+import click
+
+from registry.catalog import site
+from registry.cli.workspace import here
+from registry.console import say
+from registry.core.atomic_write import write_atomically
+from registry.core.progress import waiting
+from registry.core.wording import plural
+from registry.errors import Refused
+from registry.integrations import git
+from registry.release import history, overview
+from registry.scaffold import tooling
+
+
+@click.group()
+def command() -> None:
+    """A web site of all artifacts and releases."""
+
+
+@command.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder of the site.")
+@click.option("--url", default="", metavar="URL", help="Where the site will be, for the links of its feed.")
+def build(out: Path, url: str) -> None:
+    """Write the catalog: pages, registry.json and a feed of releases. index.html opens from the folder.
+
+    Pages that are right already are left as they are, and those of artifacts and releases that are gone are removed.
+    """
+    space = here()
+    if out.exists() and any(out.iterdir()) and not (out / site.DATA).is_file():
+        raise Refused(f"{out} has files that are no catalog", fix="name an empty or new folder")
+    with waiting("reading releases"):
+        found = overview.find(space.tree, history.read(space.root, space.tree))
+    repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
+    address = f"{url.rstrip('/')}/" if url else ""
+    written, kept = 0, set[str]()
+    for path, data in site.build(site.Catalog(space.registry_file.name, found, repository, address)):
+        kept.add(path)
+        if not (out / path).is_file() or (out / path).read_bytes() != data:
+            write_atomically(out / path, data)
+            written += 1
+    gone = [page for page in out.rglob("index.html") if page.relative_to(out).as_posix() not in kept]
+    for page in gone:
+        page.unlink()
+    say(f"{out / 'index.html'}: {plural(len(kept), 'file')}, {written:,} written, {len(gone):,} removed")

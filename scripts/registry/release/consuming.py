@@ -1,0 +1,65 @@
+"""How a consumer fetches a release: what `registry show` and the catalog give to be copied."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from registry.core import layout
+from registry.core.values import Kind, Tag
+from registry.release.history import Release
+
+
+class Snippet(NamedTuple):
+    """A way to fetch a release: its name, the language, and the text to copy."""
+
+    name: str
+    language: str
+    text: str
+
+
+def commands(release: Release, url: str) -> Iterator[str]:
+    """With DVC, and how to prove what came."""
+    tag, paths = release.tag, _paths(release)
+    yield f"dvc artifacts get {url} {tag.artifact} --rev v{tag.version}"
+    yield from (f"dvc get {url} {path} --rev {tag}" for path in paths[1:])
+    yield from (f"registry verify {tag} {_name(path)} --repo {url}" for path in paths)
+
+
+def snippets(release: Release, url: str) -> tuple[Snippet, ...]:
+    """All ways, the plainest first."""
+    tag, paths = release.tag, _paths(release)
+    imports = [f"dvc import {url} {path} --rev {tag}" for path in paths]
+    updates = [f"dvc update {_name(path)}.dvc --rev {tag}   # later, with a newer version" for path in paths]
+    return (
+        Snippet("DVC", "sh", "\n".join(commands(release, url))),
+        Snippet("In another DVC repository", "sh", "\n".join([*imports, *updates])),
+        *((_images(tag, _name(paths[0])),) if tag.artifact.kind is Kind.DATASET else ()),
+        *((_model(tag, url, paths[0]),) if tag.artifact.kind is Kind.MODEL and len(paths) == 1 else ()),
+    )
+
+
+def _paths(release: Release) -> list[str]:
+    """The product, and the sidecar of a model that has one."""
+    artifact, sidecar = release.tag.artifact, release.version.sidecar if release.version else 0
+    return [layout.product_path(artifact), *([layout.sidecar_path(artifact)] if sidecar else [])]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _images(tag: Tag, name: str) -> Snippet:
+    return Snippet(
+        "Hugging Face datasets",
+        "python",
+        f'from datasets import load_dataset\n\nimages = load_dataset("imagefolder", data_dir="{name}")  # {tag}',
+    )
+
+
+def _model(tag: Tag, url: str, path: str) -> Snippet:
+    return Snippet(
+        "Python",
+        "python",
+        "import dvc.api\nimport onnxruntime\n\n"
+        f'model = dvc.api.read("{path}", repo="{url}", rev="{tag}", mode="rb")\n'
+        "session = onnxruntime.InferenceSession(model)",
+    )

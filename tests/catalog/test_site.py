@@ -1,0 +1,128 @@
+"""The catalog's pages: complete, linked, escaped, small, the same for the same registry."""
+
+import json
+import posixpath
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+from registry.catalog import site
+from registry.release import overview
+from support import catalogs, repositories
+from support.repositories import Run
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+class Links(HTMLParser):
+    """The addresses that a page names, and its elements."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.found += [value for name, value in attrs if name in ("href", "src") and value]
+        self.found += [value for name, value in attrs if (tag, name) == ("option", "value") and value]
+
+
+def pages(files: dict[str, bytes]) -> dict[str, Links]:
+    return {path: Links(data) for path, data in files.items() if path.endswith(".html")}
+
+
+def test_there_is_a_page_for_every_artifact_and_every_release() -> None:
+    files = dict(site.build(catalogs.made(2, 3)))
+    assert {path for path in files if path.startswith("datasets/pets/")} == {
+        "datasets/pets/index.html", *(f"datasets/pets/v1.{at}.0/index.html" for at in range(3)),
+    }  # fmt: skip
+    assert {path for path in files if "/" not in path} == {
+        "index.html", "catalog.css", "catalog.js", "registry.json", "feed.xml"
+    }  # fmt: skip
+    assert dict(site.build(catalogs.made(2, 3))) == files
+
+
+def test_every_link_leads_to_a_page_and_nothing_is_loaded_from_elsewhere() -> None:
+    files = dict(site.build(catalogs.made(2, 3)))
+    for path, page in pages(files).items():
+        for link in page.found:
+            if link.startswith(catalogs.REPOSITORY):
+                continue
+            assert not re.match(r"[a-z]+:|//", link), (path, link)
+            assert posixpath.normpath(posixpath.join(posixpath.dirname(path), unquote(link))) in files, (path, link)
+    assert b"@import" not in files["catalog.css"]
+
+
+def test_texts_of_manifests_are_texts() -> None:
+    for path, page in pages(dict(site.build(catalogs.made()))).items():
+        assert "img" not in page.tags, path
+        assert page.tags.count("script") == 1, path
+    data = dict(site.build(catalogs.made()))["datasets/pets/index.html"].decode()
+    assert "&lt;img src=" in data
+    assert "{{ 7 * 7 }}" in data
+    assert "\u202e" not in data
+
+
+def test_what_is_withdrawn_or_wrong_is_told_on_its_page_and_never_offered() -> None:
+    files = {path: data.decode() for path, data in site.build(catalogs.made(1, 3))}
+    assert "<strong>Withdrawn:</strong> &lt;img" in files["datasets/pets/v1.0.0/index.html"]
+    assert "<strong>Wrong:</strong> the manifest of its commit says 2.0.0" in files["datasets/pets/v1.0.0/index.html"]
+    assert "datasets/pets --rev v1.2.0" in files["datasets/pets/index.html"]
+    assert "datasets/pets --rev v1.0.0" not in files["datasets/pets/index.html"]
+    assert '<span class="stage">prod</span>' in files["models/pets/v1.0.0/index.html"]
+
+
+def test_programs_read_the_same() -> None:
+    catalog = catalogs.made(1, 3)
+    files = dict(site.build(catalog))
+    assert json.loads(files["registry.json"]) == {
+        "name": "acme-data", "artifacts": [overview.to_json(one) for one in catalog.artifacts]
+    }  # fmt: skip
+    entries = ElementTree.fromstring(files["feed.xml"]).findall(f"{ATOM}entry")
+    ids = [entry.findtext(f"{ATOM}id") for entry in entries]
+    assert ids[0] == "tag:acme-data,2026-09-23:models/pets@v1.2.0"
+    assert len(set(ids)) == 6
+    links = [entry.find(f"{ATOM}link") for entry in entries]
+    assert links[0] is not None
+    assert links[0].get("href") == "https://data.acme.example/models/pets/v1.2.0/index.html"
+
+
+def test_the_first_page_of_a_large_registry_is_small() -> None:
+    files = dict(site.build(catalogs.made(100, 2)))
+    first = sum(len(files[name]) for name in ("index.html", "catalog.css", "catalog.js"))
+    assert first < 200_000
+    assert files["index.html"].count(b"<li data-words=") == 201
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_only_what_changed_is_written(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    first = run_registry(released_model, "catalog", "build", "--out", str(out))
+    assert (first.code, first.out) == (0, f"{out}/index.html: 9 files, 9 written, 0 removed\n")
+    again = run_registry(released_model, "catalog", "build", "--out", str(out))
+    assert again.out == f"{out}/index.html: 9 files, 0 written, 0 removed\n"
+    repositories.git_in(released_model, "tag", "-d", "models/pets@v1.0.0")
+    fewer = run_registry(released_model, "catalog", "build", "--out", str(out))
+    assert fewer.out.endswith(" 1 removed\n")
+    assert not (out / "models/pets/v1.0.0/index.html").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    repositories.write_bytes(theirs / "index.html", b"mine")
+    done = run_registry(registry_repo, "catalog", "build", "--out", str(theirs))
+    assert (done.code, done.err) == (
+        1, f"error: {theirs} has files that are no catalog\n  hint: name an empty or new folder\n"
+    )  # fmt: skip
+    assert (theirs / "index.html").read_bytes() == b"mine"
+
+
+def test_a_registry_without_artifacts_has_a_page(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:
+    assert run_registry(registry_repo, "catalog", "build", "--out", str(tmp_path / "site")).code == 0
+    assert b"There is no artifact yet." in (tmp_path / "site/index.html").read_bytes()
