@@ -11,6 +11,7 @@ JOBS = dict(jobs())
 
 DEFAULT = "${{ github.event.repository.default_branch }}"
 EVENT = ""  # what the event is about: the merge result of a pull request, or the branch that was pushed or chosen
+BRANCH = "${{ github.ref_name }}"  # the default branch as it is now: nothing else starts that job
 HEAD = "${{ github.event.pull_request.head.sha }}"
 RUN = "${{ github.event.workflow_run.id }}"
 NONE = "none"  # nothing is checked out
@@ -44,7 +45,7 @@ LEVELS = {
     "assign/assign": Level(EVENT),
     "release/build": Level(EVENT, "", (), ("release",)),
     "release/release": Level(EVENT, "", (("release", ""),)),
-    "template/configure": Level(EVENT),
+    "template/configure": Level(BRANCH),
     "upgrade/upgrade": Level(EVENT),
 }
 
