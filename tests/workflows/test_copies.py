@@ -12,8 +12,8 @@ from registry.core.settings import Template
 from registry.integrations.git_trees import Revision, WorkTree
 from registry.scaffold import wheels
 from registry.scaffold.init import Answers
-from support import copies, local_install, repositories
-from support.act_runs import ROLES, World, world
+from support import copies, local_install, odd_images, repositories
+from support.act_runs import REVIEWED, ROLES, World, world
 from support.repositories import Run, git_in
 from support.workflow_files import ROOT
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 # Every split has every class.
 PETS = {**repositories.MORE_PETS, "val/dog/0a8c7f6e-0000-4000-8000-000000000007.jpg": b"a dog that sleeps"}
+LATER = "dog/0a8c7f6e-0000-4000-8000-000000000008.jpg"
 REGISTRY = ".venv/bin/registry"
 GIVEN = ("--owner", "@acme/data", "--bucket", ".registry", "--lake", ".registry/lake")
 # What template.yml answers for the repository acme/registry, made by ada.
@@ -100,11 +101,20 @@ def test_the_workflows_of_a_thin_copy_are_green_with_the_pinned_tooling(thin: Wo
     assert git_in(thin.origin, "tag", "--list") == "datasets/pets@v1.0.0"
     git_in(thin.root, "fetch", "--quiet", "--tags", "origin")
     (thin.root / "tests/test_ours.py").write_text("def test_ours(dataset):\n    assert dataset.manifest.version\n")
-    repositories.commit(thin.root, "a test of ours")
-    run = thin.pull_request("change", thin.push_branch("change"))
-    assert run.jobs == {"validate": "success", "tests": "success"}, run.log
+    repositories.dataset(thin.root, "pets", PETS | {f"train/{LATER}": odd_images.photo()}, "1.1.0")
+    assert repositories.registry(thin.root, "check", "--fix").returncode == 0
+    repositories.commit(thin.root, "a dog, and a test of ours")
+    assert repositories.registry(thin.root, "push").returncode == 0
+    head = thin.push_branch("change")
+    _, run, reviewed = thin.propose("change", head)
+    assert run.jobs == {"validate": "success", "train": "success", "tests": "success"}, run.log
     assert "3 passed" in run.said["tests"]
+    assert reviewed.jobs == REVIEWED, reviewed.log
+    assert thin.gates() == {head: ["pending", "success"]}
+    assert "1 image added" in thin.github.comments[0]["body"]
     git_in(thin.root, "switch", "--quiet", "main")
+    assigned = thin.dispatch("assign.yml", artifact="datasets/pets", version="1.0.0", stage="prod")
+    assert assigned.jobs == {"assign": "success"}, assigned.log
     nightly = thin.dispatch("nightly.yml")
     assert nightly.jobs == {"published": "success", "stores": "success"}, nightly.log
 
@@ -115,6 +125,9 @@ def test_an_upgrade_moves_to_the_wheel_beside_and_the_old_tooling_says_so(
     git_in(tmp_path, "clone", "--quiet", "--branch", "v1.1.0", str(template), "clone")
     place = Path(wheel.wheel.removeprefix("file://").partition("#")[0]).parent
     file = copies.build_wheel(place, tmp_path / "clone")
+    proposed = thin.dispatch("upgrade.yml")
+    assert proposed.jobs == {"upgrade": "success"}, proposed.log
+    assert thin.github.pulls[0]["title"].startswith("Upgrade the template to 1.1.0 (")
     assert sh(thin.root, "make", "setup").returncode == 0
     done = sh(thin.root, REGISTRY, "upgrade")
     assert done.returncode == 0, done.stderr
