@@ -70,4 +70,6 @@ def test_the_demo_runs_without_a_checkout(album: pictures.Album, tmp_path: Path,
     ):
         (line,) = [line for line in lines if line.startswith(f"  v{version}  accuracy ")]
         assert line.endswith(f" s  ({how})")
+    released = (tmp_path / "demo/catalog/models/cat_dog/index.html").read_text()
+    assert [f'href="v{version}.0.0/index.html"' in released for version in (1, 2, 3)] == [True] * 3
     assert (tmp_path / "demo" / "consumer" / "v1" / "train" / "metadata.parquet").is_file()

@@ -224,6 +224,7 @@ def third_release(scene: Scene) -> None:
     scene.merge(f"{name}-v3")
     scene.run("registry publish")
     scene.run("registry list")
+    scene.run(f"registry catalog build --out {shlex.quote(str(scene.top / 'catalog'))}")
     _compare(scene, before, read_metrics(scene), given.title)
 
 
@@ -273,9 +274,11 @@ consumer's folder         {scene.top / "consumer"}
 card of the dataset       {scene.clone / card_path(scene.dataset)}
 report of release 2.0.0   {scene.report / "report.html"}
 report of release 3.0.0   {scene.last_report / "report.html"}
+catalog of all releases   {scene.top / "catalog" / "index.html"}
 
 Try next, in the clone (after `. .venv/bin/activate`):
-  registry list
+  registry show {scene.model}
+  registry where {scene.album.pictures[-1].uuid}
   dvc plots diff {scene.model}@v1.0.0
   change a label in {scene.top / "exports" / "february.csv"}, then
   registry select {scene.dataset} --from {scene.top / "exports" / "february.csv"}
