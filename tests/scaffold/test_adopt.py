@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_version_with_its_splits_as_given(
     assert rows["md5"].to_list() == [md5(PETS[path]) for path in sorted(PETS)]
     assert rows["uuid"].to_list() == [uuid_of(md5(PETS[path])) for path in sorted(PETS)]
     assert rows["bytes"].to_list() == [len(PETS[path]) for path in sorted(PETS)]
-    assert "16 validated before, 0 validated now" in done.out
+    assert "16 images: 16 validated as they were taken\n" in done.out
     checks(run_registry, registry_repo)
     checks(run_registry, registry_repo, "--all", "--remote", "--images")
 

@@ -117,9 +117,13 @@ class BuildResult:
 
     def __str__(self) -> str:
         cached = self.build.images - self.read - self.not_validated
-        counts = [f"{cached:,} validated before", f"{self.read:,} validated now"]
+        is_adopted = self.manifest.is_adopted  # then images were read and stored as they were taken
+        counts = [f"{cached:,} validated {'as they were taken' if is_adopted else 'before'}"]
+        counts += [f"{self.read:,} validated now"] if self.read or not is_adopted else []
         counts += [f"{self.not_validated:,} not validated"] if self.not_validated else []
-        counts += [f"{self.stored:,} new in staging ({size(self.stored_bytes)})"]
+        counts += (
+            [f"{self.stored:,} new in staging ({size(self.stored_bytes)})"] if self.stored or not is_adopted else []
+        )
         lines = [f"{plural(self.build.images, 'image')}: {', '.join(counts)}"]
         if self.not_validated:
             how = "taken as they are" if self.manifest.is_adopted else "copied server-side"
