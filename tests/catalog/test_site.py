@@ -108,9 +108,11 @@ def test_only_what_changed_is_written(released_model: Path, run_registry: Run, t
     again = run_registry(released_model, "catalog", "build", "--out", str(out))
     assert again.out == f"{out}/index.html: 9 files, 0 written, 0 removed\n"
     repositories.git_in(released_model, "tag", "-d", "models/pets@v1.0.0")
+    repositories.write_bytes(out / "about/index.html", b"ours")
     fewer = run_registry(released_model, "catalog", "build", "--out", str(out))
     assert fewer.out.endswith(" 1 removed\n")
     assert not (out / "models/pets/v1.0.0/index.html").exists()
+    assert (out / "about/index.html").read_bytes() == b"ours"
 
 
 def test_a_folder_of_something_else_is_left_alone(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from registry.catalog import site
 from registry.cli.workspace import here
 from registry.console import say
 from registry.core.atomic_write import write_atomically
+from registry.core.layout import FOLDERS
 from registry.core.progress import waiting
 from registry.core.wording import plural
 from registry.errors import Refused
@@ -28,6 +29,7 @@ def build(out: Path, url: str) -> None:
     """Write the catalog: pages, registry.json and a feed of releases. index.html opens from the folder.
 
     Pages that are right already are left as they are, and those of artifacts and releases that are gone are removed.
+    Other files in the folder are left alone.
     """
     space = here()
     if out.exists() and any(out.iterdir()) and not (out / site.DATA).is_file():
@@ -42,7 +44,8 @@ def build(out: Path, url: str) -> None:
         if not (out / path).is_file() or (out / path).read_bytes() != data:
             write_atomically(out / path, data)
             written += 1
-    gone = [page for page in out.rglob("index.html") if page.relative_to(out).as_posix() not in kept]
+    pages = (page for folder in FOLDERS for page in (out / folder).rglob("index.html"))
+    gone = [page for page in pages if page.relative_to(out).as_posix() not in kept]
     for page in gone:
         page.unlink()
     say(f"{out / 'index.html'}: {plural(len(kept), 'file')}, {written:,} written, {len(gone):,} removed")
