@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from PIL import Image
 
-from registry.core.documents import read_yaml
+from registry.core.documents import edit_yaml, read_yaml
 from support import hints, pages, repositories
 from support.pages import Command
 from support.servers.looker import LookerServer
@@ -96,14 +96,13 @@ def test_ten_minutes_and_then_an_update(tmp_path: Path) -> None:
         file.write("\nMore words.\n")
     repositories.git_in(template, "commit", "--quiet", "--all", "--message", "More words")
     repositories.git_in(template, "tag", "v99.0.0")
-    (registry / "registry.yaml").write_text((registry / "registry.yaml").read_text().replace(
-        f"file://{pages.ROOT}", f"file://{template}"
-    ))  # fmt: skip
+    settings = registry / "registry.yaml"
+    settings.write_bytes(edit_yaml(settings.read_bytes(), {("template", "source"): template.as_uri()}))
     repositories.git_in(registry, "commit", "--quiet", "--all", "--message", "The template's new address")
     pages.type_all(typed("docs/updates.md"), registry, pages.environment())
     assert (registry / "infra/README.md").read_text().endswith("\nMore words.\n")
-    settings = read_yaml((registry / "registry.yaml").read_bytes(), "registry.yaml").data
-    assert settings["template"]["commit"] == repositories.git_in(template, "rev-parse", "HEAD")
+    now = read_yaml(settings.read_bytes(), "registry.yaml").data
+    assert now["template"]["commit"] == repositories.git_in(template, "rev-parse", "HEAD")
     assert repositories.git_in(registry, "status", "--short") == ""
 
 

@@ -6,8 +6,8 @@ Queries are quiet. Commands that change something are printed as they run.
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -289,28 +289,6 @@ def tag_messages(root: Path) -> dict[str, str]:
 def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
     """Fetch refs of a remote, and the tags that point into their history; no local tag is ever moved."""
     run(root, "fetch", "--quiet", remote, *refs)
-
-
-def fetch_shallow(folder: Path, url: str, *refspecs: str) -> None:
-    """Fetch refs of another repository, without their history, into the bare repository `folder`. Raises NotFound."""
-    output(folder, "init", "--quiet", "--bare")
-    with _as_not_found(url):
-        output(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--", url, *refspecs)
-
-
-def tags_of(root: Path, url: str) -> dict[str, TagRef]:
-    """Every tag of another repository, by name. Raises NotFound."""
-    with _as_not_found(url):
-        return tag_refs(root, url)
-
-
-@contextmanager
-def _as_not_found(url: str) -> Iterator[None]:
-    try:
-        yield
-    except ToolFailed as error:
-        reason = (error.stderr.strip().splitlines() or ["no reason given"])[0]
-        raise NotFound(f"{url}: {reason}", fix="check the address, the tag, and that you may read it") from error
 
 
 def commit_time(root: Path, commit: str) -> int:

@@ -20,7 +20,7 @@ from registry.core.pointers import object_key
 from registry.core.settings import Remote
 from registry.core.wording import abbreviate, join, plural
 from registry.errors import InvalidData, NotFound, Refused, RegistryError, ToolFailed
-from registry.integrations import dvc, git, git_trees
+from registry.integrations import dvc, git, git_elsewhere, git_trees
 from registry.scaffold import adopt_dvc
 from registry.scaffold.adopt_dvc import Files, NotTracked, RemotePlace, Tracked
 from registry.scaffold.adopt_layout import LeftOut
@@ -293,7 +293,7 @@ def _open_remote_repository(asked: Asked, here: Here) -> Source:
     url = str(Path(asked.source).expanduser().absolute()) if is_path else asked.source
     name, is_local = without_login(url), is_path or url.startswith("file://")
     with TemporaryDirectory(prefix="registry-adopt-") as folder:
-        git.fetch_shallow(Path(folder), url, asked.rev or "HEAD")
+        git_elsewhere.fetch_shallow(Path(folder), url, asked.rev or "HEAD")
         with git_trees.Revision(Path(folder), "FETCH_HEAD") as tree:
             if asked.path is None:
                 adopt_dvc.require_path(_Revision(tree), name)
@@ -396,6 +396,5 @@ def require_complete(source: Source, images: Sequence[str]) -> None:
     lost = source.missing.filter(col("path").is_in(images))["path"].sort().to_list()
     if lost:
         places = join([store.url for store in source.stores])
-        raise InvalidData(
-            f"{source.origin}: {plural(len(lost), 'image')} of {len(images):,} not in {places}", lost, fix=_PUSH
-        )
+        fault = f"{source.origin}: {plural(len(lost), 'image')} of {len(images):,} not in {places}"
+        raise InvalidData(fault, lost, fix=_PUSH)

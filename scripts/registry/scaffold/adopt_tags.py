@@ -22,7 +22,7 @@ from registry.core.wording import abbreviate, join, plural, size, table
 from registry.dataset import items
 from registry.dataset.items import Items
 from registry.errors import NotFound, Refused
-from registry.integrations import git
+from registry.integrations import git, git_elsewhere
 from registry.scaffold import adopt_layout, adopt_rows, adopt_sources
 from registry.scaffold.adopt import Plan
 from registry.scaffold.adopt_layout import LeftOut
@@ -124,7 +124,7 @@ def find(root: Path, source: str, patterns: Sequence[str]) -> tuple[Tagged, ...]
     """
     folder = Path(source).expanduser()
     url = str(_repository(folder.resolve())) if folder.exists() else source
-    known = git.tags_of(root, url)
+    known = git_elsewhere.tags_of(root, url)
     names = sorted(name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns))
     if unknown := [one for one in patterns if not any(fnmatchcase(name, one) for name in known)]:
         fix = f"name some of {abbreviate(sorted(known), 10)}" if known else "leave --tags out: it has no tags"
@@ -146,7 +146,7 @@ def _repository(folder: Path) -> Path:
 def _times(url: str, tags: Mapping[str, str]) -> dict[str, int]:
     """The time of each tag's commit; a tag of what is no commit is left out."""
     with TemporaryDirectory(prefix="registry-adopt-") as folder:
-        git.fetch_shallow(Path(folder), url, *(f"+{_PREFIX}{name}:{_PREFIX}{name}" for name in tags))
+        git_elsewhere.fetch_shallow(Path(folder), url, *(f"+{_PREFIX}{name}:{_PREFIX}{name}" for name in tags))
         commits = set(git.find_commits(Path(folder), tags.values()))
         return {name: git.commit_time(Path(folder), commit) for name, commit in tags.items() if commit in commits}
 

@@ -14,7 +14,7 @@ from registry.core import names, settings
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.errors import InvalidData, NotFound, RegistryError
-from registry.integrations import dvc, git, git_trees
+from registry.integrations import dvc, git, git_elsewhere, git_trees
 from registry.release import fetched, withdraw
 from registry.storage import dvc_config
 from registry.storage.base import Store
@@ -83,7 +83,7 @@ class _Registry:
     def find_reason(self, tag: Tag) -> str | None:
         """Why a version is withdrawn, by the default branch. Raises NotFound, InvalidDocument."""
         if self.url:
-            git.fetch_shallow(self.repository, self.url, "+HEAD:refs/current")
+            git_elsewhere.fetch_shallow(self.repository, self.url, "+HEAD:refs/current")
         # In a clone, what is checked out can be older than what was fetched.
         refs = ("refs/current",) if self.url else ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "HEAD")
         with ExitStack() as stack:
@@ -95,7 +95,7 @@ class _Registry:
         with suppress(RegistryError):
             if self.url:
                 every = f"refs/tags/{tag.artifact}@*"
-                git.fetch_shallow(self.repository, self.url, f"+{every}:{every}")
+                git_elsewhere.fetch_shallow(self.repository, self.url, f"+{every}:{every}")
             tags = names.find_tags(git.tag_names(self.repository))
             others = [one for one in tags if one.artifact == tag.artifact and one != tag]
             return fetched.find_version(found, self._trees(others))
@@ -117,7 +117,7 @@ def _open_registry(repo: str | None, tag: Tag) -> Iterator[_Registry]:
         yield _Registry(root, root)
         return
     with tempfile.TemporaryDirectory(prefix="registry-verify-") as folder:
-        git.fetch_shallow(Path(folder), repo, f"+refs/tags/{tag}:refs/tags/{tag}")
+        git_elsewhere.fetch_shallow(Path(folder), repo, f"+refs/tags/{tag}:refs/tags/{tag}")
         yield _Registry(Path(folder), Path(folder), repo)
 
 
