@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from registry.cli import main
 from support import repositories
+from support.browser import Browser, started
 from support.repositories import Run
 
 PROJECT = Path(__file__).parents[1]
@@ -178,3 +179,16 @@ def run_registry(capfd: pytest.CaptureFixture[str]) -> Run:
         return repositories.Outcome(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium for the tests of a module."""
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The source of axe-core, which a page is asked to run."""
+    return (Path(sys.prefix) / "axe/node_modules/axe-core/axe.min.js").read_text()

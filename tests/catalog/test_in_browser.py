@@ -1,7 +1,5 @@
 """The catalog in a real browser: light and dark, on a screen and on a phone, by keyboard."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,22 +7,11 @@ import pytest
 from registry.catalog import site
 from support import catalogs, repositories
 from support.accessibility import ACCESSIBLE, CONTRAST
-from support.browser import Browser, started
+from support.browser import Browser
 
 pytestmark = pytest.mark.browser
 SIZES = {"screen": 1100, "phone": 375}
 PAGES = ("index.html", "datasets/pets/index.html", "models/pets/index.html", "datasets/pets/v1.0.0/index.html")
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    return (Path(sys.prefix) / "axe/node_modules/axe-core/axe.min.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

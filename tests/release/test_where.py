@@ -1,19 +1,27 @@
 """`registry where`: the releases that have an image, and the models that saw it."""
 
+import hashlib
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
 from conftest import copy
+from registry.core.names import parse_tag
 from registry.core.pointers import object_key
-from registry.release.item_index import FOLDER
+from registry.release import where
+from registry.release.history import Release
+from registry.release.item_index import FOLDER, ItemIndex
+from registry.release.notes import Lineage
 from support import repositories
 from support.repositories import Run, git_in
 
 CAT, DOG, SLEEPING, RUNNING, LATER = (f"0a8c7f6e-0000-4000-8000-00000000000{number}" for number in (1, 3, 4, 5, 6))
+SHA256 = {repositories.md5(b"one cat"): hashlib.sha256(b"one cat").hexdigest()}
 LIKE = "0a8c7f6e-0000-4000-8000-000000000007"
 
 
@@ -139,6 +147,23 @@ def test_a_list_that_is_lost_is_named_and_the_others_are_searched(world: Path, r
     assert done.code == 1
     assert "error: no store has the lists of files of datasets/pets@v1.0.0, models/pets@v1.0.0: " in done.err
     assert "\n  datasets/pets@v2.0.0  train/dog\n" in done.out
+
+
+@pytest.mark.parametrize("line", [CAT, repositories.md5(b"one cat"), hashlib.sha256(b"one cat").hexdigest()])
+def test_a_model_from_elsewhere_saw_what_it_lists(line: str, tmp_path: Path) -> None:
+    listing = {"one.txt": f"{line}\n".encode(), "other.txt": f"{DOG}\n{'0' * 64}\n".encode()}
+    releases = [_from_elsewhere(f"models/{name[:-4]}@v1.0.0", name) for name in listing]
+    found = where.find(
+        releases, ItemIndex(tmp_path, lambda _: None), (), (CAT,), (repositories.md5(b"one cat"),),
+        lambda _, path: listing[path.rpartition("/")[2]], SHA256.get,
+    )  # fmt: skip
+    assert [(str(use.release.tag), use.sight) for use in found.uses] == [("models/one@v1.0.0", where.Sight.LISTED)]
+
+
+def _from_elsewhere(tag: str, listing: str) -> Release:
+    origin = SimpleNamespace(training_images=listing)
+    version: Any = SimpleNamespace(content=SimpleNamespace(objects={}, manifest=SimpleNamespace(origin=origin)))
+    return Release(parse_tag(tag), "", 0, version, Lineage(), (), "", "")
 
 
 def test_what_is_no_image_is_refused(world: Path, run_registry: Run) -> None:

@@ -1,7 +1,5 @@
 """report.html in a real browser: in light and dark, on a screen and on a phone."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,20 +9,9 @@ from registry.report.blocks import Code, Para, Section, Table
 from registry.report.values import Report
 from support import report_situations
 from support.accessibility import ACCESSIBLE, CONTRAST
-from support.browser import Browser, Page, started
+from support.browser import Browser, Page
 
 SIZES = {"screen": 1100, "phone": 375}
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    return (Path(sys.prefix) / "axe/node_modules/axe-core/axe.min.js").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with started() as browser:
-        yield browser
 
 
 def shown(browser: Browser, report: Report, folder: Path, width: int, theme: str) -> Page:

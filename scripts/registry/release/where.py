@@ -74,10 +74,12 @@ def find(
     uuids: Collection[str],
     md5s: Collection[str],
     read: Callable[[Release, str], bytes | None],
+    sha256_of: Callable[[str], str | None],
 ) -> Found:
     """The releases that have images with these UUIDs or MD5s, and the models that saw them.
 
-    `absent` are the lists that `index` lacks; `read` has a file of a release's commit by its path.
+    `absent` are the lists that `index` lacks; `read` has a file of a release's commit by its path,
+    `sha256_of` the SHA-256 of an image by its MD5, which is asked for where a model lists images by that.
     """
     known = {md5 for release in releases for md5 in lists_of(release)} - set(absent)
     rows = index.find(known, uuids, md5s)
@@ -93,7 +95,7 @@ def find(
     )
     return Found(
         places,
-        tuple(_uses(releases, by_list, {*uuids, *rows["uuid"]}, {*md5s, *rows["md5"]}, read)),
+        tuple(_uses(releases, by_list, {*uuids, *rows["uuid"]}, {*md5s, *rows["md5"]}, read, sha256_of)),
         tuple(release.tag for release in releases if lists_of(release) & set(absent)),
     )
 
@@ -104,12 +106,13 @@ def _uses(
     uuids: Collection[str],
     md5s: Collection[str],
     read: Callable[[Release, str], bytes | None],
+    sha256_of: Callable[[str], str | None],
 ) -> Iterator[Use]:
     """The models that saw them, each with the closest way in which it did; models before those that build on them."""
     saw: set[Tag] = set()
     waiting = [release for release in releases if not _is_dataset(release)]
     for release in waiting:
-        if (sight := _sight(release, by_list, uuids, md5s, read)) is not None:
+        if (sight := _sight(release, by_list, uuids, md5s, read, sha256_of)) is not None:
             saw.add(release.tag)
             yield Use(release, sight)
     found = True
@@ -128,9 +131,12 @@ def _sight(
     uuids: Collection[str],
     md5s: Collection[str],
     read: Callable[[Release, str], bytes | None],
+    sha256_of: Callable[[str], str | None],
 ) -> Sight | None:
     listed = _listed(release, read)
     if listed and (listed.uuids & set(uuids) or listed.md5s & set(md5s)):
+        return Sight.LISTED
+    if listed and listed.sha256s and not listed.sha256s.isdisjoint(map(sha256_of, md5s)):
         return Sight.LISTED
     splits = {str(row["split"]) for md5 in lists_of(release) for row in by_list.get(md5, ())}
     manifest = release.version.content.manifest if release.version else None

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,13 @@ def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
     with git_trees.History(space.root) as files:
         found = [
             where.find(
-                releases, index, absent, query.uuids, query.md5s, lambda release, path: files.read(release.commit, path)
+                releases,
+                index,
+                absent,
+                query.uuids,
+                query.md5s,
+                lambda release, path: files.read(release.commit, path),
+                partial(_sha256_of, space, query),
             )
             for query in queries
         ]
@@ -74,6 +81,12 @@ def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
             f"no store has the lists of files of {abbreviate(list(map(str, unknown)))}: these were not searched",
             fix="registry fsck --all-tags",
         )
+
+
+def _sha256_of(space: Workspace, query: _Query, md5: str) -> str | None:
+    """The SHA-256 of an image; None where no store has it."""
+    data = query.data if query.data is not None and md5 in query.md5s else space.read_object(md5)
+    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def _parse(text: str) -> _Query:
