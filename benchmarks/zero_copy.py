@@ -37,7 +37,7 @@ from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.storage.local import Folder
 from registry.storage.open import open_store
-from registry.storage.results import STORED
+from registry.storage.states import STORED
 from registry.storage.transfer import transfer
 
 REGISTRY = str(images.BIN / "registry")

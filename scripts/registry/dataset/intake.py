@@ -18,7 +18,7 @@ from registry.storage import ingest
 from registry.storage.base import Store
 from registry.storage.ingest import Ingest, IngestResult
 from registry.storage.parallel import parallel_map
-from registry.storage.results import ObjectState
+from registry.storage.states import ObjectState
 from registry.storage.transfer import put_intact
 from registry.storage.verify import find_corrupt
 from registry.sync import inventory

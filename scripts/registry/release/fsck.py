@@ -26,7 +26,7 @@ from registry.dataset import items
 from registry.errors import SHOWN, InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
-from registry.storage.results import STORED, ObjectState
+from registry.storage.states import STORED, ObjectState
 from registry.storage.transfer import transfer
 from registry.storage.verify import audit
 from registry.sync import inventory

@@ -23,7 +23,7 @@ from registry.integrations import git
 from registry.release import due_versions
 from registry.release.due_versions import Failed, PublishContext, Release, Skipped
 from registry.storage.base import Store
-from registry.storage.results import ObjectState
+from registry.storage.states import ObjectState
 from registry.storage.transfer import transfer
 from registry.storage.verify import audit
 from registry.sync import inventory

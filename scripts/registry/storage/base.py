@@ -157,6 +157,13 @@ def to_frame(objects: Iterable[StoredObject]) -> "DataFrame":
     return pl.concat(frames)
 
 
+def concat(frames: "Iterable[DataFrame]") -> "DataFrame":
+    """Frames of `to_frame`, of which there is at least one, as one."""
+    import polars as pl
+
+    return pl.concat(frames)
+
+
 def prefetch(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The same chunks, each fetched by another thread while the one before is in use."""
     with ThreadPoolExecutor(1) as pool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionError
-from polars import DataFrame
 
 from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
@@ -27,6 +26,7 @@ from registry.storage.s3_signing import S3Location
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
+    from polars import DataFrame
 
 
 NO_OBJECT = f"files/md5/00/{'0' * 30}"  # whose MD5 would be zero
@@ -129,7 +129,7 @@ class Bucket(Store):
         if is_empty and check:
             self._require_store()
 
-    def find_many(self, keys: Sequence[str]) -> DataFrame:
+    def find_many(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.find_many`."""
         lookup = cloud_listing.KeyLookup(self._find_or_list, self._list_pages, self.concurrency)
         return lookup.find_many(keys, can_list=self._can_list)

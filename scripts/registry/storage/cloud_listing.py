@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from posixpath import commonpath
+from typing import TYPE_CHECKING
 
-import polars as pl
-from polars import DataFrame
+from registry.storage.base import StoredObject, concat, to_frame
 
-from registry.storage.base import StoredObject, to_frame
+if TYPE_CHECKING:
+    from polars import DataFrame
 
 PAGE = 1000  # objects in a page of a listing
 ONE_BY_ONE = 1000  # keys up to which each is requested alone
@@ -32,7 +33,7 @@ class KeyLookup:
     pages: Pages
     concurrency: int
 
-    def find_many(self, keys: Sequence[str], *, can_list: bool) -> DataFrame:
+    def find_many(self, keys: Sequence[str], *, can_list: bool) -> "DataFrame":
         """Those of `keys` that exist (`Store.find_many`)."""
         frames, left = [], list(dict.fromkeys(keys))
         with ThreadPoolExecutor(self.concurrency) as pool:
@@ -44,9 +45,9 @@ class KeyLookup:
                     frames.append(found)
                     left += uncertain
             frames.append(to_frame(one for one in pool.map(self.find, left) if one))
-            return pl.concat(frames)
+            return concat(frames)
 
-    def _list_ranges(self, folders: Folders) -> DataFrame | None:
+    def _list_ranges(self, folders: Folders) -> "DataFrame | None":
         """The wanted objects, by listing across folders; None where requests for keys or folders are cheaper.
 
         The first page tells how many pages there are: what 256 folders hold is often a few pages.
@@ -64,7 +65,7 @@ class KeyLookup:
         with ThreadPoolExecutor(self.concurrency) as pool:
             ranges = list(pool.map(partial(self._list_range, top, folders), bounds[:-1], bounds[1:]))
         found = [one for one in ranges if one is not None]
-        return pl.concat(map(to_frame, found)) if len(found) == len(ranges) else None
+        return concat(map(to_frame, found)) if len(found) == len(ranges) else None
 
     def _list_range(self, top: str, folders: Folders, after: str, end: str) -> list[StoredObject] | None:
         """The wanted objects between two keys; None where a listing has no order, as in S3 Express.
@@ -81,7 +82,7 @@ class KeyLookup:
                 break
         return found
 
-    def _list_folder(self, folder: str, keys: set[str]) -> tuple[DataFrame, list[str]]:
+    def _list_folder(self, folder: str, keys: set[str]) -> "tuple[DataFrame, list[str]]":
         """Those of a folder's keys that its listing has, and those that further pages may have, if those cost more.
 
         So the search costs at most twice what the cheaper way does, however much the folder holds.
@@ -93,8 +94,8 @@ class KeyLookup:
             frames.append(to_frame(one for one in page if one.key in left))
             left.difference_update(frames[-1]["key"])
             if not left or (number * self.concurrency >= len(keys) and len(page) == PAGE):
-                return pl.concat(frames), list(left)
-        return pl.concat(frames), []
+                return concat(frames), list(left)
+        return concat(frames), []
 
 
 def _group_by_folder(keys: Sequence[str]) -> Folders:

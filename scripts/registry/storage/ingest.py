@@ -19,8 +19,8 @@ from registry.errors import NotFound
 from registry.storage.base import Copier, Store
 from registry.storage.local import Folder
 from registry.storage.parallel import parallel_map, processes
-from registry.storage.results import ObjectState
 from registry.storage.server_side import OBJECTS, find_copier
+from registry.storage.states import ObjectState
 from registry.storage.transfer import put_intact
 from registry.storage.verify import PLAIN_ETAG, find_corrupt, verify, verify_by_etag
 

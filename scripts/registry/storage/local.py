@@ -41,8 +41,10 @@ class Folder(Store):
 
     concurrency = 4  # measured with 2 cores: reading, hashing and writing as fast as with 8 threads or 2 processes
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int = OBJECT_MODE) -> None:
+        """`mode` is that of the files, less the umask where they may be written."""
         self.path = path
+        self._mode = mode
         self.url = str(path)
         self._prefix = f"{path}/"
         self._swept: set[str] = set()
@@ -129,10 +131,11 @@ class Folder(Store):
         # In the object's own folder: with one folder for all, four threads wait for each other (measured: 4 times).
         temporary = f"{folder}/{INCOMING}{secrets.token_hex(8)}"
         with _translate_errors(path):
-            file = _create(temporary)
+            file = _create(temporary, self._mode)
         try:
-            with suppress(OSError):  # whatever the umask; DVC hashes objects of another mode again, and so allows it
-                os.chmod(temporary, OBJECT_MODE)  # noqa: PTH101 - see the module
+            if self._mode == OBJECT_MODE:  # whatever the umask; DVC hashes objects of another mode again, and allows it
+                with suppress(OSError):
+                    os.chmod(temporary, OBJECT_MODE)  # noqa: PTH101 - see the module
             _fill(file, path, chunks)
             return finish(temporary, path)
         except BaseException:
@@ -220,13 +223,13 @@ def _remove_abandoned(folder: str) -> None:
                 os.unlink(entry.path)  # noqa: PTH108 - see the module
 
 
-def _create(path: str) -> int:
+def _create(path: str, mode: int) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        return os.open(path, flags, OBJECT_MODE)
+        return os.open(path, flags, mode)
     except FileNotFoundError:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, OBJECT_MODE)
+        return os.open(path, flags, mode)
 
 
 @contextmanager

@@ -17,16 +17,11 @@ from registry.core.progress import Progress
 from registry.errors import NotFound
 from registry.storage.base import Copier, Store
 from registry.storage.parallel import parallel_map
-from registry.storage.results import ObjectResult, ObjectState, to_frame
+from registry.storage.results import to_frame
 from registry.storage.server_side import find_copier
-from registry.storage.verify import (
-    NotIntact,
-    VerifiedChunks,
-    raise_corrupt,
-    read_verified,
-    retry_corrupt,
-    verify_by_etag,
-)
+from registry.storage.states import ObjectResult, ObjectState
+from registry.storage.verified_reads import NotIntact, VerifiedChunks, read_verified, retry_corrupt
+from registry.storage.verify import raise_corrupt, verify_by_etag
 
 FEW = 8  # objects of which the smallest one goes first to an empty store
 

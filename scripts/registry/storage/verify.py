@@ -1,7 +1,6 @@
-"""Proof that objects are intact: their content has the MD5 that is their name."""
+"""Proof that the objects of a store are intact: their content has the MD5 that is their name."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from functools import partial
 from typing import NoReturn
@@ -11,47 +10,15 @@ from polars import DataFrame, col
 from registry.core.digests import describe_mismatch
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
-from registry.errors import NotFound, StorageFailed
+from registry.errors import StorageFailed
 from registry.storage.base import Store
 from registry.storage.parallel import parallel_map
-from registry.storage.results import ObjectResult, ObjectState, to_frame
+from registry.storage.results import to_frame
+from registry.storage.states import ObjectResult, ObjectState
+from registry.storage.verified_reads import read_verified, retry_corrupt
 
 PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload in parts has a dash
 SAMPLE = 8  # objects that tell whether the ETags of a store are MD5s
-
-Read = Callable[[str], Iterator[bytes]]  # an object's chunks, by its key
-
-
-class NotIntact(Exception):
-    """The object is `missing` or `corrupt`."""
-
-    def __init__(self, state: ObjectState) -> None:
-        super().__init__(state)
-        self.state = state
-
-
-class VerifiedChunks:
-    """An object's bytes, in chunks from the start at each call (`base.Chunks`), hashed on their way.
-
-    After the last chunk it raises NotIntact unless the MD5 is the object's name. `size` is the number of bytes so far.
-    """
-
-    def __init__(self, read: Read, md5: str) -> None:
-        self._read, self._md5 = read, md5
-        self.size = 0
-
-    def __call__(self) -> Iterator[bytes]:
-        """The bytes. Raises NotIntact."""
-        digest, self.size = hashlib.md5(usedforsecurity=False), 0
-        try:
-            for chunk in self._read(object_key(self._md5)):
-                digest.update(chunk)
-                self.size += len(chunk)
-                yield chunk
-        except NotFound:
-            raise NotIntact(ObjectState.MISSING) from None
-        if digest.hexdigest() != self._md5.removesuffix(".dir"):
-            raise NotIntact(ObjectState.CORRUPT)
 
 
 def audit(
@@ -96,37 +63,6 @@ def verify_by_etag(store: Store, md5: str) -> ObjectResult:
     if found.etag == md5.removesuffix(".dir"):
         return ObjectResult(md5, 0, ObjectState.PRESENT)
     return verify(store, md5)
-
-
-def read_verified(read: Read, md5: str) -> ObjectResult:
-    """Read an object once: `present`, `missing` or `corrupt`."""
-    chunks = VerifiedChunks(read, md5)
-    try:
-        for _ in chunks():
-            pass
-    except NotIntact as fault:
-        return ObjectResult(md5, chunks.size, fault.state)
-    return ObjectResult(md5, chunks.size, ObjectState.PRESENT)
-
-
-def retry_corrupt(store: Store, md5: str, attempt: Callable[[], ObjectResult]) -> ObjectResult:
-    """A corrupt object of `store` is read a second time, and looked up: the fault may lie in the transmission.
-
-    Raises StorageFailed where the store says that it has the right bytes, or does not answer as a store of objects.
-    """
-    result = attempt()
-    if result.state is ObjectState.CORRUPT:
-        result = attempt()
-    if result.state is ObjectState.CORRUPT:
-        store.require_readable()
-        found = store.find(object_key(md5))
-        if found and found.etag == md5.removesuffix(".dir"):
-            place = f"{store.url}/{object_key(md5)}"
-            raise StorageFailed(
-                f"{place}: the bytes that arrived here do not match the checksum that the server has of them",
-                fix="check what is between this machine and the server, such as a proxy, then try again",
-            )
-    return result
 
 
 def raise_corrupt(store: Store, key: str) -> NoReturn:

@@ -13,7 +13,7 @@ from registry.core.tree import Tree
 from registry.errors import SHOWN
 from registry.storage.base import Store
 from registry.storage.cache import Cache, DamagedObject, heading
-from registry.storage.results import STORED
+from registry.storage.states import STORED
 from registry.storage.transfer import transfer
 from registry.sync import inventory
 

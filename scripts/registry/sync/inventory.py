@@ -12,7 +12,7 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
 from registry.errors import NotFound, Refused
 from registry.storage.base import Store
-from registry.storage.results import ObjectState
+from registry.storage.states import ObjectState
 from registry.storage.verify import audit
 from registry.sync import dir_listing
 from registry.sync.checkout import Placement

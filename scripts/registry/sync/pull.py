@@ -22,7 +22,7 @@ from registry.errors import SHOWN, InvalidData, NotFound
 from registry.storage import results
 from registry.storage.base import Store
 from registry.storage.cache import DamagedObject, heading
-from registry.storage.results import STORED, ObjectState
+from registry.storage.states import STORED, ObjectState
 from registry.storage.stores import Stores
 from registry.storage.transfer import transfer
 from registry.sync import inventory

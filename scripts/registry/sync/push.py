@@ -19,7 +19,7 @@ from registry.errors import InvalidData, InvalidDocument, Refused
 from registry.integrations import git, git_history, git_trees
 from registry.integrations.git_hooks import Push
 from registry.storage.base import Store
-from registry.storage.results import STORED, ObjectState
+from registry.storage.states import STORED, ObjectState
 from registry.storage.stores import Stores
 from registry.storage.transfer import replace, transfer
 from registry.storage.verify import audit_corrupt, find_corrupt
