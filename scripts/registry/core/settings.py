@@ -25,7 +25,7 @@ class Remote:
     """
 
     url: str
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
     name: str = field(default="", compare=False)
     is_lake: bool = field(default=False, compare=False)
 

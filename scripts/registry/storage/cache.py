@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +20,7 @@ from registry.errors import NotFound, StorageFailed
 from registry.integrations import dvc
 from registry.storage.base import Chunks, StoredObject, to_frame
 from registry.storage.local import OBJECT_MODE, Folder, describe_file
+from registry.storage.once import once
 from registry.storage.proofs import PATH, Proofs
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ class Cache(Folder):
     def __init__(self, path: Path, proofs: Path | None) -> None:
         super().__init__(path.absolute())
         self.proofs = Proofs(proofs)
+        self._recorded_in = proofs
         self._may_protect = True
+
+    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[Hashable, ...]]:
+        return once, (Cache, self.path, self._recorded_in)
 
     # --- proving ------------------------------------------------------------------------------------------------------
 

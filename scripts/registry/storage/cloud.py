@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
+from registry.storage.once import once
 from registry.storage.removal import Removal
 from registry.storage.s3_copy import ServerSideCopier, can_copy
 from registry.storage.s3_signing import S3Location
@@ -40,12 +41,15 @@ RANGES = 8  # CHUNKs of a large object that are read at a time: one stream of S3
 _LARGE_WRITES, _LARGE_READS = BoundedSemaphore(8), BoundedSemaphore(4)
 
 
+Reopen = Callable[[Remote], "Bucket"]
+
+
 class Bucket(Store):
     """A bucket, or a prefix in one; `remote` is what configures it.
 
     `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some do,
     the next one is used, which sends none. AWS demands one where Object Lock has a default retention. `removal` is an
-    administrator's command.
+    administrator's command. `reopen` opens the same in another process; without it, the bucket cannot be pickled.
     """
 
     concurrency = 64  # at 20 ms to the server, a thread makes some 50 requests a second
@@ -60,8 +64,10 @@ class Bucket(Store):
         location: S3Location | None = None,
         remote: Remote = UNNAMED,
         removal: Removal | None = None,
+        reopen: "Reopen | None" = None,
     ) -> None:
         self.url = url
+        self._reopen = reopen
         self._removal = removal or Removal(("delete",), f"{url}/")
         self.location = location
         self.remote = remote
@@ -70,8 +76,10 @@ class Bucket(Store):
         self._can_list = can_list
         self._copiers: dict[S3Location, ServerSideCopier] = {}  # kept for what they know of the service
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_copiers": {}}
+    def __reduce__(self) -> tuple[Callable[..., "Bucket"], tuple[Hashable, ...]]:
+        if not self._reopen:
+            raise TypeError(f"{self.url} cannot be pickled")
+        return once, (_reopen, self._reopen, self.remote, self.remote.name, self.remote.is_lake)
 
     def require_readable(self) -> None:
         """See `Store.require_readable`."""
@@ -301,6 +309,11 @@ class Bucket(Store):
 def _drain(chunks: deque[bytes]) -> Iterator[bytes]:
     while chunks:
         yield chunks.popleft()
+
+
+def _reopen(reopen: Reopen, remote: Remote, *_names: Hashable) -> Bucket:
+    """The bucket of a remote; its names are part of messages, and so of what makes it another bucket."""
+    return reopen(remote)
 
 
 def _as_object(meta: "ObjectMeta") -> StoredObject:

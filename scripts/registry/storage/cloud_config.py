@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -40,16 +41,17 @@ def open_bucket(remote: Remote) -> Bucket:
     if not parts.hostname:
         fix = "use a folder, or s3://, gs://, azure:// or https:// and the bucket's name"
         raise StorageFailed(f"{url}: not the URL of a store", fix=fix)
+    bucket = partial(Bucket, url, remote=remote, reopen=open_bucket)
     with translate_errors(url, Asked(remote)):
         if scheme == "s3":
             location = _locate(parts.hostname, parts.path, remote)
             reading = _open_s3(remote.url, location, READ_TIMEOUT)
             writing = [_open_s3(remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)]
             remove = removal.with_aws(url, location, remote.options)
-            return Bucket(url, reading, writing, can_list=True, location=location, remote=remote, removal=remove)
+            return bucket(reading, writing, can_list=True, location=location, removal=remove)
         reading, writing = _open(remote, scheme, READ_TIMEOUT), [_open(remote, scheme, WRITE_TIMEOUT)]
         can_list = not scheme.startswith("http")
-        return Bucket(url, reading, writing, can_list=can_list, remote=remote, removal=_removal(remote, scheme, url))
+        return bucket(reading, writing, can_list=can_list, removal=_removal(remote, scheme, url))
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import secrets
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from registry.errors import NotFound, StorageFailed
 from registry.storage.base import CHUNK, Chunks, Store, StoredObject, prefetch, to_frame
+from registry.storage.once import once
 
 if TYPE_CHECKING:
     from polars import DataFrame
@@ -48,6 +49,9 @@ class Folder(Store):
         self.url = str(path)
         self._prefix = f"{path}/"
         self._swept: set[str] = set()
+
+    def __reduce__(self) -> tuple[Callable[..., "Folder"], tuple[Hashable, ...]]:
+        return once, (Folder, self.path)
 
     def require_readable(self) -> None:
         """See `Store.require_readable`."""

@@ -8,10 +8,9 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote
 
@@ -24,6 +23,7 @@ from registry.storage.base import Copier, StoredObject
 from registry.storage.cloud_errors import describe
 from registry.storage.connection import Channel, is_reachable_by_python
 from registry.storage.faults import Access, Details, Fault
+from registry.storage.once import once
 from registry.storage.s3_credentials import current_keys
 from registry.storage.s3_signing import S3Location, sign_put
 
@@ -88,9 +88,9 @@ class ServerSideCopier(Copier):
         self._local = threading.local()
         self._credentials: Credentials | None = None
 
-    def __reduce__(self) -> tuple[Callable[..., "ServerSideCopier"], tuple[S3Location, S3Location, Open, Has]]:
-        make = partial(ServerSideCopier, remote=self._remote, is_create_only=self._is_create_only)
-        return make, (self._source, self._destination, self._read, self._has)
+    def __reduce__(self) -> tuple[Callable[..., "ServerSideCopier"], tuple[Hashable, ...]]:
+        locations = self._source, self._destination
+        return once, (_remake, *locations, self._read, self._has, self._remote, self._is_create_only)
 
     def honours_conditions(self, key: str) -> bool:
         """See `Copier.honours_conditions`. Ceph 16, moto 5.2 and rclone 1.75 ignore both conditions.
@@ -165,6 +165,12 @@ class ServerSideCopier(Copier):
         channel = self._destination.connection.connect(self._destination.server, self._remote)
         self._local.connection = channel
         return channel
+
+
+def _remake(
+    source: S3Location, destination: S3Location, open_: Open, has: Has, remote: Remote, is_create_only: bool
+) -> ServerSideCopier:
+    return ServerSideCopier(source, destination, open_, has, remote=remote, is_create_only=is_create_only)
 
 
 def _parse(status: int, body: bytes, region: str) -> Response:
