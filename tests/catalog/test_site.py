@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from registry.catalog import site
+from registry.core import schema
+from registry.core.documents import Document
 from registry.release import overview
 from support import catalogs, repositories
 from support.repositories import Run
@@ -29,6 +31,11 @@ class Links(HTMLParser):
         self.tags.append(tag)
         self.found += [value for name, value in attrs if name in ("href", "src") and value]
         self.found += [value for name, value in attrs if (tag, name) == ("option", "value") and value]
+
+
+def faults(data: object) -> list[str]:
+    found = schema.find_faults(Document("registry.json", data, {}), "catalog")
+    return [fault.message for fault in found]
 
 
 def pages(files: dict[str, bytes]) -> dict[str, Links]:
@@ -79,9 +86,10 @@ def test_what_is_withdrawn_or_wrong_is_told_on_its_page_and_never_offered() -> N
 def test_programs_read_the_same() -> None:
     catalog = catalogs.made(1, 3)
     files = dict(site.build(catalog))
-    assert json.loads(files["registry.json"]) == {
-        "name": "acme-data", "artifacts": [overview.to_json(one) for one in catalog.artifacts]
-    }  # fmt: skip
+    data = json.loads(files["registry.json"])
+    assert faults(data) == []
+    assert (data["name"], data["repository"], data["objects"]) == ("acme-data", catalogs.REPOSITORY, None)
+    assert data["artifacts"] == [overview.to_json(one) for one in catalog.artifacts]
     entries = ElementTree.fromstring(files["feed.xml"]).findall(f"{ATOM}entry")
     ids = [entry.findtext(f"{ATOM}id") for entry in entries]
     assert ids[0] == "tag:acme-data,2026-09-23:models/pets@v1.2.0"
@@ -96,6 +104,18 @@ def test_the_first_page_of_a_large_registry_is_small() -> None:
     first = sum(len(files[name]) for name in ("index.html", "catalog.css", "catalog.js"))
     assert first < 200_000
     assert files["index.html"].count(b"<li data-words=") == 201
+
+
+def test_the_schema_of_registry_json_is_closed() -> None:
+    data = json.loads(dict(site.build(catalogs.made(1, 3)))["registry.json"])
+    product = data["artifacts"][0]["releases"][0]["products"][0]
+    for change in ({"path": "../../etc"}, {"key": "files/md5/../x"}, {"kind": "link"}, {"more": 1}, {"bytes": -1}):
+        data["artifacts"][0]["releases"][0]["products"] = [product | change]
+        assert len(faults(data)) == 1, change
+    data["artifacts"][0]["releases"][0]["products"] = [product]
+    for address in ("https://data.acme.org/", "file:///data", "https://data.acme.org/?x="):
+        assert len(faults(data | {"objects": address})) == 1, address
+    assert faults(data | {"objects": "https://data.acme.org/registry"}) == []
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -113,6 +133,24 @@ def test_only_what_changed_is_written(released_model: Path, run_registry: Run, t
     assert fewer.out.endswith(" 1 removed\n")
     assert not (out / "models/pets/v1.0.0/index.html").exists()
     assert (out / "about/index.html").read_bytes() == b"ours"
+
+
+def test_a_client_without_git_finds_every_object(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    repositories.sh(released_model, "dvc", "remote", "add", "public", "https://data.acme.org/r/")
+    assert run_registry(released_model, "catalog", "build", "--out", str(tmp_path / "site")).code == 0
+    data = json.loads((tmp_path / "site/registry.json").read_bytes())
+    assert (faults(data), data["objects"]) == ([], "https://data.acme.org/r")
+    found = {product["path"]: product for one in data["artifacts"] for product in one["releases"][0]["products"]}
+    assert {path: (one["kind"], one["files"]) for path, one in found.items()} == {
+        "datasets/pets/prepared": ("dir", 8), "models/pets/model.onnx": ("file", None)
+    }  # fmt: skip
+    for one in found.values():
+        stored = (repositories.production(released_model) / one["key"]).read_bytes()
+        assert repositories.md5(stored) == one["md5"].removesuffix(".dir")
+    listed = json.loads((repositories.production(released_model) / found["datasets/pets/prepared"]["key"]).read_bytes())
+    keys = [f"files/md5/{entry['md5'][:2]}/{entry['md5'][2:]}" for entry in listed]
+    sizes = [(repositories.production(released_model) / key).stat().st_size for key in keys]
+    assert sum(sizes) == found["datasets/pets/prepared"]["bytes"]
 
 
 def test_a_folder_of_something_else_is_left_alone(registry_repo: Path, run_registry: Run, tmp_path: Path) -> None:

@@ -31,12 +31,16 @@ CLASSES = 100  # rows of a table of classes
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """What is shown: the registry's name, its artifacts, the address of its repository, and the site's own or empty."""
+    """What is shown: the registry's name, its artifacts, the address of its repository.
+
+    `address` is the site's own, `objects` that of production for those without a login; empty where there is none.
+    """
 
     name: str
     artifacts: tuple[Overview, ...]
     repository: str
     address: str = ""
+    objects: str = ""
 
     @property
     def by_tag(self) -> Mapping[Tag, Release]:
@@ -61,10 +65,21 @@ def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
         for release in one.releases:
             path = release_path(release.tag)
             yield render("release.html", path, **_release(one, release, catalog.repository))
-    yield DATA, _json({"name": catalog.name, "artifacts": [overview.to_json(one) for one in catalog.artifacts]})
+    yield DATA, _json(to_json(catalog))
     yield FEED, environment.get_template("feed.xml").render(top="", **_feed(catalog)).encode()
     yield STYLE, environment.get_template(STYLE).render().encode()
     yield SCRIPT, resources.files("registry.catalog").joinpath("templates", SCRIPT).read_bytes()
+
+
+def to_json(catalog: Catalog) -> dict[str, Any]:
+    """The same for programs, as `schemas/catalog.schema.json` defines it."""
+    return {
+        "schema": 1,
+        "name": catalog.name,
+        "repository": catalog.repository,
+        "objects": catalog.objects or None,
+        "artifacts": [overview.to_json(one) for one in catalog.artifacts],
+    }
 
 
 def artifact_path(artifact: ArtifactId) -> str:

@@ -108,6 +108,12 @@ def require_remotes(remotes: Mapping[str, Remote]) -> None:
             raise InvalidDocument(DVC_CONFIG, f"no remote {name}", fix=f"dvc remote add {name} URL")
 
 
+def public_address(remotes: Mapping[str, Remote]) -> str:
+    """Where objects can be read over HTTP without a login (the remote `public`), without a slash; empty for none."""
+    url = remotes["public"].url if "public" in remotes else ""
+    return url.rstrip("/") if url.startswith(("https://", "http://")) else ""
+
+
 def _lake(url: str, remotes: Mapping[str, Remote]) -> Remote:
     """The lake has the options of a remote named `lake`; else those of staging, if both URLs have one scheme."""
     if lake := remotes.get(LAKE):

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from registry.core import artifact_files, layout, versioning
 from registry.core.escaping import markdown
-from registry.core.values import ArtifactId, Build, Content, ModelManifest, Tag
+from registry.core.values import ArtifactId, Build, Content, ModelManifest, Output, Tag
 from registry.core.wording import plural
 
 Read = Callable[[str], bytes | None]  # path → the bytes of a file in a revision; None where it does not exist
@@ -15,17 +15,23 @@ SHOWN = 40  # rows of a table; GitHub accepts 125,000 characters
 
 @dataclass(frozen=True, slots=True)
 class ReleasedVersion:
-    """A version as its tag has it; `size` is the size in bytes of what `dvc artifacts get` downloads.
-
-    `sidecar` is that of a model's weights which lie beside its file; 0 where it has them inside.
-    """
+    """A version as its tag has it; `products` are a dataset's images, or a model's file and its sidecar, if any."""
 
     tag: Tag
     content: Content
     build: Build | None = None
     metrics: Mapping[str, object] = field(default_factory=dict)
-    size: int = 0
-    sidecar: int = 0
+    products: tuple[Output, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The bytes of what `dvc artifacts get` downloads."""
+        return self.products[0].size if self.products else 0
+
+    @property
+    def sidecar(self) -> int:
+        """The bytes of a model's weights which lie beside its file; 0 where it has them inside."""
+        return sum(product.size for product in self.products[1:])
 
 
 def load(tag: Tag, read: Read) -> ReleasedVersion | None:
@@ -35,10 +41,9 @@ def load(tag: Tag, read: Read) -> ReleasedVersion | None:
         return None
     prepared = files.prepared.value if files.prepared else None
     if prepared:
-        return ReleasedVersion(tag, files.content, build=prepared.build, size=prepared.output.size)
+        return ReleasedVersion(tag, files.content, build=prepared.build, products=(prepared.output,))
     metrics = (files.metrics.value if files.metrics else None) or {}
-    size, sidecar, *_ = *(out.size for out in files.model_files), 0, 0
-    return ReleasedVersion(tag, files.content, metrics=metrics, size=size, sidecar=sidecar)
+    return ReleasedVersion(tag, files.content, metrics=metrics, products=files.model_files)
 
 
 def title(version: ReleasedVersion) -> str:

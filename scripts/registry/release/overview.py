@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry.core import artifact_files, layout, manifests
+from registry.core.pointers import object_key
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Tag, Version
+from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Output, Tag, Version
 from registry.errors import InvalidDocument
 from registry.release.history import Release
 
@@ -138,4 +139,17 @@ def _release_to_json(release: Release, users: Iterable[Tag]) -> dict[str, Any]:
         "dataset": str(made_from.dataset) if made_from.dataset else None,
         "builds_on": [str(tag) for tag in made_from.backbones.values()],
         "used_by": [str(tag) for tag in users],
+        "products": [_product_to_json(product) for product in version.products] if version else [],
+    }
+
+
+def _product_to_json(product: Output) -> dict[str, Any]:
+    """What a consumer fetches; the object of a folder is the list of its files, as `dir_listing` reads it."""
+    return {
+        "path": product.path,
+        "kind": "dir" if product.is_dir else "file",
+        "md5": product.md5,
+        "bytes": product.size,
+        "files": product.nfiles,
+        "key": object_key(product.md5),
     }

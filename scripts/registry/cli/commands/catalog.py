@@ -7,6 +7,7 @@ import click
 from registry.catalog import site
 from registry.cli.workspace import here
 from registry.console import say
+from registry.core import settings
 from registry.core.atomic_write import write_atomically
 from registry.core.layout import FOLDERS
 from registry.core.progress import waiting
@@ -15,6 +16,7 @@ from registry.errors import Refused
 from registry.integrations import git
 from registry.release import history, overview
 from registry.scaffold import tooling
+from registry.storage import dvc_config
 
 
 @click.group()
@@ -38,8 +40,9 @@ def build(out: Path, url: str) -> None:
         found = overview.find(space.tree, history.read(space.root, space.tree))
     repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
     address = f"{url.rstrip('/')}/" if url else ""
+    objects = settings.public_address(dvc_config.parse(space.tree.read(settings.DVC_CONFIG)))
     written, kept = 0, set[str]()
-    for path, data in site.build(site.Catalog(space.registry_file.name, found, repository, address)):
+    for path, data in site.build(site.Catalog(space.registry_file.name, found, repository, address, objects)):
         kept.add(path)
         if not (out / path).is_file() or (out / path).read_bytes() != data:
             write_atomically(out / path, data)
