@@ -8,14 +8,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from registry.core import artifact_files, names
+from registry.core import artifact_files, layout, names
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Tag, Version
 from registry.integrations import git, git_trees
 from registry.release import notes
 from registry.release.notes import Lineage, ReleasedVersion
+
+# What knows of withdrawals: the default branch as it was fetched, and what is checked out, which can be older.
+PRESENT = ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "refs/heads/main", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +98,18 @@ class ReleasedVersions:
 
 
 def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Release, ...]:
-    """The releases of these artifacts, or of all, sorted by tag; withdrawals are those of the manifests in `tree`."""
+    """The releases of these artifacts, or of all, sorted by tag.
+
+    Withdrawals are those of the manifests in `tree`, and of the default branch, which may be newer.
+    """
     times, refs = git.tag_times(root), git.tag_refs(root)
     tags = names.find_tags(list(times))
     chosen = set(wanted) or {tag.artifact for tag in tags}
-    withdrawn = {one: read_withdrawn(one, lambda path: tree.read(path) if tree.has(path) else None) for one in chosen}
     stages = _find_stages(times, refs)
     cancelled = {one for name in times if (one := names.find_cancelled(name))}
     with git_trees.History(root) as history:
+        fetched = [partial(history.read, ref) for ref in PRESENT]
+        withdrawn = {one: read_withdrawn(one, partial(_read, tree), *fetched) for one in chosen}
         versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags})
         found: list[Release] = []
         for tag in (tag for tag in tags if tag.artifact in chosen):
@@ -113,6 +122,10 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
         return tuple(found)
 
 
+def _read(tree: Tree, path: str) -> bytes | None:
+    return tree.read(path) if tree.has(path) else None
+
+
 def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str]) -> str:
     if version is None:
         return "its commit has no version that can be read"
@@ -123,11 +136,18 @@ def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str
     return ""
 
 
-def read_withdrawn(artifact: ArtifactId, read: Callable[[str], bytes | None]) -> Mapping[Version, str]:
-    """The withdrawn versions of an artifact with the reasons, as the manifest that `read` has by its path says."""
-    files = artifact_files.read_release(artifact, read)
-    manifest = files.manifest.value if files else None
-    return manifest.withdrawn if manifest else {}
+def read_withdrawn(artifact: ArtifactId, *readers: Callable[[str], bytes | None]) -> Mapping[Version, str]:
+    """The withdrawn versions of an artifact with the reasons, as manifests say that `readers` have by their path.
+
+    The first reader counts where several have a reason; a manifest that cannot be read says nothing.
+    """
+    found: dict[bytes, ArtifactFiles | None] = {}
+    for read in readers:
+        data = read(layout.manifest_path(artifact))
+        if data is not None and data not in found:
+            found[data] = artifact_files.read_release(artifact, {layout.manifest_path(artifact): data}.get)
+    manifests = [files.manifest.value for files in found.values() if files]
+    return dict(item for one in reversed(manifests) if one for item in one.withdrawn.items())
 
 
 def _find_stages(

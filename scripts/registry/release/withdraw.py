@@ -1,14 +1,18 @@
-"""Withdraws a published version: the reason is written to the current manifest; tag and objects stay."""
+"""Withdraws a published version and finds withdrawals: the current manifest has the reason; tag and objects stay."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from registry.core import documents, layout, manifests, schema
+from registry.core import artifact_files, documents, layout, manifests, names, schema, withdrawals
 from registry.core.atomic_write import write_atomically
 from registry.core.tree import Tree
-from registry.core.values import Tag
+from registry.core.values import Tag, Version
+from registry.core.withdrawals import Withdrawal
 from registry.errors import Refused
+from registry.integrations import git, git_trees
+from registry.release.history import PRESENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +58,22 @@ def plan(tree: Tree, tag: Tag, why: str, published: Sequence[Tag]) -> Plan:
     return Plan(tag, path, before, after)
 
 
-def find_reason(trees: Iterable[Tree], tag: Tag) -> str | None:
-    """Why a version is withdrawn, by the first tree that has a reason. Raises InvalidDocument.
+def find(
+    root: Path, tag: Tag, refs: Sequence[str] = PRESENT, released: Iterable[Tag] | None = None
+) -> Withdrawal | None:
+    """The withdrawal of a version, None for one that is not withdrawn. Raises InvalidDocument.
 
-    `trees` are those of the present: the tree of a release knows nothing of its withdrawal. One that has no such
-    artifact (any more) is passed over.
+    It is asked of the commits of the present, since the tree of a release knows nothing of its withdrawal; `released`
+    are by default the tags of the repository. A commit that has no such artifact (any more) is passed over.
     """
-    known = (manifests.load(tree, tag.artifact) for tree in trees if tree.has(layout.manifest_path(tag.artifact)))
-    return next((manifest.withdrawn[tag.version] for manifest in known if tag.version in manifest.withdrawn), None)
+    withdrawn: dict[Version, str] = {}
+    with git_trees.History(root) as history:
+        for ref in refs:
+            files = artifact_files.read_release(tag.artifact, partial(history.read, ref))
+            withdrawn = {**files.manifest.require().withdrawn, **withdrawn} if files else withdrawn
+    if tag.version not in withdrawn:
+        return None
+    return withdrawals.find(tag, withdrawn, names.find_tags(git.tag_names(root)) if released is None else released)
 
 
 def apply(plan: Plan, root: Path) -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from registry.cli import withdrawals
 from registry.cli.workspace import Workspace, here
 from registry.console import say
+from registry.core import layout
 from registry.core.progress import bar
 from registry.core.wording import abbreviate, plural
 from registry.errors import SHOWN, RegistryError
@@ -50,6 +52,9 @@ def _follow(space: Workspace, *, everything: bool) -> Followed:
     with bar("linking", todo.files) as progress:
         done = follow.apply(space.root, cache, todo, progress, together=everything)
     state.finish()
+    if everything or follow.has_data(space.root):
+        changed = filter(None, map(layout.owner_of, wanted.changed))
+        withdrawals.warn_of_versions(space.root, space.tree, changed)
     return done
 
 

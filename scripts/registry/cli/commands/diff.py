@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli import comparing
+from registry.cli import comparing, withdrawals
 from registry.cli.workspace import here
 from registry.console import plain, say
 from registry.core import names
@@ -53,6 +53,8 @@ def command(arguments: tuple[str, ...], form: str, pictures: Path | None, *, sta
         with_images = pictures is not None
         options = comparing.diff_options(space, pictures=with_images, near_duplicates=with_images)
         changes = diff.compare(old, new, options, compared.dataset)
+        for named in (old, new)[: len(revisions)]:
+            withdrawals.warn_of_versions(space.root, named, (change.id for change in changes))
     if pictures:
         for change in changes:
             _write(change, pictures)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli import measuring
+from registry.cli import measuring, withdrawals
 from registry.console import say
 from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.progress import waiting
@@ -48,6 +48,7 @@ def command(
         return
     if data is None:
         raise click.UsageError("--data PREPARED is missing: the images to measure the model on")
+    withdrawals.warn_of_data(data)
     found = measuring.measure(model, data / split, task, predictions, partial(say, err=True))
     measuring.write(found, metrics, plots)
     first, value = next(iter(found.metrics.items()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli import exploring
+from registry.cli import exploring, withdrawals
 from registry.cli.workspace import Workspace, here
 from registry.console import say
 from registry.core import documents, layout, names, schema
@@ -121,6 +121,7 @@ def command(
     explored = (
         exploring.from_address(space.root, address, tile=tile, uuid=uuid, label=label) if address is not None else None
     )
+    withdrawals.warn_of_versions(space.root, space.tree, filter(None, (dataset, backbone)))
     plan = new.plan(
         space.tree,
         artifact,
@@ -163,6 +164,7 @@ def _register(
 ) -> None:
     external.require_place(space.tree, request)
     external.require_onnx(request.file)
+    withdrawals.warn_of_versions(space.root, space.tree, filter(None, (request.dataset,)))
     with external.copy(request.file, request.artifact, space.root, _counting) as copied:
         with waiting("running it on made-up images"):
             plan = external.plan(space.tree, request, copied, owners, words)

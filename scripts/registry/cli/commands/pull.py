@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import click
 
-from registry.cli import transferring
+from registry.cli import transferring, withdrawals
 from registry.cli.workspace import Workspace, here
 from registry.console import say
 from registry.core import layout
@@ -30,6 +30,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_r
     with git_trees.Revision(space.root, rev) if rev else nullcontext(space.tree) as tree:
         chosen = targets if targets or rev else _find_here(space)
         wants, skipped = pull.wanted(tree, chosen) if chosen or rev else ((), ())
+        withdrawals.warn_of_versions(space.root, tree, (want.reached.artifact for want in wants))
     for line in skipped:
         say(line)
     if not wants:

@@ -2,12 +2,13 @@
 
 import click
 
-from registry.cli import transferring
+from registry.cli import transferring, withdrawals
 from registry.cli.workspace import Workspace, here
 from registry.console import say
+from registry.core import layout
 from registry.core.names import find_tags
 from registry.errors import LoginEnded, Refused
-from registry.integrations import git
+from registry.integrations import git, git_trees
 from registry.model import reproduce
 from registry.sync import pull
 
@@ -46,6 +47,9 @@ def _reproduce(space: Workspace, tag: str) -> bool:
     """Whether the metrics of a tag were reproduced."""
     plan = reproduce.plan(space.root, tag)
     say(str(plan))
+    with git_trees.Revision(space.root, plan.commit) as tree:
+        used = filter(None, (layout.owner_of(one.output.path) for one in plan.inputs))
+        withdrawals.warn_of_versions(space.root, tree, [plan.tag.artifact, *used])
     needed = transferring.plan_pull(space, (pull.Want(reached, reached.output.path) for reached in plan.inputs))
     pull.require_all(needed, transferring.fetch(needed))
     rows = reproduce.apply(plan, space.root, space.cache_dir)

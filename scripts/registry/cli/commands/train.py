@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from registry.checks import collect, runner
-from registry.cli import transferring
+from registry.cli import transferring, withdrawals
 from registry.cli.workspace import Workspace, here
 from registry.console import say
 from registry.core import names
@@ -34,6 +34,7 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
     say(str(plan))
     if dry_run or not plan.models:
         return
+    withdrawals.warn_of_versions(space.root, space.tree, (*plan.datasets, *plan.backbones))
     _pull(space, plan.targets)
     train.apply(plan, space.root)
     space = Workspace(space.root)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from registry.console import say
 from registry.core import names, settings
 from registry.core.tree import Tree
 from registry.core.values import Tag
+from registry.core.withdrawals import Withdrawal
 from registry.errors import InvalidData, NotFound, RegistryError
 from registry.integrations import dvc, git, git_elsewhere, git_trees
 from registry.release import fetched, withdraw
@@ -63,8 +64,8 @@ def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag) -> None:
 
 def _warn_of_withdrawal(registry: "_Registry", tag: Tag) -> None:
     try:
-        if reason := registry.find_reason(tag):
-            warn(f"{tag} is withdrawn: {reason}")
+        if found := registry.find_withdrawal(tag):
+            warn(str(found))
     except RegistryError as error:
         warn(f"whether {tag} is withdrawn is not known: {error.message}")
 
@@ -80,15 +81,13 @@ class _Registry:
     root: Path
     url: str | None = None
 
-    def find_reason(self, tag: Tag) -> str | None:
-        """Why a version is withdrawn, by the default branch. Raises NotFound, InvalidDocument."""
-        if self.url:
-            git_elsewhere.fetch_shallow(self.repository, self.url, "+HEAD:refs/current")
-        # In a clone, what is checked out can be older than what was fetched.
-        refs = ("refs/current",) if self.url else ("refs/remotes/origin/HEAD", "refs/remotes/origin/main", "HEAD")
-        with ExitStack() as stack:
-            known = [git_trees.Revision(self.repository, ref) for ref in refs if git.find_id(self.repository, ref)]
-            return withdraw.find_reason(map(stack.enter_context, known), tag)
+    def find_withdrawal(self, tag: Tag) -> Withdrawal | None:
+        """The withdrawal of a version, as the default branch has it. Raises NotFound, InvalidDocument."""
+        if not self.url:
+            return withdraw.find(self.repository, tag)
+        git_elsewhere.fetch_shallow(self.repository, self.url, "+HEAD:refs/current")
+        released = names.find_tags(list(git_elsewhere.tags_of(self.repository, self.url)))
+        return withdraw.find(self.repository, tag, ("refs/current",), released)
 
     def find_other_version(self, found: Mapping[str, str], tag: Tag) -> Tag | None:
         """The other version of the artifact that complete files are; None also where the versions cannot be read."""
