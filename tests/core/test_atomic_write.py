@@ -2,6 +2,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,17 @@ from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.errors import StorageFailed
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file of this process may grow over 1,000 bytes."""
+    """No file of this process may grow over 1,000 bytes; for a moment only, as pytest's own output may be one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_file_is_written_with_its_folder_and_mode(tmp_path: Path) -> None:
@@ -27,10 +30,10 @@ def test_a_file_is_written_with_its_folder_and_mode(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/c").stat().st_mode & 0o777 == 0o444
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     write_atomically(tmp_path / "file", b"old")
-    with pytest.raises(StorageFailed, match=r"file cannot be written: File too large\n  hint: free disk space"):
+    said = r"file cannot be written: File too large\n  hint: free disk space"
+    with small_disk(), pytest.raises(StorageFailed, match=said):
         write_atomically(tmp_path / "file", b"new" * 1000)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
 
