@@ -2,11 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import CompletedProcess
-from threading import Thread
 
 import dvc.api
 import pytest
@@ -19,31 +16,16 @@ from registry.storage.open import open_store
 from registry.storage.verify import audit
 from support import model_files, repositories
 from support.repositories import MORE_PETS, PETS, Run, md5
+from support.servers import static_files
 
 CAT = "train/cat/0a8c7f6e-0000-4000-8000-000000000001.jpg"
-
-
-class Handler(SimpleHTTPRequestHandler):
-    """Files, as a bucket's web face gives them: a folder is not listed, and nothing can be written."""
-
-    def list_directory(self, _: object) -> None:
-        self.send_error(403)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
 def public(released_model: Path) -> Iterator[str]:
     """The address of a server over production of `released_model`."""
-    with ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Handler, directory=repositories.production(released_model))
-    ) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with static_files.serving(repositories.production(released_model)) as server:
+        yield server.url
 
 
 @pytest.fixture

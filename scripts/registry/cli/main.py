@@ -9,6 +9,7 @@ from io import StringIO
 import click
 
 from registry.console import fail, say
+from registry.core import extras
 from registry.errors import RegistryError
 
 # Every command with its help, in the order of the workflow; each is `command` of the module that `module_of` names.
@@ -26,6 +27,7 @@ COMMANDS = (
     ("pull", "Download data from staging and production, and link it into the working tree."),
     ("checkout", "Link the data of the checked-out commit, and list what is missing."),
     ("publish", "Release versions that have no tag yet: objects to production, then tags."),
+    ("get", "Fetch a release into a folder, with the proof of its files; needs no DVC."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
     ("verify", "Verify that files are those of a release, whatever tool fetched them."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),
@@ -119,10 +121,20 @@ def run(args: list[str]) -> int:
     except RegistryError as error:
         fail(error, error.label)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if missing := extras.explain(error):
+            fail(missing)
+            return missing.exit_code
+        return _report_bug()
     except (KeyboardInterrupt, click.Abort):
         say("interrupted\n  hint: run the same command again to continue", err=True)
         return 130
     except Exception:  # noqa: BLE001 - the one place where a bug becomes a message
-        say(traceback.format_exc(), err=True)
-        say("this is a bug in registry\n  hint: report it with the lines above", err=True)
-        return 3
+        return _report_bug()
+
+
+def _report_bug() -> int:
+    """Print the exception that is handled; the exit code."""
+    say(traceback.format_exc(), err=True)
+    say("this is a bug in registry\n  hint: report it with the lines above", err=True)
+    return 3

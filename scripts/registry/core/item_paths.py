@@ -6,6 +6,7 @@ for `str.format` and `polars.format` alike. `$` ends a pattern; in Python, use `
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from registry.core.layout import SPLITS
@@ -19,6 +20,11 @@ METADATA_PATH = rf"^(?P<split>{'|'.join(SPLITS)})/metadata\.parquet$"
 FILE_NAME_FORMAT = "{}/{}.{}"  # label, uuid, extension: what `metadata.parquet` calls file_name
 ITEM_PATH_FORMAT = f"{{}}/{FILE_NAME_FORMAT}"  # split, label, uuid, extension
 METADATA_FORMAT = "{}/metadata.parquet"  # split
+
+MAX_LABEL = 64
+# A class as manifests may have it (`schemas/common.schema.json`): a folder on every system, Windows' devices excluded.
+LABEL = re.compile(r"(?!(?i:con|prn|aux|nul|(?:com|lpt)[0-9])(?: *\..*)?$)[A-Za-z0-9][A-Za-z0-9 _.+-]*(?<![ .])")
+_ITEM, _METADATA = re.compile(ITEM_PATH), re.compile(METADATA_PATH)
 
 UUID_PLACEHOLDER = "{uuid}"
 ANY_EXTENSION = "*"
@@ -45,6 +51,27 @@ def parse(text: str) -> ItemPath:
     if not match:
         raise InvalidName(f"{text!r} is not an image's path", fix="write <split>/<label>/<uuid>.<extension>")
     return ItemPath(**match.groupdict())
+
+
+def find_fault(paths: Collection[str]) -> str:
+    """What is wrong with the paths of the files of a version, as a list from elsewhere has them; empty if nothing is.
+
+    Each is an image's path or that of a split's `metadata.parquet`, and no two are one file or folder where case does
+    not matter.
+    """
+    folders: dict[str, str] = {}
+    for path in paths:
+        item = _ITEM.fullmatch(path)
+        if not item and not _METADATA.fullmatch(path):
+            return f"{path[:200]!r} is not the path of an image of a dataset"
+        label = item["label"] if item else ""
+        if item and not (LABEL.fullmatch(label) and len(label) <= MAX_LABEL):
+            return f"{path[:200]!r}: {label[:MAX_LABEL]!r} is not a class that is a folder on every system"
+        folder = path.rpartition("/")[0]
+        if folders.setdefault(folder.lower(), folder) != folder:
+            return f"{folders[folder.lower()]!r} and {folder!r} are one folder where case does not matter"
+    repeated = len(paths) - len({path.lower() for path in paths})
+    return f"{repeated:,} paths are listed twice, but for case" if repeated else ""
 
 
 @dataclass(frozen=True, slots=True)

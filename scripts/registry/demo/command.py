@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
+from registry.core.extras import DISTRIBUTION
 from registry.demo import backbone, handwriting, pictures, story
 from registry.demo.scene import Scene
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, Refused
-from registry.scaffold.tooling import DISTRIBUTION
 
 INSTALL = f"make demo; outside of a registry, pip install '{DISTRIBUTION}[hooks,train,demo] @ git+URL'"
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from registry.core import artifact_files, layout, names
+from registry.core import artifact_files, layout, names, stages
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Tag, Version
@@ -105,7 +105,7 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
     times, refs = git.tag_times(root), git.tag_refs(root)
     tags = names.find_tags(list(times))
     chosen = set(wanted) or {tag.artifact for tag in tags}
-    stages = _find_stages(times, refs)
+    assigned = stages.find(times, {name: ref.commit for name, ref in refs.items()})
     cancelled = {one for name in times if (one := names.find_cancelled(name))}
     with git_trees.History(root) as history:
         fetched = [partial(history.read, ref) for ref in PRESENT]
@@ -115,10 +115,10 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
         for tag in (tag for tag in tags if tag.artifact in chosen):
             version, commit = versions.load(tag), versions.commits[tag]
             made_from = versions.made_from(version) if version else Lineage()
-            assigned = stages.get((tag.artifact, commit), ())
+            current = assigned.get((tag.artifact, commit), ())
             why = withdrawn[tag.artifact].get(tag.version, "")
             fault = _fault(tag, version, cancelled)
-            found.append(Release(tag, commit, times[str(tag)], version, made_from, assigned, why, fault))
+            found.append(Release(tag, commit, times[str(tag)], version, made_from, current, why, fault))
         return tuple(found)
 
 
@@ -148,18 +148,3 @@ def read_withdrawn(artifact: ArtifactId, *readers: Callable[[str], bytes | None]
             found[data] = artifact_files.read_release(artifact, {layout.manifest_path(artifact): data}.get)
     manifests = [files.manifest.value for files in found.values() if files]
     return dict(item for one in reversed(manifests) if one for item in one.withdrawn.items())
-
-
-def _find_stages(
-    times: Mapping[str, int], refs: Mapping[str, git.TagRef]
-) -> Mapping[tuple[ArtifactId, str], tuple[str, ...]]:
-    """By artifact and commit: the stages whose latest tag is on it, which is what `dvc artifacts get --stage` takes."""
-    latest: dict[tuple[ArtifactId, str], str | None] = {}
-    for name in sorted(times, key=lambda name: (times[name], name)):
-        if tag := names.find_stage(name):
-            latest[tag.artifact, tag.stage] = None if tag.is_end else refs[name].commit
-    found: dict[tuple[ArtifactId, str], tuple[str, ...]] = {}
-    for (artifact, stage), commit in sorted(latest.items()):
-        if commit:
-            found[artifact, commit] = (*found.get((artifact, commit), ()), stage)
-    return found

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, version
 from pathlib import Path
 
+from registry.core.extras import DISTRIBUTION
 from registry.core.settings import Template
 from registry.errors import Refused, ToolFailed
 from registry.integrations import git
 
-DISTRIBUTION = "registry-as-code"  # the name of the package for pip; PyPI's `registry` is another one
 ORIGIN = "origin.json"  # in the package of a wheel, by scripts/wheel.py
 _PACKAGE = Path(__file__).parents[1]
 _SCP = re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+):(?P<path>[^/].*)")  # git@github.com:acme/template.git
