@@ -14,6 +14,10 @@ REMOTE = "needs GitHub or a package index"
 
 NOT_RUN = {
     Hint("core/adoption.py", "registry adopt"): VALUE,
+    Hint("client/fetch.py", "registry fsck"): "for the owners of the registry, whose tests run it",
+    Hint("client/listing.py", "registry fsck"): "for the owners of the registry, whose tests run it",
+    Hint("client/repositories.py", "registry fsck"): "for the owners of the registry, whose tests run it",
+    Hint("core/extras.py", "pip install"): REMOTE,
     Hint("core/documents.py", "git add"): EDIT,
     Hint("core/documents.py", "git checkout"): "run in two merges of built branches: tests/scaffold/test_conflicts.py",
     Hint("checks/collect_objects.py", "git rebase"): EDIT,

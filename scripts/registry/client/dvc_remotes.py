@@ -36,7 +36,7 @@ def read(committed: bytes, root: Path | None = None) -> dict[str, Remote]:
     committed_config.require_spelling(committed, DVC_CONFIG)
     shared = _parse(committed, DVC_CONFIG)
     for fault in committed_config.find_forbidden({"remote": shared}):
-        raise InvalidDocument(DVC_CONFIG, fault.message, fix=f"ask the owners of the registry to {fault.fix}")
+        raise InvalidDocument(DVC_CONFIG, fault.message, fix=f"report it to the owners of the registry: {fault.fix}")
     merged: dict[str, dict[str, str]] = {}
     for remotes in (*_own(), {name: _from_root(options) for name, options in shared.items()}, *_local(root)):
         for name, options in remotes.items():

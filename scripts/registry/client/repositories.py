@@ -80,7 +80,7 @@ def find(place: str, wanted: Reference, warn: Warn) -> Product:
                 repository.fetch(str(tag))
             with git_trees.Revision(repository.folder, f"refs/tags/{tag}") as tree:
                 outputs = _outputs(tree, tag)
-            return Product(tag, outputs, _stores(current, repository.root), withdrawn.get(tag, ""))
+            return Product(tag, outputs, _stores(repository, current), withdrawn.get(tag, ""))
 
 
 def _is_stage(name: str, artifact: ArtifactId) -> bool:
@@ -132,19 +132,20 @@ def _outputs(tree: Tree, tag: Tag) -> tuple[Output, ...]:
 _ASK = "ask the owners of the registry: `registry fsck` there names what is wrong"
 
 
-def _stores(current: Tree, root: Path | None) -> tuple[Store, ...]:
+def _stores(repository: Repository, current: Tree) -> tuple[Store, ...]:
     """Where released objects are. Raises StorageFailed where none can be opened from here."""
+    root = repository.root
     remotes = dvc_remotes.read(_read(current, DVC_CONFIG) or b"", root)
     found, faults = list[Store](), list[str]()
     for remote in (remotes[name] for name in PLACES if name in remotes):
         if "://" not in remote.url and not Path(remote.url).is_absolute() and not root:
-            faults.append(f"remote {remote.name}: {remote.url} is a folder in the registry's clone")
+            faults.append(f"remote {remote.name}: {remote.url} is a folder beside a clone")
             continue
         try:
             found.append(open_store(remote, root or Path()))
         except RegistryError as error:
             faults.append(error.message)
     if not found:
-        fix = f"name a clone of the registry instead of its URL; or ask its owners for a remote {PLACES[0]}"
-        raise StorageFailed("the registry has no place that can be read from here", lines=faults, fix=fix)
+        fix = f"use --repo with a clone on this machine; or ask the owners for a remote {PLACES[0]}"
+        raise StorageFailed(f"{repository.url}: no place of released objects can be read from here", lines=faults, fix=fix)
     return tuple(found)
