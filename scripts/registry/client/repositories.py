@@ -147,5 +147,6 @@ def _stores(repository: Repository, current: Tree) -> tuple[Store, ...]:
             faults.append(error.message)
     if not found:
         fix = f"use --repo with a clone on this machine; or ask the owners for a remote {PLACES[0]}"
-        raise StorageFailed(f"{repository.url}: no place of released objects can be read from here", lines=faults, fix=fix)
+        fault = f"{repository.url}: no place of released objects can be read from here"
+        raise StorageFailed(fault, lines=faults, fix=fix)
     return tuple(found)
