@@ -93,7 +93,7 @@ CASES = (
     Case("production lacks an object", "released_model", "fsck", (Hint("release/fsck.py", "registry fsck"),),
          hint_states.with_an_incomplete_production, values={"FROM": "staging"}),
     Case("refresh with changes", "registry_repo", "refresh datasets/pets --propose",
-         (Hint("cli/commands/refresh.py", "git stash"),), hint_states.with_uncommitted_changes, succeeds=True),
+         (Hint("cli/proposing.py", "git stash"),), hint_states.with_uncommitted_changes, succeeds=True),
     Case("derived files out of date", "registry_repo", "check", (Hint("checks/rules/repository.py", "registry check"),),
          hint_states.with_outdated_files),
     Case("CRLF in the working tree", "built_model", "check",

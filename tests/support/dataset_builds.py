@@ -66,8 +66,9 @@ class Desk:
         self.root, self._run = root, run
         self.lake, self.staging = root / ".registry/lake", root / ".registry/staging"
         self.production, self.pointer = root / ".registry/production", root / POINTER
-        (root / PETS).mkdir(parents=True)
-        (root / PETS / "dataset.yaml").write_text(MANIFEST)
+        if not (root / PETS).exists():
+            (root / PETS).mkdir(parents=True)
+            (root / PETS / "dataset.yaml").write_text(MANIFEST)
 
     def photo(self, number: int) -> Path:
         return self.lake / "photos" / f"{uuid(number)}.jpg"

@@ -12,7 +12,18 @@ EXCLUDES = "tests/dataset/test_exclude.py runs it as the report prints it"
 OF_TAGS = "tests/scaffold/test_adopt_tags.py runs it"
 REMOTE = "needs GitHub or a package index"
 
+RECALLS = "tests/release/test_recall.py runs it"
+
 NOT_RUN = {
+    Hint("checks/rules/denial.py", "registry build"): RECALLS,
+    Hint("checks/rules/denial.py", "registry pull"): ELSEWHERE,
+    Hint("cli/commands/recall.py", "git switch"): RECALLS,
+    Hint("cli/commands/recall.py", "git add"): RECALLS,
+    Hint("cli/commands/recall.py", "git commit"): RECALLS,
+    Hint("cli/commands/recall.py", "registry push"): RECALLS,
+    Hint("cli/commands/recall.py", "git push"): RECALLS,
+    Hint("cli/commands/recall.py", "registry where"): VALUE,
+    Hint("release/recall.py", "registry withdraw"): RECALLS,
     Hint("core/adoption.py", "registry adopt"): VALUE,
     Hint("client/fetch.py", "registry fsck"): "for the owners of the registry, whose tests run it",
     Hint("client/listing.py", "registry fsck"): "for the owners of the registry, whose tests run it",

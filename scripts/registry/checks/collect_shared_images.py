@@ -26,7 +26,7 @@ def find(facts: Facts, tree: Tree, read_object: Reader, progress: Callable[[int,
     Two images are the same if their UUIDs or their bytes are. Each list of files is read once.
     """
     listed: dict[ArtifactId, DataFrame | str] = {}
-    for dataset, md5 in _find_prepared(facts, tree).items():
+    for dataset, md5 in find_prepared(facts, tree).items():
         listed[dataset] = _read(dataset, md5, read_object)
         progress(1, 0)
     shared = _compare({subject.id for subject in facts.datasets}, listed)
@@ -37,7 +37,7 @@ def find(facts: Facts, tree: Tree, read_object: Reader, progress: Callable[[int,
     return replace(facts, subjects=tuple(subjects))
 
 
-def _find_prepared(facts: Facts, tree: Tree) -> Mapping[ArtifactId, str]:
+def find_prepared(facts: Facts, tree: Tree) -> Mapping[ArtifactId, str]:
     """The MD5 of the list of files of every dataset that is built and whose pointer is valid."""
     files, found = artifact_files.list_files(tree), dict[ArtifactId, str]()
     for dataset in sorted(artifact for artifact in facts.artifacts if artifact.kind is Kind.DATASET):

@@ -306,6 +306,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class DeniedImages:
+    """The denied images of a dataset, each with the reason; or why its list of files could not be read (`unread`)."""
+
+    dataset: ArtifactId
+    images: Mapping[str, str] = field(default_factory=dict)
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known about a change.
 
@@ -317,7 +326,8 @@ class Facts:
     `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `storage` what the change does to
     both. `conversions` are the attributes by which Git would convert a file that DVC or a command reads, `line_ends`
     the files with CRLF in the working tree and LF in Git. `complete` is False in a shallow clone. `stored` is None
-    where staging and production were not listed.
+    where staging and production were not listed,
+    `denied` where there is no deny list, or it was not compared.
     """
 
     scope: Scope
@@ -338,6 +348,7 @@ class Facts:
     stale: tuple[Stale, ...] = ()
     unreadable: tuple[Parsed[None], ...] = ()
     stored: Stored | None = None
+    denied: tuple[DeniedImages, ...] | None = None
 
     @property
     def datasets(self) -> tuple[DatasetSubject, ...]:

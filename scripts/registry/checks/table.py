@@ -10,6 +10,7 @@ from registry.checks.rules import (
     changes,
     conversions,
     datasets,
+    denial,
     files,
     leakage,
     lineage,
@@ -128,6 +129,10 @@ def _datasets_were_compared(facts: Facts) -> bool:
     return any(subject.shared_images is not None for subject in facts.datasets)
 
 
+def _denied_were_looked_for(facts: Facts) -> bool:
+    return facts.denied is not None
+
+
 def _lake_was_compared(facts: Facts) -> bool:
     return any(subject.lake is not None for subject in facts.datasets)
 
@@ -179,6 +184,7 @@ CHECKS: tuple[Check, ...] = (
     ArtifactCheck(
         _N.SHARED_IMAGES, DatasetSubject, leakage.test_images_are_tests_everywhere, (), _datasets_were_compared
     ),
+    RegistryCheck(_N.DENIED, denial.denied_images_are_left_out, (_N.SETTINGS,), _denied_were_looked_for),
     ArtifactCheck(_N.EXPECTATIONS, DatasetSubject, datasets.expectations_hold, (_N.ITEMS,)),
     ArtifactCheck(_N.IMAGES, DatasetSubject, datasets.images_are_valid, applies=_images_were_validated),
     ArtifactCheck(_N.TRAINED_ON, ModelSubject, models.dataset_exists),

@@ -110,6 +110,8 @@ ROWS: tuple[Row, ...] = (
         "the registry: owners, where the lake is, which tooling a copy installs", _CONFIRM),
     Row("schemas", ("schemas/*.schema.json",), Policy.OWNER, Scope.BOTH,
         "the registry: what a manifest, pointer or pipeline may say", _CONFIRM),
+    Row("deny list", ("denied/*.yaml",), Policy.OWNER, Scope.DATA,
+        "the registry: images that no dataset may have", _CONFIRM),
     Row("manifests", ("datasets/*/dataset.yaml", "models/*/model.yaml"), Policy.JUDGED, Scope.DATA, "the registry"),
     Row("other files of artifacts", ("datasets/*/**", "models/*/**"), Policy.FREE, Scope.DATA,
         "readers; `dvc repro`, which runs a model's code"),

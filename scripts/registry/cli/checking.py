@@ -11,7 +11,7 @@ from dataclasses import replace
 from registry.checks import collect, collect_conversions
 from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
-from registry.core import settings
+from registry.core import artifact_files, deny_list, settings
 from registry.core.artifact_files import Parsed
 from registry.core.layout import (
     lock_path,
@@ -24,7 +24,7 @@ from registry.core.layout import (
 from registry.core.progress import bar
 from registry.core.schema import Fault
 from registry.core.values import Kind
-from registry.errors import Refused, RegistryError
+from registry.errors import InvalidDocument, Refused, RegistryError
 from registry.integrations.git_trees import History
 
 
@@ -32,7 +32,8 @@ def gather(space: Workspace, change: collect.Change) -> Facts:
     """The facts of a change that its files, Git and the lists of files tell."""
     with History(space.root) as history:
         facts = collect.gather(change, history, space.read_object)
-    return _with_ignored(collect_conversions.with_conversions(facts, space.root, change), change)
+    facts = _with_ignored(collect_conversions.with_conversions(facts, space.root, change), change)
+    return _with_denied(space, facts, change)
 
 
 def _with_ignored(facts: Facts, change: collect.Change) -> Facts:
@@ -101,6 +102,22 @@ def with_shared_images(space: Workspace, facts: Facts, change: collect.Change) -
 
     with bar("comparing datasets", len(datasets)) as progress:
         return collect_shared_images.find(facts, change.tree, space.read_object, progress)
+
+
+def _with_denied(space: Workspace, facts: Facts, change: collect.Change) -> Facts:
+    """The facts, with the denied images that datasets have; a commit does not look."""
+    if change.scope is Scope.STAGED:
+        return facts
+    try:
+        denied = {**space.denied, **deny_list.read(change.tree)}
+    except InvalidDocument as error:
+        return replace(facts, unreadable=(*facts.unreadable, artifact_files.unreadable(error)))
+    if not denied:
+        return facts
+    from registry.checks import collect_denied
+
+    with bar("reading lists of files", 0) as progress:
+        return collect_denied.find(facts, change.tree, denied, space.read_object, progress)
 
 
 def with_images(space: Workspace, facts: Facts) -> Facts:

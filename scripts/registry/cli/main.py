@@ -20,6 +20,7 @@ COMMANDS = (
     ("refresh", "Run the Looker query again and, if its result changed, prepare the next version."),
     ("build", "Turn a selection into a version: validate images, assign splits, write prepared.dvc."),
     ("exclude", "Leave selected images out of a dataset, with the reason."),
+    ("recall", "Take images out of every dataset, and keep them out."),
     ("check", "Check a change and print how to fix what is wrong."),
     ("train", "Train the models that a change made out of date."),
     ("diff", "Compare datasets between two revisions."),

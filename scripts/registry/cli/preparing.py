@@ -1,9 +1,11 @@
 """Selecting and building a dataset for several commands, with their output and progress bars."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from polars import DataFrame
 
 from registry.cli.workspace import Workspace
 from registry.console import say
@@ -15,7 +17,7 @@ from registry.core.progress import bar
 from registry.core.values import ArtifactId, DatasetManifest, Delivery, Export
 from registry.core.wording import plural
 from registry.dataset import build as building
-from registry.dataset import exclusions, exports, kept_columns, loaded_selection, relative_dates
+from registry.dataset import denied_rows, exclusions, exports, kept_columns, loaded_selection, relative_dates
 from registry.dataset import select as selecting
 from registry.dataset.file_control import How
 from registry.dataset.intake import Places
@@ -58,7 +60,7 @@ def select(
         raise Refused("--timezone and --complete are about a file, and no file is given", fix=fix)
     else:
         rows = selecting.from_looker(kept_columns.asked(manifest), space.root)
-    rows = kept_columns.add(manifest, rows, current)
+    rows = denied_rows.leave_out(manifest, kept_columns.add(manifest, rows, current), space.denied)
     plan = selecting.plan(dataset, rows, current)
     say(str(plan))
     for found in relative_dates.find(manifest, rows.origin.query, rows.types):
@@ -123,9 +125,26 @@ def generated_sql(space: Workspace, dataset: ArtifactId) -> str:
 
 def plan_build(space: Workspace, dataset: ArtifactId) -> building.Plan:
     """What a build of a dataset's current selection would do."""
-    manifest = manifests.load_dataset(space.tree, dataset)
-    say(f"looking up the images of {dataset}", err=True)
+    return _plan(space, _leave_out(space, manifests.load_dataset(space.tree, dataset)))
+
+
+def _plan(space: Workspace, manifest: DatasetManifest) -> building.Plan:
+    say(f"looking up the images of {manifest.id}", err=True)
     return building.plan(manifest, build_places(space))
+
+
+def _leave_out(space: Workspace, manifest: DatasetManifest) -> DatasetManifest:
+    """The manifest that also excludes the denied images of the selection, which are named."""
+    denied = denied_rows.find(manifest, selected(space, manifest), space.denied) if space.denied else {}
+    for uuid, why in denied.items():
+        say(f"{manifest.id}: {uuid} is denied and left out: {why}")
+    return replace(manifest, exclude={**manifest.exclude, **denied})
+
+
+def selected(space: Workspace, manifest: DatasetManifest) -> DataFrame:
+    """The rows of a dataset's selection."""
+    places = build_places(space)
+    return loaded_selection.read(manifest, space.root, (places.cache, places.staging, places.production)).rows
 
 
 def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False) -> building.BuildResult:
@@ -136,15 +155,21 @@ def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False
         return _build(space, dataset, validate_all=True)
     except building.InvalidImages as error:
         path, reasons = layout.manifest_path(dataset), {fault.uuid: fault.reason for fault in error.faults}
-        manifest = manifests.load_dataset(space.tree, dataset)
-        write_atomically(space.root / path, exclusions.exclude(manifest, space.tree.read(path), reasons))
+        _write_excluded(Workspace(space.root), dataset, reasons)
         say(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
         return _build(Workspace(space.root), dataset, validate_all=True)
 
 
 def _build(space: Workspace, dataset: ArtifactId, *, validate_all: bool) -> building.BuildResult:
-    """Build; with `validate_all`, images that could be copied server-side are read and validated here too."""
-    plan = plan_build(space, dataset)
+    """Build; with `validate_all`, images that could be copied server-side are read and validated here too.
+
+    Denied images are added to `exclude:` first, so that a version stays a function of its manifest and selection.
+    """
+    manifest = manifests.load_dataset(space.tree, dataset)
+    wanted = _leave_out(space, manifest)
+    if denied := {uuid: why for uuid, why in wanted.exclude.items() if uuid not in manifest.exclude}:
+        _write_excluded(space, dataset, denied)
+    plan = _plan(space, wanted)
     with bar("copying images", len(plan.pending)) as progress:
         return building.apply(plan, build_places(space), progress, validate_all=validate_all)
 
@@ -155,19 +180,24 @@ def exclude(space: Workspace, dataset: ArtifactId, uuids: Sequence[str], why: st
     Raises InvalidData for what is not a UUID of the selection, and InvalidDocument for a reason that is not one line.
     """
     manifest, path = manifests.load_dataset(space.tree, dataset), layout.manifest_path(dataset)
-    places = build_places(space)
-    rows = loaded_selection.read(manifest, space.root, (places.cache, places.staging, places.production)).rows
+    rows = selected(space, manifest)
     if unknown := sorted({*uuids} - {*rows["uuid"]}):
         faults = [f"{uuid}: not in the selection" for uuid in unknown]
         fix = "copy UUIDs as the report prints them"
         raise InvalidData(f"{dataset}: {plural(len(unknown), 'image')} cannot be excluded", faults, fix=fix)
     reasons = {uuid: why for uuid in uuids if uuid not in manifest.exclude}
     if reasons:
-        edited = exclusions.exclude(manifest, space.tree.read(path), reasons)
-        schema.require(documents.read_yaml(edited, path), "dataset")
-        write_atomically(space.root / path, edited)
+        _write_excluded(space, dataset, reasons)
         say(f"{path}: added {plural(len(reasons), 'image')} to exclude:")
     return len(reasons)
+
+
+def _write_excluded(space: Workspace, dataset: ArtifactId, reasons: Mapping[str, str]) -> None:
+    """Add images to a dataset's `exclude:`. Raises InvalidDocument, and Refused for too many."""
+    manifest, path = manifests.load_dataset(space.tree, dataset), layout.manifest_path(dataset)
+    edited = exclusions.exclude(manifest, space.tree.read(path), reasons)
+    schema.require(documents.read_yaml(edited, path), "dataset")
+    write_atomically(space.root / path, edited)
 
 
 def build_places(space: Workspace) -> Places:

@@ -4,16 +4,19 @@ Storage is imported when a store is first asked for: `registry check --staged` r
 must start without Polars and obstore.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry.console import indented, say
-from registry.core import documents, settings
+from registry.core import deny_list, documents, settings
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
+from registry.core.deny_list import Denied
 from registry.core.settings import RegistryFile, Settings, Template
+from registry.core.tree import Tree
 from registry.errors import NotFound, RegistryError
 from registry.integrations import dvc, git, git_attributes, git_trees
 from registry.scaffold import generated_files, tooling
@@ -51,6 +54,22 @@ class Workspace:
         from registry.storage.stores import Stores
 
         return Stores(self.root, self.settings, warn)
+
+    @cached_property
+    def denied(self) -> Denied:
+        """The deny list: of the default branch as this clone knows it, and of the working tree. Raises InvalidDocument.
+
+        A branch that is older than a recall must not bring the image back.
+        """
+        return self._read_main(deny_list.read) | deny_list.read(self.tree)
+
+    def _read_main(self, read: Callable[[Tree], dict[str, str]]) -> dict[str, str]:
+        """What the default branch says, the remote's before this clone's own."""
+        found: dict[str, str] = {}
+        for revision in git.known_default_branches(self.root):
+            with git_trees.Revision(self.root, revision) as tree:
+                found |= read(tree)
+        return found
 
     @cached_property
     def cache_dir(self) -> Path:

@@ -39,6 +39,7 @@ class CheckName(StrEnum):
     CLASSES = "classes"
     COVERAGE = "coverage"
     SHARED_IMAGES = "shared-images"
+    DENIED = "denied"
     EXPECTATIONS = "expectations"
     IMAGES = "images"
     TRAINED_ON = "trained-on"

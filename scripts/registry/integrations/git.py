@@ -238,6 +238,12 @@ def known_main_branch(root: Path) -> str:
     return name if not head or find_id(root, f"refs/heads/{name}") else f"origin/{name}"
 
 
+def known_default_branches(root: Path) -> tuple[str, ...]:
+    """The refs of the default branch that this clone has: its own, and the remote's as it was last fetched."""
+    name = known_main_branch(root).removeprefix("origin/")
+    return tuple(ref for ref in (f"refs/heads/{name}", f"refs/remotes/origin/{name}") if find_id(root, ref))
+
+
 def refs(root: Path, remote: str = ".") -> dict[str, str]:
     """The object ids of all refs of a remote, or of this repository (`.`), by full name."""
     return dict(line.split("\t")[::-1] for line in output(root, "ls-remote", "--refs", remote).splitlines())

@@ -13,6 +13,7 @@ import click
 import polars as pl
 from polars import DataFrame
 
+from registry.cli import locating
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
 from registry.core.progress import bar
@@ -20,10 +21,9 @@ from registry.core.values import Tag
 from registry.core.wording import abbreviate, table
 from registry.dataset import near_duplicates, perceptual_hash, thumbnails
 from registry.errors import NotFound, RegistryError
-from registry.integrations import git_trees
-from registry.release import history, where
+from registry.release import where
 from registry.release.history import Release
-from registry.release.item_index import FOLDER, ItemIndex
+from registry.release.item_index import ItemIndex
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -51,25 +51,9 @@ def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
     """
     space = here()
     queries = [_parse(text) for text in images]
-    releases = history.read(space.root, space.tree)
-    index = ItemIndex(space.root / FOLDER, space.read_object)
-    lists = sorted({md5 for release in releases for md5 in where.lists_of(release)})
-    with bar("reading lists of files", len(lists)) as progress:
-        absent = index.add(lists, progress)
-    with git_trees.History(space.root) as files:
-        found = [
-            where.find(
-                releases,
-                index,
-                absent,
-                query.uuids,
-                query.md5s,
-                lambda release, path: files.read(release.commit, path),
-                partial(_sha256_of, space, query),
-            )
-            for query in queries
-        ]
-    alike = _find_near(space, index, set(lists) - set(absent), queries, found) if near else [()] * len(queries)
+    with locating.search(space) as searched:
+        found = [searched.find(query.uuids, query.md5s, partial(_sha256_of, space, query)) for query in queries]
+    alike = _find_near(space, searched.index, searched.known, queries, found) if near else [()] * len(queries)
     if form == "json":
         rows = zip(queries, found, alike, strict=True)
         say(json.dumps([_to_json(query, one, pairs) for query, one, pairs in rows], indent=2))
@@ -117,7 +101,7 @@ class _Near:
 
 
 def _find_near(
-    space: Workspace, index: ItemIndex, lists: set[str], queries: Sequence[_Query], found: Sequence[where.Found]
+    space: Workspace, index: ItemIndex, lists: frozenset[str], queries: Sequence[_Query], found: Sequence[where.Found]
 ) -> list[tuple[_Near, ...]]:
     images = index.images(lists).select("uuid", "md5").unique()
     cache = space.cache_dir / perceptual_hash.PATH
