@@ -48,7 +48,7 @@ def test_there_is_a_page_for_every_artifact_and_every_release() -> None:
         "datasets/pets/index.html", *(f"datasets/pets/v1.{at}.0/index.html" for at in range(3)),
     }  # fmt: skip
     assert {path for path in files if "/" not in path} == {
-        "index.html", "catalog.css", "catalog.js", "registry.json", "feed.xml"
+        "index.html", "catalog.css", "catalog.js", "grid.js", "registry.json", "feed.xml"
     }  # fmt: skip
     assert dict(site.build(catalogs.made(2, 3))) == files
 
@@ -124,9 +124,9 @@ def test_the_schema_of_registry_json_is_closed() -> None:
 def test_only_what_changed_is_written(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
     out = tmp_path / "site"
     first = run_registry(released_model, "catalog", "build", "--out", str(out))
-    assert (first.code, first.out) == (0, f"{out}/index.html: 9 files, 9 written, 0 removed\n")
+    assert (first.code, first.out) == (0, f"{out}/index.html: 11 files, 11 written, 0 removed\n")
     again = run_registry(released_model, "catalog", "build", "--out", str(out))
-    assert again.out == f"{out}/index.html: 9 files, 0 written, 0 removed\n"
+    assert again.out == f"{out}/index.html: 11 files, 0 written, 0 removed\n"
     repositories.git_in(released_model, "tag", "-d", "models/pets@v1.0.0")
     repositories.write_bytes(out / "about/index.html", b"ours")
     fewer = run_registry(released_model, "catalog", "build", "--out", str(out))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from registry.core.values import Tag
 
 WIDTH, HEIGHT = 120, 28  # of a sparkline
+WIDE, TALL = 240, 64  # of a histogram
 SHOWN = 12  # releases of each column of the lineage
 ROW, COLUMN, BOX = 34, 350, 290  # of the lineage: the height of a row, the width of a column and of its boxes
 
@@ -30,6 +31,38 @@ def sparkline(values: Sequence[float], words: str) -> Sparkline | None:
         for at, value in enumerate(values)
     ]
     return Sparkline(" ".join(f"{x},{y}" for x, y in places), places[-1], words)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a histogram, and what it says in words."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Numbers in the order of their names: bars, and the names of the first and of the last."""
+
+    bars: tuple[Bar, ...]
+    first: str
+    last: str
+    words: str
+
+
+def histogram(names: Sequence[str], counts: Sequence[int], words: str) -> Histogram:
+    """A histogram of at least one number, WIDE by TALL."""
+    step, most = WIDE / len(counts), max(counts) or 1
+    bars = tuple(
+        Bar(round(at * step, 2), TALL - tall, round(step * 0.86, 2), tall, f"{name}: {count:,}")
+        for at, (name, count) in enumerate(zip(names, counts, strict=True))
+        for tall in (round(TALL * count / most, 2),)
+    )
+    return Histogram(bars, names[0], names[-1], words)
 
 
 @dataclass(frozen=True, slots=True)

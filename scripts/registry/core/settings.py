@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from posixpath import normpath
 
 from registry.core import documents, schema
@@ -46,9 +47,17 @@ class Template:
     wheel: str = ""
 
 
+class CatalogImages(StrEnum):
+    """Which images of the data the catalog shows, each with its UUID, split, class and columns."""
+
+    NONE = "none"
+    SAMPLE = "sample"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryFile:
-    """What `registry.yaml` says: the registry's name and owners, where the lake is, and what reports show.
+    """What `registry.yaml` says: the registry's name and owners, where the lake is, what reports and the catalog show.
 
     `pictures`: whether reports may show images of the data. `near_duplicates`: how many images a version may have for
     reports to search it for near-duplicates. `template`: what a copy was made of; None in the template itself.
@@ -60,6 +69,7 @@ class RegistryFile:
     pictures: bool = True
     near_duplicates: int = NEAR_DUPLICATES
     template: Template | None = None
+    catalog_images: CatalogImages = CatalogImages.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ def read(tree: Tree) -> RegistryFile:
         pictures=report.get("images") != "none",
         near_duplicates=report.get("near_duplicates", NEAR_DUPLICATES),
         template=Template(**data["template"]) if "template" in data else None,
+        catalog_images=CatalogImages(data.get("catalog", {}).get("images", CatalogImages.NONE)),
     )
 
 

@@ -322,7 +322,7 @@ def _with_distributions(
     read: Reader,
 ) -> DatasetChange:
     """The change with distribution shifts of metadata columns, and the values where changed items are concentrated."""
-    frames = (_read_metadata(manifest, found, read) for manifest, found in (old, new))
+    frames = (read_metadata(manifest, found, read) for manifest, found in (old, new))
     before, after = distribution.as_values(*frames)
     sides = {"old": before, "new": after}
     concentrations = [
@@ -336,7 +336,7 @@ def _with_distributions(
     return replace(change, concentrations=tuple(concentrations), shifts=found.shifts, stable=found.stable)
 
 
-def _read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
+def read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
     """The items' uuid, split and label, and the other columns of `metadata.parquet` but UUIDs."""
     columns = [column for column in manifest.columns if column.type != distribution.UUID]
     tables = [

@@ -105,13 +105,13 @@ def _binned(before: Series, after: Series) -> tuple[Series, Series]:
         old, new = (side.cast(pl.String).fill_null(NONE).cast(order) for side in (before, after))
         return old, new
     edges = _bin_edges(before if before.count() else after)
-    labels = [*_bin_labels(edges), NONE]
+    labels = [*bin_labels(edges), NONE]
     names = Series(labels, dtype=pl.Enum(labels))
-    old, new = (names.gather(_bin_indices(side.cast(pl.Float64), edges)).alias(side.name) for side in (before, after))
+    old, new = (names.gather(bin_indices(side.cast(pl.Float64), edges)).alias(side.name) for side in (before, after))
     return old, new
 
 
-def _bin_indices(numbers: Series, edges: Sequence[float]) -> Series:
+def bin_indices(numbers: Series, edges: Sequence[float]) -> Series:
     """The bin of each number, from 0; a missing number has the index after the last bin."""
     indices = Series(edges, dtype=pl.Float64).search_sorted(numbers, side="right")
     return indices.zip_with(numbers.is_not_null(), Series([len(edges) + 1], dtype=indices.dtype))
@@ -125,7 +125,8 @@ def _bin_edges(numbers: Series) -> list[float]:
     return sorted({float(f"{ordered[index * len(ordered) // BINS]:.3g}") for index in range(1, BINS)})
 
 
-def _bin_labels(edges: Sequence[float]) -> list[str]:
+def bin_labels(edges: Sequence[float]) -> list[str]:
+    """The names of the bins between these edges, and of the two beyond them."""
     if not edges:
         return ["any"]
     texts = [f"{edge:,.0f}" if abs(edge) >= 1000 else f"{edge:g}" for edge in edges]

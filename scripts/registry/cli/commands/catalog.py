@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from registry.catalog import site
-from registry.cli.workspace import here
+from registry.catalog import site, writing
+from registry.catalog.showing import Options
+from registry.catalog.site import Catalog
+from registry.cli.workspace import here, warn
 from registry.console import say
 from registry.core import settings
-from registry.core.atomic_write import write_atomically
-from registry.core.layout import FOLDERS
 from registry.core.progress import waiting
 from registry.core.wording import plural
 from registry.errors import Refused
@@ -41,14 +41,7 @@ def build(out: Path, url: str) -> None:
     repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
     address = f"{url.rstrip('/')}/" if url else ""
     objects = settings.public_address(dvc_config.parse(space.tree.read(settings.DVC_CONFIG)))
-    written, kept = 0, set[str]()
-    for path, data in site.build(site.Catalog(space.registry_file.name, found, repository, address, objects)):
-        kept.add(path)
-        if not (out / path).is_file() or (out / path).read_bytes() != data:
-            write_atomically(out / path, data)
-            written += 1
-    pages = (page for folder in FOLDERS for page in (out / folder).rglob("index.html"))
-    gone = [page for page in pages if page.relative_to(out).as_posix() not in kept]
-    for page in gone:
-        page.unlink()
-    say(f"{out / 'index.html'}: {plural(len(kept), 'file')}, {written:,} written, {len(gone):,} removed")
+    catalog = Catalog(space.registry_file.name, found, repository, address, objects)
+    options = Options(space.read_object, space.registry_file.catalog_images, warn)
+    done = writing.write(out, catalog, options)
+    say(f"{out / 'index.html'}: {plural(done.kept, 'file')}, {done.written:,} written, {done.removed:,} removed")

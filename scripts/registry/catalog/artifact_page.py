@@ -1,0 +1,52 @@
+"""The page of an artifact: its releases side by side, and what they were made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from registry.catalog import pictures, releases
+from registry.catalog.pictures import Node
+from registry.core.values import DatasetManifest, ModelManifest, Tag
+from registry.release import consuming
+from registry.release.history import Release
+from registry.release.overview import Overview
+
+COMPARED = 6  # versions in a table of metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A release in the table of an artifact."""
+
+    release: Release
+    amount: str
+    users: tuple[Tag, ...]
+    changes: str
+
+
+def values(one: Overview, nodes: Sequence[Node], repository: str) -> dict[str, Any]:
+    """What the page of an artifact shows."""
+    latest = releases.latest_good(one)
+    rows = [
+        Row(release, releases.amount(release), one.users[release.tag], releases.changes(one, release))
+        for release in one.releases
+    ]
+    return {
+        "one": one,
+        "manifest": one.manifest,
+        "classes": one.manifest.classes if isinstance(one.manifest, DatasetManifest) else (),
+        "intended_use": one.manifest.intended_use if isinstance(one.manifest, ModelManifest) else "",
+        "latest": latest,
+        "rows": rows,
+        "line": releases.line(one),
+        "lineage": pictures.lineage(nodes, [release.tag for release in one.releases]),
+        "metrics": _metrics(one),
+        "snippets": consuming.snippets(latest, repository) if latest else (),
+    }
+
+
+def _metrics(one: Overview) -> tuple[Sequence[Release], list[tuple[str, list[str]]]]:
+    """The latest releases of a model, and their metrics side by side."""
+    shown = [release for release in one.releases if releases.numbers(release)][:COMPARED]
+    names = dict.fromkeys(name for release in shown for name in releases.numbers(release))
+    return shown, [(name, [releases.numbers(release).get(name, "–") for release in shown]) for name in names]

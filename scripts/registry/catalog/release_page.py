@@ -1,0 +1,96 @@
+"""The page of a release: what it holds, what changed, how to fetch it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from registry.catalog import pictures, releases, sheets
+from registry.catalog.columns import Distribution
+from registry.catalog.pictures import Histogram
+from registry.catalog.showing import Shown
+from registry.core.layout import SPLITS
+from registry.release import consuming
+from registry.release.history import Release
+from registry.release.overview import Overview
+
+CLASSES = 100  # rows of a table of classes
+VALUES = 8  # of a column, as rows
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A value of a column: how many images have it, and their share in percent of those of the most frequent one."""
+
+    value: str
+    images: int
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnView:
+    """A column as a histogram, or as its most frequent values; `more` values are not shown."""
+
+    name: str
+    distinct: int
+    histogram: Histogram | None = None
+    shares: tuple[Share, ...] = ()
+    more: int = 0
+
+
+def values(one: Overview, release: Release, repository: str, shown: Shown | None) -> dict[str, Any]:
+    """What the page of a release shows."""
+    build = release.version.build if release.version else None
+    labels = sorted({label for split in build.counts.values() for label in split}) if build else []
+    return {
+        "one": one,
+        "release": release,
+        "manifest": release.version.content.manifest if release.version else None,
+        "amount": releases.amount(release),
+        "counts": [
+            (label, [build.counts.get(split, {}).get(label, 0) for split in SPLITS]) for label in labels[:CLASSES]
+        ]
+        if build
+        else [],
+        "more_classes": max(0, len(labels) - CLASSES),
+        "metrics": [(name, number) for name, number in releases.numbers(release).items()],
+        "users": one.users[release.tag],
+        "changes": releases.changes(one, release),
+        "before": releases.before(one, release),
+        "snippets": consuming.snippets(release, repository),
+        "columns": [_column(column) for column in shown.items.columns] if shown else [],
+        "grid": _grid(release, shown) if shown and shown.items.rows else None,
+        "is_known": shown is not None,
+    }
+
+
+def _column(column: Distribution) -> ColumnView:
+    if column.is_ordered:
+        words = f"{column.column}: images by value, from {column.values[0]} to {column.values[-1]}"
+        return ColumnView(
+            column.column, column.distinct, pictures.histogram(column.values, column.counts, words)
+        )  # fmt: skip
+    most = max(column.counts, default=1)
+    shares = tuple(
+        Share(value, images, round(100 * images / most, 1))
+        for value, images in zip(column.values, column.counts, strict=True)
+    )
+    return ColumnView(column.column, column.distinct, None, shares[:VALUES], max(0, column.distinct - VALUES))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the script of the grid finds its data, relative to the page, and what is said of it."""
+
+    data: str
+    sheets: str
+    side: int
+    across: int
+    rows: int
+    total: int
+
+
+def _grid(release: Release, shown: Shown) -> Grid:
+    place = f"{release.tag.artifact}/v{release.tag.version}/"
+    items = shown.items
+    return Grid(
+        f"{shown.folder.removeprefix(place)}/", "../sheets/", sheets.SIDE, sheets.ACROSS, items.rows, items.total
+    )  # fmt: skip
