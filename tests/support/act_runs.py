@@ -29,6 +29,7 @@ from support.workflow_files import ROOT
 
 STUBS = Path(__file__).parents[1] / "workflows"
 VENV = Path(sys.executable).parents[1]
+CATALOG = "https://acme.github.io/registry"
 PINS = re.compile(r"uses: (?P<name>[\w-]+/(?P<stub>[\w-]+))@(?P<sha>[0-9a-f]{40})")
 # What a registry's repository holds besides its artifacts; its program is the one that is tested, in `.venv`.
 FILES = (
@@ -181,6 +182,12 @@ class World:
         event = {"ref": "refs/heads/main", "inputs": inputs, "repository": self.repository()}
         return self.start("workflow_dispatch", workflow, event, "main")
 
+    def after(self, workflow: str, name: str, conclusion: str = "success") -> Ran:
+        """Run a workflow as GitHub would after another one of the default branch has ended."""
+        of_run = {"name": name, "conclusion": conclusion, "event": "push", "head_branch": "main"}
+        event = {"action": "completed", "repository": self.repository(), "workflow_run": of_run}
+        return self.start("workflow_run", workflow, event, "main")
+
     def _workflow(self, event: str, name: str) -> Path:
         """The file of a workflow: GitHub takes that of the default branch for `workflow_run`, whatever is proposed."""
         path = f".github/workflows/{name}"
@@ -287,7 +294,7 @@ class Trained:
 
 
 def _variables() -> dict[str, str]:
-    return {**{role: role for role in ROLES}, "AWS_REGION": REGION, "TRUSTED_RUNNER": "true"}
+    return {**{role: role for role in ROLES}, "AWS_REGION": REGION, "TRUSTED_RUNNER": "true", "CATALOG_URL": CATALOG}
 
 
 def _stubs() -> Iterator[str]:

@@ -5,6 +5,7 @@ A skipped job is no failure, so every job that is expected is asserted to have s
 
 import json
 import re
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from registry.core.settings import Template
 from registry.scaffold import copy, skeleton
 from support import repositories, selections, trainable_registry
-from support.act_runs import REVIEWED, Trained, World
+from support.act_runs import CATALOG, REVIEWED, Trained, World
 from support.cloudformation import PRODUCTION
 from support.servers.github_answers import Row
 from support.servers.looker import LookerServer
@@ -336,6 +337,18 @@ def looker(released: World) -> Iterator[LookerServer]:
         released.run("publish", role="AWS_PUBLISH_ROLE")
         released.secrets = secrets
         yield server
+
+
+def test_the_catalog_is_published_after_a_release(released: World, tmp_path: Path) -> None:
+    ran = released.after("catalog.yml", "Publish")
+    assert (ran.code, ran.jobs) == (0, {"build": "success", "publish": "success"}), ran.log
+    with tarfile.open(released.top / "artifacts" / str(ran.id) / "github-pages/artifact.tar") as packed:
+        packed.extractall(tmp_path, filter="data")
+    assert f'href="{CATALOG}/datasets/pets/v1.0.0/index.html"' in (tmp_path / "feed.xml").read_text()
+    index = next(tmp_path.glob("datasets/pets/v1.0.0/items/*/index.js"))  # the role reads production
+    assert '"total":' in index.read_text()
+    assert not list(tmp_path.rglob("*.webp"))
+    assert released.after("catalog.yml", "Publish", conclusion="failure").jobs in ({}, {"build": "skipped"})
 
 
 def test_a_changed_query_result_becomes_a_pull_request(released: World, looker: LookerServer) -> None:

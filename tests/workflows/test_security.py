@@ -22,6 +22,8 @@ RUNS = {place: step["run"] for place, step in STEPS.items() if "run" in step}
 # Whoever wants more for a job says so here too.
 PERMISSIONS = {
     "assign/assign": {"contents": "write"},
+    "catalog/build": {"contents": "read", "id-token": "write"},
+    "catalog/publish": {"id-token": "write", "pages": "write"},
     "docs/build": {"contents": "read"},
     "docs/publish": {"id-token": "write", "pages": "write"},
     "nightly/models": {"contents": "read", "id-token": "write"},
@@ -44,6 +46,8 @@ PERMISSIONS = {
 }
 ENVIRONMENTS = {
     "assign/assign": "assign",
+    "catalog/build": "refresh",
+    "catalog/publish": "github-pages",
     "docs/publish": "github-pages",
     "nightly/models": "refresh",
     "nightly/stores": "refresh",
@@ -107,7 +111,20 @@ def test_a_fork_reaches_no_credential_and_no_machine_of_ours(name: str) -> None:
 @each(WORKFLOWS)
 def test_no_trigger_gives_code_of_a_fork_our_rights(name: str) -> None:
     started = {"pull_request_target", "workflow_run", "issue_comment", "issues"} & triggers(WORKFLOWS[name]).keys()
-    assert started == ({"workflow_run"} if name == "review" else set())
+    assert started == ({"workflow_run"} if name in {"catalog", "review"} else set())
+
+
+FOLLOWED = ["Publish", "Assign a stage"]
+
+
+def test_the_catalog_follows_workflows_that_no_pull_request_starts_and_reads_only_how_they_ended() -> None:
+    assert triggers(WORKFLOWS["catalog"])["workflow_run"] == {"workflows": FOLLOWED, "types": ["completed"]}
+    followed = [flow for flow in WORKFLOWS.values() if flow["name"] in FOLLOWED]
+    assert [triggers(flow).keys() <= {"push", "workflow_dispatch"} for flow in followed] == [True, True]
+    text = (GITHUB / "workflows/catalog.yml").read_text()
+    assert re.findall(r"github\.event\.workflow_run\.([\w.]+)", text) == ["conclusion"]
+    assert JOBS["catalog/publish"]["needs"] == "build"
+    assert "vars.CATALOG_URL != ''" in JOBS["catalog/build"]["if"]
 
 
 # No machine that has run a pull request's code is ever given a job with a role that can do more: the labels are apart,
@@ -146,7 +163,7 @@ def test_trust_levels_share_no_cache() -> None:
     every = [*STEPS.values(), *(step for action in workflow_files.ACTIONS.values() for step in action["runs"]["steps"])]
     assert not any("cache" in step.get("with", {}) for step in every)  # jobs of one pull request would share it
     site = "${{ github.workspace }}/.dvc/tmp/site"
-    uses_dvc = {"pull-request", "review", "publish", "nightly", "refresh"}
+    uses_dvc = {"catalog", "pull-request", "review", "publish", "nightly", "refresh"}
     assert {name for name, flow in WORKFLOWS.items() if "DVC_NO_ANALYTICS" in flow.get("env", {})} == uses_dvc
     assert {WORKFLOWS[name]["env"]["DVC_SITE_CACHE_DIR"] for name in uses_dvc} == {site}
 
@@ -376,7 +393,9 @@ def test_zizmor_has_nothing_to_say_and_the_exceptions_are_named() -> None:
     assert done.returncode == 0, done.stdout
     assert "No findings to report" in done.stdout
     rules = read_yaml((GITHUB / "zizmor.yml").read_bytes(), "zizmor.yml").data
-    assert rules == {"rules": {"dangerous-triggers": {"ignore": ["review.yml"]}, "self-repository": {"disable": True}}}
+    assert rules == {
+        "rules": {"dangerous-triggers": {"ignore": ["catalog.yml", "review.yml"]}, "self-repository": {"disable": True}}
+    }
     assert not any("zizmor:" in path.read_text() for path in GITHUB.rglob("*.yml"))
 
 

@@ -27,6 +27,8 @@ class Level(NamedTuple):
 
 
 LEVELS = {
+    "catalog/build": Level(EVENT, "AWS_REFRESH_ROLE", (), ("github-pages",)),
+    "catalog/publish": Level(NONE),
     "docs/build": Level(EVENT, "", (), ("github-pages",)),
     "docs/publish": Level(NONE),  # the action takes the artifact github-pages of its run
     "pull-request/validate": Level(EVENT),
@@ -79,7 +81,10 @@ def test_a_job_has_no_other_way_in(name: str) -> None:
     tokens = {value for step in job["steps"] for value in (step.get("env", {}) | step.get("with", {})).values()}
     assert not any("token" in str(value) and value != "${{ github.token }}" for value in tokens)
     uses = [step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step]
-    assert name == "docs/publish" or uses[:2] == ["actions/checkout", "./.github/actions/setup"]  # `./` is of that code
+    assert name in {"catalog/publish", "docs/publish"} or uses[:2] == [
+        "actions/checkout",
+        "./.github/actions/setup",
+    ]  # `./` is of that code
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def test_a_job_has_no_other_way_in(name: str) -> None:
 )
 def test_a_branch_that_is_chosen_by_hand_gets_no_right_of_the_default_branch(name: str) -> None:
     """Whoever can write can run a branch's own version of a workflow: an environment of main alone is what refuses."""
-    limited = {one.name for one in ENVIRONMENTS if one.main_only}
+    limited = {"github-pages", *(one.name for one in ENVIRONMENTS if one.main_only)}  # GitHub limits its own
     for job in WORKFLOWS[name]["jobs"].values():
         if "id-token" in job["permissions"]:
             assert job["environment"] in limited
