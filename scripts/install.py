@@ -42,7 +42,7 @@ PYTHON = VENV / "bin/python"
 STATE = VENV / "installed.json"
 LOCK, TORCH = "requirements.txt", "requirements-torch.txt"
 PROJECT, SETTINGS = Path("pyproject.toml"), Path("registry.yaml")
-ALWAYS = frozenset({"base", "build"})
+ALWAYS = frozenset({"base", "build", "registry"})
 # A package of the lock: its version and hashes, and below them the groups that need it.
 _BLOCK = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;]+)[^\n]*(?:\n +--hash[^\n]*)*(?:\n +# ([a-z0-9 ]+))?", re.MULTILINE)
 

@@ -15,7 +15,7 @@ from registry.demo.scene import Scene
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, Refused
 
-INSTALL = f"make demo; outside of a registry, pip install '{DISTRIBUTION}[hooks,train,demo] @ git+URL'"
+INSTALL = f"make demo; outside of a registry, pip install '{DISTRIBUTION}[registry,hooks,train,demo] @ git+URL'"
 
 
 @click.command()

@@ -82,7 +82,7 @@ def pin(source: str = "") -> Template:
     """
     now = read()
     if not now.commit:
-        fix = f"install it from its repository (pip install '{DISTRIBUTION} @ git+URL'), or from the wheel of a release"
+        fix = f"install it from its repository (pip install '{DISTRIBUTION}[registry] @ git+URL'), or from the wheel of a release"
         raise Refused("the commit of this tooling is not known, so a copy cannot name it", fix=fix)
     if not (source or now.source):
         fix = "name the repository of the template with --source https://…"
