@@ -3,9 +3,9 @@
 Usage: .venv/bin/python scripts/lock.py [--upgrade]
 
 Pins stay unless pyproject.toml rules them out, or with --upgrade. The comment below each package names the groups of
-pyproject.toml that need it (`base` is what fetching a release needs, `registry` what a registry does), which `scripts/install.py` reads. torch and what it
-alone requires, CUDA on Linux, are in a file of their own: they are replaced where pip is configured with another build
-of torch.
+pyproject.toml that need it (`base` is what fetching a release needs, `registry` what a registry does), which
+`scripts/install.py` reads. torch and what it alone requires, CUDA on Linux, are in a file of their own: they are
+replaced where pip is configured with another build of torch.
 """
 
 from __future__ import annotations

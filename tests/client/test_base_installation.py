@@ -47,6 +47,13 @@ def test_a_release_is_fetched_and_opened(released_model: Path, tmp_path: Path) -
                                      for path in sorted(PETS) if path.startswith(split)], opened.stderr  # fmt: skip
 
 
+def test_the_base_installation_is_at_most_20_packages() -> None:
+    """Measured with uv in an empty environment: 19 packages with this one, 58 MB."""
+    lock = (Path(registry.__file__).parents[2] / "requirements.txt").read_text()
+    base = [line for line in lock.splitlines() if line.startswith("    # base")]
+    assert 10 < len(base) + 1 <= 20
+
+
 @pytest.mark.parametrize("words", ["--help", "--version", "get --help"])
 def test_help_needs_no_extra(words: str, tmp_path: Path) -> None:
     done = run(COMMAND, *words.split(), cwd=tmp_path)

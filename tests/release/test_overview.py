@@ -157,10 +157,13 @@ releases:
     withdrawn: wrong labels
 
 fetch the latest with
+  registry get datasets/pets@v1.1.0 --repo ../origin.git
   dvc artifacts get ../origin.git datasets/pets --rev v1.1.0
   registry verify datasets/pets@v1.1.0 prepared --repo ../origin.git
 """)
-    fetch, verify = (line.replace("../origin.git", str(world)).split()[1:] for line in shown.splitlines()[-2:])
+    get, fetch, verify = (line.replace("../origin.git", str(world)).split()[1:] for line in shown.splitlines()[-3:])
+    assert run_registry(tmp_path, *get).code == 0
+    assert len([*(tmp_path / "pets").rglob("*.jpg")]) == 6
     dvc(tmp_path, *fetch, quiet=True)
     assert run_registry(tmp_path, *verify).code == 0
     release = run_registry(world, "show", "models/pets@v1.0.0").out
@@ -179,13 +182,15 @@ def test_every_snippet_for_a_consumer_works(world: Path, run_registry: Run, tmp_
     git_in(consumer, "init", "--quiet")
     dvc(consumer, "init", quiet=True)
     found = {str(one.tag): one for one in history.read(world, git_trees.WorkTree(world))}
-    _, follow, images = consuming.snippets(found["datasets/pets@v1.1.0"], str(world))
+    get, python, _, follow, images = consuming.snippets(found["datasets/pets@v1.1.0"], str(world))
+    assert run_registry(consumer, *get.text.split()[1:]).code == 0
+    assert run_python(consumer, f"{python.text}\nprint(len(images))\n") == "6\n"
     for line in follow.text.splitlines():
         dvc(consumer, *shlex.split(line, comments=True)[1:], quiet=True)
     code = f"{images.text}\nprint({{name: len(split) for name, split in images.items()}})\n"
     assert run_python(consumer, code) == "{'train': 3, 'validation': 1, 'test': 2}\n"
-    _, _, model = consuming.snippets(found["models/pets@v1.1.0"], str(world))
-    code = f"{model.text}\nprint([one.name for one in session.get_outputs()])\n"
+    _, python, *_ = consuming.snippets(found["models/pets@v1.1.0"], str(world))
+    code = f"{python.text}\nprint([one.name for one in session.get_outputs()])\n"
     assert run_python(consumer, code) == "['scores']\n"
 
 

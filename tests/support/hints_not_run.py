@@ -212,6 +212,7 @@ NOT_RUN = {
     Hint("cli/commands/show.py", "registry show"): "shows what there is",
     Hint("release/notes.py", "dvc get"): "tests/model/test_sidecar.py runs it",
     Hint("release/consuming.py", "dvc artifacts"): "tests/release/test_overview.py runs it",
+    Hint("release/consuming.py", "registry get"): "tests/release/test_overview.py runs it",
     Hint("release/consuming.py", "registry verify"): "tests/release/test_overview.py runs it",
     Hint("cli/listing.py", "registry show"): "tests/release/test_overview.py runs it",
     Hint("release/history.py", "dvc artifacts"): NO_HINT,

@@ -17,7 +17,16 @@ class Snippet(NamedTuple):
 
 
 def commands(release: Release, url: str) -> Iterator[str]:
-    """With DVC, and how to prove what came."""
+    """With the package alone, which proves what it fetches; or with DVC, and how to prove what came."""
+    yield _get(release, url)
+    yield from _with_dvc(release, url)
+
+
+def _get(release: Release, url: str) -> str:
+    return f"registry get {release.tag} --repo {url}"
+
+
+def _with_dvc(release: Release, url: str) -> Iterator[str]:
     tag, paths = release.tag, _paths(release)
     yield f"dvc artifacts get {url} {tag.artifact} --rev v{tag.version}"
     yield from (f"dvc get {url} {path} --rev {tag}" for path in paths[1:])
@@ -30,11 +39,23 @@ def snippets(release: Release, url: str) -> tuple[Snippet, ...]:
     imports = [f"dvc import {url} {path} --rev {tag}" for path in paths]
     updates = [f"dvc update {_name(path)}.dvc --rev {tag}   # later, with a newer version" for path in paths]
     return (
-        Snippet("DVC", "sh", "\n".join(commands(release, url))),
+        Snippet("registry get", "sh", _get(release, url)),
+        Snippet("Python", "python", _open(tag, url)),
+        Snippet("DVC", "sh", "\n".join(_with_dvc(release, url))),
         Snippet("In another DVC repository", "sh", "\n".join([*imports, *updates])),
         *((_images(tag, _name(paths[0])),) if tag.artifact.kind is Kind.DATASET else ()),
-        *((_model(tag, url, paths[0]),) if tag.artifact.kind is Kind.MODEL and len(paths) == 1 else ()),
     )
+
+
+def _open(tag: Tag, url: str) -> str:
+    """A program that opens the release."""
+    use = {
+        Kind.DATASET: ("images", "list(opened.images())  # opened.table, opened.torch(split), opened.hf()"),
+        Kind.MODEL: ("session", "opened.session()  # of onnxruntime"),
+    }
+    name, value = use[tag.artifact.kind]
+    opened = f'opened = registry.open("{tag.artifact}", "v{tag.version}", repo="{url}")'
+    return f"import registry\n\n{opened}\n{name} = {value}"
 
 
 def _paths(release: Release) -> list[str]:
@@ -52,14 +73,4 @@ def _images(tag: Tag, name: str) -> Snippet:
         "Hugging Face datasets",
         "python",
         f'from datasets import load_dataset\n\nimages = load_dataset("imagefolder", data_dir="{name}")  # {tag}',
-    )
-
-
-def _model(tag: Tag, url: str, path: str) -> Snippet:
-    return Snippet(
-        "Python",
-        "python",
-        "import dvc.api\nimport onnxruntime\n\n"
-        f'model = dvc.api.read("{path}", repo="{url}", rev="{tag}", mode="rb")\n'
-        "session = onnxruntime.InferenceSession(model)",
     )

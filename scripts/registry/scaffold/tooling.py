@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, version
 from pathlib import Path
 
-from registry.core.extras import DISTRIBUTION
+from registry.core.extras import DISTRIBUTION, REGISTRY
 from registry.core.settings import Template
 from registry.errors import Refused, ToolFailed
 from registry.integrations import git
@@ -82,7 +82,8 @@ def pin(source: str = "") -> Template:
     """
     now = read()
     if not now.commit:
-        fix = f"install it from its repository (pip install '{DISTRIBUTION}[registry] @ git+URL'), or from the wheel of a release"
+        asked = f"{DISTRIBUTION}[{REGISTRY}] @ git+URL"
+        fix = f"install it from its repository (pip install '{asked}'), or from the wheel of a release"
         raise Refused("the commit of this tooling is not known, so a copy cannot name it", fix=fix)
     if not (source or now.source):
         fix = "name the repository of the template with --source https://…"
