@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.catalog.showing import Erased
+from registry.catalog.options import Erased
 from registry.core.settings import CatalogImages
 from support import pictured_catalogs
 from support.accessibility import ACCESSIBLE, CONTRAST

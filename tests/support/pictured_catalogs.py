@@ -2,14 +2,14 @@
 
 import io
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
 from registry.catalog import writing
-from registry.catalog.showing import NOTHING_ERASED, Erased, Options
+from registry.catalog.options import NOTHING_ERASED, Erased, Options
 from registry.catalog.site import Catalog
 from registry.catalog.writing import Changed
 from registry.core.names import parse_tag
@@ -30,39 +30,45 @@ COLUMNS = {
 
 @dataclass
 class Pictured:
-    """The catalog, and the objects that its releases reach; `asked` counts how often one is read."""
+    """The catalog, and the objects that its releases reach; `asked` are those that were read."""
 
     catalog: Catalog
     objects: dict[str, bytes]
     pictures: dict[str, bytes]
-    asked: int = 0
+    trees: dict[str, DictTree]
+    asked: list[str] = field(default_factory=list)
 
     def read(self, md5: str) -> bytes | None:
-        self.asked += 1
+        self.asked.append(md5)
         return self.objects.get(md5)
 
     def write(
         self, out: Path, images: CatalogImages, erased: Erased = NOTHING_ERASED, warnings: list[str] | None = None
     ) -> Changed:
         told = [] if warnings is None else warnings
-        return writing.write(out, self.catalog, Options(self.read, images, told.append, erased))
+        return writing.write(
+            out, self.catalog, Options(self.read, self.trees.__getitem__, Path("none"), images, told.append, erased)
+        )
 
 
 def made(images: int = 60, releases: int = 2) -> Pictured:
     """`datasets/pets` with so many images of each class in the first release, and a tenth more in each other one."""
-    registry, found, pictures = Registry(), list[Release](), dict[str, bytes]()
+    registry, found, pictures, trees = Registry(), list[Release](), dict[str, bytes](), dict[str, DictTree]()
     for at in range(releases):
         number = images + at * images // 10
         pictures |= {path: _draw(path) for path in memory_registries.images(number, number) if path not in pictures}
         memory_registries.put_dataset(registry, "pets", {})
         registry.edit("datasets/pets/dataset.yaml", columns=COLUMNS, version=f"1.{at}.0")
+        memory_registries.select(registry, "pets", b"rows")
         _build(registry, pictures)
         tag = parse_tag(f"datasets/pets@v1.{at}.0")
         version = notes.load(tag, registry.files.get)
         assert version is not None
-        found.append(Release(tag, "c0ffee" * 6 + "c0de", 1_790_000_000 + at, version, Lineage(), (), "", ""))
+        commit = f"{at:040x}"
+        trees[commit] = DictTree(dict(registry.files))
+        found.append(Release(tag, commit, 1_790_000_000 + at, version, Lineage(), (), "", ""))
     catalog = Catalog("acme-data", overview.find(DictTree(registry.files), found), "https://github.com/acme/registry")
-    return Pictured(catalog, registry.objects, pictures)
+    return Pictured(catalog, registry.objects, pictures, trees)
 
 
 def with_releases(pictured: Pictured, releases: tuple[Release, ...]) -> Pictured:
@@ -72,10 +78,9 @@ def with_releases(pictured: Pictured, releases: tuple[Release, ...]) -> Pictured
     return replace(pictured, catalog=catalog)
 
 
-def withdraw(pictured: Pictured, why: str) -> Pictured:
-    """The same with the latest release withdrawn."""
-    first, *others = pictured.catalog.artifacts[0].releases
-    return with_releases(pictured, (replace(first, withdrawn=why), *others))
+def withdrawn(release: Release) -> Release:
+    """The same release, withdrawn."""
+    return replace(release, withdrawn="labels are wrong")
 
 
 def _draw(path: str) -> bytes:

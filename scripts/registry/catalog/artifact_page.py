@@ -1,10 +1,11 @@
 """The page of an artifact: its releases side by side, and what they were made from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from registry.catalog import pictures, releases
+from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
 from registry.core.values import DatasetManifest, ModelManifest, Tag
 from registry.release import consuming
@@ -22,13 +23,20 @@ class Row:
     amount: str
     users: tuple[Tag, ...]
     changes: str
+    compared: Compared | None
 
 
-def values(one: Overview, nodes: Sequence[Node], repository: str) -> dict[str, Any]:
+def values(one: Overview, nodes: Sequence[Node], repository: str, compared: Mapping[Tag, Compared]) -> dict[str, Any]:
     """What the page of an artifact shows."""
     latest = releases.latest_good(one)
     rows = [
-        Row(release, releases.amount(release), one.users[release.tag], releases.changes(one, release))
+        Row(
+            release,
+            releases.amount(release),
+            one.users[release.tag],
+            releases.changes(one, release),
+            compared.get(release.tag),
+        )
         for release in one.releases
     ]
     return {

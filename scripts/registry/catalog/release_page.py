@@ -5,6 +5,7 @@ from typing import Any
 
 from registry.catalog import pictures, releases, sheets
 from registry.catalog.columns import Distribution
+from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Histogram
 from registry.catalog.showing import Shown
 from registry.core.layout import SPLITS
@@ -14,6 +15,14 @@ from registry.release.overview import Overview
 
 CLASSES = 100  # rows of a table of classes
 VALUES = 8  # of a column, as rows
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """What the site's folder has of a release beside its page."""
+
+    shown: Shown | None = None
+    compared: Compared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +45,9 @@ class ColumnView:
     more: int = 0
 
 
-def values(one: Overview, release: Release, repository: str, shown: Shown | None) -> dict[str, Any]:
+def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> dict[str, Any]:
     """What the page of a release shows."""
+    shown, compared = pieces.shown, pieces.compared
     build = release.version.build if release.version else None
     labels = sorted({label for split in build.counts.values() for label in split}) if build else []
     return {
@@ -58,6 +68,8 @@ def values(one: Overview, release: Release, repository: str, shown: Shown | None
         "snippets": consuming.snippets(release, repository),
         "columns": [_column(column) for column in shown.items.columns] if shown else [],
         "grid": _grid(release, shown) if shown and shown.items.rows else None,
+        "headline": compared.headline if compared else "",
+        "changes_page": compared.path if compared else "",
         "is_known": shown is not None,
     }
 
@@ -68,7 +80,7 @@ def _column(column: Distribution) -> ColumnView:
         return ColumnView(
             column.column, column.distinct, pictures.histogram(column.values, column.counts, words)
         )  # fmt: skip
-    most = max(column.counts, default=1)
+    most = max(column.counts[:VALUES], default=1)
     shares = tuple(
         Share(value, images, round(100 * images / most, 1))
         for value, images in zip(column.values, column.counts, strict=True)

@@ -3,20 +3,18 @@
 The site's folder is the memory of it: what is there under its name is right, and nothing of it is read again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from polars import DataFrame, col, when
 
 from registry.catalog import columns, sheets, shown_items
+from registry.catalog.options import Options
 from registry.catalog.sheets import Places, Sheet
 from registry.catalog.shown_items import ShownItems
-from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
 from registry.core.progress import counter
-from registry.core.settings import CatalogImages
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.dataset import diff, items
 from registry.errors import RegistryError
@@ -25,26 +23,6 @@ from registry.storage.reader import require_object
 from registry.sync import dir_listing
 
 INDEX = "index.js"
-
-
-class Erased(NamedTuple):
-    """The items that must not be shown any more, by UUID; another `key` for each other set of them."""
-
-    key: str = ""
-    has: Callable[[str], bool] = lambda _: False
-
-
-NOTHING_ERASED = Erased()
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How objects are read, which images are shown, and who is told what could not be read."""
-
-    read: Reader
-    images: CatalogImages
-    warn: Callable[[str], None]
-    erased: Erased = NOTHING_ERASED
 
 
 class Shown(NamedTuple):

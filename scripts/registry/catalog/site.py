@@ -12,7 +12,9 @@ from importlib import resources
 from typing import Any
 
 from registry.catalog import artifact_page, home, release_page
+from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
+from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, Tag
@@ -33,7 +35,8 @@ class Catalog:
     """What is shown: the registry's name, its artifacts, the address of its repository.
 
     `address` is the site's own, `objects` that of production for those without a login; empty where there is none.
-    `shown` is what its folder has of the images of releases (`showing.prepare`).
+    `shown` is what its folder has of the images of releases (`showing.prepare`),
+    `compared` of how they differ from those before (`comparing.prepare`).
     """
 
     name: str
@@ -42,6 +45,7 @@ class Catalog:
     address: str = ""
     objects: str = ""
     shown: Mapping[Tag, Shown] = field(default_factory=dict)
+    compared: Mapping[Tag, Compared] = field(default_factory=dict)
 
     @property
     def by_tag(self) -> Mapping[Tag, Release]:
@@ -62,16 +66,12 @@ def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
 
     yield render("home.html", "index.html", cards=[home.card(one) for one in catalog.artifacts])
     for one in catalog.artifacts:
-        yield render(
-            "artifact.html", artifact_path(one.artifact), **artifact_page.values(one, nodes, catalog.repository)
-        )
+        values = artifact_page.values(one, nodes, catalog.repository, catalog.compared)
+        yield render("artifact.html", artifact_path(one.artifact), **values)
         for release in one.releases:
-            path = release_path(release.tag)
-            yield render(
-                "release.html",
-                path,
-                **release_page.values(one, release, catalog.repository, catalog.shown.get(release.tag)),
-            )
+            pieces = Pieces(catalog.shown.get(release.tag), catalog.compared.get(release.tag))
+            values = release_page.values(one, release, catalog.repository, pieces)
+            yield render("release.html", release_path(release.tag), **values)
     yield DATA, write_data(catalog)
     yield FEED, environment.get_template("feed.xml").render(top="", **_feed(catalog)).encode()
     yield STYLE, environment.get_template(STYLE).render().encode()

@@ -4,14 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.catalog import releases, showing, site
-from registry.catalog.showing import Options, Shown
+from registry.catalog import comparing, releases, showing, site
+from registry.catalog.comparing import Compared
+from registry.catalog.options import Options
+from registry.catalog.showing import Shown
 from registry.catalog.site import Catalog
 from registry.core.atomic_write import write_atomically
 from registry.core.layout import FOLDERS
 from registry.core.values import Kind, Tag
 
-OURS = ("*/index.html", "*/v*/index.html", "*/sheets/*.webp", "*/v*/items/*/*.js")  # below the folders of artifacts
+OURS = (
+    "*/index.html",
+    "*/v*/index.html",
+    "*/sheets/*.webp",
+    "*/v*/items/*/*.js",
+    "*/v*/changes/*.*",
+)  # below the folders of artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +39,11 @@ def write(out: Path, catalog: Catalog, options: Options) -> Changed:
     for one in catalog.artifacts:
         if one.artifact.kind is Kind.DATASET:
             shown |= showing.prepare(out, [*filter(releases.is_good, reversed(one.releases))], options)
+    compared = comparing.prepare(out, catalog.name, catalog.artifacts, options)
     kept = {path for tag, one in shown.items() for path in _data_files(out, tag, one)}
+    kept |= {path for one in compared.values() for path in _page_files(out, one)}
     new = kept - before
-    for path, data in site.build(replace(catalog, shown=shown)):
+    for path, data in site.build(replace(catalog, shown=shown, compared=compared)):
         kept.add(path)
         if _put(out, path, data) or path not in before:
             new.add(path)
@@ -69,3 +79,10 @@ def _find(out: Path) -> set[str]:
 def _data_files(out: Path, tag: Tag, one: Shown) -> Iterator[str]:
     yield from (path.relative_to(out).as_posix() for path in (out / one.folder).glob("*.js"))
     yield from (showing.sheet_path(tag.artifact, name) for name in one.items.sheets)
+
+
+def _page_files(out: Path, one: Compared) -> Iterator[str]:
+    yield one.path
+    line = f"{one.path.removesuffix('.html')}.json"
+    if (out / line).is_file():
+        yield line

@@ -23,6 +23,14 @@ NOT_MEASURED = "the new model could not be measured"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """Predictions that were recorded when a version was measured."""
+
+    task: Task
+    predictions: DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Judgements:
     """What the judge measured of each version, and the reasons why something is missing.
 
@@ -30,7 +38,7 @@ class Judgements:
     measured.
     """
 
-    by_role: dict[Role, Judgement]
+    by_role: dict[Role, Judgement | Recorded]
     unknown: list[str]
     faults: list[str]
 
@@ -94,7 +102,7 @@ def _disagreements(new: ModelVersion, found: Judgements, read: Reader) -> Iterat
     yield from found.faults
     yield from recorded_faults(new)
     judged = found.by_role.get(Role.NEW)
-    if new.predictions is None or new.stored is None or judged is None:
+    if new.predictions is None or new.stored is None or not isinstance(judged, Judgement):
         return
     recorded = read(new.stored.md5)  # once more: with many classes it is too large to be kept in memory meanwhile
     if recorded is None:

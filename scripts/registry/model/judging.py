@@ -95,7 +95,7 @@ def _measuring(plan: Plan, found: Judgements) -> Iterator[str]:
     if plan.tooling:
         yield f"the change also changes the code that measures: {wording.abbreviate(list(plan.tooling))}"
     base, new = (found.by_role.get(role) for role in Role)
-    if base and new and base.input != new.input:
+    if isinstance(base, Judgement) and isinstance(new, Judgement) and base.input != new.input:
         before, after = (model_file.format_input(one.input) for one in (base, new))
         yield f"the model file declares another input: {before}, now {after}"
     if plan.pair.base and plan.pair.new and plan.pair.base.manifest.task != plan.pair.new.manifest.task:

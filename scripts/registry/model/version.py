@@ -172,7 +172,7 @@ def read_version(role: Role, tree: Tree, artifact: ArtifactId, read: Reader) -> 
     try:
         test_set = _test_set(tree, version.manifest, read)
         version = replace(version, test_set=test_set)
-        return replace(version, predictions=_recorded(version, test_set, read)) if role is Role.NEW else version
+        return replace(version, predictions=read_recorded(version, test_set, read)) if role is Role.NEW else version
     except Refused as error:
         if version.test_set is None:
             return replace(version, unknown=f"the {role} version: {reason(error)}")
@@ -239,7 +239,7 @@ def _truth(read: Reader, table: str | None, path: str, name: str) -> DataFrame:
     return values.rename({"value": name})
 
 
-def _recorded(version: ModelVersion, test_set: TestSet, read: Reader) -> DataFrame | None:
+def read_recorded(version: ModelVersion, test_set: TestSet, read: Reader) -> DataFrame | None:
     """The predictions that the pipeline's evaluation stored; None where it stores none."""
     if version.stored is None:
         return None

@@ -24,7 +24,7 @@ KINDS = (
 def render(report: Report) -> str:
     """The whole report as HTML."""
     return (
-        _environment()
+        environment("registry.report")
         .get_template("page.html")
         .render(
             report=report,
@@ -40,8 +40,9 @@ def render(report: Report) -> str:
     )
 
 
-def _environment() -> Environment:
-    made = pages.environment("registry.report")
+def environment(package: str) -> Environment:
+    """The templates of a package, with what those of the report's blocks use."""
+    made = pages.environment(package)
     made.filters["data_url"] = _data_url
     made.tests.update({kind.__name__.lower(): _is_instance(kind) for kind in KINDS})
     return made

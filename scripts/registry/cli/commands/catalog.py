@@ -5,15 +5,16 @@ from pathlib import Path
 import click
 
 from registry.catalog import site, writing
-from registry.catalog.showing import Options
+from registry.catalog.options import Options
 from registry.catalog.site import Catalog
 from registry.cli.workspace import here, warn
 from registry.console import say
 from registry.core import settings
 from registry.core.progress import waiting
 from registry.core.wording import plural
+from registry.dataset import perceptual_hash
 from registry.errors import Refused
-from registry.integrations import git
+from registry.integrations import git, git_trees
 from registry.release import history, overview
 from registry.scaffold import tooling
 from registry.storage import dvc_config
@@ -42,6 +43,8 @@ def build(out: Path, url: str) -> None:
     address = f"{url.rstrip('/')}/" if url else ""
     objects = settings.public_address(dvc_config.parse(space.tree.read(settings.DVC_CONFIG)))
     catalog = Catalog(space.registry_file.name, found, repository, address, objects)
-    options = Options(space.read_object, space.registry_file.catalog_images, warn)
-    done = writing.write(out, catalog, options)
+    with git_trees.Commits(space.root) as commits:
+        hashes = space.cache_dir / perceptual_hash.PATH
+        options = Options(space.read_object, commits.tree, hashes, space.registry_file.catalog_images, warn)
+        done = writing.write(out, catalog, options)
     say(f"{out / 'index.html'}: {plural(done.kept, 'file')}, {done.written:,} written, {done.removed:,} removed")
