@@ -68,14 +68,14 @@ def test_what_dvc_fetched_is_intact(
     assert dvc_main([word.format(repo=released_model) for word in command]) == 0
     done = run_registry(consumer, "verify", TAG, path, "--repo", str(released_model))
     assert done.code == 0, done.err
-    assert done.out.startswith(f"{path} is {TAG}: {place}: ")
+    assert f"\n{path} is {TAG}: {place}: " in done.out
     assert count is None or f"{count} file" in done.out
 
 
 def test_a_model_and_its_file(released_model: Path, tmp_path: Path, run_registry: Run) -> None:
     shutil.copy(released_model / "models/pets/model.onnx", tmp_path / "weights")
     done = run_registry(released_model, "verify", "models/pets@v1.0.0", str(tmp_path / "weights"))
-    assert done.out.endswith("models/pets/model.onnx: 1 file intact\n")
+    assert done.out.endswith("models/pets/model.onnx: 1 file intact, SHA-256 of 1 file as in the manifest\n")
 
 
 def test_a_whole_folder_needs_no_storage(released_model: Path, consumer: Path, copied: Path, run_registry: Run) -> None:
@@ -176,7 +176,7 @@ def test_what_does_not_change_a_byte_is_intact(
 ) -> None:
     change(copied)
     done = run_registry(released_model, "verify", TAG, str(copied))
-    assert (done.code, done.out) == (0, f"{copied} is {TAG}: {PREPARED}: 8 files intact\n"), done.err
+    assert (done.code, f"{copied} is {TAG}: {PREPARED}: 8 files intact, " in done.out) == (0, True), done.err
 
 
 def test_one_file_with_the_content_of_another(released_model: Path, copied: Path, run_registry: Run) -> None:
@@ -266,7 +266,7 @@ def test_a_withdrawn_version_is_told_with_the_reason(
         repo = ["--repo", str(released_model)]
     done = run_registry(folder, "verify", TAG, str(copied), *repo)
     assert done.err == f"warning: {TAG} is withdrawn: labels: were swapped\n"
-    assert (done.code, done.out) == (0, f"{copied} is {TAG}: {PREPARED}: 8 files intact\n")
+    assert (done.code, f"{copied} is {TAG}: {PREPARED}: 8 files intact, " in done.out) == (0, True)
     damage.emptied(copied / CAT)
     done = run_registry(folder, "verify", TAG, str(copied), *repo)
     assert done.refused(f"warning: {TAG} is withdrawn: labels: were swapped\n", "" if place == "url" else "is empty")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from registry.release import release_manifests
 from support import model_files, release_auditor, repositories
 from support.repositories import Run, origin, production, staging
 
@@ -46,7 +47,9 @@ def test_the_tags_message_can_be_read_by_machines(released_model: Path) -> None:
         released_model, "tag", "--list", "--format=%(contents)", DATASET
     ).splitlines()
     assert subject == "datasets/pets 1.0.0: Pets at home"
-    assert dict(line.split(": ", 1) for line in lines) == {
+    facts = dict(line.split(": ", 1) for line in lines)
+    assert release_manifests.find(f"manifest: {facts.pop('manifest')}") is not None
+    assert facts == {
         "artifact": "datasets/pets", "version": "1.0.0", "title": "Pets at home", "md5": prepared["md5"],
         "size": str(prepared["size"]), "files": "8", "images": "5", "train": "3", "val": "1", "test": "1",
     }  # fmt: skip

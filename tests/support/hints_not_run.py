@@ -72,6 +72,7 @@ NOT_RUN = {
     Hint("cli/measuring.py", "registry pull"): ELSEWHERE,
     Hint("cli/commands/exclude.py", "registry build"): EXCLUDES,
     Hint("cli/commands/new.py", "dvc repro"): TRAINS,
+    Hint("integrations/gh_attestations.py", "gh attestation"): REMOTE,
     Hint("cli/commands/report.py", "git checkout"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",

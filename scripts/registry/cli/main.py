@@ -30,7 +30,7 @@ COMMANDS = (
     ("publish", "Release versions that have no tag yet: objects to production, then tags."),
     ("get", "Fetch a release into a folder, with the proof of its files; needs no DVC."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
-    ("verify", "Verify that files are those of a release, whatever tool fetched them."),
+    ("verify", "Verify that files are those of a release, and what proves the release."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),
     ("gc", "Delete objects from staging that no branch, tag or pull request refers to."),
     ("evaluate", "Measure a model file on a split of a dataset."),

@@ -328,8 +328,8 @@ def commit_paths(root: Path, paths: Sequence[str], message: str) -> None:
 
 
 def create_tag(root: Path, name: str, commit: str, message: str) -> None:
-    """Create an annotated tag, never forced."""
-    run(root, "tag", "--annotate", "--no-sign", "--file=-", "--", name, commit, stdin=message.encode())
+    """Create an annotated tag, never forced; it is signed where Git is configured to (`tag.gpgSign`)."""
+    run(root, "tag", "--annotate", "--file=-", "--", name, commit, stdin=message.encode())
 
 
 def push_tags(root: Path, names: Iterable[str], remote: str = "origin") -> None:

@@ -66,13 +66,18 @@ class Comparison:
         return tuple(str(file) for file in (*self.changed, *self.missing, *self.unexpected))
 
 
+def find_data(path: Path) -> Path:
+    """Where the files are: a `.dvc` file, as `dvc import` makes it, stands for its output. Raises InvalidDocument."""
+    if path.suffix == ".dvc" and path.is_file():
+        return path.parent / str(documents.read_yaml(path.read_bytes(), path.name).data["outs"][0]["path"])
+    return path
+
+
 def read(path: Path) -> dict[str, str]:
     """The MD5 of each file below a folder by its relative path, or of one file by its name; empty for a linked folder.
 
-    A `.dvc` file, as `dvc import` makes it, stands for its output. Raises NotFound and InvalidDocument.
+    Raises NotFound.
     """
-    if path.suffix == ".dvc" and path.is_file():
-        path = path.parent / str(documents.read_yaml(path.read_bytes(), path.name).data["outs"][0]["path"])
     if path.is_file():
         return {path.name: hash_files([str(path)])[str(path)]}
     if not path.is_dir():

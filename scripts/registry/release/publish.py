@@ -1,8 +1,9 @@
 """Publishes versions that have no tag yet. A tag exists only if production has every object that it reaches.
 
-In this order: objects are copied from staging and verified; production is listed again; annotated tags are created;
-tags are pushed. Nothing is overwritten or forced, so a run that was interrupted is completed by the next one. A version
-whose objects are missing or corrupt is left out with those that need it; the others are published.
+In this order: objects are copied from staging and verified, and read for their SHA-256 where no earlier release has it;
+production is listed again; release manifests are stored; annotated tags are created, which name them; tags are pushed.
+Nothing is overwritten or forced, so a run that was interrupted is completed by the next one. A version whose objects
+are missing or corrupt is left out with those that need it; the others are published.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,9 +21,11 @@ from registry.core.values import ArtifactId, Tag
 from registry.core.wording import plural
 from registry.errors import InvalidData, Refused, RegistryError, ToolFailed
 from registry.integrations import git
-from registry.release import due_versions
+from registry.release import due_versions, manifest_facts, release_manifests
 from registry.release.due_versions import Failed, PublishContext, Release, Skipped
+from registry.release.release_manifests import Written
 from registry.storage.base import Store
+from registry.storage.sha256 import hash_objects
 from registry.storage.states import ObjectState
 from registry.storage.transfer import transfer
 from registry.storage.verify import audit
@@ -48,7 +51,8 @@ class Step:
 class Plan:
     """What a publish will do. `prove` are rows of objects to read in production.
 
-    These are in production already and belong to no published version, and DVC can write there too.
+    These are in production already and belong to no published version, and DVC can write there too. `hashed` has the
+    SHA-256 that earlier releases have (columns md5 and sha256), `unhashed` are the MD5s of files that none has.
     """
 
     context: PublishContext
@@ -56,6 +60,13 @@ class Plan:
     skipped: tuple[Skipped, ...]
     failed: tuple[Failed, ...]
     prove: DataFrame
+    hashed: DataFrame
+    unhashed: pl.Series
+
+    @property
+    def to_read(self) -> pl.Series:
+        """The MD5s of the objects to read in production."""
+        return pl.concat([self.prove["md5"], self.unhashed]).unique()
 
     @property
     def copied(self) -> int:
@@ -84,10 +95,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a publish did: the objects that it copied, the bytes that this machine read, and what it left out."""
+    """What a publish did: the objects that it copied, the bytes that this machine read, and what it left out.
+
+    `hashed` objects were read in production, which have `read` bytes.
+    """
 
     copied: int
     moved: int
+    hashed: int
+    read: int
     releases: tuple[Release, ...]
     failed: tuple[Failed, ...]
 
@@ -102,9 +118,18 @@ def published_tags(context: PublishContext, releases: Iterable[Release]) -> Mapp
 
 
 def plan(
-    context: PublishContext, tree: Tree, staging: Store, production: Store, wanted: Iterable[ArtifactId] = ()
+    context: PublishContext,
+    tree: Tree,
+    staging: Store,
+    production: Store,
+    wanted: Iterable[ArtifactId] = (),
+    *,
+    md5_only: bool = False,
 ) -> Plan:
-    """What has to be done for these artifacts, or for all. Raises StorageFailed, ToolFailed."""
+    """What has to be done for these artifacts, or for all. Raises StorageFailed, ToolFailed.
+
+    `md5_only`: no object is read for its SHA-256 alone.
+    """
     decided = due_versions.decide(context, tree, wanted)
     waiting = _incomplete(decided.releases, production)
     expanded = [_expand(release, production, staging) for release in waiting]
@@ -117,7 +142,9 @@ def plan(
     others = {release.tag: Step(release, empty, empty) for release in decided.releases if release not in waiting}
     by_tag = {**others, **{step.release.tag: step for step in steps}}
     ordered = [by_tag[one.tag] for one in decided.releases if one.tag in by_tag]
-    return Plan(context, tuple(ordered), decided.skipped, (*failed, *missing), prove)
+    hashed, unhashed = _plan_hashes(context, steps, production)
+    unhashed = unhashed.clear() if md5_only else unhashed
+    return Plan(context, tuple(ordered), decided.skipped, (*failed, *missing), prove, hashed, unhashed)
 
 
 def _is_open(release: Release) -> bool:
@@ -219,6 +246,16 @@ def _unproven(context: PublishContext, steps: Sequence[Step], held: DataFrame, p
     return rows.join(inventory.expand(_released(context, earlier), [production]), on="md5", how="anti")
 
 
+def _plan_hashes(context: PublishContext, steps: Sequence[Step], production: Store) -> tuple[DataFrame, pl.Series]:
+    """The SHA-256 that the latest releases of these artifacts have, and the files of new versions that they lack."""
+    new = [step for step in steps if step.release.make]
+    earlier = [due_versions.latest(context, step.release.tag.artifact, is_own=True) for step in new]
+    messages = [(tag, context.messages.get(str(tag), "")) for tag in dict.fromkeys(earlier) if tag]
+    known = release_manifests.known_sha256(production, messages)
+    own = pl.concat([DataFrame(schema=inventory.SCHEMA), *map(_own, new)]).filter(~pl.col("is_dir"))
+    return known, own.join(known, on="md5", how="anti")["md5"].unique()
+
+
 def _released(context: PublishContext, tags: Iterable[Tag]) -> Iterator[Reached]:
     for tag in tags:
         with due_versions.open_tag(context, tag, context.published[str(tag)]) as tree:
@@ -229,7 +266,7 @@ def _released(context: PublishContext, tags: Iterable[Tag]) -> Iterator[Reached]
 
 
 def apply(plan: Plan, staging: Store, production: Store, progress: Progress | None = None) -> Done:
-    """Copy and verify objects, list production again, create tags, push them.
+    """Copy and verify objects, list production again, store manifests, create tags, push them.
 
     A version with an object that is corrupt or missing gets no tag. Raises StorageFailed, ToolFailed.
     """
@@ -239,9 +276,10 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
         transfer(staging, production, step.copy["md5"], known_absent=True, progress=progress) for step in plan.steps
     ]
     done = pl.concat(copied) if copied else DataFrame(schema={"md5": pl.String, "moved": pl.Int64, "state": pl.String})
-    proven = audit(production, plan.prove["md5"], progress=progress)
+    proven = hash_objects(production, plan.to_read, progress)
+    sha256 = pl.concat([plan.hashed, proven.select("md5", "sha256").drop_nulls()]).unique("md5")
     held = inventory.find_stored_surely(production, _md5s(plan.steps))
-    intact, failed = list[Release](), list[Failed]()
+    intact, failed, manifests = list[Release](), list[Failed](), dict[Tag, Written]()
     for step in plan.steps:
         try:
             _require_intact(
@@ -250,15 +288,20 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
             fix = _replacement(step, proven, staging, production)
             _require_intact(step, proven, production, "has objects in production that are corrupt", fix)
             _require_complete(step, held, production)
+            if step.release.make:
+                made = manifest_facts.write(plan.context, step.release, step.found, sha256, held)
+                manifests[step.release.tag] = made
             intact.append(step.release)
         except due_versions.OF_ONE as error:
             failed.append(Failed(step.release.tag, error))
     for release in intact:
         if release.make:
-            _make_tag(plan.context, release)
+            manifests[release.tag].store(production)
+            _make_tag(plan.context, release, f"{release.message}{manifests[release.tag].line}")
     _push(plan.context, [release for release in intact if release.push])
     lost = done["state"].is_in(list(_FAULTS)).sum()
-    return Done(done.height - int(lost), int(done["moved"].sum()), tuple(intact), tuple(failed))
+    read = proven.height, int(proven["moved"].sum())
+    return Done(done.height - int(lost), int(done["moved"].sum()), *read, tuple(intact), tuple(failed))
 
 
 def _replacement(step: Step, proven: DataFrame, staging: Store, production: Store) -> str:
@@ -288,11 +331,11 @@ def _require_complete(step: Step, held: DataFrame, production: Store) -> None:
         raise InvalidData(fault, wrong, fix="restore the correct objects, then publish again")
 
 
-def _make_tag(context: PublishContext, release: Release) -> None:
+def _make_tag(context: PublishContext, release: Release, message: str) -> None:
     name = str(release.tag)
     git.remove_abandoned_lock(context.root, f"refs/tags/{name}")
     try:
-        git.create_tag(context.root, name, release.commit, release.message)
+        git.create_tag(context.root, name, release.commit, message)
     except ToolFailed:
         if git.tag_refs(context.root).get(name) != git.TagRef(release.commit, annotated=True):
             raise  # it was not a concurrent publish that created the same tag

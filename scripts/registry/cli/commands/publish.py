@@ -20,15 +20,17 @@ from registry.release.due_versions import Failed
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--dry-run", is_flag=True, help="Print what would be published, and publish nothing.")
-def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
+@click.option("--md5-only", is_flag=True, help="Read no object for its SHA-256 alone.")
+def command(ids: tuple[str, ...], *, dry_run: bool, md5_only: bool) -> None:
     """Release every version that main has had and that has no tag yet.
 
     Runs on the main branch only. Objects are copied from staging to production and verified; when production has all of
     a version's, its annotated tag is created, on the commit of main that brought it, and pushed. A version that main
     withdrew, removed or went back behind before it was published is left out. Published objects and tags are never
-    changed. One version's fault does not stop the others. After a failure, run it again: it continues where it stopped.
-    If origin is on GitHub and gh has a token, each tag gets a GitHub release, which is marked when its version is
-    withdrawn. ID is datasets/NAME or models/NAME; the default is every artifact.
+    changed. The tag names the release manifest, an object of production with the size and SHA-256 of every file; files
+    that no earlier release has are read for it. One version's fault does not stop the others. After a failure, run it
+    again: it continues where it stopped. If origin is on GitHub and gh has a token, each tag gets a GitHub release,
+    which is marked when its version is withdrawn. ID is datasets/NAME or models/NAME; the default is every artifact.
     """
     space = here()
     wanted = [names.parse_id(text) for text in ids]
@@ -36,15 +38,17 @@ def command(ids: tuple[str, ...], *, dry_run: bool) -> None:
     staging, production = space.stores.staging, space.stores.production
     with git_trees.Revision(space.root, context.commit) as tree:
         present = layout.find(tree)
-        plan = publish.plan(context, tree, staging, production, wanted)
+        plan = publish.plan(context, tree, staging, production, wanted, md5_only=md5_only)
     say(str(plan))
     _explain(plan.failed)
     failed, releases = plan.failed, [step.release for step in plan.steps]
     if not dry_run and not plan.is_empty:
-        with bar("publishing", plan.copied + plan.prove.height) as progress:
+        with bar("publishing", plan.copied + plan.to_read.len()) as progress:
             done = publish.apply(plan, staging, production, progress)
         _explain(done.failed)
         failed, releases = (*failed, *done.failed), list(done.releases)
+        if done.hashed:
+            say(f"hashed: {plural(done.hashed, 'object')} of production, {plural(done.read, 'byte')} read")
         moved = f"{plural(done.moved, 'byte')} transferred through this machine"
         say(f"published: {plural(done.copied, 'object')} copied to production, {moved}")
     tags = publish.published_tags(context, releases)

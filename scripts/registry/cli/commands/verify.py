@@ -14,46 +14,92 @@ from registry.core import names, settings
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.core.withdrawals import Withdrawal
+from registry.core.wording import plural
 from registry.errors import InvalidData, NotFound, RegistryError
-from registry.integrations import dvc, git, git_elsewhere, git_trees
-from registry.release import fetched, withdraw
+from registry.integrations import dvc, git, git_elsewhere, git_signatures, git_trees, github
+from registry.integrations.github import Repository
+from registry.release import fetched, proof, withdraw
+from registry.release.proof import Listed, State
 from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.reader import ObjectReader
 
+_ASK = "use nothing of it before its owners have explained it"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FIX = "keep these files, and have `registry fsck --deep` run in the registry: it tells whether the storage is at fault"
 
 
 @click.command()
 @click.argument("tag", metavar="ID@vVERSION")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--repo", metavar="URL", help="The Git repository of the registry, or a clone; by default the one here.")
-def command(tag: str, path: Path, *, repo: str | None) -> None:
-    """Verify that files are those of a release, whatever tool fetched them.
+@click.option("--allowed-signers", type=_FILE, help="Who may sign tags (ssh); otherwise as Git is configured.")
+@click.option("--bundle", type=_FILE, help="The bundle with the attestation of the release manifest.")
+@click.option("--trusted-root", type=_FILE, help="For the bundle, offline: what gh attestation trusted-root printed.")
+def command(
+    tag: str,
+    path: Path | None,
+    *,
+    repo: str | None,
+    allowed_signers: Path | None,
+    bundle: Path | None,
+    trusted_root: Path | None,
+) -> None:
+    """Verify that files are those of a release, and what proves the release.
+
+    Each link of the chain is proved, wrong, or not checked with the reason: the signature of the tag; the release
+    manifest, which the tag names by its SHA-256; the files, by MD5 and by the manifest's SHA-256; and the attestation
+    of the manifest by GitHub Actions, if its bundle is named. Without PATH, no file is read.
 
     PATH is what `dvc get`, `dvc import`, `dvc artifacts get` or a download left: the data of the artifact, a part of
     it, one file, or the .dvc file of an import. Its files are read, and compared with the pointers in the tag; modes
-    and times do not count. The exit code is 1 if a file is changed, missing or not in the release. A version that was
-    withdrawn since is told with the reason; the exit code is that of its files. Works in any folder, with --repo.
+    and times do not count. The exit code is 1 if a link is wrong, or a file is changed, missing or not in the release.
+    A version that was withdrawn since is told with the reason; the exit code is that of its files. Works in any folder,
+    with --repo.
     """
     wanted = names.parse_tag(tag)
     with _open_registry(repo, wanted) as registry, git_trees.Revision(registry.repository, f"refs/tags/{tag}") as tree:
         _warn_of_withdrawal(registry, wanted)
-        found = fetched.read(path)
-        reader = ObjectReader(_stores(tree, registry.root), warn)
-        try:
-            result = fetched.compare(found, tree, wanted, reader)
-        except NotFound:
-            if reader.ended:
-                raise reader.ended from None
-            _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
-            raise
-        if not result.is_intact:
-            _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
-            raise InvalidData(f"{path} is not {tag}: {result}", result.problems(), fix=_FIX)
-    say(f"{path} is {tag}: {result}")
+        known = git_signatures.read_tag(registry.repository, tag)
+        links = [proof.check_tag(registry.repository, wanted, known, allowed_signers)]
+        stored = proof.StoredManifests(_remotes(tree, registry.root))
+        made_by, listed = proof.check_manifest(wanted, known, tree, stored)
+        evidence = proof.Bundle(bundle, trusted_root) if bundle else None
+        links += [made_by, proof.check_attestation(listed, evidence, registry.on_github)]
+        for link in links:
+            say(str(link))
+        if path:
+            _verify_files(registry, tree, wanted, path, listed)
+        if wrong := [str(link) for link in links if link.state is State.WRONG]:
+            raise InvalidData(f"{tag} is not as it was published", wrong, fix=_ASK)
+
+
+def _verify_files(
+    registry: "_Registry", tree: git_trees.Revision, wanted: Tag, path: Path, listed: Listed | None
+) -> None:
+    data = fetched.find_data(path)
+    found = fetched.read(data)
+    reader = ObjectReader(_stores(tree, registry.root), warn)
+    try:
+        result = fetched.compare(found, tree, wanted, reader)
+    except NotFound:
+        if reader.ended:
+            raise reader.ended from None
+        _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
+        raise
+    if not result.is_intact:
+        _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
+        raise InvalidData(f"{path} is not {wanted}: {result}", result.problems(), fix=_FIX)
+    if listed:
+        hashed = proof.hash_files(listed, found, result.place, data)
+        if hashed.wrong:
+            raise InvalidData(f"{path} is not {wanted}: same MD5, other content", hashed.wrong, fix=_FIX)
+        result_of_hashes = f"SHA-256 of {plural(hashed.intact, 'file')} as in the manifest"
+    else:
+        result_of_hashes = "by MD5 alone"
+    say(f"{path} is {wanted}: {result}, {result_of_hashes}")
 
 
 def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag) -> None:
@@ -80,6 +126,11 @@ class _Registry:
     repository: Path
     root: Path
     url: str | None = None
+
+    @property
+    def on_github(self) -> Repository | None:
+        """Its repository on GitHub; None for any other place."""
+        return github.parse_url(self.url) if self.url else github.find_repository(self.repository)
 
     def find_withdrawal(self, tag: Tag) -> Withdrawal | None:
         """The withdrawal of a version, as the default branch has it. Raises NotFound, InvalidDocument."""
@@ -134,6 +185,11 @@ def _stores(tree: git_trees.Revision, root: Path) -> Iterator[Store]:
     project = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / ".dvc").is_dir()), None)
     if project:
         yield Folder(dvc.cache_dir(project))
+    yield from _remotes(tree, root)
+
+
+def _remotes(tree: git_trees.Revision, root: Path) -> Iterator[Store]:
+    """The remotes of the registry."""
     try:
         remotes = dvc_config.parse(tree.read(settings.DVC_CONFIG))
         known = settings.join(settings.read(tree), remotes)
