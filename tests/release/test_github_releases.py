@@ -46,9 +46,12 @@ def second(root: Path, **more: object) -> None:
 def test_every_new_tag_has_a_release(hub: GitHub, merged_model: Path, run_registry: Run) -> None:
     done = run_registry(merged_model, "publish")
     assert done.code == 0
-    assert done.out.splitlines()[-2:] == [
+    attached = "attached the release manifest to the GitHub release"
+    assert done.out.splitlines()[-4:] == [
         f"{DATASET}: create the GitHub release", f"{MODEL}: create the GitHub release",
+        f"{DATASET}: {attached}", f"{MODEL}: {attached}",
     ]  # fmt: skip
+    assert [asset["name"] for row in hub.releases for asset in row["assets"]] == ["release.json"] * 2
     assert {row["tag_name"]: row["name"] for row in hub.releases} == {
         DATASET: "datasets/pets 1.0.0: Pets at home", MODEL: "models/pets 1.0.0: Cat or dog",
     }  # fmt: skip

@@ -1,6 +1,5 @@
 """The chain of proofs of a release: tag, manifest, files, attestation; each link is tampered with, and found."""
 
-import base64
 import json
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from registry.release import release_manifests
-from support import repositories
+from support import attestations, repositories
 from support.repositories import Run, origin, production, staging
 
 TAG = "datasets/pets@v1.0.0"
@@ -104,6 +103,7 @@ def test_a_storage_that_cannot_be_read_proves_nothing_and_is_not_wrong(released_
     done = run_registry(released_model, "verify", TAG)
     assert done.code == 0
     assert "manifest: not checked: it could not be read: " in done.out
+    assert "\n  hint: " in done.out
 
 
 def test_a_tag_that_was_made_by_hand_names_no_manifest(merged_model: Path, run_registry: Run) -> None:
@@ -242,26 +242,6 @@ def test_a_signed_tag_that_was_changed(signed: Path, run_registry: Run, tmp_path
 # --- attestations -----------------------------------------------------------------------------------------------------
 
 
-def bundle(folder: Path, sha256: str) -> Path:
-    """A bundle in Sigstore's form about a file with this SHA-256, without a signature."""
-    statement = {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": [{"name": "release.json", "digest": {"sha256": sha256}}],
-        "predicateType": "https://slsa.dev/provenance/v1",
-        "predicate": {},
-    }
-    envelope = {
-        "payload": base64.b64encode(json.dumps(statement).encode()).decode(),
-        "payloadType": "application/vnd.in-toto+json",
-        "signatures": [{"sig": "AAAA"}],
-    }
-    media = "application/vnd.dev.sigstore.bundle.v0.3+json"
-    material = {"certificate": {"rawBytes": "AAAA"}, "tlogEntries": []}
-    file = folder / "bundle.json"
-    file.write_text(json.dumps({"mediaType": media, "verificationMaterial": material, "dsseEnvelope": envelope}))
-    return file
-
-
 @pytest.fixture
 def on_github(released_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`released_model`, whose clone says that it is acme/data on GitHub."""
@@ -277,13 +257,13 @@ def test_what_is_no_bundle(content: bytes, on_github: Path, run_registry: Run, t
 
 
 def test_a_bundle_about_another_file(on_github: Path, run_registry: Run, tmp_path: Path) -> None:
-    done = run_registry(on_github, "verify", TAG, "--bundle", str(bundle(tmp_path, "0" * 64)))
+    done = run_registry(on_github, "verify", TAG, "--bundle", str(attestations.bundle(tmp_path, "0" * 64)))
     assert done.refused("attestation: wrong: ", "bundle.json is about other files than this manifest")
 
 
 def test_a_bundle_that_gh_cannot_judge_offline(on_github: Path, run_registry: Run, tmp_path: Path) -> None:
     (tmp_path / "root.jsonl").write_text("{}\n")
-    file = bundle(tmp_path, manifest_file(on_github).stem)
+    file = attestations.bundle(tmp_path, manifest_file(on_github).stem)
     done = run_registry(on_github, "verify", TAG, "--bundle", str(file), "--trusted-root", str(tmp_path / "root.jsonl"))
     assert done.code == 0
     assert "not checked: no trusted root in " in line(done.out, "attestation")
@@ -300,7 +280,7 @@ def test_what_gh_says_of_the_signature(
     shim.chmod(0o755)
     monkeypatch.setattr("registry.integrations.gh_attestations.tool_path", lambda: f"{shim.parent}:/usr/bin:/bin")
     sha256 = manifest_file(on_github).stem
-    done = run_registry(on_github, "verify", TAG, "--bundle", str(bundle(tmp_path, sha256)))
+    done = run_registry(on_github, "verify", TAG, "--bundle", str(attestations.bundle(tmp_path, sha256)))
     assert (done.code, line(done.out, "attestation").split(": ")[1]) == (code, state)
     seen = (tmp_path / "seen").read_text()
     assert seen.startswith(sha256)

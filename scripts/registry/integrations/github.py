@@ -77,12 +77,14 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release on GitHub."""
+    """A release on GitHub, with the names of its files, and the URL that takes more of them."""
 
     id: int
     tag: str
     title: str
     notes: str
+    assets: tuple[str, ...] = ()
+    uploads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +236,23 @@ def _details(response: str) -> Iterator[str]:
 def releases(repository: Repository) -> tuple[Release, ...]:
     """Every release that is not a draft."""
     rows = get_all(repository, f"repos/{repository}/releases")
-    return tuple(
-        Release(row["id"], row["tag_name"], row["name"] or "", row["body"] or "") for row in rows if not row["draft"]
-    )
+    return tuple(_release(row) for row in rows if not row["draft"])
+
+
+def _release(row: Mapping[str, Any]) -> Release:
+    names = tuple(asset["name"] for asset in row["assets"] if asset["state"] == "uploaded")
+    uploads = str(row["upload_url"]).partition("{")[0]
+    return Release(row["id"], row["tag_name"], row["name"] or "", row["body"] or "", names, uploads)
+
+
+def attach(repository: Repository, release: Release, name: str, data: bytes) -> None:
+    """Add a file to a release, unless it has one of that name."""
+    url, header = f"{release.uploads}?name={quote(name)}", "Content-Type: application/octet-stream"
+    try:
+        _call(repository, "POST", url, "--input", "-", "--header", header, stdin=data)
+    except ServiceFailed as error:
+        if "already_exists" not in error.message:
+            raise  # it was not attached by another run at the same time
 
 
 def create_release(repository: Repository, tag: str, title: str, notes: str) -> None:

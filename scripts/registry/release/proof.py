@@ -38,14 +38,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One link of the chain, and why its state is what it is."""
+    """One link of the chain, why its state is what it is, and the next step where there is one."""
 
     name: str
     state: State
     why: str
+    fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.state}: {self.why}"
+        hint = f"\n  hint: {self.fix}" if self.fix else ""
+        return f"{self.name}: {self.state}: {self.why}{hint}"
 
 
 def check_tag(root: Path, tag: Tag, found: TagObject | None, allowed_signers: Path | None = None) -> Link:
@@ -73,7 +75,7 @@ class StoredManifests:
 
     def __init__(self, stores: Iterable[Store]) -> None:
         self._stores = tuple(stores)
-        self.failures = list[RegistryError]()
+        self._failure: RegistryError | None = None
 
     def __call__(self, key: str) -> bytes | None:
         """An object's bytes; None where no store has it."""
@@ -84,24 +86,23 @@ class StoredManifests:
             except NotFound:
                 continue
             except RegistryError as error:
-                self.failures.append(error)
+                self._failure = self._failure or error
                 continue
             if hashlib.sha256(data).hexdigest() == expected:
                 return data
             wrong = data
         return wrong
 
-    @property
-    def could_not_look(self) -> str:
-        """Why the absence of an object proves nothing; empty where every store answers."""
+    def find_failure(self) -> RegistryError | None:
+        """Why the absence of an object proves nothing; None where there are stores, and all of them answer."""
         if not self._stores:
-            return "no storage is configured that can be read"
+            return NotFound("no storage is configured that can be read")
         try:
-            for store in self._stores:
+            for store in self._stores if self._failure is None else ():
                 store.require_readable()
         except RegistryError as error:
-            return error.message
-        return self.failures[0].message if self.failures else ""
+            self._failure = error
+        return self._failure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,8 +122,9 @@ def check_manifest(tag: Tag, found: TagObject | None, tree: Tree, read: StoredMa
         manifest = release_manifests.read(tag, sha256, read)
         listed = Listed(manifest, release_manifests.read_files(manifest, read))
     except NotFound as error:
-        if reason := read.could_not_look:
-            return Link("manifest", State.NOT_CHECKED, f"it could not be read: {reason}"), None
+        if failed := read.find_failure():
+            why = f"it could not be read: {failed.message}"
+            return Link("manifest", State.NOT_CHECKED, why, failed.fix), None
         return Link("manifest", State.WRONG, error.message), None
     except (InvalidData, InvalidDocument) as error:
         return Link("manifest", State.WRONG, error.message), None

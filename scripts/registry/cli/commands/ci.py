@@ -10,9 +10,10 @@ from registry.checks import tracked_files
 from registry.cli.workspace import here
 from registry.core import names
 from registry.core.values import Kind
+from registry.core.wording import plural
 from registry.errors import RegistryError
 from registry.integrations import cml, git, git_trees, github, runner_machine
-from registry.release import drift_issue, refresh
+from registry.release import drift_issue, github_assets, refresh
 from registry.report import acceptance, commit_status, github_images, json_input, posting, review
 from registry.report.comment import Mark
 
@@ -206,3 +207,23 @@ def scope(base: str, head: str) -> None:
     with git_trees.Revision(root, head) as tree:
         found = tracked_files.touched(git.changed_paths(root, old, tree.commit), tree)
     console.say(f"data={str(found.data).lower()}\ntooling={str(found.tooling).lower()}")
+
+
+@command.command()
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+def unattested(out: Path) -> None:
+    """List the release manifests whose GitHub release has no attestation, as sha256sum does; no file where none is."""
+    root = here().root
+    listed = github_assets.list_unattested(github.connect(root), github_assets.named_manifests(root))
+    if listed:
+        out.write_text(listed, encoding="utf-8")
+    console.say(f"{plural(len(listed.splitlines()), 'release manifest')} to attest")
+
+
+@command.command("attach-attestation")
+@click.argument("bundle", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def attach_attestation(bundle: Path) -> None:
+    """Attach a bundle of attestations to the GitHub releases whose manifests it is about."""
+    root = here().root
+    for tag in github_assets.attach_bundle(github.connect(root), github_assets.named_manifests(root), bundle):
+        console.say(f"{tag}: attached the attestation to the GitHub release")

@@ -8,13 +8,15 @@ import click
 from registry.cli.workspace import here
 from registry.console import fail, say
 from registry.core import layout, names
+from registry.core.names import find_tags
 from registry.core.progress import bar
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
 from registry.errors import Refused, ServiceFailed
 from registry.integrations import git, git_trees, github
-from registry.release import due_versions, github_releases, publish
+from registry.release import due_versions, github_assets, github_releases, publish
 from registry.release.due_versions import Failed
+from registry.storage.base import Store
 
 
 @click.command()
@@ -52,7 +54,7 @@ def command(ids: tuple[str, ...], *, dry_run: bool, md5_only: bool) -> None:
         moved = f"{plural(done.moved, 'byte')} transferred through this machine"
         say(f"published: {plural(done.copied, 'object')} copied to production, {moved}")
     tags = publish.published_tags(context, releases)
-    _update_github(space.root, tags, context.commit, wanted or present, dry_run=dry_run)
+    _update_github(space.root, tags, context.commit, wanted or present, production, dry_run=dry_run)
     _require_all(failed)
 
 
@@ -68,7 +70,13 @@ def _require_all(failed: Sequence[Failed]) -> None:
 
 
 def _update_github(
-    root: Path, tags: Mapping[str, git.TagRef], head: str, wanted: Iterable[ArtifactId], *, dry_run: bool
+    root: Path,
+    tags: Mapping[str, git.TagRef],
+    head: str,
+    wanted: Iterable[ArtifactId],
+    production: Store,
+    *,
+    dry_run: bool,
 ) -> None:
     try:
         repository = github.connect(root)
@@ -80,6 +88,11 @@ def _update_github(
         say(str(releases))
         if not dry_run:
             github_releases.apply(releases)
+            chosen = set(wanted)
+            published = find_tags([name for name, ref in tags.items() if ref.annotated])
+            named = github_assets.named_manifests(root, [tag for tag in published if tag.artifact in chosen])
+            for tag in github_assets.attach_manifests(repository, named, production):
+                say(f"{tag}: attached the release manifest to the GitHub release")
     except ServiceFailed as error:
         state = "" if dry_run else "all tags are published, but GitHub releases are missing: "
         raise ServiceFailed(f"{state}{error.message}", fix=error.fix) from error
