@@ -54,7 +54,7 @@ def test_the_base_installation_is_at_most_20_packages() -> None:
     assert 10 < len(base) + 1 <= 20
 
 
-@pytest.mark.parametrize("words", ["--help", "--version", "get --help"])
+@pytest.mark.parametrize("words", ["--help", "--version", "get --help", "outdated --help"])
 def test_help_needs_no_extra(words: str, tmp_path: Path) -> None:
     done = run(COMMAND, *words.split(), cwd=tmp_path)
     assert (done.returncode, done.stdout != "") == (0, True), done.stderr
@@ -69,7 +69,8 @@ def test_a_command_that_needs_more_says_what_to_install(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_types_hold_on_windows() -> None:
     root = Path(registry.__file__).parents[2]
-    files = [*(root / "scripts/registry/client").glob("*.py"), root / "scripts/registry/cli/commands/get.py"]
+    commands = [root / f"scripts/registry/cli/commands/{name}.py" for name in ("get", "outdated")]
+    files = [*(root / "scripts/registry/client").glob("*.py"), *commands]
     options = ("--platform", "win32", "--no-warn-unreachable", "--cache-dir", ".venv/mypy-win32")
     command = [sys.executable, "-m", "mypy", *options, *map(str, files)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)

@@ -29,6 +29,7 @@ COMMANDS = (
     ("checkout", "Link the data of the checked-out commit, and list what is missing."),
     ("publish", "Release versions that have no tag yet: objects to production, then tags."),
     ("get", "Fetch a release into a folder, with the proof of its files; needs no DVC."),
+    ("outdated", "List imports of releases that are withdrawn or have a newer version, in another project."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
     ("verify", "Verify that files are those of a release, and what proves the release."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),

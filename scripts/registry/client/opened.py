@@ -138,8 +138,9 @@ def open(  # noqa: A001 - it is called registry.open
     """Fetch a release, and give it. What is there already is compared with the release, and not fetched again.
 
     `artifact` is an id such as `datasets/pets`; `version` is `v1.0.0`, `latest` or `#STAGE`. `repo` is the URL of the
-    registry's Git repository, or of its catalog, or a clone on this machine. `folder` is where the files will lie; by
-    default, a folder of this version in the user's cache, or in $REGISTRY_CACHE. With `split`, one split alone.
+    registry's Git repository, a clone on this machine, or the address of its `registry.json`. `folder` is where the
+    files will lie; by default, a folder of this version in the user's cache, or in $REGISTRY_CACHE. With `split`, one
+    split alone.
 
     Warns of a version that is withdrawn. Raises RegistryError: NotFound, which lists what there is, Refused for a
     folder with other files, InvalidData for objects that are damaged or missing, StorageFailed.

@@ -73,7 +73,7 @@ def find(place: str, wanted: Reference, warn: Warn) -> Product:
         fetched = [str(exact)] if exact in found else staged
         repository.fetch(*fetched)
         with git_trees.Revision(repository.folder, CURRENT) as current:
-            withdrawn = _withdrawn(current, wanted.artifact, warn)
+            withdrawn = find_withdrawn(current, wanted.artifact, warn)
             known = Known(place, found, withdrawn, _stages(repository, found, staged) if fetched == staged else {})
             tag = known.choose(wanted)
             if tag != exact:
@@ -97,7 +97,7 @@ def _stages(repository: Repository, releases: tuple[Tag, ...], staged: list[str]
     return {stage: by_commit[commit] for (_, commit), every in assigned if commit in by_commit for stage in every}
 
 
-def _withdrawn(current: Tree, artifact: ArtifactId, warn: Warn) -> Mapping[Tag, str]:
+def find_withdrawn(current: Tree, artifact: ArtifactId, warn: Warn) -> Mapping[Tag, str]:
     """The withdrawn versions with the reasons, as the default branch has them today."""
     try:
         files = artifact_files.read_release(artifact, lambda path: _read(current, path))

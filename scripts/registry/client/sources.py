@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 
-from registry.client import repositories
+from registry.client import catalogs, repositories
 from registry.client.products import Product
 from registry.core.references import Reference
 
 
 def find(place: str, wanted: Reference, warn: Callable[[str], None]) -> Product:
-    """The product of the release that a reference names; `place` is a URL, or a clone on this machine.
+    """The product of the release that a reference names.
 
+    `place` is the address of a Git repository or a clone on this machine; or that of a `registry.json`, or of the site
+    that has one, with a slash at its end.
     `warn` is called with the reason of a version that is withdrawn, and with what is not known for certain. Raises
     NotFound, InvalidDocument, InvalidData, StorageFailed.
     """
-    product = repositories.find(place, wanted, warn)
+    catalog = catalogs.read(place)
+    product = repositories.find(place, wanted, warn) if catalog is None else catalogs.find(catalog, place, wanted)
     if product.withdrawn:
         warn(f"{product.tag} is withdrawn: {product.withdrawn}")
     return product

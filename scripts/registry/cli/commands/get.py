@@ -14,7 +14,11 @@ from registry.errors import NotFound
 
 @click.command()
 @click.argument("release", metavar="ID@VERSION")
-@click.option("--repo", metavar="URL", help="The Git repository of the registry, or a clone; by default the one here.")
+@click.option(
+    "--repo",
+    metavar="URL",
+    help="The Git repository of the registry, a clone, or the registry.json of its catalog; by default the clone here.",
+)
 @click.option("--split", type=click.Choice(SPLITS), help="Of a dataset, this split alone.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="By default the artifact's name.")
 def command(release: str, *, repo: str | None, split: str | None, out: Path | None) -> None:
@@ -23,8 +27,9 @@ def command(release: str, *, repo: str | None, split: str | None, out: Path | No
     ID@VERSION is an exact version (datasets/pets@v1.0.0), the latest one (datasets/pets@latest) or that of a stage
     (models/pets#prod). A dataset's folder has train, val and test; a model's has model.onnx. Each file has its name
     only after its content was compared with the release, so that the same command continues after an interruption,
-    and fetches only what is missing. What is in FOLDER is never overwritten or deleted. Needs Git, and neither DVC nor
-    a clone. A version that is withdrawn is fetched all the same, and the reason is told.
+    and fetches only what is missing. What is in FOLDER is never overwritten or deleted. Needs neither DVC nor a clone;
+    with --repo https://…/registry.json, or the address of the catalog with a slash at its end, not even Git. A version
+    that is withdrawn is fetched all the same, and the reason is told.
     """
     wanted = references.parse(release)
     product = sources.find(repo or _registry_here(), wanted, warn)
