@@ -90,7 +90,7 @@ def test_stages_withdrawals_and_faults_are_obeyed() -> None:
 def test_a_registry_without_a_public_place_names_its_repository() -> None:
     with pytest.raises(StorageFailed, match=r"use --repo https://github\.com/acme/data"):
         find(catalog(release("1.0.0"), objects=None), TAG)
-    with pytest.raises(StorageFailed, match="no public place"):
+    with pytest.raises(StorageFailed, match="no public place for objects is named"):
         find(catalog(release("1.0.0"), objects="file:///etc"), TAG)
 
 

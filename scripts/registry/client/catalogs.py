@@ -21,7 +21,7 @@ from registry.storage.open import open_store
 NAME = "registry.json"
 SCHEMA = 1
 MAX_BYTES = 256 << 20
-_FIX = "check the address; the owners of the registry write that file with `registry catalog build`"
+_FIX = "check the address of that file, which `registry catalog build` writes"
 
 
 def read(place: str) -> bytes | None:
@@ -75,7 +75,7 @@ def find(data: bytes, place: str, wanted: Reference) -> Product:
     except (AttributeError, IndexError, KeyError, TypeError, names.InvalidName) as error:
         raise InvalidDocument(place, f"not a catalog's {NAME}: {error!r}", fix=_FIX) from error
     if not isinstance(objects, str) or urlsplit(objects).scheme not in ("http", "https"):
-        fault = f"{place}: the registry has no public place for objects"
+        fault = f"{place}: no public place for objects is named"
         raise StorageFailed(fault, fix=f"use --repo {repository}, with a login to its storage")
     return Product(tag, outputs, (open_store(Remote(objects), Path()),), withdrawn.get(tag, ""))
 

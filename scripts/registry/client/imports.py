@@ -120,7 +120,7 @@ def _compare(found: Import, tags: Sequence[Tag], withdrawn: Mapping[ArtifactId, 
     if found.tag in bad:
         return Verdict(found, State.WITHDRAWN, bad[found.tag], best)
     if found.tag not in tags:
-        return Verdict(found, State.UNKNOWN, "the registry has no such release", best)
+        return Verdict(found, State.UNKNOWN, "no such release exists", best)
     if best and best > found.tag:
         return Verdict(found, State.OUTDATED, newer=best)
     return Verdict(found, State.CURRENT)
