@@ -96,6 +96,15 @@ def test_what_cannot_be_told_is_no_success(consumer: Path, run_registry: Run) ->
     assert (done.code, "data/pets.dvc: datasets/pets@v1.0.0: https://127.0.0.1:1/" in done.out) == (1, True)
 
 
+def test_an_address_that_looks_like_an_option_is_an_address(consumer: Path, run_registry: Run) -> None:
+    file, made = consumer / "data/pets.dvc", consumer / "made"
+    [line] = [one for one in file.read_text().splitlines() if "url: " in one]
+    file.write_text(file.read_text().replace(line, f"    url: --upload-pack=touch {made};git-upload-pack"))
+    done = run_registry(consumer, "outdated")
+    assert (done.code, "data/pets.dvc: datasets/pets@v1.0.0: --upload-pack" in done.out) == (1, True)
+    assert not made.exists()
+
+
 def test_other_dvc_files_are_passed_over_and_broken_ones_are_named(consumer: Path, run_registry: Run) -> None:
     for name, text in {
         "own.dvc": "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  size: 0\n  path: own\n",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from registry.client import fetch, sources
 from registry.core import extras, item_paths, progress, references
 from registry.core.layout import SPLITS
+from registry.core.references import Reference
 from registry.core.values import Kind, Tag
 from registry.errors import NotFound, Refused
 
@@ -149,9 +150,16 @@ def open(  # noqa: A001 - it is called registry.open
     if split and (split not in SPLITS or wanted.artifact.kind is not Kind.DATASET):
         raise NotFound(f"{wanted} has no split {split!r}", fix=f"choose one of {', '.join(SPLITS)} of a dataset")
 
-    def warn(message: str) -> None:
-        warnings.warn(message, stacklevel=2)
+    said = list[str]()
+    try:
+        with extras.consumers():  # of the login of Google Cloud Storage
+            return _open(repo, wanted, folder, split, said.append)
+    finally:
+        for message in said:
+            warnings.warn(message, stacklevel=2)
 
+
+def _open(repo: str, wanted: Reference, folder: str | Path | None, split: str, warn: Callable[[str], None]) -> Opened:
     product = sources.find(repo, wanted, warn)
     target = Path(folder) if folder is not None else _cache() / _named(repo) / str(product.tag)
     plan = fetch.plan(product, target, split, warn)

@@ -270,7 +270,7 @@ class TagRef:
 
 def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
     """Every tag of a remote, or of this repository (`.`), by name."""
-    lines = (line.split(None, 1) for line in output(root, "ls-remote", "--tags", remote).splitlines())
+    lines = (line.split(None, 1) for line in output(root, "ls-remote", "--tags", "--", remote).splitlines())
     ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}
     return {
         name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids)
