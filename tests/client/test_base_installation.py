@@ -60,6 +60,12 @@ def test_help_needs_no_extra(words: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout != "") == (0, True), done.stderr
 
 
+def test_an_output_of_windows_lacks_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    done = run("from registry.cli.main import main; main()", "--help", cwd=tmp_path)
+    assert (done.returncode, "new \\u2192 select" in done.stdout) == (0, True), done.stderr
+
+
 def test_a_command_that_needs_more_says_what_to_install(tmp_path: Path) -> None:
     done = run(COMMAND, "build", "--help", cwd=tmp_path)
     assert done.returncode == 1

@@ -4,7 +4,7 @@ import signal
 import sys
 import traceback
 from importlib import import_module
-from io import StringIO
+from io import StringIO, TextIOWrapper
 
 import click
 
@@ -103,8 +103,11 @@ def cli() -> None:
 def main() -> None:
     """Run the command and exit.
 
-    A job that is cancelled gets SIGTERM, by which Python would end without removing temporary folders.
+    A job that is cancelled gets SIGTERM, by which Python would end without removing temporary folders. Characters that
+    an output's encoding lacks, as Windows' in a pipe does, are written as escapes, which JSON reads as what they are.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(run(sys.argv[1:]))
 
