@@ -2,11 +2,11 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from registry.core import documents
+from registry.core import documents, dvc_reading
 from registry.core.documents import read_json, read_yaml, write_json, write_yaml
 from registry.errors import InvalidDocument
 
@@ -38,6 +38,15 @@ def test_ruamel_reads_what_is_written_as_it_is(text: str) -> None:
         "b": [text],
         text: 1,
     }
+
+
+@example({"-_7": 1, "a": ["-_", "+._"]})
+@given(st.dictionaries(texts, data, min_size=1, max_size=4))
+def test_what_libyaml_writes_is_read_alike(value: dict[str, object]) -> None:
+    """`read_yaml` asks no second reader about these bytes."""
+    for dumper in (documents._Dumper, documents._FastDumper):
+        text = documents._dump(value, dumper).decode()
+        assert dvc_reading.find_difference(text, value, "x") is None, text
 
 
 @given(data)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy
 import onnx
 import onnxruntime
 import pytest
 
 from registry.integrations import dvc
-from support import model_files, repositories
+from support import damage, model_files, repositories
 from support.repositories import Outcome, Run
 
 FOLDER = "models/zoo"
@@ -33,6 +34,56 @@ def given(folder: Path, name: str = "model.onnx.data", limit: float = 105) -> Pa
 
 def register(root: Path, file: Path, run: Run) -> Outcome:
     return run(root, "new", "model", "zoo", "--from", str(file), *ORIGIN, *SAID)
+
+
+TRAIN = """\
+import sys
+from pathlib import Path
+
+sys.path.append({tests!r})
+from support import model_files
+
+limit = int(Path("params.yaml").read_text().split()[1])
+model, weights = model_files.with_sidecar(model_files.threshold(limit))
+Path("model.onnx").write_bytes(model)
+Path("model.onnx.data").write_bytes(weights)
+"""
+STAGES = """\
+vars:
+  - model.yaml:trained_on
+
+stages:
+  train:
+    cmd: python train.py
+    deps: ["../../${trained_on}/prepared", train.py]
+    params: [limit]
+    outs: [model.onnx, model.onnx.data]
+
+  evaluate:
+    cmd: registry evaluate model.onnx --data ../../${trained_on}/prepared
+    deps: ["../../${trained_on}/prepared", model.onnx, model.onnx.data]
+    outs: [predictions.parquet]
+    metrics:
+      - metrics.json: {cache: false}
+    plots:
+      - plots/confusion.csv: {cache: false}
+"""
+
+
+def new_trained(root: Path, run: Run, limit: int) -> None:
+    """A model whose stage writes two files, as PyTorch's newer exporter does."""
+    made = run(root, "new", "model", "zoo", "--trained-on", "datasets/pets", *SAID)
+    assert made.code == 0, made.err
+    for name in ("data.py", "devices.py", "network.py"):
+        (root / FOLDER / name).unlink()
+    (root / FOLDER / "train.py").write_text(TRAIN.format(tests=str(Path(__file__).parents[1])))
+    (root / FOLDER / "params.yaml").write_text(f"limit: {limit}\n")
+    (root / FOLDER / "dvc.yaml").write_text(STAGES)
+
+
+def place(store: Path, root: Path) -> Path:
+    """The sidecar's object there."""
+    return repositories.place(store, repositories.md5((root / SIDECAR).read_bytes()))
 
 
 def run_dvc(folder: Path, *words: str) -> None:
@@ -119,6 +170,84 @@ def test_files_with_the_right_names_stay_as_they_are(pets: Path, run_registry: R
     ours = {path: (pets / f"{path}.dvc").read_bytes() for path in (MODEL, SIDECAR)}
     run_dvc(pets, "add", *ours)
     assert {path: (pets / f"{path}.dvc").read_bytes() for path in ours} == ours
+
+
+@pytest.mark.slow
+def test_a_stage_that_writes_both_files(pets: Path, run_registry: Run, tmp_path: Path) -> None:
+    """They are published and imported as one version, and another training may change nothing but the weights."""
+    new_trained(pets, run_registry, 105)
+    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
+    merge(pets, run_registry)
+    assert run_registry(pets, "publish").code == 0
+    (pets / FOLDER / "params.yaml").write_text("limit: 150\n")
+    model = (pets / MODEL).read_bytes()
+    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
+    assert ((pets / MODEL).read_bytes(), accuracy(pets)) == (model, 0.75)
+    manifest = pets / FOLDER / "model.yaml"
+    manifest.write_text(
+        manifest.read_text().replace("version: 1.0.0", "version: 1.1.0").replace("min: 0.8", "min: 0.7")
+    )
+    merge(pets, run_registry)
+    run_registry(pets, "report", "--base", "HEAD~1", "--out", str(tmp_path / "report"))
+    headline = json.loads((tmp_path / "report/report.json").read_text())["headline"]
+    assert (
+        "accuracy 72.2% vs. 100.0% on 18 shared test images" in headline
+    )  # two more have the bytes of training images
+    assert run_registry(pets, "publish").code == 0
+
+    consumer = tmp_path / "consumer"
+    consumer.mkdir()
+    for tool in ("git", "dvc"):
+        assert repositories.sh(consumer, tool, "init", "--quiet").returncode == 0
+    for path in (MODEL, SIDECAR):
+        run_dvc(consumer, "import", str(pets), path, "--rev", f"{FOLDER}@v1.0.0")
+    assert scores(consumer / "model.onnx", red=120)[1] > 0.5  # a dog: above 105
+    for name in ("model.onnx.dvc", "model.onnx.data.dvc"):
+        run_dvc(consumer, "update", name, "--rev", f"{FOLDER}@v1.1.0")
+    assert scores(consumer / "model.onnx", red=120)[1] < 0.5
+
+
+def scores(model: Path, red: int) -> list[float]:
+    """What a consumer gets for one image of this colour; both files are copied, since onnxruntime follows no link."""
+    folder = model.parent / f"copies-{red}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name in ("model.onnx", "model.onnx.data"):
+        shutil.copy(model.with_name(name), folder)
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    size = session.get_inputs()[0].shape[1]
+    images = numpy.zeros((1, size, size, 3), numpy.uint8)
+    images[..., 0] = red
+    return [float(score) for score in session.run(None, {"images": images})[0][0]]
+
+
+@pytest.mark.slow
+def test_what_gc_and_fsck_say_of_the_weights(pets: Path, run_registry: Run, tmp_path: Path) -> None:
+    assert register(pets, given(tmp_path / "zoo"), run_registry).code == 0
+    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
+    merge(pets, run_registry)
+    for path in (pets / ".registry/staging").rglob("*"):
+        os.utime(path, (0, 0))  # so old that whatever is not referred to is deleted
+    planned = run_registry(pets, "gc", "--plan")
+    assert planned.code == 0
+    assert "objects unreferenced" in planned.out
+    assert ": 0 of " in planned.out
+    assert run_registry(pets, "publish").code == 0
+    stored = place(repositories.production(pets), pets)
+    whole = stored.read_bytes()
+    repositories.overwrite(stored, damage.other(whole))
+    assert faults(pets, run_registry, "--deep") == [("corrupt", SIDECAR)]
+    stored.unlink()
+    assert faults(pets, run_registry) == [("missing", SIDECAR)]
+    assert run_registry(pets, "fsck", "--repair", "staging").code == 0
+    assert stored.read_bytes() == whole
+
+
+def faults(root: Path, run: Run, *options: str) -> list[tuple[str, str]]:
+    """What fsck finds in the releases: the state of each object, and its path."""
+    done = run(root, "fsck", "--format", "json", *options)
+    assert done.code == 1, done.err
+    return [(one["state"], one["path"]) for row in json.loads(done.out)["tags"] for one in row["faults"]]
 
 
 # --- what is refused when a model is registered -----------------------------------------------------------------------
