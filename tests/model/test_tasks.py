@@ -39,10 +39,10 @@ def _second_task(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
         (folder / file.name).write_text(json.dumps(document))
     monkeypatch.setitem(tasks.TASKS, TASK.NAME, TASK)
     monkeypatch.setattr(schema, "folder", lambda: folder)
-    for cached in (schema._registry, schema._validator):
+    for cached in (schema._file, schema._validator):
         cached.cache_clear()
     yield
-    for cached in (schema._registry, schema._validator):
+    for cached in (schema._file, schema._validator):
         cached.cache_clear()
 
 

@@ -181,6 +181,19 @@ class Files:
             raise InvalidDocument(path, f"file is {size:,} bytes; the limit is 1 MiB", fix="keep it under 1 MiB")
         return self.tree.read(path)
 
+    def document(self, path: str, form: str) -> tuple[Document, tuple[Fault, ...]]:
+        """A YAML file, and how it breaks its schema. Raises InvalidDocument where it cannot be read at all."""
+        document = documents.read_yaml(self.read(path), path)
+        return document, tuple(schema.find_faults(document, form))
+
+
+class SoundFiles(Files):
+    """Files that were found sound before; the tree has the data of each as JSON, whatever it was in Git."""
+
+    def document(self, path: str, form: str) -> tuple[Document, tuple[Fault, ...]]:  # noqa: ARG002 - was kept then
+        """See `Files.document`. The lines of the file are not known."""
+        return Document(path, json.loads(self.read(path)), {}), ()
+
 
 def list_files(tree: Tree) -> Files:
     """A tree, listed once."""
@@ -231,6 +244,22 @@ def read_release(artifact: ArtifactId, read: Callable[[str], bytes | None]) -> A
     found = {path: data for path in paths if (data := read(path)) is not None}
     files = list_files(DictTree(found))
     return read_artifact(files, artifact) if paths[0] in found else None
+
+
+def read_sound_release(artifact: ArtifactId, data: Mapping[str, bytes]) -> ArtifactFiles:
+    """A version's files from what `sound_data` gave."""
+    tree = DictTree({f"{artifact}/{name}": text for name, text in data.items()})
+    return read_artifact(SoundFiles(tree, {entry.path: entry for entry in tree.list()}), artifact)
+
+
+def sound_data(files: ArtifactFiles) -> Mapping[str, bytes] | None:
+    """The data of a version's files by their names in its folder, as JSON; None where one of them has a fault."""
+    kept = (files.manifest, files.raw, files.prepared, files.lock, files.model, files.sidecar)
+    data = {one.path: one.document.data for one in kept if one and one.document}
+    data |= {files.metrics.path: files.metrics.value} if files.metrics else {}
+    is_sound = not files.faulty and all(value is not None for value in data.values())
+    start = f"{files.id}/"
+    return {path.removeprefix(start): json.dumps(value).encode() for path, value in data.items()} if is_sound else None
 
 
 def read_manifest(files: Files, artifact: ArtifactId) -> Parsed[Manifest]:
@@ -343,10 +372,10 @@ def unreadable(error: InvalidDocument) -> Parsed[Any]:
 
 def _read_yaml(files: Files, path: str, form: str, parse: Callable[[Document], T]) -> Parsed[T]:
     try:
-        document = documents.read_yaml(files.read(path), path)
+        document, faults = files.document(path, form)
     except InvalidDocument as error:
         return unreadable(error)
-    parsed: Parsed[T] = Parsed(path, None, tuple(schema.find_faults(document, form)), document)
+    parsed: Parsed[T] = Parsed(path, None, faults, document)
     if parsed.faults:
         return parsed
     try:

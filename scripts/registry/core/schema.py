@@ -14,8 +14,6 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
 
 from registry.core import wording
 from registry.core.documents import Document, Location
@@ -124,24 +122,44 @@ _Validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call
 )
 
 
+# Keywords beside a `$ref` that decide nothing.
+_ANNOTATIONS = {"$comment", "default", "deprecated", "description", "examples", "title"}
+
+
 @cache
-def _registry() -> Registry[Any]:
-    # Without `$schema`, or jsonschema goes back to its own `pattern` at every $ref into another file.
-    files = ((file.name, json.loads(file.read_bytes())) for file in folder().glob("*.schema.json"))
-    return Registry[Any]().with_resources(
-        (name, Resource.from_contents({key: part for key, part in contents.items() if key != "$schema"}, DRAFT202012))
-        for name, contents in files
-    )
+def _file(name: str) -> Mapping[str, Any]:
+    """A schema with each `$ref` in it replaced by what it refers to: jsonschema resolves one again for every value.
+
+    Without `$schema`, for which jsonschema would go back to its own `pattern`.
+    """
+    contents = json.loads((folder() / name).read_bytes())
+    bundled: Mapping[str, Any] = _bundle({key: part for key, part in contents.items() if key != "$schema"}, contents)
+    return bundled
+
+
+def _bundle(part: Any, whole: Mapping[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_bundle(one, whole) for one in part]
+    if not isinstance(part, dict):
+        return part
+    rest = {key: _bundle(one, whole) for key, one in part.items() if key != "$ref"}
+    if "$ref" not in part:
+        return rest
+    name, _, definition = part["$ref"].partition("#/$defs/")
+    target = _file(name) if name else whole
+    target = target["$defs"][definition] if definition else target
+    target = target if name else _bundle(target, whole)
+    return target if rest.keys() <= _ANNOTATIONS else {"allOf": [target], **rest}
 
 
 @cache
 def _validator(schema: str) -> Draft202012Validator:
-    return _Validator({"$ref": f"{schema}.schema.json"}, registry=_registry())
+    return _Validator(_file(f"{schema}.schema.json"))
 
 
 @cache
 def _definition(name: str) -> Draft202012Validator:
-    return _Validator({"$ref": f"common.schema.json#/$defs/{name}"}, registry=_registry())
+    return _Validator(_file("common.schema.json")["$defs"][name])
 
 
 def _fault(error: ValidationError, document: Document) -> Fault:

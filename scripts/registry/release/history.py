@@ -17,6 +17,7 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Tag, Version
 from registry.integrations import git, git_trees
 from registry.release import notes
+from registry.release.memory import Memory, remembered
 from registry.release.notes import Lineage, ReleasedVersion
 
 # What knows of withdrawals: the default branch as it was fetched, and what is checked out, which can be older.
@@ -59,23 +60,38 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedVersions:
-    """Reads released versions from Git, each once (`versions`); `commits` has the commit of each tag."""
+    """Reads released versions from Git, each once (`versions`); `commits` has the commit of each tag.
+
+    What the `memory` has is not read from Git again. `newest` has the tags of each artifact, the latest first.
+    """
 
     history: git_trees.History
     commits: Mapping[Tag, str]
+    memory: Memory = field(default_factory=Memory)
     versions: dict[Tag, ReleasedVersion | None] = field(default_factory=dict)
+    newest: dict[ArtifactId, list[Tag]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for tag in sorted(self.commits, reverse=True):
+            self.newest.setdefault(tag.artifact, []).append(tag)
 
     def load(self, tag: Tag) -> ReleasedVersion | None:
         """A version; None where its files do not match the current schemas."""
         if tag not in self.versions:
-            commit = self.commits[tag]
-            self.versions[tag] = notes.load(tag, lambda path: self.history.read(commit, path))
+            self.versions[tag] = notes.from_files(tag, self._files(self.commits[tag], tag.artifact))
         return self.versions[tag]
+
+    def _files(self, commit: str, artifact: ArtifactId) -> ArtifactFiles | None:
+        if known := self.memory.find(commit, artifact):
+            return known
+        if files := artifact_files.read_release(artifact, partial(self.history.read, commit)):
+            self.memory.keep(commit, files)
+        return files
 
     def before(self, tag: Tag) -> ReleasedVersion | None:
         """The version that was released before a version of the same artifact."""
-        earlier = [one for one in self.commits if one.artifact == tag.artifact and one < tag]
-        return self.load(max(earlier)) if earlier else None
+        earlier = next((one for one in self.newest[tag.artifact] if one < tag), None)
+        return self.load(earlier) if earlier else None
 
     def made_from(self, version: ReleasedVersion) -> Lineage:
         """The releases of a model's dataset and backbones, the latest where several have the same files."""
@@ -89,8 +105,7 @@ class ReleasedVersions:
 
     def _release(self, artifact: ArtifactId, product: str, inputs: Collection[str]) -> Tag | None:
         """The latest release of an artifact whose product is among the inputs."""
-        tags = sorted((tag for tag in self.commits if tag.artifact == artifact), reverse=True)
-        return next((tag for tag in tags if self._md5(tag, product) in inputs), None)
+        return next((tag for tag in self.newest.get(artifact, ()) if self._md5(tag, product) in inputs), None)
 
     def _md5(self, tag: Tag, product: str) -> str | None:
         version = self.load(tag)
@@ -107,10 +122,10 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
     chosen = set(wanted) or {tag.artifact for tag in tags}
     assigned = stages.find(times, {name: ref.commit for name, ref in refs.items()})
     cancelled = {one for name in times if (one := names.find_cancelled(name))}
-    with git_trees.History(root) as history:
+    with git_trees.History(root) as history, remembered(root) as memory:
         fetched = [partial(history.read, ref) for ref in PRESENT]
         withdrawn = {one: read_withdrawn(one, partial(_read, tree), *fetched) for one in chosen}
-        versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags})
+        versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags}, memory)
         found: list[Release] = []
         for tag in (tag for tag in tags if tag.artifact in chosen):
             version, commit = versions.load(tag), versions.commits[tag]

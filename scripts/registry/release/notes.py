@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from registry.core import artifact_files, layout, versioning
+from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
 from registry.core.values import ArtifactId, Build, Content, ModelManifest, Output, Tag
 from registry.core.wording import plural
@@ -36,7 +37,11 @@ class ReleasedVersion:
 
 def load(tag: Tag, read: Read) -> ReleasedVersion | None:
     """A version from the files of its tag; None where they do not match the current schemas."""
-    files = artifact_files.read_release(tag.artifact, read)
+    return from_files(tag, artifact_files.read_release(tag.artifact, read))
+
+
+def from_files(tag: Tag, files: ArtifactFiles | None) -> ReleasedVersion | None:
+    """A version from its files, None where it has none or they do not match the current schemas."""
     if files is None or files.content is None:
         return None
     prepared = files.prepared.value if files.prepared else None
