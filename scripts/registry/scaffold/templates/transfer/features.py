@@ -47,7 +47,7 @@ def run(backbone: Backbone, paths: list[Path], split: str, *, flip: bool) -> Fea
     total = len({*paths}) * (2 if flip else 1)
     with tqdm(desc=f"features of {split}", total=total, unit=" images", delay=2, mininterval=1) as bar:
         found = extract(backbone, paths, MEMORY, bar.update, mirror=flip)
-    tqdm.write(f"{split}: {found.run:,} of {found.views:,} images run, the others remembered")
+    tqdm.write(f"{split}: {found.run:,} of {found.views:,} images run, {found.views - found.run:,} remembered")
     return found
 
 
