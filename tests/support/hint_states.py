@@ -17,6 +17,11 @@ def unchanged(root: Path) -> Path:
     return root
 
 
+def without_a_commit(root: Path) -> Path:
+    git_in(root, "update-ref", "-d", "HEAD")
+    return root
+
+
 def without_cache(root: Path) -> Path:
     shutil.rmtree(root / ".dvc/cache")
     return root

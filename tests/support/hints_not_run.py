@@ -150,7 +150,6 @@ NOT_RUN = {
     Hint("cli/commands/judge.py", "registry pull"): "the commands of a report, which tests/report runs",
     Hint("cli/commands/judge.py", "registry report"): "the commands of a report, which tests/report runs",
     Hint("dataset/kept_columns.py", "registry pull"): "tests/dataset/test_select_kept.py runs it",
-    Hint("cli/adopting.py", "git add"): OF_TAGS,
     Hint("cli/adopting.py", "git commit"): OF_TAGS,
     Hint("cli/adopting.py", "git stash"): OF_TAGS,
     Hint("cli/adopting.py", "git clone"): OF_TAGS,

@@ -53,8 +53,7 @@ def apply(space: Workspace, plan: Plan) -> building.BuildResult:
 
 def plan_tags(space: Workspace, request: Request, asked: Asked, patterns: Sequence[str]) -> Series:
     """The versions that the tags become which HEAD does not have yet. Raises as `adopt.plan`, naming the tag."""
-    if not git.find_id(space.root, "HEAD"):
-        raise Refused("HEAD has no commit yet", fix="git add --all && git commit --message 'A new registry'")
+    git.resolve_commit(space.root, "HEAD")
     with waiting(f"looking for tags of {asked.source}"):
         tags = adopt_tags.find(space.root, asked.source, patterns)
     opened, left_out = list[Opened](), list[LeftOut]()

@@ -127,6 +127,9 @@ def resolve_commit(root: Path, revision: str) -> str:
     try:
         return output(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     except ToolFailed as error:
+        if revision == "HEAD":
+            fix = "git add --all && git commit --message 'A new registry'"
+            raise NotFound("HEAD has no commit yet", fix=fix) from error
         fix = "git fetch --tags origin" if not is_shallow(root) else "git fetch --unshallow --tags origin"
         raise NotFound(f"{revision!r} is not a revision of this repository", fix=fix) from error
 
