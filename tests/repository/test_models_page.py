@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from registry.core.documents import edit_yaml, read_yaml
 from registry.model import classification, judge, onnx_process
 from registry.model.model_file import Crop, Filter, ImageInput, ModelFile
-from support import model_files, repositories
+from support import model_files, pages, repositories, trainable_registry
 
 PAGE = (Path(__file__).parents[2] / "docs/models.md").read_text()
 NETWORK = """\
@@ -56,6 +57,50 @@ def test_a_network_that_is_exported_as_described_is_measured(tmp_path: Path) -> 
     done = repositories.registry(tmp_path, *command.replace("PREPARED", "prepared").split()[1:])
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "metrics.json").read_text())["images"] == 3
+
+
+@pytest.mark.slow
+def test_the_commands_register_a_model_train_one_and_train_one_on_features(registry_repo: Path) -> None:
+    """`NAME` of a dataset is pets; the models of the three chapters have a name each, `training` takes one epoch."""
+    trainable_registry.dataset(registry_repo, "1.0.0")
+    repositories.commit(registry_repo, "datasets/pets")
+    network = registry_repo.parent / "network.onnx"
+    network.write_bytes(model_files.threshold(150))
+    (registry_repo / "backbone.onnx").write_bytes(model_files.backbone())
+    env = pages.environment(PYTHONPATH=str(pages.ROOT / "scripts"))
+    for name, (heading, typed) in zip(("given", "own", "head"), chapters().items(), strict=True):
+        first, again = (typed[:1], typed[1:]) if name != "head" else (typed[:2], typed[2:])
+        places = {
+            "datasets/NAME": "datasets/pets", "models/NAME": f"models/{name}", "model NAME": f"model {name}",
+            "FILE": str(network), "URL": "https://example.org/network",
+        }  # fmt: skip
+        if name == "own":
+            faster = "sed -i 's/^epochs: .*/epochs: 1/; s/^image_size: .*/image_size: 16/' models/own/params.yaml"
+            places["dvc repro"] = f"{faster} && dvc repro"
+        pages.type_all(first, registry_repo, env, places)
+        fill_in(registry_repo)
+        if name == "given":
+            network.write_bytes(model_files.threshold(150, note="better"))
+        pages.type_all(again, registry_repo, env, places)
+        metrics = json.loads((registry_repo / f"models/{name}/metrics.json").read_text())
+        assert metrics["images"] == 16, heading
+    pointer = read_yaml((registry_repo / "models/given/model.onnx.dvc").read_bytes(), "model.onnx.dvc").data
+    assert pointer["outs"][0]["md5"] == repositories.md5(network.read_bytes())
+
+
+def fill_in(root: Path) -> None:
+    """Write what a person writes into `model.yaml` in place of <…>."""
+    texts = {("description",): "Cat or dog.", ("license",): "CC0-1.0", ("intended_use",): "Looking at pets."}
+    for path in root.glob("models/*/model.yaml"):
+        path.write_bytes(edit_yaml(path.read_bytes(), texts))
+
+
+def chapters() -> dict[str, list[pages.Command]]:
+    """The commands of the page by the heading that they are under."""
+    found: dict[str, list[pages.Command]] = {}
+    for command in pages.commands("docs/models.md"):
+        found.setdefault(command.heading, []).append(command)
+    return found
 
 
 def test_what_the_page_tells_to_use_gives_the_scores_that_the_judge_gives(tmp_path: Path) -> None:
