@@ -1,6 +1,8 @@
 """`registry adopt --tags`: old tags of a DVC repository become versions, one commit each, which a publish tags."""
 
+import random
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from registry.core.values import Bump, RequiredBump, Version
 from registry.scaffold import adopt_tags
-from support import adoption, repositories
+from support import adoption, copies, killed_at, repositories
 from support.adoption import PETS, picture
 from support.repositories import Outcome, Run, git_in, md5
 
@@ -180,12 +182,53 @@ def test_what_was_interrupted_goes_on(
     git_in(registry_repo, "reset", "--quiet", "--soft", "HEAD~1")
     git_in(registry_repo, "reset", "--quiet")
     adoption.without(registry_repo, *(f"{DATASET}/{name}" for name in lost))
+    stored = repositories.snapshot(repositories.staging(registry_repo))
     done = adopt(run_registry, registry_repo, old, "--tags", "*v*", *WORDS)
     assert done.code == 0, done.err
-    assert "0 new in staging" in done.out or "new in staging" not in done.out
+    assert "new in staging" not in done.out
+    assert repositories.snapshot(repositories.staging(registry_repo)) == stored
     assert versions(registry_repo) == made
-    facts = git_in(registry_repo, "diff", "--stat", tree, "HEAD").splitlines()
-    assert all("raw.dvc" in line or "changed" in line for line in facts), facts  # the time of the selection
+    changed = git_in(registry_repo, "diff", "--name-only", tree, "HEAD").splitlines()
+    assert set(changed) <= {f"{DATASET}/raw.dvc"}  # the time of the selection
+
+
+@pytest.fixture(scope="session")
+def whole(_registry: Path, _old: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """The number of steps of an adoption of all versions, and the registry after it."""
+    root = tmp_path_factory.mktemp("uninterrupted") / "registry"
+    shutil.copytree(_registry, root)
+    done = adopt_until(root, _old, 0)
+    assert done.returncode == 0, done.stderr
+    return int((root.parent / "steps").read_text()), root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20261129, 20261135))
+def test_what_was_killed_goes_on(
+    registry_repo: Path, run_registry: Run, old: Path, whole: tuple[int, Path], seed: int
+) -> None:
+    steps, uninterrupted = whole
+    step = random.Random(seed).randint(1, steps)
+    print(f"seed {seed}: killed before step {step} of {steps}")
+    assert adopt_until(registry_repo, old, step).returncode == -signal.SIGKILL
+    done = adopt(run_registry, registry_repo, old, "--tags", "*v*", *WORDS)
+    assert done.code == 0, done.err
+    assert versions(registry_repo) == versions(uninterrupted)
+    committed, expected = (
+        {path: data for path, data in copies.files(root).items() if not path.endswith("raw.dvc")}
+        for root in (registry_repo, uninterrupted)
+    )
+    assert committed == expected
+    assert git_in(registry_repo, "status", "--short") == ""
+    assert adoption.images(registry_repo) == adoption.images(uninterrupted)
+    stored = repositories.snapshot(repositories.staging(registry_repo))
+    assert repositories.snapshot(repositories.staging(uninterrupted)).items() <= stored.items()
+
+
+def adopt_until(root: Path, old: Path, step: int) -> subprocess.CompletedProcess[str]:
+    """Adopt the versions of `old` in a process that is killed before this step; 0: never."""
+    command = (sys.executable, killed_at.__file__, str(step), str(root.parent / "steps"), "adopt", DATASET)
+    return repositories.sh(root, *command, "--from", str(old), "--path", "data/pets", "--tags", "*v*", *WORDS)
 
 
 def test_changes_of_people_are_not_committed(registry_repo: Path, run_registry: Run, old: Path) -> None:

@@ -46,6 +46,7 @@ def registry(registry_repo: Path, client: BaseClient) -> Path:
     (registry_repo / ".dvc/config").write_text(CONFIG)
     settings = {"schema": 1, "name": "acme-data", "owners": ["@acme/data"], "lake": "s3://lake"}
     repositories.write(registry_repo / "registry.yaml", settings)
+    empty(client, "lake", "staging", "production")
     for bucket in ("staging", "production"):
         client.put_object(Bucket=bucket, Key=key(b"an earlier version"), Body=b"an earlier version")
     return registry_repo
@@ -53,6 +54,10 @@ def registry(registry_repo: Path, client: BaseClient) -> Path:
 
 def key(data: bytes) -> str:
     return f"files/md5/{md5(data)[:2]}/{md5(data)[2:]}"
+
+
+def keys(client: BaseClient, bucket: str) -> set[str]:
+    return {one["Key"] for one in client.list_objects_v2(Bucket=bucket).get("Contents", [])}
 
 
 def staged(client: BaseClient) -> set[str]:
@@ -71,7 +76,6 @@ def empty(client: BaseClient, *buckets: str) -> None:
 def test_a_bucket_s_folder_is_copied_inside_the_service(
     registry: Path, run_registry: Run, proxy: FaultProxy, client: BaseClient
 ) -> None:
-    empty(client, "lake")
     for path, data in PETS.items():
         client.put_object(Bucket="lake", Key=f"team a/pets/{path}", Body=data)
     client.put_object(Bucket="lake", Key="team a/pets/notes.txt", Body=b"x")
@@ -83,14 +87,40 @@ def test_a_bucket_s_folder_is_copied_inside_the_service(
     assert f"{len(PETS) - READ} images were taken as they are and not validated" in done.out
     checked = run_registry(registry, "check", "--all", "--remote", "--images")
     assert checked.code == 0, checked.out + checked.err
-    empty(client, "staging")
+
+
+def test_a_bucket_s_folder_is_published_and_consumed(
+    registry: Path, run_registry: Run, client: BaseClient, tmp_path: Path
+) -> None:
+    for path, data in PETS.items():
+        client.put_object(Bucket="lake", Key=f"team a/pets/{path}", Body=data)
+    (registry / "README.md").write_text("# Ours\n\n<!-- artifacts -->\n<!-- /artifacts -->\n")
+    repositories.add_origin(registry)
+    for args in (
+        ("adopt", DATASET, "--from", "s3://lake/team a/pets/", *WORDS),
+        ("check", "--all", "--remote", "--images"),
+        ("push",),
+        ("publish",),
+    ):
+        if args == ("push",):
+            repositories.commit(registry, "pets")
+            repositories.git_in(registry, "push", "--quiet", "origin", "HEAD:main")
+        done = run_registry(registry, *args)
+        assert done.code == 0, done.out + done.err
+    tag = f"{DATASET}@v1.0.0"
+    assert repositories.git_in(repositories.origin(registry), "tag", "--list") == tag
+    assert {key(data) for data in PETS.values()} <= keys(client, "production")
+    empty(client, "lake", "staging")  # what a release is made of is not needed again
+    adoption.dvc(tmp_path, "get", str(repositories.origin(registry)), f"{DATASET}/prepared", "--rev", tag)
+    fetched = {
+        (path.parts[-3], path.parts[-2], md5(path.read_bytes())) for path in (tmp_path / "prepared").glob("*/*/*.jpg")
+    }
+    assert fetched == {(*path.split("/")[:2], md5(data)) for path, data in PETS.items()}
 
 
 def test_a_dvc_repository_s_remote_is_copied_inside_the_service(
     registry: Path, run_registry: Run, proxy: FaultProxy, client: BaseClient, tmp_path: Path
 ) -> None:
-    empty(client, "lake", "staging")
-    client.put_object(Bucket="staging", Key=key(b"an earlier version"), Body=b"an earlier version")
     old = adoption.dvc_repository(tmp_path / "old", PETS, "s3://lake/dvc")
     repositories.git_in(old, "clone", "--quiet", "--bare", ".", "../old.git")
     shutil.rmtree(old)
@@ -116,7 +146,6 @@ def test_a_bucket_that_may_not_be_read_is_named(
 def test_a_folder_on_this_machine_is_uploaded(
     registry: Path, run_registry: Run, client: BaseClient, tmp_path: Path
 ) -> None:
-    empty(client, "staging")
     files = {**PETS, "train/cat/torn.jpg": picture(90)[:300]}
     done = run_registry(registry, "adopt", DATASET, "--from", str(adoption.fill(tmp_path / "p", files)), *WORDS)
     assert done.code == 0, done.err
