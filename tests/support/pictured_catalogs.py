@@ -106,6 +106,7 @@ def _build(registry: Registry, pictures: dict[str, bytes]) -> None:
         chance = [random.Random(path) for path in paths]
         tables[f"{split}/metadata.parquet"] = repositories.table(
             paths, ("cat", "dog"),
+            uuid=[path.rpartition("/")[2].removesuffix(".jpg") for path in paths],
             camera=[one.choices(["XT-3", "Pixel 8", "D850", None], (5, 3, 1, 1))[0] for one in chance],
             brightness=[round(one.gauss(120, 30), 2) for one in chance],
             taken_on=[date(2024, 1, 1) + timedelta(one.randrange(700)) for one in chance],

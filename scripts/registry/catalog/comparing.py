@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jinja2 import Template
+
 from registry.catalog import releases
 from registry.catalog.options import Options
 from registry.core import digests
@@ -56,9 +58,10 @@ def prepare(out: Path, site: str, artifacts: Iterable[Overview], options: Option
     ]
     found = {one.release.tag: known for one in wanted if (known := _read(out, one.path))}
     missing = [one for one in wanted if one.release.tag not in found]
+    template = html.environment("registry.catalog").get_template("changes.html")
     with counter("comparing releases", "release", len(missing)) as advance:
         for one in missing:
-            if made := _write(out, site, one, options):
+            if made := _write(out, site, one, options, template):
                 found[one.release.tag] = made
             advance(1)
     return found
@@ -91,7 +94,7 @@ class _Section:
     is_complete: bool
 
 
-def _write(out: Path, site: str, one: _Wanted, options: Options) -> Compared | None:
+def _write(out: Path, site: str, one: _Wanted, options: Options, template: Template) -> Compared | None:
     try:
         new = options.tree(one.release.commit)
         old = options.tree(one.before.commit) if one.before else DictTree({})
@@ -101,8 +104,7 @@ def _write(out: Path, site: str, one: _Wanted, options: Options) -> Compared | N
         return None
     if found is None:
         return None
-    environment = html.environment("registry.catalog")
-    page = environment.get_template("changes.html").render(
+    page = template.render(
         top="../" * one.path.count("/"), site=site, tag=one.release.tag, before=one.before, section=found
     )
     write_atomically(out / f"{one.path}.html", page.encode())

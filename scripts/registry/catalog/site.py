@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-from registry.catalog import artifact_page, home, release_page
+from registry.catalog import artifact_page, croissant, home, release_page, releases
 from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
 from registry.core.layout import SPLITS
-from registry.core.values import ArtifactId, Tag
+from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.core.wording import size
 from registry.release import overview
 from registry.release.history import Release
 from registry.release.overview import Overview
 from registry.report import pages
 
-FEED, DATA = "feed.xml", "registry.json"
+FEED, DATA, CROISSANT = "feed.xml", "registry.json", "croissant.json"
 STYLE, SCRIPTS = "catalog.css", ("catalog.js", "grid.js")
 TOP = ("index.html", DATA, FEED, STYLE, *SCRIPTS)  # the files at the top of a site
 IN_FEED = 50  # releases
@@ -70,8 +70,11 @@ def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
         yield render("artifact.html", artifact_path(one.artifact), **values)
         for release in one.releases:
             pieces = Pieces(catalog.shown.get(release.tag), catalog.compared.get(release.tag))
-            values = release_page.values(one, release, catalog.repository, pieces)
-            yield render("release.html", release_path(release.tag), **values)
+            values, path = release_page.values(one, release, catalog.repository, pieces), release_path(release.tag)
+            described = _describe(catalog, release)
+            yield render("release.html", path, **values, croissant=described)
+            if described:
+                yield path.replace("index.html", CROISSANT), json.dumps(described, indent=1).encode() + b"\n"
     yield DATA, write_data(catalog)
     yield FEED, environment.get_template("feed.xml").render(top="", **_feed(catalog)).encode()
     yield STYLE, environment.get_template(STYLE).render().encode()
@@ -89,6 +92,15 @@ def write_data(catalog: Catalog) -> bytes:
         "artifacts": [overview.to_json(one) for one in catalog.artifacts],
     }
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _describe(catalog: Catalog, release: Release) -> dict[str, Any] | None:
+    """A dataset's release as Croissant; None for what no one should use."""
+    manifest = release.version.content.manifest if release.version else None
+    if not isinstance(manifest, DatasetManifest) or not releases.is_good(release):
+        return None
+    page = f"{catalog.address}{release_path(release.tag)}" if catalog.address else ""
+    return croissant.describe(release, manifest, page, catalog.repository)
 
 
 def artifact_path(artifact: ArtifactId) -> str:

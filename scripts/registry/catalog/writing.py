@@ -16,6 +16,7 @@ from registry.core.values import Kind, Tag
 OURS = (
     "*/index.html",
     "*/v*/index.html",
+    "*/v*/croissant.json",
     "*/sheets/*.webp",
     "*/v*/items/*/*.js",
     "*/v*/changes/*.*",

@@ -1,0 +1,70 @@
+"""A release as Croissant: whole, in the page too, and by the files and columns that a fetched version has."""
+
+import fnmatch
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from registry.catalog import site
+from registry.core.settings import CatalogImages
+from support import catalogs, pictured_catalogs
+
+PLACE = "datasets/pets/v1.0.0"
+EMBEDDED = re.compile(r'<script type="application/ld\+json">(.*?)</script>', re.DOTALL)
+
+
+def ids(value: Any) -> Iterator[str]:
+    """The names that something is given, not those by which it is referred to."""
+    if isinstance(value, dict):
+        if "@id" in value and "@type" in value and "@context" not in value:
+            yield value["@id"]
+        yield from (name for key, one in value.items() if key != "@context" for name in ids(one))
+    elif isinstance(value, list):
+        yield from (name for one in value for name in ids(one))
+
+
+def test_it_describes_the_files_that_are_fetched(tmp_path: Path) -> None:
+    pictured = pictured_catalogs.made(20, 1)
+    pictured.write(tmp_path, CatalogImages.NONE)
+    found = json.loads((tmp_path / PLACE / "croissant.json").read_text())
+    assert (found["conformsTo"], found["version"]) == ("http://mlcommons.org/croissant/1.1", "1.0.0")
+    assert [name for name, number in Counter(ids(found)).items() if number > 1] == []
+    images, tables = found["distribution"]
+    fetched = [f"prepared/{path}" for path in pictured.pictures]
+    assert all(any(fnmatch.fnmatch(path, pattern) for pattern in images["includes"]) for path in fetched)
+    assert any(fnmatch.fnmatch("prepared/val/metadata.parquet", pattern) for pattern in tables["includes"])
+    fields = {one["@id"]: one for records in found["recordSet"] for one in records["field"]}
+    for name, number in (("images/uuid", 3), ("images/split", 1), ("images/label", 2)):
+        pattern = fields[name]["source"]["transform"]["regex"]
+        matched = re.match(pattern, fetched[0])  # from the start, as mlcroissant 1.1 does
+        assert matched
+        assert matched[1] == fetched[0].removesuffix(".jpg").split("/")[number]
+    table = next(data for data in pictured.objects.values() if data[:4] == b"PAR1")
+    columns = {one["source"]["extract"]["column"] for name, one in fields.items() if name.startswith("rows/")}
+    assert columns == {*pl.read_parquet(io.BytesIO(table)).columns} - {"label"}
+
+
+def test_the_page_has_the_same_and_text_of_a_manifest_ends_nothing() -> None:
+    catalog = catalogs.made(1, 2)
+    files = dict(site.build(catalog))
+    place = "datasets/pets/v1.1.0"
+    [embedded] = EMBEDDED.findall(files[f"{place}/index.html"].decode())
+    found = json.loads(embedded)
+    assert found == json.loads(files[f"{place}/croissant.json"])
+    assert found["url"] == "https://data.acme.example/datasets/pets/v1.1.0/index.html"
+    assert "<" not in embedded
+    assert found["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
+
+
+def test_neither_a_model_nor_a_withdrawn_release_is_offered() -> None:
+    files = dict(site.build(catalogs.made(1, 3)))
+    assert [path for path in files if path.endswith("croissant.json")] == [
+        "datasets/pets/v1.2.0/croissant.json", "datasets/pets/v1.1.0/croissant.json"
+    ]  # fmt: skip
+    assert not EMBEDDED.search(files["datasets/pets/v1.0.0/index.html"].decode())
