@@ -75,6 +75,9 @@ NOT_RUN = {
     Hint("cli/commands/exclude.py", "registry build"): EXCLUDES,
     Hint("cli/commands/new.py", "dvc repro"): TRAINS,
     Hint("integrations/gh_attestations.py", "gh attestation"): REMOTE,
+    Hint(
+        "release/dossier_facts.py", "registry show"
+    ): "tests/release/test_dossier.py asks for it; show is run elsewhere",
     Hint("cli/commands/report.py", "git checkout"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",

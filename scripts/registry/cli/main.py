@@ -31,6 +31,7 @@ COMMANDS = (
     ("get", "Fetch a release into a folder, with the proof of its files; needs no DVC."),
     ("outdated", "List imports of releases that are withdrawn or have a newer version, in another project."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
+    ("dossier", "Write down what is recorded of a release, for technical documentation."),
     ("verify", "Verify that files are those of a release, and what proves the release."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),
     ("gc", "Delete objects from staging that no branch, tag or pull request refers to."),
