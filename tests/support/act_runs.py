@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from registry.demo.seaweedfs import REGION, S3Server
-from support import repositories, workflow_engine
+from support import local_install, repositories, workflow_engine
 from support.cloudformation import PRODUCTION, REQUIRED, STAGING, Stack
 from support.patience import PATIENCE
 from support.servers.github import TOKEN, GitHub, serve
@@ -72,7 +72,7 @@ class World:
     """A contributor's clone `root`, its remote `origin.git`, its buckets and its GitHub."""
 
     top: Path
-    server: S3Server
+    server: S3Server | None  # None where the buckets are folders
     github: GitHub
     secrets: dict[str, str] = field(default_factory=dict)
     runs: int = 100  # the number of the last one
@@ -89,6 +89,7 @@ class World:
 
     def keys(self, prefix: str, bucket: str = PRODUCTION) -> set[str]:
         """The keys of a bucket."""
+        assert self.server
         told = self.server.client().list_objects_v2(Bucket=bucket, Prefix=prefix)
         return {row["Key"] for row in told.get("Contents", ())}
 
@@ -223,14 +224,15 @@ class World:
         }  # fmt: skip
         if self.own_tooling:
             env["PYTHONPATH"] = told["ACT_VENV"] = ""
-            again = replace(again or Again(None), processes=True)
+            env["PYTHON"] = local_install.command()
         if self.by_act:
             assert again is None or again == Again(again.run)
             return replace(self._act(event, file, env, told), id=number)
         names = self._names(event, payload, ref, number)
         at = {"GITHUB_REF": str(payload.get("ref", ref))}
+        again = replace(again or Again(None), processes=self.own_tooling)
         return workflow_engine.run(
-            Start(file, self.top / "jobs", STUBS / "actions", names, env | told | at, number, again or Again(None))
+            Start(file, self.top / "jobs", STUBS / "actions", names, env | told | at, number, again)
         )
 
     def _act(self, event: str, file: Path, env: Mapping[str, str], told: Mapping[str, str]) -> Ran:
@@ -348,10 +350,10 @@ def found(top: Path, server: S3Server, fill: Callable[[Path], None]) -> None:
     repositories.git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
 
 
-def command(root: Path, server: S3Server, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
+def command(root: Path, server: S3Server | None, *args: str, role: str = "AWS_REFRESH_ROLE", **env: str) -> str:
     """What the `registry` command prints for a person in a role, on both streams; it has to succeed, or to mend."""
     log = root.parent / "log"
-    code = workflow_engine.registry(args, root, {**os.environ, **server.env(role), **env}, log)
+    code = workflow_engine.registry(args, root, {**os.environ, **(server.env(role) if server else {}), **env}, log)
     assert code == 0 or "--fix" in args, log.read_text()
     return log.read_text()
 
@@ -367,7 +369,7 @@ def _configure(config: Path, server: S3Server) -> None:
 
 
 @contextmanager
-def world(top: Path, server: S3Server) -> Iterator[World]:
+def world(top: Path, server: S3Server | None) -> Iterator[World]:
     """The world in a folder that `found` made, with a GitHub that listens."""
     with serve(GitHub(origin=top / "origin.git")) as github:
         yield World(top, server, github)

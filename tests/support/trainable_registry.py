@@ -11,11 +11,13 @@ from PIL import Image
 
 from support import repositories
 
-TRAIN = """import json
+TRAIN = """\
 from pathlib import Path
+
 import numpy
 import yaml
 from onnx import TensorProto, helper, numpy_helper
+
 shade = yaml.safe_load(Path("params.yaml").read_text())["shade"]
 images = len(list(Path("../../datasets/pets/prepared/train").rglob("*.png")))
 nodes = [
@@ -27,11 +29,15 @@ nodes = [
     helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
 ]
 constants = {
-    "sides": numpy.array([1, 2]), "red": numpy.array([0]), "shade": numpy.array(shade, numpy.float32),
+    "sides": numpy.array([1, 2]),
+    "red": numpy.array([0]),
+    "shade": numpy.array(shade, numpy.float32),
     "directions": numpy.array([[1 / 32, -1 / 32]], numpy.float32),
 }
 graph = helper.make_graph(
-    nodes, "pets", [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 4, 4, 3])],
+    nodes,
+    "pets",
+    [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 4, 4, 3])],
     [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 2])],
     [numpy_helper.from_array(value, name) for name, value in constants.items()],
 )

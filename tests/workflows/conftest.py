@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.core.settings import Template
 from registry.demo.seaweedfs import S3Server
-from support import act_runs, trainable_registry
+from support import act_runs, copy_worlds, trainable_registry
 from support.act_runs import Trained, World
 from support.cloudformation import PRODUCTION, STAGING
 from support.workflow_engine import Ran
@@ -17,6 +18,18 @@ from support.workflow_engine import Ran
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("s3"), buckets=(STAGING, PRODUCTION), policies=act_runs.roles()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This repository as it is on disk, with the releases v1.0.0 and v1.1.0."""
+    return copy_worlds.make_template(tmp_path_factory.mktemp("template") / "template")
+
+
+@pytest.fixture(scope="session")
+def wheel(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The pin of v1.0.0's wheel."""
+    return copy_worlds.pin_wheel(template, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 
 from registry.core.settings import Template
-from registry.integrations.git_trees import Revision, WorkTree
-from registry.scaffold import wheels
+from registry.integrations.git_trees import Revision
 from registry.scaffold.init import Answers
-from support import copies, local_install, odd_images, repositories
-from support.act_runs import REVIEWED, ROLES, World, world
+from support import copies, copy_worlds, local_install, repositories
+from support.act_runs import World
 from support.repositories import Run, git_in
-from support.workflow_files import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -28,61 +26,16 @@ GIVEN = ("--owner", "@acme/data", "--bucket", ".registry", "--lake", ".registry/
 ANSWERS = Answers("registry", ("@ada",), ".registry/staging", ".registry/production", ".registry/lake")
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository as it is on disk, in two commits: v1.0.0, and v1.1.0 with a change in a workflow."""
-    root = tmp_path_factory.mktemp("template") / "template"
-    for entry in WorkTree(ROOT).list():
-        (root / entry.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / entry.path, root / entry.path)
-    git_in(root.parent, "init", "--quiet", "--initial-branch=main", str(root))
-    for version in ("1.0.0", "1.1.0"):
-        project = root / "pyproject.toml"
-        project.write_text(project.read_text().replace('version = "1.0.0"', f'version = "{version}"', 1))
-        nightly = root / ".github/workflows/nightly.yml"
-        nightly.write_text(nightly.read_text().replace("name: Nightly checks", f"name: Nightly checks {version}", 1))
-        git_in(root, "tag", f"v{version}", repositories.commit(root, version))
-    return root
-
-
-@pytest.fixture(scope="module")
-def wheel(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """v1.0.0, pinned by its wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    git_in(folder, "clone", "--quiet", "--branch", "v1.0.0", str(template), "clone")
-    file = copies.build_wheel(folder / "dist", folder / "clone")
-    pin = Template(template.as_uri(), "1.0.0", git_in(template, "rev-parse", "v1.0.0"))
-    return wheels.pin(pin, file.as_uri())
-
-
 @pytest.fixture
 def thin(template: Path, wheel: Template, tmp_path: Path) -> Iterator[World]:
-    """A thin copy of v1.0.0 with a dataset in folders, pushed; its jobs install the wheel."""
-    top = tmp_path / "world"
-    root = copies.make(top / "registry", Revision(template, "v1.0.0"), wheel)
-    (root / ".venv").unlink()
-    config = root / ".dvc/config"
-    config.write_text(config.read_text().replace("../.registry", str(top / "storage")))
-    repositories.dataset(root, "pets", PETS, "1.0.0")
-    yield from _pushed(top)
+    """A thin copy of v1.0.0 with a dataset, pushed; its jobs install the wheel."""
 
+    def fill(root: Path) -> None:
+        repositories.dataset(root, "pets", repositories.PETS, "1.0.0")
 
-def _pushed(top: Path) -> Iterator[World]:
-    root = top / "registry"
-    for name in ("home", "roles"):
-        (top / name).mkdir()
-    for role in ROLES:
-        (top / "roles" / role).touch()  # of folders
-    repositories.add_origin(root)
-    repositories.registry(root, "check", "--fix", "--all")
-    repositories.commit(root, "our registry")
-    if (root / "datasets/pets").is_dir():
-        pushed = repositories.registry(root, "push")
-        assert pushed.returncode == 0, pushed.stderr
-    git_in(root, "push", "--quiet", "--set-upstream", "origin", "main")
-    with world(top, server=None) as found:
-        found.own_tooling = True
-        yield found
+    copy_worlds.make_thin(tmp_path / "world", template, wheel, fill)
+    with copy_worlds.world(tmp_path / "world") as world:
+        yield world
 
 
 @pytest.fixture(autouse=True)
@@ -95,36 +48,10 @@ def sh(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return repositories.sh(root, *command, env={**os.environ, "PYTHONPATH": ""})
 
 
-def test_the_workflows_of_a_thin_copy_are_green_with_the_pinned_tooling(thin: World) -> None:
-    published = thin.push_to_main()
-    assert published.jobs == {"publish": "success"}, published.log
-    assert git_in(thin.origin, "tag", "--list") == "datasets/pets@v1.0.0"
-    git_in(thin.root, "fetch", "--quiet", "--tags", "origin")
-    (thin.root / "tests/test_ours.py").write_text("def test_ours(dataset):\n    assert dataset.manifest.version\n")
-    repositories.dataset(thin.root, "pets", PETS | {f"train/{LATER}": odd_images.photo()}, "1.1.0")
-    assert repositories.registry(thin.root, "check", "--fix").returncode == 0
-    repositories.commit(thin.root, "a dog, and a test of ours")
-    assert repositories.registry(thin.root, "push").returncode == 0
-    head = thin.push_branch("change")
-    _, run, reviewed = thin.propose("change", head)
-    assert run.jobs == {"validate": "success", "train": "success", "tests": "success"}, run.log
-    assert "3 passed" in run.said["tests"]
-    assert reviewed.jobs == REVIEWED, reviewed.log
-    assert thin.gates() == {head: ["pending", "success"]}
-    assert "1 image added" in thin.github.comments[0]["body"]
-    git_in(thin.root, "switch", "--quiet", "main")
-    assigned = thin.dispatch("assign.yml", artifact="datasets/pets", version="1.0.0", stage="prod")
-    assert assigned.jobs == {"assign": "success"}, assigned.log
-    nightly = thin.dispatch("nightly.yml")
-    assert nightly.jobs == {"published": "success", "stores": "success"}, nightly.log
-
-
 def test_an_upgrade_moves_to_the_wheel_beside_and_the_old_tooling_says_so(
     thin: World, template: Path, wheel: Template, tmp_path: Path
 ) -> None:
-    git_in(tmp_path, "clone", "--quiet", "--branch", "v1.1.0", str(template), "clone")
-    place = Path(wheel.wheel.removeprefix("file://").partition("#")[0]).parent
-    file = copies.build_wheel(place, tmp_path / "clone")
+    file = copy_worlds.build_next(template, wheel, tmp_path)
     proposed = thin.dispatch("upgrade.yml")
     assert proposed.jobs == {"upgrade": "success"}, proposed.log
     assert thin.github.pulls[0]["title"].startswith("Upgrade the template to 1.1.0 (")
@@ -155,7 +82,8 @@ def test_use_this_template_ends_in_the_copy_that_init_makes(template: Path, tmp_
     git_in(tmp_path, "clone", "--quiet", "--branch", "v1.0.0", str(template), str(top / "registry"))
     shutil.rmtree(top / "registry/.git")
     git_in(top, "init", "--quiet", "--initial-branch=main", "registry")
-    for fat in _pushed(top):
+    copy_worlds.push(top)
+    with copy_worlds.world(top) as fat:
         fat.github.users["ada"] = 7
         fat.github.template = template.as_uri()
         ran = fat.push_to_main("template.yml")
