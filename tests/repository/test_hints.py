@@ -93,7 +93,7 @@ CASES = (
          (Hint("integrations/git.py", "git fetch"),), hint_states.shallow_without_tags),
     Case("pull what was not pushed", "merged_model", "pull", (Hint("sync/pull.py", "registry push"),),
          hint_states.other_clone_of_unpushed, elsewhere=lambda folder: folder.parent / "registry"),
-    Case("production lacks an object", "released_model", "fsck", (Hint("release/fsck.py", "registry fsck"),),
+    Case("production lacks an object", "released_model", "fsck", (Hint("release/fsck_output.py", "registry fsck"),),
          hint_states.with_an_incomplete_production, values={"FROM": "staging"}),
     Case("refresh with changes", "registry_repo", "refresh datasets/pets --propose",
          (Hint("cli/proposing.py", "git stash"),), hint_states.with_uncommitted_changes, succeeds=True),
@@ -245,7 +245,7 @@ def test_a_version_whose_tag_is_invalid_is_withdrawn(released_model: Path, run_r
     hints.run(released_model, withdraw, {"ID": PETS, "VERSION": "1.1.0", "TEXT": "broken"}, run_registry)
 
 
-TESTED = {hint for case in CASES for hint in case.covers} | PATH | {Hint("release/fsck.py", "registry withdraw")}
+TESTED = {hint for case in CASES for hint in case.covers} | PATH | {Hint("release/fsck_output.py", "registry withdraw")}
 
 
 def test_every_next_step_in_the_source_is_run_or_has_a_reason() -> None:

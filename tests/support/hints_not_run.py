@@ -14,7 +14,17 @@ REMOTE = "needs GitHub or a package index"
 
 RECALLS = "tests/release/test_recall.py runs it"
 
+ERASES = "tests/release/test_erase.py runs it"
+
 NOT_RUN = {
+    Hint("cli/commands/erase.py", "git switch"): ERASES,
+    Hint("cli/commands/erase.py", "git add"): ERASES,
+    Hint("cli/commands/erase.py", "git commit"): ERASES,
+    Hint("cli/commands/erase.py", "registry push"): ERASES,
+    Hint("cli/commands/erase.py", "git push"): ERASES,
+    Hint("cli/commands/erase.py", "registry where"): VALUE,
+    Hint("release/erase.py", "git fetch"): ERASES,
+    Hint("sync/pull.py", "registry list"): ERASES,
     Hint("checks/rules/denial.py", "registry build"): RECALLS,
     Hint("checks/rules/denial.py", "registry pull"): ELSEWHERE,
     Hint("cli/commands/recall.py", "git switch"): RECALLS,

@@ -60,7 +60,8 @@ PASSED = tuple(
 
 def diff(before: Counts, after: Counts, **kinds: Counts) -> Diff:
     counts = dict.fromkeys(("added", "removed", "relabelled", "moved", "changed"), NOTHING) | kinds
-    return Diff(before, after, **counts, rows=pl.DataFrame(), tables=False)
+    added, removed, relabelled, moved, changed = counts.values()
+    return Diff(before, after, added, removed, relabelled, moved, changed, rows=pl.DataFrame(), tables=False)
 
 
 def origin(rows: int, day: int, **changes: object) -> Selection:

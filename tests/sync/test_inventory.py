@@ -122,7 +122,7 @@ def test_a_pointer_of_one_file(registry_repo: Path) -> None:
     (output,) = inventory.outputs(git_trees.WorkTree(registry_repo), names.parse_id("models/base"))
     found = inventory.expand([Reached(MODEL, output)], [])
     assert found.rows() == [
-        ("models/pets", out["md5"], "models/base/start.bin", out["md5"], False, 22, 22),
+        ("models/pets", out["md5"], "models/base/start.bin", out["md5"], False, 22, 22, False),
     ]  # fmt: skip
 
 

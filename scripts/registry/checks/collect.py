@@ -20,7 +20,7 @@ from registry.checks.context import (
     StorageChange,
     Training,
 )
-from registry.core import artifact_files, documents, layout, lineage, locked_state, names, settings
+from registry.core import artifact_files, documents, erasures, layout, lineage, locked_state, names, settings
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -297,4 +297,4 @@ def _with_objects(change: Change, subject: ArtifactSubject, read_object: Reader)
         return subject
     from registry.checks import collect_items  # loads Polars, which most commits do not need
 
-    return collect_items.with_objects(subject, new, read_object)
+    return collect_items.with_objects(subject, new, read_object, erasures.read_valid(change.tree))

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from polars import col
-
 from registry.checks.collect_shared_images import find_prepared
 from registry.checks.context import DeniedImages, Facts
 from registry.core.artifact_files import Reader
@@ -32,5 +30,4 @@ def _find(dataset: ArtifactId, md5: str, denied: Denied, read_object: Reader) ->
         frame = items.parse(dir_listing.read(data, md5)).frame
     except (NotFound, Refused) as error:
         return DeniedImages(dataset, unread=error.message)
-    uuids = frame.filter(col("uuid").is_in(list(denied)))["uuid"].unique().sort()
-    return DeniedImages(dataset, {uuid: denied[uuid] for uuid in uuids})
+    return DeniedImages(dataset, denied.find(frame["uuid"]))

@@ -1,12 +1,15 @@
 """Reads the objects that a dataset's pointers name, for the facts that rules need of them. Loads Polars."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 
 import polars as pl
 
 from registry.checks.context import DatasetSubject, Listing, RepeatedImages
+from registry.core import erasures
 from registry.core.artifact_files import Reader
+from registry.core.erasures import Erased
 from registry.dataset import items, parquet_files, parquet_footer
 from registry.dataset.items import Items
 from registry.errors import NotFound, Refused
@@ -16,11 +19,16 @@ from registry.sync import dir_listing
 _SELECTION = "selection.parquet"
 
 
-def with_objects(subject: DatasetSubject, names: Collection[str], read_object: Reader) -> DatasetSubject:
-    """The dataset with what its objects `names` (raw, prepared) say; the first fault of reading is in `unread`."""
-    steps = []
+def with_objects(
+    subject: DatasetSubject, names: Collection[str], read_object: Reader, erased: Erased = erasures.NOTHING
+) -> DatasetSubject:
+    """The dataset with what its objects `names` (raw, prepared) say; the first fault of reading is in `unread`.
+
+    `erased` is what had to leave the dataset.
+    """
+    steps: list[Callable[[DatasetSubject, Reader], DatasetSubject]] = []
     if "prepared" in names:
-        steps.append(_with_listing)
+        steps.append(partial(_with_listing, erased=erased))
     if "raw" in names:
         steps.append(_with_null_shares)
     for step in steps:
@@ -31,7 +39,7 @@ def with_objects(subject: DatasetSubject, names: Collection[str], read_object: R
     return subject
 
 
-def _with_listing(subject: DatasetSubject, read_object: Reader) -> DatasetSubject:
+def _with_listing(subject: DatasetSubject, read_object: Reader, *, erased: Erased) -> DatasetSubject:
     """The dataset with its list of files, and, where an item is listed once only, how the latest release differs."""
     found = _read(subject.content.objects["prepared"], read_object)
     subject = replace(subject, listing=_listing(found))
@@ -40,7 +48,7 @@ def _with_listing(subject: DatasetSubject, read_object: Reader) -> DatasetSubjec
     if not released or (subject.listing and subject.listing.repeated):
         return subject
     try:
-        return replace(subject, diff=items.compare(_read(released, read_object), found))
+        return replace(subject, diff=items.compare(_read(released, read_object), found, erased))
     except (NotFound, Refused) as error:
         return replace(subject, unread=error.message)
 

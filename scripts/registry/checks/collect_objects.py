@@ -204,7 +204,8 @@ def _find_stored(md5s: Series, remotes: Sequence[Store]) -> DataFrame:
 
 
 def _compare(listed: _Listed, stored: DataFrame, remotes: Sequence[Store]) -> Absent | None:
-    missing = listed.rows.join(stored, on="md5", how="anti", maintain_order="left")["path"].to_list()
+    needed_rows = listed.rows.filter(~pl.col("erased"))
+    missing = needed_rows.join(stored, on="md5", how="anti", maintain_order="left")["path"].to_list()
     faults: Iterable[str] = [listed.fault] if listed.fault else []
     if not listed.fault and not missing:
         faults = inventory.find_size_mismatches(listed.rows, stored, remotes)

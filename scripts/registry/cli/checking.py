@@ -11,8 +11,9 @@ from dataclasses import replace
 from registry.checks import collect, collect_conversions
 from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
-from registry.core import artifact_files, deny_list, settings
+from registry.core import artifact_files, deny_list, erasures, settings
 from registry.core.artifact_files import Parsed
+from registry.core.deny_list import Denied
 from registry.core.layout import (
     lock_path,
     manifest_path,
@@ -109,7 +110,9 @@ def _with_denied(space: Workspace, facts: Facts, change: collect.Change) -> Fact
     if change.scope is Scope.STAGED:
         return facts
     try:
-        denied = {**space.denied, **deny_list.read(change.tree)}
+        reasons = {**space.denied.reasons, **deny_list.read(change.tree)}
+        erased = erasures.join((*space.tombstones.values(), *erasures.read(change.tree).values()))
+        denied = Denied(reasons, erased)
     except InvalidDocument as error:
         return replace(facts, unreadable=(*facts.unreadable, artifact_files.unreadable(error)))
     if not denied:

@@ -34,6 +34,7 @@ COMMANDS = (
     ("dossier", "Write down what is recorded of a release, for technical documentation."),
     ("verify", "Verify that files are those of a release, and what proves the release."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),
+    ("erase", "Erase images everywhere, where the law demands it."),
     ("gc", "Delete objects from staging that no branch, tag or pull request refers to."),
     ("evaluate", "Measure a model file on a split of a dataset."),
     ("compare", "Compare models with those of a base revision, and evaluate their gates."),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from polars import DataFrame
+from polars import DataFrame, col
 
 from registry.cli.workspace import Workspace
 from registry.console import say
@@ -141,6 +141,19 @@ def _leave_out(space: Workspace, manifest: DatasetManifest) -> DatasetManifest:
     return replace(manifest, exclude={**manifest.exclude, **denied})
 
 
+def _forget(space: Workspace, dataset: ArtifactId) -> None:
+    """Write the selection without the rows of images that were erased: `exclude:` would name these."""
+    rows = selected(space, manifests.load_dataset(space.tree, dataset)) if space.erased else None
+    if rows is None or not (gone := space.erased.find_items(rows["uuid"])):
+        return
+    kept, current = rows.filter(~col("uuid").is_in(gone)), selecting.read_current(space.root, dataset)
+    if kept.is_empty() or current.previous is None:
+        raise Refused(f"{dataset}: every selected image was erased", fix=f"registry select {dataset}")
+    origin = replace(current.previous.origin, rows=kept.height, rows_hash=exports.rows_hash(kept))
+    selecting.apply(selecting.plan(dataset, SelectedRows(kept, origin), current), space.root, space.cache_dir)
+    say(f"{dataset}: {plural(len(gone), 'erased row')} left out of the selection")
+
+
 def selected(space: Workspace, manifest: DatasetManifest) -> DataFrame:
     """The rows of a dataset's selection."""
     places = build_places(space)
@@ -165,6 +178,7 @@ def _build(space: Workspace, dataset: ArtifactId, *, validate_all: bool) -> buil
 
     Denied images are added to `exclude:` first, so that a version stays a function of its manifest and selection.
     """
+    _forget(space, dataset)
     manifest = manifests.load_dataset(space.tree, dataset)
     wanted = _leave_out(space, manifest)
     if denied := {uuid: why for uuid, why in wanted.exclude.items() if uuid not in manifest.exclude}:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from registry.console import indented, say
-from registry.core import deny_list, documents, settings
+from registry.core import deny_list, documents, erasures, settings
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
 from registry.core.deny_list import Denied
+from registry.core.erasures import Erased, Tombstone
 from registry.core.settings import RegistryFile, Settings, Template
 from registry.core.tree import Tree
 from registry.errors import NotFound, RegistryError
@@ -23,6 +24,9 @@ from registry.scaffold import generated_files, tooling
 
 if TYPE_CHECKING:
     from registry.storage.stores import Stores
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Workspace:
         """Lake, staging, production and DVC's caches. Raises InvalidDocument where the settings cannot be read."""
         from registry.storage.stores import Stores
 
-        return Stores(self.root, self.settings, warn)
+        return Stores(self.root, self.settings, warn, self.erased)
 
     @cached_property
     def denied(self) -> Denied:
@@ -61,15 +65,25 @@ class Workspace:
 
         A branch that is older than a recall must not bring the image back.
         """
-        return self._read_main(deny_list.read) | deny_list.read(self.tree)
+        return Denied(self._read_everywhere(deny_list.read), self.erased)
 
-    def _read_main(self, read: Callable[[Tree], dict[str, str]]) -> dict[str, str]:
-        """What the default branch says, the remote's before this clone's own."""
-        found: dict[str, str] = {}
+    @cached_property
+    def tombstones(self) -> dict[str, Tombstone]:
+        """The tombstones of the default branch and of the working tree, by case. Raises InvalidDocument."""
+        return self._read_everywhere(erasures.read)
+
+    @cached_property
+    def erased(self) -> Erased:
+        """All that was erased."""
+        return erasures.join(self.tombstones.values())
+
+    def _read_everywhere(self, read: Callable[[Tree], dict[str, T]]) -> dict[str, T]:
+        """What the default branch says, as this clone knows it, and what the working tree says."""
+        found: dict[str, T] = {}
         for revision in git.known_default_branches(self.root):
             with git_trees.Revision(self.root, revision) as tree:
                 found |= read(tree)
-        return found
+        return found | read(self.tree)
 
     @cached_property
     def cache_dir(self) -> Path:

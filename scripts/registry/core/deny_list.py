@@ -4,16 +4,36 @@ A file for each image, so that two recalls never conflict, in any order of merge
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from registry.core import documents, item_paths, schema
+from registry.core import documents, erasures, item_paths, schema
+from registry.core.erasures import Erased
 from registry.core.tree import Tree
 from registry.errors import InvalidDocument
 
 FOLDER = "denied"
 _PATH = re.compile(rf"{FOLDER}/({item_paths.UUID})\.yaml")
 
-Denied = Mapping[str, str]  # UUID → reason
+ERASED = "it was erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """What no dataset may have: recalled images, by UUID with the reason, and what was erased. False where nothing."""
+
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    erased: Erased = erasures.NOTHING
+
+    def __bool__(self) -> bool:
+        return bool(self.reasons or self.erased)
+
+    def find(self, uuids: Iterable[str]) -> dict[str, str]:
+        """Those of `uuids` that are denied, sorted, each with the reason."""
+        once = sorted(set(uuids))
+        found = {uuid: self.reasons[uuid] for uuid in once if uuid in self.reasons}
+        found |= dict.fromkeys(self.erased.find_items(once), ERASED)
+        return dict(sorted(found.items()))
 
 
 def path_of(uuid: str) -> str:

@@ -19,7 +19,7 @@ from registry.core import wording
 from registry.core.documents import Document, Location
 from registry.errors import InvalidDocument
 
-SCHEMAS = ("dataset", "model", "pointer", "pipeline", "lock", "registry", "denied")
+SCHEMAS = ("dataset", "model", "pointer", "pipeline", "lock", "registry", "denied", "erased")
 MAX_CHOICES = 8  # values of an enumeration that a message lists
 MAX_SHOWN = 80  # characters of a value that a message shows
 MAX_MESSAGE = 300  # characters of a message that jsonschema wrote

@@ -335,9 +335,8 @@ class Content:
 class Diff:
     """How the items of two dataset versions differ; an item may be relabelled, moved and changed at the same time.
 
-    Removed items are counted by their old split and class, all others by their new ones. `rows` has one row per item
-    that differs: uuid, then split, label and md5, each with the suffixes `_old` and `_new` (null where the version does
-    not have the item). `tables` says whether a split's `metadata.parquet` differs.
+    Removed items (without `erased` ones) are counted by their old split and class, all others by their new ones. `rows`
+    has one per item that differs: uuid, then split, label, md5 with `_old` and `_new`. `tables`: a table differs.
     """
 
     before: Counts
@@ -349,6 +348,7 @@ class Diff:
     changed: Counts
     rows: "polars.DataFrame"
     tables: bool
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)

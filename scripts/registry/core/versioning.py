@@ -53,6 +53,8 @@ def item_bumps(diff: Diff) -> Iterator[RequiredBump]:
     ):
         if number := total(counts):
             yield RequiredBump(Bump.MAJOR, f"{_images(number)} {what}", why)
+    if number := diff.erased:
+        yield RequiredBump(Bump.PATCH, f"{_images(number)} erased", "An erasure is a patch")
     if number := total(diff.added):
         yield RequiredBump(Bump.MINOR, f"{_images(number)} added", "An addition is minor")
 

@@ -15,6 +15,7 @@ from polars import col
 from registry.core import adoption, coverage, digests, item_paths, layout, manifests, pointers
 from registry.core.adoption import Adopted
 from registry.core.atomic_write import clear_leftovers, write_atomically
+from registry.core.erasures import Erased
 from registry.core.progress import Progress
 from registry.core.values import Build, Counts, DatasetManifest, Output
 from registry.core.wording import abbreviate, plural, size, table
@@ -35,6 +36,7 @@ from registry.dataset.loaded_selection import LoadedSelection
 from registry.errors import InvalidData, NotFound
 from registry.sync import dir_listing
 
+GONE = "its bytes were erased under another UUID"
 TOO_LARGE = "too large"  # stands for the reason, which names the size
 SHOWN = 10  # UUIDs that are named
 
@@ -200,7 +202,7 @@ def apply(plan: Plan, places: Places, progress: Progress | None = None, *, valid
     rows = plan.rows.join(results, on="key", how="left", maintain_order="left", suffix="_read").with_columns(
         md5=pl.coalesce("md5_read", "md5"), size=pl.coalesce("size_read", "size"), missing=col("size").is_null()
     )
-    if faults := _faults(rows):
+    if faults := _faults(rows, places.staging.erased):
         raise InvalidImages(plan.manifest, faults, len(rows))
     output, build = write(plan, rows, places)
     new, read = results.filter("copied"), results.filter("inspected")
@@ -229,13 +231,15 @@ def _find_unvalidated(plan: Plan, results: pl.DataFrame, places: Places) -> pl.D
     return validation_cache.find_new(unread.select("md5", path="key"), known, lenient=plan.manifest.lenient)
 
 
-def _faults(rows: pl.DataFrame) -> tuple[ImageFault, ...]:
-    """The invalid images, sorted by uuid."""
+def _faults(rows: pl.DataFrame, erased: Erased) -> tuple[ImageFault, ...]:
+    """The invalid images, sorted by uuid, and those whose bytes were erased under another name."""
     too_large = col("size") > image_formats.MAX_BYTES
     empty = pl.when(col("size") == 0).then(pl.lit(image_validation.EMPTY))
     gone = pl.when("missing").then(pl.lit(lake_lookup.MISSING))
     reason = pl.coalesce("problem", gone, "fault", empty)
     judged = rows.with_columns(reason=pl.when(too_large).then(pl.lit(TOO_LARGE)).otherwise(reason))
+    forbidden = erased.find_objects(judged["md5"].drop_nulls())
+    judged = judged.with_columns(reason=pl.when(col("md5").is_in(forbidden)).then(pl.lit(GONE)).otherwise("reason"))
     invalid = judged.filter(col("reason").is_not_null())
     faults = [
         ImageFault(uuid, key, image_formats.describe_too_large(size) if reason == TOO_LARGE else reason)

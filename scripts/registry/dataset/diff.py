@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import artifact_files, layout, versioning
+from registry.core import artifact_files, erasures, layout, versioning
 from registry.core.artifact_files import ArtifactFiles, Files, Parsed, Reader
 from registry.core.documents import Document
+from registry.core.erasures import Erased
 from registry.core.names import parse_version
 from registry.core.progress import bar
 from registry.core.tree import Tree
@@ -63,13 +64,15 @@ class DiffOptions:
     """How objects are read, and what is done with the images themselves.
 
     `pictures` renders changed images and pairs. Near-duplicates are searched for in versions of at most
-    `near_duplicates` images; None skips the search without a message. `hash_cache` is the file of `perceptual_hash`.
+    `near_duplicates` images; None skips the search without a message. `hash_cache` is the file of `perceptual_hash`;
+    `compare` takes what was `erased` from the tree after the change.
     """
 
     read: Reader
     hash_cache: Path
     pictures: bool = False
     near_duplicates: int | None = None
+    erased: Erased = erasures.NOTHING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +120,7 @@ def compare(old: Tree, new: Tree, options: DiffOptions, only: ArtifactId | None 
     differing = (
         artifact for artifact in candidates if _file_contents(before, artifact) != _file_contents(after, artifact)
     )
+    options = replace(options, erased=erasures.read_valid(new))
     return tuple(_compare_sides(before, after, artifact, options) for artifact in differing)
 
 
@@ -268,7 +272,7 @@ def _with_items(
     except RegistryError as error:
         unknown = _join(change.unknown, error.message)
         return replace(change, required_bump=_required_bump(old, new, None), unknown=unknown)
-    diff = items.compare(before, after)
+    diff = items.compare(before, after, options.erased)
     required = _required_bump(old, new, diff)
     change = replace(change, diff=diff, transitions=_count_transitions(diff), required_bump=required)
     if old and new:

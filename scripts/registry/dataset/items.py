@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import item_paths
+from registry.core import erasures, item_paths
+from registry.core.erasures import Erased
 from registry.core.layout import SPLITS
 from registry.core.values import Counts, Diff
 
@@ -50,23 +51,25 @@ def find_repeated(items: Items) -> DataFrame:
     return items.frame.filter(col("uuid").is_duplicated()).sort("uuid", "split", "label")
 
 
-def compare(old: Items, new: Items) -> Diff:
-    """How two versions differ, neither of which has duplicate uuids."""
+def compare(old: Items, new: Items, erased: Erased = erasures.NOTHING) -> Diff:
+    """How two versions differ, neither of which has duplicate uuids; `erased` is what had to leave."""
     both = old.frame.join(new.frame, on="uuid", how="full", coalesce=True, suffix="_new").rename(
         {name: f"{name}_old" for name in ("split", "label", "md5")}
     )
     differs = {name: col(f"{name}_old").ne_missing(col(f"{name}_new")) for name in ("split", "label", "md5")}
     rows = both.filter(pl.any_horizontal(*differs.values())).sort("uuid")
     in_old, in_new = col("md5_old").is_not_null(), col("md5_new").is_not_null()
+    gone = erased.find_items(rows.filter(~in_new)["uuid"])
     in_both = rows.filter(in_old & in_new)
     return Diff(
         before=count(old.frame),
         after=count(new.frame),
         added=count(rows.filter(~in_old), "split_new", "label_new"),
-        removed=count(rows.filter(~in_new), "split_old", "label_old"),
+        removed=count(rows.filter(~in_new, ~col("uuid").is_in(gone)), "split_old", "label_old"),
         relabelled=count(in_both.filter(differs["label"]), "split_new", "label_new"),
         moved=count(in_both.filter(differs["split"]), "split_new", "label_new"),
         changed=count(in_both.filter(differs["md5"]), "split_new", "label_new"),
         rows=rows,
         tables=dict(old.tables) != dict(new.tables),
+        erased=len(gone),
     )

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from registry.core import digests, documents, layout
+from registry.core import digests, documents, erasures, layout
 from registry.core.artifact_files import Reader
+from registry.core.erasures import Erased
 from registry.core.tree import Tree
 from registry.core.values import Output, Tag
 from registry.core.wording import plural
@@ -101,11 +102,13 @@ def find_version(found: Mapping[str, str], others: Iterable[tuple[Tag, Tree]]) -
     )
 
 
-def compare(found: Mapping[str, str], tree: Tree, tag: Tag, read_object: Reader) -> Comparison:
+def compare(
+    found: Mapping[str, str], tree: Tree, tag: Tag, read_object: Reader, erased: Erased = erasures.NOTHING
+) -> Comparison:
     """Compare files (`read`) with what the release has at the place that their names fit best.
 
     `read_object` reads lists of files; the one of a complete and unchanged output is not needed. Raises NotFound where
-    a list that is needed is nowhere, and InvalidDocument.
+    a list that is needed is nowhere, and InvalidDocument. What was `erased` need not be there.
     """
     outputs = inventory.outputs(tree, tag.artifact)
     whole = _md5_of(found)
@@ -120,7 +123,9 @@ def compare(found: Mapping[str, str], tree: Tree, tag: Tag, read_object: Reader)
         return _compare_file(found, place, released)
     start = f"{place}/"
     expected = {path.removeprefix(start): md5 for path, md5 in released.items() if path.startswith(start)}
-    return _compare(found, place, expected, {path.removeprefix(start) for path in data if path.startswith(start)})
+    required = {path.removeprefix(start) for path in data if path.startswith(start)}
+    gone = set(erased.find_objects(expected[path] for path in required))
+    return _compare(found, place, expected, {path for path in required if expected[path] not in gone})
 
 
 def _md5_of(found: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from shlex import quote
 from typing import NamedTuple
 
 import polars as pl
@@ -21,9 +20,9 @@ from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.values import Output, Tag
-from registry.core.wording import plural, table
+from registry.core.wording import plural
 from registry.dataset import items
-from registry.errors import SHOWN, InvalidDocument, Refused
+from registry.errors import InvalidDocument, Refused
 from registry.integrations import git, git_trees
 from registry.storage.base import Store
 from registry.storage.states import STORED, ObjectState
@@ -63,12 +62,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The faults of one version; `size` is the size in bytes of its objects in production."""
+    """The faults of one version; `size` is the size in bytes of its objects in production.
+
+    `objects` counts those that it has, without those that were `erased`.
+    """
 
     version: TaggedVersion
     objects: int
     size: int
     faults: tuple[Fault, ...]
+    erased: int = 0
 
     def count(self, state: FaultState) -> int:
         """How many faults have this state."""
@@ -79,7 +82,8 @@ class Result:
 class Inspection:
     """The objects of some versions, as production's listing has them.
 
-    `objects` are all that they reach, in the columns of `inventory.expand`; `held` those that production has. `corrupt`
+    `objects` are all that they reach, in the columns of `inventory.expand`; `held` those that production has, and those
+    that were erased (without a size), which is no fault. `corrupt`
     and `invalid` are outputs (by md5) whose list of files in production is corrupt, or intact and not what the pointer
     says (with the reason).
     """
@@ -147,9 +151,11 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
     once = {reached.output.md5: reached for version in versions for reached in version.reached}
     listed = {md5: _list(reached, production, others) for md5, reached in once.items()}
     objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(output.objects for output in listed.values())])
+    held = inventory.find_stored_surely(production, objects["md5"])
+    gone = objects.filter("erased").join(held, on="md5", how="anti").unique("md5")
     found = Inspection(
         objects,
-        inventory.find_stored_surely(production, objects["md5"]),
+        pl.concat([held, gone.select("md5", size=pl.lit(None, pl.Int64), etag=pl.lit(""))]),
         frozenset(md5 for md5, output in listed.items() if output.is_corrupt),
         {md5: output.invalid for md5, output in listed.items() if output.invalid},
     )
@@ -195,10 +201,10 @@ def _find_invalid(out: Output, objects: DataFrame) -> str:
 def suspects(inspection: Inspection, *, deep: bool) -> Series:
     """The md5s of objects that have to be read: all, or those of outputs whose sizes do not match their pointers."""
     if deep:
-        return inspection.held["md5"]
+        return inspection.held.drop_nulls("size")["md5"]
     mismatched = _sizes(inspection).filter("mismatch")
     rows = inspection.objects.join(mismatched, on="root", how="semi")
-    return inspection.held.join(rows, on="md5", how="semi")["md5"]
+    return inspection.held.drop_nulls("size").join(rows, on="md5", how="semi")["md5"]
 
 
 def _sizes(inspection: Inspection) -> DataFrame:
@@ -251,7 +257,8 @@ def _evaluate(version: TaggedVersion, inspection: Inspection, corrupt: frozenset
         *_corrupt(once, corrupt, production),
         *_invalid(roots, own, inspection, corrupt),
     ]
-    return Result(version, once.height, int(held["size"].sum()), tuple(faults))
+    gone = int(once["erased"].sum())
+    return Result(version, once.height - gone, int(held["size"].sum()), tuple(faults), gone)
 
 
 def _missing(version: TaggedVersion, missing: DataFrame, own: DataFrame, production: Store) -> Iterator[Fault]:
@@ -279,6 +286,11 @@ def _invalid(roots: Sequence[str], own: DataFrame, inspection: Inspection, corru
     for root, path, total, have in sizes.select("root", "path", "total", "have").rows():
         message = f"{path}: its objects have {plural(have, 'byte')}, expected {total:,} by the pointer"
         yield Fault(FaultState.INVALID, path, root, message)
+
+
+def is_intact(results: Iterable[Result]) -> bool:
+    """Whether no version has a fault."""
+    return not any(result.faults for result in results)
 
 
 # --- repair -----------------------------------------------------------------------------------------------------------
@@ -321,80 +333,3 @@ def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> d
         (audit(source, corrupt).filter(pl.col("state") == ObjectState.PRESENT)["md5"], source) for source in sources
     )
     return {md5: source.url for md5s, source in intact for md5 in md5s}
-
-
-# --- print ------------------------------------------------------------------------------------------------------------
-
-
-def as_text(results: Sequence[Result], production: Store, copies: Mapping[str, str], source: str = "") -> str:
-    """A table, the first ten faults, and hints; `source` is what `--repair` was given, if anything."""
-    headers = ("tag", "objects", "bytes", *FaultState)
-    lines = [table(headers, [(str(result.version.tag), *_numbers(result).values()) for result in results])]
-    once = {(fault.md5, fault.message): (result, fault) for result in reversed(results) for fault in result.faults}
-    faults = list(once.values())
-    lines += [f"{result.version.tag}: {fault.message}" for result, fault in faults[:SHOWN]]
-    lines += [f"… and {len(faults) - SHOWN:,} more"] * (len(faults) > SHOWN)
-    return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies, source)]) + "\n"
-
-
-def _numbers(result: Result) -> dict[str, int]:
-    counts = {state.value: result.count(state) for state in FaultState}
-    return {"objects": result.objects, "bytes": result.size, **counts}
-
-
-def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str], source: str) -> Iterator[str]:
-    states = {fault.state for fault in faults}
-    if FaultState.MISSING in states:
-        yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
-    if FaultState.INVALID in states:
-        yield "hint: registry withdraw ID VERSION --why TEXT: a published tag cannot be corrected"
-    corrupt = list(dict.fromkeys(fault.md5 for fault in faults if fault.state is FaultState.CORRUPT))
-    if corrupt:
-        yield "hint: production is create-only; only an administrator can replace corrupt objects:"
-        yield from (f"  {_removal(production, md5, copies.get(md5))}" for md5 in corrupt[:SHOWN])
-        again = quote(source) if any(md5 in copies for md5 in corrupt) else "FROM"
-        yield f"  then: registry fsck --repair {again}{'; repeat for the rest' * (len(corrupt) > SHOWN)}"
-
-
-def _removal(production: Store, md5: str, copy: str | None) -> str:
-    """The command that deletes a corrupt object; commented out where no intact copy is known."""
-    command = production.removal(object_key(md5))
-    if copy:
-        return f"{command}  # intact copy: {copy}"
-    return f"# {command}  (first find an intact copy with registry fsck --repair FROM)"
-
-
-def as_json(
-    results: Sequence[Result], production: Store, copies: Mapping[str, str], restored: int
-) -> dict[str, object]:
-    """The same for programs, with every fault."""
-    tags = [
-        {
-            "tag": str(result.version.tag),
-            "commit": result.version.commit,
-            **_numbers(result),
-            "faults": [
-                {
-                    "state": fault.state.value,
-                    "path": fault.path,
-                    "md5": fault.md5,
-                    "message": fault.message,
-                    "intact_copy": copies.get(fault.md5),
-                }
-                for fault in result.faults
-            ],
-        }
-        for result in results
-    ]
-    found = {"finished": True, "intact": is_intact(results), "restored": restored, "tags": tags}
-    return {"production": production.url, **found}
-
-
-def as_unfinished_json(production: Store, reason: str) -> dict[str, object]:
-    """What programs read of a run that a login ended before anything was known."""
-    return {"production": production.url, "finished": False, "intact": None, "reason": reason, "tags": []}
-
-
-def is_intact(results: Iterable[Result]) -> bool:
-    """Whether no version has a fault."""
-    return not any(result.faults for result in results)

@@ -169,6 +169,12 @@ def _expand(release: Release, production: Store, staging: Store) -> Step | Faile
         found = inventory.expand(reached, [production, staging])
     except due_versions.OF_ONE as error:
         return Failed(release.tag, error)
+    if found["erased"].any():
+        if not _is_open(release):
+            return Step(release, found.clear(), found.clear())  # what is left of it is in production
+        path = found.filter("erased")["path"][0]
+        fix = "build and train without it, in the next version"
+        return Failed(release.tag, Refused(f"{release.tag} needs {path}, which was erased", fix=fix))
     return Step(release, found, found.clear())
 
 

@@ -1,8 +1,8 @@
 """What a store of objects is: the interface of folders and buckets, and its frames.
 
-No object is ever overwritten, except damaged ones in staging (`replace`); only `gc` deletes any, from staging. Polars
-is imported when a frame is made: `registry check --staged`, which runs at every commit, imports this module and must
-start without Polars.
+No object is ever overwritten, except damaged ones in staging (`replace`); only `gc` deletes any, from staging, and
+`erase` what the law demands, anywhere. Polars is imported when a frame is made: `registry check --staged`, which runs
+at every commit, imports this module and must start without Polars.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from registry.core import erasures
+from registry.core.erasures import Erased
 from registry.errors import NotFound
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Store(ABC):
 
     url: str
     concurrency: int
+    erased: Erased = erasures.NOTHING  # objects that are neither read nor copied, from here or to here
 
     @abstractmethod
     def require_readable(self) -> None:
@@ -110,6 +113,13 @@ class Store(ABC):
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; a key that does not exist is no error. For `gc` alone, in staging."""
+
+    def erase(self, keys: Sequence[str]) -> None:
+        """Remove objects for good, with all versions that the store has of them. For `registry erase` alone, anywhere.
+
+        A key that does not exist is no error. Raises StorageFailed, also where something is left.
+        """
+        self.delete(keys)
 
     @abstractmethod
     def removal(self, key: str) -> str:

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 
 from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
-from registry.storage import cloud_listing, faults, retry
+from registry.storage import cloud_listing, faults, retry, s3_versions
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
@@ -296,6 +296,13 @@ class Bucket(Store):
             for key in keys:
                 with suppress(NotFound), self._asking(Access.DELETE, key):
                     obstore.delete(self._reading, [key])
+
+    def erase(self, keys: Sequence[str]) -> None:
+        """See `Store.erase`. Versions are found in S3; what Google and Azure keep, their own rules remove."""
+        if self.location:
+            s3_versions.erase(self.url, self.location, keys)
+        else:
+            self.delete(keys)
 
     def removal(self, key: str) -> str:
         """See `Store.removal`."""

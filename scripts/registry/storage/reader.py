@@ -34,6 +34,9 @@ class ObjectReader:
         return data
 
     def _read(self, store: Store, md5: str, failed: list[tuple[Store, RegistryError]]) -> bytes | None:
+        if store.erased.has_object(md5):
+            self._warn_once(md5, f"object {md5} was erased, and is not read")
+            return None
         try:
             for _ in range(2):  # the fault may lie in the transmission
                 data = store.get(object_key(md5))

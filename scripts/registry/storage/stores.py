@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
+from registry.core import erasures
+from registry.core.erasures import Erased
 from registry.core.settings import Remote, Settings
 from registry.errors import NotFound, StorageFailed
 from registry.integrations import dvc
@@ -14,6 +17,8 @@ from registry.storage.local import Folder
 from registry.storage.open import open_store
 from registry.storage.reader import ObjectReader
 from registry.storage.remote_options import find_ignored
+
+S = TypeVar("S", bound=Store)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Stores:
     root: Path
     settings: Settings
     warn: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    erased: Erased = erasures.NOTHING
 
     @cached_property
     def lake(self) -> Store:
@@ -46,7 +52,7 @@ class Stores:
     @cached_property
     def cache(self) -> Cache:
         """DVC's cache of this checkout, which need not exist yet; it has only what is proven."""
-        return open_cache(self.root)
+        return self._mark(open_cache(self.root))
 
     @cached_property
     def caches(self) -> tuple[Folder, ...]:
@@ -54,7 +60,7 @@ class Stores:
 
         Folders like any other: whoever reads an object from them verifies it.
         """
-        return tuple(Folder(path) for path in dvc.cache_dirs(self.root))
+        return tuple(self._mark(Folder(path)) for path in dvc.cache_dirs(self.root))
 
     @cached_property
     def downloads(self) -> tuple[Store, ...]:
@@ -76,7 +82,12 @@ class Stores:
     def _open(self, remote: Remote) -> Store:
         for ignored in find_ignored(remote):
             self.warn(ignored.message)
-        return open_store(remote, self.root)
+        return self._mark(open_store(remote, self.root))
+
+    def _mark(self, store: S) -> S:
+        """The store, which knows what was erased: nothing moves that from or to it, or reads it."""
+        store.erased = self.erased
+        return store
 
 
 def _is_readable(store: Store) -> bool:

@@ -38,11 +38,15 @@ def transfer(
     """Copy objects that `destination` lacks; the `.dir` objects last, and only when everything else arrived.
 
     `known_absent`: the destination was just found to have none of them, and is not asked again. What it has is never
-    overwritten. Returns the columns md5, moved (bytes) and state (`ObjectState`), sorted by md5. Raises StorageFailed.
+    overwritten; what was erased is `missing`, and neither read nor written. Returns the columns md5, moved (bytes) and
+    state (`ObjectState`), sorted by md5. Raises StorageFailed.
     """
-    names = sorted(set(md5s))
+    asked = sorted(set(md5s))
+    gone = {*source.erased.find_objects(asked), *destination.erased.find_objects(asked)}
+    names = [md5 for md5 in asked if md5 not in gone]
     existing = set() if known_absent else set(destination.find_many([object_key(md5) for md5 in names])["key"])
     results = [ObjectResult(md5, 0, ObjectState.PRESENT) for md5 in names if object_key(md5) in existing]
+    results += [ObjectResult(md5, 0, ObjectState.MISSING) for md5 in sorted(gone)]
     if results and progress:
         progress(len(results), 0)
     absent = [md5 for md5 in names if object_key(md5) not in existing]

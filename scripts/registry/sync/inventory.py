@@ -18,10 +18,11 @@ from registry.sync import dir_listing
 from registry.sync.checkout import Placement
 
 # A row for each file that an output (`root`, its md5) reaches, and one for the output itself. `size` is the object's,
-# where DVC's formats have it; `total`, in the output's own row, is what its pointer has for all files. Both in bytes.
+# where DVC's formats have it; `total`, in the output's own row, is what its pointer has for all files; both in bytes.
+# `erased`: no store may have the object any more.
 SCHEMA = pl.Schema(
     {"artifact": pl.String, "root": pl.String, "path": pl.String, "md5": pl.String, "is_dir": pl.Boolean}
-    | {"size": pl.Int64, "total": pl.Int64}
+    | {"size": pl.Int64, "total": pl.Int64, "erased": pl.Boolean}
 )
 BATCH = 1000  # keys up to which a bucket is asked one by one, and not by a listing (cloud_listing.ONE_BY_ONE)
 REPAIR = "run `registry push --deep` where the data is: it replaces corrupt objects in staging"
@@ -123,23 +124,26 @@ def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> DataFrame:
     """Every object of these outputs, a row for each file: the columns of SCHEMA.
 
     `.dir` objects are read from the first store with an intact copy; one that no store has gets its own row only.
-    Raises Refused for one of which all copies are corrupt.
+    What was erased, as the stores know, is marked. Raises Refused for one of which all copies are corrupt.
     """
     once: dict[str, Reached] = {}
     for one in needed:
         once.setdefault(one.output.md5, one)
     frames = (frame for one in once.values() for frame in _expand_one(one, stores))
-    return pl.concat([DataFrame(schema=SCHEMA), *frames])
+    found = pl.concat([DataFrame(schema=SCHEMA), *frames])
+    gone = {md5 for store in stores for md5 in store.erased.find_objects(found["md5"])}
+    return found.with_columns(erased=col("md5").is_in(list(gone)))
 
 
 def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator[DataFrame]:
     out = one.output
     listing = _read_listing(one, stores) if out.is_dir else None
     size = (len(listing) if listing else None) if out.is_dir else out.size
-    row = (str(one.artifact), out.md5, out.path, out.md5, out.is_dir, size, out.size)
+    row = (str(one.artifact), out.md5, out.path, out.md5, out.is_dir, size, out.size, False)
     yield DataFrame([row], SCHEMA, orient="row")
     if listing:
         same = {"artifact": str(one.artifact), "root": out.md5, "is_dir": False, "size": None, "total": None}
+        same["erased"] = False
         columns = {name: pl.lit(value, SCHEMA[name]) for name, value in same.items()}
         path = pl.concat_str(pl.lit(f"{out.path}/"), "relpath")
         try:
@@ -168,10 +172,12 @@ def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
 
 
 def placement(output: Output, path: str, found: DataFrame) -> Placement:
-    """The files that belong at `path`, an output or a part of it, by rows of `expand`."""
+    """The files that belong at `path`, an output or a part of it, by rows of `expand`: none where one was erased."""
+    rows = found.filter(col("root") == output.md5)
+    if rows["erased"].any():
+        return Placement(output.path, path, None)
     if not output.is_dir:
         return Placement(output.path, path, {path: output.md5})
-    rows = found.filter(col("root") == output.md5)
     if not rows.filter("is_dir")["size"].count():
         return Placement(output.path, path, None)
     inside = (col("path") == path) | col("path").str.starts_with(f"{path}/")
@@ -227,6 +233,7 @@ def find_mismatched(found: DataFrame, sizes: DataFrame) -> DataFrame:
         )
     )
     wrong = sums.filter(col("differs") | (col("total") != col("stored")))
+    wrong = wrong.join(found.filter("erased"), on="root", how="anti", maintain_order="left")
     return wrong.select("root", "path", "total", "stored")
 
 

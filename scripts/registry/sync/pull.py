@@ -59,7 +59,7 @@ class Plan:
     `found` is everything wanted, with a row for each file. `fetch` and `missing` have a row for each object that the
     cache lacks; those of `fetch` have the number of a remote in `stores.downloads`, and the object's size there.
     `cached` are the objects that the cache has intact (md5, size); `damaged` those that it has with another content,
-    which are among `fetch` and `missing`.
+    which are among `fetch` and `missing`. `erased` are those that no store may have, in no other frame but `found`.
     """
 
     stores: Stores
@@ -69,6 +69,7 @@ class Plan:
     missing: DataFrame
     cached: DataFrame
     damaged: tuple[DamagedObject, ...]
+    erased: DataFrame
 
     def __str__(self) -> str:
         count = wording.plural(self.found["md5"].n_unique(), "object")
@@ -131,12 +132,13 @@ def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     found = pl.concat([DataFrame(schema=inventory.SCHEMA), *frames]).unique(["root", "path"], maintain_order=True)
     once = found.unique("md5", maintain_order=True)
     cached = inventory.find_stored(stores.cache, once["md5"])
-    absent = once.join(cached, on="md5", how="anti", maintain_order="left")
+    gone, absent = once.filter("erased"), once.filter(~col("erased"))
+    absent = absent.join(cached, on="md5", how="anti", maintain_order="left")
     located = pl.concat([DataFrame(schema=_LOCATED), *_locate(absent["md5"], stores.downloads)])
     fetch = absent.drop("size").join(located, on="md5", maintain_order="left")
     missing = absent.join(located, on="md5", how="anti", maintain_order="left")
     damaged = stores.cache.find_damaged(absent["md5"])
-    return Plan(stores, tuple(wants), found, fetch, missing, cached.select("md5", "size"), damaged)
+    return Plan(stores, tuple(wants), found, fetch, missing, cached.select("md5", "size"), damaged, gone)
 
 
 def _describe_damaged(damaged: Sequence[DamagedObject], found: DataFrame, root: Path) -> Iterator[str]:
@@ -187,7 +189,7 @@ def apply(plan: Plan, progress: Progress | None = None) -> Fetched:
     fetched = _fetch(files, plan.stores, progress)
     missing = plan.missing.select("md5", state=pl.lit(ObjectState.MISSING.value, results.SCHEMA["state"]))
     lost = pl.concat([missing, _find_lost(files, fetched)])
-    incomplete = plan.found.join(lost, on="md5", how="semi")["root"].unique()
+    incomplete = plan.found.filter(col("md5").is_in(lost["md5"].implode()) | col("erased"))["root"].unique()
     lists = lists.filter(~col("root").is_in(incomplete.implode()))
     fetched_lists = _fetch(lists, plan.stores, progress)
     lost = pl.concat([lost, _find_lost(lists, fetched_lists)])
@@ -243,6 +245,7 @@ def placements(plan: Plan) -> tuple[Placement, ...]:
 def require_all(plan: Plan, fetched: Fetched) -> None:
     """Raise InvalidData when objects were not fetched: it names the first, and counts them by output."""
     if not (count := fetched.lost.height):
+        _require_none_erased(plan)
         return
     groups = fetched.lost.group_by("root", "state", maintain_order=True).agg("artifact", "path", "md5").iter_rows()
     problems = [
@@ -256,6 +259,15 @@ def require_all(plan: Plan, fetched: Fetched) -> None:
         problems,
         fix=f"run `registry push{deep}` where the data is; for released versions, run `registry fsck`",
     )
+
+
+def _require_none_erased(plan: Plan) -> None:
+    """Raise InvalidData where objects were erased: what is left of their outputs is not linked."""
+    if plan.erased.height:
+        groups = plan.erased.group_by("artifact", maintain_order=True).agg("path").iter_rows()
+        problems = [f"{artifact}: {len(paths):,}, such as {paths[0]}" for artifact, paths in groups]
+        fault = f"{wording.plural(plan.erased.height, 'object was', 'objects were')} erased, and no store may have them"
+        raise InvalidData(fault, problems, fix="use a later version: registry list")
 
 
 def _count_by_artifact(rows: DataFrame) -> Iterator[tuple[str, int]]:

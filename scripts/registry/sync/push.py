@@ -113,7 +113,7 @@ def plan(needed: Sequence[Needed], stores: Stores, *, deep: bool = False, progre
     else:
         damaged = _find_damaged(found, held, alone, stores, progress=progress)
     stored = pl.concat([held, alone]).filter(~col("md5").is_in(list(damaged)))
-    absent = found.join(stored, on="md5", how="anti").unique("md5", maintain_order=True)
+    absent = found.filter(~col("erased")).join(stored, on="md5", how="anti").unique("md5", maintain_order=True)
     cached = _find_cached(absent, stores.caches)
     _require_all(absent.join(cached, on="md5", how="anti"), needed)
     sizes = pl.concat([stored, cached.drop("cache")]).unique("md5", keep="first", maintain_order=True)

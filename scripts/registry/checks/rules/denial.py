@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from registry.checks.context import Facts
 from registry.checks.findings import Diagnostic, needs_owner, wrong
 from registry.core import wording
+from registry.core.deny_list import ERASED
 from registry.core.layout import prepared_pointer
 
 
@@ -27,4 +28,7 @@ def denied_images_are_left_out(facts: Facts) -> Iterator[Diagnostic]:
             continue
         uuid, why = next(iter(one.images.items()))
         count = wording.plural(len(one.images), "denied image")
-        yield wrong(f"has {count}, such as {uuid}: {why}", path, fix=f"registry build {one.dataset}")
+        fix = f"registry build {one.dataset}"
+        if why == ERASED:
+            fix = "merge the default branch, which has the next version without it"
+        yield wrong(f"has {count}, such as {uuid}: {why}", path, fix=fix)

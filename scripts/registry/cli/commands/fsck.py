@@ -12,7 +12,7 @@ from registry.core import settings
 from registry.core.progress import bar
 from registry.core.wording import plural
 from registry.errors import LoginEnded, Refused
-from registry.release import fsck
+from registry.release import fsck, fsck_output
 from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.cache import Cache
@@ -51,7 +51,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
         _verify(space, versions, sources, source or "", form, deep=deep)
     except LoginEnded as error:
         if form == "json":
-            say(json.dumps(fsck.as_unfinished_json(space.stores.production, error.message), indent=2))
+            say(json.dumps(fsck_output.as_unfinished_json(space.stores.production, error.message), indent=2))
         raise
 
 
@@ -81,9 +81,9 @@ def _verify(
     results = fsck.evaluate(versions, inspection, corrupt, space.stores.production)
     copies = fsck.find_intact_copies(results, sources)
     if form == "json":
-        say(json.dumps(fsck.as_json(results, space.stores.production, copies, restored), indent=2))
+        say(json.dumps(fsck_output.as_json(results, space.stores.production, copies, restored), indent=2))
     else:
-        say(fsck.as_text(results, space.stores.production, copies, source))
+        say(fsck_output.as_text(results, space.stores.production, copies, source))
     if not fsck.is_intact(results):
         raise click.exceptions.Exit(1)
 
@@ -117,5 +117,6 @@ def _sources(space: Workspace, name: str) -> tuple[Store, ...]:
     store = open_store(remote, space.root)
     if name == "production" or store.url == space.stores.production.url:
         raise Refused("production cannot be repaired from itself", fix="use --repair staging, or another remote")
+    store.erased = space.erased
     store.require_readable()
     return (store,)

@@ -30,8 +30,8 @@ def command(uuids: tuple[str, ...], why: str, *, propose: bool, dry_run: bool) -
 
     Each image gets a file in denied/ with the reason, and is excluded in every dataset that selected it; these are
     built, with the version that the change requires. Models that saw an image are named: they have to be trained again.
-    Versions that are published keep it: `registry withdraw` marks them. --propose needs a clean checkout of the default
-    branch, which stays what it is.
+    Versions that are published keep it: `registry withdraw` marks them, and `registry erase` deletes an image where
+    the law demands it. --propose needs a clean checkout of the default branch, which stays what it is.
     """
     space = here()
     wanted = [_parse(text) for text in uuids]

@@ -10,7 +10,8 @@ import click
 
 from registry.cli.workspace import here, warn
 from registry.console import say
-from registry.core import names, settings
+from registry.core import erasures, names, settings
+from registry.core.erasures import Erased
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.core.withdrawals import Withdrawal
@@ -83,7 +84,7 @@ def _verify_files(
     found = fetched.read(data)
     reader = ObjectReader(_stores(tree, registry.root), warn)
     try:
-        result = fetched.compare(found, tree, wanted, reader)
+        result = fetched.compare(found, tree, wanted, reader, _find_erased(registry, found))
     except NotFound:
         if reader.ended:
             raise reader.ended from None
@@ -116,6 +117,16 @@ def _warn_of_withdrawal(registry: "_Registry", tag: Tag) -> None:
         warn(f"whether {tag} is withdrawn is not known: {error.message}")
 
 
+def _find_erased(registry: "_Registry", found: Mapping[str, str]) -> Erased:
+    """What was erased, by the default branch; files that are are named, whichever release they are of."""
+    erased = registry.find_erased()
+    gone = set(erased.find_objects(found.values()))
+    for path, md5 in found.items():
+        if md5 in gone:
+            warn(f"{path} was erased, as the law demands: delete it here, too")
+    return erased
+
+
 @dataclass(frozen=True, slots=True)
 class _Registry:
     """A registry in a Git repository, whose relative remotes start from `root`.
@@ -139,6 +150,15 @@ class _Registry:
         git_elsewhere.fetch_shallow(self.repository, self.url, "+HEAD:refs/current")
         released = names.find_tags(list(git_elsewhere.tags_of(self.repository, self.url)))
         return withdraw.find(self.repository, tag, ("refs/current",), released)
+
+    def find_erased(self) -> Erased:
+        """What was erased, by the default branch; where that is not known, which the withdrawal tells, nothing."""
+        known = ("refs/current",) if self.url else git.known_default_branches(self.repository)
+        found = [erasures.NOTHING]
+        for revision in (one for one in known if git.find_id(self.repository, one)):
+            with git_trees.Revision(self.repository, revision) as tree:
+                found.append(erasures.read_valid(tree))
+        return found[-1]
 
     def find_other_version(self, found: Mapping[str, str], tag: Tag) -> Tag | None:
         """The other version of the artifact that complete files are; None also where the versions cannot be read."""

@@ -1,0 +1,318 @@
+"""`registry erase`: everything of an image goes, whatever interrupts it, and no command takes it for lost."""
+
+import io
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from conftest import copy
+from registry.core import erasures
+from registry.core.erasures import Reason, Tombstone
+from registry.errors import InvalidData, InvalidDocument, StorageFailed
+from registry.release import erase
+from registry.storage.local import Folder
+from support import hints, released_photos, repositories
+from support.dataset_builds import PETS, Desk, picture, uuid
+from support.released_photos import DATASET, MODEL, ROWS
+from support.repositories import Outcome, Run, git_in, production, staging
+
+CASE = "DSR-2026-041"
+ERASE = ("--case", CASE, "--approved-by", "@acme/privacy")
+TESTED = 2  # the number of an image in the test split, which predictions have a row of
+Answer = Callable[[str], None]
+
+
+def command(root: Path, *args: str) -> Outcome:
+    done = repositories.registry(root, *args)
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def _merged_erasure(_released_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_released_photos, tmp_path_factory.mktemp("erasure"))
+    shutil.copytree(production(root), root / ".registry/mirror")
+    (root / ".dvc/config.local").write_text(f"['remote \"mirror\"']\n    url = {root / '.registry/mirror'}\n")
+    done = command(root, "erase", uuid(TESTED), *ERASE)
+    assert done.code == 0, done.err
+    repositories.merge(root, "Erase")
+    git_in(root, "fetch", "--quiet")
+    done = command(root, "publish")
+    assert done.code == 0, done.err
+    return root
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """What the person types."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+@pytest.fixture
+def desk(_released_photos: Path, tmp_path: Path, run_registry: Run) -> Desk:
+    """A registry with `datasets/pets` 1.0.0 and a model on it, both released."""
+    return Desk(copy(_released_photos, tmp_path), run_registry)
+
+
+@pytest.fixture
+def merged(_merged_erasure: Path, tmp_path: Path, run_registry: Run) -> Desk:
+    """The same, with a remote `mirror`, where the erasure of image 2 is merged and 1.0.1 published; its bytes are."""
+    root = copy(_merged_erasure, tmp_path)
+    text = (root / ".dvc/config.local").read_text().replace(str(_merged_erasure), str(root))
+    (root / ".dvc/config.local").write_text(text)
+    return Desk(root, run_registry)
+
+
+def files_about(root: Path, number: int) -> set[str]:
+    """Every file outside of Git that has the bytes of an image, or rows of it."""
+    files = (one for one in root.rglob("*") if one.is_file() and ".git" not in one.relative_to(root).parts)
+    return {str(path.relative_to(root)) for path in files if _is_about(path, number)}
+
+
+def _is_about(path: Path, number: int) -> bool:
+    data = path.read_bytes()
+    if not data.startswith(b"PAR1"):
+        return data == picture(number)
+    return uuid(number) in str(pl.read_parquet(data).select(pl.selectors.string()).to_dict(as_series=False))
+
+
+def delete(desk: Desk, answer: Answer, count: int) -> Outcome:
+    answer(f"{CASE}\n{count}\n")
+    return desk.run("erase", uuid(TESTED), "--case", CASE, "--delete")
+
+
+def count_of(desk: Desk) -> int:
+    """The objects that a deletion would delete."""
+    done = desk.run("erase", uuid(TESTED), "--case", CASE, "--delete", "--dry-run")
+    assert done.code == 0, done.err
+    return sum(int(line.split()[-2]) for line in done.out.splitlines()[1:])
+
+
+# --- the tombstone ----------------------------------------------------------------------------------------------------
+
+
+def test_the_next_version_is_a_patch_and_the_tombstone_tells_nothing(desk: Desk) -> None:
+    done = desk.run("erase", uuid(TESTED), *ERASE)
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[:6] == [
+        f"case {CASE}: 1 UUID",
+        "erase 1 image, and 3 tables with rows of them",
+        f"write erased/{CASE}.yaml",
+        f"{PETS}: build the next version without them",
+        f"{DATASET}: withdraw; what is left of it stays",
+        f"{MODEL}: measured on it; train again",
+    ]
+    manifest = yaml.safe_load((desk.root / PETS / "dataset.yaml").read_text())
+    assert (manifest["version"], manifest["exclude"]) == ("1.0.1", {})
+    assert manifest["withdrawn"] == {"1.0.0": f"an image was erased (case {CASE})"}
+    assert uuid(TESTED) not in {Path(path).stem for path in desk.files()}
+    written = (desk.root / f"erased/{CASE}.yaml").read_text() + done.out + git_in(desk.root, "diff")
+    assert uuid(TESTED) not in written
+    assert repositories.md5(picture(TESTED)) not in written
+    said = yaml.safe_load((desk.root / f"erased/{CASE}.yaml").read_text())
+    assert (said["reason"], said["approved_by"]) == ("consent withdrawn", "@acme/privacy")
+    assert (len(said["items"]), len(said["objects"])) == (1, 4)
+    check = desk.run("check", "--all")
+    assert [line for line in check.out.splitlines() if ": wrong: " in line] == [
+        "models/pets/dvc.lock: wrong: changed since the training: datasets/pets/prepared [training]"
+    ]
+    assert files_about(desk.root, TESTED)  # nothing was deleted
+
+
+def test_the_next_steps_work_and_nothing_is_deleted_before_the_merge(desk: Desk, run_registry: Run) -> None:
+    refused = desk.run("erase", uuid(TESTED), "--case", CASE, "--delete")
+    assert refused.refused("is not on the default branch: what is deleted now would look lost")
+    for command in hints.in_output(desk.run("erase", uuid(TESTED), *ERASE).out):
+        hints.run(desk.root, command, {}, run_registry)
+    assert desk.run("erase", uuid(TESTED), "--case", CASE, "--delete").refused("is not on the default branch")
+    assert files_about(desk.root, TESTED)
+
+
+def test_a_recalled_image_loses_its_name_in_the_tree(desk: Desk) -> None:
+    assert desk.run("recall", uuid(TESTED), "--why", "the person asked").code == 0
+    repositories.commit(desk.root, "recall")
+    assert desk.run("erase", uuid(TESTED), *ERASE).code == 0
+    assert not list((desk.root / "denied").glob("*"))
+    assert uuid(TESTED) not in (desk.root / PETS / "dataset.yaml").read_text()
+
+
+def test_a_second_run_adds_what_is_new_and_keeps_who_decided(desk: Desk) -> None:
+    assert desk.run("erase", uuid(TESTED), *ERASE).code == 0
+    before = (desk.root / f"erased/{CASE}.yaml").read_bytes()
+    done = desk.run("erase", uuid(TESTED), "--case", CASE)
+    assert done.code == 0, done.err
+    assert (desk.root / f"erased/{CASE}.yaml").read_bytes() == before
+    assert desk.run("erase", uuid(3), "--case", CASE).refused(f"case {CASE} is about other images")
+
+
+def test_no_selection_and_no_branch_brings_it_back(merged: Desk) -> None:
+    git_in(merged.root, "switch", "--quiet", "--create", "older", "HEAD~1")
+    check = merged.run("check", "--base", "main")
+    assert f"prepared.dvc: wrong: has 1 denied image, such as {uuid(TESTED)}: it was erased [denied]" in check.out
+    assert "  hint: merge the default branch, which has the next version without it" in check.out.splitlines()
+    merged.select(ROWS)
+    merged.built()
+    assert uuid(TESTED) not in {Path(path).stem for path in merged.files()}
+
+
+@pytest.mark.parametrize(
+    ("args", "fault"),
+    [
+        (("cat", *ERASE), "'cat' is not a UUID"),
+        ((uuid(TESTED), "--case", "a b", "--approved-by", "@a"), "'a b' is not a case"),
+        ((uuid(TESTED), "--case", CASE), "who approved the erasure is not given"),
+        ((uuid(TESTED), "--case", CASE, "--approved-by", "Ms Smith"), "approved_by"),
+    ],
+)
+def test_what_cannot_be_erased_changes_nothing(desk: Desk, args: tuple[str, ...], fault: str) -> None:
+    done = desk.run("erase", *args)
+    assert done.code == 1
+    assert fault in done.err
+    assert git_in(desk.root, "status", "--short") == ""
+
+
+def test_bytes_that_are_another_item_too_are_not_lost_silently(desk: Desk) -> None:
+    desk.put(100, desk.photo(0).read_bytes())
+    desk.select([*ROWS[1:], released_photos.row(100, "cat")])
+    desk.built()
+    done = desk.run("erase", uuid(0), *ERASE, "--dry-run")
+    assert done.refused(f"the same bytes are also {uuid(100)}, which would be lost")
+    assert desk.run("erase", uuid(0), uuid(100), *ERASE, "--dry-run").code == 0
+
+
+def test_a_tombstone_is_read_as_it_was_written() -> None:
+    made = Tombstone(CASE, Reason.OBJECTION, "2026-11-29", "@ana", frozenset({"a" * 64}), frozenset())
+    assert erasures.parse(erasures.write(made), made.path) == made
+    with pytest.raises(InvalidDocument, match=r"expected erased/CASE\.yaml"):
+        erasures.parse(erasures.write(made), "erased/a b.yaml")
+
+
+# --- the bytes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("typed", ["", "other\n", f"{CASE}\n1\n"])
+def test_it_asks_twice(merged: Desk, answer: Answer, typed: str) -> None:
+    before = files_about(merged.root, TESTED)
+    answer(typed)
+    done = merged.run("erase", uuid(TESTED), "--case", CASE, "--delete")
+    assert done.code in {1, 130}
+    assert files_about(merged.root, TESTED) == before
+    assert {path.split("/")[1] for path in before if path.startswith(".registry/")} == {
+        "lake", "staging", "production", "mirror"
+    }  # fmt: skip
+
+
+def test_everything_of_it_is_deleted_and_nothing_else(merged: Desk, answer: Answer) -> None:
+    others = {path for path in (merged.root / ".registry").rglob("*") if path.is_file()}
+    gone = {merged.root / path for path in files_about(merged.root, TESTED)}
+    done = delete(merged, answer, count_of(merged))
+    assert done.code == 0, done.err + done.out
+    assert files_about(merged.root, TESTED) == set()
+    assert {path for path in (merged.root / ".registry").rglob("*") if path.is_file()} == others - gone
+    assert count_of(merged) == 0
+
+
+def test_every_command_knows_that_it_was_erased(merged: Desk, answer: Answer) -> None:
+    assert delete(merged, answer, count_of(merged)).code == 0
+    root, lists = merged.root, f"{DATASET}: 3 objects were erased"
+    fsck = merged.run("fsck", "--all-tags", "--deep")
+    assert fsck.code == 0, fsck.out
+    assert lists in fsck.out.splitlines()
+    assert f"{MODEL}: 3 objects were erased" in fsck.out.splitlines()
+    assert merged.run("fsck", "--all-tags", "--repair", "mirror").code == 0
+    pull = merged.run("pull", PETS, "--rev", DATASET)
+    assert pull.refused("3 objects were erased, and no store may have them", "registry list")
+    assert merged.run("pull", PETS).code == 0
+    assert merged.run("push", DATASET).code == 0
+    assert merged.run("publish").code == 0
+    assert merged.run("gc", "--plan").code == 0
+    assert merged.run("reproduce", MODEL).refused("were erased")
+    check = merged.run("check", "--all", "--remote")
+    assert "[remote-objects]" not in check.out
+    assert "[denied]" not in check.out
+    assert files_about(root, TESTED) == set()
+
+
+def test_an_old_download_is_told_and_what_is_left_is_verified(merged: Desk, answer: Answer, tmp_path: Path) -> None:
+    shutil.copytree(merged.root / PETS / "prepared", tmp_path / "old")
+    assert delete(merged, answer, count_of(merged)).code == 0
+    done = merged.run("verify", DATASET, str(tmp_path / "old"))
+    assert done.code == 0, done.err
+    assert f"{uuid(TESTED)}.jpg was erased, as the law demands: delete it here, too" in done.err
+    [image] = (tmp_path / "old").rglob(f"{uuid(TESTED)}.jpg")
+    image.unlink()
+    (tmp_path / "old/test/metadata.parquet").unlink()
+    assert merged.run("verify", DATASET, str(tmp_path / "old")).code == 0
+
+
+def test_its_bytes_under_another_name_are_not_built(merged: Desk) -> None:
+    merged.put(100, picture(TESTED))
+    merged.select([*ROWS, released_photos.row(100, "cat")])
+    assert merged.build().refused(f"{uuid(100)} (photos/{uuid(100)}.jpg): its bytes were erased under another UUID")
+
+
+def test_a_clone_that_still_has_it_does_not_put_it_back(merged: Desk, answer: Answer) -> None:
+    clone = repositories.other_clone(merged.root, merged.root.parent)
+    shutil.copytree(merged.root / ".dvc/cache", clone / ".dvc/cache")
+    assert delete(merged, answer, count_of(merged)).code == 0
+    assert merged._run(clone, "fsck", "--all-tags", "--repair", "cache").code == 0
+    for revision in ("HEAD", DATASET):
+        assert merged._run(clone, "push", revision).code == 0
+    for place in (staging(merged.root), production(merged.root)):
+        assert not repositories.place(place, repositories.md5(picture(TESTED))).exists()
+
+
+class Locked(Folder):
+    """A place that holds its objects."""
+
+    def erase(self, keys: Sequence[str]) -> None:
+        raise StorageFailed(f"{self.url}: {len(keys)} objects are locked")
+
+
+def test_a_place_that_fails_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+    places = {"one": Folder(tmp_path / "one"), "two": Locked(tmp_path / "two"), "three": Folder(tmp_path / "three")}
+    for place in places.values():
+        place.put("files/md5/00/11", b"x")
+    keys = dict.fromkeys(places, ("files/md5/00/11",))
+    with pytest.raises(InvalidData, match=f"case {CASE} is not finished\n  two: .*: 1 objects are locked"):
+        erase.delete(erase.Deletion(CASE, places, keys, dict.fromkeys(places, 1)))
+    assert [place.has("files/md5/00/11") for place in places.values()] == [False, True, False]
+
+
+KILLS = """
+import os, signal, sys
+from registry.cli import main
+from registry.storage.local import Folder
+left, plain = [int(sys.argv[1])], Folder.delete
+def delete(self, keys):
+    for key in keys:
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        plain(self, [key])
+Folder.delete = delete
+sys.exit(main.run(sys.argv[2:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deleted", [0, 1, 5, 10, 15, 18])
+def test_killed_at_any_point_nothing_looks_lost_and_a_second_run_finishes(
+    merged: Desk, answer: Answer, tmp_path: Path, deleted: int
+) -> None:
+    count, args = count_of(merged), ["erase", uuid(TESTED), "--case", CASE, "--delete"]
+    (tmp_path / "typed").write_text(f"{CASE}\n{count}\n")
+    script = [sys.executable, "-c", KILLS, str(deleted), *args]
+    killed = repositories.sh(merged.root, "sh", "-c", 'exec "$@" < "$0"', str(tmp_path / "typed"), *script)
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+    assert merged.run("fsck", "--all-tags").code == 0
+    assert merged.run("fsck", "--all-tags", "--repair", "mirror").code == 0
+    assert count_of(merged) <= count
+    done = delete(merged, answer, count_of(merged))
+    assert done.code == 0, done.err
+    assert files_about(merged.root, TESTED) == set()
