@@ -84,6 +84,8 @@ def test_a_model_is_compared_by_recorded_predictions_on_images_that_both_have(co
     found = json.loads(page(compared, "models/pets/v1.1.0").with_suffix(".json").read_text())
     assert "1 shared test image" in found["headline"]
     assert "Confusion matri" in text
+    assert "on the test images that both were measured on" in text
+    assert "left out" not in text  # the base was not measured on the other one, and not trained on it either
     table = (compared / "models/pets/index.html").read_text()
     assert found["headline"] in table.replace("&amp;", "&")
     assert "new, accuracy" in table

@@ -26,9 +26,10 @@ from registry.model import recorded
 from registry.release.history import Release
 from registry.release.overview import Overview
 from registry.report import dataset_section, html, model_section, origin_table, summary
-from registry.report.blocks import Block, Detail, Lines
+from registry.report.blocks import Block, Detail, Lines, Para
 
-FORMAT = 1  # changes with what a page contains, so that an old one is not taken for a new one
+RECORDED = "By the predictions that were recorded when each was measured, on the test images that both were measured on"
+FORMAT = 2  # changes with what a page contains, so that an old one is not taken for a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ def _compare(old: Tree, new: Tree, release: Release, options: Options) -> _Secti
         model = recorded.compare(old, new, artifact, options.read)
         blocks = model_section.section(model).blocks
         shown = blocks if _pictures(options) else _without_images(blocks)
+        if model.comparison:
+            shown = (Para((RECORDED,)), *shown)
         return _Section(summary.model(model), shown, not model.unknown)
     read = DiffOptions(options.read, options.hash_cache, pictures=_pictures(options))
     for change in diff.compare(old, new, read, artifact):

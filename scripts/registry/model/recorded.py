@@ -32,4 +32,6 @@ def compare(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> ModelCh
         if predictions is not None:
             found.by_role[version.role] = Recorded(tasks.of(version.manifest), predictions)
     change = comparison.compare(pair, found, read)
+    if change.comparison:  # the others are left out because a version was not measured on them, or trained on them
+        change = replace(change, tests=change.images)
     return replace(change, reported=reported_results.collect(pair.base, pair.new, read))
