@@ -285,3 +285,4 @@ def test_what_gh_says_of_the_signature(
     seen = (tmp_path / "seen").read_text()
     assert seen.startswith(sha256)
     assert "--repo acme/data --signer-workflow acme/data/.github/workflows/publish.yml" in seen
+    assert "--source-ref refs/heads/main" in seen

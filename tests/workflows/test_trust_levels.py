@@ -37,6 +37,7 @@ LEVELS = {
     "review/announce": Level(DEFAULT),
     "review/judge": Level(DEFAULT, "AWS_JUDGE_ROLE", (("results", RUN),), ("report",)),
     "review/comment": Level(DEFAULT, "", (("report", ""),)),
+    "publish/attest": Level(EVENT),
     "publish/publish": Level(EVENT, "AWS_PUBLISH_ROLE"),
     "refresh/list": Level(EVENT),
     "refresh/refresh": Level(EVENT, "AWS_REFRESH_ROLE"),
@@ -76,7 +77,7 @@ def test_a_job_has_no_other_way_in(name: str) -> None:
         "env", "steps",
     }  # fmt: skip
     known = ("actions/checkout@", "actions/download-artifact@", "actions/upload-artifact@", "./.github/actions/setup",
-             "actions/deploy-pages@", "aws-actions/configure-aws-credentials@")  # fmt: skip
+             "actions/attest@", "actions/deploy-pages@", "aws-actions/configure-aws-credentials@")  # fmt: skip
     assert all(step.get("uses", known[0]).startswith(known) for step in job["steps"])
     tokens = {value for step in job["steps"] for value in (step.get("env", {}) | step.get("with", {})).values()}
     assert not any("token" in str(value) and value != "${{ github.token }}" for value in tokens)

@@ -53,16 +53,18 @@ def _subjects(bundle: Any) -> Iterator[str]:
         yield str(subject["digest"]["sha256"])
 
 
-def verify(repository: Repository, file: Path, bundle: Path, trusted_root: Path | None = None) -> None:
-    """Verify that a workflow of this repository attested a file: `publish.yml`, and no other.
+def verify(repository: Repository, branch: str, file: Path, bundle: Path, trusted_root: Path | None = None) -> None:
+    """Verify that a workflow of this repository attested a file: `publish.yml` on this branch, and no other.
 
-    `trusted_root` is a file of `gh attestation trusted-root`, without which gh downloads it. Raises NotVerified where
-    gh is not installed or has no trusted root, ToolFailed where the signature is not good.
+    On any other branch, who may push can run a workflow of that name. `trusted_root` is a file of `gh attestation
+    trusted-root`, without which gh downloads it. Raises NotVerified where gh is not installed or has no trusted root,
+    ToolFailed where the signature is not good.
     """
     root = ["--custom-trusted-root", str(trusted_root)] if trusted_root else []
     host = "" if repository.host == "github.com" else f"{repository.host}/"
     command = ["gh", "attestation", "verify", str(file), "--bundle", str(bundle), "--repo", str(repository)]
-    command += ["--signer-workflow", f"{host}{repository}/{WORKFLOW}", *root]
+    command += ["--signer-workflow", f"{host}{repository}/{WORKFLOW}"]
+    command += ["--source-ref", f"refs/heads/{branch}", *root]
     try:
         run(command, env={"PATH": tool_path(), "GH_HOST": repository.host}, quiet=True, timeout=TIMEOUT)
     except NotFound as error:

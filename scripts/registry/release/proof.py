@@ -183,9 +183,10 @@ def _sha256(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle of attestations, and the trusted root for reading it offline."""
+    """A bundle of attestations, the default branch of the registry, and the trusted root for reading it offline."""
 
     path: Path
+    branch: str
     trusted_root: Path | None = None
 
 
@@ -207,7 +208,7 @@ def check_attestation(listed: Listed | None, bundle: Bundle | None, repository: 
         file = Path(folder, "release.json")
         file.write_bytes(listed.manifest.data)
         try:
-            gh_attestations.verify(repository, file, bundle.path, bundle.trusted_root)
+            gh_attestations.verify(repository, bundle.branch, file, bundle.path, bundle.trusted_root)
         except gh_attestations.NotVerified as error:
             return _not_attested(f"{error.message}; {error.fix}")
         except ToolFailed as error:

@@ -67,7 +67,7 @@ def command(
         links = [proof.check_tag(registry.repository, wanted, known, allowed_signers)]
         stored = proof.StoredManifests(_remotes(tree, registry.root))
         made_by, listed = proof.check_manifest(wanted, known, tree, stored)
-        evidence = proof.Bundle(bundle, trusted_root) if bundle else None
+        evidence = proof.Bundle(bundle, registry.find_main_branch(), trusted_root) if bundle else None
         links += [made_by, proof.check_attestation(listed, evidence, registry.on_github)]
         for link in links:
             say(str(link))
@@ -137,6 +137,11 @@ class _Registry:
     repository: Path
     root: Path
     url: str | None = None
+
+    def find_main_branch(self) -> str:
+        """The default branch of its repository, which alone publishes."""
+        known = git.main_branch(self.repository, self.url) if self.url else git.known_main_branch(self.repository)
+        return known.removeprefix("origin/")
 
     @property
     def on_github(self) -> Repository | None:
