@@ -98,6 +98,18 @@ def test_what_the_public_remote_lacks_comes_from_production(
     assert (done.code, files(tmp_path / "got")) == (0, PETS), done.err
 
 
+def test_a_storage_that_cannot_be_read_is_named_with_the_reason(
+    released_model: Path, got: Path, run_registry: Run
+) -> None:
+    config = released_model / ".dvc/config"
+    config.write_text(config.read_text().replace("url = ../.registry/production", "url = s3://acme"))
+    repositories.merge(released_model, "a bucket")
+    done = run_registry(released_model, "get", TAG, "--out", str(got))
+    assert done.refused("s3://acme", "no valid credentials", "log in to that cloud"), done.err
+    assert "no intact copy" not in done.err
+    assert not got.exists()
+
+
 # --- which version ----------------------------------------------------------------------------------------------------
 
 
@@ -156,10 +168,10 @@ def test_a_damaged_object_is_named_and_leaves_nothing(released_model: Path, got:
     kept = place(production(released_model), repositories.md5(PETS[DOG]))
     overwrite(kept, b"a hog")
     done = run_registry(released_model, "get", TAG, "--out", str(got))
-    assert done.refused(f"{DOG}: checksum mismatch", repositories.md5(PETS[DOG]))
+    assert done.refused(f"{DOG} has a checksum mismatch", repositories.md5(PETS[DOG]))
     assert files(got) == {path: data for path, data in PETS.items() if path != DOG}
     kept.unlink()
-    assert run_registry(released_model, "get", TAG, "--out", str(got)).refused(f"{DOG}: is missing")
+    assert run_registry(released_model, "get", TAG, "--out", str(got)).refused(f"{DOG} is missing")
     kept.write_bytes(PETS[DOG])
     assert run_registry(released_model, "get", TAG, "--out", str(got)).code == 0
     assert files(got) == PETS

@@ -21,7 +21,6 @@ from registry.errors import InvalidData, NotFound, Refused, StorageFailed
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.parallel import parallel_map
-from registry.storage.reader import ObjectReader
 from registry.storage.states import ObjectResult, ObjectState
 from registry.storage.verified_reads import NotIntact, VerifiedChunks, retry_corrupt
 
@@ -93,12 +92,47 @@ def _released(product: Product, warn: Warn) -> tuple[Mapping[str, str], int]:
         if not output.is_dir:
             files[output.path.rpartition("/")[2]] = output.md5
             continue
-        reader = ObjectReader(product.stores, warn)
-        data = reader(output.md5)
-        if data is None:
-            raise reader.ended or _not_intact(product.tag, [f"its list of files ({output.md5})"], product.stores)
+        data = _read_list(product, output.md5, warn)
         files |= listing.parse(data, output.md5, f"{product.tag}: list of files {output.md5}")
     return files, size
+
+
+def _read_list(product: Product, md5: str, warn: Warn) -> bytes:
+    """The list of files of a folder, from the first store that has it intact.
+
+    Raises InvalidData where none has, and StorageFailed where none can be read.
+    """
+    problems, failed = list[str](), list[StorageFailed]()
+    for store in product.stores:
+        found = list[bytes]()
+        try:
+            result = retry_corrupt(store, md5, partial(_read_whole, store, md5, found))
+        except StorageFailed as error:
+            failed.append(error)
+            continue
+        if found:
+            for reason in failed:
+                warn(str(reason))
+            return found[0]
+        problems.append(f"its list of files {_describe(result)}")
+    if failed and not problems:
+        raise failed[-1]
+    raise _not_intact(product.tag, [*problems, *(reason.message for reason in failed)], product.stores)
+
+
+def _read_whole(store: Store, md5: str, found: list[bytes]) -> ObjectResult:
+    """Read an object, and add its bytes to `found` if they are intact."""
+    chunks = VerifiedChunks(store.read, md5)
+    try:
+        found.append(b"".join(chunks()))
+    except NotIntact as fault:
+        return ObjectResult(md5, chunks.size, fault.state)
+    return ObjectResult(md5, chunks.size, ObjectState.PRESENT)
+
+
+def _describe(result: ObjectResult) -> str:
+    fault = "is missing" if result.state is ObjectState.MISSING else f"has a {digests.CHECKSUM_MISMATCH}"
+    return f"{fault} (object {result.md5})"
 
 
 def _not_intact(tag: Tag, problems: list[str], stores: tuple[Store, ...]) -> InvalidData:
@@ -153,8 +187,8 @@ def apply(plan: Plan, progress: Progress | None = None, warn: Warn = lambda _: N
     concurrency = max(store.concurrency for store in plan.stores)
     results = parallel_map(source.fetch, list(plan.missing), concurrency=concurrency, progress=progress)
     problems = [
-        f"{path}: {'is missing' if result.state is ObjectState.MISSING else digests.CHECKSUM_MISMATCH} (object {md5})"
-        for (path, md5), result in zip(plan.missing.items(), results, strict=True)
+        f"{path} {_describe(result)}"
+        for path, result in zip(plan.missing, results, strict=True)
         if not result.state.is_stored
     ]
     if problems:
