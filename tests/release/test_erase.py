@@ -117,6 +117,10 @@ def test_the_next_version_is_a_patch_and_the_tombstone_tells_nothing(desk: Desk)
     said = yaml.safe_load((desk.root / f"erased/{CASE}.yaml").read_text())
     assert (said["reason"], said["approved_by"]) == ("consent withdrawn", "@acme/privacy")
     assert (len(said["items"]), len(said["objects"])) == (1, 4)
+    assert desk.run("report", "--base", "main").code == 0
+    pages = b"".join(path.read_bytes() for path in (desk.root / ".registry/report").glob("report.*"))
+    assert uuid(TESTED).encode() not in pages  # nor is there a picture of it
+    assert b"1 image was erased" in pages
     check = desk.run("check", "--all")
     assert [line for line in check.out.splitlines() if ": wrong: " in line] == [
         "models/pets/dvc.lock: wrong: changed since the training: datasets/pets/prepared [training]"

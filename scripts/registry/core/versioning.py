@@ -97,7 +97,7 @@ def _enumerate(names: list[str]) -> str:
 
 
 def _pointer_bumps(old: Content, new: Content, diff: Diff | None) -> Iterator[RequiredBump]:
-    if diff and not diff.rows.is_empty():
+    if diff and (diff.erased or not diff.rows.is_empty()):
         return  # the items explain it
     for name, what in (("raw", "the selection changed"), ("prepared", "the images or their metadata changed")):
         if name in new.objects and old.objects.get(name) != new.objects[name]:

@@ -52,7 +52,10 @@ def find_repeated(items: Items) -> DataFrame:
 
 
 def compare(old: Items, new: Items, erased: Erased = erasures.NOTHING) -> Diff:
-    """How two versions differ, neither of which has duplicate uuids; `erased` is what had to leave."""
+    """How two versions differ, neither of which has duplicate uuids.
+
+    What had to leave, `erased`, is counted and in no row: a report must not show it once more.
+    """
     both = old.frame.join(new.frame, on="uuid", how="full", coalesce=True, suffix="_new").rename(
         {name: f"{name}_old" for name in ("split", "label", "md5")}
     )
@@ -60,12 +63,13 @@ def compare(old: Items, new: Items, erased: Erased = erasures.NOTHING) -> Diff:
     rows = both.filter(pl.any_horizontal(*differs.values())).sort("uuid")
     in_old, in_new = col("md5_old").is_not_null(), col("md5_new").is_not_null()
     gone = erased.find_items(rows.filter(~in_new)["uuid"])
+    rows = rows.filter(in_new | ~col("uuid").is_in(gone))
     in_both = rows.filter(in_old & in_new)
     return Diff(
         before=count(old.frame),
         after=count(new.frame),
         added=count(rows.filter(~in_old), "split_new", "label_new"),
-        removed=count(rows.filter(~in_new, ~col("uuid").is_in(gone)), "split_old", "label_old"),
+        removed=count(rows.filter(~in_new), "split_old", "label_old"),
         relabelled=count(in_both.filter(differs["label"]), "split_new", "label_new"),
         moved=count(in_both.filter(differs["split"]), "split_new", "label_new"),
         changed=count(in_both.filter(differs["md5"]), "split_new", "label_new"),
