@@ -11,7 +11,8 @@ from PIL import Image
 from polars import DataFrame
 
 from registry.catalog import columns, sheets, shown_items
-from registry.catalog.options import Erased
+from registry.core import erasures
+from registry.core.erasures import Erased, Reason, Tombstone, digest_of_item
 from registry.core.settings import CatalogImages
 from support import pictured_catalogs, repositories
 from support.memory_registries import uuid
@@ -186,7 +187,7 @@ def test_nothing_of_an_erased_image_is_left_in_a_site_that_had_it(tmp_path: Path
     old = files(tmp_path)
     index, rows = data(items(tmp_path, "v1.0.0") / "index.js"), data(items(tmp_path, "v1.0.0") / "rows-0.js")
     had_it = f"datasets/pets/sheets/{index['sheets'][rows['place'][rows['uuid'].index(gone)] // sheets.CELLS]}.webp"
-    catalog.write(tmp_path, CatalogImages.ALL, Erased("case 1", lambda one: one == gone))
+    catalog.write(tmp_path, CatalogImages.ALL, Erased(frozenset({digest_of_item(gone)})))
     new = files(tmp_path)
     assert not any(gone.encode() in one for one in new.values())
     index, rows = data(items(tmp_path, "v1.1.0") / "index.js"), data(items(tmp_path, "v1.1.0") / "rows-0.js")
@@ -256,3 +257,16 @@ def test_registry_yaml_says_which_images_are_shown(released_model: Path, run_reg
     assert run_registry(released_model, "catalog", "build", "--out", str(out)).code == 0
     assert not list(out.rglob("*.webp"))
     assert not list(out.rglob("rows-*.js"))
+
+
+def test_a_tombstone_takes_an_image_out_of_the_site(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
+    with (released_model / "registry.yaml").open("a") as settings:
+        settings.write("catalog: {images: all}\n")
+    out, gone = tmp_path / "site", next(iter(repositories.PETS)).rpartition("/")[2].removesuffix(".jpg")
+    assert run_registry(released_model, "catalog", "build", "--out", str(out)).code == 0
+    assert [path for path, data in files(out).items() if gone.encode() in data]
+    items = frozenset({digest_of_item(gone)})
+    tombstone = Tombstone("case-1", Reason.CONSENT, "2026-11-29", "@acme/data", items, frozenset())
+    repositories.write_bytes(released_model / tombstone.path, erasures.write(tombstone))
+    assert run_registry(released_model, "catalog", "build", "--out", str(out)).code == 0
+    assert [path for path, data in files(out).items() if gone.encode() in data] == []

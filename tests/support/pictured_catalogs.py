@@ -9,9 +9,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from registry.catalog import writing
-from registry.catalog.options import NOTHING_ERASED, Erased, Options
+from registry.catalog.options import Options
 from registry.catalog.site import Catalog
 from registry.catalog.writing import Changed
+from registry.core import erasures
+from registry.core.erasures import Erased
 from registry.core.names import parse_tag
 from registry.core.settings import CatalogImages
 from registry.core.tree import DictTree
@@ -43,7 +45,7 @@ class Pictured:
         return self.objects.get(md5)
 
     def write(
-        self, out: Path, images: CatalogImages, erased: Erased = NOTHING_ERASED, warnings: list[str] | None = None
+        self, out: Path, images: CatalogImages, erased: Erased = erasures.NOTHING, warnings: list[str] | None = None
     ) -> Changed:
         told = [] if warnings is None else warnings
         return writing.write(

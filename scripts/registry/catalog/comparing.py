@@ -70,13 +70,13 @@ def prepare(out: Path, site: str, artifacts: Iterable[Overview], options: Option
 
 def _want(one: Overview, release: Release, options: Options) -> _Wanted:
     before = next((other for other in one.releases if other.tag < release.tag and releases.is_good(other)), None)
-    parts = [FORMAT, before.commit if before else "", release.commit, _pictures(options), options.erased.key]
+    parts = [FORMAT, before.commit if before else "", release.commit, _pictures(options), options.erased_key]
     name = digests.md5(json.dumps(parts).encode())[:16]
     return _Wanted(release, before, f"{release.tag.artifact}/v{release.tag.version}/changes/{name}")
 
 
 def _pictures(options: Options) -> bool:
-    return options.images is not CatalogImages.NONE and not options.erased.key
+    return options.images is not CatalogImages.NONE and not options.erased_key
 
 
 def _read(out: Path, path: str) -> Compared | None:

@@ -55,7 +55,7 @@ def _folder(release: Release, options: Options) -> str:
     manifest = release.version.content.manifest if release.version else None
     listing = release.version.products[0].md5 if release.version else ""
     declared = manifest.columns if isinstance(manifest, DatasetManifest) else ()
-    name = shown_items.key(listing, declared, options.images, options.erased.key)
+    name = shown_items.key(listing, declared, options.images, options.erased_key)
     return f"{release.tag.artifact}/v{release.tag.version}/items/{name}"
 
 
@@ -87,7 +87,7 @@ def _load(releases: Sequence[Release], options: Options) -> Iterator[_Loaded]:
         except RegistryError as error:
             options.warn(f"{release.tag}: its images and columns are not shown: {error.message}")
             continue
-        gone = col("uuid").is_in([uuid for uuid in found.frame["uuid"] if options.erased.has(uuid)])
+        gone = col("uuid").is_in(options.erased.find_items(found.frame["uuid"]))
         rows = shown_items.choose(found.frame, options.images).with_columns(
             when(gone).then(None).otherwise(col(name)).alias(name) for name in ("uuid", "md5")
         )  # an erased item stays as a row without anything of it, so that the numbers are those of the release

@@ -45,6 +45,8 @@ def build(out: Path, url: str) -> None:
     catalog = Catalog(space.registry_file.name, found, repository, address, objects)
     with git_trees.Commits(space.root) as commits:
         hashes = space.cache_dir / perceptual_hash.PATH
-        options = Options(space.read_object, commits.tree, hashes, space.registry_file.catalog_images, warn)
+        options = Options(
+            space.read_object, commits.tree, hashes, space.registry_file.catalog_images, warn, space.erased
+        )
         done = writing.write(out, catalog, options)
     say(f"{out / 'index.html'}: {plural(done.kept, 'file')}, {done.written:,} written, {done.removed:,} removed")
