@@ -19,7 +19,7 @@ from support.servers.github import GitHub, serve
 from support.servers.looker import LookerServer
 
 ROWS = selections.rows(30, seed=8)  # of the first 20, every split has both classes
-UUID, BLURRED = (row["images.uuid"] for row in ROWS[:2])
+UUID, BLURRED, ERASED = (row["images.uuid"] for row in ROWS[:3])
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ def commit_the_refresh(copy: Copy) -> None:
     repositories.commit(copy.root, "More photos")
 
 
+def commit_the_erasure(copy: Copy) -> None:
+    repositories.commit(copy.root, "Erase")
+
+
 def deliver_more_photos(copy: Copy) -> None:
     copy.looker.rows = ROWS
 
@@ -149,6 +153,10 @@ STORY: tuple[Step | Callable[[Copy], None], ...] = (
     Step(f"recall {UUID} --why private", PHOTOS, (f"{PHOTOS}/dataset.yaml", f"{PHOTOS}/prepared.dvc")),
     Step("gc --plan", " objects unreferenced, 0 bytes"),
     commit_the_refresh,
+    Step(
+        f"erase {ERASED} --case 2026-7 --approved-by @acme/data", "1 image", ("erased/2026-7.yaml", f"{PHOTOS}/raw.dvc")
+    ),
+    commit_the_erasure,
     Step("upgrade", "1.1.0", ("registry.yaml", ".github/workflows/nightly.yml")),
 )
 # Commands that a test of their own runs from a wheel.
