@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import faulthandler
+import hashlib
 import io
 import os
 import shutil
@@ -202,14 +203,21 @@ class World:
         return [str(path) for path in paths if self.leaks(path.read_bytes().decode("latin-1"))]
 
     def wrong_objects(self) -> list[str]:
-        """Objects in staging, production and DVC's cache whose content does not match their MD5."""
+        """Objects in staging, production and DVC's cache whose content does not match their MD5.
+
+        The objects of release manifests are named by their SHA-256.
+        """
         stores = {bucket: self.listed(bucket) for bucket in ("staging", "production")}
         stores["cache"] = repositories.snapshot(self.root / ".dvc/cache")
         return [
             f"{store}: {key}"
             for store, found in stores.items()
             for key, md5 in found.items()
-            if "".join(Path(key).parts[-2:]).removesuffix(".dir") != md5
+            if not key.startswith("releases/") and "".join(Path(key).parts[-2:]).removesuffix(".dir") != md5
+        ] + [
+            f"production: {key}"
+            for key, body in self.contents("production").items()
+            if key.startswith("releases/") and Path(key).name.partition(".")[0] != hashlib.sha256(body).hexdigest()
         ]
 
 
