@@ -85,6 +85,7 @@ def grown(sound: Path) -> Path:
     """`sound`, with two more cats built and the version left at 1.0.0; nothing of it is staged."""
     registry = memory_registries.sound(**memory_registries.REPRODUCIBLE)
     memory_registries.build(registry, "pets", images(12))
+    registry.derive()
     memory_registries.put_on_disk(registry, sound)
     return sound
 
@@ -133,7 +134,7 @@ def test_fix_writes_what_follows_from_the_manifests_and_says_so(sound: Path, run
     manifest.write_text(manifest.read_text().replace("@acme/vision", "@ana").replace("1.0.0", "1.0.1"))
     assert run_registry(sound, "check").code == 1
     done = run_registry(sound, "check", "--fix")
-    assert (done.code, done.err) == (0, "wrote CODEOWNERS\nwrote README.md\n")
+    assert (done.code, done.err) == (0, "wrote CODEOWNERS\nwrote README.md\nwrote models/pets/README.md\n")
     assert "/datasets/pets/ @ana\n" in (sound / "CODEOWNERS").read_text()
     assert run_registry(sound, "check", "--fix").err == ""
 

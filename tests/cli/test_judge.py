@@ -14,6 +14,7 @@ from support import repositories
 from support.repositories import Run, git_in, origin
 
 LOCK, METRICS = "models/pets/dvc.lock", "models/pets/metrics.json"
+CARD = "models/pets/README.md"
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,10 @@ def findings(proposal: Proposal, check: str) -> list[str]:
 def test_results_become_the_commit_that_is_judged_and_nothing_is_pushed(proposal: Proposal, judge: Judge) -> None:
     before = git_in(origin(proposal.root), "for-each-ref"), git_in(proposal.root, "status", "--short")
     commit = judge()
-    assert git_in(proposal.root, "diff", "--name-only", proposal.head, commit).split() == [LOCK, METRICS]
+    assert git_in(proposal.root, "diff", "--name-only", proposal.head, commit).split() == [CARD, LOCK, METRICS]
     assert (git_in(origin(proposal.root), "for-each-ref"), git_in(proposal.root, "status", "--short")) == before
     assert findings(proposal, "training-results") == []
+    assert not [one for one in findings(proposal, "generated-files") if one.startswith(CARD)]
     shutil.rmtree(proposal.out)
     assert judge() == commit
 

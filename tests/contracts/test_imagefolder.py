@@ -21,7 +21,7 @@ from PIL import Image
 
 from registry.dataset import metadata_tables
 from registry.dataset.image_validation import find_fault
-from support import image_folder
+from support import image_folder, memory_registries
 from support.dataset_builds import Desk, row
 from support.odd_images import SOUND, photo
 from support.repositories import Run
@@ -135,6 +135,29 @@ def test_a_dataset_of_one_split(tmp_path: Path, load, only: str) -> None:
     write_prepared(tmp_path, ["cat", "dog"], {only: pl.DataFrame({"label": ["dog", "cat"]})})
     loaded = load(tmp_path)
     assert {name: part["label_name"][:] for name, part in loaded.items()} == {NAMES[only]: ["cat", "dog"]}
+
+
+@pytest.mark.parametrize("empty", ["", "val"])
+def test_a_card_names_the_files_of_each_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
+    """`load_dataset` of a folder in a clone reads the card, and takes no other file for data."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    registry = memory_registries.Registry()
+    named = {path: data for path, data in memory_registries.images().items() if not path.startswith(f"{empty}/")}
+    memory_registries.put_dataset(registry, "pets", named)
+    registry.derive()
+    memory_registries.put_on_disk(registry, tmp_path)
+    folder = tmp_path / "datasets/pets"
+    splits = [split for split in SPLITS if split != empty]
+    labels = pl.DataFrame({"label": ["dog", "cat"]})
+    write_prepared(folder / "prepared", ["cat", "dog"], dict.fromkeys(splits, labels))
+    (folder / "raw").mkdir()
+    (folder / "raw/selection.parquet").write_bytes((folder / "prepared/train/metadata.parquet").read_bytes())
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {name: part["label_name"][:] for name, part in loaded.items()} == {
+        NAMES[split]: ["cat", "dog"] for split in splits
+    }
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

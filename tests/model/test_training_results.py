@@ -43,7 +43,7 @@ def test_what_dvc_yaml_names_is_handed_over(trained: Path) -> None:
 def result(root: Path, folder: Path, *models: str) -> str:
     """The commit that the results in `folder` make on top of HEAD, of a change that concerns these models."""
     concerned = {names.parse_id(model) for model in models or ("models/pets",)}
-    return training_results.resulting_commit(root, head(root), concerned, folder)
+    return training_results.resulting_commit(root, head(root), concerned, folder, lambda tree, models: {})
 
 
 def test_it_becomes_a_commit_and_touches_no_file_here(trained: Path) -> None:

@@ -10,13 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import copy
-from registry.core import pointers
+from registry.core import consuming, pointers
 from registry.core.names import parse_id, parse_tag, parse_version
 from registry.core.tree import DictTree
 from registry.core.values import Output
-from registry.integrations import git_trees
 from registry.integrations.dvc import dvc
-from registry.release import consuming, history, overview
+from registry.release import overview
 from registry.release.history import Release
 from registry.release.notes import Lineage
 from support import repositories
@@ -181,15 +180,14 @@ def test_every_snippet_for_a_consumer_works(world: Path, run_registry: Run, tmp_
     consumer.mkdir()
     git_in(consumer, "init", "--quiet")
     dvc(consumer, "init", quiet=True)
-    found = {str(one.tag): one for one in history.read(world, git_trees.WorkTree(world))}
-    get, python, _, follow, images = consuming.snippets(found["datasets/pets@v1.1.0"], str(world))
+    get, python, _, follow, images = consuming.snippets(parse_tag("datasets/pets@v1.1.0"), str(world), sidecar=False)
     assert run_registry(consumer, *get.text.split()[1:]).code == 0
     assert run_python(consumer, f"{python.text}\nprint(len(images))\n") == "6\n"
     for line in follow.text.splitlines():
         dvc(consumer, *shlex.split(line, comments=True)[1:], quiet=True)
     code = f"{images.text}\nprint({{name: len(split) for name, split in images.items()}})\n"
     assert run_python(consumer, code) == "{'train': 3, 'validation': 1, 'test': 2}\n"
-    _, python, *_ = consuming.snippets(found["models/pets@v1.1.0"], str(world))
+    _, python, *_ = consuming.snippets(parse_tag("models/pets@v1.1.0"), str(world), sidecar=False)
     code = f"{python.text}\nprint([one.name for one in session.get_outputs()])\n"
     assert run_python(consumer, code) == "['scores']\n"
 

@@ -84,6 +84,10 @@ def dump(data: Any) -> bytes:
     return documents.write_yaml(data)
 
 
+def card(name: str) -> bytes:
+    return f"# {name}\n\n## Limits of use\n\nNot for decisions about people.\n".encode()
+
+
 def uuid(number: int) -> str:
     return f"0a8c7f6e-0000-4000-8000-{number:012d}"
 
@@ -118,7 +122,7 @@ def put_dataset(
     }  # fmt: skip
     folder = f"datasets/{name}"
     registry.files[f"{folder}/dataset.yaml"] = dump(manifest)
-    registry.files.setdefault(f"{folder}/README.md", f"# {name}\n".encode())
+    registry.files.setdefault(f"{folder}/README.md", card(name))
     registry.files[f"{folder}/.gitignore"] = b"/raw\n/prepared\n"
     build(registry, name, images() if pictures is None else pictures)
 
@@ -180,7 +184,7 @@ def put_model(
         "intended_use": "Tests.", "gates": [{"metric": "accuracy", "min": 0.8}], **changes,
     }  # fmt: skip
     registry.files[f"{folder}/model.yaml"] = dump(manifest)
-    registry.files.setdefault(f"{folder}/README.md", f"# {name}\n".encode())
+    registry.files.setdefault(f"{folder}/README.md", card(name))
     registry.files[f"{folder}/.gitignore"] = b"/model.onnx\n/predictions.parquet\n"
     registry.files.setdefault(f"{folder}/params.yaml", b"architecture: vgg\nepochs: 3\n")
     registry.files.setdefault(f"{folder}/train.py", b"print('learning')\n")

@@ -47,7 +47,7 @@ def test_a_dataset_pull_request_is_trained_judged_and_reported_once(trained: Tra
     new = world.tip()
     assert repositories.git_in(world.origin, "rev-parse", "change^") == head
     written = repositories.git_in(world.origin, "diff", "--name-only", head, new).splitlines()
-    assert written == ["models/pets/dvc.lock", "models/pets/metrics.json"]
+    assert written == ["models/pets/README.md", "models/pets/dvc.lock", "models/pets/metrics.json"]
     assert json.loads(repositories.git_in(world.origin, "show", "change:models/pets/metrics.json"))["images"] == 18
     assert world.gates() == {head: ["pending"], new: ["success"]}
     [comment] = world.github.comments

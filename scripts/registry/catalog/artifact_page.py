@@ -7,8 +7,8 @@ from typing import Any
 from registry.catalog import pictures, releases
 from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
+from registry.core import consuming
 from registry.core.values import DatasetManifest, ModelManifest, Tag
-from registry.release import consuming
 from registry.release.history import Release
 from registry.release.overview import Overview
 
@@ -49,7 +49,7 @@ def values(one: Overview, nodes: Sequence[Node], repository: str, compared: Mapp
         "line": releases.line(one),
         "lineage": pictures.lineage(nodes, [release.tag for release in one.releases]),
         "metrics": _metrics(one),
-        "snippets": consuming.snippets(latest, repository) if latest else (),
+        "snippets": consuming.snippets(latest.tag, repository, sidecar=latest.has_sidecar) if latest else (),
     }
 
 

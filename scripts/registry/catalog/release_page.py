@@ -8,8 +8,8 @@ from registry.catalog.columns import Distribution
 from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Histogram
 from registry.catalog.showing import Shown
+from registry.core import consuming
 from registry.core.layout import SPLITS
-from registry.release import consuming
 from registry.release.history import Release
 from registry.release.overview import Overview
 
@@ -65,7 +65,7 @@ def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> 
         "users": one.users[release.tag],
         "changes": releases.changes(one, release),
         "before": releases.before(one, release),
-        "snippets": consuming.snippets(release, repository),
+        "snippets": consuming.snippets(release.tag, repository, sidecar=release.has_sidecar),
         "columns": [_column(column) for column in shown.items.columns] if shown else [],
         "grid": _grid(release, shown) if shown and shown.items.rows else None,
         "headline": compared.headline if compared else "",

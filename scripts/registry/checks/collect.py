@@ -1,5 +1,6 @@
 """Collects everything that the rules of `check` need to know about a change, so that a rule opens no file."""
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from registry.checks.context import (
     LARGEST,
     ArtifactSubject,
+    Card,
     DatasetSubject,
     Facts,
     File,
@@ -28,11 +30,13 @@ from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, Mo
 from registry.dataset import provenance
 from registry.errors import InvalidDocument, NotFound
 from registry.integrations import git, git_trees
-from registry.scaffold import generated_files
+from registry.scaffold import card_facts, generated_files
 
 T = TypeVar("T")
 
 CONFIGS = (settings.DVC_CONFIG, settings.PATH)
+LIMITS = re.compile(r"#{1,6} +limits of use\s*", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _HEAD = 8000  # bytes; a file with a NUL among them is binary, as for Git
 
 
@@ -111,6 +115,7 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
         artifacts=artifacts,
         checked=checked,
         subjects=tuple(_with_objects(change, subject, read_object) for subject in subjects if subject),
+        cards={one.id: read_card(text) for one in checked if (text := _read_text(files, layout.card_path(one.id)))},
         removed=tuple(artifact for artifact in sorted(touched - artifacts) if not files.inside(artifact)),
         unknown_folders=tuple(
             sorted({folder for path in kept if (folder := _folder(path))} - set(map(str, artifacts)))
@@ -129,6 +134,21 @@ def gather(change: Change, history: History, read_object: Reader) -> Facts:
         stale=generated.stale,
         unreadable=tuple(dict.fromkeys((*storage.unreadable, *generated.unreadable))),
     )
+
+
+def _read_text(files: Files, path: str) -> str:
+    return files.tree.read(path).decode(errors="replace") if path in files.entries else ""
+
+
+def read_card(text: str) -> Card:
+    """What a card says of the limits of use; comments and the generated facts are no words."""
+    text = _COMMENT.sub(lambda found: "\n" * found[0].count("\n"), text.partition(card_facts.BEGIN)[0])
+    lines = text.splitlines()
+    start = next((at for at, line in enumerate(lines) if LIMITS.fullmatch(line)), None)
+    if start is None:
+        return Card(None, has_limits=False)
+    below = takewhile(lambda line: not line.startswith("#"), lines[start + 1 :])
+    return Card(start + 1, has_limits=any(line.strip() for line in below))
 
 
 def _read_storage(change: Change, history: History) -> StorageChange:

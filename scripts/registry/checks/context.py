@@ -305,6 +305,13 @@ class Stored:
     unknown: tuple[Parsed[None], ...] = ()
 
 
+class Card(NamedTuple):
+    """What a card says of the limits of use: the line of the heading (None: it has none), and whether words follow."""
+
+    line: int | None
+    has_limits: bool
+
+
 @dataclass(frozen=True, slots=True)
 class DeniedImages:
     """The denied images of a dataset, each with the reason; or why its list of files could not be read (`unread`)."""
@@ -318,9 +325,10 @@ class DeniedImages:
 class Facts:
     """What is known about a change.
 
-    `artifacts` are all that the tree has; `checked` are the files of those that the change concerns, and `subjects`
-    those of them with a valid manifest. `removed` are the artifacts that the change deletes, `unknown_folders` the
-    folders beside artifacts that are none. `unreadable` are the settings and generated files that cannot be parsed.
+    `artifacts` are all that the tree has; `checked` are the files of those that the change concerns, `subjects` those
+    of them with a valid manifest, `cards` what the cards of `checked` say. `removed` are the artifacts that the change
+    deletes, `unknown_folders` the folders beside artifacts that are none. `unreadable` are the settings and generated
+    files that cannot be parsed.
     `files` and `deleted` are all that the change has; `visible` are files that DVC sees and should not, `hidden` those
     that it should see.
     `configs` has the lines of `.dvc/config` and `registry.yaml` where they changed, `storage` what the change does to
@@ -335,6 +343,7 @@ class Facts:
     artifacts: frozenset[ArtifactId] = frozenset()
     checked: tuple[ArtifactFiles, ...] = ()
     subjects: tuple[ArtifactSubject, ...] = ()
+    cards: Mapping[ArtifactId, Card] = field(default_factory=dict)
     removed: tuple[ArtifactId, ...] = ()
     unknown_folders: tuple[str, ...] = ()
     files: tuple[File, ...] = ()

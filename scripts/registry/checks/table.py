@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, ModelSubject
 from registry.checks.findings import Diagnostic
 from registry.checks.rules import (
+    cards,
     changes,
     conversions,
     datasets,
@@ -163,6 +164,7 @@ CHECKS: tuple[Check, ...] = (
     FilesCheck(_N.MANIFEST, BOTH, manifests.manifest_is_valid),
     FilesCheck(_N.POINTERS, DATASETS, datasets.pointers_are_valid),
     FilesCheck(_N.PIPELINE, MODELS, models.pipeline_is_valid),
+    ArtifactCheck(_N.LIMITS_OF_USE, ArtifactSubject, cards.limits_are_told),
     ArtifactCheck(_N.WITHDRAWN, ArtifactSubject, manifests.withdrawn_versions_exist),
     ArtifactCheck(_N.VERSION, ArtifactSubject, manifests.version_matches_change, (_N.POINTERS, _N.PIPELINE)),
     ArtifactCheck(_N.SELECTION, DatasetSubject, datasets.selection_is_current),

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from registry.core import consuming
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Tag
 from registry.core.wording import abbreviate, join, plural, size, table
-from registry.release import consuming
 from registry.release.history import Release
 from registry.release.notes import ReleasedVersion
 from registry.release.overview import Overview
@@ -100,7 +100,11 @@ def artifact(one: Overview, url: str) -> Iterator[str]:
     yield "releases:"
     yield from releases(one)
     if good := next((each for each in one.releases if not (each.withdrawn or each.fault)), None):
-        yield from ("", "fetch the latest with", *(f"  {line}" for line in consuming.commands(good, url)))
+        yield from (
+            "",
+            "fetch the latest with",
+            *(f"  {line}" for line in consuming.commands(good.tag, url, sidecar=good.has_sidecar)),
+        )
 
 
 def release(one: Overview, chosen: Release, url: str) -> Iterator[str]:
@@ -116,7 +120,10 @@ def release(one: Overview, chosen: Release, url: str) -> Iterator[str]:
     if version:
         yield from ("", version.content.manifest.description.strip(), "")
         yield from _facts(version)
-    yield from ("fetch it with", *(f"  {line}" for line in consuming.commands(chosen, url)))
+    yield from (
+        "fetch it with",
+        *(f"  {line}" for line in consuming.commands(chosen.tag, url, sidecar=chosen.has_sidecar)),
+    )
 
 
 def _facts(version: ReleasedVersion) -> Iterator[str]:

@@ -4,7 +4,7 @@ Storage is imported when a store is first asked for: `registry check --staged` r
 must start without Polars and obstore.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +18,11 @@ from registry.core.deny_list import Denied
 from registry.core.erasures import Erased, Tombstone
 from registry.core.settings import RegistryFile, Settings, Template
 from registry.core.tree import Tree
+from registry.core.values import ArtifactId
 from registry.errors import NotFound, RegistryError
 from registry.integrations import dvc, git, git_attributes, git_trees
 from registry.scaffold import generated_files, tooling
+from registry.scaffold.released_tags import ReleasedTags
 
 if TYPE_CHECKING:
     from registry.storage.stores import Stores
@@ -111,10 +113,16 @@ class Workspace:
         for path in paths:
             say(f"wrote {path} with LF line ends", err=True)
 
-    def write_generated_files(self) -> None:
-        """Write the files that are derived from manifests, where they differ, and name those written on stderr."""
+    def write_generated_files(self, only: Collection[ArtifactId] | None = None) -> None:
+        """Write the files that are derived from manifests, where they differ, and name those written on stderr.
+
+        With `only`, what is derived from these artifacts.
+        """
         tree = git_trees.WorkTree(self.root)  # the working tree as it is now, not as it was first listed
-        for path, data in generated_files.expected(tree).items():
+        with git_trees.History(self.root) as history:
+            released = ReleasedTags(history) if history.is_complete else None
+            expected = generated_files.expected(tree, only, released=released)
+        for path, data in expected.items():
             if not tree.has(path) or not generated_files.is_current(tree.read(path), data):
                 write_atomically(self.root / path, data)
                 say(f"wrote {path}", err=True)

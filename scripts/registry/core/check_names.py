@@ -26,6 +26,7 @@ class CheckName(StrEnum):
     MANIFEST = "manifest"
     POINTERS = "pointers"
     PIPELINE = "pipeline"
+    LIMITS_OF_USE = "limits-of-use"
     WITHDRAWN = "withdrawn"
     VERSION = "version"
     SELECTION = "selection"

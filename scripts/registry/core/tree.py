@@ -45,6 +45,35 @@ def under(path: str, prefix: str) -> bool:
     return not prefix or path == prefix or path.startswith(f"{prefix}/")
 
 
+class Changed:
+    """A tree with changes to it: path → bytes, None for a file that is removed."""
+
+    def __init__(self, tree: Tree, files: Mapping[str, bytes | None]) -> None:
+        self._tree = tree
+        self._files = files
+
+    def list(self, prefix: str = "") -> tuple[Entry, ...]:
+        """See `Tree.list`."""
+        kept = [entry for entry in self._tree.list(prefix) if entry.path not in self._files]
+        new = (Entry(path, len(data)) for path, data in self._files.items() if data is not None and under(path, prefix))
+        return tuple(sorted([*kept, *new]))
+
+    def submodules(self) -> tuple[str, ...]:
+        """See `Tree.submodules`."""
+        return self._tree.submodules()
+
+    def read(self, path: str) -> bytes:
+        """See `Tree.read`."""
+        data = self._files[path] if path in self._files else self._tree.read(path)
+        if data is None:
+            raise NotFound(f"{path} does not exist")
+        return data
+
+    def has(self, path: str) -> bool:
+        """See `Tree.has`."""
+        return self._files[path] is not None if path in self._files else self._tree.has(path)
+
+
 class DictTree:
     """A tree in memory: path → bytes."""
 

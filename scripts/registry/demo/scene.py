@@ -12,11 +12,14 @@ import click
 
 from registry.core import documents
 from registry.core.atomic_write import write_atomically
+from registry.core.layout import card_path
 from registry.core.values import ArtifactId, Kind
 from registry.demo.backbone import Backbone
 from registry.demo.pictures import Album
 from registry.errors import ToolFailed
 from registry.integrations.process import tool_path
+
+LIMITS = b"<!-- what it must not be used for, and why -->"  # in the card of a new artifact
 
 
 @dataclass
@@ -93,6 +96,15 @@ class Scene:
         write_atomically(file, documents.edit_yaml(file.read_bytes(), changes))
         for location, value in changes.items():
             say(f"  {path}: {'.'.join(map(str, location))} = {json.dumps(value, ensure_ascii=False)}")
+
+    def limit_use(self, artifact: ArtifactId) -> None:
+        """Write into a card what the artifact must not be used for, and print it."""
+        file, words = (
+            self.clone / card_path(artifact),
+            "Not for decisions of any kind: it was made for a demonstration.",
+        )
+        write_atomically(file, file.read_bytes().replace(LIMITS, words.encode()))
+        say(f"  {card_path(artifact)}: {words}")
 
     def push(self, branch: str) -> None:
         """Push a branch, as for a pull request; the hook runs."""

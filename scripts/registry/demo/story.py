@@ -9,6 +9,7 @@ from registry.core import documents
 from registry.core.escaping import one_line
 from registry.core.layout import card_path, manifest_path
 from registry.core.settings import Remote
+from registry.core.values import ArtifactId, Kind
 from registry.core.wording import plural
 from registry.demo import backbone, pictures
 from registry.demo.pictures import Album
@@ -56,6 +57,7 @@ def first_dataset(scene: Scene) -> None:
     scene.run(f"git switch --quiet --create {scene.album.name}-dataset")
     scene.run(f"registry new dataset {scene.album.name} --title {shlex.quote(scene.album.title)}")
     scene.edit(manifest_path(scene.dataset), _dataset_values(scene.album))
+    scene.limit_use(scene.dataset)
     scene.run(f"registry select {scene.dataset} --from {shlex.quote(str(scene.top / 'exports' / 'january.csv'))}")
     build(scene)
     scene.run("registry check --fix")
@@ -107,6 +109,7 @@ def first_model(scene: Scene) -> None:
     scene.run(f"git switch --quiet --create {name}-model")
     scene.run(f"registry new model {name} --title {shlex.quote(f'{scene.album.title}: classifier')}")
     scene.edit(manifest_path(scene.model), _model_values(scene.album))
+    scene.limit_use(scene.model)
     scene.edit(f"{scene.model}/params.yaml", {("architecture",): "vgg", **scene.album.params})
     scene.train("1.0.0")
     scene.run(f"dvc metrics show {scene.model}/metrics.json")
@@ -210,12 +213,14 @@ def third_release(scene: Scene) -> None:
              "--license": "LicenseRef-unknown", "--intended-use": "The demo only."}  # fmt: skip
     told = " ".join(f"{option} {shlex.quote(text)}" for option, text in texts.items())
     scene.run(f"registry new model backbone --from {shlex.quote(str(file))} --task features {told}")
+    scene.limit_use(ArtifactId(Kind.MODEL, "backbone"))
     say("\nThe model keeps its id and its releases; its code is replaced by that of the template `transfer`:")
     scene.run(f"git rm --quiet -r {scene.model}")
     scene.run(f"rm -rf {scene.model}")
     title = shlex.quote(f"{scene.album.title}: classifier")
     scene.run(f"registry new model {name} --template transfer --builds-on models/backbone --title {title}")
     scene.edit(manifest_path(scene.model), {("version",): "3.0.0", **_model_values(scene.album)})
+    scene.limit_use(scene.model)
     scene.train("3.0.0")
     scene.run("registry check --fix")
     scene.commit("A head on features")

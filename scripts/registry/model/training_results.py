@@ -7,14 +7,14 @@ would read as an instruction, whatever `dvc.yaml` says. None of them is run or c
 
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import join, normpath
 from typing import Any
 
 from registry.core import documents, layout, schema
-from registry.core.tree import Tree, under
+from registry.core.tree import Changed, Tree, under
 from registry.core.values import ArtifactId, Kind
 from registry.errors import InvalidData, InvalidDocument
 from registry.integrations import git_commits, git_trees
@@ -94,15 +94,28 @@ def _files_at(tree: Tree, places: Collection[Place]) -> Iterator[str]:
 # --- accepting --------------------------------------------------------------------------------------------------------
 
 
-def resulting_commit(root: Path, head: str, models: Collection[ArtifactId], folder: Path) -> str:
+def resulting_commit(
+    root: Path,
+    head: str,
+    models: Collection[ArtifactId],
+    folder: Path,
+    derive: Callable[[Tree, Collection[ArtifactId]], Mapping[str, bytes]],
+) -> str:
     """The commit that the results in `folder` make on top of `head`: `head` itself where nothing differs.
 
+    It has the files that `derive` makes of a tree with the results, for the models that have new ones: their cards.
     The same results give the same commit, on any machine and at any time. Nothing is pushed. A missing folder means no
     results. Raises InvalidData and InvalidDocument for anything that a training of one of `models` does not write.
     """
     with git_trees.Revision(root, head) as tree:
-        changes = validate(tree, models, folder)
+        changes = dict(validate(tree, models, folder))
+        new = {layout.owner_of(path) for path, data in changes.items() if _differs(tree, path, data)}
+        changes |= derive(Changed(tree, changes), sorted(filter(None, new))) if new else {}
     return git_commits.commit_results(root, head, changes, _message(changes)) if changes else head
+
+
+def _differs(tree: Tree, path: str, data: bytes | None) -> bool:
+    return data is None or not tree.has(path) or tree.read(path) != data
 
 
 def is_made_of(root: Path, commit: str, head: str) -> bool:

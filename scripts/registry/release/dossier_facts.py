@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from registry.core import artifact_files, layout
+from registry.core import artifact_files, consuming, layout
 from registry.core.values import Kind, Selection, Tag
 from registry.dataset import provenance
 from registry.errors import InvalidDocument, NotFound
 from registry.integrations import git, git_trees
-from registry.release import consuming, release_manifests
+from registry.release import release_manifests
 from registry.release.dossier import Data, Subject
 from registry.release.history import Release
 
@@ -46,7 +46,7 @@ def collect(root: Path, releases: Sequence[Release], tag: Tag, url: str) -> Subj
         manifest=release_manifests.find(message),
         commands=lock.commands if lock else {},
         card=read_sections(card.decode(errors="replace")),
-        fetch=tuple(consuming.commands(release, url)),
+        fetch=tuple(consuming.commands(release.tag, url, sidecar=release.has_sidecar)),
     )
 
 

@@ -52,6 +52,11 @@ class Release:
         return self.time[:10]
 
     @property
+    def has_sidecar(self) -> bool:
+        """Whether the weights of a model lie beside its file."""
+        return bool(self.version and self.version.sidecar)
+
+    @property
     def sources(self) -> tuple[Tag, ...]:
         """The releases that a model was made from, its dataset's first."""
         dataset = (self.made_from.dataset,) if self.made_from.dataset else ()

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from registry.core import artifact_files, layout, versioning
+from registry.core import artifact_files, layout, version_tables, versioning
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
 from registry.core.values import ArtifactId, Build, Content, ModelManifest, Output, Tag
 from registry.core.wording import plural
 
 Read = Callable[[str], bytes | None]  # path → the bytes of a file in a revision; None where it does not exist
-SHOWN = 40  # rows of a table; GitHub accepts 125,000 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,9 @@ def _sections(version: ReleasedVersion, before: ReleasedVersion | None, made_fro
     manifest = version.content.manifest
     yield markdown(manifest.description, None)
     if version.build:
-        yield _counts(version.build, before.build if before else None)
+        yield version_tables.counts(version.build, before.build if before else None)
     if version.metrics:
-        yield _scores(version.metrics, before.metrics if before else {})
+        yield version_tables.scores(version.metrics, before.metrics if before else {})
     if before:
         yield _changes(version, before, url)
     if isinstance(manifest, ModelManifest):
@@ -109,45 +108,6 @@ def _training(manifest: ModelManifest, made_from: Lineage, url: str) -> str:
 
 def _link(tag: Tag, url: str) -> str:
     return f"[`{tag}`]({url}/releases/tag/{quote(str(tag), safe='')})"
-
-
-def _counts(build: Build, before: Build | None) -> str:
-    old = before.counts if before else build.counts
-    classes = sorted({label for counts in (*build.counts.values(), *old.values()) for label in counts})
-    rows = {markdown(label): [label] for label in classes[:SHOWN]}
-    rows |= {f"… and {len(classes) - SHOWN:,} more": classes[SHOWN:]} if len(classes) > SHOWN else {}
-    rows |= {"**all**": classes} if len(classes) > 1 else {}
-    lines = [f"| images | {' | '.join(layout.SPLITS)} | all |", f"|---|{'--:|' * 4}"]
-    for header, labels in rows.items():
-        new, previous = ([_count(counts, split, labels) for split in layout.SPLITS] for counts in (build.counts, old))
-        totals = zip([*new, sum(new)], [*previous, sum(previous)], strict=True)
-        cells = [_with_change(number, was) for number, was in totals]
-        lines.append(f"| {header} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _count(counts: Mapping[str, Mapping[str, int]], split: str, labels: list[str]) -> int:
-    return sum(counts.get(split, {}).get(label, 0) for label in labels)
-
-
-def _with_change(number: int, before: int) -> str:
-    return f"{number:,}" if number == before else f"{number:,} ({number - before:+,})"
-
-
-def _scores(metrics: Mapping[str, object], before: Mapping[str, object]) -> str:
-    """Metrics side by side without a difference: the test sets of two versions may differ."""
-    headers = ["metric", *(["before"] if before else []), "now"]
-    lines = [f"| {' | '.join(headers)} |", f"|---|{'--:|' * (len(headers) - 1)}"]
-    for name, value in list(metrics.items())[:SHOWN]:
-        cells = [*([_score(before.get(name))] if before else []), _score(value)]
-        lines.append(f"| {markdown(name)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _score(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "–" if value is None else markdown(str(value))
 
 
 def _changes(version: ReleasedVersion, before: ReleasedVersion, url: str) -> str:

@@ -8,6 +8,7 @@ from registry.errors import Refused, ToolFailed
 from registry.integrations import git, git_trees
 from registry.model import train, training_results
 from registry.report import json_input
+from registry.scaffold import generated_files
 
 RESULTS = "results"  # in the folder that `registry judge` writes
 _FIX = "run the workflow again for the branch as it is now"
@@ -54,7 +55,7 @@ def accept(root: Path, folder: Path, head: str, branch: str, base: str) -> Accep
 def _require_same(root: Path, folder: Path, head: str, commit: str, base: str) -> None:
     with git_trees.Revision(root, head) as tree:
         models = train.concerned(tree, git.changed_paths(root, git.merge_base(root, base, head), head))
-    made = training_results.resulting_commit(root, head, models, folder / RESULTS)
+    made = training_results.resulting_commit(root, head, models, folder / RESULTS, generated_files.card_files)
     if made != commit:
         raise Refused(f"the training results make the commit {made[:10]}, the report is about {commit[:10]}", fix=_FIX)
 

@@ -100,8 +100,8 @@ def merges_are_resolved(facts: Facts) -> Iterator[Diagnostic]:
     Why: `git add` takes a file with markers, and after a cherry-pick, a revert or `git stash pop` nothing else looks
     for them. Tools then read both sides as one, or neither.
 
-    How to fix: edit the file to what both sides want. CODEOWNERS, `dvc.yaml`, the list in README.md and the front
-    matter of cards: `registry check --fix`. Pointers: docs/contributor.md, Conflicts.
+    How to fix: edit the file to what both sides want. CODEOWNERS, `dvc.yaml`, the list in README.md, front matter
+    and facts of cards: `registry check --fix`. Pointers: docs/contributor.md, Conflicts.
     """
     named = {path for files in facts.checked for path in files.faulty} | {part.path for part in facts.unreadable}
     named |= {stale.path for stale in facts.stale}

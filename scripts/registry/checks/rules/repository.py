@@ -35,9 +35,9 @@ def settings_are_valid(facts: Facts) -> Iterator[Diagnostic]:
 
 
 def generated_files_are_current(facts: Facts) -> Iterator[Diagnostic]:
-    """`dvc.yaml`, `CODEOWNERS`, the list in `README.md` and the front matter of cards match the manifests.
+    """`dvc.yaml`, `CODEOWNERS`, the list in `README.md`, and generated parts of cards match the artifacts.
 
-    With `--staged` only the entries of changed artifacts are compared.
+    With `--staged` only the entries of changed artifacts are compared. What a card says of earlier versions is not.
 
     Why: DVC, GitHub and the Hugging Face Hub read these files. An outdated file requests a review from the wrong owners
     or describes another version.

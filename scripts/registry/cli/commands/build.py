@@ -13,7 +13,7 @@ from registry.core import names
 @click.option("--dry-run", is_flag=True, help="Print what the build would do, and write nothing.")
 @click.option("--exclude-faulty", is_flag=True, help="Add faulty images to exclude: in dataset.yaml, with reasons.")
 def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
-    """Turn a selection into a version: validate images, upload them to staging, assign splits, write prepared.dvc.
+    """Turn a selection into a version: validate and upload images, assign splits, write prepared.dvc and the card.
 
     The build fails on images that are missing, empty, damaged, of another type than their name says, or byte-identical
     to another image, and names them. What a decoder only warns of is a fault, too, unless dataset.yaml has
@@ -27,4 +27,5 @@ def command(dataset: str, *, dry_run: bool, exclude_faulty: bool) -> None:
         say(preparing.NOT_WRITTEN, err=True)
         return
     say(str(preparing.build(space, artifact, exclude_faulty=exclude_faulty)))
+    space.write_generated_files([artifact])
     say(f"hint: registry pull {artifact}; then git add {artifact} && git commit")

@@ -21,6 +21,7 @@ from registry.model import train, training_results
 from registry.model.changes import Refusal
 from registry.report import files, required_jobs
 from registry.report.values import Report
+from registry.scaffold import generated_files
 
 REFUSED = "the training results were refused"
 # What a training makes true: results that leave one of these open are not taken.
@@ -75,7 +76,7 @@ def _accept(space: Workspace, head: str, base: str, results: Path | None) -> tup
     with git_trees.Revision(space.root, head) as tree:
         models = train.concerned(tree, collect.between(space.root, base, tree).paths)
     try:
-        commit = training_results.resulting_commit(space.root, head, models, results)
+        commit = training_results.resulting_commit(space.root, head, models, results, generated_files.card_files)
     except InvalidDocument as error:
         return head, (Refusal(f"{REFUSED}: {error.fault}", error.path, error.fix),)
     except InvalidData as error:

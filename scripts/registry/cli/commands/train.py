@@ -27,7 +27,7 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
 
     Pulls the data and runs `dvc repro` for each model whose code, parameters or dataset differ from those that it was
     trained with, then for the models that build on one of these. Commit the changed files afterwards: dvc.lock,
-    metrics and plots.
+    metrics, plots and the cards.
     """
     space = here()
     plan = _plan(space, base, {names.parse_id(text) for text in models})
@@ -39,6 +39,7 @@ def command(models: tuple[str, ...], base: str | None, results: Path | None, *, 
     train.apply(plan, space.root)
     space = Workspace(space.root)
     trained = [model.id for model in plan.models]
+    space.write_generated_files(trained)
     reached = tuple(reached for model in trained for reached in inventory.reached(space.tree, model))
     transferring.upload(space, [push.Needed("the working tree", reached)])
     if results:

@@ -1,11 +1,10 @@
-"""How a consumer fetches a release: what `registry show` and the catalog give to be copied."""
+"""How a consumer fetches a release: what cards, `registry show` and the catalog give to be copied."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from registry.core import layout
-from registry.core.values import Kind, Tag
-from registry.release.history import Release
+from registry.core.values import ArtifactId, Kind, Tag
 
 
 class Snippet(NamedTuple):
@@ -16,32 +15,35 @@ class Snippet(NamedTuple):
     text: str
 
 
-def commands(release: Release, url: str) -> Iterator[str]:
-    """With the package alone, which proves what it fetches; or with DVC, and how to prove what came."""
-    yield _get(release, url)
-    yield from _with_dvc(release, url)
+def commands(tag: Tag, url: str, *, sidecar: bool) -> Iterator[str]:
+    """With the package alone, which proves what it fetches; or with DVC, and how to prove what came.
+
+    `sidecar`: the weights of a model lie beside its file.
+    """
+    yield _get(tag, url)
+    yield from _with_dvc(tag, url, sidecar=sidecar)
 
 
-def _get(release: Release, url: str) -> str:
-    return f"registry get {release.tag} --repo {url}"
+def _get(tag: Tag, url: str) -> str:
+    return f"registry get {tag} --repo {url}"
 
 
-def _with_dvc(release: Release, url: str) -> Iterator[str]:
-    tag, paths = release.tag, _paths(release)
+def _with_dvc(tag: Tag, url: str, *, sidecar: bool) -> Iterator[str]:
+    paths = _paths(tag.artifact, sidecar=sidecar)
     yield f"dvc artifacts get {url} {tag.artifact} --rev v{tag.version}"
     yield from (f"dvc get {url} {path} --rev {tag}" for path in paths[1:])
     yield from (f"registry verify {tag} {_name(path)} --repo {url}" for path in paths)
 
 
-def snippets(release: Release, url: str) -> tuple[Snippet, ...]:
+def snippets(tag: Tag, url: str, *, sidecar: bool) -> tuple[Snippet, ...]:
     """All ways, the plainest first."""
-    tag, paths = release.tag, _paths(release)
+    paths = _paths(tag.artifact, sidecar=sidecar)
     imports = [f"dvc import {url} {path} --rev {tag}" for path in paths]
     updates = [f"dvc update {_name(path)}.dvc --rev {tag}   # later, with a newer version" for path in paths]
     return (
-        Snippet("registry get", "sh", _get(release, url)),
+        Snippet("registry get", "sh", _get(tag, url)),
         Snippet("Python", "python", _open(tag, url)),
-        Snippet("DVC", "sh", "\n".join(_with_dvc(release, url))),
+        Snippet("DVC", "sh", "\n".join(_with_dvc(tag, url, sidecar=sidecar))),
         Snippet("In another DVC repository", "sh", "\n".join([*imports, *updates])),
         *((_images(tag, _name(paths[0])),) if tag.artifact.kind is Kind.DATASET else ()),
     )
@@ -58,9 +60,8 @@ def _open(tag: Tag, url: str) -> str:
     return f"import registry\n\n{opened}\n{name} = {value}"
 
 
-def _paths(release: Release) -> list[str]:
+def _paths(artifact: ArtifactId, *, sidecar: bool) -> list[str]:
     """The product, and the sidecar of a model that has one."""
-    artifact, sidecar = release.tag.artifact, release.version.sidecar if release.version else 0
     return [layout.product_path(artifact), *([layout.sidecar_path(artifact)] if sidecar else [])]
 
 
