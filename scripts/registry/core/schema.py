@@ -137,18 +137,21 @@ def _file(name: str) -> Mapping[str, Any]:
     return bundled
 
 
-def _bundle(part: Any, whole: Mapping[str, Any]) -> Any:
+def _bundle(part: Any, whole: Mapping[str, Any], inside: frozenset[str] = frozenset()) -> Any:
+    """A part of a schema without `$ref`; one to a definition that it is `inside` of stays, or there would be no end."""
     if isinstance(part, list):
-        return [_bundle(one, whole) for one in part]
+        return [_bundle(one, whole, inside) for one in part]
     if not isinstance(part, dict):
         return part
-    rest = {key: _bundle(one, whole) for key, one in part.items() if key != "$ref"}
+    rest = {key: _bundle(one, whole, inside) for key, one in part.items() if key != "$ref"}
     if "$ref" not in part:
         return rest
     name, _, definition = part["$ref"].partition("#/$defs/")
+    if not name and definition in inside:
+        return part
     target = _file(name) if name else whole
     target = target["$defs"][definition] if definition else target
-    target = target if name else _bundle(target, whole)
+    target = target if name else _bundle(target, whole, inside | {definition})
     return target if rest.keys() <= _ANNOTATIONS else {"allOf": [target], **rest}
 
 
