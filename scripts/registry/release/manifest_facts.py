@@ -9,9 +9,9 @@ from registry.core import artifact_files
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.integrations import git_trees
-from registry.release import release_manifests
+from registry.release import manifest_files
 from registry.release.due_versions import PublishContext, Release
-from registry.release.release_manifests import Written
+from registry.release.manifest_files import Written
 from registry.scaffold import tooling
 
 
@@ -23,7 +23,7 @@ def write(context: PublishContext, release: Release, found: DataFrame, sha256: D
     files = list_files(release, found).join(held.select("md5", "size"), on="md5").join(sha256, on="md5", how="left")
     with git_trees.Revision(context.root, release.commit) as tree:
         facts = _read_facts(tree, release.tag)
-    return release_manifests.write(release.tag, release.commit, release.content, facts, files)
+    return manifest_files.write(release.tag, release.commit, release.content, facts, files)
 
 
 def list_files(release: Release, found: DataFrame) -> DataFrame:
@@ -46,7 +46,7 @@ def _read_facts(tree: Tree, tag: Tag) -> Mapping[str, object]:
         "owners": list(manifest.owners),
         "tooling": {"version": tooling.read().version},
     }
-    if files.raw and (selection := release_manifests.selection_facts(files.raw.document)):
+    if files.raw and (selection := manifest_files.selection_facts(files.raw.document)):
         facts["selection"] = selection
     if files.prepared and (build := files.prepared.require().build):
         facts["counts"] = build.counts

@@ -20,7 +20,7 @@ from registry.errors import InvalidData, InvalidDocument, NotFound, RegistryErro
 from registry.integrations import gh_attestations, git_signatures
 from registry.integrations.git_signatures import Signed, TagObject
 from registry.integrations.github import Repository
-from registry.release import release_manifests
+from registry.release import manifest_files, release_manifests
 from registry.release.release_manifests import ReleaseManifest
 from registry.storage.base import Store
 from registry.sync import inventory
@@ -107,7 +107,7 @@ class StoredManifests:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listed:
-    """A manifest with its list of files (columns of `release_manifests.FILES`)."""
+    """A manifest with its list of files (columns of `manifest_files.FILES`)."""
 
     manifest: ReleaseManifest
     files: DataFrame
@@ -120,7 +120,7 @@ def check_manifest(tag: Tag, found: TagObject | None, tree: Tree, read: StoredMa
         return Link("manifest", State.NOT_CHECKED, "the tag names none: it was made by hand or long ago"), None
     try:
         manifest = release_manifests.read(tag, sha256, read)
-        listed = Listed(manifest, release_manifests.read_files(manifest, read))
+        listed = Listed(manifest, manifest_files.read_files(manifest, read))
     except NotFound as error:
         if failed := read.find_failure():
             why = f"it could not be read: {failed.message}"

@@ -21,9 +21,9 @@ from registry.core.values import ArtifactId, Tag
 from registry.core.wording import plural
 from registry.errors import InvalidData, Refused, RegistryError, ToolFailed
 from registry.integrations import git
-from registry.release import due_versions, manifest_facts, release_manifests
+from registry.release import due_versions, manifest_facts, manifest_files
 from registry.release.due_versions import Failed, PublishContext, Release, Skipped
-from registry.release.release_manifests import Written
+from registry.release.manifest_files import Written
 from registry.storage.base import Store
 from registry.storage.sha256 import hash_objects
 from registry.storage.states import ObjectState
@@ -257,7 +257,7 @@ def _plan_hashes(context: PublishContext, steps: Sequence[Step], production: Sto
     new = [step for step in steps if step.release.make]
     earlier = [due_versions.latest(context, step.release.tag.artifact, is_own=True) for step in new]
     messages = [(tag, context.messages.get(str(tag), "")) for tag in dict.fromkeys(earlier) if tag]
-    known = release_manifests.known_sha256(production, messages)
+    known = manifest_files.known_sha256(production, messages)
     own = pl.concat([DataFrame(schema=inventory.SCHEMA), *map(_own, new)]).filter(~pl.col("is_dir"))
     return known, own.join(known, on="md5", how="anti")["md5"].unique()
 
