@@ -10,7 +10,20 @@ ROOT = Path(__file__).parents[2]
 TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
 TEXTS = {name: path.read_text(errors="ignore") for name in TRACKED if (path := ROOT / name).is_file()}
 # What a step of a workflow may start: the registry, tools of its environment, and what GitHub's machines have.
-PROGRAMS = {"registry", "dvc", "gto", "pre-commit", "make", "git", "gh", "cat", "tar", "test", "scripts/release.py"}
+PROGRAMS = {
+    "registry",
+    "dvc",
+    "gto",
+    "pre-commit",
+    "make",
+    "git",
+    "gh",
+    "cat",
+    "echo",
+    "tar",
+    "test",
+    "scripts/release.py",
+}
 HOME = re.compile(r"(?<![\w.])/(?:home|root|Users)/\w+")
 
 
