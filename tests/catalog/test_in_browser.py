@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from registry.catalog import site
-from support import catalogs, repositories
+from registry.catalog import home, site
+from registry.catalog.site import Catalog
+from registry.core.tree import DictTree
+from registry.release import overview
+from support import catalogs, memory_registries, repositories
 from support.accessibility import ACCESSIBLE, CONTRAST
 from support.browser import Browser
+from support.memory_registries import Registry
 
 pytestmark = pytest.mark.browser
 SIZES = {"screen": 1100, "phone": 375}
@@ -49,6 +53,33 @@ def test_the_search_finds_words_and_facets_by_keyboard(browser: Browser, folder:
     page.evaluate(f"{choose}(document.querySelector('[data-facet=kind]'))")
     assert page.evaluate(shown) == ["models/pets1"]
     assert page.evaluate("document.querySelector('[data-found]').innerText") == "1 of 5"
+
+
+def test_a_class_leads_to_its_dataset_and_the_models_on_it(browser: Browser, tmp_path: Path) -> None:
+    for path, data in site.build(many_classes()):
+        repositories.write_bytes(tmp_path / path, data)
+    page = browser.open((tmp_path / "index.html").as_uri(), 1100, "light")
+    facet = "document.querySelector('[data-facet=class]')"
+    names = page.evaluate(f"[...{facet}.options].map(one => one.text)")
+    assert names[:3] == ["all", "cat", "dog"]  # of two datasets
+    assert names[3:-1] == [f"bird {at:02}" for at in range(home.CLASSES - 2)]
+    assert (names[-1], page.evaluate(f"{facet}.options[{len(names) - 1}].disabled")) == (
+        "3 more classes: search for them", True
+    )  # fmt: skip
+    page.evaluate(f"{facet}.value = 'bird 01'; {facet}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    shown = "[...document.querySelectorAll('.cards li:not([hidden]) h2')].map(one => one.innerText)"
+    assert page.evaluate(shown) == ["datasets/birds", "models/birds"]
+
+
+def many_classes() -> Catalog:
+    """Two datasets with cats and dogs, of which one has more classes than can be listed, and models on both."""
+    registry = Registry()
+    for name in ("birds", "pets"):
+        memory_registries.put_dataset(registry, name)
+        memory_registries.put_model(registry, name)
+    birds = [f"bird {at:02}" for at in range(home.CLASSES + 1)]
+    registry.edit("datasets/birds/dataset.yaml", classes=["cat", "dog", *birds])
+    return Catalog("acme-data", overview.find(DictTree(registry.files), ()), catalogs.REPOSITORY)
 
 
 def test_a_version_is_picked_and_the_lineage_leads_on(browser: Browser, folder: Path) -> None:

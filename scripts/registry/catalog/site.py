@@ -64,7 +64,7 @@ def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
         top = "../" * path.count("/")
         return path, environment.get_template(template).render(top=top, **values).encode()
 
-    yield render("home.html", "index.html", cards=[home.card(one) for one in catalog.artifacts])
+    yield render("home.html", "index.html", home=home.home(catalog.artifacts))
     for one in catalog.artifacts:
         values = artifact_page.values(one, nodes, catalog.repository, catalog.compared)
         yield render("artifact.html", artifact_path(one.artifact), **values)
