@@ -8,11 +8,19 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+import yaml
+
 from registry.catalog import site
+from registry.catalog.site import Catalog
 from registry.core import schema
 from registry.core.documents import Document
-from registry.release import overview
-from support import catalogs, repositories
+from registry.core.names import parse_tag
+from registry.core.tree import DictTree
+from registry.release import notes, overview
+from registry.release.history import Release
+from registry.release.notes import Lineage
+from support import catalogs, memory_registries, repositories
+from support.memory_registries import Registry
 from support.repositories import Run
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -83,6 +91,27 @@ def test_what_is_withdrawn_or_wrong_is_told_on_its_page_and_never_offered() -> N
     assert "datasets/pets --rev v1.2.0" in files["datasets/pets/index.html"]
     assert "datasets/pets --rev v1.0.0" not in files["datasets/pets/index.html"]
     assert '<span class="stage">prod</span>' in files["models/pets/v1.0.0/index.html"]
+
+
+def test_a_model_says_how_its_training_is_repeated() -> None:
+    registry, found = Registry(), list[Release]()
+    memory_registries.put_dataset(registry)
+    origin = {"origin": {"url": "https://zoo.example/pets"}, "measured_on": "datasets/pets", "trained_on": None}
+    for at, changes in enumerate(({}, {"reproduce": {"tolerance": {"accuracy": 0.02, "f1": 0.1}}}, origin)):
+        memory_registries.put_model(registry)
+        data = {**yaml.safe_load(registry.files["models/pets/model.yaml"]), "version": f"1.{at}.0", **changes}
+        kept = {key: value for key, value in data.items() if value is not None}
+        registry.files["models/pets/model.yaml"] = memory_registries.dump(kept)
+        tag = parse_tag(f"models/pets@v1.{at}.0")
+        found.append(Release(tag, "c" * 40, at, notes.load(tag, registry.files.get), Lineage(), (), "", ""))
+    catalog = Catalog("acme-data", overview.find(DictTree(registry.files), found), catalogs.REPOSITORY)
+    files = {path: data.decode() for path, data in site.build(catalog)}
+    identical, near, elsewhere = (files[f"models/pets/v1.{at}.0/index.html"] for at in range(3))
+    repeated = "repeats it and compares the metrics:"
+    assert f"registry reproduce models/pets@v1.0.0</code> {repeated} every metric identical." in identical
+    assert f"registry reproduce models/pets@v1.1.0</code> {repeated} accuracy within 0.02, f1 within 0.1." in near
+    assert "elsewhere (https://zoo.example/pets): it cannot be repeated here" in elsewhere
+    assert "registry reproduce" not in elsewhere + files["datasets/pets/index.html"]
 
 
 def test_programs_read_the_same() -> None:

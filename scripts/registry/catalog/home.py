@@ -53,7 +53,7 @@ def home(artifacts: Sequence[Overview]) -> Home:
 def _classes(one: Overview, artifacts: Mapping[ArtifactId, Overview]) -> tuple[str, ...]:
     """The classes of a dataset, or of the one that a model is measured on."""
     manifest = one.manifest
-    if isinstance(manifest, ModelManifest) and manifest.dataset in artifacts:
+    if isinstance(manifest, ModelManifest) and manifest.dataset and manifest.dataset in artifacts:
         manifest = artifacts[manifest.dataset].manifest
     return manifest.classes if isinstance(manifest, DatasetManifest) else ()
 

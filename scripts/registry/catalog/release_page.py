@@ -10,6 +10,7 @@ from registry.catalog.pictures import Histogram
 from registry.catalog.showing import Shown
 from registry.core import consuming
 from registry.core.layout import SPLITS
+from registry.core.values import ModelManifest
 from registry.release.history import Release
 from registry.release.overview import Overview
 
@@ -71,7 +72,32 @@ def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> 
         "headline": compared.headline if compared else "",
         "changes_page": compared.path if compared else "",
         "is_known": shown is not None,
+        "training": _training(release),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How to repeat the training of a release, and within what its metrics have to agree; nothing records that it was.
+
+    `origin` is where it was trained, if that was not here; it cannot be repeated then.
+    """
+
+    command: str
+    within: str
+    origin: str
+
+
+def _training(release: Release) -> Training | None:
+    manifest = release.version.content.manifest if release.version else None
+    if not isinstance(manifest, ModelManifest):
+        return None
+    limits = ", ".join(f"{metric} within {limit:g}" for metric, limit in manifest.tolerance.items())
+    return Training(
+        f"registry reproduce {release.tag}",
+        limits or "every metric identical",
+        manifest.origin.url if manifest.origin else "",
+    )
 
 
 def _column(column: Distribution) -> ColumnView:
