@@ -35,6 +35,7 @@ NOT_RUN = {
     Hint("cli/commands/recall.py", "registry where"): VALUE,
     Hint("release/recall.py", "registry withdraw"): RECALLS,
     Hint("core/adoption.py", "registry adopt"): VALUE,
+    Hint("catalog/release_page.py", "registry reproduce"): TRAINS,
     Hint("client/catalogs.py", "registry catalog"): "for the owners of the registry, whose tests run it",
     Hint("client/imports.py", "dvc update"): "tests/client/test_outdated.py runs it",
     Hint("client/fetch.py", "registry fsck"): "for the owners of the registry, whose tests run it",
