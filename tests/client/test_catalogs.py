@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from registry.client import catalogs
-from registry.core import references
+from registry.core import erasures, references
+from registry.core.names import parse_tag
 from registry.core.pointers import object_key
 from registry.errors import InvalidData, InvalidDocument, NotFound, StorageFailed
 from support import model_files, repositories
@@ -17,6 +18,7 @@ from support.servers import static_files
 
 TAG = "datasets/pets@v1.0.0"
 MD5 = "0123456789abcdef0123456789abcdef"
+ERASED = {"case": "DSR-1", "date": "2026-11-29", "items": [], "objects": [erasures.digest_of_object(MD5)]}
 
 
 @pytest.fixture
@@ -94,6 +96,15 @@ def test_a_registry_without_a_public_place_names_its_repository() -> None:
         find(catalog(release("1.0.0"), objects="file:///etc"), TAG)
 
 
+def test_what_was_erased_is_known_and_a_file_without_it_is_of_an_earlier_build() -> None:
+    said = catalog(release("1.0.1"), release("1.0.0", withdrawn="erased"), erased=[ERASED])
+    found = catalogs.find(json.dumps(said).encode(), "x", references.parse(TAG))
+    assert found.good == parse_tag("datasets/pets@v1.0.1")
+    assert found.erased["DSR-1"].has_object(MD5)
+    assert not found.erased["DSR-1"].has_item(MD5)
+    assert not catalogs.find(json.dumps(catalog(release("1.0.0"))).encode(), "x", references.parse(TAG)).erased
+
+
 CHANGES = {
     "another path": {"path": "datasets/pets/../../x"},
     "another artifact": {"path": "datasets/cats/prepared"},
@@ -120,7 +131,9 @@ def test_a_product_that_no_release_has_is_refused(change: dict[str, object]) -> 
     [[], None, {}, {"schema": 2}, catalog({"tag": "datasets/pets@v1.0.0"}), catalog(release("1.0.0", products=[])),
      catalog(release("1.0.0", tag="datasets/cats@v1.0.0")), catalog(release("1.0.0", tag="../x")),
      catalog(release("1.0.0", tag=3)), catalog(release("1.0.0", stages=[1])), catalog(release("1.0.0", withdrawn=1)),
-     {**catalog(release("1.0.0")), "artifacts": [1]}],
+     {**catalog(release("1.0.0")), "artifacts": [1]}, catalog(release("1.0.0"), erased=None),
+     *(catalog(release("1.0.0"), erased=[{**ERASED, **change}]) for change in (
+         {"case": 1}, {"case": "\x1b[2J"}, {"items": [1]}, {"objects": None}))],
 )  # fmt: skip
 def test_what_is_no_catalog_is_refused(said: object) -> None:
     with pytest.raises(InvalidDocument, match=r"^registry\.json: "):

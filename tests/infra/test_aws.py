@@ -59,6 +59,8 @@ def test_every_parameter_has_a_description_and_a_constraint(stack: Stack) -> Non
         ("ContributorArns", "*"),
         ("ContributorArns", f"arn:aws:iam::{ACCOUNT}:root"),
         ("ConsumerArns", f"arn:aws:iam::{ACCOUNT}:user/*"),
+        ("ErasureArns", f"arn:aws:iam::{ACCOUNT}:role/admin"),
+        ("ErasureArns", f"arn:aws:iam::{ACCOUNT}:user/*"),
     ],
 )
 def test_a_parameter_that_grants_too_much_is_refused(name: str, value: str) -> None:
@@ -105,7 +107,7 @@ def test_no_principal_is_trusted_by_wildcard() -> None:
     stack = Stack(**REQUIRED, **PEOPLE, MakeLake="true", Public="true")
     documents = [*stack.of_type("AWS::S3::BucketPolicy").values(), *stack.of_type("AWS::IAM::Role").values()]
     allowed = [one for document in documents for one in statements(document) if one["Effect"] == "Allow"]
-    assert len(allowed) == 7  # four jobs, two groups of people, CloudFront
+    assert len(allowed) == 8  # four jobs, three groups of people, CloudFront
     assert "*" not in json.dumps([one["Principal"] for one in allowed])
     assert [one["Condition"] for one in allowed if "Service" in one["Principal"]] == [
         {"StringEquals": {"aws:SourceArn": f"arn:aws:cloudfront::{ACCOUNT}:distribution/PublicDistribution"}}
@@ -146,6 +148,30 @@ def test_no_role_may_delete_or_change_a_bucket(stack: Stack) -> None:
     for role in stack.of_type("AWS::IAM::Role").values():
         assert "Policies" not in role
         assert len(role["ManagedPolicyArns"]) == 1
+
+
+def test_the_role_for_erasing_needs_mfa_and_only_deletes(stack: Stack) -> None:
+    role = stack.resources["EraseRole"]["Properties"]
+    [trusted] = statements(role)
+    assert trusted["Principal"] == {"AWS": [f"arn:aws:iam::{ACCOUNT}:user/pia"]}
+    assert trusted["Condition"] == {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+    assert role["MaxSessionDuration"] == 3600
+    assert actions(stack, "ErasePolicy") == {
+        "s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation", "s3:GetObject",
+        "s3:DeleteObject", "s3:DeleteObjectVersion",
+    }  # fmt: skip
+    denied = {one["Sid"]: one["Condition"] for one in statements(stack.resources["ProductionPolicy"]["Properties"])}
+    breaker, eraser = REQUIRED["BreakGlassArn"], f"arn:aws:iam::{ACCOUNT}:role/EraseRole"
+    assert denied["DenyDeletion"] == {"ArnNotEquals": {"aws:PrincipalArn": [breaker, eraser]}}
+    assert denied["DenyUnprotection"] == {"ArnNotEquals": {"aws:PrincipalArn": [breaker]}}
+
+
+def test_without_users_for_it_the_break_glass_role_alone_can_erase() -> None:
+    stack = Stack(**REQUIRED)
+    assert not {"EraseRole", "ErasePolicy"} & set(stack.resources)
+    assert "EraseRoleArn" not in stack.outputs
+    denied = {one["Sid"]: one["Condition"] for one in statements(stack.resources["ProductionPolicy"]["Properties"])}
+    assert denied["DenyDeletion"] == denied["DenyUnprotection"]
 
 
 def test_deliveries_can_be_read_in_their_folder_by_contributors_alone() -> None:

@@ -6,9 +6,10 @@ jobs with tokens signed as GitHub signs them. Everything goes over TLS, because 
 
 SeaweedFS has other words for three things, which `_translated` puts in their place: the claims of a token are
 `oidc:…`, the provider goes by its name, and who asks is known in bucket policies as `aws:username`. It cannot enforce
-these, which are asserted on the document instead: public access blocks, bucket owner enforced, default encryption, the
-lifecycle of staging, Object Lock's retention, KMS, and CloudFront's own right to read. Its `root` escapes one denial
-(of deleting many at once), so an identity whose policy allows everything stands in for an administrator of AWS.
+these, which are asserted on the document instead: MFA, public access blocks, bucket owner enforced, default
+encryption, the lifecycle of staging, Object Lock's retention, KMS, and CloudFront's own right to read. Its `root`
+escapes one denial (of deleting many at once), so an identity whose policy allows everything stands in for an
+administrator of AWS.
 """
 
 import json
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.s3
 
 BODY = b"an object"
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+ERASER = "pia"  # the name of a role's session is that of the person there
+WITH_MFA = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
 NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}
 
 
@@ -36,13 +39,13 @@ def _translated(document: object) -> dict:
     text = json.dumps(document)
     text = text.replace(f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com", "github")
     text = text.replace("token.actions.githubusercontent.com:", "oidc:")
-    return json.loads(
-        re.sub(
-            r'"ArnNotEquals": {"aws:PrincipalArn": "[^"]+/([^"/]+)"}',
-            r'"StringNotEquals": {"aws:username": "\1"}',
-            text,
-        )
-    )
+    text = text.replace(f', "Condition": {json.dumps(WITH_MFA)}', "")
+    return json.loads(re.sub(r'"ArnNotEquals": {"aws:PrincipalArn": (\[[^]]*\])}', _by_name, text))
+
+
+def _by_name(found: re.Match[str]) -> str:
+    names = [ERASER if ":role/" in arn else arn.rpartition("/")[2] for arn in json.loads(found[1])]
+    return f'"StringNotEquals": {{"aws:username": {json.dumps(names)}}}'
 
 
 def iam_of(stack: Stack, keys_url: str) -> dict:
@@ -123,7 +126,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         server = S3Server(
             folder,
             buckets=[LAKE, STAGING, PRODUCTION],
-            policies={"administrator": EVERYTHING, "break-glass": EVERYTHING, "ann": NOTHING, "carl": NOTHING},
+            policies={
+                "administrator": EVERYTHING,
+                "break-glass": EVERYTHING,
+                "ann": NOTHING,
+                "carl": NOTHING,
+                "pia": NOTHING,
+            },
             iam=iam_of(stack, issuer.keys_url),
             certificate=make_certificate(folder),
         )
@@ -255,6 +264,22 @@ def test_only_the_break_glass_role_can_delete_from_production(cloud: Cloud) -> N
     assert administrator.get_object(Bucket=PRODUCTION, Key="kept")["Body"].read() == BODY
 
 
+def test_the_role_for_erasing_deletes_versions_and_nothing_else(cloud: Cloud) -> None:
+    administrator, eraser = cloud.client("administrator"), cloud.client(cloud.person("EraseRole", ERASER))
+    for bucket in (LAKE, STAGING, PRODUCTION):
+        for body in (b"one", b"other"):
+            administrator.put_object(Bucket=bucket, Key="a person", Body=body)
+        versions = eraser.list_object_versions(Bucket=bucket, Prefix="a person")["Versions"]
+        assert len(versions) == 2
+        for version in versions:
+            eraser.delete_object(Bucket=bucket, Key="a person", VersionId=version["VersionId"])
+        assert "Versions" not in administrator.list_object_versions(Bucket=bucket, Prefix="a person")
+        others = [deed for deed in DEEDS if deed not in {"delete", "delete many", "delete a version"}]
+        done = {deed for deed in others if not refused(lambda deed=deed, bucket=bucket: DEEDS[deed](eraser, bucket))}
+        assert done == ({"list"} if bucket == LAKE else READ)
+
+
+ROLES = (*JOB_ROLES, "ConsumerRole", "EraseRole")
 NAMED = "repo:acme/data:environment:"
 
 
@@ -289,7 +314,7 @@ NAMED = "repo:acme/data:environment:"
 )
 def test_a_job_gets_its_role(cloud: Cloud, claims: dict, role: str | None) -> None:
     token = cloud.token(**claims)
-    given = [name for name in (*JOB_ROLES, "ConsumerRole") if obtained(lambda name=name: cloud.job(name, token))]
+    given = [name for name in ROLES if obtained(lambda name=name: cloud.job(name, token))]
     assert given == ([role] if role else [])
 
 
@@ -309,7 +334,9 @@ def test_a_token_that_github_did_not_sign_is_refused(cloud: Cloud) -> None:
     assert not obtained(lambda: cloud.job("PublishRole", forged))
 
 
-@pytest.mark.parametrize("identity", ["administrator", "ann", "carl"])
-def test_people_get_their_roles(cloud: Cloud, identity: str) -> None:
-    given = [name for name in (*JOB_ROLES, "ConsumerRole") if obtained(lambda name=name: cloud.person(name, identity))]
-    assert given == {"administrator": [], "ann": ["ContributorRole"], "carl": ["ConsumerRole"]}[identity]
+@pytest.mark.parametrize(
+    ("identity", "roles"),
+    [("administrator", []), ("ann", ["ContributorRole"]), ("carl", ["ConsumerRole"]), ("pia", ["EraseRole"])],
+)
+def test_people_get_their_roles(cloud: Cloud, identity: str, roles: list[str]) -> None:
+    assert [name for name in ROLES if obtained(lambda name=name: cloud.person(name, identity))] == roles

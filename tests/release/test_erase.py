@@ -1,6 +1,7 @@
 """`registry erase`: everything of an image goes, whatever interrupts it, and no command takes it for lost."""
 
 import io
+import json
 import shutil
 import signal
 import sys
@@ -11,19 +12,23 @@ import polars as pl
 import pytest
 import yaml
 
+import registry
 from conftest import copy
-from registry.core import erasures
+from registry.core import erasures, schema
+from registry.core.documents import Document
 from registry.core.erasures import Reason, Tombstone
-from registry.errors import InvalidData, InvalidDocument, StorageFailed
+from registry.errors import InvalidData, InvalidDocument, Refused, StorageFailed
 from registry.release import erase
 from registry.storage.local import Folder
 from support import hints, released_photos, repositories
 from support.dataset_builds import PETS, Desk, picture, uuid
 from support.released_photos import DATASET, MODEL, ROWS
 from support.repositories import Outcome, Run, git_in, production, staging
+from support.servers import static_files
 
 CASE = "DSR-2026-041"
 ERASE = ("--case", CASE, "--approved-by", "@acme/privacy")
+NEXT = f"{PETS}@v1.0.1"  # without it
 TESTED = 2  # the number of an image in the test split, which predictions have a row of
 Answer = Callable[[str], None]
 
@@ -242,12 +247,76 @@ def test_every_command_knows_that_it_was_erased(merged: Desk, answer: Answer) ->
     assert files_about(root, TESTED) == set()
 
 
+def test_a_consumer_gets_no_part_that_looks_whole(merged: Desk, answer: Answer, tmp_path: Path) -> None:
+    fault = f"{DATASET} is not whole: 2 of its 43 files were erased (case {CASE}); nothing was fetched"
+    assert merged.run("get", DATASET, "--out", str(tmp_path / "got")).refused(fault)  # its bytes are there still
+    root, site = merged.root, tmp_path / "site"
+    with static_files.serving(production(root)) as objects:
+        config = root / ".dvc/config"
+        config.write_text(f"{config.read_text()}['remote \"public\"']\n    url = {objects.url}\n")
+        repositories.merge(root, "a public remote")
+        git_in(root, "fetch", "--quiet")
+        assert merged.run("catalog", "build", "--out", str(site)).code == 0
+        assert delete(merged, answer, count_of(merged)).code == 0
+        for number, place in enumerate((str(root), repositories.origin(root).as_uri(), str(site))):
+            got, after = str(tmp_path / f"got{number}"), str(tmp_path / f"after{number}")
+            done = merged._run(tmp_path, "get", DATASET, "--repo", place, "--out", got)
+            assert done.refused(fault, f"take {NEXT}"), done.err
+            assert not Path(got).exists()
+            assert merged._run(tmp_path, "get", NEXT, "--repo", place, "--out", after).code == 0
+            assert uuid(TESTED) not in {path.stem for path in Path(after).rglob("*")}
+            with (
+                pytest.warns(UserWarning, match=rf"is withdrawn: an image was erased \(case {CASE}\)"),
+                pytest.raises(Refused, match=rf"2 of its 43 files were erased \(case {CASE}\)"),
+            ):
+                registry.open(PETS, "v1.0.0", repo=place, folder=got)
+            split = merged._run(tmp_path, "get", DATASET, "--split", "train", "--repo", place, "--out", got)
+            assert split.code == 0, split.err  # nothing of it was erased
+
+
+def test_what_a_consumer_still_has_of_it_is_named(merged: Desk) -> None:
+    old = merged.root / PETS / "prepared"
+    [image] = old.rglob(f"{uuid(TESTED)}.jpg")
+    done = merged.run("get", DATASET, "--out", str(old))
+    assert done.refused(f"{image} was erased: delete it here, too", f"{old}/test/metadata.parquet was erased")
+
+
+def test_what_is_shown_of_a_version_says_that_images_were_erased(merged: Desk, tmp_path: Path) -> None:
+    said = f"erased: 1 image (case {CASE})"
+    show = merged.run("show", DATASET)
+    assert said in show.out.splitlines()
+    assert show.out.endswith(f"\nit is not whole any more, and cannot be fetched: take {NEXT}\n")
+    assert "registry get" in merged.run("show", NEXT).out
+    assert merged.run("catalog", "build", "--out", str(tmp_path / "site")).code == 0
+    pages = {path: (tmp_path / "site" / PETS / path / "index.html").read_text() for path in ("v1.0.0", "v1.0.1")}
+    assert f"<strong>Erased:</strong> 1 image (case {CASE})" in pages["v1.0.0"]
+    assert "registry get" not in pages["v1.0.0"]
+    assert "Erased" not in pages["v1.0.1"]
+    data = (tmp_path / "site/registry.json").read_bytes()
+    assert not list(schema.find_faults(Document("registry.json", json.loads(data), {}), "catalog"))
+    [case] = json.loads(data)["erased"]
+    assert case["case"] == CASE
+    assert case["items"] == [erasures.digest_of_item(uuid(TESTED))]
+    assert b"@acme/privacy" not in data
+    assert uuid(TESTED).encode() not in data
+
+
+def test_where_says_so_and_a_recall_does_not_bring_its_name_back(merged: Desk) -> None:
+    for name in (uuid(TESTED), repositories.md5(picture(TESTED))):
+        assert f"  erased (case {CASE}): " in merged.run("where", name).out
+        assert json.loads(merged.run("where", name, "--format", "json").out)[0]["erased"] == [CASE]
+    assert "  erased (" not in merged.run("where", uuid(3)).out
+    done = merged.run("recall", uuid(TESTED), uuid(3), "--why", "the person asked")
+    assert done.refused(f"1 image was erased (case {CASE})", "recall the others alone")
+    assert git_in(merged.root, "status", "--short") == ""
+
+
 def test_an_old_download_is_told_and_what_is_left_is_verified(merged: Desk, answer: Answer, tmp_path: Path) -> None:
     shutil.copytree(merged.root / PETS / "prepared", tmp_path / "old")
     assert delete(merged, answer, count_of(merged)).code == 0
     done = merged.run("verify", DATASET, str(tmp_path / "old"))
     assert done.code == 0, done.err
-    assert f"{uuid(TESTED)}.jpg was erased, as the law demands: delete it here, too" in done.err
+    assert f"{uuid(TESTED)}.jpg was erased (case {CASE}), as the law demands: delete it here, too" in done.err
     [image] = (tmp_path / "old").rglob(f"{uuid(TESTED)}.jpg")
     image.unlink()
     (tmp_path / "old/test/metadata.parquet").unlink()

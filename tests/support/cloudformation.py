@@ -25,6 +25,7 @@ REQUIRED = {
 PEOPLE = {
     "ContributorArns": f"arn:aws:iam::{ACCOUNT}:user/ann",
     "ConsumerArns": f"arn:aws:iam::{ACCOUNT}:user/carl",
+    "ErasureArns": f"arn:aws:iam::{ACCOUNT}:user/pia",
 }
 JOB_ROLES = ("ContributorRole", "PullRequestRole", "JudgeRole", "PublishRole")
 PSEUDO = {

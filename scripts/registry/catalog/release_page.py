@@ -1,6 +1,7 @@
 """The page of a release: what it holds, what changed, how to fetch it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from registry.catalog import pictures, releases, sheets
@@ -20,10 +21,11 @@ VALUES = 8  # of a column, as rows
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What the site's folder has of a release beside its page."""
+    """What is known of a release beside what its commit says; `erased` are numbers of images by case."""
 
     shown: Shown | None = None
     compared: Compared | None = None
+    erased: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> 
         "changes_page": compared.path if compared else "",
         "is_known": shown is not None,
         "training": _training(release),
+        "erased": pieces.erased,
+        "latest_good": releases.latest_good(one),
     }
 
 

@@ -16,6 +16,7 @@ from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
+from registry.core.erasures import Tombstone
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.core.wording import size
@@ -36,7 +37,8 @@ class Catalog:
 
     `address` is the site's own, `objects` that of production for those without a login; empty where there is none.
     `shown` is what its folder has of the images of releases (`showing.prepare`),
-    `compared` of how they differ from those before (`comparing.prepare`).
+    `compared` of how they differ from those before (`comparing.prepare`). `tombstones` are of what was erased, and
+    `erased` says how many images of a release each case erased (`erased_items.count_all`).
     """
 
     name: str
@@ -46,6 +48,8 @@ class Catalog:
     objects: str = ""
     shown: Mapping[Tag, Shown] = field(default_factory=dict)
     compared: Mapping[Tag, Compared] = field(default_factory=dict)
+    tombstones: tuple[Tombstone, ...] = ()
+    erased: Mapping[Tag, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def by_tag(self) -> Mapping[Tag, Release]:
@@ -69,7 +73,8 @@ def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
         values = artifact_page.values(one, nodes, catalog.repository, catalog.compared)
         yield render("artifact.html", artifact_path(one.artifact), **values)
         for release in one.releases:
-            pieces = Pieces(catalog.shown.get(release.tag), catalog.compared.get(release.tag))
+            tag = release.tag
+            pieces = Pieces(catalog.shown.get(tag), catalog.compared.get(tag), catalog.erased.get(tag, {}))
             values, path = release_page.values(one, release, catalog.repository, pieces), release_path(release.tag)
             described = _describe(catalog, release)
             yield render("release.html", path, **values, croissant=described)
@@ -89,9 +94,20 @@ def write_data(catalog: Catalog) -> bytes:
         "name": catalog.name,
         "repository": catalog.repository,
         "objects": catalog.objects or None,
+        "erased": [_erased_to_json(one) for one in catalog.tombstones],
         "artifacts": [overview.to_json(one) for one in catalog.artifacts],
     }
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _erased_to_json(tombstone: Tombstone) -> dict[str, Any]:
+    """A tombstone for those who fetch without Git; who approved it stays in the repository."""
+    return {
+        "case": tombstone.case,
+        "date": tombstone.date,
+        "items": sorted(tombstone.items),
+        "objects": sorted(tombstone.objects),
+    }
 
 
 def _describe(catalog: Catalog, release: Release) -> dict[str, Any] | None:

@@ -9,9 +9,11 @@ from registry.catalog.comparing import Compared
 from registry.catalog.options import Options
 from registry.catalog.showing import Shown
 from registry.catalog.site import Catalog
+from registry.core import erasures
 from registry.core.atomic_write import write_atomically
 from registry.core.layout import FOLDERS
 from registry.core.values import Kind, Tag
+from registry.release import erased_items
 
 OURS = (
     "*/index.html",
@@ -40,11 +42,13 @@ def write(out: Path, catalog: Catalog, options: Options) -> Changed:
     for one in catalog.artifacts:
         if one.artifact.kind is Kind.DATASET:
             shown |= showing.prepare(out, [*filter(releases.is_good, reversed(one.releases))], options)
+    cases = erasures.by_case(catalog.tombstones)
+    erased = erased_items.count_all(catalog.artifacts, cases, options.read, options.warn)
     compared = comparing.prepare(out, catalog.name, catalog.artifacts, options)
     kept = {path for tag, one in shown.items() for path in _data_files(out, tag, one)}
     kept |= {path for one in compared.values() for path in _page_files(out, one)}
     new = kept - before
-    for path, data in site.build(replace(catalog, shown=shown, compared=compared)):
+    for path, data in site.build(replace(catalog, shown=shown, compared=compared, erased=erased)):
         kept.add(path)
         if _put(out, path, data) or path not in before:
             new.add(path)

@@ -1,6 +1,6 @@
 """Artifacts and their releases as lines, for `registry list` and `registry show`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from registry.core import consuming
 from registry.core.layout import SPLITS
@@ -99,20 +99,26 @@ def artifact(one: Overview, url: str) -> Iterator[str]:
         return
     yield "releases:"
     yield from releases(one)
-    if good := next((each for each in one.releases if not (each.withdrawn or each.fault)), None):
+    if latest := good(one):
         yield from (
             "",
             "fetch the latest with",
-            *(f"  {line}" for line in consuming.commands(good.tag, url, sidecar=good.has_sidecar)),
+            *(f"  {line}" for line in consuming.commands(latest.tag, url, sidecar=latest.has_sidecar)),
         )
 
 
-def release(one: Overview, chosen: Release, url: str) -> Iterator[str]:
-    """Everything of one release."""
+def good(one: Overview) -> Release | None:
+    """The latest release that can be used: neither withdrawn nor faulty."""
+    return next((each for each in one.releases if not (each.withdrawn or each.fault)), None)
+
+
+def release(one: Overview, chosen: Release, url: str, erased: Mapping[str, int]) -> Iterator[str]:
+    """Everything of one release; of one that lost images by a case (`erased`), what to take instead."""
     version = chosen.version
     yield str(chosen.tag) + (f": {version.content.manifest.title}" if version else "")
     yield f"published {chosen.date} ({chosen.commit[:12]})"
     yield from (f"withdrawn: {chosen.withdrawn}",) if chosen.withdrawn else ()
+    yield from (f"erased: {plural(images, 'image')} (case {case})" for case, images in sorted(erased.items()))
     yield from (f"wrong: {chosen.fault}",) if chosen.fault else ()
     yield from (f"stage: {' '.join(chosen.stages)}",) if chosen.stages else ()
     yield from (f"made from {join([str(tag) for tag in chosen.sources])}",) if chosen.sources else ()
@@ -120,6 +126,10 @@ def release(one: Overview, chosen: Release, url: str) -> Iterator[str]:
     if version:
         yield from ("", version.content.manifest.description.strip(), "")
         yield from _facts(version)
+    if erased:
+        latest = good(one)
+        yield "it is not whole any more, and cannot be fetched" + (f": take {latest.tag}" if latest else "")
+        return
     yield from (
         "fetch it with",
         *(f"  {line}" for line in consuming.commands(chosen.tag, url, sidecar=chosen.has_sidecar)),

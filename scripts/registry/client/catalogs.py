@@ -4,13 +4,15 @@ The file is read over plain HTTP, or from a folder. Only what is used of it is l
 say more; each value has the grammar that a tag, a pointer or a path has elsewhere.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from registry.client.products import Known, Product
-from registry.core import documents, layout, names
+from registry.core import documents, erasures, layout, names
+from registry.core.erasures import Erased
 from registry.core.pointers import MD5, object_key
 from registry.core.references import Reference
 from registry.core.settings import Remote
@@ -69,15 +71,18 @@ def find(data: bytes, place: str, wanted: Reference) -> Product:
         exact = Tag(wanted.artifact, wanted.version) if wanted.version else None
         if exact and exact in rows and exact not in sound:
             raise InvalidData(f"{exact}: {_text(rows[exact]['fault'])}", (), fix=_FIX)
-        tag = Known(place, sound, withdrawn, stages).choose(wanted)
+        known = Known(place, sound, withdrawn, stages)
+        tag = known.choose(wanted)
         outputs = _outputs(rows[tag]["products"], tag)
         objects, repository = catalog["objects"], _text(catalog["repository"])
+        erased = {_case(row): _erased(row) for row in catalog.get("erased", ())}
     except (AttributeError, IndexError, KeyError, TypeError, names.InvalidName) as error:
         raise InvalidDocument(place, f"not a catalog's {NAME}: {error!r}", fix=_FIX) from error
     if not isinstance(objects, str) or urlsplit(objects).scheme not in ("http", "https"):
         fault = f"{place}: no public place for objects is named"
         raise StorageFailed(fault, fix=f"use --repo {repository}, with a login to its storage")
-    return Product(tag, outputs, (open_store(Remote(objects), Path()),), withdrawn.get(tag, ""))
+    store = open_store(Remote(objects), Path())
+    return Product(tag, outputs, (store,), withdrawn.get(tag, ""), erased, known.good)
 
 
 def _releases(catalog: Mapping[str, Any], wanted: Reference) -> Mapping[Tag, Mapping[str, Any]]:
@@ -106,6 +111,17 @@ def _output(row: Mapping[str, Any]) -> Output:
     if not MD5.fullmatch(md5) or row["key"] != object_key(md5) or not isinstance(size, int) or size < 0:
         raise names.InvalidName(f"{md5!r} with the key {row['key']!r} is no object")
     return Output(_text(row["path"]), md5, size, row["files"])
+
+
+def _case(row: Mapping[str, Any]) -> str:
+    if not re.fullmatch(erasures.CASE, name := _text(row["case"])):
+        raise names.InvalidName(f"{name!r} is no case")
+    return name
+
+
+def _erased(row: Mapping[str, Any]) -> Erased:
+    """The hashes of a case."""
+    return Erased(frozenset(map(_text, row["items"])), frozenset(map(_text, row["objects"])))
 
 
 def _text(value: object) -> str:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from registry.client import listing
 from registry.client.products import Product
-from registry.core import digests, wording
+from registry.core import digests, erasures, wording
 from registry.core.progress import Progress
 from registry.core.values import Kind, Tag
-from registry.errors import InvalidData, NotFound, Refused, StorageFailed
+from registry.errors import SHOWN, InvalidData, NotFound, Refused, StorageFailed
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from registry.storage.parallel import parallel_map
@@ -63,14 +63,16 @@ class Fetched:
 def plan(product: Product, folder: Path, split: str = "", warn: Warn = lambda _: None) -> Plan:
     """What of the product, or of one split of a dataset, `folder` lacks.
 
-    Raises Refused for what is there and not the release's, NotFound for a split without images, InvalidData and
-    StorageFailed where the list of files is not available.
+    Raises Refused for what is there and not the release's, and where some of the files were erased: the others would
+    look like the whole. Raises NotFound for a split without images, InvalidData and StorageFailed where the list of
+    files is not available.
     """
     released, total = _released(product, warn)
     wanted = {path: md5 for path, md5 in released.items() if not split or path.startswith(f"{split}/")}
     if not wanted:
         there = wording.join(sorted({path.partition("/")[0] for path in released}), "and")
         raise NotFound(f"{product.tag} has no images in {split}", fix=f"choose one of {there}")
+    _require_none_erased(product, wanted, folder)
     found = dict(_walk(folder)) if product.tag.artifact.kind is Kind.DATASET else _there(folder, released)
     if others := sorted(found.keys() - released.keys()):
         fault = f"{folder / others[0]} is not in {product.tag}, and readers would take it for a part of it"
@@ -82,6 +84,19 @@ def plan(product: Product, folder: Path, split: str = "", warn: Warn = lambda _:
             raise Refused(fault, fix=f"move it away, or {OTHER_FOLDER}")
     missing = {path: md5 for path, md5 in wanted.items() if path not in present}
     return Plan(product.tag, folder, product.stores, missing, len(present), 0 if split or present else total)
+
+
+def _require_none_erased(product: Product, wanted: Mapping[str, str], folder: Path) -> None:
+    """Raise Refused where files were erased; those that `folder` still has are named."""
+    cases = {name: set(one.find_objects(wanted.values())) for name, one in product.erased.items()}
+    gone = [path for path, md5 in wanted.items() if any(md5 in one for one in cases.values())]
+    if gone:
+        said = erasures.name_cases(name for name, one in cases.items() if one)
+        were = "were" if len(gone) > 1 else "was"
+        fault = f"{product.tag} is not whole: {len(gone):,} of its {len(wanted):,} files {were} erased ({said})"
+        there = [f"{folder / path} was erased: delete it here, too" for path in gone if os.path.lexists(folder / path)]
+        fix = f"take {product.good}" if product.good else "ask the registry's owners for a version without them"
+        raise Refused(f"{fault}; nothing was fetched", lines=there[:SHOWN], fix=fix)
 
 
 def _released(product: Product, warn: Warn) -> tuple[Mapping[str, str], int]:

@@ -144,7 +144,8 @@ def open(  # noqa: A001 - it is called registry.open
     split alone.
 
     Warns of a version that is withdrawn. Raises RegistryError: NotFound, which lists what there is, Refused for a
-    folder with other files, InvalidData for objects that are damaged or missing, StorageFailed.
+    folder with other files and for a version of which files were erased, InvalidData for objects that are damaged or
+    missing, StorageFailed.
     """
     wanted = references.of(artifact, version)
     if split and (split not in SPLITS or wanted.artifact.kind is not Kind.DATASET):

@@ -1,8 +1,9 @@
 """The product of a release as a consumer gets it, and how a reference chooses a release."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from registry.core.erasures import Erased
 from registry.core.references import Reference
 from registry.core.values import ArtifactId, Output, Tag
 from registry.errors import NotFound
@@ -16,13 +17,16 @@ class Product:
     """What a release gives: its outputs by name, and the stores that have their objects, the first one first.
 
     `outputs` are a dataset's `prepared`, or a model's file and its sidecar, with paths from the root of the registry.
-    `withdrawn` is the reason why the version must not be used any more; empty where there is none.
+    `withdrawn` is the reason why the version must not be used any more; empty where there is none. `erased` is what
+    each case erased in the registry, by its name, and `good` the highest version that is not withdrawn.
     """
 
     tag: Tag
     outputs: tuple[Output, ...]
     stores: tuple[Store, ...]
     withdrawn: str = ""
+    erased: Mapping[str, Erased] = field(default_factory=dict)
+    good: Tag | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Known:
     tags: Sequence[Tag]
     withdrawn: Mapping[Tag, str]
     stages: Mapping[str, Tag]
+
+    @property
+    def good(self) -> Tag | None:
+        """The highest release that is not withdrawn."""
+        return max((tag for tag in self.tags if tag not in self.withdrawn), default=None)
 
     def choose(self, wanted: Reference) -> Tag:
         """The release that a reference names; the latest one is the highest that is not withdrawn, if there is one.
@@ -46,7 +55,7 @@ class Known:
                 return found
             raise self._unknown(f"{wanted} is no stage", wanted.artifact)
         if wanted.version is None:
-            return max([tag for tag in self.tags if tag not in self.withdrawn] or self.tags)
+            return self.good or max(self.tags)
         exact = Tag(wanted.artifact, wanted.version)
         if exact in self.tags:
             return exact

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from registry.client import dvc_remotes, products
 from registry.client.products import Known, Product
-from registry.core import artifact_files, layout, names, stages
+from registry.core import artifact_files, erasures, layout, names, stages
+from registry.core.erasures import Erased
 from registry.core.references import Reference
 from registry.core.settings import DVC_CONFIG
 from registry.core.tree import Tree
@@ -80,7 +81,8 @@ def find(place: str, wanted: Reference, warn: Warn) -> Product:
                 repository.fetch(str(tag))
             with git_trees.Revision(repository.folder, f"refs/tags/{tag}") as tree:
                 outputs = _outputs(tree, tag)
-            return Product(tag, outputs, _stores(repository, current), withdrawn.get(tag, ""))
+            stores, erased = _stores(repository, current), find_erased(current, warn)
+            return Product(tag, outputs, stores, withdrawn.get(tag, ""), erased, known.good)
 
 
 def _is_stage(name: str, artifact: ArtifactId) -> bool:
@@ -106,6 +108,15 @@ def find_withdrawn(current: Tree, artifact: ArtifactId, warn: Warn) -> Mapping[T
         warn(f"which versions of {artifact} are withdrawn is not known: {error.message}")
         return {}
     return {Tag(artifact, version): why for version, why in manifest.withdrawn.items()} if manifest else {}
+
+
+def find_erased(current: Tree, warn: Warn) -> Mapping[str, Erased]:
+    """What each case erased, as the default branch has it today."""
+    try:
+        return erasures.by_case(erasures.read(current).values())
+    except InvalidDocument as error:
+        warn(f"what was erased is not known: {error.message}")
+        return {}
 
 
 def _read(tree: Tree, path: str) -> bytes | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from registry.core import documents, schema
+from registry.core import documents, schema, wording
 from registry.core.tree import Tree
 from registry.errors import InvalidDocument
 
@@ -28,23 +28,6 @@ class Reason(StrEnum):
     NOT_NEEDED = "no longer needed"
     OBLIGATION = "legal obligation"
     CONTRACT = "contract ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """What one case erased: hashes of UUIDs (`items`) and of MD5s (`objects`); `approved_by` is an owner's name."""
-
-    case: str
-    reason: Reason
-    date: str
-    approved_by: str
-    items: frozenset[str]
-    objects: frozenset[str]
-
-    @property
-    def path(self) -> str:
-        """Its file."""
-        return f"{FOLDER}/{self.case}.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +57,28 @@ class Erased:
         return sorted({md5 for md5 in md5s if self.has_object(md5)}) if self.objects else []
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What one case erased: hashes of UUIDs (`items`) and of MD5s (`objects`); `approved_by` is an owner's name."""
+
+    case: str
+    reason: Reason
+    date: str
+    approved_by: str
+    items: frozenset[str]
+    objects: frozenset[str]
+
+    @property
+    def path(self) -> str:
+        """Its file."""
+        return f"{FOLDER}/{self.case}.yaml"
+
+    @property
+    def erased(self) -> Erased:
+        """What it erased."""
+        return Erased(self.items, self.objects)
+
+
 NOTHING = Erased()
 
 
@@ -93,6 +98,17 @@ def join(tombstones: Iterable[Tombstone]) -> Erased:
     return Erased(
         frozenset[str]().union(*(one.items for one in found)), frozenset[str]().union(*(one.objects for one in found))
     )
+
+
+def by_case(tombstones: Iterable[Tombstone]) -> dict[str, Erased]:
+    """What each case erased, as `registry.json` has it too."""
+    return {one.case: one.erased for one in tombstones}
+
+
+def name_cases(cases: Iterable[str]) -> str:
+    """How a message names cases: «case DSR-1», «cases DSR-1 and DSR-2»."""
+    found = sorted(set(cases))
+    return f"{'case' if len(found) == 1 else 'cases'} {wording.join(found, 'and')}"
 
 
 def read(tree: Tree) -> dict[str, Tombstone]:

@@ -42,7 +42,8 @@ def build(out: Path, url: str) -> None:
     repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
     address = f"{url.rstrip('/')}/" if url else ""
     objects = settings.public_address(dvc_config.parse(space.tree.read(settings.DVC_CONFIG)))
-    catalog = Catalog(space.registry_file.name, found, repository, address, objects)
+    tombstones = tuple(case for _, case in sorted(space.tombstones.items()))
+    catalog = Catalog(space.registry_file.name, found, repository, address, objects, tombstones=tombstones)
     with git_trees.Commits(space.root) as commits:
         hashes = space.cache_dir / perceptual_hash.PATH
         options = Options(

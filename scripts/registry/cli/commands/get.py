@@ -29,7 +29,8 @@ def command(release: str, *, repo: str | None, split: str | None, out: Path | No
     only after its content was compared with the release, so that the same command continues after an interruption,
     and fetches only what is missing. What is in FOLDER is never overwritten or deleted. Needs neither DVC nor a clone;
     with --repo https://…/registry.json, or the address of the catalog with a slash at its end, not even Git. A version
-    that is withdrawn is fetched all the same, and the reason is told.
+    that is withdrawn is fetched all the same, and the reason is told; one of which files were erased is not, as what is
+    left would look like the whole.
     """
     wanted = references.parse(release)
     product = sources.find(repo or _registry_here(), wanted, warn)

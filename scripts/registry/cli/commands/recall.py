@@ -8,11 +8,11 @@ from registry.cli import locating, preparing, proposing, raising
 from registry.cli.proposing import Proposal
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
-from registry.core import item_paths, layout, manifests
+from registry.core import erasures, item_paths, layout, manifests
 from registry.core.atomic_write import write_atomically
 from registry.core.values import ArtifactId, Kind
-from registry.core.wording import abbreviate
-from registry.errors import RegistryError
+from registry.core.wording import abbreviate, plural
+from registry.errors import Refused, RegistryError
 from registry.integrations import github
 from registry.release import recall
 from registry.release.where import Found
@@ -35,6 +35,7 @@ def command(uuids: tuple[str, ...], why: str, *, propose: bool, dry_run: bool) -
     """
     space = here()
     wanted = [_parse(text) for text in uuids]
+    _require_none_erased(space, wanted)
     if propose:
         proposing.require_clean(space)
         github.connect(space.root)
@@ -64,6 +65,15 @@ def _parse(text: str) -> str:
     if not re.fullmatch(item_paths.UUID, uuid := text.lower()):
         raise RegistryError(f"{text!r} is not a UUID", fix="registry where FILE finds the UUID of an image")
     return uuid
+
+
+def _require_none_erased(space: Workspace, uuids: list[str]) -> None:
+    """Raise Refused for an erased image: its file in denied/ would bring its UUID back into the repository."""
+    found = {one.case: one.erased.find_items(uuids) for one in space.tombstones.values()}
+    if gone := {uuid for those in found.values() for uuid in those}:
+        cases = erasures.name_cases(case for case, those in found.items() if those)
+        fault = f"{plural(len(gone), 'image was', 'images were')} erased ({cases}), and no dataset can have it again"
+        raise Refused(f"{fault}; nothing was written", fix="recall the others alone" if len(gone) < len(uuids) else "")
 
 
 def _plan(space: Workspace, uuids: list[str], why: str) -> recall.Plan:

@@ -1,16 +1,19 @@
 """`registry show`."""
 
 import json
+from collections.abc import Iterator
 
 import click
 
 from registry.cli import listing
-from registry.cli.workspace import here
+from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
-from registry.core import names
+from registry.core import erasures, names
 from registry.errors import NotFound
 from registry.integrations import git
-from registry.release import history, overview
+from registry.release import erased_items, history, overview
+from registry.release.history import Release
+from registry.release.overview import Overview
 from registry.scaffold import tooling
 
 HERE = "URL"  # of a repository without a remote, in the commands of a consumer
@@ -35,4 +38,9 @@ def command(name: str, form: str) -> None:
     if chosen is None:
         raise NotFound(f"{tag} is not published", fix=f"registry show {artifact}")
     data = next(row for row in overview.to_json(one)["releases"] if row["tag"] == str(tag))
-    say(json.dumps(data, indent=2) if form == "json" else "\n".join(listing.release(one, chosen, url)))
+    say(json.dumps(data, indent=2) if form == "json" else "\n".join(_lines(space, one, chosen, url)))
+
+
+def _lines(space: Workspace, one: Overview, chosen: Release, url: str) -> Iterator[str]:
+    cases = erasures.by_case(space.tombstones.values())
+    return listing.release(one, chosen, url, erased_items.count(chosen, cases, space.read_object, warn))

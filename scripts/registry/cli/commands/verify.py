@@ -11,12 +11,12 @@ import click
 from registry.cli.workspace import here, warn
 from registry.console import say
 from registry.core import erasures, names, settings
-from registry.core.erasures import Erased
+from registry.core.erasures import Erased, Tombstone
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.core.withdrawals import Withdrawal
 from registry.core.wording import plural
-from registry.errors import InvalidData, NotFound, RegistryError
+from registry.errors import InvalidData, InvalidDocument, NotFound, RegistryError
 from registry.integrations import dvc, git, git_elsewhere, git_signatures, git_trees, github
 from registry.integrations.github import Repository
 from registry.release import fetched, proof, withdraw
@@ -119,12 +119,12 @@ def _warn_of_withdrawal(registry: "_Registry", tag: Tag) -> None:
 
 def _find_erased(registry: "_Registry", found: Mapping[str, str]) -> Erased:
     """What was erased, by the default branch; files that are are named, whichever release they are of."""
-    erased = registry.find_erased()
-    gone = set(erased.find_objects(found.values()))
-    for path, md5 in found.items():
-        if md5 in gone:
-            warn(f"{path} was erased, as the law demands: delete it here, too")
-    return erased
+    tombstones = registry.find_tombstones()
+    for one in tombstones:
+        gone = set(one.erased.find_objects(found.values()))
+        for path in (path for path, md5 in found.items() if md5 in gone):
+            warn(f"{path} was erased (case {one.case}), as the law demands: delete it here, too")
+    return erasures.join(tombstones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +156,18 @@ class _Registry:
         released = names.find_tags(list(git_elsewhere.tags_of(self.repository, self.url)))
         return withdraw.find(self.repository, tag, ("refs/current",), released)
 
-    def find_erased(self) -> Erased:
-        """What was erased, by the default branch; where that is not known, which the withdrawal tells, nothing."""
+    def find_tombstones(self) -> tuple[Tombstone, ...]:
+        """What was erased, by the default branch; where that is not known, which is told, nothing."""
         known = ("refs/current",) if self.url else git.known_default_branches(self.repository)
-        found = [erasures.NOTHING]
-        for revision in (one for one in known if git.find_id(self.repository, one)):
+        revision = next((one for one in reversed(known) if git.find_id(self.repository, one)), None)
+        if revision is None:
+            return ()
+        try:
             with git_trees.Revision(self.repository, revision) as tree:
-                found.append(erasures.read_valid(tree))
-        return found[-1]
+                return tuple(erasures.read(tree).values())
+        except InvalidDocument as error:
+            warn(f"what was erased is not known: {error.message}")
+            return ()
 
     def find_other_version(self, found: Mapping[str, str], tag: Tag) -> Tag | None:
         """The other version of the artifact that complete files are; None also where the versions cannot be read."""

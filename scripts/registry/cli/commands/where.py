@@ -16,6 +16,7 @@ from polars import DataFrame
 from registry.cli import locating
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
+from registry.core import erasures
 from registry.core.progress import bar
 from registry.core.values import Tag
 from registry.core.wording import abbreviate, table
@@ -54,17 +55,25 @@ def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
     with locating.search(space) as searched:
         found = [searched.find(query.uuids, query.md5s, partial(_sha256_of, space, query)) for query in queries]
     alike = _find_near(space, searched.index, searched.known, queries, found) if near else [()] * len(queries)
+    cases = [_find_cases(space, query, one) for query, one in zip(queries, found, strict=True)]
+    rows = zip(queries, found, alike, cases, strict=True)
     if form == "json":
-        rows = zip(queries, found, alike, strict=True)
-        say(json.dumps([_to_json(query, one, pairs) for query, one, pairs in rows], indent=2))
+        say(json.dumps([_to_json(*row) for row in rows], indent=2))
     else:
-        rows = zip(queries, found, alike, strict=True)
-        say("\n\n".join("\n".join(_lines(query, one, pairs)) for query, one, pairs in rows))
+        say("\n\n".join("\n".join(_lines(*row)) for row in rows))
     if unknown := sorted({tag for one in found for tag in one.absent}):
         raise NotFound(
             f"no store has the lists of files of {abbreviate(list(map(str, unknown)))}: these were not searched",
             fix="registry fsck --all-tags",
         )
+
+
+def _find_cases(space: Workspace, query: _Query, found: where.Found) -> list[str]:
+    """The cases that erased the image."""
+    uuids = {*query.uuids, *(place.uuid for place in found.places)}
+    md5s = {*query.md5s, *(place.md5 for place in found.places)}
+    known = erasures.by_case(space.tombstones.values()).items()
+    return sorted(case for case, one in known if one.find_items(uuids) or one.find_objects(md5s))
 
 
 def _sha256_of(space: Workspace, query: _Query, md5: str) -> str | None:
@@ -133,9 +142,11 @@ def _near_one(query: _Query, found: where.Found, images: DataFrame, known: DataF
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def _lines(query: _Query, found: where.Found, near: Sequence[_Near]) -> Iterator[str]:
+def _lines(query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequence[str]) -> Iterator[str]:
     names = sorted({f"{place.uuid}, MD5 {place.md5}" for place in found.places})
     yield f"{query.text}: " + ("; ".join(names) if names else "no dataset release has it")
+    if cases:
+        yield f"  erased ({erasures.name_cases(cases)}): lists of files name it, its bytes are gone or will be"
     places = [(str(one.release.tag), f"{one.split}/{one.label}", _state(one.release)) for one in found.places]
     uses = [(str(one.release.tag), one.sight.value, _state(one.release)) for one in found.uses]
     if rows := [*places, *uses]:
@@ -150,9 +161,10 @@ def _state(release: Release) -> str:
     return " ".join(filter(None, (stages, f"withdrawn: {release.withdrawn}" if release.withdrawn else "")))
 
 
-def _to_json(query: _Query, found: where.Found, near: Sequence[_Near]) -> dict[str, Any]:
+def _to_json(query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequence[str]) -> dict[str, Any]:
     return {
         "query": query.text,
+        "erased": list(cases),
         "datasets": [
             {**_release(one.release), "uuid": one.uuid, "md5": one.md5, "split": one.split, "label": one.label}
             for one in found.places

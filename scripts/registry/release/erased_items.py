@@ -1,0 +1,47 @@
+"""How many images of a release were erased, by case: counted in its list of files, which stays."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+
+from registry.core.artifact_files import Reader
+from registry.core.erasures import Erased
+from registry.core.values import Kind, Tag
+from registry.dataset import items
+from registry.errors import RegistryError
+from registry.release.history import Release
+from registry.release.overview import Overview
+from registry.storage.reader import require_object
+from registry.sync import dir_listing
+
+Cases = Mapping[str, Erased]
+Warn = Callable[[str], None]
+
+
+def count_all(artifacts: Iterable[Overview], cases: Cases, read: Reader, warn: Warn) -> dict[Tag, dict[str, int]]:
+    """The number of erased images by case, of each dataset's release that lost one.
+
+    Read are the lists of withdrawn releases, as an erasure withdraws what it takes from, and of removed datasets, which
+    have no manifest to say so. `warn` is called for one that cannot be read.
+    """
+    counted = partial(count, cases=cases, read=read, warn=warn)
+    found = {release.tag: counted(release) for release in _candidates(artifacts)} if cases else {}
+    return {tag: counts for tag, counts in found.items() if counts}
+
+
+def _candidates(artifacts: Iterable[Overview]) -> Iterator[Release]:
+    for one in artifacts:
+        yield from (release for release in one.releases if release.withdrawn or one.manifest is None)
+
+
+def count(release: Release, cases: Cases, read: Reader, warn: Warn) -> dict[str, int]:
+    """The number of erased images of a release by case; none of a model, and where its list cannot be read."""
+    if release.tag.artifact.kind is not Kind.DATASET or not release.version or not cases:
+        return {}
+    md5 = release.version.products[0].md5  # a dataset's list of files
+    try:
+        uuids = items.parse(dir_listing.read(require_object(read, md5), md5)).frame["uuid"]
+    except RegistryError as error:
+        warn(f"{release.tag}: how many of its images were erased is not known: {error.message}")
+        return {}
+    found = {name: len(erased.find_items(uuids)) for name, erased in cases.items()}
+    return {name: images for name, images in found.items() if images}
