@@ -23,8 +23,9 @@ from registry.storage.local import Folder
 from support import hints, released_photos, repositories
 from support.dataset_builds import PETS, Desk, picture, uuid
 from support.released_photos import DATASET, MODEL, ROWS
-from support.repositories import Outcome, Run, git_in, production, staging
+from support.repositories import Outcome, Run, git_in, origin, production, staging
 from support.servers import static_files
+from support.servers.github import GitHub, serve
 
 CASE = "DSR-2026-041"
 ERASE = ("--case", CASE, "--approved-by", "@acme/privacy")
@@ -201,6 +202,26 @@ def test_a_tombstone_is_read_as_it_was_written() -> None:
         erasures.parse(erasures.write(made), "erased/a b.yaml")
 
 
+def test_it_is_proposed_as_one_pull_request_that_names_no_image(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve(GitHub(origin=origin(desk.root))) as hub:
+        for name, value in hub.env().items():
+            monkeypatch.setenv(name, value)
+        done = desk.run("erase", uuid(TESTED), *ERASE, "--propose")
+        assert done.code == 0, done.err
+        [pull] = hub.pulls
+    branch, title = f"erase/{CASE}", f"Erase 1 image of case {CASE}"
+    assert (pull["head"]["ref"], pull["title"]) == (branch, title)
+    assert f"- {DATASET}: withdraw" in pull["body"].replace("\u2060", "")
+    message = git_in(origin(desk.root), "log", "-1", "--format=%B", branch)
+    for secret in (uuid(TESTED), repositories.md5(picture(TESTED))):
+        assert secret not in pull["body"] + pull["title"] + message
+    changed = git_in(origin(desk.root), "diff", "--name-only", "main", branch).splitlines()
+    assert {f"erased/{CASE}.yaml", f"{PETS}/dataset.yaml", f"{PETS}/prepared.dvc", f"{PETS}/raw.dvc"} <= set(changed)
+    clone = repositories.other_clone(desk.root, desk.root.parent)
+    git_in(clone, "switch", "--quiet", branch)
+    assert desk._run(clone, "check", "--base", "origin/main", "--remote", "--untrained").code == 0
+
+
 # --- the bytes --------------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +279,7 @@ def test_a_consumer_gets_no_part_that_looks_whole(merged: Desk, answer: Answer, 
         git_in(root, "fetch", "--quiet")
         assert merged.run("catalog", "build", "--out", str(site)).code == 0
         assert delete(merged, answer, count_of(merged)).code == 0
-        for number, place in enumerate((str(root), repositories.origin(root).as_uri(), str(site))):
+        for number, place in enumerate((str(root), origin(root).as_uri(), str(site))):
             got, after = str(tmp_path / f"got{number}"), str(tmp_path / f"after{number}")
             done = merged._run(tmp_path, "get", DATASET, "--repo", place, "--out", got)
             assert done.refused(fault, f"take {NEXT}"), done.err
@@ -299,6 +320,17 @@ def test_what_is_shown_of_a_version_says_that_images_were_erased(merged: Desk, t
     assert case["items"] == [erasures.digest_of_item(uuid(TESTED))]
     assert b"@acme/privacy" not in data
     assert uuid(TESTED).encode() not in data
+
+
+def test_an_import_of_it_is_told_with_the_version_to_take(merged: Desk, tmp_path: Path) -> None:
+    source = {"url": str(merged.root), "rev": DATASET}
+    (tmp_path / "pets.dvc").write_text(yaml.safe_dump({"deps": [{"path": f"{PETS}/prepared", "repo": source}]}))
+    done = merged._run(tmp_path, "outdated")
+    assert done.code == 1
+    assert done.out.splitlines() == [
+        f"pets.dvc: {DATASET} is withdrawn: an image was erased (case {CASE})",
+        f"  then: dvc update pets.dvc --rev {NEXT}",
+    ]
 
 
 def test_where_says_so_and_a_recall_does_not_bring_its_name_back(merged: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from registry.core.settings import Remote
-from registry.demo.seaweedfs import S3Server
+from registry.demo.seaweedfs import BUCKETS, S3Server
 from registry.errors import StorageFailed
 from registry.storage.base import Store
 from registry.storage.open import open_store
-from support import repositories
+from support import repositories, s3_registry
+from support.repositories import git_in
+from support.s3_registry import MODEL, PETS, State, World
 
 BUCKET = "versions"
 KEYS = ("files/md5/00/11", "files/md5/00/22", "photos/é 1.jpg")
@@ -104,3 +107,89 @@ def test_a_bucket_without_versions_is_emptied_too(server: S3Server, store: Store
     plain = open_store(Remote("s3://staging/a"), Path())
     plain.erase(["b"])
     assert not plain.has("b")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+ERASED, CASE = s3_registry.uuid(2), "DSR-2026-041"
+DELETE = ("erase", ERASED, "--case", CASE, "--delete")
+COMMAND = """
+import os, signal, sys
+from registry.cli import main
+from registry.storage import s3_versions
+left, plain = [int(sys.argv[1])], s3_versions._delete
+def delete(*args):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    plain(*args)
+s3_versions._delete = delete
+sys.exit(main.run(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A registry on three buckets with versions, whose 1.0.0 and 1.0.1 are published; the tombstone is merged."""
+    with s3_registry.open_world(tmp_path_factory.mktemp("world")) as world:
+        for bucket in BUCKETS:
+            world.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3_registry.select(world)
+        world.must("build", PETS)
+        world.must("pull", PETS)
+        repositories.commit(world.root, "datasets/pets 1.0.0")
+        repositories.model(world.root, "pets", b"weights of 1.0.0", "1.0.0")
+        world.must("check", "--fix")
+        repositories.merge(world.root, f"{MODEL} 1.0.0")
+        world.must("push")
+        world.must("publish")
+        world.must("erase", ERASED, "--case", CASE, "--approved-by", "@acme/privacy")
+        repositories.merge(world.root, "Erase")
+        git_in(world.root, "fetch", "--quiet")
+        world.must("push")
+        world.must("publish")
+        yield world
+
+
+@pytest.fixture(scope="module")
+def merged(world: World) -> State:
+    return world.keep("merged")
+
+
+def objects_of_it(world: World) -> dict[str, set[str]]:
+    """The keys of the image, by bucket, that have a version or a delete marker."""
+    md5 = repositories.md5(s3_registry.picture(2))
+    keys = {f"{ERASED}.jpg", f"files/md5/{md5[:2]}/{md5[2:]}"}
+    return {bucket: keys & _all_versions(world, bucket) for bucket in BUCKETS}
+
+
+def _all_versions(world: World, bucket: str) -> set[str]:
+    found = world.client.list_object_versions(Bucket=bucket)
+    return {row["Key"] for row in (*found.get("Versions", ()), *found.get("DeleteMarkers", ()))}
+
+
+def run_delete(world: World, count: int, *start: str) -> subprocess.CompletedProcess[str]:
+    typed, command = f"{CASE}\n{count}\n", [sys.executable, *start, *DELETE]
+    env = {**os.environ, **world.env}
+    return subprocess.run(command, cwd=world.root, env=env, input=typed, text=True, capture_output=True)
+
+
+def count_of(world: World) -> int:
+    lines = world.must(*DELETE, "--dry-run").out.splitlines()[1:]
+    return sum(int(line.split()[-2]) for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deleted", [0, 2, 5])
+def test_the_command_is_killed_and_a_second_one_finishes(world: World, merged: State, deleted: int) -> None:
+    world.enter(merged)
+    assert all(objects_of_it(world).values())
+    killed = run_delete(world, count_of(world), "-c", COMMAND, str(deleted))
+    assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
+    assert any(objects_of_it(world).values())
+    world.must("fsck", "--all-tags")
+    done = run_delete(world, count_of(world), "-m", "registry")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not any(objects_of_it(world).values())
+    assert count_of(world) == 0
+    assert f"{PETS}@v1.0.0: " in world.must("fsck", "--all-tags", "--deep").out
