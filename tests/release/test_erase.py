@@ -352,7 +352,10 @@ def test_an_old_download_is_told_and_what_is_left_is_verified(merged: Desk, answ
     [image] = (tmp_path / "old").rglob(f"{uuid(TESTED)}.jpg")
     image.unlink()
     (tmp_path / "old/test/metadata.parquet").unlink()
-    assert merged.run("verify", DATASET, str(tmp_path / "old")).code == 0
+    count = len([path for path in (tmp_path / "old").rglob("*") if path.is_file()])
+    done = merged.run("verify", DATASET, str(tmp_path / "old"))
+    assert done.code == 0, done.err
+    assert f"{PETS}/prepared: {count} files intact, 2 erased, SHA-256 of {count} files as in the manifest\n" in done.out
 
 
 def test_its_bytes_under_another_name_are_not_built(merged: Desk) -> None:

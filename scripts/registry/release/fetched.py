@@ -9,7 +9,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from polars import DataFrame
@@ -41,6 +41,7 @@ class Comparison:
     """How files differ from those at `place`, a path of the release; all paths are relative to it.
 
     `hidden` are files that the release does not have and that readers of datasets skip: their names begin with a dot.
+    `erased` is how many are not there because they were erased since.
     """
 
     place: str
@@ -49,6 +50,7 @@ class Comparison:
     missing: tuple[Difference, ...] = ()
     unexpected: tuple[Difference, ...] = ()
     hidden: tuple[str, ...] = ()
+    erased: int = 0
 
     @property
     def is_intact(self) -> bool:
@@ -60,7 +62,8 @@ class Comparison:
         counts = [f"{len(files):,} {name}" for name, files in kinds.items() if files]
         hidden = f" ({plural(len(self.hidden), 'hidden file')} beside them)" if self.hidden else ""
         intact = f"{plural(self.intact, 'file')} intact"
-        return f"{self.place}: {', '.join([intact, *counts])}{hidden}"
+        erased = [f"{self.erased:,} erased"] * (self.erased > 0)
+        return f"{self.place}: {', '.join([intact, *counts, *erased])}{hidden}"
 
     def problems(self) -> tuple[str, ...]:
         """A line for each file that differs."""
@@ -123,9 +126,11 @@ def compare(
         return _compare_file(found, place, released)
     start = f"{place}/"
     expected = {path.removeprefix(start): md5 for path, md5 in released.items() if path.startswith(start)}
-    required = {path.removeprefix(start) for path in data if path.startswith(start)}
-    gone = set(erased.find_objects(expected[path] for path in required))
-    return _compare(found, place, expected, {path for path in required if expected[path] not in gone})
+    data_here = {path.removeprefix(start) for path in data if path.startswith(start)}
+    objects = set(erased.find_objects(expected[path] for path in data_here))
+    gone = {path for path in data_here if expected[path] in objects}
+    result = _compare(found, place, expected, data_here - gone)
+    return replace(result, erased=len(gone - found.keys()))
 
 
 def _md5_of(found: Mapping[str, str]) -> str:
