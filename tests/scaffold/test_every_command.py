@@ -137,6 +137,7 @@ STORY: tuple[Step | Callable[[Copy], None], ...] = (
     Step(f"where {UUID}", f"{PHOTOS}@v1.0.0"),
     Step(f"get {MODEL}@latest --out {{top}}/got", f"{MODEL}@v1.0.0", ("../got/model.onnx",)),
     Step(f"dossier {MODEL}@v1.0.0 --out {{top}}/dossier.md", f"the dossier of {MODEL}@v1.0.0", ("../dossier.md",)),
+    Step(f"sbom {MODEL}@v1.0.0 --out {{top}}/sbom.json", f"materials of {MODEL}@v1.0.0", ("../sbom.json",)),
     import_the_model,
     Step("outdated {top}/consumer", "1 import: 1 current"),
     Step("fsck", f"{MODEL}@v1.0.0"),

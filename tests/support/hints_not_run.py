@@ -89,6 +89,8 @@ NOT_RUN = {
     Hint(
         "release/dossier_facts.py", "registry show"
     ): "tests/release/test_dossier.py asks for it; show is run elsewhere",
+    Hint("release/dossier.py", "registry sbom"): "tests/release/test_sbom.py runs it",
+    Hint("release/sbom.py", "registry show"): "tests/release/test_sbom.py asks for it; show is run elsewhere",
     Hint("cli/commands/report.py", "git checkout"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry pull"): "how to make a report again: in another clone, later",
     Hint("cli/commands/report.py", "registry report"): "how to make a report again: in another clone, later",

@@ -32,6 +32,7 @@ COMMANDS = (
     ("outdated", "List imports of releases that are withdrawn or have a newer version, in another project."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
     ("dossier", "Write down what is recorded of a release, for technical documentation."),
+    ("sbom", "Write the bill of materials of a model's training (CycloneDX)."),
     ("verify", "Verify that files are those of a release, and what proves the release."),
     ("withdraw", "Mark a published version as withdrawn, with a reason."),
     ("erase", "Erase images everywhere, where the law demands it."),

@@ -71,7 +71,8 @@ class Subject:
     """The release that a dossier is about, its files that say how it was made, and the releases around it.
 
     `history` are all releases of the artifact, the oldest first; `data` is its own, or that of the model's dataset;
-    `backbones` are models that it builds on. `card` has the sections of its card by
+    `backbones` are models that it builds on. `packages` counts those that its training
+    installs. `card` has the sections of its card by
     heading, `commands` are the stages of its training.
     """
 
@@ -82,6 +83,7 @@ class Subject:
     backbones: tuple[Release, ...] = ()
     users: tuple[Tag, ...] = ()
     manifest: str | None = None
+    packages: int = 0
     commands: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     card: Mapping[str, str] = field(default_factory=dict)
     fetch: tuple[str, ...] = ()
@@ -161,10 +163,11 @@ def _development(subject: Subject, manifest: ModelManifest) -> Iterator[Item]:
         "2(a)", "Methods and steps of the development", tuple(facts), ("reasons for the method and for its parameters",)
     )
     yield Item("2(b)", "Design specifications", (), ("what it optimises for, key design choices and trade-offs",))
+    listed = f"{plural(subject.packages, 'package')} with their hashes: registry sbom {subject.tag}"
     yield Item(
         "2(c)",
         "Architecture and computational resources",
-        (),
+        (Fact("software of the training", listed),) if subject.packages else (),
         ("the architecture of the system, and the resources of its development, training, test and validation",),
     )
     yield Item("2(e)", "Human oversight", (), ("measures by which persons can interpret and overrule its output",))

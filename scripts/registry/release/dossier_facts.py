@@ -7,9 +7,9 @@ from pathlib import Path
 from registry.core import artifact_files, consuming, layout
 from registry.core.values import Kind, Selection, Tag
 from registry.dataset import provenance
-from registry.errors import InvalidDocument, NotFound
+from registry.errors import InvalidDocument, NotFound, Refused
 from registry.integrations import git, git_trees
-from registry.release import release_manifests
+from registry.release import release_manifests, sbom
 from registry.release.dossier import Data, Subject
 from registry.release.history import Release
 
@@ -44,10 +44,18 @@ def collect(root: Path, releases: Sequence[Release], tag: Tag, url: str) -> Subj
         backbones=tuple(by_tag[one] for one in release.made_from.backbones.values()),
         users=tuple(sorted(one.tag for one in releases if tag in one.sources)),
         manifest=release_manifests.find(message),
+        packages=_count_packages(root, tag),
         commands=lock.commands if lock else {},
         card=read_sections(card.decode(errors="replace")),
         fetch=tuple(consuming.commands(release.tag, url, sidecar=release.has_sidecar)),
     )
+
+
+def _count_packages(root: Path, tag: Tag) -> int:
+    try:
+        return sbom.read(root, tag).packages
+    except (Refused, NotFound, InvalidDocument):
+        return 0
 
 
 def _read_selection(history: git_trees.History, release: Release) -> Selection | None:

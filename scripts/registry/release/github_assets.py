@@ -1,4 +1,4 @@
-"""Files of GitHub releases: the release manifest of each version, and the attestation of that by the workflow.
+"""Files of GitHub releases: release manifest, bill of materials of a training, and the workflow's attestation.
 
 A release on GitHub that lacks one gets it from the next run, so both steps can be repeated from any point.
 """
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from registry.core.names import find_tags
-from registry.core.values import Tag
-from registry.errors import InvalidData, InvalidDocument, NotFound
+from registry.core.values import Kind, Tag
+from registry.errors import InvalidData, InvalidDocument, NotFound, Refused
 from registry.integrations import gh_attestations, git, github
 from registry.integrations.github import Release, Repository
-from registry.release import release_manifests
+from registry.release import release_manifests, sbom
 from registry.storage.base import Store
 
-MANIFEST, BUNDLE = "release.json", "release.sigstore.json"
+MANIFEST, BUNDLE, SBOM = "release.json", "release.sigstore.json", "sbom.cdx.json"
 MAX_SUBJECTS = 1024  # of one attestation
 
 
@@ -42,6 +42,23 @@ def attach_manifests(repository: Repository, named: Mapping[Tag, str], productio
         except (NotFound, InvalidData, InvalidDocument):
             continue
         github.attach(repository, release, MANIFEST, manifest.data)
+        done.append(tag)
+    return tuple(done)
+
+
+def attach_sboms(root: Path, repository: Repository, tags: Iterable[Tag]) -> tuple[Tag, ...]:
+    """Attach the bills of materials of models that were trained here; the tags of these. Raises ServiceFailed.
+
+    One that cannot be written is left to `registry sbom`, which says why.
+    """
+    done: list[Tag] = []
+    models = dict.fromkeys((tag for tag in tags if tag.artifact.kind is Kind.MODEL), "")
+    for tag, release in (_lacking(repository, models, SBOM) if models else {}).items():
+        try:
+            found = sbom.read(root, tag)
+        except (Refused, NotFound, InvalidDocument):
+            continue
+        github.attach(repository, release, SBOM, found.data)
         done.append(tag)
     return tuple(done)
 

@@ -90,9 +90,12 @@ def _update_github(
             github_releases.apply(releases)
             chosen = set(wanted)
             published = find_tags([name for name, ref in tags.items() if ref.annotated])
-            named = github_assets.named_manifests(root, [tag for tag in published if tag.artifact in chosen])
+            tags_of = [tag for tag in published if tag.artifact in chosen]
+            named = github_assets.named_manifests(root, tags_of)
             for tag in github_assets.attach_manifests(repository, named, production):
                 say(f"{tag}: attached the release manifest to the GitHub release")
+            for tag in github_assets.attach_sboms(root, repository, tags_of):
+                say(f"{tag}: attached the bill of materials of its training to the GitHub release")
     except ServiceFailed as error:
         state = "" if dry_run else "all tags are published, but GitHub releases are missing: "
         raise ServiceFailed(f"{state}{error.message}", fix=error.fix) from error
