@@ -5,7 +5,7 @@ All on one SeaweedFS, in turns, each run into a fresh prefix of staging with emp
 - `dvc import-url --to-remote`, which makes no class folders;
 - the best chain that one could assemble: s5cmd, hashes and links by two processes, a push by obstore, 64 at a time.
 
-Then the registry's own: the build again with nothing new, publish, and publish again with nothing new. What passes
+Then the registry's own: build again with nothing new, publish with and without SHA-256, publish again. What passes
 through the client is counted in a round of its own, behind a counting proxy. Last, the CPU time of one CopyObject.
 
 python benchmarks/zero_copy.py [--images 10000] [--latency 0] [--rounds 3] [--slow-rounds 1] [--counted 500] [--own]
@@ -128,8 +128,9 @@ class Bench:
     def ways(self, lake: str, uuids: Sequence[str]) -> Ways:
         """What to run, in this order, each in a checkout of its own but for those that go on in the registry's."""
         lake = f"s3://lake/{lake}"
-        roots = {name: self.top / f"{next(NUMBERS):04}" for name in ("own", "with_dvc", "import", "chain")}
-        own = make_own(roots["own"], lake, uuids)
+        roots = {name: self.top / f"{next(NUMBERS):04}" for name in ("own", "by_md5", "with_dvc", "import", "chain")}
+        own, by_md5 = (make_own(roots[name], lake, uuids) for name in ("own", "by_md5"))
+        images.run(by_md5, REGISTRY, "build", "datasets/pets")
         for name in ("with_dvc", "import", "chain"):
             make_other(roots[name])
         return {
@@ -139,6 +140,7 @@ class Bench:
             "s5cmd, parallel add, obstore push": partial(chain, roots["chain"], lake, uuids),
             "registry build, nothing new": partial(images.run, own, REGISTRY, "build", "datasets/pets"),
             "registry publish": partial(publish, own),
+            "registry publish --md5-only": partial(publish, by_md5, "--md5-only"),
             "registry publish, nothing new": partial(images.run, own, REGISTRY, "publish"),
         }
 
@@ -163,12 +165,12 @@ def chain(root: Path, lake: str, uuids: Sequence[str]) -> None:
     images.run(root, sys.executable, str(Path(__file__).resolve()), "--chain", str(root), f"s3://staging/{root.name}")
 
 
-def publish(root: Path) -> None:
+def publish(root: Path, *options: str) -> None:
     """Commit, then publish."""
     (root / "datasets/pets/.gitignore").write_text("/raw\n/prepared\n")
     images.run(root, "git", "add", "--all")
     images.run(root, "git", "commit", "--quiet", "--message=pets")
-    images.run(root, REGISTRY, "publish")
+    images.run(root, REGISTRY, "publish", *options)
 
 
 def download(root: Path, lake: str, uuids: Sequence[str]) -> None:

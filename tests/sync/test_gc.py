@@ -77,6 +77,17 @@ def test_what_nothing_refers_to_is_shown_and_then_deleted(old: Path, run_registr
     assert run_registry(old, "gc", "--apply").out == f"{staging(old)}: 0 of 13 objects unreferenced, 0 bytes\n"
 
 
+def test_release_manifests_are_no_objects_of_gc(old: Path, run_registry: Run) -> None:
+    """Neither production's, nor copies of them where somebody mirrored production into staging."""
+    assert run_registry(old, "publish").code == 0
+    shutil.copytree(production(old) / "releases", staging(old) / "releases")
+    age(old)
+    manifests = {path for place in (production(old), staging(old)) for path in (place / "releases").rglob("*.json*")}
+    assert len(manifests) == 8
+    assert run_registry(old, "gc", "--apply").out.endswith("deleted from staging: 1 of 14 objects, 9 bytes\n")
+    assert all(path.is_file() for path in manifests)
+
+
 def test_either_plan_or_apply_is_required(old: Path, run_registry: Run) -> None:
     for args in ([], ["--plan", "--apply"], ["--plan", "--older-than", "0"]):
         assert run_registry(old, "gc", *args).code == 1
