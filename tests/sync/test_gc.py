@@ -78,7 +78,7 @@ def test_what_nothing_refers_to_is_shown_and_then_deleted(old: Path, run_registr
 
 
 def test_release_manifests_are_no_objects_of_gc(old: Path, run_registry: Run) -> None:
-    """Neither production's, nor copies of them where somebody mirrored production into staging."""
+    """Neither production's, nor copies of them where production was mirrored into staging."""
     assert run_registry(old, "publish").code == 0
     shutil.copytree(production(old) / "releases", staging(old) / "releases")
     age(old)
