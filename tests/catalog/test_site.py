@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -167,7 +168,7 @@ def test_only_what_changed_is_written(released_model: Path, run_registry: Run, t
 
 
 def test_a_client_without_git_finds_every_object(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
-    repositories.sh(released_model, "dvc", "remote", "add", "public", "https://data.acme.org/r/")
+    repositories.sh(released_model, sys.executable, "-m", "dvc", "remote", "add", "public", "https://data.acme.org/r/")
     assert run_registry(released_model, "catalog", "build", "--out", str(tmp_path / "site")).code == 0
     data = json.loads((tmp_path / "site/registry.json").read_bytes())
     assert (faults(data), data["objects"]) == ([], "https://data.acme.org/r")

@@ -118,6 +118,7 @@ def test_a_model_that_is_new_passes() -> None:
     registry.releases.clear()
     for path in (LOCK, METRICS):
         del registry.files[path]
+    registry.derive()
     assert check(registry) == []
 
 
@@ -190,6 +191,7 @@ def test_a_dataset_that_moved_on_without_its_model_needs_an_owner() -> None:
 def test_metrics_that_are_not_the_training_s(data: bytes, message: str) -> None:
     registry = changed()
     registry.files[METRICS] = data
+    registry.derive()
     (finding,) = check(registry)
     assert (finding.check, finding.path) == ("outputs", METRICS)
     assert message in finding.message
@@ -198,6 +200,7 @@ def test_metrics_that_are_not_the_training_s(data: bytes, message: str) -> None:
 def test_a_training_without_metrics() -> None:
     registry = changed()
     del registry.files[METRICS]
+    registry.derive()
     (finding,) = check(registry)
     assert (finding.check, finding.message) == ("outputs", "metrics.json is missing")
 
@@ -257,6 +260,7 @@ def with_accuracy(value: str) -> Registry:
     document = yaml.safe_load(registry.files[LOCK])
     document["stages"]["train"]["outs"][0] = memory_registries.entry(registry, MODEL, "metrics.json")
     registry.files[LOCK] = memory_registries.dump(document)
+    registry.derive()
     return registry
 
 
