@@ -58,7 +58,7 @@ def test_there_is_a_page_for_every_artifact_and_every_release() -> None:
         *(f"datasets/pets/v1.{at}.0/croissant.json" for at in (1, 2)),
     }  # fmt: skip
     assert {path for path in files if "/" not in path} == {
-        "index.html", "catalog.css", "catalog.js", "grid.js", "registry.json", "feed.xml"
+        "index.html", "catalog.css", "catalog.js", "grid.js", "try.js", "registry.json", "feed.xml"
     }  # fmt: skip
     assert dict(site.build(catalogs.made(2, 3))) == files
 
@@ -156,9 +156,9 @@ def test_the_schema_of_registry_json_is_closed() -> None:
 def test_only_what_changed_is_written(released_model: Path, run_registry: Run, tmp_path: Path) -> None:
     out = tmp_path / "site"
     first = run_registry(released_model, "catalog", "build", "--out", str(out))
-    assert (first.code, first.out) == (0, f"{out}/index.html: 16 files, 16 written, 0 removed\n")
+    assert (first.code, first.out) == (0, f"{out}/index.html: 17 files, 17 written, 0 removed\n")
     again = run_registry(released_model, "catalog", "build", "--out", str(out))
-    assert again.out == f"{out}/index.html: 16 files, 0 written, 0 removed\n"
+    assert again.out == f"{out}/index.html: 17 files, 0 written, 0 removed\n"
     repositories.git_in(released_model, "tag", "-d", "models/pets@v1.0.0")
     repositories.write_bytes(out / "about/index.html", b"ours")
     fewer = run_registry(released_model, "catalog", "build", "--out", str(out))

@@ -15,7 +15,8 @@ from registry.core.tree import Tree
 class Options:
     """`read` gives objects by MD5, `tree` the files of a commit; `hash_cache` is the file of `perceptual_hash`.
 
-    Nothing of what was `erased` is shown.
+    Nothing of what was `erased` is shown. `try_it`: models can be run on their pages, by onnxruntime-web from npm, or
+    from the folder `onnxruntime_web`.
     """
 
     read: Reader
@@ -24,6 +25,8 @@ class Options:
     images: CatalogImages
     warn: Callable[[str], None]
     erased: Erased = erasures.NOTHING
+    try_it: bool = False
+    onnxruntime_web: Path | None = None
 
     @property
     def erased_key(self) -> str:

@@ -1,14 +1,15 @@
 """The page of a release: what it holds, what changed, how to fetch it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from registry.catalog import pictures, releases, sheets
+from registry.catalog import browser_runtime, pictures, releases, sheets
 from registry.catalog.columns import Distribution
 from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Histogram
 from registry.catalog.showing import Shown
+from registry.catalog.trying import Tried
 from registry.core import consuming
 from registry.core.layout import SPLITS
 from registry.core.values import ModelManifest
@@ -26,6 +27,7 @@ class Pieces:
     shown: Shown | None = None
     compared: Compared | None = None
     erased: Mapping[str, int] = field(default_factory=dict)
+    tried: Tried | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,27 @@ def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> 
         "training": _training(release),
         "erased": pieces.erased,
         "latest_good": releases.latest_good(one),
+        "trial": _trial(release, pieces.tried) if pieces.tried else None,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Where the script finds the model and what runs it, relative to the page; or `why` it cannot be tried."""
+
+    model: str = ""
+    runtime: str = ""
+    classes: tuple[str, ...] = ()
+    input: Mapping[str, object] = field(default_factory=dict)
+    why: str = ""
+
+
+def _trial(release: Release, tried: Tried) -> Trial:
+    if tried.declared is None:
+        return Trial(why=tried.why)
+    model = tried.model.removeprefix(f"{release.tag.artifact}/v{release.tag.version}/")
+    runtime = f"../../../{browser_runtime.FOLDER}/"
+    return Trial(model, runtime, tried.declared.classes, asdict(tried.declared.input))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
+from registry.catalog.trying import Tried
 from registry.core.erasures import Tombstone
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Tag
@@ -26,7 +27,7 @@ from registry.release.overview import Overview
 from registry.report import pages
 
 FEED, DATA, CROISSANT = "feed.xml", "registry.json", "croissant.json"
-STYLE, SCRIPTS = "catalog.css", ("catalog.js", "grid.js")
+STYLE, SCRIPTS = "catalog.css", ("catalog.js", "grid.js", "try.js")
 TOP = ("index.html", DATA, FEED, STYLE, *SCRIPTS)  # the files at the top of a site
 IN_FEED = 50  # releases
 
@@ -37,8 +38,9 @@ class Catalog:
 
     `address` is the site's own, `objects` that of production for those without a login; empty where there is none.
     `shown` is what its folder has of the images of releases (`showing.prepare`),
-    `compared` of how they differ from those before (`comparing.prepare`). `tombstones` are of what was erased, and
-    `erased` says how many images of a release each case erased (`erased_items.count_all`).
+    `compared` of how they differ from those before (`comparing.prepare`), `tried` of models (`trying.prepare`).
+    `tombstones` are of what was erased, and `erased` says how many images of a release each case erased
+    (`erased_items.count_all`).
     """
 
     name: str
@@ -50,6 +52,7 @@ class Catalog:
     compared: Mapping[Tag, Compared] = field(default_factory=dict)
     tombstones: tuple[Tombstone, ...] = ()
     erased: Mapping[Tag, Mapping[str, int]] = field(default_factory=dict)
+    tried: Mapping[Tag, Tried] = field(default_factory=dict)
 
     @property
     def by_tag(self) -> Mapping[Tag, Release]:
@@ -74,8 +77,10 @@ def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
         yield render("artifact.html", artifact_path(one.artifact), **values)
         for release in one.releases:
             tag = release.tag
-            pieces = Pieces(catalog.shown.get(tag), catalog.compared.get(tag), catalog.erased.get(tag, {}))
-            values, path = release_page.values(one, release, catalog.repository, pieces), release_path(release.tag)
+            pieces = Pieces(
+                catalog.shown.get(tag), catalog.compared.get(tag), catalog.erased.get(tag, {}), catalog.tried.get(tag)
+            )
+            values, path = release_page.values(one, release, catalog.repository, pieces), release_path(tag)
             described = _describe(catalog, release)
             yield render("release.html", path, **values, croissant=described)
             if described:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.catalog import comparing, releases, showing, site
+from registry.catalog import browser_runtime, comparing, releases, showing, site, trying
 from registry.catalog.comparing import Compared
 from registry.catalog.options import Options
 from registry.catalog.showing import Shown
@@ -22,6 +22,7 @@ OURS = (
     "*/sheets/*.webp",
     "*/v*/items/*/*.js",
     "*/v*/changes/*.*",
+    "*/v*/try/*.*",
 )  # below the folders of artifacts
 
 
@@ -47,12 +48,15 @@ def write(out: Path, catalog: Catalog, options: Options) -> Changed:
     compared = comparing.prepare(out, catalog.name, catalog.artifacts, options)
     kept = {path for tag, one in shown.items() for path in _data_files(out, tag, one)}
     kept |= {path for one in compared.values() for path in _page_files(out, one)}
+    tried = trying.prepare(out, catalog.artifacts, options)
+    kept |= {path for one in tried.values() for path in one.paths} | {*trying.runtime_paths(tried)}
     new = kept - before
-    for path, data in site.build(replace(catalog, shown=shown, compared=compared, erased=erased)):
+    extended = replace(catalog, shown=shown, compared=compared, erased=erased, tried=tried)
+    for path, data in site.build(extended):
         kept.add(path)
         if _put(out, path, data) or path not in before:
             new.add(path)
-    gone = before - kept
+    gone = _find(out) - kept  # of earlier builds, and what this one wrote before it found that it cannot be shown
     for path in gone:
         (out / path).unlink()
         _remove_empty((out / path).parent)
@@ -78,7 +82,8 @@ def _find(out: Path) -> set[str]:
     """The files of a site that are there: those at its top, and those of artifacts. Others are not a site's."""
     top = (out / name for name in site.TOP if (out / name).is_file())
     found = (path for folder in FOLDERS for pattern in OURS for path in (out / folder).glob(pattern))
-    return {path.relative_to(out).as_posix() for path in (*top, *found)}
+    runtimes = (path for name in browser_runtime.FILES for path in out.glob(f"{browser_runtime.ANY}/{name}"))
+    return {path.relative_to(out).as_posix() for path in (*top, *found, *runtimes)}
 
 
 def _data_files(out: Path, tag: Tag, one: Shown) -> Iterator[str]:

@@ -60,7 +60,8 @@ class RegistryFile:
     """What `registry.yaml` says: the registry's name and owners, where the lake is, what reports and the catalog show.
 
     `pictures`: whether reports may show images of the data. `near_duplicates`: how many images a version may have for
-    reports to search it for near-duplicates. `template`: what a copy was made of; None in the template itself.
+    reports to search it for near-duplicates. `try_it`: whether the catalog has model files, to be run on their pages.
+    `template`: what a copy was made of; None in the template itself.
     """
 
     name: str
@@ -70,6 +71,7 @@ class RegistryFile:
     near_duplicates: int = NEAR_DUPLICATES
     template: Template | None = None
     catalog_images: CatalogImages = CatalogImages.NONE
+    try_it: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def read(tree: Tree) -> RegistryFile:
     document = documents.read_yaml(tree.read(PATH), PATH)
     schema.require(document, "registry")
     data = document.data
-    report = data.get("report", {})
+    report, catalog = data.get("report", {}), data.get("catalog", {})
     return RegistryFile(
         name=data["name"],
         owners=tuple(data["owners"]),
@@ -96,7 +98,8 @@ def read(tree: Tree) -> RegistryFile:
         pictures=report.get("images") != "none",
         near_duplicates=report.get("near_duplicates", NEAR_DUPLICATES),
         template=Template(**data["template"]) if "template" in data else None,
-        catalog_images=CatalogImages(data.get("catalog", {}).get("images", CatalogImages.NONE)),
+        catalog_images=CatalogImages(catalog.get("images", CatalogImages.NONE)),
+        try_it=catalog.get("try_it", False),
     )
 
 

@@ -28,7 +28,13 @@ def command() -> None:
 @command.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder of the site.")
 @click.option("--url", default="", metavar="URL", help="Where the site will be, for the links of its feed.")
-def build(out: Path, url: str) -> None:
+@click.option(
+    "--onnxruntime-web",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="FOLDER",
+    help="The folder dist of onnxruntime-web, for `catalog: {try_it: true}`; npm's registry without it.",
+)
+def build(out: Path, url: str, onnxruntime_web: Path | None) -> None:
     """Write the catalog: pages, registry.json and a feed of releases. index.html opens from the folder.
 
     Pages that are right already are left as they are, and those of artifacts and releases that are gone are removed.
@@ -47,7 +53,8 @@ def build(out: Path, url: str) -> None:
     with git_trees.Commits(space.root) as commits:
         hashes = space.cache_dir / perceptual_hash.PATH
         options = Options(
-            space.read_object, commits.tree, hashes, space.registry_file.catalog_images, warn, space.erased
-        )
+            space.read_object, commits.tree, hashes, space.registry_file.catalog_images, warn, space.erased,
+            space.registry_file.try_it, onnxruntime_web,
+        )  # fmt: skip
         done = writing.write(out, catalog, options)
     say(f"{out / 'index.html'}: {plural(done.kept, 'file')}, {done.written:,} written, {done.removed:,} removed")
