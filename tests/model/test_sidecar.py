@@ -92,6 +92,7 @@ def run_dvc(folder: Path, *words: str) -> None:
 
 
 def merge(root: Path, run: Run) -> None:
+    repositories.write_limits(root / FOLDER)
     assert run(root, "check", "--fix").code == 0
     checked = run(root, "check", "--all")
     assert checked.code == 0, checked.out
@@ -197,8 +198,8 @@ def test_a_stage_that_writes_both_files(pets: Path, run_registry: Run, tmp_path:
 
     consumer = tmp_path / "consumer"
     consumer.mkdir()
-    for tool in ("git", "dvc"):
-        assert repositories.sh(consumer, tool, "init", "--quiet").returncode == 0
+    assert repositories.sh(consumer, "git", "init", "--quiet").returncode == 0
+    run_dvc(consumer, "init", "--quiet")
     for path in (MODEL, SIDECAR):
         run_dvc(consumer, "import", str(pets), path, "--rev", f"{FOLDER}@v1.0.0")
     assert scores(consumer / "model.onnx", red=120)[1] > 0.5  # a dog: above 105
