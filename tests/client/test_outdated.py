@@ -98,8 +98,8 @@ def test_what_cannot_be_told_is_no_success(consumer: Path, run_registry: Run) ->
 
 def test_an_address_that_looks_like_an_option_is_an_address(consumer: Path, run_registry: Run) -> None:
     file, made = consumer / "data/pets.dvc", consumer / "made"
-    [line] = [one for one in file.read_text().splitlines() if "url: " in one]
-    file.write_text(file.read_text().replace(line, f"    url: --upload-pack=touch {made};git-upload-pack"))
+    option = f"url: --upload-pack=touch {made};git-upload-pack"
+    file.write_text(re.sub(r"url:\s+\S+", lambda _: option, file.read_text()))  # DVC puts a long URL on its own line
     done = run_registry(consumer, "outdated")
     assert (done.code, "data/pets.dvc: datasets/pets@v1.0.0: --upload-pack" in done.out) == (1, True)
     assert not made.exists()

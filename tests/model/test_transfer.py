@@ -273,6 +273,8 @@ def test_a_wrong_parameter_is_named(
 
 
 def test_a_backbone_whose_file_gives_scores_is_wrong(transfer: Path, run_registry: Run) -> None:
+    for card in transfer.glob("models/*/README.md"):
+        repositories.write_limits(card.parent)
     assert "models/backbone" not in run_registry(transfer, "check", "--all").out
     replace_backbone(transfer, model_files.threshold(100))
     found = run_registry(transfer, "check", "--all")

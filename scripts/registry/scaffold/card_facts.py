@@ -235,12 +235,12 @@ def _parts(known: Known) -> Iterator[str]:
     yield from _numbers(known)
     own = _row(known)
     table = {**({manifest.version: own} if own else {}), **(known.earlier or {})}
-    if table:
+    if any(table.values()):  # features have no numbers: rows of versions alone could not be read back
         yield "### Versions"
         yield _table(table, manifest)
         yield f"`registry show {manifest.id}` has all of them, with dates, stages and users."
     yield from _lineage(known)
-    if own:
+    if own or known.files.model_files:
         yield from _use(known)
 
 
