@@ -18,20 +18,20 @@ ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;{{ 1 + 1 }}"
 
 
 def test_no_template_can_forget_to_escape() -> None:
-    environment = html._environment()
+    environment = html.environment("registry.report")
     assert environment.autoescape is True
     assert environment.from_string("{{ text }}").render(text=HOSTILE) == ESCAPED
     assert environment.from_string('<a title="{{ text }}">').render(text=HOSTILE) == f'<a title="{ESCAPED}">'
 
 
 def test_a_text_is_one_line_of_visible_characters() -> None:
-    template = html._environment().from_string("{{ text }}")
+    template = html.environment("registry.report").from_string("{{ text }}")
     assert template.render(text="cat\n\u202edog\x00") == "cat \\u202edog\\x00"
 
 
 def test_a_misspelled_name_in_a_template_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        html._environment().from_string("{{ report.headlin }}").render(report=report_situations.grown())
+        html.environment("registry.report").from_string("{{ report.headlin }}").render(report=report_situations.grown())
 
 
 @pytest.mark.parametrize("file", [*PACKAGE.glob("*.py"), *PACKAGE.glob("templates/*")], ids=lambda file: file.name)
