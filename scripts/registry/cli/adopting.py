@@ -8,7 +8,7 @@ from registry.cli.workspace import Workspace
 from registry.console import say
 from registry.core import layout, manifests
 from registry.core.adoption import Adopted
-from registry.core.atomic_write import write_atomically
+from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.progress import bar, waiting
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Version
@@ -135,6 +135,7 @@ def _apply_tag(space: Workspace, step: Step) -> None:
     version = _find_version(Workspace(space.root), step)
     path, data = refresh.with_version(git_trees.WorkTree(space.root), artifact, version)
     write_atomically(space.root / path, data)
+    clear_leftovers(space.root / path)  # of a run that was killed: what follows commits the folder
     space.write_generated_files()
     message = f"{artifact} {version}: {step.tagged.name} of {replace(origin, commit='')}\n"
     paths = [
