@@ -133,6 +133,7 @@ def test_a_withdrawn_version_is_told_with_the_reason(two_versions: Path, got: Pa
     done = run_registry(two_versions, "get", "datasets/pets@v1.1.0", "--out", str(got))
     assert (done.code, files(got)) == (0, repositories.MORE_PETS)
     assert "warning: datasets/pets@v1.1.0 is withdrawn: labels swapped" in done.err
+    assert "\n  hint: use datasets/pets@v1.0.0\n" in done.err
 
 
 def test_a_version_of_a_stage(two_versions: Path, got: Path, run_registry: Run) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from registry.client import catalogs, repositories
 from registry.client.products import Product
 from registry.core.references import Reference
+from registry.core.withdrawals import Withdrawal
 
 
 def find(place: str, wanted: Reference, warn: Callable[[str], None]) -> Product:
@@ -12,11 +13,11 @@ def find(place: str, wanted: Reference, warn: Callable[[str], None]) -> Product:
 
     `place` is the address of a Git repository or a clone on this machine; or that of a `registry.json`, or of the site
     that has one, with a slash at its end.
-    `warn` is called with the reason of a version that is withdrawn, and with what is not known for certain. Raises
-    NotFound, InvalidDocument, InvalidData, StorageFailed.
+    `warn` is called with the reason of a version that is withdrawn and the one to use instead, and with what is not
+    known for certain. Raises NotFound, InvalidDocument, InvalidData, StorageFailed.
     """
     catalog = catalogs.read(place)
     product = repositories.find(place, wanted, warn) if catalog is None else catalogs.find(catalog, place, wanted)
     if product.withdrawn:
-        warn(f"{product.tag} is withdrawn: {product.withdrawn}")
+        warn(str(Withdrawal(product.tag, product.withdrawn, product.good)))
     return product
