@@ -17,6 +17,8 @@ RECALLS = "tests/release/test_recall.py runs it"
 ERASES = "tests/release/test_erase.py runs it"
 
 NOT_RUN = {
+    Hint("release/fsck_output.py", "gh release"): REMOTE,
+    Hint("release/fsck_output.py", "registry publish"): "tests/release/test_fsck_manifests.py runs it",
     Hint("cli/commands/erase.py", "git switch"): ERASES,
     Hint("cli/commands/erase.py", "git add"): ERASES,
     Hint("cli/commands/erase.py", "git commit"): ERASES,

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.errors import NotFound, Refused, ToolFailed
@@ -265,10 +265,14 @@ def tag_names(root: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TagRef:
-    """The commit of a tag, and whether the tag is annotated (GTO and DVC ignore lightweight ones)."""
+    """The commit of a tag, and whether the tag is annotated (GTO and DVC ignore lightweight ones).
+
+    `id` is what the ref names: the tag's own object, or the commit.
+    """
 
     commit: str
     annotated: bool
+    id: str = field(default="", compare=False)
 
 
 def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
@@ -276,7 +280,7 @@ def tag_refs(root: Path, remote: str = ".") -> dict[str, TagRef]:
     lines = (line.split(None, 1) for line in output(root, "ls-remote", "--tags", "--", remote).splitlines())
     ids = {name.removeprefix("refs/tags/"): object_id for object_id, name in lines}
     return {
-        name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids)
+        name: TagRef(ids.get(f"{name}^{{}}", object_id), f"{name}^{{}}" in ids, object_id)
         for name, object_id in ids.items()
         if not name.endswith("^{}")
     }
@@ -293,6 +297,11 @@ def tag_messages(root: Path) -> dict[str, str]:
     """The message of every tag of this repository, by name; that of a lightweight tag is its commit's."""
     records = output(root, "for-each-ref", "--format=%(refname:strip=2)%00%(contents)%00", "refs/tags").split("\0")
     return {name.strip(): message for name, message in zip(records[::2], records[1::2], strict=False)}
+
+
+def read_tag(root: Path, object_id: str) -> str:
+    """An annotated tag as it is stored: its header, its message, its signature."""
+    return output(root, "cat-file", "tag", object_id)
 
 
 def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:

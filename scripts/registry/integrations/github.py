@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -77,13 +77,16 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release on GitHub, with the names of its files, and the URL that takes more of them."""
+    """A release on GitHub, with its files, and the URL that takes more of them.
+
+    `assets` has the digest of each file (`sha256:…`) by its name; it is empty where GitHub has none, for old ones.
+    """
 
     id: int
     tag: str
     title: str
     notes: str
-    assets: tuple[str, ...] = ()
+    assets: Mapping[str, str] = field(default_factory=dict)
     uploads: str = ""
 
 
@@ -240,9 +243,9 @@ def releases(repository: Repository) -> tuple[Release, ...]:
 
 
 def _release(row: Mapping[str, Any]) -> Release:
-    names = tuple(asset["name"] for asset in row["assets"] if asset["state"] == "uploaded")
+    files = {one["name"]: one.get("digest") or "" for one in row["assets"] if one["state"] == "uploaded"}
     uploads = str(row["upload_url"]).partition("{")[0]
-    return Release(row["id"], row["tag_name"], row["name"] or "", row["body"] or "", names, uploads)
+    return Release(row["id"], row["tag_name"], row["name"] or "", row["body"] or "", files, uploads)
 
 
 def attach(repository: Repository, release: Release, name: str, data: bytes) -> None:

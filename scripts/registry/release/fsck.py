@@ -7,75 +7,27 @@ the next one.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 from polars import DataFrame, Series
 
-from registry.core import artifact_files, layout
+from registry.core import layout
 from registry.core.digests import describe_mismatch
-from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.core.values import Output, Tag
 from registry.core.wording import plural
 from registry.dataset import items
-from registry.errors import InvalidDocument, Refused
-from registry.integrations import git, git_trees
+from registry.errors import Refused
+from registry.release.fsck_versions import Fault, FaultState, Result, TaggedVersion
 from registry.storage.base import Store
+from registry.storage.sha256 import hash_objects
 from registry.storage.states import STORED, ObjectState
 from registry.storage.transfer import transfer
 from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached
-
-
-class FaultState(StrEnum):
-    """What is wrong with an object, or with what a tag says about it."""
-
-    MISSING = "missing"  # production lacks the object
-    CORRUPT = "corrupt"  # its content does not match its MD5
-    INVALID = "invalid"  # the files of the tag are, so that no object could match them
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedVersion:
-    """A release tag and the outputs that it reaches; `fault` says why those cannot be read."""
-
-    tag: Tag
-    commit: str
-    reached: tuple[Reached, ...]
-    fault: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A fault of one object; its md5 is empty where a tag reaches no object."""
-
-    state: FaultState
-    path: str
-    md5: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The faults of one version; `size` is the size in bytes of its objects in production.
-
-    `objects` counts those that it has, without those that were `erased`.
-    """
-
-    version: TaggedVersion
-    objects: int
-    size: int
-    faults: tuple[Fault, ...]
-    erased: int = 0
-
-    def count(self, state: FaultState) -> int:
-        """How many faults have this state."""
-        return sum(fault.state is state for fault in self.faults)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,38 +51,14 @@ class Inspection:
 
 
 class Audit(NamedTuple):
-    """Objects (by md5) that were read: those that are corrupt, and those that production did not give."""
+    """Objects (by md5) that were read: those that are corrupt, and those that production did not give.
+
+    `hashed` has the SHA-256 of the intact ones: columns md5 and sha256.
+    """
 
     corrupt: frozenset[str]
     absent: frozenset[str]
-
-
-def collect(root: Path, *, every: bool, remote: str = "origin") -> tuple[TaggedVersion, ...]:
-    """The latest release of each artifact, or every one, as the remote has them. Raises Refused, ToolFailed."""
-    known = remote if git.has_remote(root, remote) else None
-    if not known and git.is_shallow(root):
-        raise Refused(
-            "this clone is shallow and has no remote: tags may be missing", fix="clone the repository without --depth"
-        )
-    refs = git.tag_refs(root, known or ".")
-    tags = find_tags([name for name, ref in refs.items() if ref.annotated])
-    chosen = tags if every else tuple({tag.artifact: tag for tag in tags}.values())  # sorted: the last is the latest
-    return tuple(_version(root, tag, refs[str(tag)].commit, known) for tag in chosen)
-
-
-def _version(root: Path, tag: Tag, commit: str, remote: str | None) -> TaggedVersion:
-    if remote and not git.has_object(root, commit):
-        git.fetch(root, [f"refs/tags/{tag}"], remote)
-    with git_trees.Revision(root, commit) as tree:
-        try:
-            reached = inventory.reached(tree, tag.artifact)
-        except InvalidDocument as error:
-            return TaggedVersion(tag, commit, (), error.message)
-        files = artifact_files.read_release(tag.artifact, lambda path: tree.read(path) if tree.has(path) else None)
-    manifest = files.manifest.value if files else None
-    if manifest and manifest.version != tag.version:
-        return TaggedVersion(tag, commit, (), f"{tag.artifact}: the manifest of this commit says {manifest.version}")
-    return TaggedVersion(tag, commit, reached, "" if reached else f"{tag.artifact}: no pointer to data")
+    hashed: DataFrame
 
 
 # --- inspect ----------------------------------------------------------------------------------------------------------
@@ -226,23 +154,31 @@ def _sizes(inspection: Inspection) -> DataFrame:
 
 def read(production: Store, md5s: Iterable[str], progress: Progress | None = None) -> Audit:
     """Read all of these objects. Raises StorageFailed."""
-    states = audit(production, md5s, progress=progress)
+    states = hash_objects(production, md5s, progress)
     corrupt, absent = (
         frozenset(states.filter(pl.col("state") == state)["md5"])
         for state in (ObjectState.CORRUPT, ObjectState.MISSING)
     )
-    return Audit(corrupt, absent)
+    return Audit(corrupt, absent, states.select("md5", "sha256").drop_nulls())
 
 
 # --- evaluate ---------------------------------------------------------------------------------------------------------
 
 
 def evaluate(
-    versions: Iterable[TaggedVersion], inspection: Inspection, corrupt: frozenset[str], production: Store
+    versions: Iterable[TaggedVersion],
+    inspection: Inspection,
+    corrupt: frozenset[str],
+    production: Store,
+    of_manifests: Mapping[Tag, tuple[Fault, ...]],
 ) -> tuple[Result, ...]:
-    """The result of each version; `corrupt` are the md5s of objects that were read and do not match."""
+    """The result of each version; `corrupt` are the md5s of objects that were read and do not match.
+
+    `of_manifests` are the faults of the release manifests.
+    """
     corrupt |= inspection.corrupt
-    return tuple(_evaluate(version, inspection, corrupt, production) for version in versions)
+    found = (_evaluate(version, inspection, corrupt, production) for version in versions)
+    return tuple(replace(one, faults=(*one.faults, *of_manifests.get(one.version.tag, ()))) for one in found)
 
 
 def _evaluate(version: TaggedVersion, inspection: Inspection, corrupt: frozenset[str], production: Store) -> Result:
@@ -327,9 +263,10 @@ def _restore(md5s: Sequence[str], sources: Sequence[Store], production: Store, p
 
 
 def find_intact_copies(results: Iterable[Result], sources: Sequence[Store]) -> dict[str, str]:
-    """Where there is an intact copy of each corrupt object: md5 → the URL of the source."""
-    corrupt = {fault.md5 for result in results for fault in result.faults if fault.state is FaultState.CORRUPT}
+    """Where there is an intact copy of each corrupt object of DVC's: its key → the URL of the source."""
+    faults = (fault for result in results for fault in result.faults)
+    corrupt = {fault.md5 for fault in faults if fault.md5 and fault.state is FaultState.CORRUPT}
     intact = (
         (audit(source, corrupt).filter(pl.col("state") == ObjectState.PRESENT)["md5"], source) for source in sources
     )
-    return {md5: source.url for md5s, source in intact for md5 in md5s}
+    return {object_key(md5): source.url for md5s, source in intact for md5 in md5s}

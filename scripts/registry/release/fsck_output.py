@@ -3,61 +3,79 @@
 from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 
-from registry.core.pointers import object_key
+from registry.core.values import Tag
 from registry.core.wording import plural, table
 from registry.errors import SHOWN
 from registry.release import fsck
+from registry.release.fsck_versions import Fault, FaultState, Result
 from registry.storage.base import Store
 
+_NO_MANIFEST = "its tag names no release manifest, so MD5 alone proves its files; the next version will have one"
 
-def as_text(results: Sequence[fsck.Result], production: Store, copies: Mapping[str, str], source: str = "") -> str:
-    """A table, the first ten faults, and hints; `source` is what `--repair` was given, if anything."""
-    headers = ("tag", "objects", "bytes", *fsck.FaultState)
+
+def as_text(
+    results: Sequence[Result],
+    production: Store,
+    copies: Mapping[str, str],
+    source: str = "",
+    altered: Sequence[Tag] = (),
+) -> str:
+    """A table, the first ten faults, and hints; `source` is what `--repair` was given, if anything.
+
+    `altered` are the tags whose release on GitHub has another file in place of the release manifest.
+    """
+    headers = ("tag", "objects", "bytes", *FaultState)
     lines = [table(headers, [(str(result.version.tag), *_numbers(result).values()) for result in results])]
     erased = ((one.version.tag, one.erased) for one in results if one.erased)
     lines += [f"{tag}: {plural(count, 'object was', 'objects were')} erased" for tag, count in erased]
+    unproved = (one.version.tag for one in results if not (one.version.fault or one.version.manifest))
+    lines += [f"{tag}: {_NO_MANIFEST}" for tag in unproved]
     once = {(fault.md5, fault.message): (result, fault) for result in reversed(results) for fault in result.faults}
     faults = list(once.values())
     lines += [f"{result.version.tag}: {fault.message}" for result, fault in faults[:SHOWN]]
     lines += [f"… and {len(faults) - SHOWN:,} more"] * (len(faults) > SHOWN)
+    lines += [f"{tag}: release.json of its release on GitHub is not its release manifest" for tag in altered]
+    if altered:
+        lines.append("hint: gh release delete-asset TAG release.json; then registry publish attaches the right one")
     return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies, source)]) + "\n"
 
 
-def _numbers(result: fsck.Result) -> dict[str, int]:
-    counts = {state.value: result.count(state) for state in fsck.FaultState}
+def _numbers(result: Result) -> dict[str, int]:
+    counts = {state.value: result.count(state) for state in FaultState}
     return {"objects": result.objects, "bytes": result.size, **counts}
 
 
-def _hints(faults: Sequence[fsck.Fault], production: Store, copies: Mapping[str, str], source: str) -> Iterator[str]:
+def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str], source: str) -> Iterator[str]:
     states = {fault.state for fault in faults}
-    if fsck.FaultState.MISSING in states:
+    if FaultState.MISSING in states:
         yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
-    if fsck.FaultState.INVALID in states:
+    if FaultState.INVALID in states:
         yield "hint: registry withdraw ID VERSION --why TEXT: a published tag cannot be corrected"
-    corrupt = list(dict.fromkeys(fault.md5 for fault in faults if fault.state is fsck.FaultState.CORRUPT))
+    corrupt = list(dict.fromkeys(fault.key for fault in faults if fault.state is FaultState.CORRUPT))
     if corrupt:
         yield "hint: production is create-only; only an administrator can replace corrupt objects:"
-        yield from (f"  {_removal(production, md5, copies.get(md5))}" for md5 in corrupt[:SHOWN])
-        again = quote(source) if any(md5 in copies for md5 in corrupt) else "FROM"
+        yield from (f"  {_removal(production, key, copies.get(key))}" for key in corrupt[:SHOWN])
+        again = quote(source) if any(key in copies for key in corrupt) else "FROM"
         yield f"  then: registry fsck --repair {again}{'; repeat for the rest' * (len(corrupt) > SHOWN)}"
 
 
-def _removal(production: Store, md5: str, copy: str | None) -> str:
+def _removal(production: Store, key: str, copy: str | None) -> str:
     """The command that deletes a corrupt object; commented out where no intact copy is known."""
-    command = production.removal(object_key(md5))
+    command = production.removal(key)
     if copy:
         return f"{command}  # intact copy: {copy}"
     return f"# {command}  (first find an intact copy with registry fsck --repair FROM)"
 
 
 def as_json(
-    results: Sequence[fsck.Result], production: Store, copies: Mapping[str, str], restored: int
+    results: Sequence[Result], production: Store, copies: Mapping[str, str], restored: int, altered: Sequence[Tag] = ()
 ) -> dict[str, object]:
     """The same for programs, with every fault."""
     tags = [
         {
             "tag": str(result.version.tag),
             "commit": result.version.commit,
+            "manifest": result.version.manifest,
             **_numbers(result),
             "erased": result.erased,
             "faults": [
@@ -66,14 +84,15 @@ def as_json(
                     "path": fault.path,
                     "md5": fault.md5,
                     "message": fault.message,
-                    "intact_copy": copies.get(fault.md5),
+                    "intact_copy": copies.get(fault.key),
                 }
                 for fault in result.faults
             ],
         }
         for result in results
     ]
-    found = {"finished": True, "intact": fsck.is_intact(results), "restored": restored, "tags": tags}
+    intact = fsck.is_intact(results) and not altered
+    found = {"finished": True, "intact": intact, "restored": restored, "tags": tags, "altered": list(map(str, altered))}
     return {"production": production.url, **found}
 
 

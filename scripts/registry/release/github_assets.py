@@ -46,6 +46,12 @@ def attach_manifests(repository: Repository, named: Mapping[Tag, str], productio
     return tuple(done)
 
 
+def find_altered(repository: Repository, named: Mapping[Tag, str]) -> tuple[Tag, ...]:
+    """The tags whose release on GitHub has another file in place of the manifest. Raises ServiceFailed."""
+    found = {release.tag: release.assets.get(MANIFEST) for release in github.releases(repository)}
+    return tuple(tag for tag, sha256 in named.items() if found.get(str(tag)) not in {None, "", f"sha256:{sha256}"})
+
+
 def attach_sboms(root: Path, repository: Repository, tags: Iterable[Tag]) -> tuple[Tag, ...]:
     """Attach the bills of materials of models that were trained here; the tags of these. Raises ServiceFailed.
 

@@ -52,12 +52,15 @@ class Written:
         """The line of the tag's message that names it."""
         return f"{LINE}{hash_of(self.manifest)}\n"
 
+    @property
+    def objects(self) -> Mapping[str, bytes]:
+        """Both by their keys, the list first."""
+        listed = {files_key(self.tag, hash_of(self.files)): self.files}
+        return listed | {key(self.tag, hash_of(self.manifest)): self.manifest}
+
     def store(self, production: Store) -> None:
-        """Store both, the list first. Raises StorageFailed, also for a checksum mismatch there."""
-        for place, data in (
-            (files_key(self.tag, hash_of(self.files)), self.files),
-            (key(self.tag, hash_of(self.manifest)), self.manifest),
-        ):
+        """Store both. Raises StorageFailed, also for a checksum mismatch there."""
+        for place, data in self.objects.items():
             if not production.put(place, data) and production.get(place) != data:
                 fix = f"ask an administrator to delete that object ({production.removal(place)}), then publish again"
                 raise StorageFailed(f"{production.url}/{place}: content does not match its SHA-256", fix=fix)
@@ -66,12 +69,8 @@ class Written:
 def write(tag: Tag, commit: str, content: Tracked, facts: Mapping[str, object], files: DataFrame) -> Written:
     """The manifest of a version; `facts` are further keys that its schema has, `files` has the columns of FILES."""
     data = write_files(files)
-    listed = {
-        "sha256": hash_of(data),
-        "count": files.height,
-        "size": int(files["size"].sum()),
-        "without_sha256": files["sha256"].null_count(),
-    }
+    counted = dict(zip(("count", "size", "without_sha256"), _count(files), strict=True))
+    listed = {"sha256": hash_of(data), **counted}
     found = {
         "format": FORMAT,
         "tag": str(tag),
@@ -123,7 +122,14 @@ def read_files(manifest: ReleaseManifest, fetch: Read) -> DataFrame:
         raise InvalidDocument(place, "not a list of files") from error
     if write_files(found) != data or found["path"].is_duplicated().any():
         raise InvalidDocument(place, "not in the canonical form of a list of files")
+    if (manifest.count, manifest.size, manifest.unhashed) != _count(found):
+        raise InvalidDocument(place, "has other files or bytes than its manifest counts")
     return found
+
+
+def _count(files: DataFrame) -> tuple[int, int, int]:
+    """The number of files, of their bytes, and of those without a SHA-256."""
+    return files.height, int(files["size"].sum()), files["sha256"].null_count()
 
 
 def known_sha256(production: Store, earlier: Iterable[tuple[Tag, str]]) -> DataFrame:

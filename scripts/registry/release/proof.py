@@ -128,22 +128,12 @@ def check_manifest(tag: Tag, found: TagObject | None, tree: Tree, read: StoredMa
         return Link("manifest", State.WRONG, error.message), None
     except (InvalidData, InvalidDocument) as error:
         return Link("manifest", State.WRONG, error.message), None
-    if fault := _contradiction(tag, found, tree, manifest):
+    if fault := release_manifests.contradiction(manifest, tag, found.commit, inventory.outputs(tree, tag.artifact)):
         return Link("manifest", State.WRONG, fault), None
     count = plural(manifest.count - manifest.unhashed, "file")
     said = f"sha256:{sha256[:12]}… is what the tag names; it has the SHA-256 of {count}"
     said += f", and the MD5 alone of {manifest.unhashed:,}" if manifest.unhashed else ""
     return Link("manifest", State.PROVED, said), listed
-
-
-def _contradiction(tag: Tag, found: TagObject, tree: Tree, manifest: ReleaseManifest) -> str:
-    if manifest.tag != tag:
-        return f"it is the manifest of {manifest.tag}"
-    if manifest.commit != found.commit:
-        return f"the tag is on {found.commit[:10]}, expected {manifest.commit[:10]} by its manifest"
-    if manifest.outputs != inventory.outputs(tree, tag.artifact):
-        return "it lists other outputs than the pointers of the tag's commit"
-    return ""
 
 
 # --- the files --------------------------------------------------------------------------------------------------------

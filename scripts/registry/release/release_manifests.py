@@ -89,6 +89,15 @@ def require(place: str, sha256: str, fetch: Read) -> bytes:
     return data
 
 
+def contradiction(manifest: ReleaseManifest, tag: Tag, commit: str, outputs: tuple[Output, ...]) -> str:
+    """What a manifest says otherwise than its tag, on this commit with these outputs; empty where it agrees."""
+    if manifest.tag != tag:
+        return f"it is the manifest of {manifest.tag}"
+    if manifest.commit != commit:
+        return f"the tag is on {commit[:10]}, expected {manifest.commit[:10]} by its manifest"
+    return "" if manifest.outputs == outputs else "it lists other outputs than the pointers of the tag's commit"
+
+
 def parse(data: bytes, place: str) -> ReleaseManifest:
     """A manifest in its one form. Raises InvalidDocument."""
     found: Any = documents.read_json(data, place)

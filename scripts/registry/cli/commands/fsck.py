@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
-from registry.cli.workspace import Workspace, here
+from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
 from registry.core import settings
 from registry.core.progress import bar
+from registry.core.values import Tag
 from registry.core.wording import plural
-from registry.errors import LoginEnded, Refused
-from registry.release import fsck, fsck_output
+from registry.errors import LoginEnded, Refused, ServiceFailed
+from registry.integrations import github
+from registry.release import fsck, fsck_manifests, fsck_output, fsck_versions, github_assets
+from registry.release.fsck_versions import TaggedVersion
 from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.cache import Cache
@@ -31,7 +34,9 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
 
     FROM is staging, cache (DVC's caches on this machine), the name of another remote, or a URL or folder in DVC's
     layout. The exit code is 1 if an object is still missing or corrupt, and 4 if the login to a store ended before that
-    was known. Production is create-only: for a corrupt object the steps for an administrator are printed.
+    was known. Production is create-only: for a corrupt object the steps for an administrator are printed. Release
+    manifests are objects, too: each has to be the one that its tag names, and to say what the tag's commit and
+    production say. One that is lost is made again, where that gives what was published.
 
     With --cache, every object in DVC's caches is read and hashed. Damaged ones are named with the files that they are;
     with --repair FROM, they are moved to set-aside/ in the cache, and fetched from there.
@@ -43,7 +48,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
             raise click.UsageError("--cache goes with --repair FROM alone, and FROM is not cache")
         _verify_caches(space, sources)
         return
-    versions = fsck.collect(space.root, every=all_tags)
+    versions = fsck_versions.collect(space.root, every=all_tags)
     if not versions and form == "text":
         say("no version is published yet: nothing to verify")
         return
@@ -57,7 +62,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
 
 def _verify(
     space: Workspace,
-    versions: Sequence[fsck.TaggedVersion],
+    versions: Sequence[TaggedVersion],
     sources: Sequence[Store],
     source: str,
     form: str,
@@ -65,27 +70,49 @@ def _verify(
     deep: bool,
 ) -> None:
     """Verify and repair production; exit 1 if an object is still missing or corrupt."""
-    inspection = fsck.inspect(versions, space.stores.production, sources)
+    production = space.stores.production
+    inspection = fsck.inspect(versions, production, sources)
     md5s = fsck.suspects(inspection, deep=deep)
     with bar("reading", len(md5s)) as progress:
-        found = fsck.read(space.stores.production, md5s, progress)
+        found = fsck.read(production, md5s, progress)
     inspection, corrupt = inspection.without(found.absent), found.corrupt
     restored = 0
     if sources and (missing := fsck.find_missing(inspection)).height:
         with bar("restoring", missing.height) as progress:
-            restored = fsck.repair(inspection, sources, space.stores.production, progress)
+            restored = fsck.repair(inspection, sources, production, progress)
         say(f"restored {restored:,} of {plural(missing.height, 'missing object')}", err=True)
-        inspection = fsck.inspect(versions, space.stores.production, sources)
-        again = fsck.read(space.stores.production, [*fsck.suspects(inspection, deep=False), *found.absent])
+        inspection = fsck.inspect(versions, production, sources)
+        again = fsck.read(production, [*fsck.suspects(inspection, deep=False), *found.absent])
         inspection, corrupt = inspection.without(again.absent), corrupt | again.corrupt
-    results = fsck.evaluate(versions, inspection, corrupt, space.stores.production)
-    copies = fsck.find_intact_copies(results, sources)
+    objects = fsck_manifests.Objects(inspection.objects, inspection.held, found.hashed)
+    manifests = fsck_manifests.inspect(space.root, versions, objects, production)
+    if sources and (lost := fsck_manifests.count_lost(manifests)):
+        manifests = fsck_manifests.repair(space.root, versions, manifests, objects, sources, production)
+        done = lost - fsck_manifests.count_lost(manifests)
+        say(f"restored {done:,} of {plural(lost, 'missing release manifest')}", err=True)
+        restored += done
+    results = fsck.evaluate(versions, inspection, corrupt, production, manifests)
+    copies = fsck_manifests.find_copies(space.root, versions, manifests, objects, sources, production)
+    copies = {**copies, **fsck.find_intact_copies(results, sources)}
+    altered = _find_altered(space.root, versions)
     if form == "json":
-        say(json.dumps(fsck_output.as_json(results, space.stores.production, copies, restored), indent=2))
+        say(json.dumps(fsck_output.as_json(results, production, copies, restored, altered), indent=2))
     else:
-        say(fsck_output.as_text(results, space.stores.production, copies, source))
-    if not fsck.is_intact(results):
+        say(fsck_output.as_text(results, production, copies, source, altered))
+    if altered or not fsck.is_intact(results):
         raise click.exceptions.Exit(1)
+
+
+def _find_altered(root: Path, versions: Sequence[TaggedVersion]) -> tuple[Tag, ...]:
+    """The tags whose release on GitHub has another manifest; none where GitHub cannot be asked, which is told."""
+    if not github.find_repository(root):
+        return ()
+    try:
+        named = {version.tag: version.manifest for version in versions if version.manifest}
+        return github_assets.find_altered(github.connect(root), named)
+    except (ServiceFailed, github.Unreachable) as error:
+        warn(f"the copies of release manifests on GitHub were not compared: {error.message}")
+        return ()
 
 
 def _verify_caches(space: Workspace, sources: Sequence[Store]) -> None:
