@@ -299,11 +299,6 @@ def tag_messages(root: Path) -> dict[str, str]:
     return {name.strip(): message for name, message in zip(records[::2], records[1::2], strict=False)}
 
 
-def read_tag(root: Path, object_id: str) -> str:
-    """An annotated tag as it is stored: its header, its message, its signature."""
-    return output(root, "cat-file", "tag", object_id)
-
-
 def fetch(root: Path, refs: Iterable[str], remote: str = "origin") -> None:
     """Fetch refs of a remote, and the tags that point into their history; no local tag is ever moved."""
     run(root, "fetch", "--quiet", remote, *refs)

@@ -42,6 +42,11 @@ def read_tag(root: Path, name: str) -> TagObject | None:
     return TagObject(commit, own_name, contents.replace(signature, ""), signature) if kind == "tag" else None
 
 
+def read_object(root: Path, object_id: str) -> str:
+    """An annotated tag as it is stored: its header, its message, its signature."""
+    return git.output(root, "cat-file", "tag", object_id)
+
+
 def verify(root: Path, name: str, tag: TagObject, allowed_signers: Path | None = None) -> tuple[Signed, str]:
     """Whether the signature of a tag is good, and what Git says where it is not."""
     if not tag.signature:

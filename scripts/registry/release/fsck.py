@@ -162,6 +162,11 @@ def read(production: Store, md5s: Iterable[str], progress: Progress | None = Non
     return Audit(corrupt, absent, states.select("md5", "sha256").drop_nulls())
 
 
+def intact(inspection: Inspection, corrupt: frozenset[str]) -> DataFrame:
+    """The rows of `held` that are not known to be corrupt."""
+    return inspection.held.filter(~pl.col("md5").is_in(list(corrupt | inspection.corrupt)))
+
+
 # --- evaluate ---------------------------------------------------------------------------------------------------------
 
 

@@ -33,9 +33,9 @@ _FROM_GIT = ("title", "license", "owners", "selection", "counts", "metrics")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """What production has: `found` are rows of `inventory.expand`, `held` has md5 and size (bytes; null if erased).
+    """What production has: `found` are rows of `inventory.expand`, `held` the intact objects (md5, and size in bytes).
 
-    `hashed` has the SHA-256 of objects that were read (columns md5 and sha256).
+    The size is null where the object was erased. `hashed` has the SHA-256 of objects that were read, by md5.
     """
 
     found: DataFrame

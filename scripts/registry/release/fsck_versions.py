@@ -10,7 +10,7 @@ from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.values import Tag
 from registry.errors import InvalidDocument, Refused
-from registry.integrations import git, git_trees
+from registry.integrations import git, git_signatures, git_trees
 from registry.release import release_manifests
 from registry.sync import inventory
 from registry.sync.inventory import Reached, Tracked
@@ -103,6 +103,6 @@ def _version(root: Path, tag: Tag, ref: git.TagRef, remote: str | None) -> Tagge
     if manifest and manifest.version != tag.version:
         said = f"{tag.artifact}: the manifest of this commit says {manifest.version}"
         return TaggedVersion(tag, ref.commit, fault=said)
-    named = release_manifests.find(git.read_tag(root, ref.id))
+    named = release_manifests.find(git_signatures.read_object(root, ref.id))
     has_data = content.outputs or content.inputs
     return TaggedVersion(tag, ref.commit, content, named, "" if has_data else f"{tag.artifact}: no pointer to data")

@@ -84,7 +84,7 @@ def _verify(
         inspection = fsck.inspect(versions, production, sources)
         again = fsck.read(production, [*fsck.suspects(inspection, deep=False), *found.absent])
         inspection, corrupt = inspection.without(again.absent), corrupt | again.corrupt
-    objects = fsck_manifests.Objects(inspection.objects, inspection.held, found.hashed)
+    objects = fsck_manifests.Objects(inspection.objects, fsck.intact(inspection, corrupt), found.hashed)
     manifests = fsck_manifests.inspect(space.root, versions, objects, production)
     if sources and (lost := fsck_manifests.count_lost(manifests)):
         manifests = fsck_manifests.repair(space.root, versions, manifests, objects, sources, production)
