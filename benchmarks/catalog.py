@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from registry.catalog import writing
+from registry.catalog.folder import Changed
 from registry.catalog.options import Options
-from registry.catalog.writing import Changed
 from registry.core.settings import CatalogImages
 from registry.core.tree import DictTree
 

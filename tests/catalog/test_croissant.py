@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 
-from registry.catalog import site
 from registry.core.settings import CatalogImages
 from support import catalogs, pictured_catalogs
 
@@ -52,7 +51,7 @@ def test_it_describes_the_files_that_are_fetched(tmp_path: Path) -> None:
 
 def test_the_page_has_the_same_and_text_of_a_manifest_ends_nothing() -> None:
     catalog = catalogs.made(1, 2)
-    files = dict(site.build(catalog))
+    files = catalogs.rendered(catalog)
     place = "datasets/pets/v1.1.0"
     [embedded] = EMBEDDED.findall(files[f"{place}/index.html"].decode())
     found = json.loads(embedded)
@@ -63,7 +62,7 @@ def test_the_page_has_the_same_and_text_of_a_manifest_ends_nothing() -> None:
 
 
 def test_neither_a_model_nor_a_withdrawn_release_is_offered() -> None:
-    files = dict(site.build(catalogs.made(1, 3)))
+    files = catalogs.rendered(catalogs.made(1, 3))
     assert [path for path in files if path.endswith("croissant.json")] == [
         "datasets/pets/v1.2.0/croissant.json", "datasets/pets/v1.1.0/croissant.json"
     ]  # fmt: skip

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.catalog import home, site
+from registry.catalog import home
 from registry.catalog.site import Catalog
 from registry.core.tree import DictTree
 from registry.release import overview
@@ -21,7 +21,7 @@ PAGES = ("index.html", "datasets/pets/index.html", "models/pets/index.html", "da
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("site")
-    for path, data in site.build(catalogs.made(2, 3)):
+    for path, data in catalogs.rendered(catalogs.made(2, 3)).items():
         repositories.write_bytes(top / path, data)
     return top
 
@@ -56,7 +56,7 @@ def test_the_search_finds_words_and_facets_by_keyboard(browser: Browser, folder:
 
 
 def test_a_class_leads_to_its_dataset_and_the_models_on_it(browser: Browser, tmp_path: Path) -> None:
-    for path, data in site.build(many_classes()):
+    for path, data in catalogs.rendered(many_classes()).items():
         repositories.write_bytes(tmp_path / path, data)
     page = browser.open((tmp_path / "index.html").as_uri(), 1100, "light")
     facet = "document.querySelector('[data-facet=class]')"

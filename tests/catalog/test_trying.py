@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from registry.catalog import browser_runtime, trying
+from registry.catalog.folder import Folder
 from registry.core.erasures import Erased, digest_of_object
 from registry.errors import InvalidData, NotFound, RegistryError
 from registry.model import input_images
@@ -260,7 +261,7 @@ def test_a_model_that_is_too_large_erased_or_not_to_be_read_is_told(
 def test_an_erased_model_leaves_the_site(small_runtime: Path, tmp_path: Path) -> None:
     models, out = tried_models.made(MODELS[0]), tmp_path / "site"
     models.write(out, small_runtime, [])
-    assert len(found(out)) == 4
+    assert len(found(out)) == 3
     models.write(
         out, small_runtime, [], Erased(frozenset(), frozenset({digest_of_object(repositories.md5(MODELS[0]))}))
     )
@@ -293,14 +294,17 @@ def test_the_command_does_as_registry_yaml_says(
 
 
 def test_it_comes_from_npm_once(small_runtime: Path, tmp_path: Path) -> None:
+    site = Folder(tmp_path / "site", "")
     with static_files.serving(tmp_path / "npm") as npm:
         for _ in range(2):
-            paths = browser_runtime.prepare(tmp_path / "site", registry=npm.url)
+            browser_runtime.prepare(site, registry=npm.url)
         assert npm.paths == [f"/{browser_runtime.ARCHIVE}"]
-        assert [(tmp_path / "site" / path).read_bytes().decode() for path in paths] == [*browser_runtime.FILES]
-        (tmp_path / "site" / paths[0]).write_bytes(b"changed")
-        browser_runtime.prepare(tmp_path / "site", registry=npm.url)
-        assert (tmp_path / "site" / paths[0]).read_bytes() == (small_runtime / Path(paths[0]).name).read_bytes()
+        paths = {name: site.root / browser_runtime.FOLDER / name for name in browser_runtime.FILES}
+        assert [path.read_bytes().decode() for path in paths.values()] == [*paths]
+        for name, path in paths.items():
+            path.write_bytes(b"changed")
+            browser_runtime.prepare(site, registry=npm.url)
+            assert path.read_bytes() == (small_runtime / name).read_bytes()
 
 
 def test_another_archive_and_half_of_one_are_refused(small_runtime: Path, tmp_path: Path) -> None:
@@ -309,19 +313,19 @@ def test_another_archive_and_half_of_one_are_refused(small_runtime: Path, tmp_pa
         for data in (archive.read_bytes()[:-9], random.Random(0).randbytes(99)):
             archive.write_bytes(data)
             with pytest.raises(InvalidData, match="checksum mismatch: content does not match its SHA-512"):
-                browser_runtime.prepare(tmp_path / "site", registry=npm.url)
+                browser_runtime.prepare(Folder(tmp_path / "site", ""), registry=npm.url)
         archive.unlink()
         with pytest.raises(RegistryError):
-            browser_runtime.prepare(tmp_path / "site", registry=npm.url)
+            browser_runtime.prepare(Folder(tmp_path / "site", ""), registry=npm.url)
     assert not (tmp_path / "site").exists()
 
 
 def test_a_folder_without_it_or_with_another_is_refused(small_runtime: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"expected the folder `dist` of onnxruntime-web"):
-        browser_runtime.prepare(tmp_path / "site", tmp_path)
+        browser_runtime.prepare(Folder(tmp_path / "site", ""), tmp_path)
     next(small_runtime.iterdir()).write_bytes(b"another version")
     with pytest.raises(InvalidData, match="checksum mismatch"):
-        browser_runtime.prepare(tmp_path / "site", small_runtime)
+        browser_runtime.prepare(Folder(tmp_path / "site", ""), small_runtime)
     assert not (tmp_path / "site").exists()
 
 

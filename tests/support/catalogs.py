@@ -1,5 +1,6 @@
 """A catalog in memory: datasets and models with releases, stages, a withdrawal, a tag made by hand, hostile texts."""
 
+from registry.catalog import site
 from registry.catalog.site import Catalog
 from registry.core.names import parse_id, parse_tag
 from registry.core.tree import DictTree
@@ -32,6 +33,11 @@ def made(artifacts: int = 1, releases: int = 2) -> Catalog:
     return Catalog(
         "acme-data", overview.find(DictTree(registry.files), found), REPOSITORY, "https://data.acme.example/"
     )
+
+
+def rendered(catalog: Catalog) -> dict[str, bytes]:
+    """The files of a site by path."""
+    return {page.path: page.render() for page in site.build(catalog)}
 
 
 def _release(registry: Registry, name: str, pets: str, at: int, *, is_last: bool) -> Release:

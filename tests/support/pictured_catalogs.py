@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from registry.catalog import writing
+from registry.catalog.folder import Changed
 from registry.catalog.options import Options
 from registry.catalog.site import Catalog
-from registry.catalog.writing import Changed
 from registry.core import erasures
 from registry.core.erasures import Erased
 from registry.core.names import parse_tag

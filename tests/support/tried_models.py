@@ -10,9 +10,9 @@ import yaml
 from onnx import TensorProto, helper
 
 from registry.catalog import browser_runtime, writing
+from registry.catalog.folder import Changed, Folder
 from registry.catalog.options import Options
 from registry.catalog.site import Catalog
-from registry.catalog.writing import Changed
 from registry.core.erasures import Erased
 from registry.core.names import parse_tag
 from registry.core.settings import CatalogImages
@@ -46,7 +46,7 @@ class TriedModels:
 
 def runtime() -> Path:
     """The folder of onnxruntime-web's files in the environment; fetched from npm when they are not there."""
-    browser_runtime.prepare(Path(sys.prefix))
+    browser_runtime.prepare(Folder(Path(sys.prefix), ""))
     return Path(sys.prefix, browser_runtime.FOLDER)
 
 

@@ -26,8 +26,10 @@ class Row:
     compared: Compared | None
 
 
-def values(one: Overview, nodes: Sequence[Node], repository: str, compared: Mapping[Tag, Compared]) -> dict[str, Any]:
-    """What the page of an artifact shows."""
+def values(
+    one: Overview, near: Sequence[Node], repository: str, compared: Mapping[Tag, Compared | None]
+) -> dict[str, Any]:
+    """What the page of an artifact shows; `near` are its releases and those beside them in the lineage."""
     latest = releases.latest_good(one)
     rows = [
         Row(
@@ -47,7 +49,7 @@ def values(one: Overview, nodes: Sequence[Node], repository: str, compared: Mapp
         "latest": latest,
         "rows": rows,
         "line": releases.line(one),
-        "lineage": pictures.lineage(nodes, [release.tag for release in one.releases]),
+        "lineage": pictures.lineage(near, [release.tag for release in one.releases]),
         "metrics": _metrics(one),
         "snippets": consuming.snippets(latest.tag, repository, sidecar=latest.has_sidecar) if latest else (),
     }

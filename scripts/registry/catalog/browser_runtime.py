@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
 
-from registry.core.atomic_write import write_atomically
+from registry.catalog.folder import Folder
 from registry.core.progress import waiting
 from registry.core.settings import Remote
 from registry.errors import InvalidData, NotFound
@@ -20,7 +20,7 @@ VERSION = "1.30.0"  # under the MIT License, as the first lines of its script sa
 NPM = "https://registry.npmjs.org"
 ARCHIVE = f"onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"  # 33 MB, for what differs between kinds of GPU
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="  # SHA-512
-FOLDER, ANY = f"onnxruntime-web-{VERSION}", "onnxruntime-web-*"  # in a site: this version's, any version's
+FOLDER = f"onnxruntime-web-{VERSION}"  # in a site
 FILES = {  # what runs on the processor: a script and WebAssembly, by SHA-256
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
@@ -28,17 +28,16 @@ FILES = {  # what runs on the processor: a script and WebAssembly, by SHA-256
 MAX_BYTES = 64 << 20  # of the archive
 
 
-def prepare(out: Path, given: Path | None = None, registry: str = NPM) -> tuple[str, ...]:
-    """The paths of the files in a site, after writing those that it lacks, from the folder `given` or from `registry`.
+def prepare(site: Folder, given: Path | None = None, registry: str = NPM) -> None:
+    """Write the files that a site lacks, from the folder `given` or from `registry`.
 
     Raises NotFound, InvalidData (a checksum mismatch) and StorageFailed.
     """
-    paths = {name: out / FOLDER / name for name in FILES}
-    if not all(path.is_file() and _is_right(name, path.read_bytes()) for name, path in paths.items()):
+    found = {name: data for name in FILES if (data := site.read(f"{FOLDER}/{name}")) and _is_right(name, data)}
+    if found.keys() != FILES.keys():
         found = _read(given) if given else _unpack(_download(registry))
-        for name, data in found.items():
-            write_atomically(paths[name], data)
-    return tuple(f"{FOLDER}/{name}" for name in FILES)
+    for name, data in found.items():
+        site.write(f"{FOLDER}/{name}", data)
 
 
 def _is_right(name: str, data: bytes) -> bool:

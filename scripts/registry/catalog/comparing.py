@@ -1,19 +1,16 @@
-"""Writes the page that says how a release differs from the one before, as a report does, where it is not there yet.
-
-Which page it is follows from the two commits, so one that is there is not made again.
-"""
+"""Writes the page that says how a release differs from the one before, as a report does, where it is not there yet."""
 
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from jinja2 import Template
+from jinja2 import Environment
 
 from registry.catalog import releases
+from registry.catalog.folder import INCOMPLETE, Folder
 from registry.catalog.options import Options
 from registry.core import digests
-from registry.core.atomic_write import write_atomically
+from registry.core.artifact_files import Reader
 from registry.core.progress import counter
 from registry.core.settings import CatalogImages
 from registry.core.tree import DictTree, Tree
@@ -29,7 +26,6 @@ from registry.report import dataset_section, html, model_section, origin_table, 
 from registry.report.blocks import Block, Detail, Lines, Para
 
 RECORDED = "By the predictions that were recorded when each was measured, on the test images that both were measured on"
-FORMAT = 2  # changes with what a page contains, so that an old one is not taken for a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,91 +38,99 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """A release, the one before it if any, and the page without its ending."""
+    """A release, the one before it if any, the page, and what this is made from."""
 
     release: Release
     before: Release | None
     path: str
+    key: str
 
 
-def prepare(out: Path, site: str, artifacts: Iterable[Overview], options: Options) -> dict[Tag, Compared]:
-    """The comparisons of all releases that can be used, after writing those that `out` lacks.
+def prepare(folder: Folder, site: str, artifacts: Iterable[Overview], options: Options) -> dict[Tag, Compared]:
+    """The comparisons of all releases that can be used, after writing those that the site lacks.
 
     `site` is the registry's name. One that cannot be made is left out, and told.
     """
     wanted = [
-        _want(one, release, options) for one in artifacts for release in one.releases if releases.is_good(release)
+        _want(site, one, release, options) for one in artifacts for release in one.releases if releases.is_good(release)
     ]
-    found = {one.release.tag: known for one in wanted if (known := _read(out, one.path))}
+    found = {one.release.tag: known for one in wanted if (known := _find(folder, one))}
     missing = [one for one in wanted if one.release.tag not in found]
-    template = html.environment("registry.catalog").get_template("changes.html")
+    environment = html.environment("registry.catalog")
     with counter("comparing releases", "release", len(missing)) as advance:
         for one in missing:
-            if made := _write(out, site, one, options, template):
+            if made := _write(folder, site, one, options, environment):
                 found[one.release.tag] = made
             advance(1)
     return found
 
 
-def _want(one: Overview, release: Release, options: Options) -> _Wanted:
+def _want(site: str, one: Overview, release: Release, options: Options) -> _Wanted:
     before = next((other for other in one.releases if other.tag < release.tag and releases.is_good(other)), None)
-    parts = [FORMAT, before.commit if before else "", release.commit, _pictures(options), options.erased_key]
-    name = digests.md5(json.dumps(parts).encode())[:16]
-    return _Wanted(release, before, f"{release.tag.artifact}/v{release.tag.version}/changes/{name}")
+    parts = [site, before.commit if before else "", release.commit, _pictures(options), options.erased_key]
+    key = digests.md5(json.dumps(parts).encode())
+    return _Wanted(release, before, f"{release.tag.artifact}/v{release.tag.version}/changes/{key[:16]}.html", key)
 
 
 def _pictures(options: Options) -> bool:
     return options.images is not CatalogImages.NONE and not options.erased_key
 
 
-def _read(out: Path, path: str) -> Compared | None:
-    """A comparison that is complete: its line is written last."""
-    try:
-        headline = json.loads((out / f"{path}.json").read_bytes())["headline"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Compared(f"{path}.html", str(headline)) if (out / f"{path}.html").is_file() else None
+def _find(folder: Folder, one: _Wanted) -> Compared | None:
+    return Compared(one.path, folder.note(one.path)) if folder.has(one.path, key=one.key) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
     headline: str
     blocks: tuple[Block, ...]
-    is_complete: bool
 
 
-def _write(out: Path, site: str, one: _Wanted, options: Options, template: Template) -> Compared | None:
+@dataclass(slots=True)
+class _Watched:
+    """Reads objects, and knows whether one was `missing` that may be there another time, as an erased one will not."""
+
+    options: Options
+    missing: bool = False
+
+    def read(self, md5: str) -> bytes | None:
+        data = self.options.read(md5)
+        if data is None and not self.options.erased.has_object(md5):
+            self.missing = True
+        return data
+
+
+def _write(folder: Folder, site: str, one: _Wanted, options: Options, environment: Environment) -> Compared | None:
+    watched = _Watched(options)
     try:
         new = options.tree(one.release.commit)
         old = options.tree(one.before.commit) if one.before else DictTree({})
-        found = _compare(old, new, one.release, options)
+        found = _compare(old, new, one.release, options, watched.read)
     except RegistryError as error:
         options.warn(f"{one.release.tag}: what changed is not shown: {error.message}")
         return None
     if found is None:
         return None
-    page = template.render(
+    page = environment.get_template("changes.html").render(
         top="../" * one.path.count("/"), site=site, tag=one.release.tag, before=one.before, section=found
     )
-    write_atomically(out / f"{one.path}.html", page.encode())
-    if found.is_complete:  # else it is made again by the next build, which may be able to read more
-        write_atomically(out / f"{one.path}.json", json.dumps({"headline": found.headline}).encode())
-    return Compared(f"{one.path}.html", found.headline)
+    folder.write(one.path, page.encode(), INCOMPLETE if watched.missing else one.key, found.headline)
+    return Compared(one.path, found.headline)
 
 
-def _compare(old: Tree, new: Tree, release: Release, options: Options) -> _Section | None:
+def _compare(old: Tree, new: Tree, release: Release, options: Options, read: Reader) -> _Section | None:
     artifact = release.tag.artifact
     if artifact.kind is Kind.MODEL:
-        model = recorded.compare(old, new, artifact, options.read)
+        model = recorded.compare(old, new, artifact, read)
         blocks = model_section.section(model).blocks
         shown = blocks if _pictures(options) else _without_images(blocks)
         if model.comparison:
             shown = (Para((RECORDED,)), *shown)
-        return _Section(summary.model(model), shown, not model.unknown)
-    read = DiffOptions(options.read, options.hash_cache, pictures=_pictures(options))
-    for change in diff.compare(old, new, read, artifact):
+        return _Section(summary.model(model), shown)
+    reading = DiffOptions(read, options.hash_cache, pictures=_pictures(options))
+    for change in diff.compare(old, new, reading, artifact):
         blocks = (*dataset_section.section(change).blocks, *_origin(change, release))
-        return _Section(summary.dataset(change), blocks, not change.unknown)
+        return _Section(summary.dataset(change), blocks)
     return None
 
 

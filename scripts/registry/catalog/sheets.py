@@ -21,7 +21,6 @@ SIDE = 80  # pixels of the square that a thumbnail fits into
 ACROSS = 8  # thumbnails in a row of a sheet, and rows
 CELLS = ACROSS * ACROSS
 QUALITY = 70  # of WebP
-_RULE = 1  # changes with how a sheet is drawn
 
 
 class Sheet(NamedTuple):
@@ -50,7 +49,7 @@ class Places:
         new = [md5 for md5 in dict.fromkeys(images) if md5 not in self._places]
         for start in range(0, len(new), CELLS):
             cells = tuple(new[start : start + CELLS])
-            sheet = Sheet(digests.md5(f"{_RULE} {SIDE} {ACROSS} {' '.join(cells)}".encode())[:16], cells)
+            sheet = Sheet(digests.md5(f"{SIDE} {ACROSS} {' '.join(cells)}".encode())[:16], cells)
             self.sheets[sheet.name] = sheet
             self._places.update((md5, (sheet.name, cell)) for cell, md5 in enumerate(cells))
 

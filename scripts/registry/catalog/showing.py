@@ -1,22 +1,20 @@
-"""Writes what the site shows of the images of a dataset's releases, where it is not there yet.
+"""Writes what the site shows of the images of a dataset's releases, where it is not there yet."""
 
-The site's folder is the memory of it: what is there under its name is right, and nothing of it is read again.
-"""
-
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from polars import DataFrame, col, when
 
 from registry.catalog import columns, sheets, shown_items
+from registry.catalog.folder import INCOMPLETE, Folder
 from registry.catalog.options import Options
 from registry.catalog.sheets import Places, Sheet
 from registry.catalog.shown_items import ShownItems
-from registry.core.atomic_write import write_atomically
 from registry.core.progress import counter
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.dataset import diff, items
+from registry.dataset.items import Items
 from registry.errors import RegistryError
 from registry.release.history import Release
 from registry.storage.reader import require_object
@@ -37,103 +35,99 @@ def sheet_path(dataset: ArtifactId, name: str) -> str:
     return f"{dataset}/sheets/{name}.webp"
 
 
-def prepare(out: Path, releases: Sequence[Release], options: Options) -> dict[Tag, Shown]:
-    """What is shown of the releases of one dataset, the earliest first, after writing what `out` lacks of it.
+def prepare(folder: Folder, releases: Sequence[Release], options: Options) -> dict[Tag, Shown]:
+    """What is shown of the releases of one dataset, the earliest first, after writing what the site lacks of it.
 
     A release whose lists cannot be read is left out, and told.
     """
-    folders = {release.tag: _folder(release, options) for release in releases}
-    found = {tag: known for tag, folder in folders.items() if (known := _read_index(out, folder))}
-    if any(tag not in found or found[tag].partial for tag in folders):
-        stale = {name for known in found.values() for name in known.partial}
-        done = [tag for tag in found if not found[tag].partial]
-        found |= _write(out, list(_load(releases, options)), folders, done, stale, options)
-    return {tag: Shown(folders[tag], found[tag]) for tag in folders if tag in found}
-
-
-def _folder(release: Release, options: Options) -> str:
-    manifest = release.version.content.manifest if release.version else None
-    listing = release.version.products[0].md5 if release.version else ""
-    declared = manifest.columns if isinstance(manifest, DatasetManifest) else ()
-    name = shown_items.key(listing, declared, options.images, options.erased_key)
-    return f"{release.tag.artifact}/v{release.tag.version}/items/{name}"
-
-
-def _read_index(out: Path, folder: str) -> ShownItems | None:
-    try:
-        return shown_items.read_index((out / folder / INDEX).read_bytes())
-    except OSError:
-        return None
-
-
-class _Loaded(NamedTuple):
-    """A release with the metadata of its images, and those rows that are shown: md5 is null for an erased one."""
-
-    tag: Tag
-    total: int
-    metadata: DataFrame
-    rows: DataFrame
-
-
-def _load(releases: Sequence[Release], options: Options) -> Iterator[_Loaded]:
+    found, place, writer = dict[Tag, Shown](), "", _Writer(folder, options)
     for release in releases:
         manifest = release.version.content.manifest if release.version else None
         if release.version is None or not isinstance(manifest, DatasetManifest):
             continue
+        one = _Dataset(release.tag, manifest, release.version.products[0].md5)
+        key = shown_items.key(one.listing, manifest.columns, options.images, options.erased_key, place)
+        wanted = f"{one.tag.artifact}/v{one.tag.version}/items/{key}"
         try:
-            md5 = release.version.products[0].md5
-            found = items.parse(dir_listing.read(require_object(options.read, md5), md5))
-            metadata = diff.read_metadata(manifest, found, options.read)
+            known = _find(folder, wanted, one.tag.artifact) or writer.write(wanted, one)
         except RegistryError as error:
-            options.warn(f"{release.tag}: its images and columns are not shown: {error.message}")
+            options.warn(f"{one.tag}: its images and columns are not shown: {error.message}")
             continue
-        gone = col("uuid").is_in(options.erased.find_items(found.frame["uuid"]))
-        rows = shown_items.choose(found.frame, options.images).with_columns(
-            when(gone).then(None).otherwise(col(name)).alias(name) for name in ("uuid", "md5")
-        )  # an erased item stays as a row without anything of it, so that the numbers are those of the release
-        yield _Loaded(release.tag, found.frame.height, metadata.filter(~gone), rows)
-
-
-def _write(
-    out: Path,
-    loaded: Sequence[_Loaded],
-    folders: Mapping[Tag, str],
-    done: Sequence[Tag],
-    stale: set[str],
-    options: Options,
-) -> dict[Tag, ShownItems]:
-    places = Places()
-    for one in loaded:
-        places.add(one.rows["md5"].drop_nulls().to_list())
-    dataset = loaded[0].tag.artifact if loaded else None
-    partial = set(_draw(out, dataset, list(places.sheets.values()), stale, options)) if dataset else set[str]()
-    written = {}
-    for one in loaded:
-        if one.tag not in done:
-            written[one.tag] = _write_release(out / folders[one.tag], one, places, partial)
-    return written
-
-
-def _draw(out: Path, dataset: ArtifactId, wanted: Sequence[Sheet], stale: set[str], options: Options) -> Iterator[str]:
-    """Draw the sheets that are not there, or lack an image; the names of those that still lack one."""
-    missing = [one for one in wanted if one.name in stale or not (out / sheet_path(dataset, one.name)).is_file()]
-    with counter(f"thumbnails of {dataset}", "image", sum(len(one.images) for one in missing)) as advance:
-        for sheet in missing:
-            drawn = sheets.draw(sheet, options.read)
-            write_atomically(out / sheet_path(dataset, sheet.name), drawn.data)
-            advance(len(sheet.images))
-            if not drawn.is_complete:
-                yield sheet.name
-
-
-def _write_release(folder: Path, one: _Loaded, places: Places, partial: set[str]) -> ShownItems:
-    described = columns.describe(one.metadata)
-    rows, names = places.locate(one.rows)
-    for name, data in shown_items.write_rows(rows, one.metadata, described):
-        write_atomically(folder / name, data)
-    found = ShownItems(
-        one.total, shown_items.groups(one.rows), described.distributions, names,
-        tuple(name for name in names if name in partial),
-    )  # fmt: skip
-    write_atomically(folder / INDEX, shown_items.write_index(found))
+        place, found[one.tag] = wanted, Shown(wanted, known)
+        writer.earlier.append(one)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """A release of a dataset: its manifest, and the MD5 of its list of files."""
+
+    tag: Tag
+    manifest: DatasetManifest
+    listing: str
+
+
+def _find(folder: Folder, place: str, dataset: ArtifactId) -> ShownItems | None:
+    """What is shown of a release, where all of it is there."""
+    known = shown_items.read_index(folder.read(f"{place}/{INDEX}") or b"")
+    if known is None:
+        return None
+    beside = (f"{place}/{name}" for name in (INDEX, *shown_items.file_names(known)))
+    return known if folder.has(*beside, *(sheet_path(dataset, name) for name in known.sheets)) else None
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Writes releases of one dataset; `earlier` are those before, whose images are put on sheets first."""
+
+    folder: Folder
+    options: Options
+    earlier: list[_Dataset] = field(default_factory=list)
+    _places: Places = field(default_factory=Places)
+    _placed: int = 0  # of the earlier ones
+    _drawn: dict[str, bool] = field(default_factory=dict)  # sheets, and whether one is complete
+
+    def write(self, place: str, one: _Dataset) -> ShownItems:
+        """What is shown of a release, after writing it."""
+        found = self._read(one)
+        metadata = diff.read_metadata(one.manifest, found, self.options.read)
+        for before in self.earlier[self._placed :]:
+            self._places.add(_md5s(self._choose(self._read(before))))
+        self._placed = len(self.earlier)
+        chosen = self._choose(found)
+        self._places.add(_md5s(chosen))
+        rows, names = self._places.locate(chosen)
+        gone = col("uuid").is_in(self.options.erased.find_items(found.frame["uuid"]))
+        described = columns.describe(metadata.filter(~gone))
+        self._draw(one.tag, [self._places.sheets[name] for name in names])
+        shown = ShownItems(found.frame.height, shown_items.groups(rows), described.distributions, names)
+        for name, data in shown_items.write_rows(rows, metadata.filter(~gone), described):
+            self.folder.write(f"{place}/{name}", data)
+        is_complete = all(self._drawn.get(name, True) for name in names)
+        self.folder.write(f"{place}/{INDEX}", shown_items.write_index(shown), "" if is_complete else INCOMPLETE)
+        return shown
+
+    def _read(self, one: _Dataset) -> Items:
+        return items.parse(dir_listing.read(require_object(self.options.read, one.listing), one.listing))
+
+    def _choose(self, found: Items) -> DataFrame:
+        """The rows that are shown. An erased item stays as a row without anything of it, so that numbers agree."""
+        gone = col("uuid").is_in(self.options.erased.find_items(found.frame["uuid"]))
+        return shown_items.choose(found.frame, self.options.images).with_columns(
+            when(gone).then(None).otherwise(col(name)).alias(name) for name in ("uuid", "md5")
+        )
+
+    def _draw(self, tag: Tag, wanted: Sequence[Sheet]) -> None:
+        """Draw the sheets that are not there, or lack an image."""
+        paths = {one.name: sheet_path(tag.artifact, one.name) for one in wanted}
+        missing = [one for one in wanted if one.name not in self._drawn and not self.folder.has(paths[one.name])]
+        with counter(f"thumbnails of {tag}", "image", sum(len(one.images) for one in missing)) as advance:
+            for sheet in missing:
+                drawn = sheets.draw(sheet, self.options.read)
+                self.folder.write(paths[sheet.name], drawn.data, "" if drawn.is_complete else INCOMPLETE)
+                self._drawn[sheet.name] = drawn.is_complete
+                advance(len(sheet.images))
+
+
+def _md5s(rows: DataFrame) -> list[str]:
+    return rows["md5"].drop_nulls().to_list()

@@ -18,7 +18,6 @@ from registry.core.layout import SPLITS
 from registry.core.settings import CatalogImages
 from registry.core.values import Column
 
-FORMAT = 1  # changes with what the files below contain, so that an old one is not taken for a new one
 CHUNK = 500  # rows in a file
 SAMPLED = 12  # images of each class and split
 FIRST_CODE = 35  # the character of the first value; no quote is among those that follow
@@ -37,15 +36,13 @@ class Group(NamedTuple):
 class ShownItems:
     """What `index.js` says: of `total` images, those of the `groups` are shown one by one, in this order.
 
-    `sheets` are the contact sheets with their thumbnails, by name; `partial` are those that lack an image which no
-    store had.
+    `sheets` are the contact sheets with their thumbnails, by name.
     """
 
     total: int
     groups: tuple[Group, ...] = ()
     columns: tuple[Distribution, ...] = ()
     sheets: tuple[str, ...] = ()
-    partial: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -53,12 +50,12 @@ class ShownItems:
         return sum(group.rows for group in self.groups)
 
 
-def key(listing: str, columns: Sequence[Column], images: CatalogImages, erased: str) -> str:
+def key(listing: str, columns: Sequence[Column], images: CatalogImages, erased: str, before: str) -> str:
     """The name of what is shown of a list of files (its MD5): the same name, the same files.
 
-    `erased` stands for what must not be shown.
+    `erased` stands for what must not be shown, `before` for the releases whose images are on sheets already.
     """
-    parts = [FORMAT, listing, [[column.name, column.type] for column in columns], images.value, SAMPLED, erased]
+    parts = [listing, [[column.name, column.type] for column in columns], images.value, erased, before]
     return digests.md5(json.dumps(parts).encode())[:16]
 
 
@@ -94,10 +91,16 @@ def read_index(data: bytes) -> ShownItems | None:
             Distribution(**{**one, "values": tuple(one["values"]), "counts": tuple(one["counts"])})
             for one in found["columns"]
         )
-        names = (tuple(map(str, found[name])) for name in ("sheets", "partial"))
-        return ShownItems(int(found["total"]), tuple(Group(*one) for one in found["groups"]), columns, *names)
+        groups = tuple(Group(*one) for one in found["groups"])
+        return ShownItems(int(found["total"]), groups, columns, tuple(map(str, found["sheets"])))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def file_names(found: ShownItems) -> Iterator[str]:
+    """The files beside `index.js`."""
+    yield from (f"rows-{number}.js" for number in range(-(-found.rows // CHUNK)))
+    yield from (f"codes-{number}.js" for number, one in enumerate(found.columns) if one.values and found.rows)
 
 
 def write_rows(rows: DataFrame, metadata: DataFrame, columns: Columns) -> Iterator[tuple[str, bytes]]:

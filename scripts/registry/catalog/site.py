@@ -1,11 +1,11 @@
 """The catalog's pages: one for all artifacts, one for each artifact, one for each release, and the same as data.
 
-Everything is a pure function of what `release.overview` found, so the same registry gives the same bytes. No page loads
-anything from elsewhere.
+Everything is a pure function of what `release.overview` found, so the same registry gives the same bytes, and a page
+that is there from the same inputs need not be rendered again. No page loads anything from elsewhere.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
@@ -17,6 +17,7 @@ from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
 from registry.catalog.trying import Tried
+from registry.core import digests
 from registry.core.erasures import Tombstone
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Tag
@@ -28,7 +29,6 @@ from registry.report import pages
 
 FEED, DATA, CROISSANT = "feed.xml", "registry.json", "croissant.json"
 STYLE, SCRIPTS = "catalog.css", ("catalog.js", "grid.js", "try.js")
-TOP = ("index.html", DATA, FEED, STYLE, *SCRIPTS)  # the files at the top of a site
 IN_FEED = 50  # releases
 
 
@@ -40,7 +40,7 @@ class Catalog:
     `shown` is what its folder has of the images of releases (`showing.prepare`),
     `compared` of how they differ from those before (`comparing.prepare`), `tried` of models (`trying.prepare`).
     `tombstones` are of what was erased, and `erased` says how many images of a release each case erased
-    (`erased_items.count_all`).
+    (`erased_items.count`).
     """
 
     name: str
@@ -60,47 +60,93 @@ class Catalog:
         return {release.tag: release for one in self.artifacts for release in one.releases}
 
 
-def build(catalog: Catalog) -> Iterator[tuple[str, bytes]]:
-    """The site's files, by path; folders have an index.html."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A file of the site. One program renders the same bytes wherever `key` is the same."""
+
+    path: str
+    key: str
+    render: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What every page may say of the site: the fields of Catalog."""
+
+    name: str
+    repository: str
+    address: str
+
+
+def build(catalog: Catalog) -> Iterator[Page]:
+    """The site's files, registry.json first; folders have an index.html."""
+    about = About(catalog.name, catalog.repository, catalog.address)
     environment = pages.environment("registry.catalog")
     environment.filters.update(size=size)
-    environment.globals.update(site=catalog, SPLITS=SPLITS, artifact_path=artifact_path, release_path=release_path)
-    nodes = [_node(release) for release in catalog.by_tag.values()]
+    environment.globals.update(site=about, SPLITS=SPLITS, artifact_path=artifact_path, release_path=release_path)
+    whole = {one.artifact: digests.md5(repr(one).encode()) for one in catalog.artifacts}
 
-    def render(template: str, path: str, **values: object) -> tuple[str, bytes]:
-        top = "../" * path.count("/")
-        return path, environment.get_template(template).render(top=top, **values).encode()
+    def page(path: str, write: Callable[..., bytes], *inputs: object) -> Page:
+        """A page that is `write(about, *inputs)`. An artifact takes part in many, so its digest stands for it."""
+        parts = [whole[one.artifact] if isinstance(one, Overview) else repr(one) for one in (about, *inputs)]
+        return Page(path, digests.md5("\n".join(parts).encode()), lambda: write(about, *inputs))
 
-    yield render("home.html", "index.html", home=home.home(catalog.artifacts))
+    def render(path: str, template: str, values: Callable[..., Mapping[str, Any]], *inputs: object) -> Page:
+        """A page of a template, which sees `values(about, *inputs)`."""
+
+        def write(*given: Any) -> bytes:
+            return environment.get_template(template).render(top="../" * path.count("/"), **values(*given)).encode()
+
+        return page(path, write, *inputs)
+
+    erased = [_erased_to_json(one) for one in catalog.tombstones]
+    yield page(DATA, _write_data, catalog.objects, erased, *catalog.artifacts)
+    yield render("index.html", "home.html", lambda _, *artifacts: {"home": home.home(artifacts)}, *catalog.artifacts)
+    by_tag = catalog.by_tag
     for one in catalog.artifacts:
-        values = artifact_page.values(one, nodes, catalog.repository, catalog.compared)
-        yield render("artifact.html", artifact_path(one.artifact), **values)
+        compared = {release.tag: catalog.compared.get(release.tag) for release in one.releases}
+        near = tuple(_node(by_tag[tag]) for tag in _near(one) if tag in by_tag)
+        yield render(artifact_path(one.artifact), "artifact.html", _artifact, one, near, compared)
         for release in one.releases:
             tag = release.tag
             pieces = Pieces(
                 catalog.shown.get(tag), catalog.compared.get(tag), catalog.erased.get(tag, {}), catalog.tried.get(tag)
             )
-            values, path = release_page.values(one, release, catalog.repository, pieces), release_path(tag)
-            described = _describe(catalog, release)
-            yield render("release.html", path, **values, croissant=described)
-            if described:
-                yield path.replace("index.html", CROISSANT), json.dumps(described, indent=1).encode() + b"\n"
-    yield DATA, write_data(catalog)
-    yield FEED, environment.get_template("feed.xml").render(top="", **_feed(catalog)).encode()
-    yield STYLE, environment.get_template(STYLE).render().encode()
+            yield render(release_path(tag), "release.html", _release, one, release, pieces)
+            if _described(release):
+                yield page(release_path(tag).replace("index.html", CROISSANT), _write_croissant, release)
+    yield render(FEED, FEED, lambda _, *artifacts: _feed(artifacts), *catalog.artifacts)
+    yield render(STYLE, STYLE, lambda _: {})
     for script in SCRIPTS:
-        yield script, resources.files("registry.catalog").joinpath("templates", script).read_bytes()
+        yield Page(script, "", resources.files("registry.catalog").joinpath("templates", script).read_bytes)
 
 
-def write_data(catalog: Catalog) -> bytes:
+def _artifact(
+    about: About, one: Overview, near: Sequence[Node], compared: Mapping[Tag, Compared | None]
+) -> Mapping[str, Any]:
+    return artifact_page.values(one, near, about.repository, compared)
+
+
+def _release(about: About, one: Overview, release: Release, pieces: Pieces) -> Mapping[str, Any]:
+    values = release_page.values(one, release, about.repository, pieces)
+    return {**values, "croissant": _describe(about, release)}
+
+
+def _near(one: Overview) -> Iterator[Tag]:
+    """The releases of an artifact, with what they were made from and what was made from them."""
+    for release in one.releases:
+        yield from (release.tag, *release.sources, *one.users[release.tag])
+
+
+def _write_data(about: About, objects: str, erased: Sequence[Mapping[str, Any]], *artifacts: Overview) -> bytes:
     """`registry.json`, the same for programs, as `schemas/catalog.schema.json` defines it."""
     data = {
         "schema": 1,
-        "name": catalog.name,
-        "repository": catalog.repository,
-        "objects": catalog.objects or None,
-        "erased": [_erased_to_json(one) for one in catalog.tombstones],
-        "artifacts": [overview.to_json(one) for one in catalog.artifacts],
+        "name": about.name,
+        "repository": about.repository,
+        "objects": objects or None,
+        "erased": erased,
+        "artifacts": [overview.to_json(one) for one in artifacts],
     }
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
@@ -115,13 +161,21 @@ def _erased_to_json(tombstone: Tombstone) -> dict[str, Any]:
     }
 
 
-def _describe(catalog: Catalog, release: Release) -> dict[str, Any] | None:
-    """A dataset's release as Croissant; None for what no one should use."""
+def _described(release: Release) -> DatasetManifest | None:
+    """The manifest of a dataset's release that is described as Croissant; None for what no one should use."""
     manifest = release.version.content.manifest if release.version else None
-    if not isinstance(manifest, DatasetManifest) or not releases.is_good(release):
-        return None
-    page = f"{catalog.address}{release_path(release.tag)}" if catalog.address else ""
-    return croissant.describe(release, manifest, page, catalog.repository)
+    return manifest if isinstance(manifest, DatasetManifest) and releases.is_good(release) else None
+
+
+def _describe(about: About, release: Release) -> dict[str, Any] | None:
+    if manifest := _described(release):
+        page = f"{about.address}{release_path(release.tag)}" if about.address else ""
+        return croissant.describe(release, manifest, page, about.repository)
+    return None
+
+
+def _write_croissant(about: About, release: Release) -> bytes:
+    return json.dumps(_describe(about, release), indent=1).encode() + b"\n"
 
 
 def artifact_path(artifact: ArtifactId) -> str:
@@ -141,8 +195,9 @@ def _node(release: Release) -> Node:
 # --- feed -------------------------------------------------------------------------------------------------------------
 
 
-def _feed(catalog: Catalog) -> dict[str, Any]:
+def _feed(artifacts: Iterable[Overview]) -> dict[str, Any]:
     """The latest releases as an Atom feed (RFC 4287); ids are `tag:` URIs of the release's day (RFC 4151)."""
-    releases = sorted(catalog.by_tag.values(), key=lambda one: (one.seconds, one.tag), reverse=True)[:IN_FEED]
-    newest = releases[0].time if releases else datetime.fromtimestamp(0, UTC).isoformat()
-    return {"releases": releases, "updated": newest}
+    every = (release for one in artifacts for release in one.releases)
+    latest = sorted(every, key=lambda one: (one.seconds, one.tag), reverse=True)[:IN_FEED]
+    newest = latest[0].time if latest else datetime.fromtimestamp(0, UTC).isoformat()
+    return {"releases": latest, "updated": newest}

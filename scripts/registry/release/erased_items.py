@@ -1,11 +1,10 @@
 """How many images of a release were erased, by case: counted in its list of files, which stays."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 
 from registry.core.artifact_files import Reader
 from registry.core.erasures import Erased
-from registry.core.values import Kind, Tag
+from registry.core.values import Kind
 from registry.dataset import items
 from registry.errors import RegistryError
 from registry.release.history import Release
@@ -17,20 +16,15 @@ Cases = Mapping[str, Erased]
 Warn = Callable[[str], None]
 
 
-def count_all(artifacts: Iterable[Overview], cases: Cases, read: Reader, warn: Warn) -> dict[Tag, dict[str, int]]:
-    """The number of erased images by case, of each dataset's release that lost one.
+def find_candidates(artifacts: Iterable[Overview]) -> Iterator[Release]:
+    """The releases of datasets that an erasure may have taken images from.
 
-    Read are the lists of withdrawn releases, as an erasure withdraws what it takes from, and of removed datasets, which
-    have no manifest to say so. `warn` is called for one that cannot be read.
+    These are withdrawn ones, as an erasure withdraws what it takes from, and those of removed datasets, which have no
+    manifest to say so.
     """
-    counted = partial(count, cases=cases, read=read, warn=warn)
-    found = {release.tag: counted(release) for release in _candidates(artifacts)} if cases else {}
-    return {tag: counts for tag, counts in found.items() if counts}
-
-
-def _candidates(artifacts: Iterable[Overview]) -> Iterator[Release]:
     for one in artifacts:
-        yield from (release for release in one.releases if release.withdrawn or one.manifest is None)
+        if one.artifact.kind is Kind.DATASET:
+            yield from (release for release in one.releases if release.withdrawn or one.manifest is None)
 
 
 def count(release: Release, cases: Cases, read: Reader, warn: Warn) -> dict[str, int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from registry.catalog import site, writing
+from registry.catalog import folder, writing
 from registry.catalog.options import Options
 from registry.catalog.site import Catalog
 from registry.cli.workspace import here, warn
@@ -41,7 +41,7 @@ def build(out: Path, url: str, onnxruntime_web: Path | None) -> None:
     Other files in the folder are left alone.
     """
     space = here()
-    if out.exists() and any(out.iterdir()) and not (out / site.DATA).is_file():
+    if out.exists() and any(out.iterdir()) and not (out / folder.RECORD).is_file():
         raise Refused(f"{out} has files that are no catalog", fix="name an empty or new folder")
     with waiting("reading releases"):
         found = overview.find(space.tree, history.read(space.root, space.tree))
