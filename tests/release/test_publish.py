@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry.release import release_manifests
+from registry.core import tag_messages
 from support import model_files, release_auditor, repositories
 from support.repositories import Run, origin, production, staging
 
@@ -48,7 +48,7 @@ def test_the_tags_message_can_be_read_by_machines(released_model: Path) -> None:
     ).splitlines()
     assert subject == "datasets/pets 1.0.0: Pets at home"
     facts = dict(line.split(": ", 1) for line in lines)
-    assert release_manifests.find(f"manifest: {facts.pop('manifest')}") is not None
+    assert tag_messages.find_manifest(f"manifest: {facts.pop('manifest')}") is not None
     assert facts == {
         "artifact": "datasets/pets", "version": "1.0.0", "title": "Pets at home", "md5": prepared["md5"],
         "size": str(prepared["size"]), "files": "8", "images": "5", "train": "3", "val": "1", "test": "1",

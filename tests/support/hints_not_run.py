@@ -18,6 +18,10 @@ ERASES = "tests/release/test_erase.py runs it"
 
 NOT_RUN = {
     Hint("release/fsck_output.py", "gh release"): REMOTE,
+    Hint("release/fsck_output.py", "git push"): "tests/release/test_tags_by_hand.py runs it",
+    Hint("release/stray_tags.py", "git push"): "tests/release/test_tags_by_hand.py runs it",
+    Hint("release/stray_tags.py", "registry publish"): NO_HINT,
+    Hint("release/stray_tags.py", "registry ignore"): NO_HINT,
     Hint("release/fsck_output.py", "registry publish"): "tests/release/test_fsck_manifests.py runs it",
     Hint("cli/commands/erase.py", "git switch"): ERASES,
     Hint("cli/commands/erase.py", "git add"): ERASES,

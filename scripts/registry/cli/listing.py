@@ -126,9 +126,9 @@ def release(one: Overview, chosen: Release, url: str, erased: Mapping[str, int])
     if version:
         yield from ("", version.content.manifest.description.strip(), "")
         yield from _facts(version)
-    if erased:
-        latest = good(one)
-        yield "it is not whole any more, and cannot be fetched" + (f": take {latest.tag}" if latest else "")
+    if erased or chosen.fault:
+        latest, why = good(one), "it is not whole any more, and cannot be fetched" if erased else "it is no release"
+        yield why + (f": take {latest.tag}" if latest else "")
         return
     yield from (
         "fetch it with",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from registry.client import dvc_remotes, products
 from registry.client.products import Known, Product
-from registry.core import artifact_files, erasures, layout, names, stages
+from registry.core import artifact_files, erasures, layout, names, stages, tag_messages
 from registry.core.erasures import Erased
 from registry.core.references import Reference
 from registry.core.settings import DVC_CONFIG
@@ -81,6 +81,8 @@ def find(place: str, wanted: Reference, warn: Warn) -> Product:
                 repository.fetch(str(tag))
             with git_trees.Revision(repository.folder, f"refs/tags/{tag}") as tree:
                 outputs = _outputs(tree, tag)
+            if not tag_messages.find_manifest(git.tag_messages(repository.folder)[str(tag)]):
+                warn(f"{tag} was made by hand: MD5 alone proves its files")
             stores, erased = _stores(repository, current), find_erased(current, warn)
             return Product(tag, outputs, stores, withdrawn.get(tag, ""), erased, known.good)
 

@@ -123,13 +123,15 @@ def require_identity(root: Path) -> None:
 
 
 def resolve_commit(root: Path, revision: str) -> str:
-    """The commit that a revision or tag names. Raises NotFound."""
+    """The commit that a revision or tag names. Raises NotFound, and Refused for what is none."""
     try:
         return output(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
     except ToolFailed as error:
         if revision == "HEAD":
             fix = "git add --all && git commit --message 'A new registry'"
             raise NotFound("HEAD has no commit yet", fix=fix) from error
+        if find_id(root, revision):
+            raise Refused(f"{revision!r} leads to no commit", fix="name a commit, a branch or a release") from error
         fix = "git fetch --tags origin" if not is_shallow(root) else "git fetch --unshallow --tags origin"
         raise NotFound(f"{revision!r} is not a revision of this repository", fix=fix) from error
 

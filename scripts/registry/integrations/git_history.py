@@ -44,6 +44,12 @@ def _parse_changes(listed: str) -> tuple[CommitPaths, ...]:
     return tuple(CommitPaths(commit, tuple(name.lstrip("\n") for name in names if name)) for commit, *names in rows)
 
 
+def unmerged_tags(root: Path, tips: Sequence[str]) -> frozenset[str]:
+    """The names of tags whose commits none of these tips has."""
+    options = (f"--no-merged={tip}" for tip in tips)
+    return frozenset(output(root, "for-each-ref", "--format=%(refname:strip=2)", *options, "refs/tags").split())
+
+
 def past_blobs(root: Path, path: str) -> frozenset[str]:
     """The ids of all versions of a file, in the history of any branch, tag or stash."""
     lines = output(root, "log", "--all", "-m", "--raw", "--no-abbrev", "--no-renames", "--format=", "--", path)

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from registry.core import artifact_files, consuming, layout
+from registry.core import artifact_files, consuming, layout, tag_messages
 from registry.core.values import Kind, Selection, Tag
 from registry.dataset import provenance
 from registry.errors import InvalidDocument, NotFound, Refused
 from registry.integrations import git, git_trees
-from registry.release import release_manifests, sbom
+from registry.release import sbom
 from registry.release.dossier import Data, Subject
 from registry.release.history import Release
 
@@ -43,7 +43,7 @@ def collect(root: Path, releases: Sequence[Release], tag: Tag, url: str) -> Subj
         data,
         backbones=tuple(by_tag[one] for one in release.made_from.backbones.values()),
         users=tuple(sorted(one.tag for one in releases if tag in one.sources)),
-        manifest=release_manifests.find(message),
+        manifest=tag_messages.find_manifest(message),
         packages=_count_packages(root, tag),
         commands=lock.commands if lock else {},
         card=read_sections(card.decode(errors="replace")),

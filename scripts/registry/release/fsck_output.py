@@ -6,8 +6,9 @@ from shlex import quote
 from registry.core.values import Tag
 from registry.core.wording import plural, table
 from registry.errors import SHOWN
-from registry.release import fsck
+from registry.release import fsck, stray_tags
 from registry.release.fsck_versions import Fault, FaultState, Result
+from registry.release.stray_tags import Stray
 from registry.storage.base import Store
 
 _NO_MANIFEST = "its tag names no release manifest, so MD5 alone proves its files; the next version will have one"
@@ -19,25 +20,28 @@ def as_text(
     copies: Mapping[str, str],
     source: str = "",
     altered: Sequence[Tag] = (),
+    strays: Sequence[Stray] = (),
 ) -> str:
     """A table, the first ten faults, and hints; `source` is what `--repair` was given, if anything.
 
-    `altered` are the tags whose release on GitHub has another file in place of the release manifest.
+    `altered` are the tags whose release on GitHub has another file in place of the release manifest. Neither these nor
+    `strays` are releases with a fault.
     """
     headers = ("tag", "objects", "bytes", *FaultState)
     lines = [table(headers, [(str(result.version.tag), *_numbers(result).values()) for result in results])]
+    lines += [str(stray) for stray in strays[:SHOWN]] + [f"hint: {stray_tags.FIX}"] * bool(strays)
     erased = ((one.version.tag, one.erased) for one in results if one.erased)
     lines += [f"{tag}: {plural(count, 'object was', 'objects were')} erased" for tag, count in erased]
-    unproved = (one.version.tag for one in results if not (one.version.fault or one.version.manifest))
+    unproved = (one.version.tag for one in results if not (one.version.fault or not one.version.is_by_hand))
     lines += [f"{tag}: {_NO_MANIFEST}" for tag in unproved]
-    once = {(fault.md5, fault.message): (result, fault) for result in reversed(results) for fault in result.faults}
-    faults = list(once.values())
+    every = [(result, fault) for result in reversed(results) for fault in result.faults]
+    faults = list({(fault.md5 or one.version.tag, fault.message): (one, fault) for one, fault in every}.values())
     lines += [f"{result.version.tag}: {fault.message}" for result, fault in faults[:SHOWN]]
     lines += [f"… and {len(faults) - SHOWN:,} more"] * (len(faults) > SHOWN)
     lines += [f"{tag}: release.json of its release on GitHub is not its release manifest" for tag in altered]
     if altered:
         lines.append("hint: gh release delete-asset TAG release.json; then registry publish attaches the right one")
-    return "\n".join([*lines, *_hints([fault for _, fault in faults], production, copies, source)]) + "\n"
+    return "\n".join([*lines, *_hints(results, [fault for _, fault in faults], production, copies, source)]) + "\n"
 
 
 def _numbers(result: Result) -> dict[str, int]:
@@ -45,11 +49,16 @@ def _numbers(result: Result) -> dict[str, int]:
     return {"objects": result.objects, "bytes": result.size, **counts}
 
 
-def _hints(faults: Sequence[Fault], production: Store, copies: Mapping[str, str], source: str) -> Iterator[str]:
+def _hints(
+    results: Sequence[Result], faults: Sequence[Fault], production: Store, copies: Mapping[str, str], source: str
+) -> Iterator[str]:
     states = {fault.state for fault in faults}
     if FaultState.MISSING in states:
         yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
-    if FaultState.INVALID in states:
+    invalid = [result.version for result in results if result.count(FaultState.INVALID)]
+    if any(version.is_by_hand for version in invalid):
+        yield "hint: git push origin :refs/tags/TAG deletes a tag that was made by hand, unless a consumer pinned it"
+    if invalid:
         yield "hint: registry withdraw ID VERSION --why TEXT: a published tag cannot be corrected"
     corrupt = list(dict.fromkeys(fault.key for fault in faults if fault.state is FaultState.CORRUPT))
     if corrupt:
@@ -68,7 +77,12 @@ def _removal(production: Store, key: str, copy: str | None) -> str:
 
 
 def as_json(
-    results: Sequence[Result], production: Store, copies: Mapping[str, str], restored: int, altered: Sequence[Tag] = ()
+    results: Sequence[Result],
+    production: Store,
+    copies: Mapping[str, str],
+    restored: int,
+    altered: Sequence[Tag] = (),
+    strays: Sequence[Stray] = (),
 ) -> dict[str, object]:
     """The same for programs, with every fault."""
     tags = [
@@ -93,6 +107,7 @@ def as_json(
     ]
     intact = fsck.is_intact(results) and not altered
     found = {"finished": True, "intact": intact, "restored": restored, "tags": tags, "altered": list(map(str, altered))}
+    found |= {"strays": [{"tag": stray.name, "why": stray.why} for stray in strays]}
     return {"production": production.url, **found}
 
 

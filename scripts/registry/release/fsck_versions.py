@@ -5,13 +5,14 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from registry.core import artifact_files
+from registry.core import artifact_files, tag_messages
 from registry.core.names import find_tags
 from registry.core.pointers import object_key
 from registry.core.values import Tag
 from registry.errors import InvalidDocument, Refused
 from registry.integrations import git, git_signatures, git_trees
-from registry.release import release_manifests
+from registry.release import stray_tags
+from registry.release.stray_tags import Stray
 from registry.sync import inventory
 from registry.sync.inventory import Reached, Tracked
 
@@ -36,6 +37,11 @@ class TaggedVersion:
     content: Tracked = field(default_factory=partial(Tracked, ()))
     manifest: str | None = None
     fault: str = ""
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether no publish made the tag: it names no release manifest."""
+        return not self.manifest
 
     @property
     def reached(self) -> tuple[Reached, ...]:
@@ -77,7 +83,15 @@ class Result:
         return sum(fault.state is state for fault in self.faults)
 
 
-def collect(root: Path, *, every: bool, remote: str = "origin") -> tuple[TaggedVersion, ...]:
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The versions to verify, and tags that only look like those of releases or stages."""
+
+    versions: tuple[TaggedVersion, ...]
+    strays: tuple[Stray, ...]
+
+
+def collect(root: Path, *, every: bool, remote: str = "origin") -> Tagged:
     """The latest release of each artifact, or every one, as the remote has them. Raises Refused, ToolFailed."""
     known = remote if git.has_remote(root, remote) else None
     if not known and git.is_shallow(root):
@@ -87,22 +101,35 @@ def collect(root: Path, *, every: bool, remote: str = "origin") -> tuple[TaggedV
     refs = git.tag_refs(root, known or ".")
     tags = find_tags([name for name, ref in refs.items() if ref.annotated])
     chosen = tags if every else tuple({tag.artifact: tag for tag in tags}.values())  # sorted: the last is the latest
-    return tuple(_version(root, tag, refs[str(tag)], known) for tag in chosen)
+    versions = tuple(_version(root, tag, refs[str(tag)], known) for tag in chosen)
+    return Tagged(versions, stray_tags.find(refs))
 
 
 def _version(root: Path, tag: Tag, ref: git.TagRef, remote: str | None) -> TaggedVersion:
     if remote and not git.has_object(root, ref.id):
         git.fetch(root, [f"refs/tags/{tag}"], remote)
+    if not git.find_commits(root, [ref.commit]):
+        return TaggedVersion(tag, ref.commit, fault=f"{tag.artifact}: the tag leads to no commit")
+    named = tag_messages.find_manifest(git_signatures.read_object(root, ref.id))
     with git_trees.Revision(root, ref.commit) as tree:
         try:
             content = inventory.read_tracked(tree, tag.artifact)
         except InvalidDocument as error:
-            return TaggedVersion(tag, ref.commit, fault=error.message)
+            return TaggedVersion(tag, ref.commit, manifest=named, fault=error.message)
         files = artifact_files.read_release(tag.artifact, lambda path: tree.read(path) if tree.has(path) else None)
     manifest = files.manifest.value if files else None
     if manifest and manifest.version != tag.version:
         said = f"{tag.artifact}: the manifest of this commit says {manifest.version}"
-        return TaggedVersion(tag, ref.commit, fault=said)
-    named = release_manifests.find(git_signatures.read_object(root, ref.id))
-    has_data = content.outputs or content.inputs
-    return TaggedVersion(tag, ref.commit, content, named, "" if has_data else f"{tag.artifact}: no pointer to data")
+        return TaggedVersion(tag, ref.commit, manifest=named, fault=said)
+    if not (content.outputs or content.inputs):
+        return TaggedVersion(tag, ref.commit, manifest=named, fault=f"{tag.artifact}: no pointer to data")
+    if not named and _is_unmerged(root, ref.commit):
+        said = f"{tag.artifact}: the commit is not on the default branch, so no publish made the tag"
+        return TaggedVersion(tag, ref.commit, content, fault=said)
+    return TaggedVersion(tag, ref.commit, content, named)
+
+
+def _is_unmerged(root: Path, commit: str) -> bool:
+    branches = git.known_default_branches(root)
+    known = bool(branches) and not git.is_shallow(root)
+    return known and not any(git.is_ancestor(root, commit, branch) for branch in branches)

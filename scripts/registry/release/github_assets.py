@@ -6,6 +6,7 @@ A release on GitHub that lacks one gets it from the next run, so both steps can 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from registry.core import tag_messages
 from registry.core.names import find_tags
 from registry.core.values import Kind, Tag
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused
@@ -22,7 +23,7 @@ def named_manifests(root: Path, wanted: Iterable[Tag] | None = None) -> Mapping[
     """The SHA-256 of the manifest of each annotated tag that names one."""
     messages = git.tag_messages(root)
     tags = find_tags(git.tag_names(root)) if wanted is None else wanted
-    return {tag: sha256 for tag in tags if (sha256 := release_manifests.find(messages.get(str(tag), "")))}
+    return {tag: sha256 for tag in tags if (sha256 := tag_messages.find_manifest(messages.get(str(tag), "")))}
 
 
 def _lacking(repository: Repository, tags: Mapping[Tag, str], name: str) -> Mapping[Tag, Release]:

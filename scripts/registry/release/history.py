@@ -16,7 +16,7 @@ from registry.core.artifact_files import ArtifactFiles
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, ModelManifest, Tag, Version
 from registry.integrations import git, git_trees
-from registry.release import notes
+from registry.release import notes, stray_tags
 from registry.release.memory import Memory, remembered
 from registry.release.notes import Lineage, ReleasedVersion
 
@@ -67,12 +67,15 @@ class Release:
 class ReleasedVersions:
     """Reads released versions from Git, each once (`versions`); `commits` has the commit of each tag.
 
+    Nothing was made from those that are `ignored`, and nothing came after them.
+
     What the `memory` has is not read from Git again. `newest` has the tags of each artifact, the latest first.
     """
 
     history: git_trees.History
     commits: Mapping[Tag, str]
     memory: Memory = field(default_factory=Memory)
+    ignored: AbstractSet[str] = frozenset()
     versions: dict[Tag, ReleasedVersion | None] = field(default_factory=dict)
     newest: dict[ArtifactId, list[Tag]] = field(default_factory=dict)
 
@@ -95,7 +98,7 @@ class ReleasedVersions:
 
     def before(self, tag: Tag) -> ReleasedVersion | None:
         """The version that was released before a version of the same artifact."""
-        earlier = next((one for one in self.newest[tag.artifact] if one < tag), None)
+        earlier = next((one for one in self.newest[tag.artifact] if one < tag and self._is_release(one)), None)
         return self.load(earlier) if earlier else None
 
     def made_from(self, version: ReleasedVersion) -> Lineage:
@@ -110,11 +113,16 @@ class ReleasedVersions:
 
     def _release(self, artifact: ArtifactId, product: str, inputs: Collection[str]) -> Tag | None:
         """The latest release of an artifact whose product is among the inputs."""
-        return next((tag for tag in self.newest.get(artifact, ()) if self._md5(tag, product) in inputs), None)
+        return next((tag for tag in self.newest.get(artifact, ()) if self._has(tag, product, inputs)), None)
 
-    def _md5(self, tag: Tag, product: str) -> str | None:
+    def _has(self, tag: Tag, product: str, inputs: Collection[str]) -> bool:
         version = self.load(tag)
-        return version.content.objects.get(product) if version else None
+        return version is not None and self._is_release(tag) and version.content.objects.get(product) in inputs
+
+    def _is_release(self, tag: Tag) -> bool:
+        """Whether a tag is of the version that it names, as far as today's schemas can read it."""
+        version = self.load(tag)
+        return str(tag) not in self.ignored and (version is None or version.content.manifest.version == tag.version)
 
 
 def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Release, ...]:
@@ -127,17 +135,18 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
     chosen = set(wanted) or {tag.artifact for tag in tags}
     assigned = stages.find(times, {name: ref.commit for name, ref in refs.items()})
     cancelled = {one for name in times if (one := names.find_cancelled(name))}
+    unmerged = stray_tags.find_unmerged(root)
     with git_trees.History(root) as history, remembered(root) as memory:
         fetched = [partial(history.read, ref) for ref in PRESENT]
         withdrawn = {one: read_withdrawn(one, partial(_read, tree), *fetched) for one in chosen}
-        versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags}, memory)
+        versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags}, memory, unmerged)
         found: list[Release] = []
         for tag in (tag for tag in tags if tag.artifact in chosen):
             version, commit = versions.load(tag), versions.commits[tag]
             made_from = versions.made_from(version) if version else Lineage()
             current = assigned.get((tag.artifact, commit), ())
             why = withdrawn[tag.artifact].get(tag.version, "")
-            fault = _fault(tag, version, cancelled)
+            fault = _fault(tag, version, cancelled, unmerged)
             found.append(Release(tag, commit, times[str(tag)], version, made_from, current, why, fault))
         return tuple(found)
 
@@ -146,11 +155,13 @@ def _read(tree: Tree, path: str) -> bytes | None:
     return tree.read(path) if tree.has(path) else None
 
 
-def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str]) -> str:
+def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str], unmerged: AbstractSet[str]) -> str:
     if version is None:
         return "its commit has no version that can be read"
     if (said := version.content.manifest.version) != tag.version:
         return f"the manifest of its commit says {said}"
+    if str(tag) in unmerged:
+        return stray_tags.UNMERGED
     if cancelled & {str(tag), str(tag.artifact)}:
         return "gto deprecate cancels it, which `dvc artifacts get` does not obey: registry withdraw does"
     return ""

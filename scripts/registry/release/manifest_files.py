@@ -7,18 +7,17 @@ from datetime import UTC
 import polars as pl
 from polars import DataFrame, col
 
+from registry.core import tag_messages
 from registry.core.documents import Document
 from registry.core.values import Output, Tag
 from registry.dataset import provenance
 from registry.errors import InvalidData, InvalidDocument, NotFound, StorageFailed
 from registry.release.release_manifests import (
     FORMAT,
-    LINE,
     Read,
     ReleaseManifest,
     canonical,
     files_key,
-    find,
     hash_of,
     key,
     read,
@@ -50,7 +49,7 @@ class Written:
     @property
     def line(self) -> str:
         """The line of the tag's message that names it."""
-        return f"{LINE}{hash_of(self.manifest)}\n"
+        return f"{tag_messages.LINE}{hash_of(self.manifest)}\n"
 
     @property
     def objects(self) -> Mapping[str, bytes]:
@@ -139,7 +138,7 @@ def known_sha256(production: Store, earlier: Iterable[tuple[Tag, str]]) -> DataF
     """
     frames = [DataFrame(schema={"md5": pl.String, "sha256": pl.String})]
     for tag, message in earlier:
-        if sha256 := find(message):
+        if sha256 := tag_messages.find_manifest(message):
             try:
                 manifest = read(tag, sha256, production.get)
                 frames.append(read_files(manifest, production.get).select("md5", "sha256"))

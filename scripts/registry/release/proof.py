@@ -13,6 +13,7 @@ from pathlib import Path
 
 from polars import DataFrame
 
+from registry.core import artifact_files, layout, tag_messages
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.core.wording import plural
@@ -20,7 +21,7 @@ from registry.errors import InvalidData, InvalidDocument, NotFound, RegistryErro
 from registry.integrations import gh_attestations, git_signatures
 from registry.integrations.git_signatures import Signed, TagObject
 from registry.integrations.github import Repository
-from registry.release import manifest_files, release_manifests
+from registry.release import manifest_files, release_manifests, stray_tags
 from registry.release.release_manifests import ReleaseManifest
 from registry.storage.base import Store
 from registry.sync import inventory
@@ -50,12 +51,22 @@ class Link:
         return f"{self.name}: {self.state}: {self.why}{hint}"
 
 
-def check_tag(root: Path, tag: Tag, found: TagObject | None, allowed_signers: Path | None = None) -> Link:
-    """Whether the tag is what a person or a machine signed; `found` is None for a lightweight one."""
+def check_tag(root: Path, tag: Tag, found: TagObject | None, tree: Tree, allowed_signers: Path | None = None) -> Link:
+    """Whether the tag is on a commit (`tree`) with that version, and what a person or a machine signed.
+
+    `found` is None for a lightweight one.
+    """
     if found is None:
         return Link("tag", State.WRONG, "it is a lightweight tag, which publishes nothing")
     if found.name != str(tag):
         return Link("tag", State.WRONG, f"refs/tags/{tag} has the tag {found.name}")
+    files = artifact_files.read_release(tag.artifact, lambda path: tree.read(path) if tree.has(path) else None)
+    if files is None:
+        return Link("tag", State.WRONG, f"its commit has no {layout.manifest_path(tag.artifact)}")
+    if (manifest := files.manifest.value) and manifest.version != tag.version:
+        return Link("tag", State.WRONG, f"the manifest of its commit says {manifest.version}")
+    if str(tag) in stray_tags.find_unmerged(root):
+        return Link("tag", State.WRONG, stray_tags.UNMERGED)
     state, said = git_signatures.verify(root, str(tag), found, allowed_signers)
     match state:
         case Signed.NOT:
@@ -115,7 +126,7 @@ class Listed:
 
 def check_manifest(tag: Tag, found: TagObject | None, tree: Tree, read: StoredManifests) -> tuple[Link, Listed | None]:
     """Whether the manifest is the one that the tag names, and says what the tag's commit says."""
-    sha256 = release_manifests.find(found.message) if found else None
+    sha256 = tag_messages.find_manifest(found.message) if found else None
     if found is None or sha256 is None:
         return Link("manifest", State.NOT_CHECKED, "the tag names none: it was made by hand or long ago"), None
     try:

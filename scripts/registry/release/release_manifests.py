@@ -8,7 +8,6 @@ reader needs Git for the tag alone, and any storage for the rest. Both have one 
 
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,6 @@ from registry.core.values import Output, Tag
 from registry.errors import InvalidData, InvalidDocument, NotFound
 
 FORMAT = 1
-LINE = "manifest: sha256:"
-_IN_MESSAGE = re.compile(rf"^{LINE}([0-9a-f]{{64}})$", re.MULTILINE)
 
 Read = Callable[[str], bytes | None]  # the bytes of an object by its key; None where no store has it
 
@@ -65,12 +62,6 @@ def key(tag: Tag, sha256: str) -> str:
 def files_key(tag: Tag, sha256: str) -> str:
     """Where production has a manifest's list of files."""
     return f"releases/{tag.artifact}/{tag.version}/{sha256}.files.jsonl"
-
-
-def find(message: str) -> str | None:
-    """The SHA-256 of the manifest that a tag's message names; None where it names none."""
-    found = _IN_MESSAGE.findall(message)
-    return found[-1] if found else None  # above it are texts that people write
 
 
 def read(tag: Tag, sha256: str, fetch: Read) -> ReleaseManifest:

@@ -44,6 +44,10 @@ def version_matches_change(subject: ArtifactSubject, facts: Facts) -> Iterator[D
             yield needs_owner("earlier releases are unknown: this clone is shallow", path, line, FETCH)
         return
     released = latest.tag.version
+    if latest.files is None:
+        message = f"{latest.tag} was made by hand: its commit has no {path}"
+        yield needs_owner(message, path, line, "delete that tag before the next release")
+        return
     if latest.content is None:
         message = f"could not be compared with {latest.tag}: that manifest does not match today's schema"
         yield needs_owner(message, path, line, "compare the two versions by hand")

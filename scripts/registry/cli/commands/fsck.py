@@ -15,7 +15,7 @@ from registry.core.wording import plural
 from registry.errors import LoginEnded, Refused, ServiceFailed
 from registry.integrations import github
 from registry.release import fsck, fsck_manifests, fsck_output, fsck_versions, github_assets
-from registry.release.fsck_versions import TaggedVersion
+from registry.release.fsck_versions import Tagged, TaggedVersion
 from registry.storage import dvc_config
 from registry.storage.base import Store
 from registry.storage.cache import Cache
@@ -48,12 +48,12 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
             raise click.UsageError("--cache goes with --repair FROM alone, and FROM is not cache")
         _verify_caches(space, sources)
         return
-    versions = fsck_versions.collect(space.root, every=all_tags)
-    if not versions and form == "text":
+    tagged = fsck_versions.collect(space.root, every=all_tags)
+    if not (tagged.versions or tagged.strays) and form == "text":
         say("no version is published yet: nothing to verify")
         return
     try:
-        _verify(space, versions, sources, source or "", form, deep=deep)
+        _verify(space, tagged, sources, source or "", form, deep=deep)
     except LoginEnded as error:
         if form == "json":
             say(json.dumps(fsck_output.as_unfinished_json(space.stores.production, error.message), indent=2))
@@ -62,7 +62,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
 
 def _verify(
     space: Workspace,
-    versions: Sequence[TaggedVersion],
+    tagged: Tagged,
     sources: Sequence[Store],
     source: str,
     form: str,
@@ -70,7 +70,7 @@ def _verify(
     deep: bool,
 ) -> None:
     """Verify and repair production; exit 1 if an object is still missing or corrupt."""
-    production = space.stores.production
+    production, versions = space.stores.production, tagged.versions
     inspection = fsck.inspect(versions, production, sources)
     md5s = fsck.suspects(inspection, deep=deep)
     with bar("reading", len(md5s)) as progress:
@@ -96,9 +96,9 @@ def _verify(
     copies = {**copies, **fsck.find_intact_copies(results, sources)}
     altered = _find_altered(space.root, versions)
     if form == "json":
-        say(json.dumps(fsck_output.as_json(results, production, copies, restored, altered), indent=2))
+        say(json.dumps(fsck_output.as_json(results, production, copies, restored, altered, tagged.strays), indent=2))
     else:
-        say(fsck_output.as_text(results, production, copies, source, altered))
+        say(fsck_output.as_text(results, production, copies, source, altered, tagged.strays))
     if altered or not fsck.is_intact(results):
         raise click.exceptions.Exit(1)
 

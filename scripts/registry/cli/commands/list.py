@@ -7,8 +7,9 @@ import click
 from registry.cli import listing
 from registry.cli.workspace import here, warn
 from registry.console import say
+from registry.errors import SHOWN
 from registry.integrations import git
-from registry.release import history, overview
+from registry.release import history, overview, stray_tags
 
 
 @click.command()
@@ -24,6 +25,9 @@ def command(form: str) -> None:
     if git.is_shallow(space.root):
         warn("this clone is shallow, and may lack tags: git fetch --unshallow --tags shows every release")
     found = overview.find(space.tree, history.read(space.root, space.tree))
+    if strays := stray_tags.find(git.tag_refs(space.root)):
+        named = "\n  ".join(map(str, strays[:SHOWN]))
+        warn(f"tags that are no release and no stage:\n  {named}\n  hint: {stray_tags.FIX}")
     if form == "json":
         say(json.dumps([overview.to_json(one) for one in found], indent=2))
     elif found:

@@ -11,7 +11,7 @@ from registry.console import say
 from registry.core import erasures, names
 from registry.errors import NotFound
 from registry.integrations import git
-from registry.release import erased_items, history, overview
+from registry.release import erased_items, history, overview, stray_tags
 from registry.release.history import Release
 from registry.release.overview import Overview
 from registry.scaffold import tooling
@@ -36,7 +36,8 @@ def command(name: str, form: str) -> None:
         return
     chosen = next((release for release in one.releases if release.tag == tag), None)
     if chosen is None:
-        raise NotFound(f"{tag} is not published", fix=f"registry show {artifact}")
+        stray = next((one for one in stray_tags.find(git.tag_refs(space.root)) if one.name == name), None)
+        raise NotFound(f"{tag} {stray.why if stray else 'is not published'}", fix=f"registry show {artifact}")
     data = next(row for row in overview.to_json(one)["releases"] if row["tag"] == str(tag))
     say(json.dumps(data, indent=2) if form == "json" else "\n".join(_lines(space, one, chosen, url)))
 

@@ -64,7 +64,7 @@ def command(
     with _open_registry(repo, wanted) as registry, git_trees.Revision(registry.repository, f"refs/tags/{tag}") as tree:
         _warn_of_withdrawal(registry, wanted)
         known = git_signatures.read_tag(registry.repository, tag)
-        links = [proof.check_tag(registry.repository, wanted, known, allowed_signers)]
+        links = [proof.check_tag(registry.repository, wanted, known, tree, allowed_signers)]
         stored = proof.StoredManifests(_remotes(tree, registry.root))
         made_by, listed = proof.check_manifest(wanted, known, tree, stored)
         evidence = proof.Bundle(bundle, registry.find_main_branch(), trusted_root) if bundle else None
