@@ -42,7 +42,7 @@ soak: tools ## Kill commands at random moments on S3 until the time is over: mak
 ci: check coverage ## Run what a pull request has to pass that changes programs: linters, and tests with coverage.
 
 check: ## Run every linter, the type checker and the registry's own checks.
-	$(INSTALL) hooks dev
+	$(INSTALL) hooks cluster dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/registry check --all
 	@$(BIN)/python scripts/reference.py --check
 	@$(BIN)/python scripts/words.py && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
@@ -54,7 +54,7 @@ check: ## Run every linter, the type checker and the registry's own checks.
 	@$(BIN)/actionlint && $(BIN)/zizmor --offline --persona pedantic --quiet .github
 
 tools:
-	$(INSTALL) hooks train s3 gs azure docs dev
+	$(INSTALL) hooks train s3 gs azure cluster docs dev
 	@$(BIN)/python -m registry.demo.handwriting
 	@$(MAKE) --silent --no-print-directory $(IMAGE_FOLDER) $(FROM_NPM)
 

@@ -8,7 +8,8 @@ RegistryError            exit 1: an expected failure; the message names the faul
 ├── ToolFailed           a command such as git or dvc exited non-zero; has the command, its exit code and stderr
 ├── StorageFailed        the lake, staging or production failed
 │   └── LoginEnded       exit 4: a store accepts the login no longer; nothing is known to be wrong with the data
-└── ServiceFailed        Looker or GitHub responded with an error
+├── ServiceFailed        Looker or GitHub responded with an error
+└── ClusterFailed        the Dask cluster of `--scheduler` cannot be used, or ended before its work
 
 Any other exception is a bug (exit 3); Ctrl-C is exit 130.
 """
@@ -92,3 +93,7 @@ class LoginEnded(StorageFailed):
 
 class ServiceFailed(RegistryError):
     """A service responded with an error."""
+
+
+class ClusterFailed(RegistryError):
+    """The Dask cluster of `--scheduler` cannot be used, or ended before its work."""

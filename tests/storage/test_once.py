@@ -4,7 +4,7 @@ import os
 import pickle
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Barrier
@@ -22,14 +22,16 @@ from registry.storage.ingest import Ingest, ingest
 from registry.storage.local import Folder
 from registry.storage.once import once
 from registry.storage.open import open_store
-from registry.storage.parallel import parallel_map
+from registry.storage.parallel import Cluster, parallel_map
 
 S3 = {"endpointurl": "http://127.0.0.1:9", "access_key_id": "key", "secret_access_key": "secret"}
 IMAGES = 300
 
 
-class Elsewhere(Executor):
+class Elsewhere(Cluster):
     """Another process, as far as pickling goes: each task arrives as bytes."""
+
+    workers, is_here = 1, True
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run the task at once."""
@@ -116,7 +118,10 @@ def test_a_folder_is_scanned_once_however_many_tasks_write_to_it(
         lake.put(f"{number}.jpg", image)
     objects = lake.find_many([f"{number}.jpg" for number in range(IMAGES)])
     scanned.clear()
-    found = ingest(Ingest(lake, staging, Folder(tmp_path / "b"), sound, False), objects, executor=Elsewhere())
+    job = Ingest(lake, staging, Folder(tmp_path / "b"), sound, False)
+    for store in (lake, staging, job.elsewhere):
+        store.cluster = Elsewhere()
+    found = ingest(job, objects)
     assert found["copied"].sum() == IMAGES
     assert set(scanned.values()) == {1}
 

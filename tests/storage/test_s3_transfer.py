@@ -1,14 +1,10 @@
 """Transfers inside S3: what they read, what they prove, and what an attacker cannot get through."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-
 import pytest
 from botocore.client import BaseClient
 
 from registry.core.pointers import object_key
 from registry.errors import StorageFailed
-from registry.storage.transfer import transfer
 from support.repositories import md5
 from support.s3_places import OLD, PART, Places, body_of, count_copies, hide_md5s, put_multipart
 from support.servers import fault_proxy
@@ -39,13 +35,6 @@ def test_a_wrong_body_under_a_right_name_is_not_copied(used_places: Places, clie
     gone = md5(b"gone")
     assert used_places.state(right, wrong, parts, gone, held) == ["copied", "corrupt", "corrupt", "missing", "skipped"]
     assert used_places.production.list()["key"].to_list() == sorted(map(object_key, (right, md5(OLD))))
-
-
-def test_copies_can_be_made_by_other_processes(used_places: Places, client: BaseClient) -> None:
-    names = [used_places.stage(client, md5(body_of(number)), body_of(number)) for number in range(3)]
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        done = transfer(used_places.staging, used_places.production, names, executor=pool)
-    assert done["state"].to_list() == ["copied"] * 3
 
 
 def test_a_body_replaced_between_check_and_copy_is_not_copied(

@@ -1,7 +1,5 @@
 """Transfers between stores: states, order, progress and failures."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from registry.errors import StorageFailed
 from registry.storage.base import Chunks
 from registry.storage.local import Folder
 from registry.storage.transfer import transfer
-from registry.storage.verify import audit
 from support.object_folders import content, damage, put_bodies
 from support.repositories import md5
 
@@ -58,13 +55,6 @@ def test_progress_counts_every_object_and_byte(staging: Folder, production: Fold
     transfer(staging, production, names, progress=lambda objects, size: reported.append((objects, size)))
     assert [sum(column) for column in zip(*reported, strict=True)] == [300, 900]
     assert len(reported) > 1
-
-
-def test_other_executors_do_the_same(staging: Folder, production: Folder) -> None:
-    names = put_bodies(staging, *(b"%d" % number for number in range(20)))
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        assert transfer(staging, production, names, executor=pool)["state"].to_list() == ["copied"] * 20
-        assert audit(production, names, executor=pool)["state"].to_list() == ["present"] * 20
 
 
 def test_a_failing_store_ends_the_run_and_what_was_stored_stays(staging: Folder, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ CONFIG = """\
     url = s3://production
 """
 
+NOTHING = {"Version": "2012-10-17", "Statement": []}
+
 Buckets = Mapping[str, Mapping[str, bytes]]  # bucket → key → bytes
 
 
@@ -226,9 +228,9 @@ class World:
 
 @contextlib.contextmanager
 def open_world(folder: Path) -> Iterator[World]:
-    """A server and a proxy in front of it, with nothing in them."""
+    """A server and a proxy in front of it, with nothing in them. Its identity `powerless` may do nothing."""
     (folder / "server").mkdir(parents=True)
-    with S3Server(folder / "server") as server, FaultProxy(server.url) as proxy:
+    with S3Server(folder / "server", policies={"powerless": NOTHING}) as server, FaultProxy(server.url) as proxy:
         yield World(server, proxy, folder)
 
 

@@ -4,7 +4,6 @@ Each image of a dataset is on one sheet, however many versions have it, so a lat
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import NamedTuple
@@ -15,7 +14,9 @@ from polars import DataFrame, Series
 
 from registry.core import digests
 from registry.core.artifact_files import Reader
+from registry.core.progress import Progress
 from registry.dataset import decoding, thumbnails
+from registry.storage.reader import map_reading
 
 SIDE = 80  # pixels of the square that a thumbnail fits into
 ACROSS = 8  # thumbnails in a row of a sheet, and rows
@@ -35,6 +36,11 @@ class Drawn(NamedTuple):
 
     data: bytes
     is_complete: bool
+
+    @property
+    def moved(self) -> int:
+        """Bytes, for progress."""
+        return len(self.data)
 
 
 @dataclass(slots=True)
@@ -61,10 +67,14 @@ class Places:
         return rows.with_columns(Series("place", places, pl.Int64)), tuple(names)
 
 
-def draw(sheet: Sheet, read: Reader) -> Drawn:
-    """Read and draw the images of a sheet; the same images give the same bytes."""
-    with thumbnails.without_warnings(), ThreadPoolExecutor(thumbnails.THREADS) as pool:
-        tiles = list(pool.map(lambda md5: _tile(read(md5)), sheet.images))
+def draw(sheets: Sequence[Sheet], read: Reader, progress: Progress | None = None) -> list[Drawn]:
+    """Read and draw the images of some sheets; the same images give the same bytes."""
+    with thumbnails.without_warnings():  # it is not safe to set within a thread
+        return map_reading(_draw, read, sheets, concurrency=thumbnails.THREADS, progress=progress)
+
+
+def _draw(read: Reader, sheet: Sheet) -> Drawn:
+    tiles = [_tile(read(md5)) for md5 in sheet.images]
     page = Image.new("RGBA", (SIDE * ACROSS, SIDE * -(-len(tiles) // ACROSS)))
     for cell, image in enumerate(tile.image for tile in tiles):
         if image:

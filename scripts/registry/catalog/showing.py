@@ -9,7 +9,7 @@ from polars import DataFrame, col, when
 from registry.catalog import columns, sheets, shown_items
 from registry.catalog.folder import INCOMPLETE, Folder
 from registry.catalog.options import Options
-from registry.catalog.sheets import Places, Sheet
+from registry.catalog.sheets import CELLS, Places, Sheet
 from registry.catalog.shown_items import ShownItems
 from registry.core.progress import counter
 from registry.core.values import ArtifactId, DatasetManifest, Tag
@@ -21,6 +21,7 @@ from registry.storage.reader import require_object
 from registry.sync import dir_listing
 
 INDEX = "index.js"
+BATCH = 64  # sheets that are drawn before they are written
 
 
 class Shown(NamedTuple):
@@ -122,11 +123,12 @@ class _Writer:
         paths = {one.name: sheet_path(tag.artifact, one.name) for one in wanted}
         missing = [one for one in wanted if one.name not in self._drawn and not self.folder.has(paths[one.name])]
         with counter(f"thumbnails of {tag}", "image", sum(len(one.images) for one in missing)) as advance:
-            for sheet in missing:
-                drawn = sheets.draw(sheet, self.options.read)
-                self.folder.write(paths[sheet.name], drawn.data, "" if drawn.is_complete else INCOMPLETE)
-                self._drawn[sheet.name] = drawn.is_complete
-                advance(len(sheet.images))
+            for start in range(0, len(missing), BATCH):
+                batch = missing[start : start + BATCH]
+                done = sheets.draw(batch, self.options.read, lambda count, _: advance(count * CELLS))
+                for sheet, drawn in zip(batch, done, strict=True):
+                    self.folder.write(paths[sheet.name], drawn.data, "" if drawn.is_complete else INCOMPLETE)
+                    self._drawn[sheet.name] = drawn.is_complete
 
 
 def _md5s(rows: DataFrame) -> list[str]:

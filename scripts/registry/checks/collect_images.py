@@ -1,7 +1,5 @@
 """Validates the images of prepared versions that were not validated before. Images are told apart by their MD5."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,13 +8,13 @@ from polars import DataFrame, col
 
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, Scope
 from registry.core.artifact_files import Reader
+from registry.core.progress import Progress
 from registry.core.values import Content, DatasetManifest
 from registry.dataset import image_validation, validation_cache
-from registry.storage.reader import ABSENT, describe_object
+from registry.storage.reader import ABSENT, describe_object, map_reading
 from registry.sync import dir_listing
 
 THREADS = 8  # decoding releases the interpreter's lock, and a bucket answers several requests at once
-BATCH = 256  # images that are read and validated at a time
 
 SCHEMA = {"artifact": pl.String, "path": pl.String, "md5": pl.String, "lenient": pl.Boolean}
 
@@ -38,9 +36,9 @@ class ValidatedImages:
 
 
 class _Result(NamedTuple):
-    """An image, its size in bytes, and the reason why it failed validation (None: it passed)."""
+    """An image: the bytes that were read of it, and the reason why it failed validation (None: it passed)."""
 
-    size: int
+    moved: int
     fault: str | None
 
 
@@ -95,17 +93,15 @@ def _read_images(manifest: DatasetManifest, md5: str | None, read_object: Reader
     )
 
 
-def validate(
-    unvalidated: UnvalidatedImages, read_object: Reader, progress: Callable[[int, int], None]
-) -> ValidatedImages:
+def validate(unvalidated: UnvalidatedImages, read_object: Reader, progress: Progress) -> ValidatedImages:
     """Read and validate the images; `progress` is called with the number of images and bytes that were read."""
+    images = unvalidated.images.select("path", "md5", "lenient").rows()
+    results = map_reading(_validate, read_object, images, concurrency=THREADS, progress=progress)
     faults: dict[str, list[str]] = {}
-    valid: list[bool] = []
-    for (artifact, path), result in _validate_all(unvalidated.images, read_object):
-        progress(1, result.size)
-        valid.append(not result.fault)
+    for (artifact, path), result in zip(unvalidated.images.select("artifact", "path").rows(), results, strict=True):
         if result.fault:
             faults.setdefault(artifact, []).append(f"{path}: {result.fault}")
+    valid = [not result.fault for result in results]
     subjects = tuple(
         replace(subject, invalid_images=tuple(faults.get(str(subject.id), ())))
         if isinstance(subject, DatasetSubject)
@@ -115,16 +111,9 @@ def validate(
     return ValidatedImages(replace(unvalidated.facts, subjects=subjects), unvalidated.images.filter(valid))
 
 
-def _validate_all(rows: DataFrame, read_object: Reader) -> Iterator[tuple[tuple[str, str], _Result]]:
-    """The artifact and path of each row of SCHEMA, with its result."""
-
-    def validate_one(path: str, md5: str, lenient: bool) -> _Result:
-        data = read_object(md5)
-        if data is None:
-            return _Result(0, ABSENT)
-        return _Result(len(data), image_validation.find_fault(path, data, lenient=lenient))
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        for batch in rows.iter_slices(BATCH):
-            results = pool.map(validate_one, batch["path"], batch["md5"], batch["lenient"])
-            yield from zip(batch.select("artifact", "path").rows(), results, strict=True)
+def _validate(read_object: Reader, image: tuple[str, str, bool]) -> _Result:
+    path, md5, lenient = image
+    data = read_object(md5)
+    if data is None:
+        return _Result(0, ABSENT)
+    return _Result(len(data), image_validation.find_fault(path, data, lenient=lenient))

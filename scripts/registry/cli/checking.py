@@ -129,9 +129,9 @@ def with_images(space: Workspace, facts: Facts) -> Facts:
     from registry.dataset import validation_cache
 
     cache = space.root / validation_cache.PATH
-    unvalidated = collect_images.find_unvalidated(facts, space.read_object, validation_cache.validated(cache))
+    unvalidated = collect_images.find_unvalidated(facts, space.reader, validation_cache.validated(cache))
     with bar("validating images", unvalidated.images.height) as progress:
-        validated = collect_images.validate(unvalidated, space.read_object, progress)
+        validated = collect_images.validate(unvalidated, space.reader, progress)
     for (lenient,), valid in validated.valid.partition_by("lenient", as_dict=True).items():
         validation_cache.record_objects(cache, valid, lenient=bool(lenient))
     return validated.facts

@@ -168,9 +168,9 @@ def build(space: Workspace, dataset: ArtifactId, *, exclude_faulty: bool = False
         return _build(space, dataset, validate_all=True)
     except building.InvalidImages as error:
         path, reasons = layout.manifest_path(dataset), {fault.uuid: fault.reason for fault in error.faults}
-        _write_excluded(Workspace(space.root), dataset, reasons)
+        _write_excluded(space.fresh(), dataset, reasons)
         say(f"{path}: added {plural(len(error.faults), 'faulty image')} to exclude:, each with its reason")
-        return _build(Workspace(space.root), dataset, validate_all=True)
+        return _build(space.fresh(), dataset, validate_all=True)
 
 
 def _build(space: Workspace, dataset: ArtifactId, *, validate_all: bool) -> building.BuildResult:

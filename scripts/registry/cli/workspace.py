@@ -5,7 +5,7 @@ must start without Polars and obstore.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +25,7 @@ from registry.scaffold import generated_files, tooling
 from registry.scaffold.released_tags import ReleasedTags
 
 if TYPE_CHECKING:
+    from registry.storage.parallel import Cluster
     from registry.storage.stores import Stores
 
 
@@ -33,9 +34,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The checkout around the current folder. Everything is read or opened once; make a new one after writing files."""
+    """The checkout around the current folder. Everything is read or opened once; make a new one after writing files.
+
+    With a `cluster`, that is where maps over objects of its stores run.
+    """
 
     root: Path
+    cluster: "Cluster | None" = None
 
     @cached_property
     def tree(self) -> git_trees.WorkTree:
@@ -59,7 +64,7 @@ class Workspace:
         """Lake, staging, production and DVC's caches. Raises InvalidDocument where the settings cannot be read."""
         from registry.storage.stores import Stores
 
-        return Stores(self.root, self.settings, warn, self.erased)
+        return Stores(self.root, self.settings, warn, self.erased, self.cluster)
 
     @cached_property
     def denied(self) -> Denied:
@@ -92,15 +97,20 @@ class Workspace:
         """DVC's cache of this checkout; the folder need not exist yet."""
         return dvc.cache_dir(self.root)
 
+    def fresh(self) -> "Workspace":
+        """The same workspace, of which nothing was read yet: for after files were written."""
+        return replace(self)
+
     def read_object(self, md5: str) -> bytes | None:
-        """An object from the first store that has an intact copy: DVC's caches, staging, production.
+        """An object, as `reader` reads it; stores are opened at the first one."""
+        return self.reader(md5)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Objects from the first store that has an intact copy: DVC's caches, staging, production.
 
         None where no store has one, and where the settings cannot be read, which has a check of its own.
         """
-        return self._reader(md5)
-
-    @cached_property
-    def _reader(self) -> Reader:
         try:
             return self.stores.reader
         except RegistryError:

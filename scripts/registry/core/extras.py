@@ -15,7 +15,10 @@ REGISTRY = "registry"  # the extra with what the owners of a registry need
 # The extra that a consumer installs for one library; any other library comes with REGISTRY.
 CONSUMER = {"polars": "table", "PIL": "images", "onnxruntime": "onnx", "datasets": "hf", "google": "google"}
 # What training installs, and tests.
-OTHERS = {"torch": "train", "dvclive": "train", "safetensors": "train", "seaweedfs": "s3", "google": "google"}
+OTHERS = {
+    "torch": "train", "dvclive": "train", "safetensors": "train", "seaweedfs": "s3", "google": "google",
+    "dask": "cluster", "distributed": "cluster",
+}  # fmt: skip
 
 
 def explain(error: ModuleNotFoundError, extras: dict[str, str] = OTHERS) -> NotFound | None:

@@ -61,7 +61,7 @@ class RegistryFile:
 
     `pictures`: whether reports may show images of the data. `near_duplicates`: how many images a version may have for
     reports to search it for near-duplicates. `try_it`: whether the catalog has model files, to be run on their pages.
-    `template`: what a copy was made of; None in the template itself.
+    `template`: what a copy was made of; None in the template itself. `scheduler`: the default of `--scheduler`, or "".
     """
 
     name: str
@@ -72,6 +72,7 @@ class RegistryFile:
     template: Template | None = None
     catalog_images: CatalogImages = CatalogImages.NONE
     try_it: bool = False
+    scheduler: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def read(tree: Tree) -> RegistryFile:
         template=Template(**data["template"]) if "template" in data else None,
         catalog_images=CatalogImages(catalog.get("images", CatalogImages.NONE)),
         try_it=catalog.get("try_it", False),
+        scheduler=data.get("scheduler", ""),
     )
 
 

@@ -1,7 +1,6 @@
 """Duplicates in a dataset version: items with identical bytes, and items that look like new ones."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from registry.dataset import perceptual_hash, thumbnails
 from registry.dataset.changes import DuplicateItem, DuplicatePair, Symmetry
 from registry.dataset.items import Items
 from registry.errors import StorageFailed
+from registry.storage.reader import map_reading
 
 MAX_PAIRS = 50
 THREADS = 16  # decoding keeps the processors busy, and a bucket answers many at a time
@@ -86,20 +86,29 @@ def find_near(
     return NearDuplicates(tuple(_with_items(found, first_items)), "; ".join(filter(None, unknown)), skipped)
 
 
+class _Computed(NamedTuple):
+    """What was computed of an image, of which `moved` bytes were read; None where they are no image."""
+
+    moved: int
+    fingerprint: perceptual_hash.Fingerprint | None
+    is_there: bool = True
+
+
+def _compute(read: Reader, md5: str) -> _Computed:
+    data = read(md5)
+    if data is None:
+        return _Computed(0, None, is_there=False)
+    return _Computed(len(data), perceptual_hash.fingerprint(data))
+
+
 def fingerprints(md5s: Series, read: Reader, cache: Path, progress: Progress) -> DataFrame:
     """The fingerprints of these images, from the cache or computed now; without those that cannot be read."""
     known = perceptual_hash.lookup(cache, md5s)
-    computed: dict[str, perceptual_hash.Fingerprint | None] = {}
-
-    def compute(md5: str) -> None:
-        data = read(md5)
-        if data is not None:
-            computed[md5] = perceptual_hash.fingerprint(data)
-        progress(1, len(data or b""))
-
     progress(known.height, 0)
-    with thumbnails.without_warnings(), ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(compute, md5s.filter(~md5s.is_in(known["md5"].implode()))))
+    absent = md5s.filter(~md5s.is_in(known["md5"].implode())).to_list()
+    with thumbnails.without_warnings():  # it is not safe to set within a thread
+        results = map_reading(_compute, read, absent, concurrency=THREADS, progress=progress)
+    computed = {md5: one.fingerprint for md5, one in zip(absent, results, strict=True) if one.is_there}
     if computed:
         with suppress(StorageFailed):  # a read-only cache: the next run takes as long as this one
             perceptual_hash.record(cache, perceptual_hash.to_frame(computed))

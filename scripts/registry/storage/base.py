@@ -18,6 +18,8 @@ from registry.errors import NotFound
 if TYPE_CHECKING:
     from polars import DataFrame
 
+    from registry.storage.parallel import Cluster
+
 
 CHUNK = 8 << 20  # bytes read at once: an image is one chunk, a model's weights are many
 FRAME_ROWS = 65_536  # objects collected before they become part of a frame
@@ -78,6 +80,10 @@ class Store(ABC):
     url: str
     concurrency: int
     erased: Erased = erasures.NOTHING  # objects that are neither read nor copied, from here or to here
+    is_shared = True  # whether other machines reach the same objects under its URL
+    cluster: "Cluster | None" = (
+        None  # whose workers reach it: where maps over its objects run, in place of threads here
+    )
 
     @abstractmethod
     def require_readable(self) -> None:
@@ -152,6 +158,11 @@ class Store(ABC):
     def put(self, key: str, data: bytes) -> bool:
         """Store `data`; False when the key exists, which is unchanged."""
         return self.write(key, lambda: iter((data,)))
+
+
+def cluster_of(*stores: Store) -> "Cluster | None":
+    """The cluster that reaches all of these stores; None where a map over their objects runs here."""
+    return next((one.cluster for one in stores), None) if all(one.cluster for one in stores) else None
 
 
 def to_frame(objects: Iterable[StoredObject]) -> "DataFrame":

@@ -20,6 +20,7 @@ from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, pr
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
 from registry.storage.once import once
+from registry.storage.remote_options import without_secrets
 from registry.storage.removal import Removal
 from registry.storage.s3_copy import ServerSideCopier, can_copy
 from registry.storage.s3_signing import S3Location
@@ -79,7 +80,7 @@ class Bucket(Store):
     def __reduce__(self) -> tuple[Callable[..., "Bucket"], tuple[Hashable, ...]]:
         if not self._reopen:
             raise TypeError(f"{self.url} cannot be pickled")
-        return once, (_reopen, self._reopen, self.remote, self.remote.name, self.remote.is_lake)
+        return once, (_reopen, self._reopen, without_secrets(self.remote), self.remote.name, self.remote.is_lake)
 
     def require_readable(self) -> None:
         """See `Store.require_readable`."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from registry.core import digests
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.errors import NotFound
-from registry.storage.base import Copier, Store
+from registry.storage.base import Copier, Store, cluster_of
 from registry.storage.local import Folder
 from registry.storage.parallel import parallel_map, processes
 from registry.storage.server_side import OBJECTS, find_copier
@@ -78,9 +78,7 @@ SCHEMA = pl.Schema(
 )
 
 
-def ingest(
-    job: Ingest, objects: DataFrame, *, progress: Progress | None = None, executor: Executor | None = None
-) -> DataFrame:
+def ingest(job: Ingest, objects: DataFrame, *, progress: Progress | None = None) -> DataFrame:
     """Find the MD5 of lake objects (rows of `lake.find_many`), and store each in the destination under its object key.
 
     Where lake and destination copy between themselves, images whose ETag is their MD5 are neither read nor inspected,
@@ -91,7 +89,8 @@ def ingest(
     concurrency = max(job.lake.concurrency, job.destination.concurrency)
     decodes = isinstance(job.lake, Folder) and isinstance(job.destination, Folder)
     use_processes = decodes and len(objects) >= PROCESSES_FROM
-    pool = nullcontext(executor) if executor else processes() if use_processes else ThreadPoolExecutor(concurrency)
+    cluster = cluster_of(job.lake, job.destination, job.elsewhere)
+    pool = nullcontext(cluster) if cluster else processes() if use_processes else ThreadPoolExecutor(concurrency)
     with pool as chosen:
         run = partial(parallel_map, concurrency=concurrency, progress=progress, executor=chosen)
         shares = job.server_side and job.destination.copier_from(job.lake) is not None

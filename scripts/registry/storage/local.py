@@ -40,6 +40,7 @@ _NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # raised 
 class Folder(Store):
     """A folder of files."""
 
+    is_shared = False
     concurrency = 4  # measured with 2 cores: reading, hashing and writing as fast as with 8 threads or 2 processes
 
     def __init__(self, path: Path, mode: int = OBJECT_MODE) -> None:

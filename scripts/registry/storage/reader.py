@@ -1,13 +1,21 @@
 """Objects by their MD5, read from the first store that has an intact copy. A damaged copy counts as absent."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from registry.core import digests
 from registry.core.artifact_files import Reader
+from registry.core.erasures import Erased
 from registry.core.pointers import object_key
+from registry.core.progress import Progress
 from registry.errors import LoginEnded, NotFound, RegistryError
 from registry.storage.base import Store
+from registry.storage.parallel import Cluster, Moved, parallel_map
 
+Item = TypeVar("Item")
+Result = TypeVar("Result", bound=Moved)
 ABSENT = "no intact copy in DVC's cache, staging or production"
 
 
@@ -33,6 +41,13 @@ class ObjectReader:
                 self._warn_once(store.url, str(error))
         return data
 
+    def shared(self) -> tuple[Reader, Cluster | None]:
+        """The reader for a map over objects, and the cluster that its stores have; this one where they have none."""
+        stores = tuple(store for store in self._stores if store.cluster)
+        if not stores:
+            return self, None
+        return SharedReader(stores, stores[0].erased), stores[0].cluster
+
     def _read(self, store: Store, md5: str, failed: list[tuple[Store, RegistryError]]) -> bytes | None:
         if store.erased.has_object(md5):
             self._warn_once(md5, f"object {md5} was erased, and is not read")
@@ -56,6 +71,51 @@ class ObjectReader:
         if place not in self._warned:
             self._warned.add(place)
             self._warn(message)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedReader:
+    """Reads verified objects in a worker of a cluster, from the stores that it reaches, in their order.
+
+    Raises StorageFailed where one fails and no other has the object: the worker may lack a right that others have.
+    """
+
+    stores: tuple[Store, ...]
+    erased: Erased
+
+    def __call__(self, md5: str) -> bytes | None:
+        """An object's bytes; None where no store has an intact copy."""
+        failed = list[RegistryError]()
+        for store in () if self.erased.has_object(md5) else self.stores:
+            try:
+                for _ in range(2):
+                    data = store.get(object_key(md5))
+                    if digests.matches(data, md5):
+                        return data
+            except NotFound:
+                continue
+            except RegistryError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+        return None
+
+
+def map_reading(
+    work: Callable[[Reader, Item], Result],
+    read: Reader,
+    items: Sequence[Item],
+    *,
+    concurrency: int,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """`work` of every item, as `parallel_map`: it reads objects, with `read`, or in a cluster as its workers can.
+
+    With a cluster, `work` and the items are pickled, and DVC's caches on this machine are not read.
+    """
+    chosen, cluster = read.shared() if isinstance(read, ObjectReader) else (read, None)
+    task = partial(work, chosen)
+    return parallel_map(task, items, concurrency=concurrency, progress=progress, executor=cluster)
 
 
 def require_object(read: Reader, md5: str, name: str = "") -> bytes:

@@ -5,11 +5,12 @@ test compares the two, so that an upgrade of DVC shows its new options.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from typing import NamedTuple
 
+from registry.core.committed_config import SECRETS
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
 
@@ -141,6 +142,11 @@ def require_usable(remote: Remote) -> None:
         if is_refused and is_true(remote.options, name):
             fix = f"dvc remote modify {remote.name} {name} false"
             raise StorageFailed(f"remote {remote.name}: {name} cannot be used: {known[name].reason}", fix=fix)
+
+
+def without_secrets(remote: Remote) -> Remote:
+    """The remote as it travels to other processes, which find credentials of their own."""
+    return replace(remote, options={name: one for name, one in remote.options.items() if name not in SECRETS})
 
 
 def require_store(url: str) -> None:

@@ -24,6 +24,7 @@ from registry.storage.cloud_errors import describe
 from registry.storage.connection import Channel, is_reachable_by_python
 from registry.storage.faults import Access, Details, Fault
 from registry.storage.once import once
+from registry.storage.remote_options import without_secrets
 from registry.storage.s3_credentials import current_keys
 from registry.storage.s3_signing import S3Location, sign_put
 
@@ -90,7 +91,8 @@ class ServerSideCopier(Copier):
 
     def __reduce__(self) -> tuple[Callable[..., "ServerSideCopier"], tuple[Hashable, ...]]:
         locations = self._source, self._destination
-        return once, (_remake, *locations, self._read, self._has, self._remote, self._is_create_only)
+        remote = without_secrets(self._remote)
+        return once, (_remake, *locations, self._read, self._has, remote, self._is_create_only)
 
     def honours_conditions(self, key: str) -> bool:
         """See `Copier.honours_conditions`. Ceph 16, moto 5.2 and rclone 1.75 ignore both conditions.

@@ -7,7 +7,7 @@ it passes on keys as valid for 30 minutes, which is longer than botocore guarant
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,6 +43,10 @@ class Login:
     config_file: str = ""
     credentials_file: str = ""
     is_anonymous: bool = False
+
+    def __reduce__(self) -> tuple[Callable[..., "Login"], tuple[object, ...]]:
+        """Without keys: another process has its own environment, profile or role."""
+        return Login, ("", "", "", self.profile, self.config_file, self.credentials_file, self.is_anonymous)
 
     def describe(self) -> str:
         """Who this is, without a secret: the profile, or the end of the access key's id, as `aws configure list`."""

@@ -30,7 +30,9 @@ def hash_objects(store: Store, md5s: Iterable[str], progress: Progress | None = 
     Raises StorageFailed.
     """
     work = partial(_hash, store)
-    found = parallel_map(work, sorted(set(md5s)), concurrency=store.concurrency, progress=progress)
+    found = parallel_map(
+        work, sorted(set(md5s)), concurrency=store.concurrency, progress=progress, executor=store.cluster
+    )
     return DataFrame(found, {**SCHEMA, "sha256": str}, orient="row")
 
 

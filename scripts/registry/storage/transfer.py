@@ -7,7 +7,6 @@ lies there by now are found before the first copy (`server_side`): there, everyt
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 
 from polars import DataFrame
@@ -15,7 +14,7 @@ from polars import DataFrame
 from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.errors import NotFound
-from registry.storage.base import Copier, Store
+from registry.storage.base import Copier, Store, cluster_of
 from registry.storage.parallel import parallel_map
 from registry.storage.results import to_frame
 from registry.storage.server_side import find_copier
@@ -33,7 +32,6 @@ def transfer(
     *,
     known_absent: bool = False,
     progress: Progress | None = None,
-    executor: Executor | None = None,
 ) -> DataFrame:
     """Copy objects that `destination` lacks; the `.dir` objects last, and only when everything else arrived.
 
@@ -65,7 +63,8 @@ def transfer(
     files = [md5 for md5 in files if md5 not in {result.md5 for result in seeded}]
     work = partial(_copy, source, destination, copier)
     concurrency = max(source.concurrency, destination.concurrency)
-    run = partial(parallel_map, work, concurrency=concurrency, progress=progress, executor=executor)
+    cluster = cluster_of(source, destination)
+    run = partial(parallel_map, work, concurrency=concurrency, progress=progress, executor=cluster)
     results += seeded + run(files)
     complete = all(result.state.is_stored for result in results)
     results += run(dirs) if complete else [ObjectResult(md5, 0, ObjectState.SKIPPED) for md5 in dirs]

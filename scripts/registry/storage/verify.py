@@ -1,7 +1,6 @@
 """Proof that the objects of a store are intact: their content has the MD5 that is their name."""
 
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from functools import partial
 from typing import NoReturn
 
@@ -21,13 +20,11 @@ PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload i
 SAMPLE = 8  # objects that tell whether the ETags of a store are MD5s
 
 
-def audit(
-    store: Store, md5s: Iterable[str], *, progress: Progress | None = None, executor: Executor | None = None
-) -> DataFrame:
+def audit(store: Store, md5s: Iterable[str], *, progress: Progress | None = None) -> DataFrame:
     """Read objects where they are: columns md5, moved (bytes) and state (`present`, `missing` or `corrupt`)."""
     names, work = sorted(set(md5s)), partial(verify, store)
     return to_frame(
-        parallel_map(work, names, concurrency=store.concurrency, progress=progress, executor=executor),
+        parallel_map(work, names, concurrency=store.concurrency, progress=progress, executor=store.cluster),
     )
 
 

@@ -7,10 +7,12 @@ import click
 from registry.catalog import folder, writing
 from registry.catalog.options import Options
 from registry.catalog.site import Catalog
+from registry.cli import clusters
 from registry.cli.workspace import here, warn
 from registry.console import say
 from registry.core import settings
 from registry.core.progress import waiting
+from registry.core.settings import CatalogImages
 from registry.core.wording import plural
 from registry.dataset import perceptual_hash
 from registry.errors import Refused
@@ -34,7 +36,8 @@ def command() -> None:
     metavar="FOLDER",
     help="The folder dist of onnxruntime-web, for `catalog: {try_it: true}`; npm's registry without it.",
 )
-def build(out: Path, url: str, onnxruntime_web: Path | None) -> None:
+@clusters.option
+def build(out: Path, url: str, onnxruntime_web: Path | None, scheduler: str | None) -> None:
     """Write the catalog: pages, registry.json and a feed of releases. index.html opens from the folder.
 
     Pages that are right already are left as they are, and those of artifacts and releases that are gone are removed.
@@ -43,6 +46,8 @@ def build(out: Path, url: str, onnxruntime_web: Path | None) -> None:
     space = here()
     if out.exists() and any(out.iterdir()) and not (out / folder.RECORD).is_file():
         raise Refused(f"{out} has files that are no catalog", fix="name an empty or new folder")
+    if space.registry_file.catalog_images is not CatalogImages.NONE:
+        space = clusters.join(space, scheduler)
     with waiting("reading releases"):
         found = overview.find(space.tree, history.read(space.root, space.tree))
     repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
@@ -53,7 +58,7 @@ def build(out: Path, url: str, onnxruntime_web: Path | None) -> None:
     with git_trees.Commits(space.root) as commits:
         hashes = space.cache_dir / perceptual_hash.PATH
         options = Options(
-            space.read_object, commits.tree, hashes, space.registry_file.catalog_images, warn, space.erased,
+            space.reader, commits.tree, hashes, space.registry_file.catalog_images, warn, space.erased,
             space.registry_file.try_it, onnxruntime_web,
         )  # fmt: skip
         done = writing.write(out, catalog, options)

@@ -7,7 +7,7 @@ import click
 from registry import console
 from registry.checks import collect, documentation, output, runner
 from registry.checks.context import Facts
-from registry.cli import checking, hook_warnings
+from registry.cli import checking, clusters, hook_warnings
 from registry.cli.workspace import Workspace, here
 from registry.core.check_names import CheckName
 from registry.core.values import Outcome, Verdict
@@ -22,12 +22,14 @@ from registry.release import github_owners
 @click.option("--fix", is_flag=True, help="First write the files that are derived from manifests, and LF line ends.")
 @click.option("--images", is_flag=True, help="Also validate every image that was not validated before.")
 @click.option("--remote", is_flag=True, help="Also check that every object is in staging or production, intact.")
+@clusters.option
 @click.option("--untrained", is_flag=True, help="Pass models that still have to be trained: a later job trains them.")
 @click.option("--format", "form", type=click.Choice(list(output.FORMATS)), default="text", show_default=True)
 @click.option("--verbose", is_flag=True, help="Also print hints when nothing is wrong.")
 @click.option("--explain", metavar="NAME", help="Explain a check: NAME is printed in [brackets] after each finding.")
 def command(
     base: str | None,
+    scheduler: str | None,
     explain: str | None,
     form: str,
     *,
@@ -51,7 +53,7 @@ def command(
         raise click.UsageError("choose one of --staged, --base and --all")
     if staged and remote:
         raise click.UsageError("--remote checks pushed commits: use it with --base or --all, not with --staged")
-    space = here()
+    space = clusters.join(here(), scheduler) if images or remote else here()
     if fix:
         space.write_line_ends()
         space.write_generated_files()

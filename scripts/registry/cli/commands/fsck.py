@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from registry.cli import clusters
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
 from registry.core import settings
@@ -28,8 +29,11 @@ from registry.sync import cache_audit
 @click.option("--deep", is_flag=True, help="Read and hash every object; without it, names and sizes are compared.")
 @click.option("--cache", "of_cache", is_flag=True, help="Verify DVC's caches on this machine instead of production.")
 @click.option("--repair", "source", metavar="FROM", help="Restore missing objects from there, each one verified.")
+@clusters.option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cache: bool) -> None:
+def command(
+    source: str | None, scheduler: str | None, form: str, *, all_tags: bool, deep: bool, of_cache: bool
+) -> None:
     """Verify that production has every object of every release, and restore missing objects.
 
     FROM is staging, cache (DVC's caches on this machine), the name of another remote, or a URL or folder in DVC's
@@ -41,7 +45,7 @@ def command(source: str | None, form: str, *, all_tags: bool, deep: bool, of_cac
     With --cache, every object in DVC's caches is read and hashed. Damaged ones are named with the files that they are;
     with --repair FROM, they are moved to set-aside/ in the cache, and fetched from there.
     """
-    space = here()
+    space = clusters.join(here(), scheduler) if deep and not of_cache else here()
     sources = _sources(space, source) if source else ()
     if of_cache:
         if all_tags or deep or form == "json" or source == "cache":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from registry.cli import clusters
 from registry.cli.workspace import here
 from registry.console import fail, say
 from registry.core import layout, names
@@ -23,7 +24,8 @@ from registry.storage.base import Store
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--dry-run", is_flag=True, help="Print what would be published, and publish nothing.")
 @click.option("--md5-only", is_flag=True, help="Read no object for its SHA-256 alone.")
-def command(ids: tuple[str, ...], *, dry_run: bool, md5_only: bool) -> None:
+@clusters.option
+def command(ids: tuple[str, ...], scheduler: str | None, *, dry_run: bool, md5_only: bool) -> None:
     """Release every version that main has had and that has no tag yet.
 
     Runs on the main branch only. Objects are copied from staging to production and verified; when production has all of
@@ -34,7 +36,7 @@ def command(ids: tuple[str, ...], *, dry_run: bool, md5_only: bool) -> None:
     again: it continues where it stopped. If origin is on GitHub and gh has a token, each tag gets a GitHub release,
     which is marked when its version is withdrawn. ID is datasets/NAME or models/NAME; the default is every artifact.
     """
-    space = here()
+    space = here() if dry_run else clusters.join(here(), scheduler)
     wanted = [names.parse_id(text) for text in ids]
     context = due_versions.collect(space.root)
     staging, production = space.stores.staging, space.stores.production

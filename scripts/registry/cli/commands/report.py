@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from registry.checks import collect
-from registry.cli import reporting
+from registry.cli import clusters, reporting
 from registry.cli.workspace import Workspace, here
 from registry.console import say
 from registry.core.check_names import CheckName
@@ -30,9 +30,19 @@ OUT = ".registry/report"
     help="The pictures in report.md: none, files in the output folder, or files on the branch `reports` on GitHub.",
 )
 @click.option("--images", is_flag=True, help="Also validate every image that was not validated before.")
+@clusters.option
 @click.option("--open", "opened", is_flag=True, help="Open report.html in the browser.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if the change is blocked.")
-def command(base: str | None, out: Path | None, pictures: str, *, images: bool, opened: bool, exit_code: bool) -> None:
+def command(
+    base: str | None,
+    out: Path | None,
+    pictures: str,
+    scheduler: str | None,
+    *,
+    images: bool,
+    opened: bool,
+    exit_code: bool,
+) -> None:
     """Write the report of a change: checks, datasets, pictures, models and gates.
 
     Writes report.md (which CI posts to the pull request), report.html (one file, with more detail), report.json, and
@@ -40,7 +50,7 @@ def command(base: str | None, out: Path | None, pictures: str, *, images: bool, 
     model files on the same images; the data that this needs is pulled. `report: {images: none}` in
     registry.yaml keeps images of the data out of the report.
     """
-    space = here()
+    space = clusters.join(here(), scheduler)
     folder = space.root / OUT if out is None else out
     report = _report(space, base or git.known_main_branch(space.root), time.monotonic(), images=images)
     allowed = reporting.allows_pictures(space.tree)

@@ -1,0 +1,277 @@
+"""Commands on a Dask cluster over TCP: killed workers and schedulers, other versions, missing rights, two clients.
+
+A few rounds with SIGKILL run with the other tests; CLUSTER_KILLS=20 in the environment runs as many.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import cloudpickle
+import pytest
+from dask import config as dask_config
+
+from registry.core.schedulers import Scheduler
+from registry.core.settings import Remote
+from registry.dataset import validation_cache
+from registry.errors import ClusterFailed
+from registry.storage import cluster, transfer
+from registry.storage.open import open_store
+from registry.storage.parallel import parallel_map
+from support.dask_cluster import DaskCluster
+from support.patience import PATIENCE
+from support.repositories import Outcome
+from support.s3_registry import IMAGES, PROJECT, Scene, World
+from support.servers.fault_proxy import Fault, Wait
+from support.servers.http_wire import Request
+
+pytestmark = pytest.mark.cluster
+
+SPREAD = ("build", "publish", "fsck")
+KILLS = int(os.environ.get("CLUSTER_KILLS", "4"))
+
+
+@pytest.fixture(scope="module")
+def _processes(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    with DaskCluster(tmp_path_factory.mktemp("dask"), world.env) as made:
+        yield made
+
+
+@pytest.fixture
+def dask(_processes: DaskCluster) -> DaskCluster:
+    """The scheduler and two workers, whatever the test before has killed."""
+    _processes.start()
+    return _processes
+
+
+def on(dask: DaskCluster, scene: Scene) -> tuple[str, ...]:
+    return (*scene.args, "--scheduler", dask.address)
+
+
+def at_request(world: World, number: int, heads: Sequence[int], how: signal.Signals = signal.SIGKILL) -> None:
+    """Signal these process groups when the command, or a worker for it, makes that request."""
+    count = 0
+
+    def watch(_: Request) -> bool:
+        nonlocal count
+        count += 1
+        if count == number:
+            for pid in heads:
+                os.killpg(pid, how)
+        return False
+
+    world.proxy.add(Fault(Wait(0), watch, times=None))
+
+
+def require_whole(world: World, scene: Scene, done: Outcome) -> None:
+    assert done.code == 0, done.err
+    assert world.trace() == scene.end
+
+
+def require_promises(world: World, scene: Scene) -> None:
+    if scene.name != "fsck":  # it begins with a broken one
+        assert world.broken_promises() == []
+    assert world.wrong_objects() == []
+
+
+# --- undisturbed ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [*SPREAD, "check"])
+def test_a_cluster_gives_what_threads_give(
+    world: World, played: Mapping[str, Scene], dask: DaskCluster, command: str
+) -> None:
+    scene = played[command]
+    world.enter(scene.begin)
+    done = world.run(*on(dask, scene))
+    require_whole(world, scene, done)
+    assert "distributed" not in done.err
+
+
+def test_images_are_validated_in_workers(world: World, played: Mapping[str, Scene], dask: DaskCluster) -> None:
+    world.enter(played["fsck"].begin)
+    (world.root / validation_cache.PATH).unlink()
+    world.proxy.clear()
+    world.must("check", "--images", "--scheduler", dask.address)
+    read = [one.key for one in world.proxy.exchanges if one.kind == "get" and one.key.startswith("files/")]
+    assert len(set(read)) >= IMAGES
+
+
+# --- killed -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_nothing_is_lost(world: World, played: Mapping[str, Scene], dask: DaskCluster, number: int) -> None:
+    """A worker or the scheduler is killed in the middle of a command; the same command finishes the work."""
+    chance = random.Random(20261130 + number)
+    scene = played[SPREAD[number % len(SPREAD)]]
+    of_scheduler = number % 2 == 1
+    world.enter(scene.begin)
+    assert dask.scheduler
+    at_request(world, chance.randint(1, scene.requests), [(dask.scheduler if of_scheduler else dask.workers[0]).pid])
+    done = world.run(*on(dask, scene))
+    require_promises(world, scene)
+    if of_scheduler:
+        assert done.code == 0 or "the connection to tcp://" in done.err, done.err
+    else:
+        assert done.code == 0, done.err  # the other worker does its tasks
+    world.proxy.clear()
+    dask.start()
+    require_whole(world, scene, world.run(*on(dask, scene)))
+
+
+def test_a_task_that_kills_its_workers_ends_the_command(dask: DaskCluster) -> None:
+    """As one does that needs more memory than a worker has; `os._exit` ends whatever runs it."""
+    with cluster.connect(Scheduler(dask.address)) as engine, pytest.raises(ClusterFailed) as raised:
+        parallel_map(os._exit, [1], concurrency=1, executor=engine)
+    assert f"2 workers of {dask.address} died in the same task, the last one at tcp://127.0.0.1:" in str(raised.value)
+    assert "run the same command again: it continues where it stopped" in raised.value.fix
+
+
+def test_a_command_whose_workers_are_all_gone_ends(
+    world: World, played: Mapping[str, Scene], dask: DaskCluster
+) -> None:
+    scene = played["publish"]
+    world.enter(scene.begin)
+    at_request(world, scene.requests // 2, [one.pid for one in dask.workers])
+    process = world.start(*on(dask, scene), DASK_REGISTRY__WORKERS_WITHIN="2s")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert f"error: {dask.address} has no worker, and none came within 2 s\n" in err
+    require_promises(world, scene)
+    world.proxy.clear()
+    dask.start()
+    require_whole(world, scene, world.run(*on(dask, scene)))
+
+
+def test_ctrl_c(world: World, played: Mapping[str, Scene], dask: DaskCluster) -> None:
+    scene = played["publish"]
+    world.enter(scene.begin)
+    process = world.start(*on(dask, scene))
+    at_request(world, scene.requests // 2, [process.pid], signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err.splitlines()[-2:]) == (
+        130, ["interrupted", "  hint: run the same command again to continue"]
+    )  # fmt: skip
+    assert not {"Traceback", "CANCELLED", "distributed"} & set(err.replace(":", " ").split())
+    require_promises(world, scene)
+    world.proxy.clear()
+    require_whole(world, scene, world.run(*on(dask, scene)))
+
+
+# --- two clients ------------------------------------------------------------------------------------------------------
+
+
+def test_two_clients_at_once(world: World, played: Mapping[str, Scene], dask: DaskCluster) -> None:
+    scene = played["publish"]
+    world.enter(scene.begin)
+    second = world.root.parent / "second"
+    shutil.copytree(world.root, second, symlinks=True)
+    clients = [world.start(*on(dask, scene), root=root) for root in (world.root, second)]
+    said = [client.communicate(timeout=PATIENCE) for client in clients]
+    assert [client.returncode for client in clients] == [0, 0], said
+    shutil.rmtree(second)
+    assert world.broken_promises() == []
+    assert world.wrong_objects() == []
+
+
+# --- what is told before anything runs --------------------------------------------------------------------------------
+
+
+def test_no_worker(world: World, played: Mapping[str, Scene], dask: DaskCluster) -> None:
+    scene = played["publish"]
+    world.enter(scene.begin)
+    dask.kill_workers()
+    world.proxy.clear()
+    with dask_config.set({cluster.PATIENCE: "1s"}):
+        done = world.run(*on(dask, scene))
+    assert done.code == 1
+    assert done.err == (
+        f"error: {dask.address} has no worker, and none came within 1 s\n"
+        f"  hint: start workers (dask worker {dask.address}), then run the same command again: it continues where it "
+        "stopped; DASK_REGISTRY__WORKERS_WITHIN=5m waits longer\n"
+    )
+    assert not world.proxy.exchanges
+
+
+def test_no_scheduler(world: World, played: Mapping[str, Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_WITHIN", "1s")
+    world.enter(played["publish"].begin)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
+    done = world.run("publish", "--scheduler", address)
+    assert done.code == 1
+    assert done.err.startswith(f"error: {address} does not answer: ")
+    assert "hint: check the address, and that a scheduler runs there (dask scheduler)" in done.err
+
+
+@pytest.mark.parametrize("code", ["other", "none"])
+def test_a_worker_with_other_code(
+    world: World, played: Mapping[str, Scene], dask: DaskCluster, tmp_path: Path, code: str
+) -> None:
+    if code == "other":
+        shutil.copytree(PROJECT / "scripts/registry", tmp_path / "registry")
+        (tmp_path / "registry/errors.py").write_text((tmp_path / "registry/errors.py").read_text() + "\n")
+    else:
+        (tmp_path / "registry").mkdir()
+        (tmp_path / "registry/__init__.py").touch()
+    world.enter(played["publish"].begin)
+    dask.kill_workers()
+    dask.add_worker(PYTHONPATH=str(tmp_path))
+    world.proxy.clear()
+    done = world.run(*on(dask, played["publish"]))
+    dask.kill_workers()
+    assert done.code == 1
+    head, fault, hint = done.err.splitlines()
+    assert head == f"error: {dask.address} has other versions than this machine"
+    assert re.match(rf"  worker tcp://127\.0\.0\.1:\d+ has {'no ' * (code == 'none')}registry ", fault)
+    assert fault.endswith(f", expected registry {cluster.code()}")
+    assert hint.startswith("  hint: start scheduler and workers from one image with the requirements.txt")
+    assert not world.proxy.exchanges
+
+
+def test_other_versions_of_python_and_dask_are_named() -> None:
+    packages = {"python": "3.11.7.final.0", "dask": "2026.8.0", "distributed": "2026.8.0"}
+    here, there = {"packages": packages}, {"packages": {**packages, "python": "3.12.1.final.0", "dask": "2026.7.0"}}
+    found = {"client": here, "scheduler": here, "workers": {"tcp://a:1": here, "tcp://b:1": there}}
+    assert list(cluster.find_differences(found)) == [
+        "worker tcp://b:1 has Python 3.12, expected 3.11", "worker tcp://b:1 has dask 2026.7.0, expected 2026.8.0"
+    ]  # fmt: skip
+
+
+# --- credentials ------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_without_rights_says_which_it_is(world: World, played: Mapping[str, Scene], dask: DaskCluster) -> None:
+    """Its key may read nothing; the client's may."""
+    scene = played["build"]
+    world.enter(scene.begin)
+    dask.kill_workers()
+    dask.add_worker(**world.server.env("powerless", url=world.proxy.url))
+    done = world.run(*on(dask, scene))
+    dask.kill_workers()
+    assert done.code == 1, done.err
+    assert re.search(rf"\n  in worker tcp://127\.0\.0\.1:\d+ on {re.escape(socket.gethostname())}\n", done.err)
+    assert "access denied (read" in done.err
+    dask.start()
+    require_whole(world, scene, world.run(*on(dask, scene)))
+
+
+def test_no_credential_travels(world: World, played: Mapping[str, Scene], tmp_path: Path) -> None:
+    """Neither of the environment nor of `.dvc/config.local`: a task has names of buckets and keys of objects."""
+    secrets = {"access_key_id": "AKIDOFCONFIG", "secret_access_key": "SECRETOFCONFIG", "session_token": "TOKENOFCONFIG"}
+    stores = [open_store(Remote(f"s3://{name}", secrets, name), tmp_path) for name in ("staging", "production")]
+    task = partial(transfer._copy, *stores, stores[1].copier_from(stores[0]))
+    sent = cloudpickle.dumps(partial(cluster._run, cluster.code(), partial(task, "0" * 32)))
+    assert b"staging" in sent
+    assert [one for one in secrets.values() if one.encode() in sent] == []
+
+
+def test_no_credential_is_in_what_workers_log(world: World, dask: DaskCluster) -> None:
+    assert world.leaks(dask.log()) == []
