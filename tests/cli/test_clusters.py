@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dask import config
 
 from registry.storage import cluster
 from support import repositories
@@ -49,3 +50,12 @@ def test_processes_of_this_machine_have_its_folders(merged_model: Path, run_regi
     assert "published: 13 objects copied to production, " in done.out
     assert not {"distributed", "Traceback"} & {*done.err.split()}
     assert run_registry(merged_model, "fsck", "--deep").code == 0
+
+
+def test_tls_needs_a_certificate(merged_model: Path, run_registry: Run) -> None:
+    tls, names = "tls://127.0.0.1:9", "distributed.comm.tls"
+    done = run_registry(merged_model, "publish", "--scheduler", tls)
+    assert done.refused(f"{tls} needs the certificate of a client", "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ")
+    with config.set({f"{names}.ca-file": "gone.pem", f"{names}.client.cert": "gone.pem"}):
+        done = run_registry(merged_model, "publish", "--scheduler", tls)
+    assert done.refused(f"{tls}: the certificate of the client cannot be read: ", "in PEM form")

@@ -17,6 +17,7 @@ RECALLS = "tests/release/test_recall.py runs it"
 ERASES = "tests/release/test_erase.py runs it"
 
 NOT_RUN = {
+    Hint("cli/commands/publish.py", "registry publish"): "tests/faults/test_batch_manifest.py runs it",
     Hint("release/fsck_output.py", "gh release"): REMOTE,
     Hint("release/fsck_output.py", "git push"): "tests/release/test_tags_by_hand.py runs it",
     Hint("release/stray_tags.py", "git push"): "tests/release/test_tags_by_hand.py runs it",

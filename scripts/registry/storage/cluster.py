@@ -21,14 +21,14 @@ from typing import Any, cast
 import dask
 import distributed
 from dask.utils import parse_timedelta
-from distributed import Client, KilledWorker, LocalCluster, get_worker
+from distributed import Client, KilledWorker, LocalCluster, Security, get_worker
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
 from registry.core.extras import DISTRIBUTION
 from registry.core.progress import waiting
 from registry.core.schedulers import Scheduler
-from registry.core.wording import plural
+from registry.core.wording import join, plural
 from registry.errors import ClusterFailed, RegistryError
 from registry.storage.parallel import Cluster
 
@@ -46,6 +46,7 @@ def connect(scheduler: Scheduler) -> Iterator["DaskCluster"]:
     """The cluster of a scheduler, which has a worker, and only workers with this code. Raises ClusterFailed."""
     _silence()
     with ExitStack() as stack, warnings.catch_warnings(action="ignore", category=UserWarning):
+        _require_certificates(scheduler)
         with _translate(scheduler), waiting(f"connecting to {scheduler}"):
             place = stack.enter_context(_start(scheduler.workers)) if scheduler.is_here else scheduler.address
             client = stack.enter_context(Client(place, timeout=CONNECT_WITHIN, set_as_default=False, name="registry"))
@@ -61,6 +62,21 @@ def _start(workers: int) -> LocalCluster:
         n_workers=workers, threads_per_worker=2, processes=True, security=True, dashboard_address=None,
         silence_logs=logging.CRITICAL, env={"PYTHONWARNINGS": "ignore"},
     )  # fmt: skip
+
+
+def _require_certificates(scheduler: Scheduler) -> None:
+    """Raises ClusterFailed where Dask's configuration has none for tls://, or none that can be read."""
+    if not scheduler.address.startswith("tls://"):
+        return
+    fault = f"{scheduler} needs the certificate of a client"
+    try:
+        if Security().get_connection_args("client")["ssl_context"]:
+            return
+    except OSError as error:  # ssl.SSLError is one
+        fault = f"{scheduler}: the certificate of the client cannot be read: {error}"
+    names = ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
+    fix = f"set {join([f'DASK_DISTRIBUTED__COMM__TLS__{name}' for name in names])} to files in PEM form"
+    raise ClusterFailed(fault, fix=fix)
 
 
 def _silence() -> None:

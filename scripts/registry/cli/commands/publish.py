@@ -9,13 +9,15 @@ from registry.cli import clusters
 from registry.cli.workspace import here
 from registry.console import fail, say
 from registry.core import layout, names
+from registry.core.atomic_write import write_atomically
 from registry.core.names import find_tags
 from registry.core.progress import bar
 from registry.core.values import ArtifactId
 from registry.core.wording import plural
 from registry.errors import Refused, ServiceFailed
 from registry.integrations import git, git_trees, github
-from registry.release import due_versions, github_assets, github_releases, publish
+from registry.release import batch_manifest, due_versions, github_assets, github_releases, publish
+from registry.release.batch_manifest import BatchManifest
 from registry.release.due_versions import Failed
 from registry.storage.base import Store
 
@@ -24,8 +26,16 @@ from registry.storage.base import Store
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--dry-run", is_flag=True, help="Print what would be published, and publish nothing.")
 @click.option("--md5-only", is_flag=True, help="Read no object for its SHA-256 alone.")
+@click.option(
+    "--plan-csv",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what would be copied as a manifest of S3 Batch Operations, and publish nothing.",
+)
 @clusters.option
-def command(ids: tuple[str, ...], scheduler: str | None, *, dry_run: bool, md5_only: bool) -> None:
+def command(
+    ids: tuple[str, ...], plan_csv: Path | None, scheduler: str | None, *, dry_run: bool, md5_only: bool
+) -> None:
     """Release every version that main has had and that has no tag yet.
 
     Runs on the main branch only. Objects are copied from staging to production and verified; when production has all of
@@ -36,7 +46,7 @@ def command(ids: tuple[str, ...], scheduler: str | None, *, dry_run: bool, md5_o
     again: it continues where it stopped. If origin is on GitHub and gh has a token, each tag gets a GitHub release,
     which is marked when its version is withdrawn. ID is datasets/NAME or models/NAME; the default is every artifact.
     """
-    space = here() if dry_run else clusters.join(here(), scheduler)
+    space = here() if dry_run or plan_csv else clusters.join(here(), scheduler)
     wanted = [names.parse_id(text) for text in ids]
     context = due_versions.collect(space.root)
     staging, production = space.stores.staging, space.stores.production
@@ -45,6 +55,10 @@ def command(ids: tuple[str, ...], scheduler: str | None, *, dry_run: bool, md5_o
         plan = publish.plan(context, tree, staging, production, wanted, md5_only=md5_only)
     say(str(plan))
     _explain(plan.failed)
+    if plan_csv:
+        _write_manifest(plan_csv, batch_manifest.make(plan, staging, production))
+        _require_all(plan.failed)
+        return
     failed, releases = plan.failed, [step.release for step in plan.steps]
     if not dry_run and not plan.is_empty:
         with bar("publishing", plan.copied + plan.to_read.len()) as progress:
@@ -58,6 +72,13 @@ def command(ids: tuple[str, ...], scheduler: str | None, *, dry_run: bool, md5_o
     tags = publish.published_tags(context, releases)
     _update_github(space.root, tags, context.commit, wanted or present, production, dry_run=dry_run)
     _require_all(failed)
+
+
+def _write_manifest(file: Path, made: BatchManifest) -> None:
+    write_atomically(file, made.text.encode())
+    say(f"{file}: {plural(made.count, 'object')} to copy, as {batch_manifest.FORMAT} (Bucket, Key)")
+    say(f"operation of the job: {made.operation}")
+    say("hint: run a job of S3 Batch Operations with it, then registry publish, which verifies the copies")
 
 
 def _explain(failed: Iterable[Failed]) -> None:
