@@ -67,6 +67,17 @@ def set_kind(root: Path, text: str) -> None:
     config.write_text(config.read_text().replace("reflink,hardlink,symlink", text))
 
 
+def test_nothing_to_link_asks_nothing_of_dvc(clone: Path, run_registry: Run) -> None:
+    assert run_registry(clone, "pull").code == 0
+    os.utime(clone / CAT)  # what just changed is read once more
+    assert run_registry(clone, "pull").code == 0
+    pull = "import sys; from registry.cli import main; sys.exit(main.run(['pull']) or 'dvc.repo' in sys.modules)"
+    before = looks(clone)
+    with Repo(str(clone)) as repo, repo.lock:
+        done = subprocess.run([sys.executable, "-c", pull], cwd=clone, capture_output=True, text=True)
+    assert (done.returncode, looks(clone)) == (0, before), done.stderr
+
+
 # --- as DVC does ------------------------------------------------------------------------------------------------------
 
 

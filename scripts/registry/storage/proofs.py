@@ -63,7 +63,7 @@ class Proofs:
 
         A file is read, and recorded, unless the record has it in this state.
         """
-        known = self._look_up(files) if files else {}
+        known = self.find(files)
         unknown = [path for path in files if path not in known]
         if not unknown:
             return Hashes(known, frozenset())
@@ -76,8 +76,9 @@ class Proofs:
         """Record files in the state in which they are now, with their MD5, which the caller has proven."""
         self._add(_frame(files), time.time_ns())
 
-    def _look_up(self, files: Mapping[str, os.stat_result]) -> dict[str, str]:
-        if not self._path:
+    def find(self, files: Mapping[str, os.stat_result]) -> dict[str, str]:
+        """The MD5 of those files that the record has in this state; none is read."""
+        if not (self._path and files):
             return {}
         if self._rows is None:
             self._rows = parquet_cache.read(self._path, _SCHEMA)

@@ -4,9 +4,9 @@ The result is that of `dvc checkout` (3.67) in a fraction of its time: DVC links
 kind of link that failed once again for every file. What is linked was proven here (`storage.proofs`), and so is what
 stays as it is. A file whose content the cache does not hold is never touched.
 
-DVC is imported when there is something to link: the Git hooks run `registry checkout` after every move of HEAD, and
-that import takes half a second. Paths are strings and `os` is called directly, once for each of up to a million files:
-`pathlib` would take longer than the call.
+DVC is imported, and its lock taken, when there is something to link: the Git hooks run `registry checkout` after every
+move of HEAD, and that import takes half a second. Paths are strings and `os` is called directly, once for each of up to
+a million files: `pathlib` would take longer than the call.
 """
 
 import os
@@ -81,18 +81,60 @@ def place(
     """
     intact = cache.prove(md5 for one in placements for md5 in (one.files or {}).values())
     complete = [one for one in placements if one.files is not None and intact.keys() >= set(one.files.values())]
-    if complete:
-        with _open_locked(root) as repo, _translate_errors(root):
-            updater = CheckoutUpdater(repo, cache, progress)
-            changes = [updater.compare(one) for one in complete]
-            unsaved = [path for change in changes for path in change.unsaved]
-            if not set_aside:
-                _require_saved(unsaved)
-            for path in unsaved:
-                cache.set_aside(root / path, path)
-            for change in changes:
-                updater.apply(change, intact)
+    with _translate_errors(root):
+        if not all(_is_in_place(str(root), cache, one) for one in complete):
+            with _open_locked(root) as repo:
+                updater = CheckoutUpdater(repo, cache, progress)
+                changes = [updater.compare(one) for one in complete]
+                unsaved = [path for change in changes for path in change.unsaved]
+                if not set_aside:
+                    _require_saved(unsaved)
+                for path in unsaved:
+                    cache.set_aside(root / path, path)
+                for change in changes:
+                    updater.apply(change, intact)
     return tuple(one.path for one in placements if one not in complete)
+
+
+def _is_in_place(root: str, cache: Cache, placement: Placement) -> bool:
+    """Whether there are exactly these files, each as it was when it was read or linked; nothing is read for it."""
+    files, found = placement.files or {}, [*_list_files(root, placement.path)]
+    if _find_linked_parent(root, placement.path) or files.keys() != {*found}:
+        return False
+    states = {f"{root}/{path}": state for path, state in _stat(root, found).items() if state}
+    known = cache.proofs.find(states)
+    return all(known.get(f"{root}/{path}") == md5 for path, md5 in files.items())
+
+
+def _find_linked_parent(root: str, path: str) -> str:
+    """The first folder above a path that is a symbolic link, and so may lead out of the artifact; empty for none."""
+    parts = path.split("/")
+    parents = ("/".join(parts[:end]) for end in range(1, len(parts)))
+    return next((one for one in parents if Path(root, one).is_symlink()), "")
+
+
+def _list_files(root: str, path: str) -> Iterator[str]:
+    """Every file, and every symbolic link, at or below a path."""
+    top = f"{root}/{path}"
+    if os.path.islink(top) or os.path.isfile(top):  # noqa: PTH113, PTH114 - see the module
+        yield path
+    start = len(root) + 1
+    for folder, folders, names in os.walk(top) if not os.path.islink(top) else ():  # noqa: PTH114
+        linked = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+        for name in (*names, *linked):
+            yield f"{folder}/{name}"[start:]
+
+
+def _stat(root: str, paths: Iterable[str]) -> dict[str, os.stat_result | None]:
+    """Each path with the file that it is or leads to; None for what is no file, such as a dangling link."""
+    states: dict[str, os.stat_result | None] = dict.fromkeys(paths)
+    for path in states:
+        try:
+            file = os.stat(f"{root}/{path}")  # noqa: PTH116 - see the module
+        except FileNotFoundError:
+            continue
+        states[path] = file if stat.S_ISREG(file.st_mode) else None
+    return states
 
 
 def _require_saved(paths: Sequence[str]) -> None:
@@ -146,7 +188,7 @@ class CheckoutUpdater:
         """What is to be done."""
         self._require_inside(placement.path)
         files = placement.files or {}
-        states = self._stat(self._walk(placement.path))
+        states = _stat(self._root, self._walk(placement.path))
         hashes = self._hash(states)
         different = [path for path in states if hashes.get(path) != files.get(path, "")]
         saved = self._find_saved(different, hashes, states)
@@ -158,36 +200,17 @@ class CheckoutUpdater:
         return _Change(placement, tuple(remove), tuple(sorted(create)), tuple(sorted(unsaved - ignored)), released)
 
     def _require_inside(self, path: str) -> None:
-        parts = path.split("/")
-        for end in range(1, len(parts)):
-            if Path(self._root, *parts[:end]).is_symlink():
-                fault = f"{'/'.join(parts[:end])}: is a symbolic link, which may lead out of the artifact"
-                raise Refused(fault, fix="delete it, and restore the folder from Git")
+        if linked := _find_linked_parent(self._root, path):
+            fault = f"{linked}: is a symbolic link, which may lead out of the artifact"
+            raise Refused(fault, fix="delete it, and restore the folder from Git")
 
     def _walk(self, path: str) -> Iterator[str]:
         """Every file, and every symbolic link, at or below a path. Incomplete files of killed runs are removed."""
-        top = f"{self._root}/{path}"
-        if os.path.islink(top) or os.path.isfile(top):  # noqa: PTH113, PTH114 - see the module
-            yield path
-        start = len(self._root) + 1
-        for folder, folders, names in os.walk(top) if not os.path.islink(top) else ():  # noqa: PTH114
-            linked = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
-            for name in (*names, *linked):
-                if name.startswith(INCOMING):
-                    Path(folder, name).unlink()
-                else:
-                    yield f"{folder}/{name}"[start:]
-
-    def _stat(self, paths: Iterable[str]) -> dict[str, os.stat_result | None]:
-        """Each path with the file that it is or leads to; None for what is no file, such as a dangling link."""
-        states: dict[str, os.stat_result | None] = dict.fromkeys(paths)
-        for path in states:
-            try:
-                file = os.stat(f"{self._root}/{path}")  # noqa: PTH116 - see the module
-            except FileNotFoundError:
-                continue
-            states[path] = file if stat.S_ISREG(file.st_mode) else None
-        return states
+        for found in _list_files(self._root, path):
+            if found.rpartition("/")[2].startswith(INCOMING):
+                Path(self._root, found).unlink()
+            else:
+                yield found
 
     def _hash(self, states: Mapping[str, os.stat_result | None]) -> dict[str, str]:
         """The MD5 of files: as recorded, else by reading, and then recorded for DVC, too."""
@@ -238,13 +261,13 @@ class CheckoutUpdater:
             for count in pool.map(partial(self._link, files), parts):
                 if self._progress:
                     self._progress(count, 0)
-        self._record_created({path: files[path] for path in change.create}, intact)
-        # Permits `dvc checkout` of a commit without this output to remove it.
+        # Permits `dvc checkout` of a commit without this output to remove it. What is recorded after it is in place.
         self._repo.state.save_link(f"{self._root}/{change.placement.output}", self._repo.fs)
+        self._record_created({path: files[path] for path in change.create}, intact)
 
     def _record_created(self, created: Mapping[str, str], intact: Mapping[str, os.stat_result]) -> None:
         """Record files that were just linked, for DVC and here: a link has moved the ctime of its object."""
-        states = self._stat(created)
+        states = _stat(self._root, created)
         self._record(
             {f"{self._root}/{path}": md5 for path, md5 in created.items()},
             {f"{self._root}/{path}": state for path, state in states.items() if state},
