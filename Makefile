@@ -24,8 +24,9 @@ demo: ## Tell the whole story on a scratch registry: make demo [IMAGES=/path/to/
 	$(INSTALL) hooks train demo $(if $(S3),s3)
 	@$(BIN)/registry demo $(if $(IMAGES),--images "$(IMAGES)") $(if $(BACKBONE),--backbone "$(BACKBONE)") $(if $(S3),--s3) $(if $(DIR),--directory "$(DIR)")
 
-# Each worker begins with one half of the tests, which share what is made once per session; the first to end takes from the other.
-TESTS = $(BIN)/pytest -n 2 --dist worksteal --durations=25 --durations-min=5
+# Three workers for CI's two cores: tests wait for servers and other processes. Each begins with its part of the tests, which
+# share what is made once per session; the first to end takes from the others.
+TESTS = $(BIN)/pytest -n 3 --dist worksteal --durations=25 --durations-min=5
 test: tools ## Run the tests: make test [ARGS="-k pull"]
 	@$(TESTS) $(ARGS)
 

@@ -58,6 +58,7 @@ def _isolated_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     home = tmp_path_factory.mktemp("home")
     (home / ".gitconfig").write_text(
         "[user]\nname = Tess Ter\nemail = tess@example.com\n[init]\ndefaultBranch = main\n[gc]\nauto = 0\n"
+        "[core]\nfsync = none\n"  # nothing here outlives the machine
     )
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("GIT_", "GH_", "GITHUB_", "DVC_", "PRE_COMMIT"))]:

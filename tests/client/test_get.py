@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.storage import cloud_config
 from support import model_files, repositories
 from support.patience import PATIENCE
 from support.repositories import PETS, Run, git_in, overwrite, place, production
@@ -88,8 +89,9 @@ def test_a_consumer_without_a_clone_reads_the_public_remote(
 
 
 def test_what_the_public_remote_lacks_comes_from_production(
-    public: StaticFiles, released_model: Path, tmp_path: Path, run_registry: Run
+    public: StaticFiles, released_model: Path, tmp_path: Path, run_registry: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(cloud_config.RETRIES, "max_retries", 1)
     public.held = "nothing"
     config = released_model / ".dvc/config"
     config.write_text(config.read_text().replace(public.url, "http://127.0.0.1:1"))
