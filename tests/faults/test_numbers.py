@@ -55,12 +55,12 @@ def _line(text: str, part: str) -> int:
     return text[: max(text.find(part), 0)].count("\n") + 1
 
 
-@pytest.mark.parametrize(("file", "before"), PLACES)
+@pytest.mark.parametrize(("number", "file", "before"), [(number, *place) for number, place in enumerate(PLACES)])
 def test_a_number_that_is_none_is_told_with_its_line(
-    built_model: Path, run_registry: Run, file: str, before: str
+    built_model: Path, run_registry: Run, number: int, file: str, before: str
 ) -> None:
     original = (built_model / file).read_text()
-    for value in VALUES:
+    for value in VALUES[number % 3 :: 3]:  # every value in one place of each three, which one grammar reads
         line = set_number(built_model, file, before, value)
         done = run_registry(built_model, "check", "--all")
         assert done.code == 1, (value, done.out, done.err)

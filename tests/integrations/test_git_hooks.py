@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from conftest import copy
 from registry.integrations.git_hooks import Push, parse_pre_push
 from support import model_files, repositories
 from support.git_shell import BARE, plain_git
@@ -114,9 +115,9 @@ def test_a_push_whose_data_is_nowhere_is_stopped(hooked: Path) -> None:
     assert repositories.git_in(hooked, "ls-remote", "origin") == ""
 
 
-@pytest.fixture
-def two_branches(hooked: Path) -> Path:
-    """`one` and `two` have versions of their own, of which staging has nothing."""
+@pytest.fixture(scope="module")
+def _two_branches(_hooked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    hooked = copy(_hooked, tmp_path_factory.mktemp("two_branches"))
     repositories.git_in(hooked, "push", "--quiet", "--no-verify", "origin", "main")
     for number, name in enumerate(("one", "two")):
         repositories.git_in(hooked, "switch", "--quiet", "--create", name, "main")
@@ -127,6 +128,12 @@ def two_branches(hooked: Path) -> Path:
     repositories.git_in(hooked, "tag", "light-two", "two")
     shutil.rmtree(hooked / ".registry/staging")
     return hooked
+
+
+@pytest.fixture
+def two_branches(_two_branches: Path, tmp_path: Path) -> Path:
+    """`one` and `two` have versions of their own, of which staging has nothing."""
+    return copy(_two_branches, tmp_path)
 
 
 ONE, TWO = repositories.md5(b"one"), repositories.md5(b"two")
