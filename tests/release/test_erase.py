@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import signal
 import sys
@@ -262,6 +263,16 @@ def test_every_command_knows_that_it_was_erased(merged: Desk, answer: Answer) ->
     assert merged.run("publish").code == 0
     assert merged.run("gc", "--plan").code == 0
     assert merged.run("reproduce", MODEL).refused("were erased")
+    diff, compare = merged.run("diff", DATASET, "HEAD"), merged.run("compare", "models/pets", "--base", "HEAD~1")
+    assert re.search(r"\n  unknown: object [0-9a-f]{32}: it was erased\n", diff.out)
+    assert re.search(r"incomplete: .*models/pets/predictions.parquet \([0-9a-f]{32}\): it was erased", compare.out)
+    checkout = merged.run("checkout")
+    assert checkout.out.splitlines()[:2] == [
+        "erased, or files of it were: models/pets/predictions.parquet", "  hint: use a later version: registry list",
+    ]  # fmt: skip
+    assert "not in the cache" not in checkout.out
+    verify = merged.run("verify", DATASET, f"{PETS}/prepared")
+    assert verify.refused(f"it is {NEXT}, complete and unchanged", f"files of {DATASET} were erased")
     check = merged.run("check", "--all", "--remote")
     assert "[remote-objects]" not in check.out
     assert "[denied]" not in check.out
@@ -308,6 +319,9 @@ def test_what_is_shown_of_a_version_says_that_images_were_erased(merged: Desk, t
     assert said in show.out.splitlines()
     assert show.out.endswith(f"\nit is not whole any more, and cannot be fetched: take {NEXT}\n")
     assert "registry get" in merged.run("show", NEXT).out
+    assert f"from {DATASET} (withdrawn)" in merged.run("list").out
+    why = f"{DATASET} is withdrawn: an image was erased (case {CASE})\n  hint: use {NEXT}\n"
+    assert f"made from {DATASET}\n{why}" in merged.run("show", MODEL).out
     assert merged.run("catalog", "build", "--out", str(tmp_path / "site")).code == 0
     pages = {path: (tmp_path / "site" / PETS / path / "index.html").read_text() for path in ("v1.0.0", "v1.0.1")}
     assert f"<strong>Erased:</strong> 1 image (case {CASE})" in pages["v1.0.0"]

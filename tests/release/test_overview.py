@@ -140,7 +140,7 @@ datasets/pets  Pets at home  @acme/vision
 models/pets  Cat or dog  @acme/vision
   1.1.0 published; trained on datasets/pets
     v1.1.0  2026-03-04          accuracy 1  550 bytes  from datasets/pets@v1.1.0
-    v1.0.0  2026-03-04  [prod]  accuracy 1  550 bytes  from datasets/pets@v1.0.0
+    v1.0.0  2026-03-04  [prod]  accuracy 1  550 bytes  from datasets/pets@v1.0.0 (withdrawn)
 """
     )
 
@@ -167,7 +167,10 @@ fetch the latest with
     assert run_registry(tmp_path, *verify).code == 0
     release = run_registry(world, "show", "models/pets@v1.0.0").out
     assert release.startswith("models/pets@v1.0.0: Cat or dog\npublished 2026-03-04 (")
-    assert "\nstage: prod\nmade from datasets/pets@v1.0.0\n" in release
+    assert (
+        "\nstage: prod\nmade from datasets/pets@v1.0.0\ndatasets/pets@v1.0.0 is withdrawn: wrong labels\n  hint: use "
+        in release
+    )
     assert "\naccuracy  1\n" in release
     withdrawn = run_registry(world, "show", "datasets/pets@v1.0.0").out
     assert "\nwithdrawn: wrong labels\nused by models/pets@v1.0.0\n" in withdrawn

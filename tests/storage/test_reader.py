@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from registry.core import erasures
+from registry.core.erasures import Erased
 from registry.core.pointers import object_key
 from registry.errors import NotFound, StorageFailed
 from registry.storage.local import Folder
-from registry.storage.reader import ObjectReader, require_object
+from registry.storage.reader import LazyReader, ObjectReader, require_object
 from support.object_folders import damage, put_bodies
 
 
@@ -56,6 +58,23 @@ def test_an_object_without_an_intact_copy_is_named(tmp_path: Path) -> None:
         NotFound, match=rf"datasets/pets/prepared \({name}\): no intact copy in DVC's cache, staging or"
     ):
         require_object(ObjectReader([store]), name, "datasets/pets/prepared")
+
+
+def test_an_object_that_was_erased_is_not_called_lost(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    [name] = put_bodies(store, b"an image")
+    store.erased = Erased(objects=frozenset({erasures.digest_of_object(name)}))
+    for read in (ObjectReader([store]), LazyReader(lambda: ObjectReader([store]))):
+        with pytest.raises(NotFound, match=f"object {name}: it was erased"):
+            require_object(read, name)
+
+
+def test_a_reader_that_cannot_be_opened_has_no_object() -> None:
+    def fail() -> ObjectReader:
+        raise NotFound("no settings")
+
+    read = LazyReader(fail)
+    assert (read("0" * 32), read.has_erased("0" * 32)) == (None, False)
 
 
 def test_an_object_that_is_damaged_in_transmission_is_read_again(tmp_path: Path) -> None:

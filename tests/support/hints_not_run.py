@@ -32,6 +32,8 @@ NOT_RUN = {
     Hint("cli/commands/erase.py", "registry where"): VALUE,
     Hint("release/erase.py", "git fetch"): ERASES,
     Hint("sync/pull.py", "registry list"): ERASES,
+    Hint("storage/reader.py", "registry list"): ERASES,
+    Hint("cli/commands/checkout.py", "registry list"): ERASES,
     Hint("checks/rules/denial.py", "registry build"): RECALLS,
     Hint("checks/rules/denial.py", "registry pull"): ELSEWHERE,
     Hint("cli/commands/recall.py", "git switch"): RECALLS,

@@ -11,7 +11,7 @@ from registry.core.artifact_files import Reader
 from registry.core.progress import Progress
 from registry.core.values import Content, DatasetManifest
 from registry.dataset import image_validation, validation_cache
-from registry.storage.reader import ABSENT, describe_object, map_reading
+from registry.storage.reader import absence, describe_object, map_reading
 from registry.sync import dir_listing
 
 THREADS = 8  # decoding releases the interpreter's lock, and a bucket answers several requests at once
@@ -59,7 +59,7 @@ def find_unvalidated(facts: Facts, read_object: Reader, known: DataFrame) -> Unv
         if images is not None:
             new = validation_cache.find_new(images, known, lenient=lenient)
             frames.append(new.join(_read_released(facts, subject, read_object), on="md5", how="anti"))
-        unread = f"{describe_object(md5)}: {ABSENT}" if md5 and images is None else subject.unread
+        unread = f"{describe_object(md5)}: {absence(read_object, md5)}" if md5 and images is None else subject.unread
         subjects.append(replace(subject, unread=unread))
     # With `lenient`: what passes for a dataset that is lenient may fail for one that is not.
     distinct = pl.concat(frames).unique(["md5", "lenient"], keep="first", maintain_order=True)
@@ -115,5 +115,5 @@ def _validate(read_object: Reader, image: tuple[str, str, bool]) -> _Result:
     path, md5, lenient = image
     data = read_object(md5)
     if data is None:
-        return _Result(0, ABSENT)
+        return _Result(0, absence(read_object, md5))
     return _Result(len(data), image_validation.find_fault(path, data, lenient=lenient))

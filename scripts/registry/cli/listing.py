@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from registry.core import consuming
 from registry.core.layout import SPLITS
-from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Tag
+from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest
 from registry.core.wording import abbreviate, join, plural, size, table
 from registry.release.history import Release
 from registry.release.notes import ReleasedVersion
@@ -41,7 +41,7 @@ def _made_from(manifest: Manifest) -> str:
 
 def releases(one: Overview, shown: int | None = None, indent: str = "  ") -> Iterator[str]:
     """Releases as aligned lines, the latest first; of a withdrawn or faulty one the reason below it."""
-    rows = [_cells(release, one.users[release.tag]) for release in one.releases[:shown]]
+    rows = [_cells(release, one) for release in one.releases[:shown]]
     used = [any(row[column] for row in rows) for column in range(len(rows[0]))] if rows else []
     cells = [[cell for cell, is_used in zip(row, used, strict=True) if is_used] for row in rows]
     lines = table([""] * sum(used), cells, indent).splitlines()[1:] if rows else []
@@ -55,15 +55,16 @@ def releases(one: Overview, shown: int | None = None, indent: str = "  ") -> Ite
         yield f"{indent}and {plural(rest, 'older release')}: registry show {one.artifact}"
 
 
-def _cells(release: Release, users: tuple[Tag, ...]) -> tuple[str, ...]:
-    version = release.version
+def _cells(release: Release, one: Overview) -> tuple[str, ...]:
+    version, users = release.version, one.users[release.tag]
+    sources = [f"{tag} (withdrawn)" if tag in one.withdrawn else str(tag) for tag in release.sources]
     return (
         f"v{release.tag.version}",
         release.date,
         " ".join(f"[{stage}]" for stage in release.stages),
         _amount(version),
         size(version.size) if version and version.size else "",
-        f"from {join([str(tag) for tag in release.sources])}" if release.sources else "",
+        f"from {join(sources)}" if sources else "",
         f"used by {abbreviate([str(tag) for tag in users])}" if users else "",
     )
 
@@ -122,6 +123,7 @@ def release(one: Overview, chosen: Release, url: str, erased: Mapping[str, int])
     yield from (f"wrong: {chosen.fault}",) if chosen.fault else ()
     yield from (f"stage: {' '.join(chosen.stages)}",) if chosen.stages else ()
     yield from (f"made from {join([str(tag) for tag in chosen.sources])}",) if chosen.sources else ()
+    yield from (str(one.withdrawn[tag]) for tag in chosen.sources if tag in one.withdrawn)
     yield from (f"used by {join([str(tag) for tag in one.users[chosen.tag]])}",) if one.users[chosen.tag] else ()
     if version:
         yield from ("", version.content.manifest.description.strip(), "")

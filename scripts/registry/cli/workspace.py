@@ -23,6 +23,7 @@ from registry.errors import NotFound, RegistryError
 from registry.integrations import dvc, git, git_attributes, git_trees
 from registry.scaffold import generated_files, tooling
 from registry.scaffold.released_tags import ReleasedTags
+from registry.storage.reader import LazyReader
 
 if TYPE_CHECKING:
     from registry.storage.parallel import Cluster
@@ -101,10 +102,6 @@ class Workspace:
         """The same workspace, of which nothing was read yet: for after files were written."""
         return replace(self)
 
-    def read_object(self, md5: str) -> bytes | None:
-        """An object, as `reader` reads it; stores are opened at the first one."""
-        return self.reader(md5)
-
     @cached_property
     def reader(self) -> Reader:
         """Objects from the first store that has an intact copy: DVC's caches, staging, production.
@@ -115,6 +112,11 @@ class Workspace:
             return self.stores.reader
         except RegistryError:
             return lambda _: None
+
+    @cached_property
+    def read_object(self) -> LazyReader:
+        """Gives objects as `reader` does; stores are opened at the first one."""
+        return LazyReader(lambda: self.stores.reader)
 
     def write_line_ends(self) -> None:
         """Give artifacts and scripts with CRLF line ends those that Git has for them, LF, and name them on stderr."""

@@ -16,6 +16,7 @@ from polars import DataFrame, col, int_range
 from registry.core.artifact_files import Reader
 from registry.dataset import decoding, image_formats
 from registry.dataset.changes import Thumbnail
+from registry.storage.reader import ERASED, absence
 
 SHOWN = 12  # of a kind
 THREADS = 8  # decoding releases the GIL, and a bucket answers several requests at once
@@ -95,7 +96,7 @@ class _Tile:
 def _render_tile(read: Reader, md5: str, side: int) -> _Tile:
     data = read(md5)
     if data is None:
-        return _unreadable("no intact copy", side)
+        return _unreadable("erased" if absence(read, md5) == ERASED else "no intact copy", side)
     try:
         return _Tile(decode(data, side))
     except UnidentifiedImageError:

@@ -17,7 +17,7 @@ from registry.model.changes import Evidence, GateResult, GateState, ModelChange,
 from registry.model.judge import Judgement
 from registry.model.tasks import Task
 from registry.model.version import PREDICTIONS, ModelVersion, TestSet, VersionPair
-from registry.storage.reader import ABSENT, describe_object
+from registry.storage.reader import absence, describe_object
 
 NOT_MEASURED = "the new model could not be measured"
 
@@ -106,7 +106,7 @@ def _disagreements(new: ModelVersion, found: Judgements, read: Reader) -> Iterat
         return
     recorded = read(new.stored.md5)  # once more: with many classes it is too large to be kept in memory meanwhile
     if recorded is None:
-        found.unknown.append(f"{describe_object(new.stored.md5, new.stored.path)}: {ABSENT}")
+        found.unknown.append(f"{describe_object(new.stored.md5, new.stored.path)}: {absence(read, new.stored.md5)}")
     elif uuids := judged.task.differing(recorded, judged.stored):
         images = plural(len(uuids), "test image")
         yield f"predictions.parquet differs from what model.onnx gives for {images}, such as {uuids[0]}"

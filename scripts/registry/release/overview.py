@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.core import artifact_files, layout, manifests
+from registry.core import artifact_files, layout, manifests, withdrawals
 from registry.core.pointers import object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Output, Tag, Version
+from registry.core.withdrawals import Withdrawal
 from registry.errors import InvalidDocument
 from registry.release.history import Release
 
@@ -18,7 +19,8 @@ class Overview:
     """One artifact. `manifest` is None where it is invalid, and where it was removed and has releases still.
 
     `releases` are the latest first; `used_by` are the models that are made from it now, `users` the releases of models
-    that were made from a release of it.
+    that were made from a release of it. `withdrawn` are the withdrawn releases that its own
+    were made from.
     """
 
     artifact: ArtifactId
@@ -27,6 +29,7 @@ class Overview:
     releases: tuple[Release, ...] = ()
     used_by: tuple[ArtifactId, ...] = ()
     users: Mapping[Tag, tuple[Tag, ...]] = field(default_factory=dict)
+    withdrawn: Mapping[Tag, Withdrawal] = field(default_factory=dict)
 
     @property
     def version(self) -> Version | None:
@@ -42,6 +45,7 @@ def find(tree: Tree, released: Iterable[Release]) -> tuple[Overview, ...]:
         releases[release.tag.artifact].append(release)
         for source in release.sources:
             users[source].append(release.tag)
+    withdrawn = {tag: found for tag in users if (found := _find_withdrawal(tag, releases[tag.artifact]))}
     loaded = {artifact: _load(tree, artifact) for artifact in layout.find(tree)}
     return tuple(
         Overview(
@@ -51,9 +55,15 @@ def find(tree: Tree, released: Iterable[Release]) -> tuple[Overview, ...]:
             tuple(releases[artifact]),
             tuple(_users(artifact, loaded)),
             {one.tag: tuple(sorted(users[one.tag])) for one in releases[artifact]},
+            {tag: withdrawn[tag] for one in releases[artifact] for tag in one.sources if tag in withdrawn},
         )
         for artifact in (*loaded, *sorted(releases.keys() - loaded.keys()))
     )
+
+
+def _find_withdrawal(tag: Tag, releases: Iterable[Release]) -> Withdrawal | None:
+    good = [one.tag for one in releases if not one.fault]
+    return withdrawals.find(tag, {one.tag.version: one.withdrawn for one in releases if one.withdrawn}, good)
 
 
 def _load(tree: Tree, artifact: ArtifactId) -> Manifest | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 from registry.core import digests
@@ -17,6 +17,7 @@ from registry.storage.parallel import Cluster, Moved, parallel_map
 Item = TypeVar("Item")
 Result = TypeVar("Result", bound=Moved)
 ABSENT = "no intact copy in DVC's cache, staging or production"
+ERASED = "it was erased"
 
 
 class ObjectReader:
@@ -47,6 +48,10 @@ class ObjectReader:
         if not stores:
             return self, None
         return SharedReader(stores, stores[0].erased), stores[0].cluster
+
+    def has_erased(self, md5: str) -> bool:
+        """Whether an object was erased, so that no store may have it."""
+        return any(store.erased.has_object(md5) for store in self._stores)
 
     def _read(self, store: Store, md5: str, failed: list[tuple[Store, RegistryError]]) -> bytes | None:
         if store.erased.has_object(md5):
@@ -100,6 +105,10 @@ class SharedReader:
             raise failed[0]
         return None
 
+    def has_erased(self, md5: str) -> bool:
+        """Whether an object was erased, so that no store may have it."""
+        return self.erased.has_object(md5)
+
 
 def map_reading(
     work: Callable[[Reader, Item], Result],
@@ -118,11 +127,40 @@ def map_reading(
     return parallel_map(task, items, concurrency=concurrency, progress=progress, executor=cluster)
 
 
+class LazyReader:
+    """A reader that is opened when the first object is asked for; one that cannot be opened has no object."""
+
+    def __init__(self, open_reader: Callable[[], ObjectReader]) -> None:
+        self._open = cache(open_reader)
+
+    def __call__(self, md5: str) -> bytes | None:
+        """An object's bytes; None where no store has an intact copy."""
+        try:
+            return self._open()(md5)
+        except RegistryError:
+            return None
+
+    def has_erased(self, md5: str) -> bool:
+        """Whether an object was erased, so that no store may have it."""
+        try:
+            return self._open().has_erased(md5)
+        except RegistryError:
+            return False
+
+
+def absence(read: Reader, md5: str) -> str:
+    """Why a reader has no bytes of an object, in a message."""
+    is_erased = isinstance(read, ObjectReader | SharedReader | LazyReader) and read.has_erased(md5)
+    return ERASED if is_erased else ABSENT
+
+
 def require_object(read: Reader, md5: str, name: str = "") -> bytes:
     """An object's bytes; `name` is what a message calls it. Raises NotFound where no store has an intact copy."""
     data = read(md5)
     if data is None:
-        raise NotFound(f"{describe_object(md5, name)}: {ABSENT}", fix="registry pull")
+        why = absence(read, md5)
+        fix = "use a later version: registry list" if why == ERASED else "registry pull"
+        raise NotFound(f"{describe_object(md5, name)}: {why}", fix=fix)
     return data
 
 

@@ -6,7 +6,7 @@ what an interrupt left half done is completed. Nothing is downloaded.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from registry.core import layout
@@ -39,7 +39,7 @@ class Followed:
 
     `absent` are outputs that the cache lacks and that are not here, `stale` those where another version is, `kept` what
     other commits left, `damaged` objects of the cache that are needed, and `failed` the reasons why an artifact's data
-    was not touched.
+    was not touched. `lacking` has the MD5s, as far as they are known, of the files of what is absent or stale.
     """
 
     absent: tuple[str, ...] = ()
@@ -47,6 +47,7 @@ class Followed:
     kept: tuple[Kept, ...] = ()
     damaged: tuple[DamagedObject, ...] = ()
     failed: tuple[RegistryError, ...] = ()
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +192,9 @@ def apply(
             failed.append(error)
     absent = tuple(path for path in missing if path not in had)
     stale = tuple(path for path in missing if path in had)
-    lacking = (one.files or {} for one in todo.link if one.path in missing)
-    damaged = cache.find_damaged(md5 for files in lacking for md5 in files.values())
-    return Followed(absent, stale, tuple(kept), damaged, tuple(failed))
+    lacking = {one.path: tuple((one.files or {}).values()) for one in todo.link if one.path in missing}
+    damaged = cache.find_damaged(md5 for md5s in lacking.values() for md5 in md5s)
+    return Followed(absent, stale, tuple(kept), damaged, tuple(failed), lacking)
 
 
 def _by_artifact(places: Iterable[Placement]) -> dict[str, list[Placement]]:

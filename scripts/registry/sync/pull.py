@@ -266,7 +266,8 @@ def _require_none_erased(plan: Plan) -> None:
     if plan.erased.height:
         groups = plan.erased.group_by("artifact", maintain_order=True).agg("path").iter_rows()
         problems = [f"{artifact}: {len(paths):,}, such as {paths[0]}" for artifact, paths in groups]
-        fault = f"{wording.plural(plan.erased.height, 'object was', 'objects were')} erased, and no store may have them"
+        count = wording.plural(plan.erased.height, "object was", "objects were")
+        fault = f"{count} erased, and no store may have {'it' if plan.erased.height == 1 else 'them'}"
         raise InvalidData(fault, problems, fix="use a later version: registry list")
 
 

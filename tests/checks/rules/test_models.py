@@ -279,6 +279,14 @@ def test_a_metric_that_is_not_finite_is_refused_where_it_is_read(value: str) -> 
     assert re.search(f"the number {value} is too large|{value} is not a JSON number", finding.message)
 
 
+def test_edited_metrics_are_one_finding_and_are_not_written_into_the_card() -> None:
+    registry = changed()
+    registry.files[METRICS] = b'{"accuracy": 0.99}\n'
+    (finding,) = check(registry)
+    assert (finding.check, finding.path) == ("outputs", METRICS)
+    assert "expected " in finding.message
+
+
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 

@@ -27,8 +27,9 @@ def command(*, hook: bool) -> None:
     cache holds it. Local changes to data that the cache does not hold are kept. Nothing is downloaded.
     """
     if not hook:
-        done = _follow(here(), everything=True)
-        _print_missing(done)
+        space = here()
+        done = _follow(space, everything=True)
+        _print_missing(space, done)
         _print_kept(done)
         return
     try:
@@ -65,14 +66,18 @@ def _print_changes(space: Workspace, done: Followed) -> None:
     if done.stale:
         say(f"registry: still the data of another commit: {abbreviate(done.stale, SHOWN)}", err=True)
     if done.stale or (done.absent and follow.has_data(space.root)):
-        _print_missing(done, err=True)
+        _print_missing(space, done, err=True)
     _print_kept(done, err=True)
 
 
-def _print_missing(done: Followed, *, err: bool = False) -> None:
+def _print_missing(space: Workspace, done: Followed, *, err: bool = False) -> None:
+    erased = [path for path, md5s in done.lacking.items() if space.erased.find_objects(md5s)]
+    if erased:
+        say(f"erased, or files of it were: {abbreviate(erased, SHOWN)}", err=err)
+        say("  hint: use a later version: registry list", err=err)
     if done.damaged:
         say(f"{heading(done.damaged)}, such as {done.damaged[0].fault}", err=err)
-    if missing := (*done.stale, *done.absent):
+    if missing := [path for path in (*done.stale, *done.absent) if path not in erased]:
         named = missing if len(missing) <= SHOWN else ()
         fault = "not intact in the cache" if done.damaged else "not in the cache"
         say(f"{fault}: {abbreviate(missing, SHOWN)}", err=err)

@@ -91,7 +91,8 @@ def _verify_files(
         _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
         raise
     if not result.is_intact:
-        _refuse_other_version(path, registry.find_other_version(found, wanted), wanted)
+        other = registry.find_other_version(found, wanted)
+        _refuse_other_version(path, other, wanted, is_whole=not result.erased)
         raise InvalidData(f"{path} is not {wanted}: {result}", result.problems(), fix=_FIX)
     if listed:
         hashed = proof.hash_files(listed, found, result.place, data)
@@ -103,9 +104,10 @@ def _verify_files(
     say(f"{path} is {wanted}: {result}, {result_of_hashes}")
 
 
-def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag) -> None:
+def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag, *, is_whole: bool = True) -> None:
     if other:
-        fix = f"fetch it again with --rev {wanted}; or use it as what it is"
+        again = f"fetch it again with --rev {wanted}; or use it as what it is"
+        fix = again if is_whole else f"use it as what it is: files of {wanted} were erased"
         raise InvalidData(f"{path} is not {wanted}: it is {other}, complete and unchanged", (), fix=fix)
 
 
