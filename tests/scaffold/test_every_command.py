@@ -136,6 +136,7 @@ STORY: tuple[Step | Callable[[Copy], None], ...] = (
     Step(f"show {MODEL}", f"from {PETS}@v1.0.0"),
     Step(f"where {UUID}", f"{PHOTOS}@v1.0.0"),
     Step(f"get {MODEL}@latest --out {{top}}/got", f"{MODEL}@v1.0.0", ("../got/model.onnx",)),
+    Step(f"export {PETS}@v1.0.0 --shards --out {{top}}/shards", "as 3 shards: 32 images", ("../shards/index.json",)),
     Step(f"dossier {MODEL}@v1.0.0 --out {{top}}/dossier.md", f"the dossier of {MODEL}@v1.0.0", ("../dossier.md",)),
     Step(f"sbom {MODEL}@v1.0.0 --out {{top}}/sbom.json", f"materials of {MODEL}@v1.0.0", ("../sbom.json",)),
     import_the_model,

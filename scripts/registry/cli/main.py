@@ -30,6 +30,7 @@ COMMANDS = (
     ("checkout", "Link the data of the checked-out commit, and list what is missing."),
     ("publish", "Release versions that have no tag yet: objects to production, then tags."),
     ("get", "Fetch a release into a folder, with the proof of its files; needs no DVC."),
+    ("export", "Write the images of a dataset's release as shards for training."),
     ("outdated", "List imports of releases that are withdrawn or have a newer version, in another project."),
     ("fsck", "Verify that production has every object of the releases, and restore missing objects."),
     ("dossier", "Write down what is recorded of a release, for technical documentation."),

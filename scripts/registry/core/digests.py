@@ -6,7 +6,7 @@ EMPTY = "d41d8cd98f00b204e9800998ecf8427e"  # of no bytes at all
 CHECKSUM_MISMATCH = "checksum mismatch: content does not match its MD5"
 
 
-def md5(data: bytes) -> str:
+def md5(data: bytes | memoryview) -> str:
     """The MD5 of bytes, in 32 hexadecimal digits. DVC names objects by it; nothing here relies on it for security."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 

@@ -88,6 +88,11 @@ def _uuid() -> pl.Expr:
     return col(FILE_NAME).str.extract_groups(item_paths.FILE_NAME).struct.field(UUID)
 
 
+def json_feature(dtype: pl.DataType) -> Mapping[str, object]:
+    """Hugging Face's type of a column as JSON has its values: dates and times are texts."""
+    return {"dtype": "string" if dtype.is_temporal() else _FEATURES[dtype], "_type": "Value"}
+
+
 def _features(table: DataFrame, classes: Sequence[str]) -> str:
     features: dict[str, Mapping[str, object]] = {
         name: {"dtype": _FEATURES[dtype], "_type": "Value"} for name, dtype in table.schema.items()
