@@ -129,3 +129,28 @@ def test_objects_are_created_once_and_deleted_as_often_as_one_likes(server: Azur
     assert store.list().height == 0
     with pytest.raises(NotFound):
         store.get("b")
+
+
+# --- erasing ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_erasure_takes_snapshots_and_no_other_blob(server: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", server.connection_string())
+    store = open_azure(f"azure://{CONTAINER}/erased")
+    for body in (b"first", b"second"):
+        store.replace("a", lambda body=body: iter([body]))
+        server.client().get_blob_client(CONTAINER, "erased/a").create_snapshot()
+    store.put("ab", b"another")
+    store.erase(["a", "gone"])
+    container = server.client().get_container_client(CONTAINER)
+    assert [one.name for one in container.list_blobs("erased/", include=["snapshots", "versions"])] == ["erased/ab"]
+    store.erase(["a", "ab"])
+
+
+def test_an_erasure_with_a_signature_that_may_only_read(server: Azurite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", server.connection_string())
+    open_azure().put("kept", b"an image")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", sas(server, "rl"))
+    with pytest.raises(StorageFailed, match="could not be erased: Azure answered Authorization"):
+        open_azure().erase(["kept"])
+    assert server.get(CONTAINER, "kept") == b"an image"

@@ -68,6 +68,37 @@ def test_objects_are_created_once_and_deleted_as_often_as_one_likes(service: Goo
         store.get("b")
 
 
+def test_an_erasure_takes_all_generations_and_no_other_object(service: GoogleStorage, tmp_path: Path) -> None:
+    service.versioned.add("data")
+    store = open_gs(service.url, service.account(tmp_path, "eraser"))
+    for body in (b"first", b"second"):
+        store.replace("a", lambda body=body: iter([body]))
+    store.put("ab", b"another")
+    store.delete(["a"])
+    assert [one.data for one in service.generations("data", "ü b/a")] == [b"first", b"second", b"another"]
+    store.erase(["a", "gone"])
+    assert [one.data for one in service.generations("data", "ü b/")] == [b"another"]
+
+
+def test_what_soft_delete_keeps_is_told_with_its_end(service: GoogleStorage, tmp_path: Path) -> None:
+    service.soft.add("data")
+    store = open_gs(service.url, service.account(tmp_path, "eraser"))
+    store.put("a", b"an image")
+    with pytest.raises(StorageFailed, match="soft delete keeps 1 deleted object, the last one until 2030-01-08"):
+        store.erase(["a"])
+    assert service.generations("data", "") == []
+    with pytest.raises(StorageFailed, match="soft delete keeps 1 deleted object"):
+        store.erase(["a"])  # a second run does not say that it is finished
+
+
+def test_an_erasure_with_a_login_that_may_only_read(service: GoogleStorage, tmp_path: Path) -> None:
+    open_gs(service.url, service.account(tmp_path, "writer")).put("a", b"an image")
+    store = open_gs(service.url, service.account(tmp_path, "reader", may_write=False))
+    with pytest.raises(StorageFailed, match="could not be erased: Google answered 403"):
+        store.erase(["a"])
+    assert len(service.generations("data", "")) == 1
+
+
 def test_a_large_object_goes_in_parts_and_comes_back_whole(
     service: GoogleStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

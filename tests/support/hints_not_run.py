@@ -66,6 +66,8 @@ NOT_RUN = {
     Hint("storage/http_login.py", "dvc remote"): VALUE,
     Hint("storage/remote_options.py", "dvc remote"): EDIT,
     Hint("storage/remote_options.py", "make venv"): REMOTE,
+    Hint("storage/gcs_versions.py", "make venv"): REMOTE,
+    Hint("storage/azure_versions.py", "make venv"): REMOTE,
     Hint("checks/output.py", "registry check"): NO_HINT,
     Hint("checks/rules/datasets.py", "registry build"): "needs the lake: the contributor's path and the demo run it",
     Hint("checks/rules/datasets.py", "registry pull"): ELSEWHERE,

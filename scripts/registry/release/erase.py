@@ -29,7 +29,7 @@ NOT_REACHED = (
     "lists of files, and Git's history: they name an image by its UUID and its MD5, which lead nowhere afterwards",
     "pictures in reports (the branch `reports` of this repository) and in catalogs that were published",
     "clones, caches and copies of others: tell them; their commands know the tombstone once they pull",
-    "backups and replicas of the buckets, and versions that Google Cloud or Azure keep",
+    "backups and replicas of the buckets; what soft delete keeps in Google Cloud or Azure is named, and ends by itself",
 )
 _PARQUET = b"PAR1"
 _UUID = rf"(?:^|/)({item_paths.UUID})\.[a-z]+$"  # at the end of a path in a list of files

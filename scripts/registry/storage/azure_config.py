@@ -26,7 +26,7 @@ _EMULATOR = {
     "AccountKey": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
     "BlobEndpoint": "http://127.0.0.1:10000/devstoreaccount1",
 }
-_DOMAIN = ".blob.core.windows.net"
+DOMAIN = ".blob.core.windows.net"
 # az's (its configuration's [storage]), then adlfs's.
 _VARIABLES = {
     "connection_string": ("AZURE_STORAGE_CONNECTION_STRING",),
@@ -74,7 +74,7 @@ def find_account(remote: Remote) -> Account:
         fix = f"dvc remote modify --local {remote.name} account_name NAME, or set AZURE_STORAGE_CONNECTION_STRING"
         raise StorageFailed(f"remote {remote.name}: Azure needs an account_name or a connection_string", fix=fix)
     _require_login(config, remote.name)
-    usual = f"https://{account}{_DOMAIN}"
+    usual = f"https://{account}{DOMAIN}"
     if not config.get("endpoint"):
         require_endpoint(usual, remote.name)
     endpoint = str(config.get("endpoint") or "")

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 
 from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
-from registry.storage import cloud_listing, faults, retry, s3_versions
+from registry.storage import cloud_listing, faults, retry
 from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
@@ -43,14 +43,16 @@ _LARGE_WRITES, _LARGE_READS = BoundedSemaphore(8), BoundedSemaphore(4)
 
 
 Reopen = Callable[[Remote], "Bucket"]
+Eraser = Callable[[Sequence[str]], None]
 
 
 class Bucket(Store):
     """A bucket, or a prefix in one; `remote` is what configures it.
 
-    `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some do,
-    the next one is used, which sends none. AWS demands one where Object Lock has a default retention. `removal` is an
-    administrator's command. `reopen` opens the same in another process; without it, the bucket cannot be pickled.
+    `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some
+    do, the next one is used, which sends none. AWS demands one where Object Lock has a default retention. `removal`
+    is an administrator's command, `eraser` deletes keys with all of their versions. `reopen` opens the same in
+    another process; without it, the bucket cannot be pickled.
     """
 
     concurrency = 64  # at 20 ms to the server, a thread makes some 50 requests a second
@@ -65,10 +67,12 @@ class Bucket(Store):
         location: S3Location | None = None,
         remote: Remote = UNNAMED,
         removal: Removal | None = None,
+        eraser: "Eraser | None" = None,
         reopen: "Reopen | None" = None,
     ) -> None:
         self.url = url
         self._reopen = reopen
+        self._eraser = eraser
         self._removal = removal or Removal(("delete",), f"{url}/")
         self.location = location
         self.remote = remote
@@ -299,11 +303,8 @@ class Bucket(Store):
                     obstore.delete(self._reading, [key])
 
     def erase(self, keys: Sequence[str]) -> None:
-        """See `Store.erase`. Versions are found in S3; what Google and Azure keep, their own rules remove."""
-        if self.location:
-            s3_versions.erase(self.url, self.location, keys)
-        else:
-            self.delete(keys)
+        """See `Store.erase`."""
+        (self._eraser or self.delete)(keys)
 
     def removal(self, key: str) -> str:
         """See `Store.removal`."""

@@ -11,7 +11,7 @@ from obstore.store import HTTPStore, S3Store
 
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
-from registry.storage import azure_config, gcs_config, removal
+from registry.storage import azure_config, azure_versions, gcs_config, gcs_versions, removal, s3_versions
 from registry.storage.cloud import Bucket
 from registry.storage.cloud_errors import Asked, translate_errors
 from registry.storage.connection import READ_TIMEOUT, WRITE_TIMEOUT, find_connection
@@ -34,6 +34,9 @@ RETRIES: "RetryConfig" = {  # fails after about 10 s; obstore's own 10 retries c
 }
 
 
+_ERASERS = {"gs": gcs_versions.erase, "azure": azure_versions.erase}
+
+
 def open_bucket(remote: Remote) -> Bucket:
     """The store behind a URL. Raises StorageFailed for a URL that names no store, and for invalid options."""
     parts, scheme = urlsplit(remote.url), scheme_of(remote.url)
@@ -48,10 +51,12 @@ def open_bucket(remote: Remote) -> Bucket:
             reading = _open_s3(remote.url, location, READ_TIMEOUT)
             writing = [_open_s3(remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)]
             remove = removal.with_aws(url, location, remote.options)
-            return bucket(reading, writing, can_list=True, location=location, removal=remove)
+            of_s3 = partial(s3_versions.erase, url, location)
+            return bucket(reading, writing, can_list=True, location=location, removal=remove, eraser=of_s3)
         reading, writing = _open(remote, scheme, READ_TIMEOUT), [_open(remote, scheme, WRITE_TIMEOUT)]
         can_list = not scheme.startswith("http")
-        return bucket(reading, writing, can_list=can_list, removal=_removal(remote, scheme, url))
+        erase = partial(_ERASERS[scheme], url, remote) if scheme in _ERASERS else None
+        return bucket(reading, writing, can_list=can_list, removal=_removal(remote, scheme, url), eraser=erase)
 
 
 # --- S3 ---------------------------------------------------------------------------------------------------------------

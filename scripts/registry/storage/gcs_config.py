@@ -49,6 +49,28 @@ def open_gcs(remote: Remote, connection: Connection, wait: float, retries: "Retr
     )
 
 
+def find_credentials(remote: Remote) -> "Credentials | None":
+    """The login for Google's own client; None where the remote has none. Raises StorageFailed."""
+    from google.auth import default
+    from google.auth.exceptions import DefaultCredentialsError
+    from google.oauth2 import credentials, service_account
+
+    if is_true(remote.options, "allow_anonymous_login"):
+        return None
+    file, scopes = _find_file(remote), [_SCOPE]
+    made: Credentials
+    if file and file.kind == "service_account":
+        made = service_account.Credentials.from_service_account_file(file.path, scopes=scopes)  # type: ignore[no-untyped-call]
+    elif file and file.kind == "authorized_user":
+        made = credentials.Credentials.from_authorized_user_file(file.path, scopes)  # type: ignore[no-untyped-call]
+    else:
+        try:
+            made = default(scopes=scopes)[0]
+        except DefaultCredentialsError:
+            return None
+    return made
+
+
 def find_endpoint(remote: Remote) -> str:
     """The URL of the service where it is not Google's own, which is empty. Raises StorageFailed.
 

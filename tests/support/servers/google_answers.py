@@ -52,6 +52,9 @@ ANONYMOUS = GoogleError(
 )
 UNAUTHENTICATED = GoogleError(HTTPStatus.UNAUTHORIZED, "AuthenticationRequired", "authError", "Invalid Credentials")
 DENIED = GoogleError(HTTPStatus.FORBIDDEN, "AccessDenied", "forbidden", "Access denied.")
+NO_POLICY = GoogleError(
+    HTTPStatus.PRECONDITION_FAILED, "PreconditionFailed", "conditionNotMet", "Soft delete policy is required."
+)
 UNKNOWN = GoogleError(
     HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", "notImplemented", "The emulator does not know this."
 )
@@ -161,11 +164,14 @@ def resource(bucket: str, found: "GoogleObject") -> Answer:
     return _json(_resource(bucket, found))
 
 
-def listing_json(bucket: str, objects: Sequence["GoogleObject"], folders: Sequence[str], token: str | None) -> Answer:
-    """A page of a listing."""
+def listing_json(
+    bucket: str, objects: Sequence["GoogleObject"], folders: Sequence[str], token: str | None, *, is_gone: bool = False
+) -> Answer:
+    """A page of a listing; `is_gone`: of what soft delete keeps, for a week."""
     body: dict[str, object] = {"kind": "storage#objects"}
+    more = {"softDeleteTime": "2030-01-01T00:00:00Z", "hardDeleteTime": "2030-01-08T00:00:00Z"} if is_gone else {}
     if objects:
-        body["items"] = [_resource(bucket, one) for one in objects]
+        body["items"] = [{**_resource(bucket, one), **more} for one in objects]
     if folders:
         body["prefixes"] = list(folders)
     if token:

@@ -70,10 +70,14 @@ class GoogleStorage:
     accounts: list[ServiceAccount] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     page: int = 1000  # objects in a page of a listing
+    versioned: set[str] = field(default_factory=set)  # buckets that keep what is replaced or deleted
+    soft: set[str] = field(default_factory=set)  # buckets that keep what was deleted for good, for a week
     url: str = ""
     lock: RLock = field(default_factory=RLock)
     _uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     _generation: int = 1_700_000_000_000_000
+    _archive: list[tuple[str, GoogleObject]] = field(default_factory=list)
+    _bin: list[tuple[str, GoogleObject]] = field(default_factory=list)
 
     def account(self, folder: Path, name: str, *, may_write: bool = True) -> Path:
         """A new service account's file of credentials."""
@@ -93,6 +97,8 @@ class GoogleStorage:
             if wanted is not None and int(wanted) != now:
                 raise google_answers.CHANGED
             self._generation += 1
+            if key in objects and bucket in self.versioned:
+                self._archive.append((bucket, objects[key]))
             objects[key] = GoogleObject(key, data, self._generation, datetime.now(UTC), is_composed)
             return objects[key]
 
@@ -113,8 +119,29 @@ class GoogleStorage:
     def delete(self, bucket: str, key: str) -> None:
         """Raises GoogleError, also where there is no such object."""
         with self.lock:
-            self.find(bucket, key)
+            found = self.find(bucket, key)
             del self.buckets[bucket][key]
+            kept = self._archive if bucket in self.versioned else self._bin if bucket in self.soft else []
+            kept.append((bucket, found))
+
+    def delete_generation(self, bucket: str, key: str, generation: str) -> None:
+        """One generation for good, current or not. Raises GoogleError."""
+        with self.lock:
+            found = [
+                one for one in self.generations(bucket, key) if (one.name, str(one.generation)) == (key, generation)
+            ]
+            if not found:
+                raise google_answers.NO_OBJECT
+            if self.buckets[bucket].get(key) == found[0]:
+                del self.buckets[bucket][key]
+            self._archive = [one for one in self._archive if one[1] != found[0]]
+            if bucket in self.soft:
+                self._bin.append((bucket, found[0]))
+
+    def generations(self, bucket: str, prefix: str) -> list[GoogleObject]:
+        """Every generation of the objects with a prefix."""
+        every = [*self.bucket(bucket).values(), *(one for place, one in self._archive if place == bucket)]
+        return sorted((one for one in every if one.name.startswith(prefix)), key=lambda one: (one.name, one.generation))
 
     def list(self, bucket: str, prefix: str, after: str, count: int) -> list[GoogleObject]:
         """The first `count` objects after a key, in the order of keys."""
@@ -210,7 +237,10 @@ class GoogleStorage:
             case "GET", [bucket, "o", key]:
                 return google_answers.resource(bucket, self.find(bucket, key))
             case "DELETE", [bucket, "o", key]:
-                self.delete(bucket, key)
+                if "generation" in asked.query:
+                    self.delete_generation(bucket, key, asked.query["generation"])
+                else:
+                    self.delete(bucket, key)
                 return Answer(HTTPStatus.NO_CONTENT)
             case "GET", [bucket]:
                 self.bucket(bucket)
@@ -220,6 +250,13 @@ class GoogleStorage:
     def _list_json(self, bucket: str, query: Mapping[str, str]) -> Answer:
         """Objects, and with a delimiter the folders that hold the others."""
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        if query.get("versions", "").lower() == "true":
+            return google_answers.listing_json(bucket, self.generations(bucket, prefix), [], None)
+        if query.get("softDeleted", "").lower() == "true":
+            if bucket not in self.soft:
+                raise google_answers.NO_POLICY
+            gone = [one for place, one in self._bin if place == bucket and one.name.startswith(prefix)]
+            return google_answers.listing_json(bucket, gone, [], None, is_gone=True)
         count = min(int(query.get("maxResults", self.page)), self.page)
         found = self.list(bucket, prefix, query.get("pageToken", ""), len(self.bucket(bucket)))
         inside = {
