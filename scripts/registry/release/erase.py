@@ -29,6 +29,7 @@ NOT_REACHED = (
     "lists of files, and Git's history: they name an image by its UUID and its MD5, which lead nowhere afterwards",
     "pictures in reports (the branch `reports` of this repository) and in catalogs that were published",
     "clones, caches and copies of others: tell them; their commands know the tombstone once they pull",
+    "what was fetched or exported into folders outside of the registry",
     "backups and replicas of the buckets; what soft delete keeps in Google Cloud or Azure is named, and ends by itself",
 )
 _PARQUET = b"PAR1"
@@ -202,10 +203,16 @@ def require_merged(case: str, uuids: Iterable[str], merged: Mapping[str, Tombsto
 
 
 def plan_deletion(
-    tombstone: Tombstone, held: Held, lake: Iterable[str], places: Mapping[str, Store], lakes: Collection[str]
+    tombstone: Tombstone,
+    held: Held,
+    lake: Iterable[str],
+    places: Mapping[str, Store],
+    lakes: Collection[str],
+    shards: Mapping[str, Sequence[str]],
 ) -> Deletion:
     """What of a tombstone there is to delete. `lake` are keys in the places named in `lakes`.
 
+    `shards` are the keys of shards that hold the images, by the name of a place (`stored_shards.find_holding`).
     Raises Refused where more holds the images by now than the tombstone says.
     """
     new = [md5 for md5 in held.images | held.tables if erasures.digest_of_object(md5) not in tombstone.objects]
@@ -215,7 +222,7 @@ def plan_deletion(
     objects = tuple(
         object_key(md5) for md5 in sorted(held.known) if erasures.digest_of_object(md5) in tombstone.objects
     )
-    keys = {name: tuple(lake) if name in lakes else objects for name in places}
+    keys = {name: tuple(lake) if name in lakes else (*objects, *shards.get(name, ())) for name in places}
     return Deletion(tombstone.case, places, keys, {name: len(_present(places[name], keys[name])) for name in places})
 
 

@@ -80,6 +80,8 @@ def plan(
         raise Refused(f"{release.tag} is a model: it has no images", fix="name a release of a dataset")
     if version is None or not isinstance(said, DatasetManifest) or not version.products:
         raise Refused(f"{release.tag}: its files do not match the current schemas", fix="export a later version")
+    if release.fault:
+        raise Refused(f"{release.tag} is no release: {release.fault}", fix="export a later version")
     product = version.products[0]
     files = dir_listing.read(require_object(read, product.md5, product.path), product.md5)
     found = items.parse(files)

@@ -6,7 +6,7 @@ from shlex import quote
 from registry.core.values import Tag
 from registry.core.wording import plural, table
 from registry.errors import SHOWN
-from registry.release import fsck, stray_tags
+from registry.release import fsck, shard_index, stray_tags
 from registry.release.fsck_versions import Fault, FaultState, Result
 from registry.release.stray_tags import Stray
 from registry.storage.base import Store
@@ -52,6 +52,9 @@ def _numbers(result: Result) -> dict[str, int]:
 def _hints(
     results: Sequence[Result], faults: Sequence[Fault], production: Store, copies: Mapping[str, str], source: str
 ) -> Iterator[str]:
+    of_shards = [fault for fault in faults if shard_index.is_key(fault.place)]
+    yield from _hints_of_shards(of_shards, results, production)
+    faults = [fault for fault in faults if fault not in of_shards]
     states = {fault.state for fault in faults}
     if FaultState.MISSING in states:
         yield "hint: registry fsck --repair FROM (staging, cache, a remote, URL or folder) restores missing objects"
@@ -66,6 +69,15 @@ def _hints(
         yield from (f"  {_removal(production, key, copies.get(key))}" for key in corrupt[:SHOWN])
         again = quote(source) if any(key in copies for key in corrupt) else "FROM"
         yield f"  then: registry fsck --repair {again}{'; repeat for the rest' * (len(corrupt) > SHOWN)}"
+
+
+def _hints_of_shards(faults: Sequence[Fault], results: Sequence[Result], production: Store) -> Iterator[str]:
+    corrupt = [fault.place for fault in faults if fault.state is FaultState.CORRUPT]
+    if corrupt:
+        yield "hint: production is create-only; only an administrator can delete corrupt shards:"
+        yield from (f"  {production.removal(place)}" for place in corrupt[:SHOWN])
+    tags = [result.version.tag for result in results if not set(faults).isdisjoint(result.faults)]
+    yield from (f"hint: registry export {tag} --shards, which makes missing shards again" for tag in tags[:SHOWN])
 
 
 def _removal(production: Store, key: str, copy: str | None) -> str:

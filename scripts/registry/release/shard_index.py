@@ -11,7 +11,6 @@ from typing import Any
 
 from registry.core import documents, names, schema
 from registry.core.documents import Document
-from registry.core.erasures import Erased
 from registry.core.layout import SPLITS
 from registry.core.values import Tag
 from registry.dataset import shards
@@ -69,10 +68,10 @@ class ShardIndex:
         place = bisect_left([file.last for file in files], shards.order(uuid))
         return files[place] if place < len(files) else None
 
-    def find_erased(self, erased: Erased, uuids: Mapping[str, Iterable[str]]) -> frozenset[str]:
-        """The names of the shards that had an image that was erased; `uuids` are the images by split."""
-        found = ((split, uuid) for split, known in uuids.items() for uuid in erased.find_items(known))
-        return frozenset(file.name for split, uuid in found if (file := self.find(split, uuid)))
+    def find_all(self, images: Mapping[str, Iterable[str]]) -> frozenset[str]:
+        """The names of the shards of these images (UUIDs by split)."""
+        found = (self.find(split, uuid) for split, uuids in images.items() for uuid in uuids)
+        return frozenset(file.name for file in found if file)
 
 
 def folder(tag: Tag) -> str:
@@ -83,6 +82,11 @@ def folder(tag: Tag) -> str:
 def key(tag: Tag, name: str = NAME) -> str:
     """Where production has a shard, or the index."""
     return f"{folder(tag)}/{name}"
+
+
+def is_key(place: str) -> bool:
+    """Whether an object of production is a shard or an index."""
+    return place.startswith("releases/") and "/shards/" in place
 
 
 def write(index: ShardIndex) -> bytes:

@@ -23,7 +23,7 @@ from registry.dataset import perceptual_hash, validation_cache
 from registry.errors import Refused, RegistryError
 from registry.integrations import git, git_trees, github
 from registry.model import feature_memory
-from registry.release import erase, withdraw
+from registry.release import erase, stored_shards, withdraw
 from registry.release.erase import Deletion, Held
 from registry.release.item_index import FOLDER as INDEX
 from registry.storage import dvc_config
@@ -178,7 +178,9 @@ def _include(space: Workspace, dataset: ArtifactId, uuids: tuple[str, ...]) -> N
 def _delete(space: Workspace, uuids: tuple[str, ...], case: str, *, dry_run: bool) -> None:
     tombstone = erase.require_merged(case, uuids, _merged(space))
     held = _find_held(space, uuids)
-    deletion = erase.plan_deletion(tombstone, held, _lake_keys(space, uuids), dict(_places(space)), {LAKE})
+    places = dict(_places(space))
+    shards = _shard_keys(space, uuids, places)
+    deletion = erase.plan_deletion(tombstone, held, _lake_keys(space, uuids), places, {LAKE}, shards)
     say(str(deletion))
     if dry_run:
         say("nothing was deleted (--dry-run)", err=True)
@@ -211,6 +213,22 @@ def _lake_keys(space: Workspace, uuids: tuple[str, ...]) -> list[str]:
 def _keys(manifest: DatasetManifest, uuids: tuple[str, ...]) -> Iterator[str]:
     keys = manifests.lake_keys(manifest)
     return (keys.format(uuid, extension) for uuid in uuids for extension in item_paths.EXTENSIONS)
+
+
+def _shard_keys(space: Workspace, uuids: tuple[str, ...], places: Mapping[str, Store]) -> dict[str, list[str]]:
+    """The shards of releases that hold the images, by place; of a release whose list no store has, those that could."""
+    images: dict[Tag, dict[str, list[str]]] = {}
+    with locating.search(space) as searched:
+        found = searched.find(uuids)
+    for tag in found.absent:
+        images[tag] = {split: list(uuids) for split in layout.SPLITS}
+    for one in found.places:
+        images.setdefault(one.release.tag, {}).setdefault(one.split, []).append(one.uuid)
+    return {
+        name: sorted(key for tag, asked in images.items() for key in stored_shards.find_holding(store, tag, asked))
+        for name, store in places.items()
+        if name != LAKE
+    }
 
 
 def _places(space: Workspace) -> Iterator[tuple[str, Store]]:

@@ -15,7 +15,7 @@ from registry.core.values import Tag
 from registry.core.wording import plural
 from registry.errors import LoginEnded, Refused, ServiceFailed
 from registry.integrations import github
-from registry.release import fsck, fsck_manifests, fsck_output, fsck_versions, github_assets
+from registry.release import fsck, fsck_manifests, fsck_output, fsck_shards, fsck_versions, github_assets
 from registry.release.fsck_versions import Tagged, TaggedVersion
 from registry.storage import dvc_config
 from registry.storage.base import Store
@@ -40,7 +40,8 @@ def command(
     layout. The exit code is 1 if an object is still missing or corrupt, and 4 if the login to a store ended before that
     was known. Production is create-only: for a corrupt object the steps for an administrator are printed. Release
     manifests are objects, too: each has to be the one that its tag names, and to say what the tag's commit and
-    production say. One that is lost is made again, where that gives what was published.
+    production say. One that is lost is made again, where that gives what was published. Shards (registry export) are
+    verified by their index.
 
     With --cache, every object in DVC's caches is read and hashed. Damaged ones are named with the files that they are;
     with --repair FROM, they are moved to set-aside/ in the cache, and fetched from there.
@@ -95,7 +96,10 @@ def _verify(
         done = lost - fsck_manifests.count_lost(manifests)
         say(f"restored {done:,} of {plural(lost, 'missing release manifest')}", err=True)
         restored += done
-    results = fsck.evaluate(versions, inspection, corrupt, production, manifests)
+    with bar("reading shards", 0) as progress:
+        shards = fsck_shards.inspect(versions, inspection.objects, production, deep=deep, progress=progress)
+    others = {tag: (*manifests.get(tag, ()), *shards.get(tag, ())) for tag in {*manifests, *shards}}
+    results = fsck.evaluate(versions, inspection, corrupt, production, others)
     copies = fsck_manifests.find_copies(space.root, versions, manifests, objects, sources, production)
     copies = {**copies, **fsck.find_intact_copies(results, sources)}
     altered = _find_altered(space.root, versions)

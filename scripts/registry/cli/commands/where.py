@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,12 @@ from registry.core.values import Tag
 from registry.core.wording import abbreviate, table
 from registry.dataset import near_duplicates, perceptual_hash, thumbnails
 from registry.errors import NotFound, RegistryError
-from registry.release import where
+from registry.release import stored_shards, where
 from registry.release.history import Release
 from registry.release.item_index import ItemIndex
+from registry.release.stored_shards import StoredShards
 
+Shards = Mapping[Tag, StoredShards]
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -48,7 +50,8 @@ def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
     """Find the releases that have an image, the models that saw it, and their stages.
 
     An image is named by its UUID, by the MD5 of its bytes, or by a file with these bytes. What was never published is
-    not searched. The exit code is 1 if a release could not be searched, because no store has its list of files.
+    not searched. Of a release with shards (registry export), the one with the image is named. The exit code is 1 if a
+    release could not be searched, because no store has its list of files.
     """
     space = here()
     queries = [_parse(text) for text in images]
@@ -56,7 +59,8 @@ def command(images: tuple[str, ...], form: str, *, near: bool) -> None:
         found = [searched.find(query.uuids, query.md5s, partial(_sha256_of, space, query)) for query in queries]
     alike = _find_near(space, searched.index, searched.known, queries, found) if near else [()] * len(queries)
     cases = [_find_cases(space, query, one) for query, one in zip(queries, found, strict=True)]
-    rows = zip(queries, found, alike, cases, strict=True)
+    shards = _find_shards(space, found)
+    rows = ((*row, shards) for row in zip(queries, found, alike, cases, strict=True))
     if form == "json":
         say(json.dumps([_to_json(*row) for row in rows], indent=2))
     else:
@@ -74,6 +78,21 @@ def _find_cases(space: Workspace, query: _Query, found: where.Found) -> list[str
     md5s = {*query.md5s, *(place.md5 for place in found.places)}
     known = erasures.by_case(space.tombstones.values()).items()
     return sorted(case for case, one in known if one.find_items(uuids) or one.find_objects(md5s))
+
+
+def _find_shards(space: Workspace, found: Sequence[where.Found]) -> Shards:
+    """The shards of the releases that have an image; where they cannot be read, which is told, none."""
+    try:
+        return stored_shards.find(space.stores.production, {place.release.tag for one in found for place in one.places})
+    except RegistryError as error:
+        warn(f"which shards have it is not known: {error.message}")
+        return {}
+
+
+def _shard_of(place: where.Place, shards: Shards) -> str | None:
+    stored = shards.get(place.release.tag)
+    file = stored.index.find(place.split, place.uuid) if stored else None
+    return file.name if stored and file and file.name not in stored.missing else None
 
 
 def _sha256_of(space: Workspace, query: _Query, md5: str) -> str | None:
@@ -142,12 +161,14 @@ def _near_one(query: _Query, found: where.Found, images: DataFrame, known: DataF
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def _lines(query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequence[str]) -> Iterator[str]:
+def _lines(
+    query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequence[str], shards: Shards
+) -> Iterator[str]:
     names = sorted({f"{place.uuid}, MD5 {place.md5}" for place in found.places})
     yield f"{query.text}: " + ("; ".join(names) if names else "no dataset release has it")
     if cases:
         yield f"  erased ({erasures.name_cases(cases)}): lists of files name it, its bytes are gone or will be"
-    places = [(str(one.release.tag), f"{one.split}/{one.label}", _state(one.release)) for one in found.places]
+    places = [(str(one.release.tag), _describe(one, shards), _state(one.release)) for one in found.places]
     uses = [(str(one.release.tag), one.sight.value, _state(one.release)) for one in found.uses]
     if rows := [*places, *uses]:
         yield from table(["", "", ""], rows, "  ").splitlines()[1:]
@@ -156,17 +177,31 @@ def _lines(query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequ
         yield f"  near-duplicate ({bits} of the perceptual hash): {', '.join(one.uuids)}, MD5 {one.md5}"
 
 
+def _describe(place: where.Place, shards: Shards) -> str:
+    shard = _shard_of(place, shards)
+    return f"{place.split}/{place.label}" + (f", {shard}" if shard else "")
+
+
 def _state(release: Release) -> str:
     stages = " ".join(f"[{stage}]" for stage in release.stages)
     return " ".join(filter(None, (stages, f"withdrawn: {release.withdrawn}" if release.withdrawn else "")))
 
 
-def _to_json(query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequence[str]) -> dict[str, Any]:
+def _to_json(
+    query: _Query, found: where.Found, near: Sequence[_Near], cases: Sequence[str], shards: Shards
+) -> dict[str, Any]:
     return {
         "query": query.text,
         "erased": list(cases),
         "datasets": [
-            {**_release(one.release), "uuid": one.uuid, "md5": one.md5, "split": one.split, "label": one.label}
+            {
+                **_release(one.release),
+                "uuid": one.uuid,
+                "md5": one.md5,
+                "split": one.split,
+                "label": one.label,
+                "shard": _shard_of(one, shards),
+            }
             for one in found.places
         ],
         "models": [{**_release(one.release), "saw": one.sight.value} for one in found.uses],

@@ -1,0 +1,186 @@
+"""The shards of a release in production: found, verified, and erased with an image that they hold."""
+
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import copy
+from registry.core.names import parse_tag
+from registry.dataset import shards
+from registry.release.shard_index import ShardFile, ShardIndex
+from support import hints, released_photos, repositories
+from support.dataset_builds import Desk, picture, uuid
+from support.repositories import Run, git_in
+
+TAG = released_photos.DATASET
+FOLDER = f".registry/production/releases/{TAG.replace('@v', '/')}/shards"
+CASE, ERASED = "DSR-1", 0
+NAMES = {"index.json", "test-000000.tar", "train-000000.tar", "val-000000.tar"}
+
+
+@pytest.fixture(scope="module")
+def _exported(_released_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_released_photos, tmp_path_factory.mktemp("exported"))
+    done = repositories.registry(root, "export", TAG, "--shards")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def exported(_exported: Path, tmp_path: Path, run_registry: Run) -> Desk:
+    """`datasets/pets` 1.0.0 with its shards in production."""
+    return Desk(copy(_exported, tmp_path), run_registry)
+
+
+def names(desk: Desk) -> set[str]:
+    return {path.name for path in (desk.root / FOLDER).iterdir()}
+
+
+def damage(path: Path) -> None:
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[700] ^= 1
+    path.write_bytes(data)
+
+
+def split_of(desk: Desk, number: int) -> str:
+    return next(path.partition("/")[0] for path in desk.files() if uuid(number) in path)
+
+
+def test_where_names_the_shard(exported: Desk) -> None:
+    split = split_of(exported, 7)
+    done = exported.run("where", uuid(7))
+    assert f"{TAG}  {split}/dog, {split}-000000.tar" in done.out
+    told = json.loads(exported.run("where", uuid(7), "--format", "json").out)
+    assert told[0]["datasets"][0]["shard"] == f"{split}-000000.tar"
+    shutil.rmtree(exported.root / FOLDER)
+    assert ".tar" not in exported.run("where", uuid(7)).out
+    (exported.root / FOLDER).mkdir()
+    (exported.root / FOLDER / "index.json").write_text("{}")
+    assert "warning: which shards have it is not known: " in exported.run("where", uuid(7)).err
+
+
+def test_every_image_is_in_the_shard_that_its_hash_says() -> None:
+    placed = sorted(shards.order(uuid(number)) for number in range(100))
+    files = tuple(ShardFile(f"train-{number:06}.tar", 25, 1, "", "", placed[25 * number + 24]) for number in range(4))
+    index = ShardIndex(parse_tag(TAG), "", None, (), {}, {"train": files})
+    found = [index.find("train", uuid(number)) for number in range(100)]
+    for number, file in enumerate(found):
+        assert file is files[placed.index(shards.order(uuid(number))) // 25]
+    assert index.find("val", uuid(0)) is None
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_fsck_names_what_is_missing_or_corrupt_and_its_next_step_works(
+    exported: Desk, run_registry: Run, *, deep: bool
+) -> None:
+    args = ("fsck", *(["--deep"] if deep else []))
+    before = exported.run(*args)
+    assert (before.code, "hint" in before.out) == (0, False)
+    folder = exported.root / FOLDER
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "val-000000.tar").unlink()
+    if deep:
+        damage(folder / "train-000000.tar")
+    else:
+        (folder / "train-000000.tar").chmod(0o644)
+        (folder / "train-000000.tar").write_bytes(b"cut off")
+    done = exported.run(*args)
+    assert done.code == 1
+    assert f"{TAG}: shard: {folder}/val-000000.tar: is missing" in done.out
+    fault = "SHA-256 is not that of the index" if deep else f"has 7 bytes, expected {len(whole['train-000000.tar']):,}"
+    assert f"{TAG}: shard: {folder}/train-000000.tar: {fault}" in done.out
+    assert f"  rm -f {folder}/train-000000.tar\n" in done.out
+    (folder / "train-000000.tar").unlink()
+    [hint] = hints.in_output(done.out)
+    assert hint == f"registry export {TAG} --shards"
+    hints.run(exported.root, hint, {}, run_registry)
+    assert exported.run(*args).code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_an_index_of_something_else_is_corrupt(exported: Desk) -> None:
+    place = exported.root / FOLDER / "index.json"
+    place.chmod(0o644)
+    said = json.loads(place.read_bytes())
+    for change in ({"commit": "0" * 40}, {"manifest": None}, {"tag": "datasets/pets@v2.0.0"}, {"more": 1}):
+        place.write_text(json.dumps({**said, **change}, sort_keys=True, separators=(",", ":")) + "\n")
+        done = exported.run("fsck")
+        assert (done.code, f"shard: {place}: " in done.out) == (1, True), done.out
+
+
+# --- erasure ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def _merged(_exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_exported, tmp_path_factory.mktemp("merged"))
+    done = repositories.registry(root, "erase", uuid(ERASED), "--case", CASE, "--approved-by", "@acme/privacy")
+    assert done.returncode == 0, done.stderr
+    repositories.merge(root, "Erase")
+    git_in(root, "fetch", "--quiet")
+    assert repositories.registry(root, "publish").returncode == 0
+    return root
+
+
+@pytest.fixture
+def merged(_merged: Path, tmp_path: Path, run_registry: Run) -> Desk:
+    """The same, where the erasure of an image of `train` is merged; its bytes are there still."""
+    return Desk(copy(_merged, tmp_path), run_registry)
+
+
+def delete(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = ("erase", uuid(ERASED), "--case", CASE, "--delete")
+    plan = desk.run(*args, "--dry-run")
+    assert plan.code == 0, plan.err
+    count = sum(int(line.split()[-2]) for line in plan.out.splitlines()[1:])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{CASE}\n{count}\n"))
+    done = desk.run(*args)
+    assert done.code == 0, done.err + done.out
+
+
+def holding(desk: Desk) -> list[Path]:
+    """Every file outside of Git with the bytes of the image in it, also as a part."""
+    files = [
+        path for path in desk.root.rglob("*") if path.is_file() and ".git" not in path.relative_to(desk.root).parts
+    ]
+    return [path for path in files if picture(ERASED) in path.read_bytes()]
+
+
+def test_the_shard_with_an_erased_image_is_deleted_and_no_other(merged: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert merged.root / FOLDER / "train-000000.tar" in holding(merged)
+    delete(merged, monkeypatch)
+    assert holding(merged) == []
+    assert names(merged) == NAMES - {"train-000000.tar"}
+    for args in (("fsck", "--all-tags", "--deep"), ("fsck", "--all-tags")):
+        done = merged.run(*args)
+        assert (done.code, "shard" in done.out) == (0, False), done.out
+    assert "train-000000.tar" not in merged.run("where", uuid(ERASED)).out
+    assert merged.run("erase", uuid(ERASED), "--case", CASE, "--delete", "--dry-run").out.count(": 0 objects") > 3
+
+
+def test_what_lost_an_image_is_not_exported_and_the_next_version_is(
+    merged: Desk, monkeypatch: pytest.MonkeyPatch, run_registry: Run, tmp_path: Path
+) -> None:
+    fault = f"error: {TAG} lost 1 image to an erasure: shards of what is left would look whole"
+    for place in ((), ("--out", str(tmp_path / "out"))):
+        refused = merged.run("export", TAG, "--shards", *place)
+        assert (refused.code, fault in refused.err) == (1, True), refused.err
+    delete(merged, monkeypatch)
+    refused = merged.run("export", TAG, "--shards")
+    assert fault in refused.err
+    [hint] = hints.in_output(refused.err)
+    assert hint == "registry export datasets/pets@v1.0.1 --shards"
+    hints.run(merged.root, hint, {}, run_registry)
+    assert holding(merged) == []
+
+
+def test_an_export_that_was_interrupted_is_erased_too(merged: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (merged.root / FOLDER / "index.json").unlink()
+    delete(merged, monkeypatch)
+    assert holding(merged) == []
+    assert names(merged) == NAMES - {"index.json", "train-000000.tar"}
