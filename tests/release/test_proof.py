@@ -267,22 +267,3 @@ def test_a_bundle_that_gh_cannot_judge_offline(on_github: Path, run_registry: Ru
     done = run_registry(on_github, "verify", TAG, "--bundle", str(file), "--trusted-root", str(tmp_path / "root.jsonl"))
     assert done.code == 0
     assert "not checked: no trusted root in " in line(done.out, "attestation")
-
-
-@pytest.mark.parametrize(("code", "state"), [(0, "proved"), (1, "wrong")])
-def test_what_gh_says_of_the_signature(
-    code: int, state: str, on_github: Path, run_registry: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A program in gh's place: nothing here can sign as GitHub does. It sees the manifest, and the signer asked for."""
-    shim = tmp_path / "bin/gh"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\nsha256sum "$3" > {tmp_path}/seen\necho "$@" >> {tmp_path}/seen\nexit {code}\n')
-    shim.chmod(0o755)
-    monkeypatch.setattr("registry.integrations.gh_attestations.tool_path", lambda: f"{shim.parent}:/usr/bin:/bin")
-    sha256 = manifest_file(on_github).stem
-    done = run_registry(on_github, "verify", TAG, "--bundle", str(attestations.bundle(tmp_path, sha256)))
-    assert (done.code, line(done.out, "attestation").split(": ")[1]) == (code, state)
-    seen = (tmp_path / "seen").read_text()
-    assert seen.startswith(sha256)
-    assert "--repo acme/data --signer-workflow acme/data/.github/workflows/publish.yml" in seen
-    assert "--source-ref refs/heads/main" in seen
