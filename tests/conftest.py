@@ -19,6 +19,8 @@ from support.repositories import Run
 PROJECT = Path(__file__).parents[1]
 # Markers of all tests below a folder; others are marked where they stand. `pytest --markers` says what each means.
 FOLDERS = {"faults": ("s3", "slow"), "scaffold/templates": ("slow",), "servers": ("s3",), "workflows": ("workflows",)}
+# Variables of the person, and of the make that runs the tests, which would reach the make of a copy.
+SETTINGS = ("GIT_", "GH_", "GITHUB_", "DVC_", "PRE_COMMIT", "MAKE", "MFLAGS")
 # How long an example takes says something of the machine only: no deadline, and no complaint that making it was slow.
 settings.register_profile("registry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("registry")
@@ -61,7 +63,7 @@ def _isolated_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         "[core]\nfsync = none\n"  # nothing here outlives the machine
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("GIT_", "GH_", "GITHUB_", "DVC_", "PRE_COMMIT"))]:
+        for name in [name for name in os.environ if name.startswith(SETTINGS)]:
             patch.delenv(name)
         patch.setenv("HOME", str(home))
         patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
