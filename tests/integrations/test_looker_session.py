@@ -197,7 +197,7 @@ def test_nothing_but_the_login_and_the_query_is_needed(server: LookerServer, tmp
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [200, 301, 401, 403, 404, 407, 422, 503])
+@pytest.mark.parametrize("status", [200, 301, 401, 407, 422, 503])
 @pytest.mark.parametrize("path", ["/login", "/run/json"])
 def test_a_server_that_repeats_our_secrets_does_not_make_us_tell_them(
     server: LookerServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, status: int
