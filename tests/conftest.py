@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[1]
 # Markers of all tests below a folder; others are marked where they stand. `pytest --markers` says what each means.
 FOLDERS = {"faults": ("s3", "slow"), "scaffold/templates": ("slow",), "servers": ("s3",), "workflows": ("workflows",)}
 # Variables of the person, and of the make that runs the tests, which would reach the make of a copy.
-SETTINGS = ("GIT_", "GH_", "GITHUB_", "DVC_", "PRE_COMMIT", "MAKE", "MFLAGS")
+SETTINGS = ("GIT_", "GH_", "GITHUB_", "DVC_", "PRE_COMMIT", "MAKE", "MFLAGS", "ARGS")
 # How long an example takes says something of the machine only: no deadline, and no complaint that making it was slow.
 settings.register_profile("registry", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("registry")

@@ -230,7 +230,8 @@ class World:
             return replace(self._act(event, file, env, told), id=number)
         names = self._names(event, payload, ref, number)
         at = {"GITHUB_REF": str(payload.get("ref", ref))}
-        again = replace(again or Again(None), processes=self.own_tooling)
+        again = again or Again(None)
+        again = replace(again, processes=again.processes or self.own_tooling)
         return workflow_engine.run(
             Start(file, self.top / "jobs", STUBS / "actions", names, env | told | at, number, again)
         )
