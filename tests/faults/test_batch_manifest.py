@@ -1,11 +1,15 @@
 """`publish --plan-csv`: a job of S3 Batch Operations makes the copies, the publish after it proves them."""
 
+import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote
 
 import pytest
+from botocore.session import Session
+from botocore.validate import ParamValidator
 
 from registry.core.settings import Remote
 from registry.errors import Refused
@@ -13,6 +17,7 @@ from registry.release import batch_manifest
 from registry.storage.base import Store
 from registry.storage.open import open_store
 from registry.sync import inventory
+from support import pages
 from support.s3_registry import Scene, World
 
 
@@ -92,3 +97,16 @@ def test_places_that_no_job_copies_between(tmp_path: Path, staging: str, product
     with pytest.raises(Refused, match=words) as refused:
         make(*stores)
     assert refused.value.fix == "leave --plan-csv out: a publish copies by itself"
+
+
+def test_the_job_of_the_page_is_one_that_s3_takes() -> None:
+    typed = [one.text for one in pages.commands("docs/cluster.md")]
+    [command] = [text for text in typed if text.startswith("aws s3control create-job")]
+    words = [word for word in shlex.split(command)[3:] if word != "--confirmation-required"]
+    given = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+    documents = {name.title(): json.loads(given[name]) for name in ("operation", "report", "manifest")}
+    rest = {"Priority": int(given["priority"]), "AccountId": given["account-id"], "RoleArn": given["role-arn"]}
+    job = {"ClientRequestToken": "once", **rest, **documents}
+    model = Session().get_service_model("s3control").operation_model("CreateJob")
+    assert not ParamValidator().validate(job, model.input_shape).has_errors()
+    assert job["Manifest"]["Spec"]["Format"] == batch_manifest.FORMAT

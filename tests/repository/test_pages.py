@@ -29,6 +29,7 @@ TESTS = {
     "README.md": "repository/test_readme.py",
     "CONTRIBUTING.md": "repository/test_documents.py",  # its targets of make; they are this suite
     "docs/adopt.md": "repository/test_adopt_page.py",
+    "docs/cluster.md": "faults/test_cluster.py",
     "docs/data-tests.md": "testing/test_data_tests.py",
     "docs/looker.md": "repository/test_looker_page.py",
     "docs/models.md": "repository/test_models_page.py",

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from distributed import Client
+
 from support.patience import PATIENCE
 
 QUIET = ("--no-dashboard",)
@@ -20,8 +22,8 @@ WORKER = ("--no-nanny", "--no-dashboard", "--nthreads", "2", "--death-timeout", 
 class DaskCluster:
     """One scheduler, and workers with an environment of their own."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
-        self.folder, self.env = folder, env
+    def __init__(self, folder: Path, env: Mapping[str, str], *, protocol: str = "tcp") -> None:
+        self.folder, self.env, self.protocol = folder, env, protocol
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
         self.address = ""
@@ -40,7 +42,7 @@ class DaskCluster:
             known = self.folder / "scheduler.json"
             known.unlink(missing_ok=True)
             port = self.address.rpartition(":")[2] or "0"
-            place = ("--host", "127.0.0.1", "--port", port, "--scheduler-file", str(known))
+            place = ("--host", f"{self.protocol}://127.0.0.1", "--port", port, "--scheduler-file", str(known))
             # A task that two workers died of is given up: four would be as good, and take longer to start.
             self.scheduler = self._spawn(
                 "dask_scheduler", *place, *QUIET, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="1"
@@ -57,6 +59,11 @@ class DaskCluster:
     def add_worker(self, **env: str) -> "subprocess.Popen[bytes]":
         self.workers.append(self._spawn("dask_worker", self.address, *WORKER, **env))
         return self.workers[-1]
+
+    def wait(self) -> None:
+        """Until the scheduler has all workers."""
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(len(self.workers), timeout=PATIENCE)
 
     def kill_workers(self) -> None:
         for process in self.workers:

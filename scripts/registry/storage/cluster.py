@@ -6,6 +6,7 @@ code in this version, and a login of its own. What a task does can be done twice
 
 import hashlib
 import logging
+import signal
 import socket
 import warnings
 from asyncio import CancelledError as LoopCancelled
@@ -14,6 +15,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, cast
@@ -57,11 +59,18 @@ def connect(scheduler: Scheduler) -> Iterator["DaskCluster"]:
 
 
 def _start(workers: int) -> LocalCluster:
-    # With certificates of its own: without them, any user of this machine could send it tasks.
-    return LocalCluster(
-        n_workers=workers, threads_per_worker=2, processes=True, security=True, dashboard_address=None,
-        silence_logs=logging.CRITICAL, env={"PYTHONWARNINGS": "ignore"},
-    )  # fmt: skip
+    # What is started here inherits the mask: Ctrl-C ends this process, which ends its workers. The tracker of
+    # multiprocessing, where it is started first, takes the mask away.
+    resource_tracker.ensure_running()
+    unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        # With certificates of its own: without them, any user of this machine could send it tasks.
+        return LocalCluster(
+            n_workers=workers, threads_per_worker=2, processes=True, security=True, dashboard_address=None,
+            silence_logs=logging.CRITICAL, env={"PYTHONWARNINGS": "ignore"},
+        )  # fmt: skip
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
 
 
 def _require_certificates(scheduler: Scheduler) -> None:
