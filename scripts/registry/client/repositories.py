@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from registry.client import dvc_remotes, products
@@ -16,7 +17,7 @@ from registry.core import artifact_files, erasures, layout, names, stages, tag_m
 from registry.core.erasures import Erased
 from registry.core.references import Reference
 from registry.core.settings import DVC_CONFIG
-from registry.core.tree import Tree
+from registry.core.tree import Tree, find_file
 from registry.core.values import ArtifactId, Kind, Output, Tag
 from registry.errors import InvalidData, InvalidDocument, RegistryError, StorageFailed
 from registry.integrations import git, git_elsewhere, git_trees
@@ -104,7 +105,7 @@ def _stages(repository: Repository, releases: tuple[Tag, ...], staged: list[str]
 def find_withdrawn(current: Tree, artifact: ArtifactId, warn: Warn) -> Mapping[Tag, str]:
     """The withdrawn versions with the reasons, as the default branch has them today."""
     try:
-        files = artifact_files.read_release(artifact, lambda path: _read(current, path))
+        files = artifact_files.read_release(artifact, partial(find_file, current))
         manifest = files.manifest.require() if files else None
     except InvalidDocument as error:
         warn(f"which versions of {artifact} are withdrawn is not known: {error.message}")
@@ -121,13 +122,9 @@ def find_erased(current: Tree, warn: Warn) -> Mapping[str, Erased]:
         return {}
 
 
-def _read(tree: Tree, path: str) -> bytes | None:
-    return tree.read(path) if tree.has(path) else None
-
-
 def _outputs(tree: Tree, tag: Tag) -> tuple[Output, ...]:
     """What the release gives. Raises InvalidDocument, and InvalidData for a tag on a commit with another version."""
-    files = artifact_files.read_release(tag.artifact, lambda path: _read(tree, path))
+    files = artifact_files.read_release(tag.artifact, partial(find_file, tree))
     if not files:
         raise InvalidData(f"{tag}: its commit has no {layout.manifest_path(tag.artifact)}", (), fix=_ASK)
     manifest = files.manifest.value  # None where it was written for other schemas than today's
@@ -148,7 +145,7 @@ _ASK = "ask the owners of the registry: `registry fsck` there names what is wron
 def _stores(repository: Repository, current: Tree) -> tuple[Store, ...]:
     """Where released objects are. Raises StorageFailed where none can be opened from here."""
     root = repository.root
-    remotes = dvc_remotes.read(_read(current, DVC_CONFIG) or b"", root)
+    remotes = dvc_remotes.read(find_file(current, DVC_CONFIG) or b"", root)
     found, faults = list[Store](), list[str]()
     for remote in (remotes[name] for name in PLACES if name in remotes):
         if "://" not in remote.url and not Path(remote.url).is_absolute() and not root:

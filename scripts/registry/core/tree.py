@@ -102,3 +102,8 @@ class DictTree:
     def has(self, path: str) -> bool:
         """See `Tree.has`."""
         return path in self._files
+
+
+def find_file(tree: Tree, path: str) -> bytes | None:
+    """A file of a tree; None where it has no such file."""
+    return tree.read(path) if tree.has(path) else None

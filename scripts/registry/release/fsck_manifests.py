@@ -35,9 +35,13 @@ _FROM_GIT = ("title", "license", "owners", "selection", "counts", "metrics")
 class Objects:
     """What production has: `found` are rows of `inventory.expand`, `held` the intact objects (md5, and size in bytes).
 
-    The size is null where the object was erased. `hashed` has the SHA-256 of objects that were read, by md5.
+    The size is null where the object was erased. `hashed` has the SHA-256 of objects that were read, by md5. `root` is
+    the repository, `sources` are stores that what is lost is restored from.
     """
 
+    root: Path
+    production: Store
+    sources: Sequence[Store]
     found: DataFrame
     held: DataFrame
     hashed: DataFrame
@@ -50,37 +54,36 @@ class _Judged:
     moved: int = 0
 
 
-def inspect(
-    root: Path, versions: Sequence[TaggedVersion], objects: Objects, production: Store
-) -> Mapping[Tag, tuple[Fault, ...]]:
+def inspect(versions: Sequence[TaggedVersion], objects: Objects) -> Mapping[Tag, tuple[Fault, ...]]:
     """The faults of the manifests that these tags name. Raises StorageFailed."""
     named = [version for version in versions if version.manifest and not version.fault]
-    judged = parallel_map(partial(_judge, root, objects, production), named, concurrency=min(production.concurrency, 8))
+    judged = parallel_map(partial(_judge, objects), named, concurrency=min(objects.production.concurrency, 8))
     return {one.tag: one.faults for one in judged}
 
 
-def _judge(root: Path, objects: Objects, production: Store, version: TaggedVersion) -> _Judged:
+def _judge(objects: Objects, version: TaggedVersion) -> _Judged:
     try:
-        faults = tuple(_find_faults(root, objects, production, version))
+        faults = tuple(_find_faults(objects, version))
     except _Lost as error:
-        message = f"release manifest: {production.url}/{error.place} is missing"
+        message = f"release manifest: {objects.production.url}/{error.place} is missing"
         faults = (Fault(FaultState.MISSING, error.place, "", message, error.place),)
     except InvalidData as error:
         place = error.message.partition(":")[0]
-        message = f"release manifest: {production.url}/{error.message}"
+        message = f"release manifest: {objects.production.url}/{error.message}"
         faults = (Fault(FaultState.CORRUPT, place, "", message, place),)
     except InvalidDocument as error:
         faults = (Fault(FaultState.INVALID, error.path, "", f"release manifest: {error.message}"),)
     return _Judged(version.tag, faults)
 
 
-def _find_faults(root: Path, objects: Objects, production: Store, version: TaggedVersion) -> Iterator[Fault]:
-    manifest = release_manifests.read(version.tag, version.manifest or "", partial(_get, production))
+def _find_faults(objects: Objects, version: TaggedVersion) -> Iterator[Fault]:
+    get = partial(_get, objects.production)
+    manifest = release_manifests.read(version.tag, version.manifest or "", get)
     said = release_manifests.contradiction(manifest, version.tag, version.commit, version.content.outputs)
-    said = said or _find_other_fact(root, version, manifest)
-    files = None if said else manifest_files.read_files(manifest, partial(_get, production))
+    said = said or _find_other_fact(objects.root, version, manifest)
+    files = None if said else manifest_files.read_files(manifest, get)
     if files is not None:
-        yield from _find_other_content(objects, files, production)
+        yield from _find_other_content(objects, files)
         said = _find_other_file(version, objects, files)
     if said:
         place = release_manifests.key(version.tag, manifest.sha256)
@@ -139,13 +142,13 @@ def _find_other_file(version: TaggedVersion, objects: Objects, files: DataFrame)
     return f"{path} is listed with {plural(said, 'byte')}, expected {size:,}{more}"
 
 
-def _find_other_content(objects: Objects, files: DataFrame, production: Store) -> Iterator[Fault]:
+def _find_other_content(objects: Objects, files: DataFrame) -> Iterator[Fault]:
     """Objects that were read and match their MD5, and not the SHA-256 that was published."""
     both = files.join(objects.hashed.select("md5", is_now="sha256"), on="md5")
     for path, md5, expected, is_now in (
         both.filter(col("sha256") != col("is_now")).select("path", "md5", "sha256", "is_now").iter_rows()
     ):
-        place = f"{path}: {production.url}/{object_key(md5)}"
+        place = f"{path}: {objects.production.url}/{object_key(md5)}"
         message = f"{place}: SHA-256 is {is_now}, expected {expected} by the release manifest"
         yield Fault(FaultState.CORRUPT, path, md5, message)
 
@@ -174,33 +177,23 @@ def find_copy(place: str, sources: Iterable[Store]) -> Copy | None:
 
 
 def repair(
-    root: Path,
-    versions: Iterable[TaggedVersion],
-    found: Mapping[Tag, tuple[Fault, ...]],
-    objects: Objects,
-    sources: Sequence[Store],
-    production: Store,
+    versions: Iterable[TaggedVersion], found: Mapping[Tag, tuple[Fault, ...]], objects: Objects
 ) -> Mapping[Tag, tuple[Fault, ...]]:
     """Restore what is missing, from a source or made again; the faults that are left. Raises StorageFailed."""
     lost = [version for version in versions if _find_lost(found.get(version.tag, ()))]
-    return {**found, **{one.tag: _restore(root, one, found[one.tag], objects, sources, production) for one in lost}}
+    return {**found, **{one.tag: _restore(one, found[one.tag], objects) for one in lost}}
 
 
 def find_copies(
-    root: Path,
-    versions: Iterable[TaggedVersion],
-    found: Mapping[Tag, tuple[Fault, ...]],
-    objects: Objects,
-    sources: Sequence[Store],
-    production: Store,
+    versions: Iterable[TaggedVersion], found: Mapping[Tag, tuple[Fault, ...]], objects: Objects
 ) -> Mapping[str, str]:
     """Where a repair gets each corrupt object from, once it is deleted: its key → the URL of a source, or words."""
     copies: dict[str, str] = {}
-    for version in versions if sources else ():
+    for version in versions if objects.sources else ():
         for place in [fault.place for fault in found.get(version.tag, ()) if fault.state is FaultState.CORRUPT]:
-            if copied := find_copy(place, sources) if place else None:
+            if copied := find_copy(place, objects.sources) if place else None:
                 copies[place] = copied.url
-            elif place and (made := make_again(root, version, objects, production)) and place in made.objects:
+            elif place and (made := make_again(version, objects)) and place in made.objects:
                 copies[place] = "can be made again"
     return copies
 
@@ -214,30 +207,27 @@ def _find_lost(faults: Iterable[Fault]) -> Fault | None:
     return next((fault for fault in faults if fault.place and fault.state is FaultState.MISSING), None)
 
 
-def _restore(
-    root: Path,
-    version: TaggedVersion,
-    faults: tuple[Fault, ...],
-    objects: Objects,
-    sources: Sequence[Store],
-    production: Store,
-) -> tuple[Fault, ...]:
-    while (lost := _find_lost(faults)) and (copied := find_copy(lost.place, sources)):  # the manifest, then its list
-        if not production.put(lost.place, copied.data):
+def _restore(version: TaggedVersion, faults: tuple[Fault, ...], objects: Objects) -> tuple[Fault, ...]:
+    # The manifest first, as it names its list.
+    while (lost := _find_lost(faults)) and (
+        copied := find_copy(lost.place, objects.sources)
+    ):  # the manifest, then its list
+        if not objects.production.put(lost.place, copied.data):
             break
-        faults = inspect(root, [version], objects, production)[version.tag]
-    if _find_lost(faults) and (made := make_again(root, version, objects, production)):
+        faults = inspect([version], objects)[version.tag]
+    if _find_lost(faults) and (made := make_again(version, objects)):
         for place, data in made.objects.items():
-            production.put(place, data)
-        faults = inspect(root, [version], objects, production)[version.tag]
+            objects.production.put(place, data)
+        faults = inspect([version], objects)[version.tag]
     return faults
 
 
-def make_again(root: Path, version: TaggedVersion, objects: Objects, production: Store) -> Written | None:
+def make_again(version: TaggedVersion, objects: Objects) -> Written | None:
     """The manifest that the tag names, from its commit and what production has; None where that gives another one.
 
     SHA-256 that lists of files of the artifact's releases have is not computed again. Raises StorageFailed.
     """
+    production = objects.production
     keys = production.list(f"releases/{version.tag.artifact}")["key"].to_list()
     known = _read_known(production, [key for key in keys if key.endswith(".files.jsonl")])
     files = manifest_facts.list_files(version.content.outputs, objects.found)
@@ -246,7 +236,7 @@ def make_again(root: Path, version: TaggedVersion, objects: Objects, production:
     both = files.join(known, on="md5", how="left").join(read, on="md5", how="left")
     full = both.select("md5", "path", pl.coalesce("sha256", "read"), pl.coalesce("size", "known_size"))
     try:
-        with git_trees.Revision(root, version.commit) as tree:
+        with git_trees.Revision(objects.root, version.commit) as tree:
             facts = manifest_facts.read_facts(tree, version.tag)
     except InvalidDocument:
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from registry.core import artifact_files, tag_messages
 from registry.core.names import find_tags
 from registry.core.pointers import object_key
+from registry.core.tree import find_file
 from registry.core.values import Tag
 from registry.errors import InvalidDocument, Refused
 from registry.integrations import git, git_signatures, git_trees
@@ -116,7 +117,7 @@ def _version(root: Path, tag: Tag, ref: git.TagRef, remote: str | None) -> Tagge
             content = inventory.read_tracked(tree, tag.artifact)
         except InvalidDocument as error:
             return TaggedVersion(tag, ref.commit, manifest=named, fault=error.message)
-        files = artifact_files.read_release(tag.artifact, lambda path: tree.read(path) if tree.has(path) else None)
+        files = artifact_files.read_release(tag.artifact, partial(find_file, tree))
     manifest = files.manifest.value if files else None
     if manifest and manifest.version != tag.version:
         said = f"{tag.artifact}: the manifest of this commit says {manifest.version}"

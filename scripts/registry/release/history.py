@@ -13,7 +13,7 @@ from pathlib import Path
 
 from registry.core import artifact_files, layout, names, stages
 from registry.core.artifact_files import ArtifactFiles
-from registry.core.tree import Tree
+from registry.core.tree import Tree, find_file
 from registry.core.values import ArtifactId, ModelManifest, Tag, Version
 from registry.integrations import git, git_trees
 from registry.release import notes, stray_tags
@@ -138,7 +138,7 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
     unmerged = stray_tags.find_unmerged(root)
     with git_trees.History(root) as history, remembered(root) as memory:
         fetched = [partial(history.read, ref) for ref in PRESENT]
-        withdrawn = {one: read_withdrawn(one, partial(_read, tree), *fetched) for one in chosen}
+        withdrawn = {one: read_withdrawn(one, partial(find_file, tree), *fetched) for one in chosen}
         versions = ReleasedVersions(history, {tag: refs[str(tag)].commit for tag in tags}, memory, unmerged)
         found: list[Release] = []
         for tag in (tag for tag in tags if tag.artifact in chosen):
@@ -149,10 +149,6 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
             fault = _fault(tag, version, cancelled, unmerged)
             found.append(Release(tag, commit, times[str(tag)], version, made_from, current, why, fault))
         return tuple(found)
-
-
-def _read(tree: Tree, path: str) -> bytes | None:
-    return tree.read(path) if tree.has(path) else None
 
 
 def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str], unmerged: AbstractSet[str]) -> str:

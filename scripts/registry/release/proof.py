@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from polars import DataFrame
 
 from registry.core import artifact_files, layout, tag_messages
-from registry.core.tree import Tree
+from registry.core.tree import Tree, find_file
 from registry.core.values import Tag
 from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, NotFound, RegistryError, ToolFailed
@@ -60,7 +61,7 @@ def check_tag(root: Path, tag: Tag, found: TagObject | None, tree: Tree, allowed
         return Link("tag", State.WRONG, "it is a lightweight tag, which publishes nothing")
     if found.name != str(tag):
         return Link("tag", State.WRONG, f"refs/tags/{tag} has the tag {found.name}")
-    files = artifact_files.read_release(tag.artifact, lambda path: tree.read(path) if tree.has(path) else None)
+    files = artifact_files.read_release(tag.artifact, partial(find_file, tree))
     if files is None:
         return Link("tag", State.WRONG, f"its commit has no {layout.manifest_path(tag.artifact)}")
     if (manifest := files.manifest.value) and manifest.version != tag.version:

@@ -10,7 +10,7 @@ from registry.cli import clusters
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
 from registry.core import settings
-from registry.core.progress import bar
+from registry.core.progress import bar, waiting
 from registry.core.values import Tag
 from registry.core.wording import plural
 from registry.errors import LoginEnded, Refused, ServiceFailed
@@ -89,10 +89,13 @@ def _verify(
         inspection = fsck.inspect(versions, production, sources)
         again = fsck.read(production, [*fsck.suspects(inspection, deep=False), *found.absent])
         inspection, corrupt = inspection.without(again.absent), corrupt | again.corrupt
-    objects = fsck_manifests.Objects(inspection.objects, fsck.intact(inspection, corrupt), found.hashed)
-    manifests = fsck_manifests.inspect(space.root, versions, objects, production)
+    intact = fsck.intact(inspection, corrupt)
+    objects = fsck_manifests.Objects(space.root, production, sources, inspection.objects, intact, found.hashed)
+    with waiting("reading release manifests"):
+        manifests = fsck_manifests.inspect(versions, objects)
     if sources and (lost := fsck_manifests.count_lost(manifests)):
-        manifests = fsck_manifests.repair(space.root, versions, manifests, objects, sources, production)
+        with waiting("restoring release manifests"):
+            manifests = fsck_manifests.repair(versions, manifests, objects)
         done = lost - fsck_manifests.count_lost(manifests)
         say(f"restored {done:,} of {plural(lost, 'missing release manifest')}", err=True)
         restored += done
@@ -100,7 +103,7 @@ def _verify(
         shards = fsck_shards.inspect(versions, inspection.objects, production, deep=deep, progress=progress)
     others = {tag: (*manifests.get(tag, ()), *shards.get(tag, ())) for tag in {*manifests, *shards}}
     results = fsck.evaluate(versions, inspection, corrupt, production, others)
-    copies = fsck_manifests.find_copies(space.root, versions, manifests, objects, sources, production)
+    copies = fsck_manifests.find_copies(versions, manifests, objects)
     copies = {**copies, **fsck.find_intact_copies(results, sources)}
     altered = _find_altered(space.root, versions)
     if form == "json":
