@@ -322,7 +322,15 @@ def test_what_is_shown_of_a_version_says_that_images_were_erased(merged: Desk, t
     assert f"from {DATASET} (withdrawn)" in merged.run("list").out
     why = f"{DATASET} is withdrawn: an image was erased (case {CASE})\n  hint: use {NEXT}\n"
     assert f"made from {DATASET}\n{why}" in merged.run("show", MODEL).out
-    assert merged.run("catalog", "build", "--out", str(tmp_path / "site")).code == 0
+    assert f"erased: predictions.parquet (case {CASE})" in merged.run("show", MODEL).out.splitlines()
+    built = merged.run("catalog", "build", "--out", str(tmp_path / "site"))
+    assert (built.code, built.err) == (0, "")
+    assert built.out.splitlines()[1:] == ["erased images and tables are named on the pages of 2 releases"]
+    model = (tmp_path / "site/models/pets/v1.0.0/index.html").read_text()
+    assert f"predictions.parquet, with a row of an erased image (case {CASE})" in model
+    assert "registry get" in model
+    [changes] = (tmp_path / "site/models/pets/v1.0.0/changes").iterdir()
+    assert len(re.findall(r"object \w+ was erased", changes.read_text())) == 1
     pages = {path: (tmp_path / "site" / PETS / path / "index.html").read_text() for path in ("v1.0.0", "v1.0.1")}
     assert f"<strong>Erased:</strong> 1 image (case {CASE})" in pages["v1.0.0"]
     assert "registry get" not in pages["v1.0.0"]

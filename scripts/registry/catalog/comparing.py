@@ -18,7 +18,7 @@ from registry.core.values import DatasetManifest, Kind, Tag
 from registry.dataset import diff, query_text
 from registry.dataset.changes import DatasetChange, QueryChange
 from registry.dataset.diff import DiffOptions
-from registry.errors import RegistryError
+from registry.errors import NotFound, RegistryError
 from registry.model import recorded
 from registry.release.history import Release
 from registry.release.overview import Overview
@@ -88,15 +88,16 @@ class _Section:
 
 @dataclass(slots=True)
 class _Watched:
-    """Reads objects, and knows whether one was `missing` that may be there another time, as an erased one will not."""
+    """Reads objects, and knows whether one was `missing`, which may be there another time, unlike an erased one."""
 
     options: Options
     missing: bool = False
 
     def read(self, md5: str) -> bytes | None:
+        if self.options.erased.has_object(md5):
+            raise NotFound(f"object {md5} was erased")
         data = self.options.read(md5)
-        if data is None and not self.options.erased.has_object(md5):
-            self.missing = True
+        self.missing = self.missing or data is None
         return data
 
 

@@ -34,11 +34,15 @@ _LEFTOVER = re.compile(r"\.(.+)\.[^.]+\.tmp")  # of `write_atomically`
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """How many files the site has, how many of them were written now, and how many were removed."""
+    """How many files the site has, how many of them were written now, and how many were removed.
+
+    `erased` is how many releases lost something to an erasure.
+    """
 
     kept: int
     written: int
     removed: int
+    erased: int = 0
 
 
 class _File(NamedTuple):

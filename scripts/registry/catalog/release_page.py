@@ -22,11 +22,12 @@ VALUES = 8  # of a column, as rows
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What is known of a release beside what its commit says; `erased` are numbers of images by case."""
+    """What is known of a release beside what its commit says; `erased` are numbers of images, and files, by case."""
 
     shown: Shown | None = None
     compared: Compared | None = None
     erased: Mapping[str, int] = field(default_factory=dict)
+    erased_files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tried: Tried | None = None
 
 
@@ -78,6 +79,7 @@ def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> 
         "is_known": shown is not None,
         "training": _training(release),
         "erased": pieces.erased,
+        "erased_files": pieces.erased_files,
         "latest_good": releases.latest_good(one),
         "trial": _trial(release, pieces.tried) if pieces.tried else None,
     }

@@ -17,12 +17,12 @@ from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
 from registry.catalog.trying import Tried
-from registry.core import digests
+from registry.core import digests, erasures
 from registry.core.erasures import Tombstone
 from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.core.wording import size
-from registry.release import overview
+from registry.release import erased_items, overview
 from registry.release.history import Release
 from registry.release.overview import Overview
 from registry.report import pages
@@ -55,9 +55,13 @@ class Catalog:
     tried: Mapping[Tag, Tried] = field(default_factory=dict)
 
     @property
-    def by_tag(self) -> Mapping[Tag, Release]:
+    def releases(self) -> Iterator[Release]:
         """Every release."""
-        return {release.tag: release for one in self.artifacts for release in one.releases}
+        return (release for one in self.artifacts for release in one.releases)
+
+    def erased_files(self, release: Release) -> Mapping[str, tuple[str, ...]]:
+        """The files of a model's release that were erased, by case."""
+        return erased_items.find_files(release, erasures.by_case(self.tombstones))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def build(catalog: Catalog) -> Iterator[Page]:
     erased = [_erased_to_json(one) for one in catalog.tombstones]
     yield page(DATA, _write_data, catalog.objects, erased, *catalog.artifacts)
     yield render("index.html", "home.html", lambda _, *artifacts: {"home": home.home(artifacts)}, *catalog.artifacts)
-    by_tag = catalog.by_tag
+    by_tag = {release.tag: release for release in catalog.releases}
     for one in catalog.artifacts:
         compared = {release.tag: catalog.compared.get(release.tag) for release in one.releases}
         near = tuple(_node(by_tag[tag]) for tag in _near(one) if tag in by_tag)
@@ -110,7 +114,11 @@ def build(catalog: Catalog) -> Iterator[Page]:
         for release in one.releases:
             tag = release.tag
             pieces = Pieces(
-                catalog.shown.get(tag), catalog.compared.get(tag), catalog.erased.get(tag, {}), catalog.tried.get(tag)
+                catalog.shown.get(tag),
+                catalog.compared.get(tag),
+                catalog.erased.get(tag, {}),
+                catalog.erased_files(release),
+                catalog.tried.get(tag),
             )
             yield render(release_path(tag), "release.html", _release, one, release, pieces)
             if _described(release):

@@ -25,13 +25,15 @@ def write(out: Path, catalog: Catalog, options: Options) -> Changed:
         erased = dict(_count_erased(opened, catalog, options))
         compared = comparing.prepare(opened, catalog.name, catalog.artifacts, options)
         tried = trying.prepare(opened, catalog.artifacts, options)
-        pages = site.build(replace(catalog, shown=shown, compared=compared, erased=erased, tried=tried))
+        complete = replace(catalog, shown=shown, compared=compared, erased=erased, tried=tried)
+        pages = site.build(complete)
         missing = [page for page in pages if not opened.has(page.path, key=page.key)]
         with counter("rendering pages", "page", len(missing)) as advance:
             for page in missing:
                 opened.write(page.path, page.render(), page.key)
                 advance(1)
-        return opened.finish()
+        lost = sum(bool(complete.erased.get(one.tag) or complete.erased_files(one)) for one in complete.releases)
+        return replace(opened.finish(), erased=lost)
 
 
 def _count_erased(opened: Folder, catalog: Catalog, options: Options) -> Iterator[tuple[Tag, dict[str, int]]]:

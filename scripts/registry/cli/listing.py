@@ -1,6 +1,6 @@
 """Artifacts and their releases as lines, for `registry list` and `registry show`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from registry.core import consuming
 from registry.core.layout import SPLITS
@@ -113,13 +113,19 @@ def good(one: Overview) -> Release | None:
     return next((each for each in one.releases if not (each.withdrawn or each.fault)), None)
 
 
-def release(one: Overview, chosen: Release, url: str, erased: Mapping[str, int]) -> Iterator[str]:
-    """Everything of one release; of one that lost images by a case (`erased`), what to take instead."""
+def release(
+    one: Overview, chosen: Release, url: str, erased: Mapping[str, int], files: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    """Everything of one release; of one that lost images by a case (`erased`), what to take instead.
+
+    `files` are those of a model that a case erased.
+    """
     version = chosen.version
     yield str(chosen.tag) + (f": {version.content.manifest.title}" if version else "")
     yield f"published {chosen.date} ({chosen.commit[:12]})"
     yield from (f"withdrawn: {chosen.withdrawn}",) if chosen.withdrawn else ()
     yield from (f"erased: {plural(images, 'image')} (case {case})" for case, images in sorted(erased.items()))
+    yield from (f"erased: {join(paths)} (case {case})" for case, paths in sorted(files.items()))
     yield from (f"wrong: {chosen.fault}",) if chosen.fault else ()
     yield from (f"stage: {' '.join(chosen.stages)}",) if chosen.stages else ()
     yield from (f"made from {join([str(tag) for tag in chosen.sources])}",) if chosen.sources else ()

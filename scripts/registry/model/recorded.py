@@ -7,7 +7,7 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId
 from registry.errors import RegistryError
 from registry.model import comparison, reported_results, tasks
-from registry.model.changes import ModelChange
+from registry.model.changes import ModelChange, Role
 from registry.model.comparison import Judgements, Recorded
 from registry.model.version import read_pair, read_recorded, reason
 
@@ -20,7 +20,8 @@ def compare(old: Tree, new: Tree, artifact: ArtifactId, read: Reader) -> ModelCh
     pair = read_pair(old, new, artifact, read)
     found = Judgements({}, [*pair.faults, *(one.unknown for one in pair.versions if one.unknown)], [])
     for version in () if pair.is_same_training else pair.versions:
-        if version.test_set is None:
+        is_told = version.role is Role.NEW and version.unknown  # of which `read_pair` has read them
+        if version.test_set is None or (version.predictions is None and is_told):
             continue
         try:
             predictions = version.predictions

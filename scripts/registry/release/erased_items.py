@@ -1,4 +1,4 @@
-"""How many images of a release were erased, by case: counted in its list of files, which stays."""
+"""What erasures took of a release: images of a dataset, counted in its list of files, which stays; files of a model."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -39,3 +39,14 @@ def count(release: Release, cases: Cases, read: Reader, warn: Warn) -> dict[str,
         return {}
     found = {name: len(erased.find_items(uuids)) for name, erased in cases.items()}
     return {name: images for name, images in found.items() if images}
+
+
+def find_files(release: Release, cases: Cases) -> dict[str, tuple[str, ...]]:
+    """The erased files of a model's release by case, such as predictions with a row of an erased image."""
+    if release.tag.artifact.kind is not Kind.MODEL or release.version is None:
+        return {}
+    objects = release.version.content.objects
+    found = {
+        name: tuple(path for path in objects if erased.has_object(objects[path])) for name, erased in cases.items()
+    }
+    return {name: paths for name, paths in found.items() if paths}

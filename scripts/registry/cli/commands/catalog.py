@@ -63,3 +63,5 @@ def build(out: Path, url: str, onnxruntime_web: Path | None, scheduler: str | No
         )  # fmt: skip
         done = writing.write(out, catalog, options)
     say(f"{out / 'index.html'}: {plural(done.kept, 'file')}, {done.written:,} written, {done.removed:,} removed")
+    if done.erased:
+        say(f"erased images and tables are named on the pages of {plural(done.erased, 'release')}")

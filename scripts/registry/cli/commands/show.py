@@ -44,4 +44,5 @@ def command(name: str, form: str) -> None:
 
 def _lines(space: Workspace, one: Overview, chosen: Release, url: str) -> Iterator[str]:
     cases = erasures.by_case(space.tombstones.values())
-    return listing.release(one, chosen, url, erased_items.count(chosen, cases, space.read_object, warn))
+    images = erased_items.count(chosen, cases, space.read_object, warn)
+    return listing.release(one, chosen, url, images, erased_items.find_files(chosen, cases))
