@@ -111,7 +111,9 @@ def test_a_later_release_adds_sheets_and_reads_only_what_is_new(tmp_path: Path) 
     catalog.write(tmp_path / "steps", CatalogImages.ALL)
     new = [repositories.md5(data) for path, data in catalog.pictures.items() if int(path[-9:-4]) % 100_000 >= 110]
     read = {md5 for md5 in catalog.asked if md5 in map(repositories.md5, catalog.pictures.values())}
-    assert (len(new), read) == (20, set(new))
+    assert len(new) == 20
+    assert set(new) <= read
+    assert len(read - set(new)) <= shown_items.EXAMPLES
     after = files(tmp_path / "steps")
     assert {path for path in before if "/sheets/" in path or "/items/" in path} <= after.keys()
     catalog.write(tmp_path / "at-once", CatalogImages.ALL)
@@ -220,7 +222,7 @@ def test_registry_yaml_says_which_images_are_shown(released_model: Path, run_reg
     with (released_model / "registry.yaml").open("a") as settings:
         settings.write("catalog: {images: all}\n")
     assert run_registry(released_model, "catalog", "build", "--out", str(out)).code == 0
-    assert len(list(out.rglob("*.webp"))) == 1
+    assert sorted(path.parent.name for path in out.rglob("*.webp")) == ["sheets", "v1.0.0"]
     text = (released_model / "registry.yaml").read_text()
     (released_model / "registry.yaml").write_text(text.replace("images: all", "images: none"))
     assert run_registry(released_model, "catalog", "build", "--out", str(out)).code == 0

@@ -113,10 +113,11 @@ def test_rows_of_earlier_versions_stay_and_withdrawals_are_told(first: Registry)
     memory_registries.put_model(first, version="1.1.0")
     fix(first)
     assert table(first, DATASET) == [
-        ["1.1.0", "35", "29", "3", "3", ""], ["1.0.0", "20", "16", "2", "2", "withdrawn: six &#124; labels"],
+        ["1.1.0", "35", "29", "3", "3", "the selection changed, the images or their metadata changed", ""],
+        ["1.0.0", "20", "16", "2", "2", "", "withdrawn: six &#124; labels"],
     ]  # fmt: skip
     assert [row[0] for row in table(first, MODEL)] == ["1.1.0", "1.0.0"]
-    assert table(first, MODEL)[1] == before
+    assert table(first, MODEL)[1] == [*before, ""]
     first.edit("datasets/pets/dataset.yaml", withdrawn={"1.1.0": "worse"})
     fix(first)
     assert "> [!CAUTION]\n> 1.1.0 is withdrawn: worse\n" in first.files[DATASET].decode()
@@ -130,6 +131,49 @@ def test_a_publish_and_a_clone_without_tags_make_no_card_stale(first: Registry) 
     fix(first)
     first.releases.clear()
     assert is_current(first)
+
+
+def test_what_changed_in_a_version_is_told_and_kept_without_tags(first: Registry) -> None:
+    grow(first)
+    fix(first)
+    first.release("datasets/pets@v1.1.0")
+    first.edit("datasets/pets/dataset.yaml", version="1.1.1", description="Cats | dogs.")
+    fix(first)
+    told = ["description changed", "the selection changed, the images or their metadata changed", ""]
+    assert [row[-1] for row in table(first, DATASET)] == told
+    first.files[DATASET] = memory_registries.card("pets") + MARKS
+    fix(first)
+    assert [row[-1] for row in table(first, DATASET)] == told
+    first.releases.clear()
+    assert is_current(first)
+
+
+@pytest.mark.parametrize(
+    ("said", "parts"),
+    [
+        ({}, []),
+        ({"images": "all"}, []),
+        ({"url": "https://acme.example/data"}, ["page"]),
+        ({"url": "https://acme.example/data/", "images": "none"}, ["page"]),
+        ({"url": "https://acme.example/data/", "images": "sample"}, ["sheet", "page"]),
+        ({"url": "https://acme.example/data", "images": "all"}, ["sheet", "page"]),
+    ],
+)
+def test_a_card_shows_what_the_catalog_may_show(first: Registry, said: dict[str, str], parts: list[str]) -> None:
+    first.edit("registry.yaml", catalog=said)
+    fix(first)
+    places = {
+        path: "https://acme.example/data/" + path.replace("README.md", "v1.0.0/index.html") for path in (DATASET, MODEL)
+    }
+    for path, place in places.items():
+        text = first.files[path].decode()
+        assert (place in text) == ("page" in parts)
+        shown = f"]({place.replace('index.html', 'sheet.webp')})]({place})\n" in text
+        assert shown == ("sheet" in parts and path == DATASET)
+        assert ("https://acme.example" in text) == bool(parts)
+    first.edit("datasets/pets/dataset.yaml", withdrawn={"1.0.0": "worse"})
+    fix(first)
+    assert "https://acme.example" not in first.files[DATASET].decode()
 
 
 def test_versions_that_were_never_released_leave_no_row(first: Registry) -> None:
@@ -150,9 +194,9 @@ def test_releases_that_a_card_lacks_come_from_their_tags(first: Registry) -> Non
     grow(first)
     memory_registries.put_model(first, version="1.1.0")
     fix(first)
-    assert table(first, DATASET)[1] == ["1.0.0", "20", "16", "2", "2"]
+    assert table(first, DATASET)[1] == ["1.0.0", "20", "16", "2", "2", ""]
     assert table(first, MODEL)[1][:2] == ["1.0.0", "0.5"]
-    assert table(first, MODEL)[1][-1].startswith("`datasets/pets@v1.0.0` (`")
+    assert table(first, MODEL)[1][-2].startswith("`datasets/pets@v1.0.0` (`")
 
 
 def test_the_version_of_the_dataset_is_the_one_that_the_model_was_trained_on(first: Registry) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from registry.catalog import pictures, releases
 from registry.catalog.comparing import Compared
 from registry.catalog.pictures import Node
+from registry.catalog.showing import Shown
 from registry.core import consuming
 from registry.core.values import DatasetManifest, ModelManifest, Tag
 from registry.release.history import Release
@@ -27,9 +28,16 @@ class Row:
 
 
 def values(
-    one: Overview, near: Sequence[Node], repository: str, compared: Mapping[Tag, Compared | None]
+    one: Overview,
+    near: Sequence[Node],
+    repository: str,
+    compared: Mapping[Tag, Compared | None],
+    shown: Shown | None,
 ) -> dict[str, Any]:
-    """What the page of an artifact shows; `near` are its releases and those beside them in the lineage."""
+    """What the page of an artifact shows.
+
+    `near` are its releases and those beside them in the lineage, `shown` is what there is of the latest good one.
+    """
     latest = releases.latest_good(one)
     rows = [
         Row(
@@ -47,6 +55,7 @@ def values(
         "classes": one.manifest.classes if isinstance(one.manifest, DatasetManifest) else (),
         "intended_use": one.manifest.intended_use if isinstance(one.manifest, ModelManifest) else "",
         "latest": latest,
+        "sheet": latest is not None and shown is not None and bool(shown.items.sheets),
         "rows": rows,
         "line": releases.line(one),
         "lineage": pictures.lineage(near, [release.tag for release in one.releases]),

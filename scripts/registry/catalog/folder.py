@@ -27,7 +27,7 @@ INCOMPLETE = "incomplete"  # the key of a file that lacks what no store had: the
 _RUNTIME = "onnxruntime-web-"
 _OURS = re.compile(  # what a build that was killed may have written without a record
     rf"{_RUNTIME}[^/]+/[^/]+|({'|'.join(FOLDERS)})[^/]+/(index\.html|sheets/[^/]+\.webp"
-    r"|v[^/]+/(index\.html|croissant\.json|items/[^/]+/[^/]+\.js|changes/[^/]+\.html|try/[^/]+\.onnx))"
+    r"|v[^/]+/(index\.html|sheet\.webp|croissant\.json|items/[^/]+/[^/]+\.js|changes/[^/]+\.html|try/[^/]+\.onnx))"
 )
 _LEFTOVER = re.compile(r"\.(.+)\.[^.]+\.tmp")  # of `write_atomically`
 

@@ -9,8 +9,9 @@ from polars import DataFrame, col, when
 from registry.catalog import columns, sheets, shown_items
 from registry.catalog.folder import INCOMPLETE, Folder
 from registry.catalog.options import Options
-from registry.catalog.sheets import CELLS, Places, Sheet
+from registry.catalog.sheets import CELLS, Drawn, Places, Sheet
 from registry.catalog.shown_items import ShownItems
+from registry.core import layout
 from registry.core.progress import counter
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.dataset import diff, items
@@ -50,7 +51,7 @@ def prepare(folder: Folder, releases: Sequence[Release], options: Options) -> di
         key = shown_items.key(one.listing, manifest.columns, options.images, options.erased_key, place)
         wanted = f"{one.tag.artifact}/v{one.tag.version}/items/{key}"
         try:
-            known = _find(folder, wanted, one.tag.artifact) or writer.write(wanted, one)
+            known = _find(folder, wanted, one.tag) or writer.write(wanted, one)
         except RegistryError as error:
             options.warn(f"{one.tag}: its images and columns are not shown: {error.message}")
             continue
@@ -68,13 +69,15 @@ class _Dataset:
     listing: str
 
 
-def _find(folder: Folder, place: str, dataset: ArtifactId) -> ShownItems | None:
+def _find(folder: Folder, place: str, tag: Tag) -> ShownItems | None:
     """What is shown of a release, where all of it is there."""
     known = shown_items.read_index(folder.read(f"{place}/{INDEX}") or b"")
     if known is None:
         return None
     beside = (f"{place}/{name}" for name in (INDEX, *shown_items.file_names(known)))
-    return known if folder.has(*beside, *(sheet_path(dataset, name) for name in known.sheets)) else None
+    own = (layout.release_sheet(tag),) if known.sheets else ()
+    there = folder.has(*beside, *own, *(sheet_path(tag.artifact, name) for name in known.sheets))
+    return known if there else None
 
 
 @dataclass(slots=True)
@@ -104,6 +107,9 @@ class _Writer:
         shown = ShownItems(found.frame.height, shown_items.groups(rows), described.distributions, names)
         for name, data in shown_items.write_rows(rows, metadata.filter(~gone), described):
             self.folder.write(f"{place}/{name}", data)
+        if examples := shown_items.examples(chosen):
+            [drawn] = sheets.draw([Sheet("", examples)], self.options.read)
+            self._put(layout.release_sheet(one.tag), drawn)
         is_complete = all(self._drawn.get(name, True) for name in names)
         self.folder.write(f"{place}/{INDEX}", shown_items.write_index(shown), "" if is_complete else INCOMPLETE)
         return shown
@@ -127,8 +133,12 @@ class _Writer:
                 batch = missing[start : start + BATCH]
                 done = sheets.draw(batch, self.options.read, lambda count, _: advance(count * CELLS))
                 for sheet, drawn in zip(batch, done, strict=True):
-                    self.folder.write(paths[sheet.name], drawn.data, "" if drawn.is_complete else INCOMPLETE)
-                    self._drawn[sheet.name] = drawn.is_complete
+                    self._drawn[sheet.name] = self._put(paths[sheet.name], drawn)
+
+    def _put(self, path: str, drawn: Drawn) -> bool:
+        """Write a sheet; whether it is complete."""
+        self.folder.write(path, drawn.data, "" if drawn.is_complete else INCOMPLETE)
+        return drawn.is_complete
 
 
 def _md5s(rows: DataFrame) -> list[str]:

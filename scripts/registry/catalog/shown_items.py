@@ -20,6 +20,7 @@ from registry.core.values import Column
 
 CHUNK = 500  # rows in a file
 SAMPLED = 12  # images of each class and split
+EXAMPLES = 32  # on a release's own contact sheet
 FIRST_CODE = 35  # the character of the first value; no quote is among those that follow
 _START, _END = b"registryCatalog(", b");\n"
 
@@ -67,6 +68,13 @@ def choose(items: DataFrame, images: CatalogImages) -> DataFrame:
         place = pl.int_range(pl.len()).over("split", "label")
         items = items.sort("md5", "uuid").filter(place < SAMPLED)
     return items.sort(col("split").cast(pl.Enum(SPLITS)), "label", "uuid")
+
+
+def examples(rows: DataFrame) -> tuple[str, ...]:
+    """The images of a release's own contact sheet (MD5s), class by class: as many of each, and hardly others later."""
+    known = rows.filter(col("md5").is_not_null()).sort("md5", "uuid").unique("md5", keep="first", maintain_order=True)
+    ranked = known.with_columns(rank=pl.int_range(pl.len()).over("label")).sort("rank", "label")
+    return tuple(ranked.head(EXAMPLES).sort("label", "rank")["md5"])
 
 
 def groups(rows: DataFrame) -> tuple[Group, ...]:

@@ -17,9 +17,8 @@ from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
 from registry.catalog.trying import Tried
-from registry.core import digests, erasures
+from registry.core import digests, erasures, layout
 from registry.core.erasures import Tombstone
-from registry.core.layout import SPLITS
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.core.wording import size
 from registry.release import erased_items, overview
@@ -87,7 +86,9 @@ def build(catalog: Catalog) -> Iterator[Page]:
     about = About(catalog.name, catalog.repository, catalog.address)
     environment = pages.environment("registry.catalog")
     environment.filters.update(size=size)
-    environment.globals.update(site=about, SPLITS=SPLITS, artifact_path=artifact_path, release_path=release_path)
+    environment.globals.update(
+        site=about, SPLITS=layout.SPLITS, artifact_path=artifact_path, release_path=layout.release_page
+    )
     whole = {one.artifact: digests.md5(repr(one).encode()) for one in catalog.artifacts}
 
     def page(path: str, write: Callable[..., bytes], *inputs: object) -> Page:
@@ -109,8 +110,10 @@ def build(catalog: Catalog) -> Iterator[Page]:
     by_tag = {release.tag: release for release in catalog.releases}
     for one in catalog.artifacts:
         compared = {release.tag: catalog.compared.get(release.tag) for release in one.releases}
+        latest = releases.latest_good(one)
+        shown = catalog.shown.get(latest.tag) if latest else None
         near = tuple(_node(by_tag[tag]) for tag in _near(one) if tag in by_tag)
-        yield render(artifact_path(one.artifact), "artifact.html", _artifact, one, near, compared)
+        yield render(artifact_path(one.artifact), "artifact.html", _artifact, one, near, compared, shown)
         for release in one.releases:
             tag = release.tag
             pieces = Pieces(
@@ -120,9 +123,9 @@ def build(catalog: Catalog) -> Iterator[Page]:
                 catalog.erased_files(release),
                 catalog.tried.get(tag),
             )
-            yield render(release_path(tag), "release.html", _release, one, release, pieces)
+            yield render(layout.release_page(tag), "release.html", _release, one, release, pieces)
             if _described(release):
-                yield page(release_path(tag).replace("index.html", CROISSANT), _write_croissant, release)
+                yield page(layout.release_page(tag).replace("index.html", CROISSANT), _write_croissant, release)
     yield render(FEED, FEED, lambda _, *artifacts: _feed(artifacts), *catalog.artifacts)
     yield render(STYLE, STYLE, lambda _: {})
     for script in SCRIPTS:
@@ -130,9 +133,9 @@ def build(catalog: Catalog) -> Iterator[Page]:
 
 
 def _artifact(
-    about: About, one: Overview, near: Sequence[Node], compared: Mapping[Tag, Compared | None]
+    about: About, one: Overview, near: Sequence[Node], compared: Mapping[Tag, Compared | None], shown: Shown | None
 ) -> Mapping[str, Any]:
-    return artifact_page.values(one, near, about.repository, compared)
+    return artifact_page.values(one, near, about.repository, compared, shown)
 
 
 def _release(about: About, one: Overview, release: Release, pieces: Pieces) -> Mapping[str, Any]:
@@ -177,7 +180,7 @@ def _described(release: Release) -> DatasetManifest | None:
 
 def _describe(about: About, release: Release) -> dict[str, Any] | None:
     if manifest := _described(release):
-        page = f"{about.address}{release_path(release.tag)}" if about.address else ""
+        page = f"{about.address}{layout.release_page(release.tag)}" if about.address else ""
         return croissant.describe(release, manifest, page, about.repository)
     return None
 
@@ -189,11 +192,6 @@ def _write_croissant(about: About, release: Release) -> bytes:
 def artifact_path(artifact: ArtifactId) -> str:
     """The page of an artifact."""
     return f"{artifact}/index.html"
-
-
-def release_path(tag: Tag) -> str:
-    """The page of a release."""
-    return f"{tag.artifact}/v{tag.version}/index.html"
 
 
 def _node(release: Release) -> Node:

@@ -2,7 +2,7 @@
 
 from registry.core import names
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Kind
+from registry.core.values import ArtifactId, Kind, Tag
 
 SPLITS = ("train", "val", "test")
 FOLDERS = tuple(f"{kind.folder}/" for kind in Kind)  # what has artifacts below it
@@ -56,6 +56,16 @@ def sidecar_pointer(artifact: ArtifactId) -> str:
 def product_path(artifact: ArtifactId) -> str:
     """What `dvc artifacts get` downloads: a dataset's images, a model file."""
     return f"{artifact}/prepared" if artifact.kind is Kind.DATASET else f"{artifact}/model.onnx"
+
+
+def release_page(tag: Tag) -> str:
+    """The page of a release in the catalog, relative to that."""
+    return f"{tag.artifact}/v{tag.version}/index.html"
+
+
+def release_sheet(tag: Tag) -> str:
+    """The contact sheet of a dataset's release in the catalog, which cards show; relative to that."""
+    return f"{tag.artifact}/v{tag.version}/sheet.webp"
 
 
 def owner_of(path: str) -> ArtifactId | None:

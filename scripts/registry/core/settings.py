@@ -61,6 +61,7 @@ class RegistryFile:
 
     `pictures`: whether reports may show images of the data. `near_duplicates`: how many images a version may have for
     reports to search it for near-duplicates. `try_it`: whether the catalog has model files, to be run on their pages.
+    `catalog_url`: where the catalog is, with a slash at its end; empty where that is not told.
     `template`: what a copy was made of; None in the template itself. `scheduler`: the default of `--scheduler`, or "".
     """
 
@@ -73,6 +74,7 @@ class RegistryFile:
     catalog_images: CatalogImages = CatalogImages.NONE
     try_it: bool = False
     scheduler: str = ""
+    catalog_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,13 @@ def read(tree: Tree) -> RegistryFile:
         catalog_images=CatalogImages(catalog.get("images", CatalogImages.NONE)),
         try_it=catalog.get("try_it", False),
         scheduler=data.get("scheduler", ""),
+        catalog_url=address(catalog.get("url", "")),
     )
+
+
+def address(url: str) -> str:
+    """The address of a site, which paths are appended to; empty for none."""
+    return f"{url.rstrip('/')}/" if url else ""
 
 
 def join(file: RegistryFile, remotes: Mapping[str, Remote]) -> Settings:

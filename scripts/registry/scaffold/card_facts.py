@@ -7,13 +7,14 @@ tag. Rows of earlier versions are kept as the card has them; where tags can be r
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
-from registry.core import consuming, layout, names, version_tables
+from registry.core import consuming, layout, names, version_tables, versioning
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
 from registry.core.names import InvalidName
+from registry.core.settings import CatalogImages, RegistryFile
 from registry.core.values import (
     ArtifactId,
     DatasetManifest,
@@ -30,12 +31,13 @@ from registry.core.wording import plural
 
 BEGIN, END = "<!-- facts -->\n", "<!-- /facts -->"
 SHOWN = 12  # versions in the table
+CHANGED = "what changed"  # the column with what a version's commit changed, as Git has it
 URL = "URL"  # of the repository: a file in it has to be the same in every clone and fork
 
 _HEADER = re.compile(r"^\| version \|(.*)\|$")
 _ROW = re.compile(rf"^\| (?P<version>{names.VERSION}) \|(?P<cells>.*)\|$")
 _MADE_FROM = re.compile(r"`(?P<tag>[^`]+)` \(`(?P<md5>[0-9a-f]{12})`\)")
-_WORDS = ("made from", "note")  # columns whose cells are no numbers
+_WORDS = ("made from", CHANGED, "note")  # columns whose cells are no numbers
 _ODD = re.compile(r"[^\w .,:/@()-]")  # what may be syntax in a label of Mermaid
 
 Row = Mapping[str, str]  # heading → cell, in the order of the columns
@@ -64,11 +66,12 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of an artifact: its files, what it is made from, and the rows of its earlier versions."""
+    """What is known of an artifact: its files, what it is made from, what changed, the rows of its earlier versions."""
 
     files: ArtifactFiles
     manifest: Manifest
     sources: tuple[Source, ...] = ()
+    changed: str = ""
     earlier: Mapping[Version, Row] | None = None
 
     @property
@@ -119,7 +122,26 @@ def told(text: str) -> Mapping[str, Tag]:
 # --- rows of versions -------------------------------------------------------------------------------------------------
 
 
-def earlier(known: Known, text: str, released: Released | None) -> Mapping[Version, Row]:
+def with_versions(known: Known, text: str, released: Released | None) -> Known:
+    """The same with what changed in this version and with the rows of earlier ones, as a card has them.
+
+    From tags, where there are some, are what changed and the rows that the card lacks.
+    """
+    own = rows(text).get(known.manifest.version, {})
+    changed = _changed(known.files, known.manifest.version, released) if released else own.get(CHANGED, "")
+    return replace(known, changed=changed, earlier=_earlier(known, text, released))
+
+
+def _changed(files: ArtifactFiles, version: Version, released: Released) -> str:
+    """What changed since the release before."""
+    tags = (tag for tag in reversed(released.tags) if tag.artifact == files.id and tag.version < version)
+    before = next((found.content for tag in tags if (found := released.read(tag)) and found.content), None)
+    if before is None or files.content is None:
+        return ""
+    return markdown(", ".join(one.what for one in versioning.required_bumps(before, files.content, None)))
+
+
+def _earlier(known: Known, text: str, released: Released | None) -> Mapping[Version, Row]:
     """The rows of earlier versions, the latest first: as the card has them, and of released ones that it lacks."""
     manifest, kept = known.manifest, rows(text)
     versions = {version for version in kept if version < manifest.version}
@@ -135,17 +157,20 @@ def _released_row(tag: Tag, released: Released) -> Row:
     files = released.read(tag)
     if files is None or files.manifest.value is None:
         return {}
-    return _row(Known(files, files.manifest.value, _released_sources(files, released)))
+    changed = _changed(files, tag.version, released)
+    return _row(Known(files, files.manifest.value, _released_sources(files, released), changed))
 
 
 def _row(known: Known) -> Row:
     prepared = known.files.prepared.value if known.files.prepared else None
+    changed = {CHANGED: known.changed} if known.changed else {}
     if prepared and prepared.build:
         build = prepared.build
         splits = {split: f"{sum(build.counts.get(split, {}).values()):,}" for split in layout.SPLITS}
-        return {"images": f"{build.images:,}", **splits}
+        return {"images": f"{build.images:,}", **splits, **changed}
     numbers = {markdown(name): f"{value:.4g}" for name, value in known.metrics.items()}
-    return {**numbers, **({"made from": ", ".join(map(_source, known.sources))} if known.sources else {})}
+    made_from = {"made from": ", ".join(map(_source, known.sources))} if known.sources else {}
+    return {**numbers, **made_from, **changed}
 
 
 def _source(source: Source) -> str:
@@ -215,23 +240,24 @@ def _origin(manifest: DatasetManifest) -> str:
 # --- the part ---------------------------------------------------------------------------------------------------------
 
 
-def render(text: str, known: Known) -> str:
+def render(text: str, known: Known, registry: RegistryFile) -> str:
     """A card with its part written again; one without the marks stays as it is."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         return text
-    parts = "\n\n".join(_parts(known))
+    parts = "\n\n".join(_parts(known, registry))
     return f"{before}{begin}\n{parts}\n\n{end}{after}"
 
 
-def _parts(known: Known) -> Iterator[str]:
+def _parts(known: Known, registry: RegistryFile) -> Iterator[str]:
     manifest = known.manifest
     yield "## Facts"
     if reason := manifest.withdrawn.get(manifest.version):
         yield f"> [!CAUTION]\n> {manifest.version} is withdrawn: {markdown(reason, None)}"
     owners = ", ".join(f"`{owner}`" for owner in manifest.owners)
     yield f"Version {manifest.version}. License: {markdown(manifest.license)}. Owned by {owners}."
+    yield from _catalog(known, registry)
     yield from _numbers(known)
     own = _row(known)
     table = {**({manifest.version: own} if own else {}), **(known.earlier or {})}
@@ -242,6 +268,19 @@ def _parts(known: Known) -> Iterator[str]:
     yield from _lineage(known)
     if own or known.files.model_files:
         yield from _use(known)
+
+
+def _catalog(known: Known, registry: RegistryFile) -> Iterator[str]:
+    """A link to the page of this version, and the contact sheet that it shows, where the catalog may show images."""
+    manifest, prepared = known.manifest, known.files.prepared
+    tag = Tag(manifest.id, manifest.version)
+    if not registry.catalog_url or manifest.version in manifest.withdrawn or not (prepared or known.files.model_files):
+        return
+    page = f"{registry.catalog_url}{layout.release_page(tag)}"
+    if prepared and registry.catalog_images is not CatalogImages.NONE:
+        sheet = f"{registry.catalog_url}{layout.release_sheet(tag)}"
+        yield f"[![some images of {tag}, once it is in the catalog]({sheet})]({page})"
+    yield f"[{tag} in the catalog]({page}), once it is published."
 
 
 def _numbers(known: Known) -> Iterator[str]:
@@ -269,9 +308,10 @@ def _split(rule: SplitRule) -> str:
 
 
 def _table(table: Mapping[Version, Row], manifest: Manifest) -> str:
-    columns = list(dict.fromkeys(name for row in table.values() for name in row if name != "note"))
+    found = dict.fromkeys(name for row in table.values() for name in row)
     noted = manifest.withdrawn.keys() & table.keys()
-    columns += ["note"] * bool(noted)
+    columns = [name for name in found if name not in (CHANGED, "note")]
+    columns += [CHANGED] * (CHANGED in found) + ["note"] * bool(noted)
     lines = [
         f"| {' | '.join(['version', *columns])} |",
         f"|---|{''.join('---|' if name in _WORDS else '--:|' for name in columns)}",

@@ -12,6 +12,7 @@ from registry.core import artifact_files, documents, layout, names
 from registry.core.artifact_files import ArtifactFiles, Files
 from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.names import InvalidName
+from registry.core.settings import RegistryFile
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Build, Manifest, ModelManifest, Tag
 from registry.errors import InvalidDocument
@@ -44,6 +45,7 @@ class Reader:
 
     files: Files
     known: Mapping[ArtifactId, ArtifactFiles]
+    registry: RegistryFile
     read_here: dict[ArtifactId, ArtifactFiles] = field(default_factory=dict)
 
     def manifest(self, artifact: ArtifactId) -> Manifest | None:
@@ -76,10 +78,10 @@ def render(reader: Reader, artifact: ArtifactFiles, released: Released | None) -
     theirs = _read_head(head[1], path) if head else {}
     body = text[head.end() :] if head else f"\n{text}"
     known = Known(artifact, manifest, tuple(_sources(reader, artifact, body, theirs, released)))
-    known = Known(artifact, manifest, known.sources, card_facts.earlier(known, body, released))
+    known = card_facts.with_versions(known, body, released)
     ours = _model_head(known, manifest) if isinstance(manifest, ModelManifest) else _dataset_head(known)
     data = {**ours, **_own(theirs)}
-    body = card_facts.render(body, known)
+    body = card_facts.render(body, known, reader.registry)
     return f"---\n{documents.write_yaml(data).decode()}---\n{body}".encode(errors="surrogateescape")
 
 

@@ -56,9 +56,9 @@ def expected(
     as it is, an invalid file of an artifact its card. Cards have the rows of earlier versions as they are, or as
     `released` has them. Raises InvalidDocument for invalid settings or front matter.
     """
-    owners = settings.read(tree).owners
+    registry = settings.read(tree)
     found = {str(artifact): artifact for artifact in layout.find(tree)}
-    reader = Reader(artifact_files.list_files(tree), {files.id: files for files in known})
+    reader = Reader(artifact_files.list_files(tree), {files.id: files for files in known}, registry)
     wanted = [artifact for artifact in found.values() if only is None or artifact in only]
     made = {artifact: manifest for artifact in wanted if (manifest := reader.manifest(artifact))}
     files = {}
@@ -66,7 +66,7 @@ def expected(
         text = cards.text_of(tree, listing.path) if tree.has(listing.path) else ""
         rows = {row["id"]: row[0] for row in listing.pattern.finditer(text) if row["id"] in found}
         rows |= {str(artifact): listing.render_row(manifest) for artifact, manifest in made.items()}
-        content = listing.render_file(text, _by_kind(rows), owners)
+        content = listing.render_file(text, _by_kind(rows), registry.owners)
         if content:
             files[listing.path] = content.encode(errors="surrogateescape")
     sound = (one for artifact in made if (one := reader.artifact(artifact)) and not one.faulty)

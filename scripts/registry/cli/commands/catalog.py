@@ -29,7 +29,12 @@ def command() -> None:
 
 @command.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder of the site.")
-@click.option("--url", default="", metavar="URL", help="Where the site will be, for the links of its feed.")
+@click.option(
+    "--url",
+    default="",
+    metavar="URL",
+    help="Where the site will be, for its feed; without it, where `catalog:` in registry.yaml says.",
+)
 @click.option(
     "--onnxruntime-web",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -51,7 +56,7 @@ def build(out: Path, url: str, onnxruntime_web: Path | None, scheduler: str | No
     with waiting("reading releases"):
         found = overview.find(space.tree, history.read(space.root, space.tree))
     repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
-    address = f"{url.rstrip('/')}/" if url else ""
+    address = settings.address(url) or space.registry_file.catalog_url
     objects = settings.public_address(dvc_config.parse(space.tree.read(settings.DVC_CONFIG)))
     tombstones = tuple(case for _, case in sorted(space.tombstones.items()))
     catalog = Catalog(space.registry_file.name, found, repository, address, objects, tombstones=tombstones)
