@@ -145,16 +145,19 @@ def test_a_build_that_was_stopped_is_finished_by_the_next_one(pictured: Pictured
 
         return read
 
-    for limit in (0, 1, 20, 35, 38):
+    pictured.asked.clear()
+    pictured.write(tmp_path / "whole", CatalogImages.ALL)
+    reads = len(pictured.asked)
+    for limit in (0, 1, reads // 2):
         options = Options(
             read_until(limit), pictured.trees.__getitem__, Path("none"), CatalogImages.ALL, lambda _: None
         )
         with pytest.raises(Stopped):
-            writing.write(tmp_path, pictured.catalog, options)
+            writing.write(tmp_path / "out", pictured.catalog, options)
     pictured.asked.clear()
-    pictured.write(tmp_path, CatalogImages.ALL)
-    assert not {*map(repositories.md5, pictured.pictures.values())} <= {*pictured.asked}
-    assert files(tmp_path) == files(built)
+    pictured.write(tmp_path / "out", CatalogImages.ALL)
+    assert len(pictured.asked) < reads
+    assert files(tmp_path / "out") == files(built)
 
 
 def test_what_a_killed_build_left_is_found_out(pictured: Pictured, built: Path, tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def test_a_model_says_how_its_training_is_repeated() -> None:
     files = {path: data.decode() for path, data in catalogs.rendered(catalog).items()}
     identical, near, elsewhere = (files[f"models/pets/v1.{at}.0/index.html"] for at in range(3))
     repeated = "repeats it and compares the metrics:"
-    assert f"registry reproduce models/pets@v1.0.0</code> {repeated} every metric identical." in identical
-    assert f"registry reproduce models/pets@v1.1.0</code> {repeated} accuracy within 0.02, f1 within 0.1." in near
+    assert f"registry reproduce models/pets@v1.0.0</code> {repeated} every metric identical</dd>" in identical
+    assert f"registry reproduce models/pets@v1.1.0</code> {repeated} accuracy within 0.02, f1 within 0.1</dd>" in near
     assert "elsewhere (https://zoo.example/pets): it cannot be repeated here" in elsewhere
     assert "registry reproduce" not in elsewhere + files["datasets/pets/index.html"]
 

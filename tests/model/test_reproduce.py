@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from registry.core import reproductions
 from registry.core.names import parse_tag
 from registry.errors import ToolFailed
 from registry.integrations import git_trees, process
@@ -87,8 +88,13 @@ def test_what_comes_back_is_reproduced_on_the_data_of_its_tag(bare_cache: Path, 
 
 def test_what_does_not_come_back_is_shown(built_model: Path, run_registry: Run) -> None:
     release(built_model, accuracy=0.001)
-    done = run_registry(built_model, "reproduce", TAG)
+    out = built_model.parent / "reproduced.jsonl"
+    for _ in range(2):
+        done = run_registry(built_model, "reproduce", TAG, "--out", str(out))
     assert done.refused(f"{TAG} was not reproduced")
+    found = [reproductions.parse(line, "") for line in out.read_text().splitlines()]
+    assert [(str(one.tag), one.differing, one.is_reproduced) for one in found] == [(TAG, ("accuracy",), False)] * 2
+    assert all(one.tooling and one.machine for one in found)
     assert "accuracy   0.91         0.9           -0.01         0.001        DIFFERS" in done.out
     assert traces(built_model)[2] == []
 

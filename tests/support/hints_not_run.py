@@ -17,6 +17,8 @@ RECALLS = "tests/release/test_recall.py runs it"
 ERASES = "tests/release/test_erase.py runs it"
 
 NOT_RUN = {
+    Hint("cli/commands/ci.py", "git fetch"): ELSEWHERE,
+    Hint("core/reproductions.py", "registry reproduce"): TRAINS,
     Hint("cli/commands/publish.py", "registry publish"): "tests/faults/test_batch_manifest.py runs it",
     Hint("release/fsck_output.py", "gh release"): REMOTE,
     Hint("release/fsck_output.py", "git push"): "tests/release/test_tags_by_hand.py runs it",

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 WORKFLOWS = {
     "assign.yml": {"assign"},
     "catalog.yml": {"build", "publish"},
-    "nightly.yml": {"published", "stores", "models"},
+    "nightly.yml": {"published", "stores", "models", "record"},
     "publish.yml": {"publish"},
     "pull-request.yml": {"validate", "train", "tests"},
     "refresh.yml": {"list", "refresh"},

@@ -289,8 +289,12 @@ def test_nightly_checks_that_pass(trained: Trained) -> None:
     released = trained.world
     repositories.git_in(released.root, "switch", "--quiet", "main")
     ran = released.dispatch("nightly.yml")
-    assert (ran.code, ran.jobs) == (0, {"published": "success", "stores": "success", "models": "success"}), ran.log
+    assert (ran.code, ran.jobs) == (
+        0,
+        {"published": "success", "stores": "success", "models": "success", "record": "success"},
+    ), ran.log
     assert "models/pets@v1.0.0: reproduced" in ran.said["models"]
+    assert "reproduced" in repositories.git_in(released.origin, "log", "-1", "--format=%s", "registry-reproductions")
     assert released.github.made() == []
 
 
@@ -303,7 +307,13 @@ def test_nightly_checks_with_a_missing_object(released: World) -> None:
         ran = released.dispatch("nightly.yml")
     finally:
         released.server.client().put_object(Bucket=PRODUCTION, Key=lost, Body=body)
-    assert ran.jobs == {"published": "success", "stores": "failure", "models": "success", "issue": "success"}, ran.log
+    assert ran.jobs == {
+        "published": "success",
+        "stores": "failure",
+        "models": "success",
+        "record": "success",
+        "issue": "success",
+    }, ran.log
     [issue] = released.github.issues
     assert issue["labels"] == [{"name": "drift"}]
     assert "missing" in issue["body"]

@@ -29,6 +29,7 @@ PERMISSIONS = {
     "nightly/models": {"contents": "read", "id-token": "write"},
     "nightly/stores": {"contents": "read", "id-token": "write"},
     "nightly/issue": {"contents": "read", "issues": "write"},
+    "nightly/record": {"contents": "write"},
     "nightly/published": {"contents": "read"},
     "publish/attest": {"attestations": "write", "contents": "write", "id-token": "write"},
     "publish/publish": {"contents": "write", "id-token": "write"},

@@ -12,6 +12,7 @@ from registry.catalog.showing import Shown
 from registry.catalog.trying import Tried
 from registry.core import consuming
 from registry.core.layout import SPLITS
+from registry.core.reproductions import Reproduction
 from registry.core.values import ModelManifest
 from registry.release.history import Release
 from registry.release.overview import Overview
@@ -106,7 +107,7 @@ def _trial(release: Release, tried: Tried) -> Trial:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How to repeat the training of a release, and within what its metrics have to agree; nothing records that it was.
+    """How to repeat the training of a release, within what its metrics have to agree, and the last time that was done.
 
     `origin` is where it was trained, if that was not here; it cannot be repeated then.
     """
@@ -114,6 +115,7 @@ class Training:
     command: str
     within: str
     origin: str
+    last: Reproduction | None
 
 
 def _training(release: Release) -> Training | None:
@@ -125,6 +127,7 @@ def _training(release: Release) -> Training | None:
         f"registry reproduce {release.tag}",
         limits or "every metric identical",
         manifest.origin.url if manifest.origin else "",
+        release.reproduction,
     )
 
 

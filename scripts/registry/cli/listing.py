@@ -130,6 +130,7 @@ def release(
     yield from (f"stage: {' '.join(chosen.stages)}",) if chosen.stages else ()
     yield from (f"made from {join([str(tag) for tag in chosen.sources])}",) if chosen.sources else ()
     yield from (str(one.withdrawn[tag]) for tag in chosen.sources if tag in one.withdrawn)
+    yield from (f"training {chosen.reproduction}",) if chosen.reproduction else ()
     yield from (f"used by {join([str(tag) for tag in one.users[chosen.tag]])}",) if one.users[chosen.tag] else ()
     if version:
         yield from ("", version.content.manifest.description.strip(), "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from registry.core.wording import plural
 from registry.errors import ToolFailed
 from registry.integrations.process import run
 
@@ -37,6 +38,13 @@ def measure(started: float, pulled: int) -> Hardware:
     gpu, driver = gpu_and_driver()
     seconds = round(time.monotonic() - started, 1)
     return Hardware(_processor(), cores(), gpu, driver, seconds, pulled, _peak_memory())
+
+
+def machine() -> str:
+    """The machine in words: `NVIDIA H200, driver 570.1, AMD EPYC 9654, 16 cores`."""
+    gpu, driver = gpu_and_driver()
+    cards = [gpu, f"driver {driver}"] if gpu else []
+    return ", ".join([*cards, _processor(), plural(cores(), "core")])
 
 
 def cores() -> int:

@@ -154,6 +154,8 @@ def _development(subject: Subject, manifest: ModelManifest) -> Iterator[Item]:
     facts = [Fact("task", manifest.task)]
     if manifest.origin:
         facts.append(Fact("trained elsewhere", f"{manifest.origin.url}; the training is not reproducible here"))
+    else:
+        facts.append(Fact("training repeated", str(subject.release.reproduction or "not recorded")))
     for name, command in subject.commands.items():
         facts.append(Fact(f"stage {name}", command if isinstance(command, str) else "; ".join(command), is_code=True))
     if (recipe := subject.version.content.recipe) and recipe != "{}":

@@ -4,15 +4,17 @@ Tags and stages are GTO's. What a tag promises is what its commit says, so a tag
 another version in its manifest is a release with a fault.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from registry.core import artifact_files, layout, names, stages
+from registry.core import artifact_files, layout, names, reproductions, stages
 from registry.core.artifact_files import ArtifactFiles
+from registry.core.names import InvalidName
+from registry.core.reproductions import Reproduction
 from registry.core.tree import Tree, find_file
 from registry.core.values import ArtifactId, ModelManifest, Tag, Version
 from registry.integrations import git, git_trees
@@ -29,7 +31,8 @@ class Release:
     """A version that has a tag; `seconds` since 1970 until that was made, and the reason if it was `withdrawn`.
 
     `version` is None where the files of the commit cannot be read with today's schemas. `fault` says why the tag is no
-    release of what it names; it is empty for each tag that `registry publish` made.
+    release of what it names; it is empty for each tag that `registry publish` made. `reproduction` is the last one of a
+    model that is recorded.
     """
 
     tag: Tag
@@ -40,6 +43,7 @@ class Release:
     stages: tuple[str, ...]
     withdrawn: str
     fault: str
+    reproduction: Reproduction | None = None
 
     @property
     def time(self) -> str:
@@ -134,6 +138,7 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
     tags = names.find_tags(list(times))
     chosen = set(wanted) or {tag.artifact for tag in tags}
     assigned = stages.find(times, {name: ref.commit for name, ref in refs.items()})
+    repeats = read_reproductions(root)
     cancelled = {one for name in times if (one := names.find_cancelled(name))}
     unmerged = stray_tags.find_unmerged(root)
     with git_trees.History(root) as history, remembered(root) as memory:
@@ -147,7 +152,8 @@ def read(root: Path, tree: Tree, wanted: Iterable[ArtifactId] = ()) -> tuple[Rel
             current = assigned.get((tag.artifact, commit), ())
             why = withdrawn[tag.artifact].get(tag.version, "")
             fault = _fault(tag, version, cancelled, unmerged)
-            found.append(Release(tag, commit, times[str(tag)], version, made_from, current, why, fault))
+            repeated = repeats.get(tag)
+            found.append(Release(tag, commit, times[str(tag)], version, made_from, current, why, fault, repeated))
         return tuple(found)
 
 
@@ -161,6 +167,25 @@ def _fault(tag: Tag, version: ReleasedVersion | None, cancelled: AbstractSet[str
     if cancelled & {str(tag), str(tag.artifact)}:
         return "gto deprecate cancels it, which `dvc artifacts get` does not obey: registry withdraw does"
     return ""
+
+
+def read_reproductions(root: Path) -> Mapping[Tag, Reproduction]:
+    """The last recorded reproduction of each model's release that has one."""
+    commit = next(filter(None, (git.find_id(root, ref) for ref in reproductions.REFS)), "")
+    if not commit:
+        return {}
+    with git_trees.Revision(root, commit) as tree:
+        return dict(_reproductions(tree))
+
+
+def _reproductions(tree: Tree) -> Iterator[tuple[Tag, Reproduction]]:
+    for entry in tree.list("models"):
+        try:
+            tag = names.parse_tag(entry.path.removesuffix(".jsonl").replace("/v", "@v"))
+        except InvalidName:
+            continue
+        if entry.path == reproductions.path(tag) and (found := reproductions.latest(tree.read(entry.path), tag)):
+            yield tag, found
 
 
 def read_withdrawn(artifact: ArtifactId, *readers: Callable[[str], bytes | None]) -> Mapping[Version, str]:

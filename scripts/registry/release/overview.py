@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from registry.core import artifact_files, layout, manifests, withdrawals
+from registry.core import artifact_files, layout, manifests, reproductions, withdrawals
 from registry.core.pointers import object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Output, Tag, Version
@@ -149,6 +149,7 @@ def _release_to_json(release: Release, users: Iterable[Tag]) -> dict[str, Any]:
         "dataset": str(made_from.dataset) if made_from.dataset else None,
         "builds_on": [str(tag) for tag in made_from.backbones.values()],
         "used_by": [str(tag) for tag in users],
+        "reproduction": reproductions.to_json(release.reproduction) if release.reproduction else None,
         "products": [_product_to_json(product) for product in version.products] if version else [],
     }
 

@@ -1,6 +1,7 @@
 """`registry ci`: the commands of the workflows. Each treats the files that another job wrote as untrusted input."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import click
@@ -8,11 +9,11 @@ import click
 from registry import console
 from registry.checks import tracked_files
 from registry.cli.workspace import here
-from registry.core import names
+from registry.core import names, reproductions
 from registry.core.values import Kind
 from registry.core.wording import plural
-from registry.errors import RegistryError
-from registry.integrations import cml, git, git_trees, github, runner_machine
+from registry.errors import Refused, RegistryError
+from registry.integrations import cml, git, git_record_branch, git_trees, github, runner_machine
 from registry.release import drift_issue, github_assets, refresh
 from registry.report import acceptance, commit_status, github_images, json_input, posting, review
 from registry.report.comment import Mark
@@ -218,6 +219,28 @@ def unattested(out: Path) -> None:
     if listed:
         out.write_text(listed, encoding="utf-8")
     console.say(f"{plural(len(listed.splitlines()), 'release manifest')} to attest")
+
+
+@command.command("record-reproductions")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def record_reproductions(file: Path) -> None:
+    """Add the results of `registry reproduce --out` to the branch registry-reproductions of origin.
+
+    `registry show`, the catalog and `registry dossier` tell the last one of a release.
+    """
+    root = here().root
+    git.require_identity(root)
+    found = [reproductions.parse(line, str(file)) for line in file.read_text(encoding="utf-8").splitlines()]
+    tags = git.tag_names(root)
+    for one in found:
+        if str(one.tag) not in tags:
+            raise Refused(f"{file}: {one.tag} is not published", fix="git fetch --tags")
+    lines = defaultdict[str, str](str)
+    for one in found:
+        lines[reproductions.path(one.tag)] += reproductions.write(one)
+    said = "; ".join(f"{one.tag}: {'' if one.is_reproduced else 'not '}reproduced" for one in found)
+    git_record_branch.append(root, reproductions.BRANCH, lines, said)
+    console.say(said)
 
 
 @command.command("attach-attestation")

@@ -1,22 +1,33 @@
 """`registry reproduce`."""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import click
 
 from registry.cli import transferring, withdrawals
 from registry.cli.workspace import Workspace, here
 from registry.console import say
-from registry.core import layout
+from registry.core import layout, reproductions
 from registry.core.names import find_tags
+from registry.core.reproductions import Reproduction
 from registry.errors import LoginEnded, Refused
-from registry.integrations import git, git_trees
+from registry.integrations import git, git_trees, hardware
 from registry.model import reproduce
+from registry.scaffold import tooling
 from registry.sync import pull
 
 
 @click.command()
 @click.argument("tags", nargs=-1, metavar="[models/NAME@vVERSION]...")
 @click.option("--latest", is_flag=True, help="The latest published version of each model that is not withdrawn.")
-def command(tags: tuple[str, ...], *, latest: bool) -> None:
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Add the results to this file, which `registry ci record-reproductions` publishes.",
+)
+def command(tags: tuple[str, ...], out: Path | None, *, latest: bool) -> None:
     """Train a published model again from its tag, and compare the metrics.
 
     Training runs in a temporary worktree, which is removed afterwards; your working tree is not changed. Metrics must
@@ -29,7 +40,7 @@ def command(tags: tuple[str, ...], *, latest: bool) -> None:
     failed, ended = list[str](), None
     for tag in map(str, wanted):
         try:
-            failed += [] if _reproduce(space, tag) else [tag]
+            failed += [] if _reproduce(space, tag, out) else [tag]
         except LoginEnded as error:
             ended = error
             break
@@ -43,8 +54,8 @@ def command(tags: tuple[str, ...], *, latest: bool) -> None:
         say("no model is published yet: nothing to reproduce")
 
 
-def _reproduce(space: Workspace, tag: str) -> bool:
-    """Whether the metrics of a tag were reproduced."""
+def _reproduce(space: Workspace, tag: str, out: Path | None) -> bool:
+    """Whether the metrics of a tag were reproduced, which is added to the file `out`."""
     plan = reproduce.plan(space.root, tag)
     say(str(plan))
     with git_trees.Revision(space.root, plan.commit) as tree:
@@ -55,6 +66,12 @@ def _reproduce(space: Workspace, tag: str) -> bool:
     rows = reproduce.apply(plan, space.root, space.cache_dir)
     say(reproduce.format_table(rows))
     same = reproduce.is_reproduced(rows)
+    if out:
+        differing = tuple(row.metric for row in rows if not row.is_reproduced)
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        done = Reproduction(plan.tag, time, differing, str(tooling.read()), hardware.machine())
+        with out.open("a", encoding="utf-8") as file:
+            file.write(reproductions.write(done))
     if same:
         say(f"{plan.tag}: reproduced")
     return same
