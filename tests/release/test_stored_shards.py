@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from conftest import copy
+from registry.core import consuming, schema
+from registry.core.documents import Document
 from registry.core.names import parse_tag
 from registry.dataset import shards
 from registry.release.shard_index import ShardFile, ShardIndex
-from support import hints, released_photos, repositories
+from support import hints, pages, released_photos, repositories
 from support.dataset_builds import Desk, picture, uuid
 from support.repositories import Run, git_in
 
@@ -72,6 +75,50 @@ def test_every_image_is_in_the_shard_that_its_hash_says() -> None:
     for number, file in enumerate(found):
         assert file is files[placed.index(shards.order(uuid(number))) // 25]
     assert index.find("val", uuid(0)) is None
+
+
+def run_python(folder: Path, code: str) -> str:
+    done = repositories.sh(folder, sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_show_and_the_catalog_say_where_they_are_and_how_they_are_read(exported: Desk, tmp_path: Path) -> None:
+    place = exported.root / FOLDER
+    assert f"\nshards: 3, 146.4 kB, in {place}\n" in exported.run("show", TAG).out
+    told = json.loads(exported.run("show", TAG, "--format", "json").out)["shards"]
+    key = FOLDER.removeprefix(".registry/production/")
+    size = sum(path.stat().st_size for path in place.glob("*.tar"))
+    whole = {"index": f"{key}/index.json", "bytes": size, "splits": {"train": 1, "val": 1, "test": 1}, "missing": []}
+    assert told == whole
+    site = tmp_path / "site"
+    assert exported.run("catalog", "build", "--out", str(site)).code == 0
+    data = json.loads((site / "registry.json").read_bytes())
+    assert [*schema.find_faults(Document("registry.json", data, {}), "catalog")] == []
+    [dataset] = [one for one in data["artifacts"] if one["artifact"] == "datasets/pets"]
+    assert dataset["releases"][0]["shards"] == whole
+    for page in ("datasets/pets/index.html", "datasets/pets/v1.0.0/index.html"):
+        assert f"place = &#34;{place}&#34;" in (site / page).read_text()
+    (place / "val-000000.tar").unlink()
+    assert f"\nshards: 2 of 3 shards left, which are not the whole, in {place}\n" in exported.run("show", TAG).out
+    assert exported.run("catalog", "build", "--out", str(site)).code == 0
+    assert "webdataset" not in (site / "datasets/pets/v1.0.0/index.html").read_text()
+    data = json.loads((site / "registry.json").read_bytes())
+    [dataset] = [one for one in data["artifacts"] if one["artifact"] == "datasets/pets"]
+    assert dataset["releases"][0]["shards"] == {**whole, "missing": ["val-000000.tar"]}
+
+
+def test_the_programs_of_the_catalog_and_of_the_consumers_page_read_them(exported: Desk, tmp_path: Path) -> None:
+    place = str(exported.root / FOLDER)
+    *_, snippet = consuming.snippets(parse_tag(TAG), "URL", sidecar=False, shards=place)
+    count = "print({name: sum(1 for _ in split) for name, split in images.items()})\n"
+    assert run_python(tmp_path, f"{snippet.text}\n{count}") == "{'test': 9, 'train': 22, 'val': 9}\n"
+    [block] = re.findall(r"```python\n([^`]*load_dataset[^`]*)```", pages.read("docs/consumer.md"))
+    code = block.replace("s3://acme-data/releases/datasets/birds/1.0.0/shards", place)
+    assert place in code
+    assert (
+        run_python(tmp_path, f"{code}\nprint(len([*train]), sample['json']['label'] == sample['cls'])") == "22 True\n"
+    )
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -60,7 +60,11 @@ def values(
         "line": releases.line(one),
         "lineage": pictures.lineage(near, [release.tag for release in one.releases]),
         "metrics": _metrics(one),
-        "snippets": consuming.snippets(latest.tag, repository, sidecar=latest.has_sidecar) if latest else (),
+        "snippets": consuming.snippets(
+            latest.tag, repository, sidecar=latest.has_sidecar, shards=one.whole_shards(latest.tag)
+        )
+        if latest
+        else (),
     }
 
 

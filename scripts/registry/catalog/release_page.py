@@ -72,7 +72,9 @@ def values(one: Overview, release: Release, repository: str, pieces: Pieces) -> 
         "users": one.users[release.tag],
         "changes": releases.changes(one, release),
         "before": releases.before(one, release),
-        "snippets": consuming.snippets(release.tag, repository, sidecar=release.has_sidecar),
+        "snippets": consuming.snippets(
+            release.tag, repository, sidecar=release.has_sidecar, shards=one.whole_shards(release.tag)
+        ),
         "columns": [_column(column) for column in shown.items.columns] if shown else [],
         "grid": _grid(release, shown) if shown and shown.items.rows else None,
         "headline": compared.headline if compared else "",

@@ -9,6 +9,7 @@ from registry.core.wording import abbreviate, join, plural, size, table
 from registry.release.history import Release
 from registry.release.notes import ReleasedVersion
 from registry.release.overview import Overview
+from registry.release.stored_shards import ReleasedShards
 
 LISTED = 3  # releases of each artifact in the list; `show` has all
 CLASSES = 12
@@ -135,6 +136,7 @@ def release(
     if version:
         yield from ("", version.content.manifest.description.strip(), "")
         yield from _facts(version)
+    yield from _shards(one.shards[chosen.tag]) if chosen.tag in one.shards else ()
     if erased or chosen.fault:
         latest, why = good(one), "it is not whole any more, and cannot be fetched" if erased else "it is no release"
         yield why + (f": take {latest.tag}" if latest else "")
@@ -143,6 +145,12 @@ def release(
         "fetch it with",
         *(f"  {line}" for line in consuming.commands(chosen.tag, url, sidecar=chosen.has_sidecar)),
     )
+
+
+def _shards(shards: ReleasedShards) -> Iterator[str]:
+    total = sum(shards.splits.values())
+    left = f"{total - len(shards.missing):,} of {plural(total, 'shard')} left, which are not the whole"
+    yield f"shards: {left if shards.missing else f'{total:,}, {size(shards.size)}'}, in {shards.place}"
 
 
 def _facts(version: ReleasedVersion) -> Iterator[str]:

@@ -6,6 +6,21 @@ from typing import NamedTuple
 from registry.core import layout
 from registry.core.values import ArtifactId, Kind, Tag
 
+_SHARDS = """\
+import json
+
+import fsspec
+from datasets import Features, load_dataset
+
+place = "{}"
+with fsspec.open(f"{{place}}/index.json") as file:
+    index = json.load(file)
+files = {{
+    split: [f"{{place}}/{{shard['name']}}" for shard in shards] for split, shards in index["splits"].items() if shards
+}}
+features = Features.from_dict(index["features"])
+images = load_dataset("webdataset", data_files=files, features=features, streaming=True)"""
+
 
 class Snippet(NamedTuple):
     """A way to fetch a release: its name, the language, and the text to copy."""
@@ -35,8 +50,8 @@ def _with_dvc(tag: Tag, url: str, *, sidecar: bool) -> Iterator[str]:
     yield from (f"registry verify {tag} {_name(path)} --repo {url}" for path in paths)
 
 
-def snippets(tag: Tag, url: str, *, sidecar: bool) -> tuple[Snippet, ...]:
-    """All ways, the plainest first."""
+def snippets(tag: Tag, url: str, *, sidecar: bool, shards: str = "") -> tuple[Snippet, ...]:
+    """All ways, the plainest first; `shards` is where those of the release are, if it has some."""
     paths = _paths(tag.artifact, sidecar=sidecar)
     imports = [f"dvc import {url} {path} --rev {tag}" for path in paths]
     updates = [f"dvc update {_name(path)}.dvc --rev {tag}   # later, with a newer version" for path in paths]
@@ -46,6 +61,7 @@ def snippets(tag: Tag, url: str, *, sidecar: bool) -> tuple[Snippet, ...]:
         Snippet("DVC", "sh", "\n".join(_with_dvc(tag, url, sidecar=sidecar))),
         Snippet("In another DVC repository", "sh", "\n".join([*imports, *updates])),
         *((_images(tag, _name(paths[0])),) if tag.artifact.kind is Kind.DATASET else ()),
+        *((Snippet("Shards, streamed by Hugging Face datasets", "python", _SHARDS.format(shards)),) if shards else ()),
     )
 
 

@@ -11,7 +11,9 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Output, Tag, Version
 from registry.core.withdrawals import Withdrawal
 from registry.errors import InvalidDocument
+from registry.release import shard_index
 from registry.release.history import Release
+from registry.release.stored_shards import ReleasedShards
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Overview:
 
     `releases` are the latest first; `used_by` are the models that are made from it now, `users` the releases of models
     that were made from a release of it. `withdrawn` are the withdrawn releases that its own
-    were made from.
+    were made from. `shards` are those of its releases, where production was asked for them.
     """
 
     artifact: ArtifactId
@@ -30,11 +32,17 @@ class Overview:
     used_by: tuple[ArtifactId, ...] = ()
     users: Mapping[Tag, tuple[Tag, ...]] = field(default_factory=dict)
     withdrawn: Mapping[Tag, Withdrawal] = field(default_factory=dict)
+    shards: Mapping[Tag, ReleasedShards] = field(default_factory=dict)
 
     @property
     def version(self) -> Version | None:
         """The version that the manifest says."""
         return self.manifest.version if self.manifest else None
+
+    def whole_shards(self, tag: Tag) -> str:
+        """Where the shards of a release are; empty where it has none, or not all of them."""
+        shards = self.shards.get(tag)
+        return shards.place if shards and not shards.missing else ""
 
 
 def find(tree: Tree, released: Iterable[Release]) -> tuple[Overview, ...]:
@@ -128,11 +136,11 @@ def to_json(one: Overview) -> dict[str, Any]:
         "dataset": str(model.dataset) if model and model.dataset else None,
         "builds_on": [str(artifact) for artifact in model.builds_on] if model else [],
         "used_by": [str(artifact) for artifact in one.used_by],
-        "releases": [_release_to_json(release, one.users[release.tag]) for release in one.releases],
+        "releases": [_release_to_json(one, release) for release in one.releases],
     }
 
 
-def _release_to_json(release: Release, users: Iterable[Tag]) -> dict[str, Any]:
+def _release_to_json(one: Overview, release: Release) -> dict[str, Any]:
     version, made_from = release.version, release.made_from
     return {
         "tag": str(release.tag),
@@ -148,10 +156,19 @@ def _release_to_json(release: Release, users: Iterable[Tag]) -> dict[str, Any]:
         "metrics": dict(version.metrics) if version else {},
         "dataset": str(made_from.dataset) if made_from.dataset else None,
         "builds_on": [str(tag) for tag in made_from.backbones.values()],
-        "used_by": [str(tag) for tag in users],
+        "used_by": [str(tag) for tag in one.users[release.tag]],
         "reproduction": reproductions.to_json(release.reproduction) if release.reproduction else None,
         "products": [_product_to_json(product) for product in version.products] if version else [],
+        "shards": _shards_to_json(release.tag, one.shards.get(release.tag)),
     }
+
+
+def _shards_to_json(tag: Tag, shards: ReleasedShards | None) -> dict[str, Any] | None:
+    """Where the index of the shards is, and what is there; None where there are none, and where none were asked for."""
+    if shards is None:
+        return None
+    missing = list(shards.missing)
+    return {"index": shard_index.key(tag), "bytes": shards.size, "splits": dict(shards.splits), "missing": missing}
 
 
 def _product_to_json(product: Output) -> dict[str, Any]:

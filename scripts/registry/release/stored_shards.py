@@ -23,6 +23,32 @@ class StoredShards:
         return tuple(file.name for file in self.index.files if file.name not in self.sizes)
 
 
+@dataclass(frozen=True, slots=True)
+class ReleasedShards:
+    """What is told of the shards of a release: where they are, how many each split has, and their size in bytes.
+
+    `missing` names those that are not there.
+    """
+
+    place: str
+    splits: Mapping[str, int]
+    size: int
+    missing: tuple[str, ...] = ()
+
+
+def describe(stored: Mapping[Tag, StoredShards], url: str) -> dict[Tag, ReleasedShards]:
+    """The same of releases, for readers; `url` is where they reach production."""
+    return {
+        tag: ReleasedShards(
+            f"{url}/{shard_index.folder(tag)}",
+            {split: len(files) for split, files in one.index.splits.items()},
+            one.index.size,
+            one.missing,
+        )
+        for tag, one in stored.items()
+    }
+
+
 def find(store: Store, tags: Iterable[Tag]) -> dict[Tag, StoredShards]:
     """The shards of those releases that have some. Raises StorageFailed, InvalidDocument."""
     keys = {shard_index.key(tag): tag for tag in tags if tag.artifact.kind is Kind.DATASET}

@@ -7,7 +7,7 @@ import click
 from registry.catalog import folder, writing
 from registry.catalog.options import Options
 from registry.catalog.site import Catalog
-from registry.cli import clusters
+from registry.cli import clusters, released_shards
 from registry.cli.workspace import here, warn
 from registry.console import say
 from registry.core import settings
@@ -55,6 +55,7 @@ def build(out: Path, url: str, onnxruntime_web: Path | None, scheduler: str | No
         space = clusters.join(space, scheduler)
     with waiting("reading releases"):
         found = overview.find(space.tree, history.read(space.root, space.tree))
+        found = released_shards.add(space, found)
     repository = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else space.root.as_uri()
     address = settings.address(url) or space.registry_file.catalog_url
     objects = settings.public_address(dvc_config.parse(space.tree.read(settings.DVC_CONFIG)))

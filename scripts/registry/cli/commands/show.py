@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from registry.cli import listing
+from registry.cli import listing, released_shards
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
 from registry.core import erasures, names
@@ -30,6 +30,7 @@ def command(name: str, form: str) -> None:
     one = listing.of(overview.find(space.tree, history.read(space.root, space.tree)), artifact)
     if one is None:
         raise NotFound(f"{artifact} does not exist", fix="registry list")
+    [one] = released_shards.add(space, [one], [tag] if tag else None)
     url = tooling.normalize(git.remote_url(space.root)) if git.has_remote(space.root) else HERE
     if tag is None:
         say(json.dumps(overview.to_json(one), indent=2) if form == "json" else "\n".join(listing.artifact(one, url)))
