@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlcroissant
 import polars as pl
+import pytest
 
 from registry.core.settings import CatalogImages
 from support import catalogs, pictured_catalogs
+from support.pictured_catalogs import Pictured
 
 PLACE = "datasets/pets/v1.0.0"
 EMBEDDED = re.compile(r'<script type="application/ld\+json">(.*?)</script>', re.DOTALL)
@@ -47,6 +50,32 @@ def test_it_describes_the_files_that_are_fetched(tmp_path: Path) -> None:
     table = next(data for data in pictured.objects.values() if data[:4] == b"PAR1")
     columns = {one["source"]["extract"]["column"] for name, one in fields.items() if name.startswith("rows/")}
     assert columns == {*pl.read_parquet(io.BytesIO(table)).columns} - {"label"}
+
+
+def fetch(folder: Path, pictured: Pictured) -> None:
+    """Put what a consumer fetches beside the description."""
+    lists = [json.loads(data) for name, data in pictured.objects.items() if name.endswith(".dir")]
+    for row in max(lists, key=len):
+        file = folder / "prepared" / row["relpath"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pictured.objects[row["md5"]])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_mlcroissant_accepts_it_and_loads_all_records_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    pictured = pictured_catalogs.made(20, 1)
+    pictured.write(tmp_path, CatalogImages.NONE)
+    fetch(tmp_path / PLACE, pictured)
+    loaded = mlcroissant.Dataset(tmp_path / PLACE / "croissant.json")
+    assert (loaded.metadata.issues.errors, loaded.metadata.issues.warnings) == (set(), set())
+    images, rows = list(loaded.records("images")), list(loaded.records("rows"))
+    paths = {"/".join(one[f"images/{part}"].decode() for part in ("split", "label", "uuid")) for one in images}
+    assert {f"{path}.jpg" for path in paths} == {*pictured.pictures}
+    assert {one["images/image"].mode for one in images} == {"RGB"}
+    assert {one["rows/uuid"].decode() for one in rows} == {one["images/uuid"].decode() for one in images}
+    assert {type(one["rows/is_indoors"]) for one in rows} == {bool}
 
 
 def test_the_page_has_the_same_and_text_of_a_manifest_ends_nothing() -> None:
