@@ -76,6 +76,7 @@ def test_a_plan_lists_every_difference_and_changes_nothing(hub: GitHub, registry
         "let workflows open pull requests, with tokens that read by default",
         "create the ruleset 'registry: main'",
         "create the ruleset 'registry: releases are immutable'",
+        "create the ruleset 'registry: reproductions are only added'",
         "create the label dataset",
         "create the label drift",
         NOTE,
@@ -90,7 +91,9 @@ def test_after_apply_the_plan_is_empty_and_other_rules_stay(
     protected.labels["drift"]["color"] = "ffffff"
     done = run_registry(registry_repo, "protect", "--apply")
     assert (done.code, done.out, protected.made()) == (0, DONE, [])
-    main, tags, _ = protected.rulesets
+    main, tags, records, _ = protected.rulesets
+    assert {rule["type"] for rule in records["rules"]} == {"deletion", "non_fast_forward"}
+    assert records["conditions"]["ref_name"]["include"] == ["refs/heads/registry-reproductions"]
     assert (main["enforcement"], main["conditions"]["ref_name"]["include"]) == ("active", ["~DEFAULT_BRANCH"])
     rules = {rule["type"]: rule.get("parameters", {}) for rule in main["rules"]}
     assert rules.keys() == {"deletion", "non_fast_forward", "pull_request", "required_status_checks"}
@@ -186,7 +189,7 @@ def test_only_the_publishers_app_can_create_tags(protected: GitHub, registry_rep
 
 
 def test_on_github_com_only_jobs_can_set_the_gate() -> None:
-    main, _ = github_protection.rulesets("github.com")
+    main, *_ = github_protection.rulesets("github.com")
     checks = main.body()["rules"][-1]["parameters"]["required_status_checks"]
     assert checks == [{"context": "registry/gate", "integration_id": 15368}]
 
@@ -229,7 +232,9 @@ def test_a_private_repository_of_team_has_everything_but_reviewers(
         assert done.out.count("ensure the billing plan supports the required reviewers protection rule") == 2
         assert done.out.count(PLAN) == 2
         assert done.refused("acme/registry: 2 protections are left open")
-        assert [row["name"] for row in hub.rulesets] == ["registry: main", "registry: releases are immutable"]
+        assert [row["name"] for row in hub.rulesets] == [
+            "registry: main", "registry: releases are immutable", "registry: reproductions are only added"
+        ]  # fmt: skip
         assert {name: row["deployment_branch_policy"] is not None for name, row in hub.environments.items()} == {
             "gpu": False, "judge": True, "production": True, "refresh": True, "assign": True,
         }  # fmt: skip
@@ -289,7 +294,7 @@ def test_a_token_without_rights_changes_what_it_may(hub: GitHub, registry_repo: 
     done = run_registry(registry_repo, "protect", "--apply")
     assert done.out.count("Resource not accessible") == 11
     assert "hint: gh auth login as an administrator of the repository" in done.out
-    assert len(hub.rulesets) == 2
+    assert len(hub.rulesets) == 3
 
 
 def test_a_failure_that_is_no_refusal_stops_and_the_next_run_goes_on(

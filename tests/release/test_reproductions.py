@@ -57,7 +57,10 @@ def test_the_last_result_is_shown_to_whoever_has_fetched(
     git_in(root, "fetch", "--quiet", "origin")
     line, page, _ = shown(root, run_registry, out)
     assert line == f"training not reproduced (accuracy and loss differed) on 2026-12-01 {where}"
-    assert page == f'<strong class="bad">no</strong>: accuracy, loss differed, on <span class="date">2026-12-01</span> {where}'
+    assert (
+        page
+        == f'<strong class="bad">no</strong>: accuracy, loss differed, on <span class="date">2026-12-01</span> {where}'
+    )
     assert git_in(root, "log", "--format=%s", f"origin/{BRANCH}").splitlines() == [
         f"{TAG}: not reproduced", f"{TAG}: reproduced"
     ]  # fmt: skip

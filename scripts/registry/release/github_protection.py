@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from registry.core import reproductions
 from registry.integrations import github
 from registry.integrations.github import Repository, RequestRefused
 from registry.release import github_actions, github_environments, github_owners, github_steps
@@ -62,6 +63,7 @@ TAGS = Ruleset(
     RELEASES,
     ({"type": "deletion"}, {"type": "non_fast_forward"}, {"type": "update"}),
 )
+RECORDS = Ruleset("registry: reproductions are only added", "branch", (f"refs/heads/{reproductions.BRANCH}",), _PUSHES)
 PUBLISHER = Ruleset("registry: releases by the publisher", "tag", RELEASES, ({"type": "creation"},))
 
 LABELS = (
@@ -141,7 +143,7 @@ def rulesets(host: str, publisher: int | None = None, *, solo: bool = False) -> 
     required = {"type": "required_status_checks", "parameters": checks}
     rules = (*_PUSHES, _pull_request(review=not solo), required)
     main = Ruleset("registry: main", "branch", ("~DEFAULT_BRANCH",), rules)
-    return main, TAGS, *([replace(PUBLISHER, app=publisher)] if publisher else [])
+    return main, TAGS, RECORDS, *([replace(PUBLISHER, app=publisher)] if publisher else [])
 
 
 def _pull_request(*, review: bool) -> Mapping[str, Any]:
