@@ -12,7 +12,7 @@ from registry.core.settings import Template
 from registry.errors import Refused, ToolFailed
 from registry.integrations import git
 
-ORIGIN = "origin.json"  # in the package of a wheel, by scripts/wheel.py
+ORIGIN = "origin.json"  # in the package of a wheel, by scripts/build_hook.py
 _PACKAGE = Path(__file__).parents[1]
 _SCP = re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+):(?P<path>[^/].*)")  # git@github.com:acme/template.git
 
