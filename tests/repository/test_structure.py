@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from support.workflow_files import steps
@@ -32,6 +34,12 @@ def test_a_module_has_at_most_400_lines() -> None:
         name: text for name, text in TEXTS.items() if re.match(r"(scripts|benchmarks|tests/support)/.*\.py", name)
     }
     assert {name: lines for name, text in modules.items() if (lines := text.count("\n")) > 400} == {}
+
+
+def test_no_script_has_the_name_of_a_package() -> None:
+    """An editable installation puts scripts/ on the path of every program, and of every package that is built."""
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert scripts.isdisjoint({*sys.stdlib_module_names, *packages_distributions(), "pip", "setuptools", "wheel"})
 
 
 def test_no_file_names_a_home_folder() -> None:
