@@ -55,6 +55,7 @@ def test_the_last_result_is_shown_to_whoever_has_fetched(
     git_in(root, "update-ref", "-d", f"refs/remotes/origin/{BRANCH}")  # as a clone from before, which then fetches
     assert run_registry(root, *RECORD, write(file, BAD)).code == 0
     git_in(root, "fetch", "--quiet", "origin")
+    assert "  not reproduced" in run_registry(root, "list").out
     line, page, _ = shown(root, run_registry, out)
     assert line == f"training not reproduced (accuracy and loss differed) on 2026-12-01 {where}"
     assert (

@@ -67,6 +67,7 @@ def _cells(release: Release, one: Overview) -> tuple[str, ...]:
         size(version.size) if version and version.size else "",
         f"from {join(sources)}" if sources else "",
         f"used by {abbreviate([str(tag) for tag in users])}" if users else "",
+        ("" if release.reproduction.is_reproduced else "not ") + "reproduced" if release.reproduction else "",
     )
 
 
