@@ -77,6 +77,25 @@ def test_every_image_is_in_the_shard_that_its_hash_says() -> None:
     assert index.find("val", uuid(0)) is None
 
 
+def test_verify_proves_shards_by_the_release(exported: Desk, tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    shutil.copytree(exported.root / FOLDER, got)
+    done = exported.run("verify", TAG, str(got))
+    assert done.out.splitlines()[-1] == f"{got} is {TAG} as shards: 3 shards with 40 images intact"
+    one = exported.run("verify", TAG, str(got / "val-000000.tar"))
+    assert one.out.endswith("is datasets/pets@v1.0.0 as shards: 1 shard with 9 images intact\n")
+    damage(got / "val-000000.tar")
+    (got / "train-000001.tar").write_bytes((got / "train-000000.tar").read_bytes())
+    (got / "train-000000.tar").unlink()
+    done = exported.run("verify", TAG, str(got))
+    assert done.refused(
+        f"{got} is not {TAG} as shards",
+        "train-000001.tar: the release has no such shard",
+        "val-000000.tar: other bytes than expected at 0",
+        "train-000000.tar: is missing",
+    ), done.err
+
+
 def run_python(folder: Path, code: str) -> str:
     done = repositories.sh(folder, sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ the index comes last.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -30,6 +30,8 @@ from registry.storage.base import CHUNK, Store
 from registry.storage.parallel import parallel_map
 from registry.storage.reader import require_object
 from registry.sync import dir_listing, inventory
+
+_IS_IMAGE = ~col("relpath").str.ends_with("/metadata.parquet")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,26 +92,34 @@ def plan(
         lost = plural(len(gone), "image")
         fault = f"{release.tag} lost {lost} to an erasure: shards of what is left would look whole"
         raise Refused(fault, fix=f"registry export {good} --shards" if good else "publish a version without them")
-    images = _with_sizes(files, stores).rename({"relpath": "path"})
-    tables = {split: _table(read, md5, split) for split, md5 in found.tables.items()}
-    counts = found.frame["split"].value_counts()
-    counted = dict(zip(counts["split"].cast(pl.String), counts["count"], strict=True))
-    if untold := [split for split in counted if split not in tables]:
-        raise Refused(f"{release.tag} has no {untold[0]}/metadata.parquet", fix="export a later version")
-    made = tuple(
-        shard
-        for split in SPLITS
-        if split in counted
-        for shard in shards.plan(split, images.filter(_is_image(split)), tables[split])
-    )
-    endings = sorted(images.filter(_is_image("")).select(col("path").str.extract(r"\.([a-z]+)$")).to_series().unique())
+    images = _with_sizes(files, stores)
+    tables = read_tables(files, read)
     columns = next((table.schema for table in tables.values()), pl.Schema())
-    features = shards.features(said.classes, endings, columns)
-    return Plan(ShardIndex(release.tag, release.commit, manifest, said.classes, features, {}), made)
+    features = shards.features(said.classes, _endings(images), columns)
+    empty = ShardIndex(release.tag, release.commit, manifest, said.classes, features, {})
+    return Plan(empty, lay_out(images, tables))
 
 
-def _is_image(split: str) -> pl.Expr:
-    return col("path").str.starts_with(f"{split}/" if split else "") & ~col("path").str.ends_with("/metadata.parquet")
+def read_tables(files: DataFrame, read: Reader) -> dict[str, DataFrame]:
+    """The `metadata.parquet` of each split of a list of files (columns md5 and relpath). Raises NotFound, Refused."""
+    return {split: _table(read, md5, split) for split, md5 in items.parse(files).tables.items()}
+
+
+def lay_out(files: DataFrame, tables: Mapping[str, DataFrame]) -> tuple[Shard, ...]:
+    """The shards of a list of files (columns md5, relpath and size) with the tables of its splits. Raises Refused."""
+    images = files.filter(_IS_IMAGE).rename({"relpath": "path"})
+    found = list[Shard]()
+    for split in SPLITS:
+        own = images.filter(col("path").str.starts_with(f"{split}/"))
+        if own.height and split not in tables:
+            raise Refused(f"the release has no {split}/metadata.parquet", fix="export a later version")
+        found += shards.plan(split, own, tables[split]) if split in tables else ()
+    return tuple(found)
+
+
+def _endings(files: DataFrame) -> list[str]:
+    """The endings of the images, sorted."""
+    return sorted(files.filter(_IS_IMAGE)["relpath"].str.extract(r"\.([a-z]+)$").unique())
 
 
 def _with_sizes(files: DataFrame, stores: Sequence[Store]) -> DataFrame:

@@ -12,6 +12,7 @@ from registry.cli.workspace import here, warn
 from registry.console import say
 from registry.core import erasures, names, settings
 from registry.core.erasures import Erased, Tombstone
+from registry.core.progress import bar
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.core.withdrawals import Withdrawal
@@ -19,7 +20,7 @@ from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, NotFound, RegistryError
 from registry.integrations import dvc, git, git_elsewhere, git_signatures, git_trees, github
 from registry.integrations.github import Repository
-from registry.release import fetched, proof, withdraw
+from registry.release import fetched, proof, shard_proof, withdraw
 from registry.release.proof import Listed, State
 from registry.storage import dvc_config
 from registry.storage.base import Store
@@ -29,6 +30,7 @@ from registry.storage.reader import ObjectReader
 
 _ASK = "use nothing of it before its owners have explained it"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_READ = "get read access to the registry's storage"
 _FIX = "keep these files, and have `registry fsck --deep` run in the registry: it tells whether the storage is at fault"
 
 
@@ -55,10 +57,10 @@ def command(
     of the manifest by GitHub Actions, if its bundle is named. Without PATH, no file is read.
 
     PATH is what `dvc get`, `dvc import`, `dvc artifacts get` or a download left: the data of the artifact, a part of
-    it, one file, or the .dvc file of an import. Its files are read, and compared with the pointers in the tag; modes
-    and times do not count. The exit code is 1 if a link is wrong, or a file is changed, missing or not in the release.
-    A version that was withdrawn since is told with the reason; the exit code is that of its files. Works in any folder,
-    with --repo.
+    it, one file, the .dvc file of an import, or shards (registry export). Its files are read, and compared with the
+    pointers in the tag; modes and times do not count. The exit code is 1 if a link is wrong, or a file is changed,
+    missing or not in the release. A version that was withdrawn since is told with the reason; the exit code is that of
+    its files. Works in any folder, with --repo.
     """
     wanted = names.parse_tag(tag)
     with _open_registry(repo, wanted) as registry, git_trees.Revision(registry.repository, f"refs/tags/{tag}") as tree:
@@ -72,7 +74,8 @@ def command(
         for link in links:
             say(str(link))
         if path:
-            _verify_files(registry, tree, wanted, path, listed)
+            verify = _verify_shards if shard_proof.find(path) else _verify_files
+            verify(registry, tree, wanted, path, listed)
         if wrong := [str(link) for link in links if link.state is State.WRONG]:
             raise InvalidData(f"{tag} is not as it was published", wrong, fix=_ASK)
 
@@ -102,6 +105,20 @@ def _verify_files(
     else:
         result_of_hashes = "by MD5 alone"
     say(f"{path} is {wanted}: {result}, {result_of_hashes}")
+
+
+def _verify_shards(
+    registry: "_Registry", tree: git_trees.Revision, wanted: Tag, path: Path, listed: Listed | None
+) -> None:
+    if listed is None:
+        raise NotFound(f"{path}: shards are compared with the release manifest, which is not proved", fix=_READ)
+    files = shard_proof.find(path)
+    with bar("reading shards", len(files)) as progress:
+        reader = ObjectReader(_stores(tree, registry.root), warn)
+        found = shard_proof.verify(files, wanted, listed.files, reader, progress)
+    if found.problems:
+        raise InvalidData(f"{path} is not {wanted} as shards", found.problems, fix=_FIX)
+    say(f"{path} is {wanted} as shards: {plural(found.intact, 'shard')} with {plural(found.images, 'image')} intact")
 
 
 def _refuse_other_version(path: Path, other: Tag | None, wanted: Tag, *, is_whole: bool = True) -> None:
