@@ -274,6 +274,21 @@ def test_workers_with_other_code(
     assert not world.proxy.exchanges
 
 
+def test_a_scheduler_without_this_code(tmp_path: Path) -> None:
+    """It unpickles tasks, too."""
+    (tmp_path / "registry").mkdir()
+    (tmp_path / "registry/__init__.py").touch()
+    bare = DaskCluster(tmp_path, {"PYTHONPATH": str(tmp_path)})
+    try:
+        bare.start(1)
+        with pytest.raises(ClusterFailed) as raised, cluster.connect(Scheduler(bare.address)):
+            pass
+    finally:
+        bare.kill()
+    assert "\n  the scheduler has no registry (No module named 'registry." in raised.value.message
+    assert "\n  worker tcp://127.0.0.1:" in raised.value.message
+
+
 def test_other_versions_of_python_and_dask_are_named() -> None:
     packages = {"python": "3.11.7.final.0", "dask": "2026.8.0", "distributed": "2026.8.0"}
     here, there = {"packages": packages}, {"packages": {**packages, "python": "3.12.1.final.0", "dask": "2026.7.0"}}

@@ -39,6 +39,7 @@ class DaskCluster:
     def start(self, workers: int = 2) -> None:
         """The scheduler, at the address that it had before, and as many workers as are missing."""
         if not self.scheduler or self.scheduler.poll() is not None:
+            self.kill_workers()  # they end with their scheduler, sooner or later
             known = self.folder / "scheduler.json"
             known.unlink(missing_ok=True)
             port = self.address.rpartition(":")[2] or "0"

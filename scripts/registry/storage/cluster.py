@@ -207,14 +207,23 @@ def _require_same(client: Client, scheduler: Scheduler) -> None:
     found = cast("Mapping[str, Any]", client.get_versions())
     faults = list(find_differences(found))
     if not faults:
-        told = client.run(code, on_error="return")
         faults = [
-            f"worker {address} has {_describe(answer)}, expected registry {code()}"
-            for address, answer in sorted(told.items())
+            f"{who} has {_describe(answer)}, expected registry {code()}"
+            for who, answer in _ask_code(client)
             if answer != code()
         ]
     if faults:
         raise ClusterFailed(f"{scheduler} has other versions than this machine", lines=_first(faults), fix=_SAME)
+
+
+def _ask_code(client: Client) -> Iterator[tuple[str, object]]:
+    """What scheduler and workers say of their code: the scheduler unpickles tasks, too."""
+    try:
+        yield "the scheduler", client.run_on_scheduler(code)
+    except _STRANGE as error:
+        yield "the scheduler", error
+    for address, answer in sorted(client.run(code, on_error="return").items()):
+        yield f"worker {address}", answer
 
 
 def find_differences(found: Mapping[str, Any]) -> Iterator[str]:
@@ -267,7 +276,9 @@ def _translate(scheduler: Scheduler) -> Iterator[None]:
     except OSError as error:
         fix = "check the address, and that a scheduler runs there (dask scheduler)"
         raise ClusterFailed(f"{scheduler} does not answer: {error}", fix=fix) from None
-    except _STRANGE as error:
-        raise ClusterFailed(
-            f"a worker of {scheduler} has another version of this package: {error}", fix=_SAME
-        ) from None
+    except (*_STRANGE, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "deserialization of the task graph" not in str(error):
+            raise  # of the task itself
+        reason = str(error).partition("\n")[0]
+        message = f"a process of {scheduler} has another version of this package: {reason}"
+        raise ClusterFailed(message, fix=_SAME) from None
