@@ -1,5 +1,6 @@
 """Answers of servers that are no object: each is said for what it is, with a next step, through every request."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -14,7 +15,7 @@ from registry.storage import cloud_config, retry
 from registry.storage.cloud_config import open_bucket
 from support.repositories import md5
 from support.s3_places import OLD, Places
-from support.servers.fault_proxy import Answer, Deed, Fault, FaultProxy, Page, always
+from support.servers.fault_proxy import Answer, Deed, Fault, FaultProxy, Page, always, only
 
 pytestmark = pytest.mark.s3
 
@@ -93,6 +94,33 @@ def test_an_answer_is_said_for_what_it_is(proxy: FaultProxy, client: BaseClient,
         is_right = words in said and said.startswith("s3://") and caught.value.fix and "AKIA" not in said
         wrong += [] if is_right and "{" not in said else [f"{name}: {said}"]
     assert wrong == []
+
+
+@pytest.mark.usefixtures("hasty", "client")
+@pytest.mark.parametrize("answer", ["expired", "clock", "unknown key", "wrong secret", "denied"])
+def test_a_login_that_ends_after_a_place_has_answered_is_said(proxy: FaultProxy, folder: str, answer: str) -> None:
+    deed, words = ANSWERS[answer]
+    staging = Places(folder).staging
+    assert staging.put(KEY, OLD)
+    assert staging.has(KEY)
+    proxy.add(Fault(deed, always, times=None))
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match=re.escape(words)):
+            staging.find(KEY)
+
+
+@pytest.mark.usefixtures("client")
+def test_why_objects_are_denied_is_asked_once(proxy: FaultProxy, folder: str) -> None:
+    """By a login that may list: the listing that tells why is asked for once, and answers for every other object."""
+    staging = Places(folder).staging
+    assert staging.put(KEY, OLD)
+    assert staging.has(KEY)
+    proxy.add(Fault(ANSWERS["denied"][0], only("head"), times=None))
+    before = proxy.counts()
+    for _ in range(3):
+        with pytest.raises(StorageFailed, match=r"access denied \(reading"):
+            staging.find(KEY)
+    assert proxy.counts() - before == {"head": 3, "list": 1}
 
 
 def test_who_was_denied_what_is_said(proxy: FaultProxy, folder: str) -> None:

@@ -78,6 +78,7 @@ class Bucket(Store):
         self.remote = remote
         self._reading, self._writing = reading, list(writing) or [reading]
         self._is_known = False  # that there is such a bucket, and that it is one
+        self._is_denied = False  # that this login may list, and not read every object
         self._can_list = can_list
         self._copiers: dict[S3Location, ServerSideCopier] = {}  # kept for what they know of the service
 
@@ -168,8 +169,11 @@ class Bucket(Store):
             found = None
         except StorageFailed as error:
             # The response to a HEAD has no body; that to a listing has one, and says whether the login has ended.
-            self._is_known = self._is_known and faults.BAD_REQUEST.message not in error.message
-            self._require_store(denied=True)
+            is_denied, was_known = faults.DENIED.message in error.message, self._is_known
+            if faults.BAD_REQUEST.message in error.message or (is_denied and not self._is_denied):
+                self._is_known = False
+            self._require_store(denied=not (is_denied and was_known))
+            self._is_denied = self._is_denied or is_denied
             raise
         if self._can_list and not (found and found.etag):
             self._require_store()
