@@ -209,9 +209,7 @@ def _find_lost(faults: Iterable[Fault]) -> Fault | None:
 
 def _restore(version: TaggedVersion, faults: tuple[Fault, ...], objects: Objects) -> tuple[Fault, ...]:
     # The manifest first, as it names its list.
-    while (lost := _find_lost(faults)) and (
-        copied := find_copy(lost.place, objects.sources)
-    ):  # the manifest, then its list
+    while (lost := _find_lost(faults)) and (copied := find_copy(lost.place, objects.sources)):
         if not objects.production.put(lost.place, copied.data):
             break
         faults = inspect([version], objects)[version.tag]
