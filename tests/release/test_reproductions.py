@@ -96,7 +96,7 @@ def test_two_who_record_at_once_both_do(released_model: Path, tmp_path: Path) ->
         "", "[]", "{}", "nothing", reproductions.write(GOOD).replace("}", ', "more": 1}'),
         reproductions.write(GOOD).replace("2026-11-30T", "yesterday "), reproductions.write(GOOD).replace("[]", "[1]"),
         reproductions.write(GOOD).replace("1.2.0", "1" * 300), reproductions.write(GOOD).replace("models/", "../"),
-        reproductions.write(GOOD).replace("[]", "null"),
+        reproductions.write(GOOD).replace("[]", "null"), "[" * 100_000,
     ],
 )  # fmt: skip
 def test_a_line_is_read_strictly_and_an_odd_one_says_nothing(line: str) -> None:

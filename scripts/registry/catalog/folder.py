@@ -175,7 +175,7 @@ def _read(path: Path) -> _Record:
         data = json.loads(path.read_bytes())
         files = {str(name): _File(*map(str, one)) for name, one in data["files"].items()}
         return _Record(str(data["program"]), files, dict(data["facts"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _Record("", {}, {})
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from registry.core import names
+from registry.core import documents, names
 from registry.core.names import InvalidName
 from registry.core.values import Tag
 from registry.core.wording import join
@@ -68,7 +68,7 @@ def write(one: Reproduction) -> str:
 def parse(line: str, place: str) -> Reproduction:
     """One from a line that another machine wrote. Raises InvalidDocument."""
     try:
-        data = json.loads(line)
+        data = documents.read_json(line.encode(errors="replace"), place)
         found = Reproduction(
             names.parse_tag(_text(data, "tag")),
             datetime.fromisoformat(_text(data, "time")).isoformat(),
@@ -76,6 +76,8 @@ def parse(line: str, place: str) -> Reproduction:
             _text(data, "tooling"),
             _text(data, "machine"),
         )
+    except InvalidDocument as error:
+        raise InvalidDocument(place, f"{_ODD}: {error.message}", fix=_AGAIN) from error
     except (ValueError, KeyError, TypeError, InvalidName) as error:
         raise InvalidDocument(place, f"{_ODD}: {error}", fix=_AGAIN) from error
     if to_json(found).keys() != data.keys():

@@ -6,6 +6,7 @@ was made is what was published.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -14,6 +15,7 @@ from pathlib import Path
 import polars as pl
 from polars import DataFrame, col
 
+from registry.core import documents
 from registry.core.pointers import object_key
 from registry.core.values import Tag
 from registry.core.wording import plural
@@ -264,4 +266,5 @@ def _read_tooling(production: Store, keys: Iterable[str]) -> Iterator[str]:
     for key in keys:
         data = production.get(key)
         if release_manifests.hash_of(data) == _sha256_in(key):
-            yield str(json.loads(data)["tooling"]["version"])
+            with suppress(InvalidDocument, KeyError, TypeError):  # whoever can write there can put anything there
+                yield str(documents.read_json(data, key)["tooling"]["version"])
