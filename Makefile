@@ -9,7 +9,7 @@ IMAGE_FOLDER := .venv/torchvision/$(TORCHVISION).dist-info
 # What tests use of npm, an emulator of Azure and checks of accessibility: compared with the checksums of package-lock.json.
 FROM_NPM := .venv/azurite/node_modules/.package-lock.json .venv/axe/node_modules/.package-lock.json
 
-.PHONY: help setup venv demo test conditions coverage soak check ci docs lock tools
+.PHONY: help setup venv demo test conditions coverage soak bench check ci docs lock tools
 help: ## Show this.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -39,6 +39,9 @@ conditions: tools ## Run the tests under the conditions of other machines: make 
 
 soak: tools ## Kill commands at random moments on S3 until the time is over: make soak [SOAK_MINUTES=10] [SEED=N]
 	@PYTHONPATH=tests $(BIN)/python -m support.killing --minutes $(or $(SOAK_MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+bench: tools ## Run the benchmarks and write their tables into benchmarks/README.md: make bench [ONLY="build transfer"]
+	@$(BIN)/python benchmarks/measure.py $(ONLY)
 
 ci: check coverage ## Run what a pull request has to pass that changes programs: linters, and tests with coverage.
 

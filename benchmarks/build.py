@@ -115,6 +115,8 @@ def report(images: int, costs: dict[str, Cost]) -> None:
         gain = f"{whole.wall / cost.wall:.1f} times faster" if whole and whole is not cost else ""
         wall, cpu = (mine / least for mine, least in zip(cost, costs["baseline"], strict=True))
         print(f"| {row} | {cost.wall:.2f} | {wall:.2f} | {cost.cpu:.2f} | {cpu:.2f} | {gain} |")
+    wall, cpu = (more / whole for more, whole in zip(costs["build, 1% more"], costs["build"], strict=True))
+    print(f"\n1% more takes {wall:.1%} of the build's seconds, and {cpu:.1%} of its CPU seconds.")
 
 
 def cpu_seconds() -> float:

@@ -28,19 +28,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make(root, args.artifacts)
+        print(f"{args.artifacts:,} artifacts\n\n| what | time | bare import | ratio |\n|---|---|---|---|")
         cases = {
-            "one dataset's description, staged": lambda: edit(root, version="1.0.1", description="Changed."),
-            "one model's description, staged": lambda: edit(root, "models", version="1.0.1", description="Changed."),
-            "a dataset's images and version, staged": lambda: edit(
+            "one dataset's description, `--staged`": lambda: edit(root, version="1.0.1", description="Changed."),
+            "one model's description, `--staged`": lambda: edit(
+                root, "models", version="1.0.1", description="Changed."
+            ),
+            "a dataset's images and version, `--staged`": lambda: edit(
                 root, version="1.1.0", pictures=memory_registries.images(12)
             ),
         }
         for name, stage in cases.items():
             stage()
             report(name, root, [*CHECK, "--staged"], args.rounds)
-        report("the same, --base HEAD", root, [*CHECK, "--base", "HEAD"], 3)
+        report("the same, `--base HEAD`", root, [*CHECK, "--base", "HEAD"], 3)
         git(root, "reset", "--quiet", "--hard")
-        report("everything, --all", root, [*CHECK, "--all"], 3)
+        report("everything, `--all`", root, [*CHECK, "--all"], 3)
 
 
 def make(root: Path, artifacts: int) -> None:
@@ -48,7 +51,7 @@ def make(root: Path, artifacts: int) -> None:
     registry = memory_registries.Registry()
     names = [f"pets{number:03}" for number in range(artifacts // 2)]
     for name in names:
-        memory_registries.put_dataset(registry, name)
+        memory_registries.put_dataset(registry, name, **memory_registries.REPRODUCIBLE)
         memory_registries.put_model(registry, name)
     registry.files[".gitignore"] = b"/.dvc/cache\n/.dvc/tmp\n/.registry/\n"
     registry.derive()
@@ -87,7 +90,7 @@ def report(name: str, root: Path, command: list[str], rounds: int) -> None:
         raise SystemExit(done.stdout + done.stderr)
     pairs = [(clock(lambda: run(command, root)), clock(lambda: run(BARE, root))) for _ in range(rounds)]
     check, bare = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"{name:40} {check * 1000:6,.0f} ms   bare import {bare * 1000:4.0f} ms   ratio {check / bare:5.2f}")
+    print(f"| {name} | {check * 1000:,.0f} ms | {bare * 1000:,.0f} ms | {check / bare:.1f} |", flush=True)
 
 
 def run(command: list[str], root: Path) -> None:

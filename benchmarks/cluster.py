@@ -21,7 +21,6 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
-import psutil
 from PIL import Image
 from polars import DataFrame
 
@@ -55,11 +54,13 @@ def main() -> None:
         objects = fill(asked.objects)
         address = stack.enter_context(over_tcp(asked.workers))
         engines: dict[str, Cluster | None] = {"threads": None}
+        connected: dict[str, float] = {}
         for name, at in ((f"local:{asked.workers}", f"local:{asked.workers}"), ("TCP", address)):
             start = time.monotonic()
             engines[name] = stack.enter_context(cluster.connect(schedulers.parse(at)))
-            print(f"connected to {name} in {time.monotonic() - start:.1f} s", flush=True)
+            connected[name] = time.monotonic() - start
         report(asked, engines, measure(asked.rounds, engines, objects))
+        print("\nConnecting: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in connected.items()) + ".")
 
 
 def fill(number: int) -> DataFrame:
@@ -153,7 +154,7 @@ def measure(rounds: int, engines: dict[str, Cluster | None], objects: DataFrame)
                 start = time.monotonic()
                 assert work(engine) == objects.height
                 found.setdefault((what, name), []).append(time.monotonic() - start)
-                print(f"{what}, {name}: {found[what, name][-1]:.1f} s, load {psutil.getloadavg()[0]:.1f}", flush=True)
+                print(f"{what}, {name}: {found[what, name][-1]:.1f} s", file=sys.stderr)
     return found
 
 

@@ -54,15 +54,18 @@ def main() -> None:
         taken = [clock(root, ours, "diff", "HEAD~1", "HEAD") for _ in range(args.rounds)]
         seconds, peak = (statistics.median(one) for one in zip(*taken, strict=True))
         print((root / "output").read_text(), file=sys.stderr)
-        print(f"registry diff of {args.items:,} items: {seconds:.2f} s, peak {peak:.0f} MB")
+        print("| what | items | time | peak memory | of `dvc diff` |\n|---|---|---|---|---|")
+        print(f"| `registry diff` | {args.items:,} | {seconds:.2f} s | {peak:,.0f} MB | |", flush=True)
         root = Path(folder) / "small"
         make(root, args.against, files=True)
         pairs = [
             (clock(root, ours, "diff", "HEAD~1", "HEAD"), clock(root, dvc, "diff", "HEAD~1", "HEAD"))
             for _ in range(args.rounds)
         ]
-        mine, theirs = (statistics.median(one[0] for one in side) for side in zip(*pairs, strict=True))
-        print(f"{args.against:,} items: registry diff {mine:.2f} s, dvc diff {theirs:.2f} s, ratio {theirs / mine:.1f}")
+        for what, side in zip(("`registry diff`", "`dvc diff`"), zip(*pairs, strict=True), strict=True):
+            seconds, peak = (statistics.median(one) for one in zip(*side, strict=True))
+            ratio = seconds / statistics.median(theirs[0] for _, theirs in pairs)
+            print(f"| {what} | {args.against:,} | {seconds:.2f} s | {peak:,.0f} MB | {ratio:.2f} |")
 
 
 def make(root: Path, items: int, *, files: bool) -> None:

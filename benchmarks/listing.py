@@ -51,11 +51,12 @@ def main() -> None:
                     printed.add(done.printed)
         if len(printed) > 1:
             raise SystemExit("the runs printed different lists")
-        print(f"{args.releases:,} releases, {len(*printed):,} bytes of JSON; processor time, median of {args.rounds}")
+        print(f"{args.releases:,} releases, {len(*printed):,} bytes of JSON; processor time, median of {args.rounds}\n")
+        print("| code | first run | ratio | second run | ratio |\n|---|---|---|---|---|")
         base = statistics.median(first["this"])
         for name in codes:
             one, two = statistics.median(first[name]), statistics.median(second[name])
-            print(f"{name:10} first run {one:6.2f} s ({one / base:5.2f} x)  second {two:6.2f} s ({two / base:5.2f} x)")
+            print(f"| {name} | {one:.2f} s | {one / base:.2f} | {two:.2f} s | {two / base:.2f} |")
 
 
 def make(root: Path, releases: int) -> None:

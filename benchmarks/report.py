@@ -47,8 +47,10 @@ def main() -> None:
         sizes = {name: (root / ".registry/report" / name).stat().st_size for name in ("report.md", "report.html")}
         first, seconds = taken[0][0], statistics.median(one[0] for one in taken)
         peak = max(one[1] for one in taken)
-        print(f"registry report, {args.added:,} added to {args.items:,} images: {seconds:.2f} s (first {first:.2f} s)")
-        print(f"peak {peak:.0f} MB; {', '.join(f'{name} {size:,} bytes' for name, size in sizes.items())}")
+        print(f"| images | added | first run | median of {args.rounds} | peak memory | {' | '.join(sizes)} |")
+        print(f"|{'---|' * 7}")
+        written = " | ".join(f"{size / 1000:,.0f} kB" for size in sizes.values())
+        print(f"| {args.items:,} | {args.added:,} | {first:.2f} s | {seconds:.2f} s | {peak:,.0f} MB | {written} |")
 
 
 def make(root: Path, items: int, added: int) -> None:

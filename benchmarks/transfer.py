@@ -239,6 +239,13 @@ def report(size: Size, latency: float, rows: Mapping[tuple[str, str], Cost]) -> 
         own = rows.get((work, "registry"))
         ratio = f"{cost.wall / own.wall:.2f}" if own else ""
         print(f"| {work} | {tool} | {cost.wall:.2f} | {ratio} | {cost.cpu:.2f} | {cost.memory:,.0f} MB |")
+    compared = [
+        f"{work} {cost.wall / rows[work, 's5cmd'].wall:.2f} times"
+        for (work, tool), cost in rows.items()
+        if tool == "registry" and (work, "s5cmd") in rows
+    ]
+    if compared:
+        print(f"\nOf s5cmd's seconds: {', '.join(compared)}.")
     sys.stdout.flush()
 
 
