@@ -25,7 +25,7 @@ from PIL import Image
 from polars import DataFrame
 
 from registry.core import digests, schedulers
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.dataset.image_validation import find_fault
 from registry.demo.seaweedfs import S3Server

@@ -88,7 +88,7 @@ def split_and_write() -> None:
 
     from registry.cli.preparing import build_places
     from registry.cli.workspace import here
-    from registry.core import manifests, names, pointers
+    from registry.core import digests, manifests, names
     from registry.dataset import build
 
     space = here()
@@ -98,7 +98,7 @@ def split_and_write() -> None:
     md5 = pl.col("uuid").str.replace_all("-", "")
     made = build.Plan(manifest, selected, rows)
     output, _ = build.write(made, rows.with_columns(md5=md5, size=10_000), places)
-    Path(LISTS[0]).symlink_to(places.cache.path / pointers.object_key(output.md5))
+    Path(LISTS[0]).symlink_to(places.cache.path / digests.object_key(output.md5))
 
 
 def change() -> None:

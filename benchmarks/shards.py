@@ -25,7 +25,7 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import digests, names
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.progress import bar
 from registry.core.settings import Remote
 from registry.dataset import shards

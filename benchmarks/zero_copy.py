@@ -32,7 +32,7 @@ import build as images
 from transfer import relay
 
 from registry.core import digests
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.storage.local import Folder

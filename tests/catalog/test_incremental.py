@@ -12,8 +12,9 @@ from registry.catalog import folder, releases, writing
 from registry.catalog.folder import Folder
 from registry.catalog.options import Options
 from registry.catalog.site import Catalog
-from registry.core.erasures import Erased, Reason, Tombstone, digest_of_item
+from registry.core.erasures import Erased, digest_of_item
 from registry.core.settings import CatalogImages
+from registry.core.tombstones import Reason, Tombstone
 from registry.core.tree import DictTree
 from support import catalogs, pictured_catalogs, repositories
 from support.memory_registries import uuid

@@ -10,9 +10,10 @@ from PIL import Image
 from polars import DataFrame
 
 from registry.catalog import columns, sheets, shown_items
-from registry.core import erasures
-from registry.core.erasures import Erased, Reason, Tombstone, digest_of_item
+from registry.core import tombstones
+from registry.core.erasures import Erased, digest_of_item
 from registry.core.settings import CatalogImages
+from registry.core.tombstones import Reason, Tombstone
 from support import pictured_catalogs, repositories
 from support.memory_registries import uuid
 from support.repositories import Run
@@ -238,6 +239,6 @@ def test_a_tombstone_takes_an_image_out_of_the_site(released_model: Path, run_re
     assert [path for path, data in files(out).items() if gone.encode() in data]
     items = frozenset({digest_of_item(gone)})
     tombstone = Tombstone("case-1", Reason.CONSENT, "2026-11-29", "@acme/data", items, frozenset())
-    repositories.write_bytes(released_model / tombstone.path, erasures.write(tombstone))
+    repositories.write_bytes(released_model / tombstone.path, tombstones.write(tombstone))
     assert run_registry(released_model, "catalog", "build", "--out", str(out)).code == 0
     assert [path for path, data in files(out).items() if gone.encode() in data] == []

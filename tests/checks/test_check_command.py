@@ -11,7 +11,7 @@ from registry.checks import output, runner
 from registry.checks.context import Scope
 from registry.checks.table import CHECKS, ArtifactCheck, FilesCheck, RegistryCheck
 from registry.core.check_names import CheckName
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.values import Verdict
 from registry.integrations import git
 from support import memory_registries, repositories

@@ -9,8 +9,8 @@ import pytest
 
 from registry.client import catalogs
 from registry.core import erasures, references
+from registry.core.digests import object_key
 from registry.core.names import parse_tag
-from registry.core.pointers import object_key
 from registry.errors import InvalidData, InvalidDocument, NotFound, StorageFailed
 from support import model_files, repositories
 from support.repositories import PETS, Run, production

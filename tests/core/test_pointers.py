@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.core import documents, output_names, pointers
+from registry.core import digests, documents, output_names, pointers
 from registry.core.artifact_files import list_files, read_pipeline
 from registry.core.tree import DictTree
 from registry.core.values import Build, Output
@@ -23,13 +23,13 @@ sizes = st.integers(0, 1 << 50)
 
 @given(st.one_of(md5s, md5s.map("{}.dir".format)))
 def test_an_object_s_key_leads_back_to_its_md5(md5: str) -> None:
-    assert pointers.object_md5(pointers.object_key(md5)) == md5
+    assert digests.object_md5(digests.object_key(md5)) == md5
 
 
 @given(st.text(alphabet="abf019/.dirmes5-", max_size=50))
 def test_no_other_key_is_an_object_s(key: str) -> None:
-    md5 = pointers.object_md5(key)
-    assert md5 is None or pointers.object_key(md5) == key
+    md5 = digests.object_md5(key)
+    assert md5 is None or digests.object_key(md5) == key
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_no_other_key_is_an_object_s(key: str) -> None:
      "files/md5/ab/" + "0" * 30 + ".tmp", "x/files/md5/ab/" + "0" * 30, "files/md5/ab/../" + "0" * 30],
 )  # fmt: skip
 def test_keys_of_no_object(key: str) -> None:
-    assert pointers.object_md5(key) is None
+    assert digests.object_md5(key) is None
 
 
 # --- .dvc files -------------------------------------------------------------------------------------------------------

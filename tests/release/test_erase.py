@@ -15,9 +15,9 @@ import yaml
 
 import registry
 from conftest import copy
-from registry.core import erasures, schema
+from registry.core import erasures, schema, tombstones
 from registry.core.documents import Document
-from registry.core.erasures import Reason, Tombstone
+from registry.core.tombstones import Reason, Tombstone
 from registry.errors import InvalidData, InvalidDocument, Refused, StorageFailed
 from registry.release import erase
 from registry.storage.local import Folder
@@ -198,9 +198,9 @@ def test_bytes_that_are_another_item_too_are_not_lost_silently(desk: Desk) -> No
 
 def test_a_tombstone_is_read_as_it_was_written() -> None:
     made = Tombstone(CASE, Reason.OBJECTION, "2026-11-29", "@ana", frozenset({"a" * 64}), frozenset())
-    assert erasures.parse(erasures.write(made), made.path) == made
+    assert tombstones.parse(tombstones.write(made), made.path) == made
     with pytest.raises(InvalidDocument, match=r"expected erased/CASE\.yaml"):
-        erasures.parse(erasures.write(made), "erased/a b.yaml")
+        tombstones.parse(tombstones.write(made), "erased/a b.yaml")
 
 
 def test_it_is_proposed_as_one_pull_request_that_names_no_image(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

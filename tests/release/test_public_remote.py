@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 import dvc.api
 import pytest
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.errors import NotFound, StorageFailed
 from registry.integrations import process

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from conftest import copy
+from registry.core.digests import object_key
 from registry.core.names import parse_tag
-from registry.core.pointers import object_key
 from registry.release import where
 from registry.release.history import Release
 from registry.release.item_index import FOLDER, ItemIndex

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from botocore.client import BaseClient
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
 from registry.storage import cloud_config, retry

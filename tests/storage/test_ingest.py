@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from registry.core.pointers import object_key
-from registry.storage.ingest import Ingest, ingest
+from registry.core.digests import object_key
+from registry.storage.ingest import ingest
+from registry.storage.lake_objects import Ingest
 from registry.storage.local import Folder
 from registry.storage.verify import audit
 from support.object_folders import content, damage, put_bodies

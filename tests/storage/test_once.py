@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from registry.core.digests import md5
-from registry.core.pointers import object_key
+from registry.core.digests import md5, object_key
 from registry.core.settings import Remote
 from registry.storage import local
 from registry.storage.base import Store
 from registry.storage.cache import Cache
-from registry.storage.ingest import Ingest, ingest
+from registry.storage.ingest import ingest
+from registry.storage.lake_objects import Ingest
 from registry.storage.local import Folder
 from registry.storage.once import once
 from registry.storage.open import open_store

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
 from registry.storage.local import Folder

@@ -15,7 +15,7 @@ from support.patience import PATIENCE
 SLOW = """
 import os, sys, time
 from pathlib import Path
-from registry.storage import ingest
+from registry.storage import ingest, lake_objects
 from registry.storage.local import Folder
 
 def slow(key, data):
@@ -25,7 +25,7 @@ def slow(key, data):
 if __name__ == "__main__":
     ingest.PROCESSES_FROM = 1
     lake, other = map(Folder, map(Path, sys.argv[1:]))
-    ingest.ingest(ingest.Ingest(lake, other, other, slow), lake.list())
+    ingest.ingest(lake_objects.Ingest(lake, other, other, slow), lake.list())
 """
 
 

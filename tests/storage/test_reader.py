@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from registry.core import erasures
+from registry.core.digests import object_key
 from registry.core.erasures import Erased
-from registry.core.pointers import object_key
 from registry.errors import NotFound, StorageFailed
 from registry.storage.local import Folder
 from registry.storage.reader import LazyReader, ObjectReader, require_object

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from botocore.client import BaseClient
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.storage import cloud
 from registry.storage.open import open_store

@@ -8,7 +8,7 @@ import yaml
 from botocore.client import BaseClient
 from PIL import Image
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.dataset import build
 from registry.storage import ingest as s3_ingest
 from registry.storage.ingest import SAMPLE

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from botocore.client import BaseClient
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.errors import StorageFailed
 from registry.storage import cloud, s3_copy
 from registry.storage.local import Folder

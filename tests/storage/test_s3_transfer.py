@@ -3,7 +3,7 @@
 import pytest
 from botocore.client import BaseClient
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.errors import StorageFailed
 from support.repositories import md5
 from support.s3_places import OLD, PART, Places, body_of, count_copies, hide_md5s, put_multipart

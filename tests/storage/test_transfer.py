@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.errors import StorageFailed
 from registry.storage.base import Chunks
 from registry.storage.local import Folder

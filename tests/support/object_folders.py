@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.storage.base import Store
 from registry.storage.local import Folder
 from support.repositories import md5

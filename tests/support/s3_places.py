@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
-from registry.storage.ingest import Ingest, ingest
+from registry.storage.ingest import ingest
+from registry.storage.lake_objects import Ingest
 from registry.storage.open import open_store
 from registry.storage.transfer import transfer
 from support.repositories import md5

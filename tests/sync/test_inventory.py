@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import yaml
 
-from registry.core import names, pointers
+from registry.core import digests, names
 from registry.core.settings import Remote
 from registry.core.tree import DictTree
 from registry.demo.seaweedfs import S3Server
@@ -140,7 +140,7 @@ def test_every_way_of_listing_gives_the_same_result(tmp_path: Path, monkeypatch:
             monkeypatch.setenv(name, value)
         store = open_store(Remote("s3://staging/below"), tmp_path)
         for md5 in there:
-            store.put(pointers.object_key(md5), md5.encode())
+            store.put(digests.object_key(md5), md5.encode())
         store.put("files/md5/other", b"no object")
         store.put("aside/md5/00/1", b"no object")
         found = inventory.find_stored(store, pl.Series([*there, *lost]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from polars import Series
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.storage import cloud_listing

@@ -17,8 +17,8 @@ from registry.catalog.pictures import Node
 from registry.catalog.release_page import Pieces
 from registry.catalog.showing import Shown
 from registry.catalog.trying import Tried
-from registry.core import digests, erasures, layout
-from registry.core.erasures import Tombstone
+from registry.core import digests, layout, tombstones
+from registry.core.tombstones import Tombstone
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.core.wording import size
 from registry.release import erased_items, overview
@@ -60,7 +60,7 @@ class Catalog:
 
     def erased_files(self, release: Release) -> Mapping[str, tuple[str, ...]]:
         """The files of a model's release that were erased, by case."""
-        return erased_items.find_files(release, erasures.by_case(self.tombstones))
+        return erased_items.find_files(release, tombstones.by_case(self.tombstones))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from registry.catalog.folder import Changed, Folder
 from registry.catalog.options import Options
 from registry.catalog.showing import Shown
 from registry.catalog.site import Catalog
-from registry.core import digests, erasures
+from registry.core import digests, tombstones
 from registry.core.progress import counter
 from registry.core.values import Kind, Tag
 from registry.release import erased_items
@@ -38,7 +38,7 @@ def write(out: Path, catalog: Catalog, options: Options) -> Changed:
 
 def _count_erased(opened: Folder, catalog: Catalog, options: Options) -> Iterator[tuple[Tag, dict[str, int]]]:
     """How many images of a release each case erased. Lists that were counted are not read again."""
-    cases = erasures.by_case(catalog.tombstones)
+    cases = tombstones.by_case(catalog.tombstones)
     said = digests.md5(repr([(name, sorted(one.items)) for name, one in sorted(cases.items())]).encode())
     for release in erased_items.find_candidates(catalog.artifacts) if cases else ():
         name = f"erased {release.tag} {release.commit} {said}"

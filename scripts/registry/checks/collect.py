@@ -22,7 +22,16 @@ from registry.checks.context import (
     StorageChange,
     Training,
 )
-from registry.core import artifact_files, documents, erasures, layout, lineage, locked_state, names, settings
+from registry.core import (
+    artifact_files,
+    documents,
+    layout,
+    lineage,
+    locked_state,
+    names,
+    settings,
+    tombstones,
+)
 from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
@@ -317,4 +326,4 @@ def _with_objects(change: Change, subject: ArtifactSubject, read_object: Reader)
         return subject
     from registry.checks import collect_items  # loads Polars, which most commits do not need
 
-    return collect_items.with_objects(subject, new, read_object, erasures.read_valid(change.tree))
+    return collect_items.with_objects(subject, new, read_object, tombstones.read_valid(change.tree))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from registry.checks import collect, collect_conversions
 from registry.checks.context import DatasetSubject, Facts, ModelSubject, Scope
 from registry.cli.workspace import Workspace
-from registry.core import artifact_files, deny_list, erasures, settings
+from registry.core import artifact_files, deny_list, settings, tombstones
 from registry.core.artifact_files import Parsed
 from registry.core.deny_list import Denied
 from registry.core.layout import (
@@ -111,7 +111,7 @@ def _with_denied(space: Workspace, facts: Facts, change: collect.Change) -> Fact
         return facts
     try:
         reasons = {**space.denied.reasons, **deny_list.read(change.tree)}
-        erased = erasures.join((*space.tombstones.values(), *erasures.read(change.tree).values()))
+        erased = tombstones.join((*space.tombstones.values(), *tombstones.read(change.tree).values()))
         denied = Denied(reasons, erased)
     except InvalidDocument as error:
         return replace(facts, unreadable=(*facts.unreadable, artifact_files.unreadable(error)))

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from registry.console import indented, say
-from registry.core import deny_list, documents, erasures, settings
+from registry.core import deny_list, documents, settings, tombstones
 from registry.core.artifact_files import Reader
 from registry.core.atomic_write import write_atomically
 from registry.core.deny_list import Denied
-from registry.core.erasures import Erased, Tombstone
+from registry.core.erasures import Erased
 from registry.core.settings import RegistryFile, Settings, Template
+from registry.core.tombstones import Tombstone
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId
 from registry.errors import NotFound, RegistryError
@@ -78,12 +79,12 @@ class Workspace:
     @cached_property
     def tombstones(self) -> dict[str, Tombstone]:
         """The tombstones of the default branch and of the working tree, by case. Raises InvalidDocument."""
-        return self._read_everywhere(erasures.read)
+        return self._read_everywhere(tombstones.read)
 
     @cached_property
     def erased(self) -> Erased:
         """All that was erased."""
-        return erasures.join(self.tombstones.values())
+        return tombstones.join(self.tombstones.values())
 
     def _read_everywhere(self, read: Callable[[Tree], dict[str, T]]) -> dict[str, T]:
         """What the default branch says, as this clone knows it, and what the working tree says."""

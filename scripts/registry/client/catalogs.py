@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from registry.client.products import Known, Product
-from registry.core import documents, erasures, layout, names
+from registry.core import documents, layout, names, tombstones
+from registry.core.digests import MD5, object_key
 from registry.core.erasures import Erased
-from registry.core.pointers import MD5, object_key
 from registry.core.references import Reference
 from registry.core.settings import Remote
 from registry.core.values import Kind, Output, Tag
@@ -114,7 +114,7 @@ def _output(row: Mapping[str, Any]) -> Output:
 
 
 def _case(row: Mapping[str, Any]) -> str:
-    if not re.fullmatch(erasures.CASE, name := _text(row["case"])):
+    if not re.fullmatch(tombstones.CASE, name := _text(row["case"])):
         raise names.InvalidName(f"{name!r} is no case")
     return name
 

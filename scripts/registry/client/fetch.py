@@ -14,7 +14,7 @@ from pathlib import Path
 
 from registry.client import listing
 from registry.client.products import Product
-from registry.core import digests, erasures, wording
+from registry.core import digests, tombstones, wording
 from registry.core.progress import Progress
 from registry.core.values import Kind, Tag
 from registry.errors import SHOWN, InvalidData, NotFound, Refused, StorageFailed
@@ -91,7 +91,7 @@ def _require_none_erased(product: Product, wanted: Mapping[str, str], folder: Pa
     cases = {name: set(one.find_objects(wanted.values())) for name, one in product.erased.items()}
     gone = [path for path, md5 in wanted.items() if any(md5 in one for one in cases.values())]
     if gone:
-        said = erasures.name_cases(name for name, one in cases.items() if one)
+        said = tombstones.name_cases(name for name, one in cases.items() if one)
         were = "were" if len(gone) > 1 else "was"
         fault = f"{product.tag} is not whole: {len(gone):,} of its {len(wanted):,} files {were} erased ({said})"
         there = [f"{folder / path} was erased: delete it here, too" for path in gone if os.path.lexists(folder / path)]

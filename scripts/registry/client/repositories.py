@@ -13,7 +13,7 @@ from pathlib import Path
 
 from registry.client import dvc_remotes, products
 from registry.client.products import Known, Product
-from registry.core import artifact_files, erasures, layout, names, stages, tag_messages
+from registry.core import artifact_files, layout, names, stages, tag_messages, tombstones
 from registry.core.erasures import Erased
 from registry.core.references import Reference
 from registry.core.settings import DVC_CONFIG
@@ -116,7 +116,7 @@ def find_withdrawn(current: Tree, artifact: ArtifactId, warn: Warn) -> Mapping[T
 def find_erased(current: Tree, warn: Warn) -> Mapping[str, Erased]:
     """What each case erased, as the default branch has it today."""
     try:
-        return erasures.by_case(erasures.read(current).values())
+        return tombstones.by_case(tombstones.read(current).values())
     except InvalidDocument as error:
         warn(f"what was erased is not known: {error.message}")
         return {}

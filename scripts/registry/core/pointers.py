@@ -1,6 +1,5 @@
 """What DVC's tools write: `.dvc` files and `dvc.lock`, read and written byte for byte as DVC does."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from posixpath import basename, dirname, join, normpath
@@ -11,22 +10,9 @@ from registry.core.documents import Document
 from registry.core.values import Build, Output
 from registry.errors import InvalidDocument
 
-MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 RESTORE = "restore the pointer from Git, or write it again with `registry select`, `registry build` or `dvc add`"
 FOLDERS = ("raw", "prepared")  # the outputs that are always folders
 FILES = ("model.onnx", "model.onnx.data")  # always files
-
-
-def object_key(md5: str) -> str:
-    """The key of an object in a cache or remote of DVC 3: `files/md5/<2 hex>/<30 hex>[.dir]`."""
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
-
-
-def object_md5(key: str) -> str | None:
-    """The md5 of the object with this key; None for any other key."""
-    *_, folder, rest = ["", "", *key.split("/")]
-    name = folder + rest
-    return name if key == object_key(name) and MD5.fullmatch(name) else None
 
 
 def read_pointer(data: bytes, path: str) -> Output:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import artifact_files, erasures, layout, versioning
+from registry.core import artifact_files, erasures, layout, tombstones, versioning
 from registry.core.artifact_files import ArtifactFiles, Files, Parsed, Reader
 from registry.core.documents import Document
 from registry.core.erasures import Erased
@@ -120,7 +120,7 @@ def compare(old: Tree, new: Tree, options: DiffOptions, only: ArtifactId | None 
     differing = (
         artifact for artifact in candidates if _file_contents(before, artifact) != _file_contents(after, artifact)
     )
-    options = replace(options, erased=erasures.read_valid(new))
+    options = replace(options, erased=tombstones.read_valid(new))
     return tuple(_compare_sides(before, after, artifact, options) for artifact in differing)
 
 

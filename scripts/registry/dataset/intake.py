@@ -10,16 +10,16 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import digests
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.dataset import image_validation, validation_cache
 from registry.errors import NotFound
 from registry.storage import ingest
 from registry.storage.base import Store
-from registry.storage.ingest import Ingest, IngestResult
+from registry.storage.lake_objects import Ingest, IngestResult
 from registry.storage.parallel import parallel_map
 from registry.storage.states import ObjectState
-from registry.storage.transfer import put_intact
+from registry.storage.verified_reads import put_intact
 from registry.storage.verify import find_corrupt
 from registry.sync import inventory
 

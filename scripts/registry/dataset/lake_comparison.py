@@ -23,7 +23,7 @@ from registry.storage.base import Store
 from registry.storage.ingest import SAMPLE, sample_order
 from registry.storage.local import Folder
 from registry.storage.parallel import parallel_map
-from registry.storage.verify import PLAIN_ETAG
+from registry.storage.verified_reads import PLAIN_ETAG
 
 SHOWN = 3  # paths that a message names
 

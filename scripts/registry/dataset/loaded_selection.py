@@ -8,8 +8,8 @@ import polars as pl
 from polars import col
 
 from registry.core import digests, item_paths, layout, pointers
+from registry.core.digests import object_key
 from registry.core.layout import SPLITS
-from registry.core.pointers import object_key
 from registry.core.values import DatasetManifest, Output, Selection
 from registry.core.wording import plural
 from registry.dataset import adopted_selection, column_types, exports, provenance

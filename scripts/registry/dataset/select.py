@@ -335,7 +335,7 @@ def apply(plan: Plan, root: Path, cache: Path) -> None:
     """
     store = Cache(cache, root / proofs.PATH)
     for md5, data in plan.objects.items():
-        key = pointers.object_key(md5)
+        key = digests.object_key(md5)
         if os.path.lexists(cache / key) and not _holds(cache / key, data):
             store.set_aside(cache / key, key)
         _write(cache / key, data, mode=READ_ONLY)

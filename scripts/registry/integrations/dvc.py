@@ -24,7 +24,7 @@ def _environment() -> dict[str, str]:
 def cache_dir(root: Path) -> Path:
     """Where DVC keeps the objects of this checkout: `cache.dir` of its four configuration files, or `.dvc/cache`.
 
-    A store over this folder has the layout of `pointers.object_key`. Raises InvalidDocument for a file that cannot be
+    A store over this folder has the layout of `digests.object_key`. Raises InvalidDocument for a file that cannot be
     read, and in a registry for a committed file that says where the cache is.
     """
     found = Path(".dvc", "cache")

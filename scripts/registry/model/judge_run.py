@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from polars import DataFrame, read_parquet_metadata
 from polars.exceptions import PolarsError
 
-from registry.core import pointers
+from registry.core import digests
 from registry.core.values import ArtifactId, Output
 from registry.errors import NotFound, Refused
 from registry.model import judge, model_file
@@ -78,7 +78,7 @@ def linked(cache: Path, files: Sequence[Output]) -> Iterator[Path]:
 
 def _object(cache: Path, md5: str, name: str) -> Path:
     """An object of the cache, read in its place. Raises NotFound."""
-    path = (cache / pointers.object_key(md5)).absolute()
+    path = (cache / digests.object_key(md5)).absolute()
     if not path.is_file():
         raise NotFound(f"{describe_object(md5, name)}: {ABSENT}", fix="registry pull")
     return path

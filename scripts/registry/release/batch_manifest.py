@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from polars import DataFrame, col
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.errors import Refused
 from registry.release.publish import Plan
 from registry.storage.base import Store

@@ -13,9 +13,9 @@ from io import BytesIO
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import erasures, item_paths
-from registry.core.erasures import Reason, Tombstone
-from registry.core.pointers import object_key
+from registry.core import erasures, item_paths, tombstones
+from registry.core.digests import object_key
+from registry.core.tombstones import Reason, Tombstone
 from registry.core.values import ArtifactId, Tag
 from registry.core.wording import abbreviate, plural
 from registry.errors import InvalidData, NotFound, Refused, RegistryError, StorageFailed
@@ -195,7 +195,7 @@ class Deletion:
 def require_merged(case: str, uuids: Iterable[str], merged: Mapping[str, Tombstone]) -> Tombstone:
     """The tombstone of a case on the default branch. Raises Refused where it is not there, or about other images."""
     if case not in merged:
-        fault = f"{erasures.FOLDER}/{case}.yaml is not on the default branch: what is deleted now would look lost"
+        fault = f"{tombstones.FOLDER}/{case}.yaml is not on the default branch: what is deleted now would look lost"
         raise Refused(fault, fix="merge its pull request, and git fetch")
     if merged[case].items != frozenset(map(erasures.digest_of_item, uuids)):
         raise Refused(f"case {case} is about other images", fix="name all of its UUIDs")

@@ -13,8 +13,7 @@ import polars as pl
 from polars import DataFrame, Series
 
 from registry.core import layout
-from registry.core.digests import describe_mismatch
-from registry.core.pointers import object_key
+from registry.core.digests import describe_mismatch, object_key
 from registry.core.progress import Progress
 from registry.core.values import Output, Tag
 from registry.core.wording import plural

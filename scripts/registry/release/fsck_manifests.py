@@ -16,7 +16,7 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import documents
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.values import Tag
 from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, NotFound, RegistryError

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from registry.core import artifact_files, tag_messages
+from registry.core.digests import object_key
 from registry.core.names import find_tags
-from registry.core.pointers import object_key
 from registry.core.tree import find_file
 from registry.core.values import Tag
 from registry.errors import InvalidDocument, Refused

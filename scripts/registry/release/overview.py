@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from registry.core import artifact_files, layout, manifests, reproductions, withdrawals
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Output, Tag, Version
 from registry.core.withdrawals import Withdrawal

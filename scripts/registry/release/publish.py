@@ -13,8 +13,7 @@ import polars as pl
 from polars import DataFrame
 
 from registry.core import layout
-from registry.core.digests import CHECKSUM_MISMATCH
-from registry.core.pointers import object_key
+from registry.core.digests import CHECKSUM_MISMATCH, object_key
 from registry.core.progress import Progress
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Tag

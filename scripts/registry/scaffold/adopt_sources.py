@@ -16,7 +16,7 @@ from polars import DataFrame, col
 
 from registry.core import digests
 from registry.core.adoption import Adopted
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.core.wording import abbreviate, join, plural
 from registry.errors import InvalidData, NotFound, Refused, RegistryError, ToolFailed

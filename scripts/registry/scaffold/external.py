@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import indent
 
-from registry.core import documents, layout, manifests, pointers, schema
+from registry.core import digests, documents, layout, manifests, pointers, schema
 from registry.core.model_values import DEFAULT_TASK, FEATURES
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Output
@@ -281,7 +281,7 @@ def apply(plan: Plan, root: Path, cache: Path) -> None:
 
 def _store(file: Path, md5: str, objects: Cache, cache: Path) -> None:
     """Write an object of DVC's cache; another one under its name is set aside."""
-    key = pointers.object_key(md5)
+    key = digests.object_key(md5)
     if os.path.lexists(cache / key):
         if md5 in objects.prove([md5]):
             return

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from registry.core import digests, wording
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.errors import NotFound, StorageFailed
 from registry.integrations import dvc
 from registry.storage.base import Chunks, StoredObject, to_frame

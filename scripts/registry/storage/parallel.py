@@ -1,5 +1,6 @@
 """A parallel map over Python's Executor interface: threads by default, processes or a cluster on demand."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ def processes() -> Executor:
 def follow_parent() -> None:
     """In a worker: ignore Ctrl-C, which the parent handles, and exit when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(50_000, 20, 20)  # as of a command (cli.main)
     if parent := parent_process():
         Thread(target=_exit_with, args=(parent,), daemon=True).start()
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from registry.core import digests
 from registry.core.artifact_files import Reader
+from registry.core.digests import object_key
 from registry.core.erasures import Erased
-from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.errors import LoginEnded, NotFound, RegistryError
 from registry.storage.base import Store

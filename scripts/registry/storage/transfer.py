@@ -11,7 +11,7 @@ from functools import partial
 
 from polars import DataFrame
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.errors import NotFound
 from registry.storage.base import Copier, Store, cluster_of
@@ -19,8 +19,8 @@ from registry.storage.parallel import parallel_map
 from registry.storage.results import to_frame
 from registry.storage.server_side import find_copier
 from registry.storage.states import ObjectResult, ObjectState
-from registry.storage.verified_reads import NotIntact, VerifiedChunks, read_verified, retry_corrupt
-from registry.storage.verify import raise_corrupt, verify_by_etag
+from registry.storage.verified_reads import NotIntact, VerifiedChunks, read_verified, retry_corrupt, verify_by_etag
+from registry.storage.verify import raise_corrupt
 
 FEW = 8  # objects of which the smallest one goes first to an empty store
 
@@ -118,17 +118,6 @@ def _copy_through(source: Store, destination: Store, md5: str) -> ObjectResult:
         return ObjectResult(md5, chunks.size, ObjectState.COPIED)
     found = _find_intact(destination, md5)  # another writer came first, or an answer was lost
     return ObjectResult(md5, chunks.size + found.moved, ObjectState.PRESENT)
-
-
-def put_intact(staging: Store, md5: str, data: bytes) -> bool:
-    """Store an object in staging, also in place of a damaged one; False where it has an intact one."""
-    key = object_key(md5)
-    if staging.put(key, data):
-        return True
-    if verify_by_etag(staging, md5).state is ObjectState.PRESENT:
-        return False
-    staging.replace(key, lambda: iter((data,)))
-    return True
 
 
 def _copy_by_etag(copier: Copier, destination: Store, md5: str) -> ObjectResult | None:

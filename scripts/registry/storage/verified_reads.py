@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable, Iterator
 
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.errors import NotFound, StorageFailed
 from registry.storage.base import Store
 from registry.storage.states import ObjectResult, ObjectState
 
+PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload in parts has a dash
 Read = Callable[[str], Iterator[bytes]]  # an object's chunks, by its key
 
 
@@ -72,3 +73,29 @@ def retry_corrupt(store: Store, md5: str, attempt: Callable[[], ObjectResult]) -
                 fix="check what is between this machine and the server, such as a proxy, then try again",
             )
     return result
+
+
+def verify(store: Store, md5: str) -> ObjectResult:
+    """Read an object: `present`, `missing` or `corrupt`."""
+    return retry_corrupt(store, md5, lambda: read_verified(store.read, md5))
+
+
+def verify_by_etag(store: Store, md5: str) -> ObjectResult:
+    """The same; the object is read only where its ETag does not prove it (a bucket's plain ETag is the MD5)."""
+    found = store.find(object_key(md5))
+    if not found:
+        return ObjectResult(md5, 0, ObjectState.MISSING)
+    if found.etag == md5.removesuffix(".dir"):
+        return ObjectResult(md5, 0, ObjectState.PRESENT)
+    return verify(store, md5)
+
+
+def put_intact(staging: Store, md5: str, data: bytes) -> bool:
+    """Store an object in staging, also in place of a damaged one; False where it has an intact one."""
+    key = object_key(md5)
+    if staging.put(key, data):
+        return True
+    if verify_by_etag(staging, md5).state is ObjectState.PRESENT:
+        return False
+    staging.replace(key, lambda: iter((data,)))
+    return True

@@ -7,16 +7,14 @@ from typing import NoReturn
 from polars import DataFrame, col
 
 from registry.core.digests import describe_mismatch
-from registry.core.pointers import object_key
 from registry.core.progress import Progress
 from registry.errors import StorageFailed
 from registry.storage.base import Store
 from registry.storage.parallel import parallel_map
 from registry.storage.results import to_frame
-from registry.storage.states import ObjectResult, ObjectState
-from registry.storage.verified_reads import read_verified, retry_corrupt
+from registry.storage.states import ObjectState
+from registry.storage.verified_reads import PLAIN_ETAG, verify
 
-PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload in parts has a dash
 SAMPLE = 8  # objects that tell whether the ETags of a store are MD5s
 
 
@@ -45,21 +43,6 @@ def find_corrupt(store: Store, found: DataFrame, progress: Progress | None = Non
 def audit_corrupt(store: Store, md5s: Iterable[str], progress: Progress | None = None) -> frozenset[str]:
     """Read objects: those that are corrupt. Raises StorageFailed."""
     return frozenset(audit(store, md5s, progress=progress).filter(col("state") == ObjectState.CORRUPT)["md5"])
-
-
-def verify(store: Store, md5: str) -> ObjectResult:
-    """Read an object: `present`, `missing` or `corrupt`."""
-    return retry_corrupt(store, md5, lambda: read_verified(store.read, md5))
-
-
-def verify_by_etag(store: Store, md5: str) -> ObjectResult:
-    """The same; the object is read only where its ETag does not prove it (a bucket's plain ETag is the MD5)."""
-    found = store.find(object_key(md5))
-    if not found:
-        return ObjectResult(md5, 0, ObjectState.MISSING)
-    if found.etag == md5.removesuffix(".dir"):
-        return ObjectResult(md5, 0, ObjectState.PRESENT)
-    return verify(store, md5)
 
 
 def raise_corrupt(store: Store, key: str) -> NoReturn:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from registry.core import digests, layout, wording
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.core.tree import under
 from registry.errors import InvalidData, Refused, StorageFailed

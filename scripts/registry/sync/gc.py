@@ -14,8 +14,8 @@ from secrets import token_hex
 import polars as pl
 from polars import DataFrame, Series, col
 
-from registry.core import pointers, wording
-from registry.core.pointers import object_key
+from registry.core import digests, wording
+from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.errors import SHOWN, NotFound, Refused
 from registry.storage.base import Store
@@ -68,7 +68,7 @@ def plan(
     """What in staging is unreferenced. Raises Refused where a required list of files cannot be read; StorageFailed."""
     _require_apart(staging, production)
     listed = staging.list()
-    listed = listed.with_columns(md5=Series([pointers.object_md5(key) for key in listed["key"]], dtype=pl.String))
+    listed = listed.with_columns(md5=Series([digests.object_md5(key) for key in listed["key"]], dtype=pl.String))
     listed = listed.drop_nulls("md5")  # other files are not the registry's
     is_young = col("modified") > now - older_than
     young_lists = listed.filter(is_young, col("md5").str.ends_with(".dir"))["md5"]

@@ -7,7 +7,8 @@ import polars as pl
 from polars import DataFrame, Series, col
 
 from registry.core import digests, layout, pointers
-from registry.core.pointers import LockedFiles, object_key
+from registry.core.digests import object_key
+from registry.core.pointers import LockedFiles
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Output
 from registry.errors import NotFound, Refused

@@ -14,7 +14,7 @@ import polars as pl
 from polars import DataFrame, Expr, Series, col
 
 from registry.core import layout, manifests, names, wording
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.core.tree import Tree, under
 from registry.core.values import ArtifactId, Kind

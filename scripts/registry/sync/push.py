@@ -12,7 +12,7 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.core import digests
-from registry.core.pointers import object_key
+from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.core.wording import plural
 from registry.errors import InvalidData, InvalidDocument, Refused

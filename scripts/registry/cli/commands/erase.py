@@ -11,12 +11,12 @@ from registry.cli import locating, preparing, proposing, raising
 from registry.cli.proposing import Proposal
 from registry.cli.workspace import Workspace, here
 from registry.console import say
-from registry.core import deny_list, digests, documents, erasures, item_paths, layout, manifests, settings
+from registry.core import deny_list, digests, documents, item_paths, layout, manifests, settings, tombstones
 from registry.core.atomic_write import write_atomically
-from registry.core.erasures import Reason
+from registry.core.digests import object_key
 from registry.core.escaping import markdown
 from registry.core.names import find_tags
-from registry.core.pointers import object_key
+from registry.core.tombstones import Reason
 from registry.core.values import ArtifactId, DatasetManifest, Kind, Tag
 from registry.core.wording import plural
 from registry.dataset import perceptual_hash, validation_cache
@@ -66,7 +66,7 @@ def command(
     erased is not missing, and is not fetched, pushed, restored or published again.
     """
     space, wanted = here(), tuple(dict.fromkeys(map(_parse, uuids)))
-    if not re.fullmatch(erasures.CASE, case):
+    if not re.fullmatch(tombstones.CASE, case):
         raise RegistryError(f"{case!r} is not a case", fix="use letters, digits, . _ and -, at most 64: DSR-2026-041")
     if is_deletion:
         _delete(space, wanted, case, dry_run=dry_run)
@@ -108,8 +108,8 @@ def _write(
     if dry_run:
         say(preparing.NOT_WRITTEN, err=True)
         return
-    tombstone = erasures.write(plan.tombstone)
-    (space.root / erasures.FOLDER).mkdir(exist_ok=True)
+    tombstone = tombstones.write(plan.tombstone)
+    (space.root / tombstones.FOLDER).mkdir(exist_ok=True)
     write_atomically(space.root / plan.tombstone.path, tombstone)
     for uuid in uuids:
         (space.root / deny_list.path_of(uuid)).unlink(missing_ok=True)
@@ -141,7 +141,7 @@ def _plan(space: Workspace, uuids: tuple[str, ...], case: str, reason: Reason, a
         found = searched.find(uuids)
         lost = {place.release.tag for place in found.places}
         lost |= {one.tag for one in searched.releases if one.version and _loses(one.version.content.objects, held)}
-    erasures.write(tombstone)  # raises for an owner that is none, before anything is written
+    tombstones.write(tombstone)  # raises for an owner that is none, before anything is written
     datasets = tuple(one for one in _datasets(space) if _has(space, one, uuids, lost))
     withdrawn = sorted(tag for tag in lost if tag.artifact.kind is Kind.DATASET and tag.artifact in _datasets(space))
     return erase.Plan(uuids, tombstone, held, datasets, tuple(withdrawn), found)
@@ -187,17 +187,17 @@ def _delete(space: Workspace, uuids: tuple[str, ...], case: str, *, dry_run: boo
         return
     _confirm(deletion)
     erase.delete(deletion)
-    removed = list(_clear_here(space, uuids, erasures.join([tombstone]).find_objects(held.known)))
+    removed = list(_clear_here(space, uuids, tombstones.join([tombstone]).find_objects(held.known)))
     say(f"deleted; {plural(len(removed), 'file')} of working trees removed, and what commands remember of images here")
     for what in erase.NOT_REACHED:
         say(f"not reached: {what}")
 
 
-def _merged(space: Workspace) -> dict[str, erasures.Tombstone]:
+def _merged(space: Workspace) -> dict[str, tombstones.Tombstone]:
     """The tombstones of the default branch: the remote's, as it was fetched, where there is one."""
     known = git.known_default_branches(space.root)
     with git_trees.Revision(space.root, known[-1] if known else "HEAD") as tree:
-        return erasures.read(tree)
+        return tombstones.read(tree)
 
 
 def _lake_keys(space: Workspace, uuids: tuple[str, ...]) -> list[str]:

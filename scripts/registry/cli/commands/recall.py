@@ -8,7 +8,7 @@ from registry.cli import locating, preparing, proposing, raising
 from registry.cli.proposing import Proposal
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
-from registry.core import erasures, item_paths, layout, manifests
+from registry.core import item_paths, layout, manifests, tombstones
 from registry.core.atomic_write import write_atomically
 from registry.core.values import ArtifactId, Kind
 from registry.core.wording import abbreviate, plural
@@ -71,7 +71,7 @@ def _require_none_erased(space: Workspace, uuids: list[str]) -> None:
     """Raise Refused for an erased image: its file in denied/ would bring its UUID back into the repository."""
     found = {one.case: one.erased.find_items(uuids) for one in space.tombstones.values()}
     if gone := {uuid for those in found.values() for uuid in those}:
-        cases = erasures.name_cases(case for case, those in found.items() if those)
+        cases = tombstones.name_cases(case for case, those in found.items() if those)
         fault = f"{plural(len(gone), 'image was', 'images were')} erased ({cases}), and no dataset can have it again"
         raise Refused(f"{fault}; nothing was written", fix="recall the others alone" if len(gone) < len(uuids) else "")
 

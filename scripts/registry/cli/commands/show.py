@@ -8,7 +8,7 @@ import click
 from registry.cli import listing, released_shards
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
-from registry.core import erasures, names
+from registry.core import names, tombstones
 from registry.errors import NotFound
 from registry.integrations import git
 from registry.release import erased_items, history, overview, stray_tags
@@ -44,6 +44,6 @@ def command(name: str, form: str) -> None:
 
 
 def _lines(space: Workspace, one: Overview, chosen: Release, url: str) -> Iterator[str]:
-    cases = erasures.by_case(space.tombstones.values())
+    cases = tombstones.by_case(space.tombstones.values())
     images = erased_items.count(chosen, cases, space.read_object, warn)
     return listing.release(one, chosen, url, images, erased_items.find_files(chosen, cases))

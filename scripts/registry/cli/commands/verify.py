@@ -10,9 +10,10 @@ import click
 
 from registry.cli.workspace import here, warn
 from registry.console import say
-from registry.core import erasures, names, settings
-from registry.core.erasures import Erased, Tombstone
+from registry.core import names, settings, tombstones
+from registry.core.erasures import Erased
 from registry.core.progress import bar
+from registry.core.tombstones import Tombstone
 from registry.core.tree import Tree
 from registry.core.values import Tag
 from registry.core.withdrawals import Withdrawal
@@ -138,12 +139,12 @@ def _warn_of_withdrawal(registry: "_Registry", tag: Tag) -> None:
 
 def _find_erased(registry: "_Registry", found: Mapping[str, str]) -> Erased:
     """What was erased, by the default branch; files that are are named, whichever release they are of."""
-    tombstones = registry.find_tombstones()
-    for one in tombstones:
+    cases = registry.find_tombstones()
+    for one in cases:
         gone = set(one.erased.find_objects(found.values()))
         for path in (path for path, md5 in found.items() if md5 in gone):
             warn(f"{path} was erased (case {one.case}), as the law demands: delete it here, too")
-    return erasures.join(tombstones)
+    return tombstones.join(cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ class _Registry:
             return ()
         try:
             with git_trees.Revision(self.repository, revision) as tree:
-                return tuple(erasures.read(tree).values())
+                return tuple(tombstones.read(tree).values())
         except InvalidDocument as error:
             warn(f"what was erased is not known: {error.message}")
             return ()

@@ -16,7 +16,7 @@ from polars import DataFrame
 from registry.cli import locating
 from registry.cli.workspace import Workspace, here, warn
 from registry.console import say
-from registry.core import erasures
+from registry.core import tombstones
 from registry.core.progress import bar
 from registry.core.values import Tag
 from registry.core.wording import abbreviate, table
@@ -76,7 +76,7 @@ def _find_cases(space: Workspace, query: _Query, found: where.Found) -> list[str
     """The cases that erased the image."""
     uuids = {*query.uuids, *(place.uuid for place in found.places)}
     md5s = {*query.md5s, *(place.md5 for place in found.places)}
-    known = erasures.by_case(space.tombstones.values()).items()
+    known = tombstones.by_case(space.tombstones.values()).items()
     return sorted(case for case, one in known if one.find_items(uuids) or one.find_objects(md5s))
 
 
@@ -167,7 +167,7 @@ def _lines(
     names = sorted({f"{place.uuid}, MD5 {place.md5}" for place in found.places})
     yield f"{query.text}: " + ("; ".join(names) if names else "no dataset release has it")
     if cases:
-        yield f"  erased ({erasures.name_cases(cases)}): lists of files name it, its bytes are gone or will be"
+        yield f"  erased ({tombstones.name_cases(cases)}): lists of files name it, its bytes are gone or will be"
     places = [(str(one.release.tag), _describe(one, shards), _state(one.release)) for one in found.places]
     uses = [(str(one.release.tag), one.sight.value, _state(one.release)) for one in found.uses]
     if rows := [*places, *uses]:
