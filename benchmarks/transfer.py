@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from multiprocessing import Pipe, get_context
@@ -33,14 +34,13 @@ import polars as pl
 from tqdm import tqdm
 
 from registry.core import manifests, names
-from registry.dataset import metadata_tables
+from registry.dataset import build, exports, provenance
 from registry.demo.seaweedfs import S3Server
 from registry.integrations import git_trees
 
 BIN = Path(sys.executable).parent
 BUCKETS = ("staging", "production")
 TOOLS = ("registry", "dvc", "dvc --jobs 64", "s5cmd", "rclone")
-SPLITS = ("train", "val", "test")
 UNITS = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 MANIFEST = """\
 schema: 1
@@ -55,6 +55,7 @@ image: "{uuid}.jpg"
 columns: {uuid: {type: uuid}, label: {type: string}}
 classes: [cat]
 split: {salt: pets, ratios: {train: 0.8, val: 0.1, test: 0.1}}
+expectations: {splits: {train: {min_images: 0}, val: {min_images: 0}, test: {min_images: 0}}}
 """
 
 
@@ -263,24 +264,25 @@ def make_objects(root: Path, size: Size) -> Path:
     (folder / ".gitignore").write_text("/raw\n/prepared\n")
     write_config(root, "0000", "http://127.0.0.1")
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
-    bytes_of, numbers, entries = partial(body, size.each), random.Random(size.files), []
-    tables, counts = [], {}
-    for number in tqdm(range(size.files), desc="making files", delay=2, leave=False, disable=None):
+    bytes_of, numbers, md5s = partial(body, size.each), random.Random(size.files), dict[str, str]()
+    for _ in tqdm(range(size.files), desc="making files", delay=2, leave=False, disable=None):
         name = f"{numbers.getrandbits(128):032x}"
-        uuid = f"{name[:8]}-{name[8:12]}-4{name[13:16]}-8{name[17:20]}-{name[20:]}"
-        entries.append({"md5": keep(root, bytes_of(name)), "relpath": f"{SPLITS[number % 10 % 3]}/cat/{uuid}.jpg"})
-    table, sizes = b"uuid,label\n", size.files * size.each
-    raw = track(root, folder / "raw.dvc", [{"md5": keep(root, [table]), "relpath": "selection.parquet"}], len(table))
-    for split in SPLITS:
-        rows = sorted(entry["relpath"][len(split) + 1 :] for entry in entries if entry["relpath"].startswith(split))
-        table = metadata_tables.write(pl.DataFrame({"file_name": rows, "label": ["cat"] * len(rows)}), ["cat"])
-        counts[split] = {"cat": len(rows)}
-        if rows:
-            tables.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.parquet"})
-            sizes += len(table)
-    rule = manifests.build_rule(manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets")))
-    built = {"selection": raw, "rule": rule, "images": size.files, "counts": counts}
-    track(root, folder / "prepared.dvc", [*entries, *tables], sizes, f"meta: {json.dumps({'build': built})}")
+        md5s[f"{name[:8]}-{name[8:12]}-4{name[13:16]}-8{name[17:20]}-{name[20:]}"] = keep(root, bytes_of(name))
+    manifest = manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets"))
+    rows = pl.DataFrame({"uuid": sorted(md5s), "label": "cat"})
+    items, table = build.items_of(manifest, rows), exports.write_selection(rows)
+    at, facts = datetime(2026, 1, 1, tzinfo=UTC), (len(rows), exports.rows_hash(rows), provenance.source_hash(manifest))
+    meta = provenance.to_meta(provenance.Selection(*facts, "pets.csv", at))
+    selection = {"md5": keep(root, [table]), "relpath": "selection.parquet"}
+    raw = track(root, folder / "raw.dvc", [selection], len(table), f"meta: {json.dumps(meta)}")
+    paths = items.select("uuid", path=build.item_path()).iter_rows()
+    entries, sizes = [{"md5": md5s[uuid], "relpath": path} for uuid, path in paths], size.files * size.each
+    for split, table in build.metadata(manifest, rows, items):
+        entries.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.parquet"})
+        sizes += len(table)
+    counts = {split: {"cat": number} for split, number in items.group_by("split").len().sort("split").iter_rows()}
+    built = {"selection": raw, "rule": manifests.build_rule(manifest), "images": size.files, "counts": counts}
+    track(root, folder / "prepared.dvc", entries, sizes, f"meta: {json.dumps({'build': built})}")
     env = {"HOME": str(root.parent), "GIT_CONFIG_NOSYSTEM": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     who = ["-c", "user.name=Ben Chmark", "-c", "user.email=ben@example.com"]
     for command in (
@@ -295,7 +297,7 @@ def make_objects(root: Path, size: Size) -> Path:
 def write_config(root: Path, prefix: str, url: str) -> None:
     """Both remotes below one prefix, which nothing else uses."""
     sections = [f"['remote \"{name}\"']\n    url = s3://{name}/{prefix}\n    endpointurl = {url}\n" for name in BUCKETS]
-    start = '[core]\n    analytics = false\n    remote = staging\n[cache]\n    type = "reflink,hardlink,symlink"\n'
+    start = '[core]\n    analytics = false\n    remote = production\n[cache]\n    type = "reflink,hardlink,symlink"\n'
     (root / ".dvc/config").write_text(start + "".join(sections))
 
 
