@@ -1,5 +1,7 @@
 """Large objects on S3: read in ranges, uploaded in parts, and copied after they were read."""
 
+import errno
+import os
 from pathlib import Path
 from random import Random
 
@@ -11,9 +13,10 @@ from registry.errors import StorageFailed
 from registry.storage import cloud, s3_copy
 from registry.storage.local import Folder
 from registry.storage.transfer import transfer
+from support.object_folders import content
 from support.repositories import md5
 from support.s3_places import PART, Places, put_multipart
-from support.servers.fault_proxy import Corrupt, Fault, FaultProxy
+from support.servers.fault_proxy import Corrupt, Fault, FaultProxy, Rewrite
 
 pytestmark = pytest.mark.s3
 
@@ -74,15 +77,57 @@ def test_a_large_object_is_read_in_ranges(
     assert [one.status for one in proxy.exchanges] == [200] + [206] * 124
 
 
+def test_each_range_is_put_where_it_belongs(places: Places, client: BaseClient, in_parts: bytes) -> None:
+    name, put = places.stage(client, md5(in_parts), in_parts), dict[int, bytes]()
+    views = places.staging.fill(object_key(name), lambda offset, data: put.update({offset: bytes(data)}))
+    assert b"".join(views) == in_parts
+    assert {offset: in_parts[offset : offset + 1000] for offset in range(0, 123_456, 1000)} == put
+
+
+@pytest.mark.parametrize("is_put", [False, True])
 def test_a_large_object_replaced_while_it_is_read_is_reported(
-    places: Places, client: BaseClient, in_parts: bytes
+    places: Places, client: BaseClient, in_parts: bytes, is_put: bool
 ) -> None:
-    name = places.stage(client, md5(in_parts), in_parts)
-    chunks = places.staging.read(object_key(name))
-    assert next(chunks) == in_parts[:1000]
+    name, store = places.stage(client, md5(in_parts), in_parts), places.staging
+    chunks = store.fill(object_key(name), lambda *_: None) if is_put else store.read(object_key(name))
+    assert bytes(next(chunks)) == in_parts[:1000]
     places.stage(client, name, in_parts[::-1])
     with pytest.raises(StorageFailed, match="the object changed while it was read\n  hint: run the same command again"):
         list(chunks)
+
+
+def test_ranges_of_another_length_are_not_put_together(
+    places: Places, client: BaseClient, proxy: FaultProxy, in_parts: bytes, tmp_path: Path
+) -> None:
+    name = places.stage(client, md5(in_parts), in_parts)
+    proxy.add(
+        Fault(
+            Rewrite(lambda part: part.replace(b": 1000\r", b": 999 \r")),
+            lambda request: request.kind == "get",
+            after=50,
+        )
+    )
+    with pytest.raises(StorageFailed, match="the connection broke before the response was complete"):
+        transfer(places.staging, Folder(tmp_path), [name])
+    assert content(tmp_path) == {}
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_large_object_is_named(
+    places: Places, client: BaseClient, in_parts: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, write, written = places.stage(client, md5(in_parts), in_parts), os.write, list[int]()
+
+    def fail_later(file: int, data: memoryview) -> int:
+        written.append(len(data))
+        if len(written) > 50:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", fail_later)
+    with pytest.raises(StorageFailed) as caught:
+        transfer(places.staging, Folder(tmp_path), [name])
+    assert caught.value.message == f"{tmp_path}/{object_key(name)}: no space left on device"
+    assert content(tmp_path) == {}
 
 
 def test_a_large_object_damaged_in_transmission_is_read_again(

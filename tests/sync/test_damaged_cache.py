@@ -243,6 +243,18 @@ def test_moving_between_versions_reads_no_object_twice(
     assert len(read) == 1, "a link that was removed by hand"
 
 
+def test_what_was_just_fetched_is_not_read_again(
+    merged_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_registry: Run
+) -> None:
+    """Its last change is younger than a tick of the clock: a large object is waited for."""
+    monkeypatch.setattr(proofs, "WAITED_FOR", 0)
+    root, read, inner = repositories.other_clone(merged_model, tmp_path), list[str](), proofs._hash
+    monkeypatch.setattr(proofs, "_hash", lambda path, progress: (read.append(path), inner(path, progress))[1])
+    for _ in range(2):
+        assert run_registry(root, "pull").code == 0
+    assert read == []
+
+
 # --- fsck -------------------------------------------------------------------------------------------------------------
 
 

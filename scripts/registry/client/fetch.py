@@ -137,7 +137,7 @@ def _read_list(product: Product, md5: str, warn: Warn) -> bytes:
 
 def _read_whole(store: Store, md5: str, found: list[bytes]) -> ObjectResult:
     """Read an object, and add its bytes to `found` if they are intact."""
-    chunks = VerifiedChunks(store.read, md5)
+    chunks = VerifiedChunks(store, md5)
     try:
         found.append(b"".join(chunks()))
     except NotIntact as fault:
@@ -243,7 +243,7 @@ class _Source:
             self.warn(str(error))
 
     def _write(self, store: Store, path: str, md5: str) -> ObjectResult:
-        chunks = VerifiedChunks(store.read, md5)
+        chunks = VerifiedChunks(store, md5)
         try:
             is_new = self.destination.write(path, chunks)
         except NotIntact as fault:

@@ -6,7 +6,7 @@ at every commit, imports this module and must start without Polars.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +38,19 @@ class StoredObject(NamedTuple):
 
 
 Chunks = Callable[[], Iterator[bytes]]  # an object's bytes, from the start at each call
+Put = Callable[[int, memoryview], None]  # puts bytes at an offset of a new file. Thread-safe; raises StorageFailed
+
+
+class FillingChunks(ABC):
+    """Chunks that can also put themselves into a new file, each where it belongs, in any order and without a copy."""
+
+    @abstractmethod
+    def __call__(self) -> Iterator[bytes]:
+        """See `Chunks`."""
+
+    @abstractmethod
+    def fill(self, put: Put) -> None:
+        """Put all of the object; after it, `put` is not called. An exception ends the write, as one of `Chunks`."""
 
 
 class Copier(ABC):
@@ -104,6 +117,14 @@ class Store(ABC):
     @abstractmethod
     def read(self, key: str) -> Iterator[bytes]:
         """An object's bytes, in chunks. Raises NotFound."""
+
+    def fill(self, key: str, put: Put) -> Generator[memoryview]:
+        """The bytes of `read`, each also put into a new file; threads put them until the iterator is closed."""
+        offset = 0
+        for chunk in prefetch_large(self.read(key)):
+            put(offset, memoryview(chunk))
+            offset += len(chunk)
+            yield memoryview(chunk)
 
     @abstractmethod
     def write(self, key: str, chunks: Chunks) -> bool:
@@ -183,6 +204,13 @@ def concat(frames: "Iterable[DataFrame]") -> "DataFrame":
     import polars as pl
 
     return pl.concat(frames)
+
+
+def prefetch_large(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks; from the second on, each is fetched while the one before is in use."""
+    first = next(chunks, b"")
+    yield first
+    yield from chunks if len(first) < CHUNK else prefetch(chunks)
 
 
 def prefetch(chunks: Iterator[bytes]) -> Iterator[bytes]:

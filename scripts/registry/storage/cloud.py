@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, PreconditionErr
 from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound, StorageFailed
 from registry.storage import cloud_listing, faults, retry
-from registry.storage.base import CHUNK, Chunks, Copier, Store, StoredObject, prefetch
+from registry.storage.base import CHUNK, Chunks, Copier, Put, Store, StoredObject, prefetch
 from registry.storage.cloud_errors import Asked, read_failure, translate_errors
 from registry.storage.faults import Access
 from registry.storage.once import once
@@ -187,38 +187,53 @@ class Bucket(Store):
 
     def open(self, key: str) -> tuple[StoredObject, Iterator[bytes]]:
         """What one request says of an object, and its bytes in chunks. Raises NotFound."""
+        found, views = self._open(key, lambda *_: None)
+        return found, map(bytes, views)
+
+    def fill(self, key: str, put: Put) -> Generator[memoryview]:
+        """See `Store.fill`."""
+        yield from self._open(key, put)[1]
+
+    def _open(self, key: str, put: Put) -> tuple[StoredObject, Generator[memoryview]]:
+        """What one request says of an object, and its bytes in obstore's own memory, after `put` has had them."""
         with self._asking(Access.READ, key):
             result = obstore.get(self._reading, key)
         found = _as_object(result.meta)
         if self._can_list and not found.etag:
             self._require_store()
         if self.location and found.size > RANGES * CHUNK:
-            return found, self._read_ranges(found)  # the connection of `result` is closed
-        return found, self._read_stream(found, result)
+            return found, self._read_ranges(found, put)  # the connection of `result` is closed
+        return found, self._read_stream(found, result, put)
 
-    def _read_stream(self, found: StoredObject, result: "GetResult") -> Iterator[bytes]:
+    def _read_stream(self, found: StoredObject, result: "GetResult", put: Put) -> Generator[memoryview]:
+        offset = 0
         with self._asking(Access.READ, found.key):
-            if found.size <= CHUNK:
-                yield result.bytes().to_bytes()
-            else:
-                yield from map(bytes, result.stream(min_chunk_size=CHUNK))
+            for data in (result.bytes(),) if found.size <= CHUNK else result.stream(min_chunk_size=CHUNK):
+                put(offset, memoryview(data))
+                offset += len(data)
+                yield memoryview(data)
 
-    def _read_ranges(self, found: StoredObject) -> Iterator[bytes]:
+    def _read_ranges(self, found: StoredObject, put: Put) -> Generator[memoryview]:
         """A large object's bytes in their order, RANGES requests at a time, while its ETag stays the same."""
         with self._asking(Access.READ, found.key), _LARGE_READS, ThreadPoolExecutor(RANGES) as pool:
             starts = iter(range(0, found.size, CHUNK))
-            pending = deque(pool.submit(self._read_range, found, start) for start in islice(starts, RANGES))
+            pending = deque(pool.submit(self._read_range, found, start, put) for start in islice(starts, RANGES))
             while pending:
                 data = pending.popleft().result()
-                pending.extend(pool.submit(self._read_range, found, start) for start in islice(starts, 1))
+                pending.extend(pool.submit(self._read_range, found, start, put) for start in islice(starts, 1))
                 yield data
 
-    def _read_range(self, found: StoredObject, start: int) -> bytes:
-        options: GetOptions = {"range": (start, min(start + CHUNK, found.size)), "if_match": f'"{found.etag}"'}
+    def _read_range(self, found: StoredObject, start: int, put: Put) -> memoryview:
+        end = min(start + CHUNK, found.size)
+        options: GetOptions = {"range": (start, end), "if_match": f'"{found.etag}"'}
         result = obstore.get(self._reading, found.key, options=options)
+        data = memoryview(result.bytes())
         if (result.meta["e_tag"] or "").strip('"') != found.etag:  # some servers ignore If-Match
             raise PreconditionError
-        return result.bytes().to_bytes()
+        if len(data) != end - start:  # what is hashed in its order would lie elsewhere in the file
+            raise faults.failed(f"{self.url}/{found.key}", faults.BROKEN)
+        put(start, data)
+        return data
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

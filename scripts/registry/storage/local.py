@@ -16,10 +16,11 @@ from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 from shlex import quote
+from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
 from registry.errors import NotFound, StorageFailed
-from registry.storage.base import CHUNK, Chunks, Store, StoredObject, prefetch, to_frame
+from registry.storage.base import CHUNK, Chunks, FillingChunks, Store, StoredObject, prefetch_large, to_frame
 from registry.storage.once import once
 
 if TYPE_CHECKING:
@@ -191,22 +192,24 @@ def describe_file(key: str, file: os.stat_result) -> StoredObject:
 
 def _fill(file: int, path: str, chunks: Chunks) -> None:
     """Write the object of `path` into an open file, and close it."""
+    lock, offset = Lock(), 0
+
+    def put(offset: int, data: memoryview) -> None:
+        with lock, _translate_errors(path):  # not os.pwrite: Windows has none
+            os.lseek(file, offset, os.SEEK_SET)
+            while data:
+                data = data[os.write(file, data) :]
+
     try:
-        for chunk in _prefetch_large(chunks()):
-            with _translate_errors(path):
-                view = memoryview(chunk)
-                while view:
-                    view = view[os.write(file, view) :]
+        if isinstance(chunks, FillingChunks):
+            chunks.fill(put)
+        else:
+            for chunk in prefetch_large(chunks()):
+                put(offset, memoryview(chunk))
+                offset += len(chunk)
     finally:
         with _translate_errors(path):
             os.close(file)
-
-
-def _prefetch_large(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks; from the second on, each is fetched and hashed while the one before is written."""
-    first = next(chunks, b"")
-    yield first
-    yield from chunks if len(first) < CHUNK else prefetch(chunks)
 
 
 def _create_only(temporary: str, path: str) -> bool:

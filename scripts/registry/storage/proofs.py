@@ -30,6 +30,7 @@ CHUNK = 1 << 20  # bytes read at once
 # so shortly before it was read is read again the next time. Linux counts in ticks of up to 10 ms, FAT in 2 s.
 FINE_TICK = 20_000_000  # nanoseconds
 COARSE_TICK = 2_000_000_000  # where times are whole milliseconds
+WAITED_FOR = 8 << 20  # bytes that changed so shortly before they are recorded: to read them again takes longer
 _SCHEMA: parquet_cache.Schema = {
     "device": pl.UInt64,
     "inode": pl.UInt64,
@@ -73,8 +74,16 @@ class Proofs:
         return Hashes(known | read, frozenset(unknown))
 
     def record(self, files: Iterable[tuple[os.stat_result, str]]) -> None:
-        """Record files in the state in which they are now, with their MD5, which the caller has proven."""
-        self._add(_frame(files), time.time_ns())
+        """Record files in the state in which they are now, with their MD5, which the caller has proven.
+
+        Waits for a tick of the clock rather than let a large file be read again.
+        """
+        rows = _frame(files)
+        last = time.time_ns() - FINE_TICK
+        recent = rows.filter(pl.col("changed").is_between(last, last + FINE_TICK))
+        if recent["size"].sum() > WAITED_FOR:
+            time.sleep(FINE_TICK / 1e9)
+        self._add(rows, time.time_ns())
 
     def find(self, files: Mapping[str, os.stat_result]) -> dict[str, str]:
         """The MD5 of those files that the record has in this state; none is read."""

@@ -99,7 +99,7 @@ def replace(source: Store, destination: Store, md5s: Iterable[str], progress: Pr
 
 
 def _replace(source: Store, destination: Store, md5: str) -> ObjectResult:
-    chunks = VerifiedChunks(source.read, md5)
+    chunks = VerifiedChunks(source, md5)
     try:
         destination.replace(object_key(md5), chunks)
     except NotIntact as fault:
@@ -109,7 +109,7 @@ def _replace(source: Store, destination: Store, md5: str) -> ObjectResult:
 
 def _copy_through(source: Store, destination: Store, md5: str) -> ObjectResult:
     """Read an object from the source, and write it to the destination if it is intact."""
-    chunks = VerifiedChunks(source.read, md5)
+    chunks = VerifiedChunks(source, md5)
     try:
         is_new = destination.write(object_key(md5), chunks)
     except NotIntact as fault:

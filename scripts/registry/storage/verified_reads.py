@@ -1,14 +1,18 @@
 """Reading an object with the proof that it is intact: its content has the MD5 that is its name."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TypeVar
 
 from registry.core.digests import object_key
 from registry.errors import NotFound, StorageFailed
-from registry.storage.base import Store
+from registry.storage.base import FillingChunks, Put, Store
 from registry.storage.states import ObjectResult, ObjectState
 
 PLAIN_ETAG = "^[0-9a-f]{32}$"  # an ETag that may be an MD5: that of an upload in parts has a dash
+Data = TypeVar("Data", bytes, memoryview)
 Read = Callable[[str], Iterator[bytes]]  # an object's chunks, by its key
 
 
@@ -20,21 +24,18 @@ class NotIntact(Exception):
         self.state = state
 
 
-class VerifiedChunks:
-    """An object's bytes, in chunks from the start at each call (`base.Chunks`), hashed on their way.
+class Proof:
+    """Hashes chunks on their way. `size` is the number of bytes so far."""
 
-    After the last chunk it raises NotIntact unless the MD5 is the object's name. `size` is the number of bytes so far.
-    """
-
-    def __init__(self, read: Read, md5: str) -> None:
-        self._read, self._md5 = read, md5
+    def __init__(self, md5: str) -> None:
+        self._md5 = md5
         self.size = 0
 
-    def __call__(self) -> Iterator[bytes]:
-        """The bytes. Raises NotIntact."""
+    def check(self, chunks: Iterator[Data]) -> Iterator[Data]:
+        """The same chunks; raises NotIntact, after the last one where the MD5 is not the object's name."""
         digest, self.size = hashlib.md5(usedforsecurity=False), 0
         try:
-            for chunk in self._read(object_key(self._md5)):
+            for chunk in chunks:
                 digest.update(chunk)
                 self.size += len(chunk)
                 yield chunk
@@ -44,15 +45,35 @@ class VerifiedChunks:
             raise NotIntact(ObjectState.CORRUPT)
 
 
+class VerifiedChunks(FillingChunks):
+    """The chunks of an object in `source`, with a Proof: after the last one they raise NotIntact."""
+
+    def __init__(self, source: Store, md5: str) -> None:
+        self._source, self._key, self._proof = source, object_key(md5), Proof(md5)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._proof.size
+
+    def __call__(self) -> Iterator[bytes]:
+        """See `Chunks`."""
+        return self._proof.check(self._source.read(self._key))
+
+    def fill(self, put: Put) -> None:
+        """See `FillingChunks.fill`."""
+        with closing(self._source.fill(self._key, put)) as views:
+            deque(self._proof.check(views), maxlen=0)
+
+
 def read_verified(read: Read, md5: str) -> ObjectResult:
     """Read an object once: `present`, `missing` or `corrupt`."""
-    chunks = VerifiedChunks(read, md5)
+    proof = Proof(md5)
     try:
-        for _ in chunks():
-            pass
+        deque(proof.check(read(object_key(md5))), maxlen=0)
     except NotIntact as fault:
-        return ObjectResult(md5, chunks.size, fault.state)
-    return ObjectResult(md5, chunks.size, ObjectState.PRESENT)
+        return ObjectResult(md5, proof.size, fault.state)
+    return ObjectResult(md5, proof.size, ObjectState.PRESENT)
 
 
 def retry_corrupt(store: Store, md5: str, attempt: Callable[[], ObjectResult]) -> ObjectResult:
