@@ -54,7 +54,7 @@ def measure(rows: int) -> Iterator[tuple[str, tuple[float, float]]]:
         with (root / "export.csv").open("w") as file:
             file.write("uuid,label,camera\n")
             file.writelines(f"{uuid(number)},{CLASSES[number % 2]},camera-{number % 60}\n" for number in range(rows))
-        yield "select", clock(root, registry, "select", DATASET, "--from", "export.csv")
+        yield "select", clock(root, registry, "select", DATASET, "--from", "export.csv", "--complete")
         yield "split and write", clock(root, *itself, "split and write")
         subprocess.run([registry, "check", "--fix", "--all"], cwd=root, env=ENV, capture_output=True, check=False)
         yield "check", clock(root, registry, "check", "--all")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import NotFound, StorageFailed
-from registry.storage.local import INCOMING, Folder
+from registry.storage.local import INCOMING, SAMPLE, Folder
 from support.object_folders import content
 
 
@@ -42,6 +42,19 @@ def test_only_regular_files_are_objects(tmp_path: Path) -> None:
     assert store.find_many(["a.jpg", "b.jpg", "a.jpg/c"]).is_empty()
     with pytest.raises(NotFound):
         store.get("a.jpg")
+
+
+def test_a_file_that_exists_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, asked = Folder(tmp_path), list[str]()
+    keys = [f"{number % 3}/{number}" for number in range(900)]
+    for key in keys:
+        store.put(key, key.encode())
+    stat = os.stat
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", lambda path: (asked.append(path), stat(path))[1])
+        found = store.find_many(keys)
+    assert len(asked) <= len(keys) + 2 * SAMPLE
+    assert found.sort("key").equals(store.list())
 
 
 def test_an_overwritten_file_has_another_etag_even_with_its_old_size_and_time(tmp_path: Path) -> None:

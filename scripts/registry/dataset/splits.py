@@ -5,6 +5,7 @@ fraction of 2^64, against the cumulative ratios. Adding or removing rows moves n
 it is never divided. A rule with a `given` column takes the split that a row has there, and assigns the others.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from itertools import accumulate
@@ -24,7 +25,7 @@ def assign(rule: SplitRule, keys: Iterable[str]) -> Iterator[str]:
         digest = start.copy()
         digest.update(key.encode())
         number = int.from_bytes(digest.digest()[:8], "big")
-        yield next(name for name, limit in zip(names, limits, strict=True) if number < limit)
+        yield names[bisect_right(limits, number)]
 
 
 def split_column(rule: SplitRule, rows: pl.DataFrame) -> pl.Series:

