@@ -241,12 +241,14 @@ def test_no_worker(world: World, played: Mapping[str, Scene], without_workers: D
 def test_no_scheduler(world: World, played: Mapping[str, Scene], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_WITHIN", "1s")
     world.enter(played["publish"].begin)
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        address = f"tcp://127.0.0.1:{closed.getsockname()[1]}"
-    done = world.run("publish", "--scheduler", address)
-    assert done.code == 1
-    assert done.err.startswith(f"error: {address} does not answer: ")
-    assert "hint: check the address, and that a scheduler runs there (dask scheduler)" in done.err
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # as one that is stopped
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            ports = [server.getsockname()[1] for server in (silent, closed)]
+        for address in (f"tcp://127.0.0.1:{port}" for port in ports):
+            done = world.run("publish", "--scheduler", address)
+            assert done.code == 1
+            assert done.err.startswith(f"error: {address} does not answer: ")
+            assert "hint: check the address, and that a scheduler runs there (dask scheduler)" in done.err
 
 
 def test_workers_with_other_code(

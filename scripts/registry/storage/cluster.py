@@ -4,6 +4,7 @@ A task is a function of this package by its name, stores without their credentia
 code in this version, and a login of its own. What a task does can be done twice, as every command can be run again.
 """
 
+import asyncio
 import hashlib
 import logging
 import signal
@@ -25,6 +26,7 @@ import distributed
 from dask.utils import parse_timedelta
 from distributed import Client, KilledWorker, LocalCluster, Security, get_worker
 from distributed.comm.core import CommClosedError
+from distributed.comm.core import connect as connect_comm
 from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
 from registry.core.extras import DISTRIBUTION
@@ -50,7 +52,7 @@ def connect(scheduler: Scheduler) -> Iterator["DaskCluster"]:
     with ExitStack() as stack, warnings.catch_warnings(action="ignore", category=UserWarning):
         _require_certificates(scheduler)
         with _translate(scheduler), waiting(f"connecting to {scheduler}"):
-            place = stack.enter_context(_start(scheduler.workers)) if scheduler.is_here else scheduler.address
+            place = stack.enter_context(_start(scheduler.workers)) if scheduler.is_here else _require_answer(scheduler)
             client = stack.enter_context(Client(place, timeout=CONNECT_WITHIN, set_as_default=False, name="registry"))
         with _translate(scheduler), waiting(f"waiting for a worker at {scheduler}"):
             workers = _find_workers(client, scheduler)
@@ -71,6 +73,20 @@ def _start(workers: int) -> LocalCluster:
         )  # fmt: skip
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
+
+
+def _require_answer(scheduler: Scheduler) -> str:
+    """The address of a scheduler that answers in time: a client itself waits for ever for one that only listens."""
+
+    async def ask() -> None:
+        args = Security().get_connection_args("client")
+        await (await connect_comm(scheduler.address, timeout=CONNECT_WITHIN, **args)).close()
+
+    try:
+        asyncio.run(asyncio.wait_for(ask(), parse_timedelta(CONNECT_WITHIN)))
+    except TimeoutError:
+        raise OSError(f"no answer within {CONNECT_WITHIN}") from None
+    return scheduler.address
 
 
 def _require_certificates(scheduler: Scheduler) -> None:
