@@ -86,10 +86,14 @@ class Workspace:
         """All that was erased."""
         return tombstones.join(self.tombstones.values())
 
+    @cached_property
+    def _default_branches(self) -> tuple[str, ...]:
+        return git.known_default_branches(self.root)
+
     def _read_everywhere(self, read: Callable[[Tree], dict[str, T]]) -> dict[str, T]:
         """What the default branch says, as this clone knows it, and what the working tree says."""
         found: dict[str, T] = {}
-        for revision in git.known_default_branches(self.root):
+        for revision in self._default_branches:
             with git_trees.Revision(self.root, revision) as tree:
                 found |= read(tree)
         return found | read(self.tree)

@@ -227,26 +227,27 @@ def tracked_commits(root: Path, remote: str) -> tuple[str, ...]:
 def main_branch(root: Path, remote: str | None) -> str:
     """The default branch: what the remote's HEAD names; without a remote `main`, `master`, or else the only branch."""
     if not remote:
-        local = output(root, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads").split()
-        usual = [name for name in ("main", "master") if name in local]
-        return usual[0] if usual else local[0] if len(local) == 1 else "main"
+        return known_main_branch(root).removeprefix("origin/")
     head = output(root, "ls-remote", "--symref", remote, "HEAD").split()
     return head[1].removeprefix("refs/heads/") if head[:1] == ["ref:"] else "main"
 
 
 def known_main_branch(root: Path) -> str:
     """A revision of the default branch, as this clone knows it without asking the remote: `main`, `origin/trunk`."""
-    head = (
-        find_id(root, "refs/remotes/origin/HEAD") and output(root, "symbolic-ref", "refs/remotes/origin/HEAD").strip()
-    )
-    name = head.removeprefix("refs/remotes/origin/") if head else main_branch(root, None)
-    return name if not head or find_id(root, f"refs/heads/{name}") else f"origin/{name}"
+    lines = output(root, "for-each-ref", "--format=%(refname) %(symref)", "refs/heads", "refs/remotes/origin/HEAD")
+    known = dict(line.split(" ") for line in lines.splitlines())  # without a symref that leads nowhere
+    head = known.pop("refs/remotes/origin/HEAD", "").removeprefix("refs/remotes/origin/")
+    local = [name.removeprefix("refs/heads/") for name in known]
+    usual = next((name for name in ("main", "master") if name in local), local[0] if len(local) == 1 else "main")
+    return f"origin/{head}" if head and head not in local else head or usual
 
 
 def known_default_branches(root: Path) -> tuple[str, ...]:
-    """The refs of the default branch that this clone has: its own, and the remote's as it was last fetched."""
+    """The refs of the default branch in this clone: its own and the fetched one; one of them where both are equal."""
     name = known_main_branch(root).removeprefix("origin/")
-    return tuple(ref for ref in (f"refs/heads/{name}", f"refs/remotes/origin/{name}") if find_id(root, ref))
+    places = (f"refs/heads/{name}", f"refs/remotes/origin/{name}")
+    lines = output(root, "for-each-ref", "--format=%(objectname) %(refname)", *places).splitlines()
+    return tuple(dict(line.split(" ") for line in lines).values())
 
 
 def refs(root: Path, remote: str = ".") -> dict[str, str]:
