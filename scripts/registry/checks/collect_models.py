@@ -1,7 +1,10 @@
 """Opens model files and recorded predictions: facts for the rules on models. Loads Polars."""
 
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from registry.checks.context import ArtifactSubject, Facts, ListedImages, ModelObjects, ModelSubject
@@ -25,18 +28,20 @@ def open_objects(
     progress: Callable[[int, int], None],
 ) -> Facts:
     """The facts, with what the objects of `models` say. Model files are opened where DVC's `cache` has them."""
-    subjects: list[ArtifactSubject] = []
-    for subject in facts.subjects:
-        if isinstance(subject, ModelSubject) and subject.id in models:
-            subjects.append(replace(subject, objects=_open(subject, tree, read_object, cache)))
+    chosen = [one for one in facts.subjects if isinstance(one, ModelSubject) and one.id in models]
+    recorded = [_with_predictions(subject, tree, read_object) for subject in chosen]
+    opened: dict[ArtifactId, ModelObjects] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a process opens each file
+        for subject, objects in zip(chosen, pool.map(partial(_with_file, cache), recorded, chosen), strict=True):
+            opened[subject.id] = objects
             progress(1, 0)
-        else:
-            subjects.append(subject)
-    return replace(facts, subjects=tuple(subjects))
+    return replace(facts, subjects=tuple(_with_objects(subject, opened) for subject in facts.subjects))
 
 
-def _open(subject: ModelSubject, tree: Tree, read: Reader, cache: Path) -> ModelObjects:
-    return _with_file(_with_predictions(subject, tree, read), subject, cache)
+def _with_objects(subject: ArtifactSubject, opened: Mapping[ArtifactId, ModelObjects]) -> ArtifactSubject:
+    if isinstance(subject, ModelSubject) and subject.id in opened:
+        return replace(subject, objects=opened[subject.id])
+    return subject
 
 
 def _with_predictions(subject: ModelSubject, tree: Tree, read: Reader) -> ModelObjects:
@@ -65,7 +70,7 @@ def _compare(found: version.ModelVersion, manifest: ModelManifest, read: Reader)
     return ListedImages(manifest.id, tuple(leaked["uuid"]), unread)
 
 
-def _with_file(found: ModelObjects, subject: ModelSubject, cache: Path) -> ModelObjects:
+def _with_file(cache: Path, found: ModelObjects, subject: ModelSubject) -> ModelObjects:
     path = product_path(subject.id)
     files = subject.files.model_files
     if not files:
