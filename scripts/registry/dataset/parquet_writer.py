@@ -112,7 +112,7 @@ def _levels(values: pl.Series) -> bytes:
 def _texts(values: pl.Series) -> bytes:
     """Each text after its length in four bytes."""
     lengths = values.str.len_bytes()
-    if len(values) and int(lengths.max()) < len(_SHORT):
+    if len(values) and (lengths < len(_SHORT)).all():
         prefixes = lengths.replace_strict(range(len(_SHORT)), _SHORT, return_dtype=pl.String)
         return str(pl.select(pl.concat_str(prefixes, values).str.join("")).item()).encode()
     data = [text.encode() for text in values.to_list()]

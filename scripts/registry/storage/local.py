@@ -228,24 +228,28 @@ def _modified(file: os.stat_result) -> int:
 
 def _fill(file: int, path: str, chunks: Chunks) -> None:
     """Write the object of `path` into an open file, and close it."""
-    lock, offset = Lock(), 0
-
-    def put(offset: int, data: memoryview) -> None:
-        with lock, _translate_errors(path):  # not os.pwrite: Windows has none
-            os.lseek(file, offset, os.SEEK_SET)
-            while data:
-                data = data[os.write(file, data) :]
-
     try:
         if isinstance(chunks, FillingChunks):
+            lock = Lock()
+
+            def put(offset: int, data: memoryview) -> None:
+                with lock, _translate_errors(path):  # not os.pwrite: Windows has none
+                    os.lseek(file, offset, os.SEEK_SET)
+                    _write_all(file, data)
+
             chunks.fill(put)
         else:
             for chunk in prefetch_large(chunks()):
-                put(offset, memoryview(chunk))
-                offset += len(chunk)
+                with _translate_errors(path):
+                    _write_all(file, memoryview(chunk))
     finally:
         with _translate_errors(path):
             os.close(file)
+
+
+def _write_all(file: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(file, data) :]
 
 
 def _create_only(temporary: str, path: str) -> bool:
