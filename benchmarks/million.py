@@ -89,12 +89,12 @@ def split_and_write() -> None:
     from registry.cli.preparing import build_places
     from registry.cli.workspace import here
     from registry.core import digests, manifests, names
-    from registry.dataset import build
+    from registry.dataset import build, version_rows
 
     space = here()
     manifest, places = manifests.load_dataset(space.tree, names.parse_id(DATASET)), build_places(space)
     selected = build.read_selection(manifest, places)
-    rows = build.items_of(manifest, selected.rows)
+    rows = version_rows.items_of(manifest, selected.rows)
     md5 = pl.col("uuid").str.replace_all("-", "")
     made = build.Plan(manifest, selected, rows)
     output, _ = build.write(made, rows.with_columns(md5=md5, size=10_000), places)

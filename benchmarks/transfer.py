@@ -34,7 +34,7 @@ import polars as pl
 from tqdm import tqdm
 
 from registry.core import manifests, names
-from registry.dataset import build, exports, provenance
+from registry.dataset import exports, provenance, version_rows
 from registry.demo.seaweedfs import S3Server
 from registry.integrations import git_trees
 
@@ -270,14 +270,14 @@ def make_objects(root: Path, size: Size) -> Path:
         md5s[f"{name[:8]}-{name[8:12]}-4{name[13:16]}-8{name[17:20]}-{name[20:]}"] = keep(root, bytes_of(name))
     manifest = manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets"))
     rows = pl.DataFrame({"uuid": sorted(md5s), "label": "cat"})
-    items, table = build.items_of(manifest, rows), exports.write_selection(rows)
+    items, table = version_rows.items_of(manifest, rows), exports.write_selection(rows)
     at, facts = datetime(2026, 1, 1, tzinfo=UTC), (len(rows), exports.rows_hash(rows), provenance.source_hash(manifest))
     meta = provenance.to_meta(provenance.Selection(*facts, "pets.csv", at))
     selection = {"md5": keep(root, [table]), "relpath": "selection.parquet"}
     raw = track(root, folder / "raw.dvc", [selection], len(table), f"meta: {json.dumps(meta)}")
-    paths = items.select("uuid", path=build.item_path()).iter_rows()
+    paths = items.select("uuid", path=version_rows.item_path()).iter_rows()
     entries, sizes = [{"md5": md5s[uuid], "relpath": path} for uuid, path in paths], size.files * size.each
-    for split, table in build.metadata(manifest, rows, items):
+    for split, table in version_rows.metadata(manifest, rows, items):
         entries.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.parquet"})
         sizes += len(table)
     counts = {split: {"cat": number} for split, number in items.group_by("split").len().sort("split").iter_rows()}

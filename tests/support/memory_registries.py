@@ -16,8 +16,7 @@ from registry.core import digests, documents, manifests, names
 from registry.core.check_names import CheckName
 from registry.core.tree import DictTree
 from registry.core.values import Finding, Verdict
-from registry.dataset import build as building
-from registry.dataset import exports, provenance
+from registry.dataset import exports, provenance, version_rows
 from registry.model import classification
 from registry.scaffold import generated_files
 from support import model_files, repositories
@@ -145,7 +144,7 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
     tables = {f"{split}/metadata.parquet": repositories.table(below, labels) for split, below in paths.items()}
     if is_reproducible:
         places = rows.select("uuid", "label", split="batch", key="path")
-        made = building.metadata(manifest, rows.drop("path"), places)
+        made = version_rows.metadata(manifest, rows.drop("path"), places)
         tables = {f"{split}/metadata.parquet": data for split, data in made}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})
 

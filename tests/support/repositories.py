@@ -17,8 +17,7 @@ import yaml
 
 from registry.core import manifests, names
 from registry.core.values import DatasetManifest, Selection
-from registry.dataset import build as building
-from registry.dataset import exports, metadata_tables, provenance
+from registry.dataset import exports, metadata_tables, provenance, version_rows
 from registry.integrations import git_trees
 from registry.model import classification
 from support import in_process, model_files, release_auditor
@@ -116,7 +115,7 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     raw = folder_out(root, folder / "raw", {"selection.parquet": selection})
     write(folder / "raw.dvc", {"outs": [raw], "meta": selection_facts(parsed, rows.select("uuid", "label", "batch"))})
     places = rows.select("uuid", "label", split="batch", key="path")
-    made = building.metadata(parsed, rows.drop("path"), places)
+    made = version_rows.metadata(parsed, rows.drop("path"), places)
     tables = {f"{split}/metadata.parquet": table for split, table in made}
     files = {**images, **tables}
     for path, data in images.items():

@@ -27,9 +27,8 @@ from registry.dataset import (
     items,
     lake_lookup,
     loaded_selection,
-    metadata_tables,
-    splits,
     validation_cache,
+    version_rows,
 )
 from registry.dataset.intake import Places, store_object, with_stored
 from registry.dataset.loaded_selection import LoadedSelection
@@ -150,7 +149,7 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     Raises as `loaded_selection.read`; NotFound when the lake has none of the images; StorageFailed.
     """
     selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
-    rows = items_of(manifest, selection.rows)
+    rows = version_rows.items_of(manifest, selection.rows)
     if isinstance(manifest.source, Adopted):
         return Plan(manifest, selection, _find_adopted(manifest, manifest.source, selection.rows, rows, places))
     places.lake.require_readable()
@@ -178,16 +177,6 @@ def _find_adopted(
 def _validated(manifest: DatasetManifest, listed: pl.DataFrame, places: Places) -> pl.DataFrame:
     cache, lake = places.validation_cache, places.lake.url
     return validation_cache.lookup(cache, lake, listed, lenient=manifest.lenient)
-
-
-def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame:
-    """uuid, label, split and key of each image that is not excluded, sorted by uuid; an adopted one's is its file."""
-    rows = selection.filter(~col("uuid").is_in(list(manifest.exclude))).sort("uuid")
-    if rows.is_empty():
-        path = layout.manifest_path(manifest.id)
-        raise InvalidData(f"{path}: exclude: removes every image", [], fix="exclude fewer images, or select more")
-    key = col(adoption.FILE) if manifest.is_adopted else pl.format(manifests.lake_keys(manifest).format(), "uuid")
-    return rows.select("uuid", "label", splits.split_column(manifest.split, rows), key=key)
 
 
 # --- applying ---------------------------------------------------------------------------------------------------------
@@ -267,8 +256,8 @@ def _duplicates(judged: pl.DataFrame) -> Iterator[ImageFault]:
 
 def write(plan: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build]:
     """Write the version of a plan whose `rows` have every md5 and size: tables, `.dir` objects, then the pointer."""
-    files = rows.select("md5", "size", relpath=item_path())
-    for split, data in metadata(plan.manifest, plan.selection.rows, rows):
+    files = rows.select("md5", "size", relpath=version_rows.item_path())
+    for split, data in version_rows.metadata(plan.manifest, plan.selection.rows, rows):
         table = (store_object(digests.md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
         files.extend(pl.DataFrame([table], files.schema, orient="row"))
     for md5, data in plan.selection.objects.items():
@@ -286,26 +275,6 @@ def _write_pointer(pointer: Path, output: Output, build: Build) -> None:
     clear_leftovers(pointer)
     if not pointer.is_file() or pointer.read_bytes() != data:
         write_atomically(pointer, data)
-
-
-def item_path() -> pl.Expr:
-    """An image's path in a version, from the columns split, label, uuid and key (in the lake)."""
-    return pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", _extension())
-
-
-def _extension() -> pl.Expr:
-    """The file name extension of an image, as a column that no manifest can have: that of its key, in lower case."""
-    return col("key").str.extract(item_paths.EXTENSION).str.to_lowercase().alias("_extension")
-
-
-def metadata(manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
-    """Each split that has rows, and its `metadata.parquet`; `rows` has each image's uuid, split and key in the lake."""
-    for split in manifest.split.ratios:
-        part = selection.join(rows.filter(col("split") == split).select("uuid", _extension()), on="uuid")
-        if len(part):
-            file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
-            named = part.select(file_name.alias(metadata_tables.FILE_NAME), pl.exclude("_extension"))
-            yield split, metadata_tables.write(named, manifest.classes)
 
 
 # --- summary ----------------------------------------------------------------------------------------------------------

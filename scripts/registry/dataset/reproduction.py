@@ -12,7 +12,7 @@ from polars import DataFrame, col
 from registry.core import adoption, digests, item_paths, manifests
 from registry.core.artifact_files import Reader
 from registry.core.values import Build, Counts, DatasetManifest, Selection
-from registry.dataset import build, exports, items, loaded_selection, parquet_footer
+from registry.dataset import exports, items, loaded_selection, parquet_footer, version_rows
 from registry.dataset.differences import Difference, DifferenceKind
 from registry.errors import Refused
 from registry.storage.reader import require_object
@@ -53,10 +53,10 @@ def compare_version(
     `files` are those of its `.dir` object (md5, relpath), `built` is `meta.build`. Counts are compared where
     the images are the same.
     """
-    expected = _with_extensions(manifest, build.items_of(manifest, selection), files)
+    expected = _with_extensions(manifest, version_rows.items_of(manifest, selection), files)
     different = tuple(_compare_items(manifest, selection, expected, files))
     yield from different
-    yield from _compare_tables(build.metadata(manifest, selection, expected), items.parse(files).tables)
+    yield from _compare_tables(version_rows.metadata(manifest, selection, expected), items.parse(files).tables)
     if not different and built and (wrong := tuple(_wrong_counts(built, items.count(expected)))):
         yield Difference(DifferenceKind.COUNTS, len(wrong), wrong)
 
@@ -85,7 +85,7 @@ def _compare_items(
     listed = files.select(parts, "relpath", "md5").filter(col("uuid").is_not_null())
     selected = col("uuid").is_in(selection["uuid"].implode())
     excluded = selected & col("uuid").is_in(list(manifest.exclude))
-    wanted = expected.select("uuid", col("split").cast(pl.String), "label", relpath=build.item_path())
+    wanted = expected.select("uuid", col("split").cast(pl.String), "label", relpath=version_rows.item_path())
     both = listed.join(wanted, on="uuid", suffix="_expected")
     other_bytes = listed.clear()
     if manifest.is_adopted:  # for others, the lake has the bytes
