@@ -28,11 +28,11 @@ from registry.core import digests, names
 from registry.core.digests import object_key
 from registry.core.progress import bar
 from registry.core.settings import Remote
-from registry.dataset import shards
+from registry.dataset import shard_index, shards
+from registry.dataset.shard_index import ShardIndex
 from registry.demo.seaweedfs import S3Server
-from registry.release import export, shard_index
+from registry.release import export
 from registry.release.export import Plan
-from registry.release.shard_index import ShardIndex
 from registry.storage.base import Store
 from registry.storage.open import open_store
 

@@ -17,10 +17,10 @@ from registry.core import digests, schema
 from registry.core.documents import Document
 from registry.core.names import parse_tag
 from registry.core.progress import bar
-from registry.dataset import shards
-from registry.release import export, shard_index
+from registry.dataset import shard_index, shards
+from registry.dataset.shard_index import ShardIndex
+from registry.release import export
 from registry.release.export import Plan
-from registry.release.shard_index import ShardIndex
 from registry.storage.local import Folder
 from support import killed_at, released_photos
 from support.dataset_builds import Desk, picture, uuid

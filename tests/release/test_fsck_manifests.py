@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from conftest import copy
+from registry.core import canonical_json
 from registry.release import release_manifests
 from support import repositories
 from support.repositories import Run, origin, production
@@ -39,12 +40,12 @@ def forge(root: Path, change: Callable[[dict[str, object], list[dict[str, object
     said = json.loads(manifest(root).read_bytes())
     rows = [json.loads(line) for line in manifest(root, ".files.jsonl").read_text().splitlines()]
     change(said, rows)
-    listed = "".join(f"{release_manifests.canonical(row)}\n" for row in rows).encode()
+    listed = "".join(f"{canonical_json.write(row)}\n" for row in rows).encode()
     said["files"] = {
         "sha256": release_manifests.hash_of(listed), "count": len(rows), "without_sha256": 0,
         "size": sum(int(str(row["size"])) for row in rows),
     }  # fmt: skip
-    data = f"{release_manifests.canonical(said)}\n".encode()
+    data = f"{canonical_json.write(said)}\n".encode()
     sha256 = release_manifests.hash_of(data)
     (production(root) / PLACE / f"{said['files']['sha256']}.files.jsonl").write_bytes(listed)
     (production(root) / PLACE / f"{sha256}.json").write_bytes(data)

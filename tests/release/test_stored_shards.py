@@ -14,7 +14,7 @@ from registry.core import consuming, schema
 from registry.core.documents import Document
 from registry.core.names import parse_tag
 from registry.dataset import shards
-from registry.release.shard_index import ShardFile, ShardIndex
+from registry.dataset.shard_index import ShardFile, ShardIndex
 from support import hints, pages, released_photos, repositories
 from support.dataset_builds import Desk, picture, uuid
 from support.repositories import Run, git_in

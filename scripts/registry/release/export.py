@@ -20,12 +20,11 @@ from registry.core.layout import SPLITS
 from registry.core.progress import Progress
 from registry.core.values import DatasetManifest, Kind
 from registry.core.wording import abbreviate, plural
-from registry.dataset import items, parquet_files, shards
+from registry.dataset import items, parquet_files, shard_index, shards
+from registry.dataset.shard_index import ShardFile, ShardIndex
 from registry.dataset.shards import Sample, Shard
 from registry.errors import NotFound, Refused, StorageFailed
-from registry.release import shard_index
 from registry.release.history import Release
-from registry.release.shard_index import ShardFile, ShardIndex
 from registry.storage.base import CHUNK, Store
 from registry.storage.parallel import parallel_map
 from registry.storage.reader import require_object

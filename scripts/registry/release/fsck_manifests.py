@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import documents
+from registry.core import canonical_json, documents
 from registry.core.digests import object_key
 from registry.core.values import Tag
 from registry.core.wording import plural
@@ -116,7 +116,7 @@ def _find_other_fact(root: Path, version: TaggedVersion, manifest: ReleaseManife
     said = json.loads(manifest.data)
     try:
         with git_trees.Revision(root, version.commit) as tree:
-            facts = json.loads(release_manifests.canonical(manifest_facts.read_facts(tree, version.tag)))
+            facts = json.loads(canonical_json.write(manifest_facts.read_facts(tree, version.tag)))
     except RegistryError:
         return ""
     other = [name for name in _FROM_GIT if name in said and name in facts and said[name] != facts[name]]

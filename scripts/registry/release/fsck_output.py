@@ -5,8 +5,9 @@ from shlex import quote
 
 from registry.core.values import Tag
 from registry.core.wording import plural, table
+from registry.dataset import shard_index
 from registry.errors import SHOWN
-from registry.release import fsck, shard_index, stray_tags
+from registry.release import fsck, stray_tags
 from registry.release.fsck_versions import Fault, FaultState, Result
 from registry.release.stray_tags import Stray
 from registry.storage.base import Store

@@ -14,10 +14,11 @@ from registry.core import item_paths
 from registry.core.progress import Progress
 from registry.core.values import Kind, Tag
 from registry.core.wording import plural
+from registry.dataset import shard_index
+from registry.dataset.shard_index import ShardFile
 from registry.errors import InvalidDocument
-from registry.release import shard_index, stored_shards
+from registry.release import stored_shards
 from registry.release.fsck_versions import Fault, FaultState, TaggedVersion
-from registry.release.shard_index import ShardFile
 from registry.release.stored_shards import StoredShards
 from registry.storage.base import Store
 from registry.storage.parallel import parallel_map

@@ -7,7 +7,7 @@ from datetime import UTC
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import tag_messages
+from registry.core import canonical_json, tag_messages
 from registry.core.documents import Document
 from registry.core.values import Output, Tag
 from registry.dataset import provenance
@@ -16,7 +16,6 @@ from registry.release.release_manifests import (
     FORMAT,
     Read,
     ReleaseManifest,
-    canonical,
     files_key,
     hash_of,
     key,
@@ -35,7 +34,7 @@ FILES = pl.Schema({"md5": pl.String, "path": pl.String, "sha256": pl.String, "si
 def write_files(files: DataFrame) -> bytes:
     """The list of files (columns of FILES, in any order): a JSON object a line, sorted by path."""
     rows = files.select(list(FILES)).sort("path").iter_rows(named=True)
-    return "".join(f"{canonical(row)}\n" for row in rows).encode()
+    return "".join(f"{canonical_json.write(row)}\n" for row in rows).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def write(tag: Tag, commit: str, content: Tracked, facts: Mapping[str, object], 
         "files": listed,
         **facts,
     }
-    return Written(tag, f"{canonical(found)}\n".encode(), data)
+    return Written(tag, f"{canonical_json.write(found)}\n".encode(), data)
 
 
 def _describe(out: Output) -> dict[str, object]:

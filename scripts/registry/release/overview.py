@@ -10,8 +10,8 @@ from registry.core.digests import object_key
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, DatasetManifest, Manifest, ModelManifest, Output, Tag, Version
 from registry.core.withdrawals import Withdrawal
+from registry.dataset import shard_index
 from registry.errors import InvalidDocument
-from registry.release import shard_index
 from registry.release.history import Release
 from registry.release.stored_shards import ReleasedShards
 

@@ -7,12 +7,11 @@ reader needs Git for the tag alone, and any storage for the rest. Both have one 
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from registry.core import documents, names, schema
+from registry.core import canonical_json, documents, names, schema
 from registry.core.documents import Document
 from registry.core.values import Output, Tag
 from registry.errors import InvalidData, InvalidDocument, NotFound
@@ -47,11 +46,6 @@ class ReleaseManifest:
 def hash_of(data: bytes) -> str:
     """The SHA-256 of bytes, in 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
-
-
-def canonical(value: object) -> str:
-    """JSON in one form: keys sorted, no spaces, characters as they are; NaN is an error."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def key(tag: Tag, sha256: str) -> str:
@@ -93,7 +87,7 @@ def parse(data: bytes, place: str) -> ReleaseManifest:
     """A manifest in its one form. Raises InvalidDocument."""
     found: Any = documents.read_json(data, place)
     schema.require(Document(place, found, {}), "release")
-    if f"{canonical(found)}\n".encode() != data:
+    if f"{canonical_json.write(found)}\n".encode() != data:
         raise InvalidDocument(place, "not in the canonical form of a release manifest")
     listed = found["files"]
     outputs = tuple(Output(one["path"], one["md5"], one["size"], one.get("files")) for one in found["outputs"])

@@ -11,8 +11,8 @@ from registry.core.artifact_files import Reader
 from registry.core.layout import SPLITS
 from registry.core.progress import Progress
 from registry.core.values import Tag
-from registry.dataset import shards
-from registry.release import export, shard_index
+from registry.dataset import shard_index, shards
+from registry.release import export
 
 _NAME = re.compile(rf"({'|'.join(SPLITS)})-[0-9]{{6,}}\.tar")
 

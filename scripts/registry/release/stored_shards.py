@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from registry.core.values import Kind, Tag
+from registry.dataset import shard_index
+from registry.dataset.shard_index import ShardIndex
 from registry.errors import InvalidDocument, NotFound
-from registry.release import shard_index
-from registry.release.shard_index import ShardIndex
 from registry.storage.base import Store
 
 

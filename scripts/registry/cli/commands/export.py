@@ -9,8 +9,9 @@ from registry.client.products import Known
 from registry.console import say
 from registry.core import progress, references, tag_messages, wording
 from registry.core.withdrawals import Withdrawal
+from registry.dataset import shard_index
 from registry.integrations import git
-from registry.release import export, history, shard_index
+from registry.release import export, history
 from registry.storage.local import Folder
 from registry.storage.reader import ObjectReader
 

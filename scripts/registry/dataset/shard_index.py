@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from registry.core import documents, names, schema
+from registry.core import canonical_json, documents, names, schema
 from registry.core.documents import Document
 from registry.core.layout import SPLITS
 from registry.core.values import Tag
 from registry.dataset import shards
 from registry.errors import InvalidDocument
-from registry.release.release_manifests import Read, canonical
 
 FORMAT = 1
 NAME = "index.json"
@@ -100,17 +99,11 @@ def write(index: ShardIndex) -> bytes:
         "features": index.features,
         "splits": {split: [_to_json(file) for file in index.splits.get(split, ())] for split in SPLITS},
     }
-    return f"{canonical(found)}\n".encode()
+    return f"{canonical_json.write(found)}\n".encode()
 
 
 def _to_json(file: ShardFile) -> dict[str, object]:
     return {name: getattr(file, name) for name in ShardFile.__slots__}
-
-
-def read(tag: Tag, fetch: Read) -> ShardIndex | None:
-    """The index of a release; None where it has no shards, or not all of them yet. Raises InvalidDocument."""
-    data = fetch(key(tag))
-    return None if data is None else parse(data, key(tag), tag)
 
 
 def parse(data: bytes, place: str, tag: Tag) -> ShardIndex:
