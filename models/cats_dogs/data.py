@@ -1,7 +1,7 @@
-"""A dataset's images as tensors: decoded once in parallel, kept on the device, handed out in batches."""
+"""A dataset's images as tensors: read and decoded once in parallel, kept on the device, handed out in batches."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,18 @@ from devices import Place
 from torch import Tensor
 from tqdm import tqdm
 
+from registry.errors import RegistryError
 from registry.model import input_images
 from registry.model.input_images import UndecodableImage
 from registry.model.model_file import ImageInput
+from registry.model.training_data import Images, open_splits
 
 MEMORY_SHARE = 0.5  # of the GPU's free memory that one split may take; a larger one is copied batch by batch
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """N images sorted by path: pixels (N, S, S, 3) uint8, and each label's index in `classes`, -1 if unknown."""
+    """N images in their order: pixels (N, S, S, 3) uint8, and each label's index in `classes`, -1 if unknown."""
 
     images: Tensor
     targets: Tensor
@@ -35,48 +37,53 @@ class Batch:
     total: int
 
 
-def image_paths(split: Path) -> list[Path]:
-    """The images <label>/<uuid>.jpg of a split, sorted; empty if the split does not exist."""
-    return sorted(path for path in split.glob("*/*") if not path.name.startswith("."))
+def open_images(data: Path, *, from_shards: bool) -> Mapping[str, Images]:
+    """The images of each split, in the folder or in the shards of the release: the same ones, in the same order."""
+    try:
+        return open_splits(data, from_shards=from_shards)
+    except RegistryError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
-def find_classes(data: Path) -> list[str]:
+def find_classes(data: Path, images: Mapping[str, Images]) -> list[str]:
     """The labels of the training split, sorted. Test images must exist, too: better seen before a long training."""
-    classes = sorted({path.parent.name for path in image_paths(data / "train")})
+    classes = sorted({path.parent.name for path in images["train"].paths})
     if not classes:
         raise SystemExit(f"{data / 'train'}: no images; run `dvc pull`, or build the dataset")
     if len(classes) == 1:
         raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, expected at least two")
-    if not image_paths(data / "test"):
+    if not images["test"].paths:
         fix = "run `dvc pull`; or give `test` a share of `split` in dataset.yaml, and run `registry build`"
         raise SystemExit(f"{data / 'test'}: no images to measure the model on; {fix}")
     return classes
 
 
-def decode_split(split: Path, size: int, place: Place) -> Tensor:
+def decode_split(name: str, images: Images, size: int, place: Place) -> Tensor:
     """The images of a split that this process decodes, (n, size, size, 3) uint8, as the judge decodes them."""
-    paths = place.share(image_paths(split))
-    images = torch.empty(len(paths), size, size, 3, dtype=torch.uint8)
-    workers = input_images.useful_workers(len(paths), place.size)
-    decoded = input_images.decode_all(paths, ImageInput(size), workers)
-    shown = tqdm(decoded, f"read {split.name}", len(paths), delay=2, disable=not place.is_first)
+    rows = place.share(range(len(images.paths)))
+    found = torch.empty(len(rows), size, size, 3, dtype=torch.uint8)
+    workers = input_images.useful_workers(len(rows), place.size)
+    decoded = input_images.decode_all(images.read(rows), ImageInput(size), workers)
+    shown = tqdm(decoded, f"read {name}", len(rows), delay=2, disable=not place.is_first)
     try:
-        for row, pixels in zip(images.numpy(), shown, strict=True):
+        for row, pixels in zip(found.numpy(), shown, strict=True):
             row[:] = pixels
     except UndecodableImage as error:
         raise SystemExit(f"{error}; exclude it in dataset.yaml") from error
-    return images
+    except RegistryError as error:
+        raise SystemExit(f"error: {error}") from error
+    return found
 
 
-def load_split(split: Path, share: Tensor, classes: list[str], place: Place) -> Split:
+def load_split(name: str, images: Images, share: Tensor, classes: list[str], place: Place) -> Split:
     """A split of whose images this process has decoded its share: on the device, if it fits there."""
     indices = {label: index for index, label in enumerate(classes)}
-    paths = image_paths(split)
-    targets = torch.tensor([indices.get(path.parent.name, -1) for path in paths], dtype=torch.int64)
-    if place.is_first and (unknown := sorted({path.parent.name for path in paths} - indices.keys())):
-        tqdm.write(f"{split}: no image in train is labelled {', '.join(unknown)}; the model will not know it")
-    location = place.device if fits(len(paths) * math.prod(share.shape[1:]), place) else torch.device("cpu")
-    return Split(place.gather(share.to(location), len(paths)), targets.to(location))
+    labels = [path.parent.name for path in images.paths]
+    targets = torch.tensor([indices.get(label, -1) for label in labels], dtype=torch.int64)
+    if place.is_first and (unknown := sorted({*labels} - indices.keys())):
+        tqdm.write(f"{name}: no image in train is labelled {', '.join(unknown)}; the model will not know it")
+    location = place.device if fits(len(labels) * math.prod(share.shape[1:]), place) else torch.device("cpu")
+    return Split(place.gather(share.to(location), len(labels)), targets.to(location))
 
 
 def fits(size: int, place: Place) -> bool:

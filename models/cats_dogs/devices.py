@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-Rows = TypeVar("Rows", Tensor, list)
+Rows = TypeVar("Rows", Tensor, range)
 
 
 @dataclass(frozen=True, slots=True)

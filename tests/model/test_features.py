@@ -15,6 +15,7 @@ from PIL import Image
 from registry.errors import InvalidData, Refused, StorageFailed
 from registry.model import feature_memory, features
 from registry.model.features import Features
+from registry.model.training_data import Files
 from support import model_files
 
 SENTINEL = numpy.array([7, 8, 9], "<f4")
@@ -40,7 +41,9 @@ def run(tmp_path: Path) -> Callable[..., Features]:
 
     def extract(images: list[Path], data: bytes = model_files.backbone(), *, mirror: bool = False) -> Features:
         (tmp_path / "backbone.onnx").write_bytes(data)
-        return features.extract(features.load(tmp_path / "backbone.onnx"), images, memory(tmp_path), mirror=mirror)
+        return features.extract(
+            features.load(tmp_path / "backbone.onnx"), Files(images), memory(tmp_path), mirror=mirror
+        )
 
     return extract
 
@@ -195,9 +198,10 @@ KILLED = """
 import sys
 from pathlib import Path
 from registry.model import features
+from registry.model.training_data import Files
 images = sorted(Path(sys.argv[1]).glob("*.png"))
 backbone = features.load(Path(sys.argv[1]) / "backbone.onnx")
-features.extract(backbone, images, Path(sys.argv[2]), lambda more: print(more, flush=True))
+features.extract(backbone, Files(images), Path(sys.argv[2]), lambda more: print(more, flush=True))
 """
 
 

@@ -1,6 +1,7 @@
 """Images as a model file wants them: upright, in RGB, cropped and scaled as declared."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -10,7 +11,7 @@ from PIL import Image, ImageOps
 from registry.dataset import decoding
 from registry.integrations import hardware
 from registry.model import input_images
-from registry.model.input_images import UndecodableImage
+from registry.model.input_images import Encoded, UndecodableImage
 from registry.model.model_file import Crop, Filter, ImageInput
 from support.model_template import encode, photograph, put
 
@@ -132,9 +133,15 @@ def test_each_filter_is_pillow_s(tmp_path: Path) -> None:
 # --- many -------------------------------------------------------------------------------------------------------------
 
 
+def parts(paths: Sequence[Path]) -> list[list[Encoded]]:
+    """The images in two parts, of which the first has their bytes."""
+    half = len(paths) // 2
+    return [[Encoded(path, path.read_bytes()) for path in paths[:half]], [Encoded(path) for path in paths[half:]]]
+
+
 def test_processes_and_threads_decode_the_same_in_the_same_order(tmp_path: Path) -> None:
     paths = [put(tmp_path, "cat", str(number), photograph("cat", number)) for number in range(70)]
-    threads, processes = (list(input_images.decode_all(paths, ImageInput(16), workers)) for workers in (0, 2))
+    threads, processes = (list(input_images.decode_all(parts(paths), ImageInput(16), workers)) for workers in (0, 2))
     assert len(threads) == len(processes) == 70
     assert all(map(numpy.array_equal, threads, processes))
     assert numpy.array_equal(threads[33], decode(paths[33]))
@@ -144,13 +151,13 @@ def test_processes_and_threads_decode_the_same_in_the_same_order(tmp_path: Path)
 def test_one_of_many_that_cannot_be_decoded_is_named(tmp_path: Path, workers: int) -> None:
     paths = [put(tmp_path, "cat", "sound", photograph("cat", 0)), put(tmp_path, "cat", "broken", b"<html>")]
     with pytest.raises(UndecodableImage, match=r"cat/broken\.jpg: cannot be decoded \(.+\)$"):
-        list(input_images.decode_all(paths, ImageInput(16), workers))
+        list(input_images.decode_all(parts(paths), ImageInput(16), workers))
 
 
 def test_a_killed_worker_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_images, "decode", lambda *_: os._exit(9))  # which forked processes inherit
     with pytest.raises(MemoryError, match="a process that decodes images was killed"):
-        list(input_images.decode_all([tmp_path], ImageInput(16), 2))
+        list(input_images.decode_all(parts([tmp_path]), ImageInput(16), 2))
 
 
 def test_processes_are_started_where_they_pay(monkeypatch: pytest.MonkeyPatch) -> None:

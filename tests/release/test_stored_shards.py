@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from registry.core.documents import Document
 from registry.core.names import parse_tag
 from registry.dataset import shards
 from registry.dataset.shard_index import ShardFile, ShardIndex
-from support import hints, pages, released_photos, repositories
+from support import hints, pages, released_photos, repositories, sharded_registry
 from support.dataset_builds import Desk, picture, uuid
 from support.repositories import Run, git_in
 
@@ -135,9 +136,39 @@ def test_the_programs_of_the_catalog_and_of_the_consumers_page_read_them(exporte
     [block] = re.findall(r"```python\n([^`]*load_dataset[^`]*)```", pages.read("docs/consumer.md"))
     code = block.replace("s3://acme-data/releases/datasets/birds/1.0.0/shards", place)
     assert place in code
-    assert (
-        run_python(tmp_path, f"{code}\nprint(len([*train]), sample['json']['label'] == sample['cls'])") == "22 True\n"
+    more = """
+from datasets.distributed import split_dataset_by_node as share
+shares = [len([*share(train, rank, 2)]) for rank in (0, 1)]
+print(len([*train]), sample['json']['label'] == sample['cls'], *shares)
+"""
+    assert run_python(tmp_path, code + more) == "22 True 11 11\n"
+
+
+IN_EACH_PROCESS = """
+import json, os, sys
+code, found = sys.stdin.read(), []
+for rank in ("0", "1", "0"):
+    os.environ |= {"RANK": rank, "WORLD_SIZE": "2"}
+    names = {}
+    exec(code, names)
+    found.append([key for key, _ in names["mine"]])
+print(json.dumps(found))
+"""
+
+
+def test_the_program_of_the_consumers_page_shares_them_between_processes(exported: Desk, tmp_path: Path) -> None:
+    """22 images in shards of 6, 6, 6 and 4: one process could have 12, the other has 10."""
+    with sharded_registry.small_shards():
+        assert exported.run("export", TAG, "--shards", "--out", str(tmp_path / "shards")).code == 0
+    [code] = re.findall(r"```python\n([^`]*import webdataset[^`]*)```", pages.read("docs/consumer.md"))
+    code = code.replace('to_tuple("jpg;png;webp", "cls")', 'to_tuple("__key__", "jpg")')
+    done = subprocess.run(
+        [sys.executable, "-c", IN_EACH_PROCESS], input=code, cwd=tmp_path, capture_output=True, text=True, check=True
     )
+    first, second, again = json.loads(done.stdout)
+    assert (len(first), len(second), first == again) == (10, 10, True)
+    train = {path.rpartition("/")[2].partition(".")[0] for path in exported.files() if path.startswith("train/")}
+    assert len({*first, *second} & train) == 20
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -53,11 +53,15 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of a model's `dvc.yaml`: its command (or commands, one a line), its dependencies and outputs by path."""
+    """A stage of a model's `dvc.yaml`: its command (or commands, one a line), its dependencies and outputs by path.
+
+    `parameters` are those in other files than `params.yaml`, as `FILE:NAME`.
+    """
 
     command: str | tuple[str, ...]
     dependencies: tuple[str, ...]
     outputs: tuple[str, ...] = ()
+    parameters: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +289,10 @@ def read_pipeline(files: Files, path: str) -> Parsed[Pipeline]:
 
 def _parse_pipeline(document: Document) -> Pipeline:
     declared_results.require_products(document)
+    outputs, parameters = declared_results.stage_outputs, declared_results.stage_parameters
     stages = {
-        name: Stage(_parse_command(stage["cmd"]), tuple(stage.get("deps", ())), declared_results.stage_outputs(stage))
-        for name, stage in document.data["stages"].items()
+        name: Stage(_parse_command(one["cmd"]), tuple(one.get("deps", ())), outputs(one), parameters(one))
+        for name, one in document.data["stages"].items()
     }
     variables = tuple(name.removeprefix("model.yaml:") for name in document.data.get("vars", ()))
     return Pipeline(variables, stages)

@@ -86,6 +86,12 @@ def stage_outputs(stage: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(path for kind in ("outs", "metrics", "plots") for _, path in _places(stage.get(kind, ())))
 
 
+def stage_parameters(stage: Mapping[str, Any]) -> frozenset[str]:
+    """The parameters of a stage in files that it names, as `FILE:NAME`."""
+    files = (named.items() for named in stage.get("params", ()) if isinstance(named, dict))
+    return frozenset(f"{file}:{name}" for named in files for file, names in named for name in names or ())
+
+
 def _places(entries: list[str | dict[str, Any]]) -> Iterator[tuple[int, str]]:
     """The paths of outputs, each with the index of its entry."""
     for index, entry in enumerate(entries):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from posixpath import dirname, join
+from posixpath import dirname, join, normpath
 from typing import Any
 
 from registry.core import digests, documents, layout
@@ -32,7 +32,7 @@ def read_locked_state(files: Files, path: str, lock: Lock) -> LockedState:
     params, faulty = dict[str, Mapping[str, Any]](), list[Parsed[None]]()
     for name, values in locked.items():
         try:
-            params[name] = _current_params(files, join(dirname(path), name), values)
+            params[name] = _current_params(files, normpath(join(dirname(path), name)), values)
         except InvalidDocument as error:
             params[name] = values
             faulty.append(unreadable(error))

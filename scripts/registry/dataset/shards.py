@@ -14,7 +14,9 @@ version to version.
 """
 
 import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -26,7 +28,7 @@ from polars import DataFrame, col
 from registry.core import digests, item_paths
 from registry.dataset import metadata_tables
 from registry.dataset.metadata_tables import FILE_NAME, LABEL
-from registry.errors import Refused
+from registry.errors import InvalidData, Refused
 
 IMAGES = 1000  # in one shard, at most
 BYTES = 256 << 20  # of images in one shard, at most, as it has to fit in memory; a larger image is a shard by itself
@@ -162,6 +164,17 @@ def find_fault(samples: Sequence[Sample], data: bytes) -> str:
         at += len(piece)
     wrong = (one for one, image in zip(samples, images, strict=True) if digests.md5(image) != one.md5)
     return next((f"{sample.uuid} in it is another image" for sample in wrong), "")
+
+
+def read_images(data: bytes) -> Mapping[str, memoryview]:
+    """The images in the bytes of a shard by file name, not proven. Raises InvalidData for what is no tar file."""
+    view = memoryview(data)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            files = [one for one in tar if not one.name.endswith((".cls", ".json"))]
+    except tarfile.TarError as error:
+        raise InvalidData(f"is no tar file ({error})", ()) from error
+    return {one.name: view[one.offset_data : one.offset_data + one.size] for one in files}
 
 
 def _to_json(row: Mapping[str, Any]) -> bytes:

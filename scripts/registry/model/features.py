@@ -19,8 +19,9 @@ from registry.core.model_values import FEATURES
 from registry.errors import Refused
 from registry.model import feature_memory, model_file, onnx_process, onnx_session, tasks
 from registry.model.feature_memory import Source, View
-from registry.model.input_images import UndecodableImage, decode
+from registry.model.input_images import Encoded, UndecodableImage, decode
 from registry.model.model_file import ImageInput
+from registry.model.training_data import Images
 
 KEPT = 64  # images after which features are written to the memory, so that a killed run loses no more
 
@@ -54,7 +55,7 @@ def load(path: Path) -> Backbone:
 
 def extract(
     backbone: Backbone,
-    images: Sequence[Path],
+    images: Images,
     memory: Path,
     progress: Callable[[int], None] = lambda _: None,
     *,
@@ -65,15 +66,14 @@ def extract(
     `progress` is called with how many more of the views are known. Raises Refused for an image that cannot be decoded,
     StorageFailed where the file `memory` cannot be used.
     """
-    with ThreadPoolExecutor() as pool:
-        md5s = list(pool.map(_md5, images))
-    places = dict(zip(md5s, images, strict=True))
-    views = [View(md5, mirrored) for mirrored in ((False, True) if mirror else (False,)) for md5 in places]
+    md5s = images.md5s()
+    rows = {md5: row for row, md5 in enumerate(md5s)}
+    views = [View(md5, mirrored) for mirrored in ((False, True) if mirror else (False,)) for md5 in rows]
     with feature_memory.open_memory(memory, backbone.source) as remembered:
         found = remembered.find(views)
         progress(len(found))
         missing = [view for view in views if view not in found]
-        for made in _run(backbone, missing, places):
+        for made in _run(backbone, missing, images, rows):
             remembered.keep(made)
             found |= made
             progress(len(made))
@@ -94,27 +94,39 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def _run(backbone: Backbone, views: Sequence[View], places: Mapping[str, Path]) -> Iterator[dict[View, numpy.ndarray]]:
-    """The features of views, some at a time. Raises Refused."""
+def _run(
+    backbone: Backbone, views: Sequence[View], images: Images, rows: Mapping[str, int]
+) -> Iterator[dict[View, numpy.ndarray]]:
+    """The features of views, some at a time; each image is read once. Raises Refused."""
     if not views:
         return
     session, given = onnx_session.open_session(backbone.path, 1, use_gpu=onnx_session.has_gpu()), backbone.source.input
+    wanted: dict[int, list[View]] = {}
+    for view in views:
+        wanted.setdefault(rows[view.md5], []).append(view)
+    ascending = sorted(wanted)
+    left = iter(ascending)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(views), KEPT):
-            some = views[start : start + KEPT]
-            made = pool.map(lambda view: _run_one(session, places[view.md5], given, mirror=view.mirrored), some)
-            yield dict(zip(some, made, strict=True))
+        for part in images.read(ascending):
+            todo = [(view, image) for image, row in zip(part, left, strict=False) for view in wanted[row]]
+            for some in (todo[start : start + KEPT] for start in range(0, len(todo), KEPT)):
+                made = pool.map(lambda one: _run_one(session, one[1], given, mirror=one[0].mirrored), some)
+                yield dict(zip([view for view, _ in some], made, strict=True))
 
 
-def _run_one(session: onnxruntime.InferenceSession, path: Path, given: ImageInput, *, mirror: bool) -> numpy.ndarray:
+def _run_one(
+    session: onnxruntime.InferenceSession, image: Encoded, given: ImageInput, *, mirror: bool
+) -> numpy.ndarray:
     try:
-        pixels = decode(path, given)
+        pixels = decode(image.file, given)
     except UndecodableImage as error:
         fix = "exclude the image in dataset.yaml, then build"
-        raise Refused(f"{path} cannot be decoded: {error}", fix=fix) from error
+        raise Refused(f"{image.path} cannot be decoded: {error}", fix=fix) from error
     seen = numpy.ascontiguousarray(pixels[:, ::-1]) if mirror else pixels
     (made,) = session.run([FEATURES], {model_file.IMAGES: seen[None]})
     values: numpy.ndarray = made[0]
     if not numpy.isfinite(values).all():
-        raise Refused(f"the backbone gives features of {path} that are not finite numbers", fix="use another backbone")
+        raise Refused(
+            f"the backbone gives features of {image.path} that are not finite numbers", fix="use another backbone"
+        )
     return values

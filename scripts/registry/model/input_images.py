@@ -1,12 +1,14 @@
 """Decodes an image the way a model file declares; training and judging call the same function."""
 
+import io
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy
 from PIL import Image, ImageOps
@@ -20,17 +22,29 @@ FILTERS = {one: Image.Resampling[one.name] for one in Filter}
 PER_WORKER = 256  # fewer images are decoded sooner by threads than another process has started
 
 
+class Encoded(NamedTuple):
+    """An image as a file: its path, which messages name, and its bytes; where these are None, the path is opened."""
+
+    path: Path
+    data: bytes | None = None
+
+    @property
+    def file(self) -> Path | IO[bytes]:
+        """What a decoder opens."""
+        return self.path if self.data is None else io.BytesIO(self.data)
+
+
 class UndecodableImage(Exception):
     """An image that Pillow cannot decode."""
 
 
-def decode(path: Path, given: ImageInput) -> numpy.ndarray:
+def decode(file: Path | IO[bytes], given: ImageInput) -> numpy.ndarray:
     """One image of any size and mode as (size, size, 3) uint8: upright, in RGB, cropped and scaled as declared.
 
     Raises UndecodableImage.
     """
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
+        with Image.open(file, formats=("JPEG", "PNG", "WEBP")) as image:
             enough = math.ceil(2 * given.size / given.fraction)
             image.draft("RGB", (enough, enough))  # lets a JPEG skip detail that scaling would throw away
             # Not ImageOps.exif_transpose, which writes the EXIF again and so fails on a photo whose EXIF is broken.
@@ -42,14 +56,15 @@ def decode(path: Path, given: ImageInput) -> numpy.ndarray:
         raise UndecodableImage(str(error)) from error
 
 
-def decode_all(paths: Sequence[Path], given: ImageInput, workers: int = 0) -> Iterator[numpy.ndarray]:
-    """Each image, in the order of the paths, decoded in so many processes; fewer than two: in threads of this one.
+def decode_all(parts: Iterable[Sequence[Encoded]], given: ImageInput, workers: int = 0) -> Iterator[numpy.ndarray]:
+    """Each image of all parts, in their order, decoded in so many processes; fewer than two: in threads of this one.
 
     Raises UndecodableImage, with the path, and MemoryError where a process was killed.
     """
     with _pool(workers) as pool:
         try:
-            yield from pool.map(partial(_decode_named, given=given), paths, chunksize=32)
+            for images in parts:
+                yield from pool.map(partial(_decode_named, given=given), images, chunksize=32)
         except BrokenExecutor as error:
             raise MemoryError("a process that decodes images was killed") from error
 
@@ -65,14 +80,16 @@ def _pool(workers: int) -> Executor:
     # Forked where that is sound: a fresh process imports the program that decodes, with PyTorch. No lock of another
     # thread is needed to decode, and none touches a GPU.
     start = get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(workers, start, parallel.follow_parent)
+    pool = ProcessPoolExecutor(workers, start, parallel.follow_parent)
+    pool.submit(int)  # forks them now, before a thread reads the images
+    return pool
 
 
-def _decode_named(path: Path, given: ImageInput) -> numpy.ndarray:
+def _decode_named(image: Encoded, given: ImageInput) -> numpy.ndarray:
     try:
-        return decode(path, given)
+        return decode(image.file, given)
     except UndecodableImage as error:
-        raise UndecodableImage(f"{path}: cannot be decoded ({error})") from error
+        raise UndecodableImage(f"{image.path}: cannot be decoded ({error})") from error
 
 
 def _to_square(image: Image.Image, given: ImageInput) -> Image.Image:

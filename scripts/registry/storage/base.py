@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from registry.core import erasures
 from registry.core.erasures import Erased
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from registry.storage.parallel import Cluster
 
+
+T = TypeVar("T")
 
 CHUNK = 8 << 20  # bytes read at once: an image is one chunk, a model's weights are many
 FRAME_ROWS = 65_536  # objects collected before they become part of a frame
@@ -228,8 +230,8 @@ def prefetch_large(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks if len(first) < CHUNK else prefetch(chunks)
 
 
-def prefetch(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks, each fetched by another thread while the one before is in use."""
+def prefetch(chunks: Iterator[T]) -> Iterator[T]:
+    """The same chunks, none of them None, each fetched by another thread while the one before is in use."""
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, chunks, None)
         while (chunk := pending.result()) is not None:

@@ -69,6 +69,39 @@ def test_an_undefined_variable_could_be_defined_by_the_parameters() -> None:
     assert finding.message == "the dependency ../../${trained_on}/prepared has a variable, but vars does not"
 
 
+def on_shards(registry: Registry) -> Registry:
+    """The training reads shards: it depends on the dataset's version in place of its folder."""
+    pipeline, lock = (yaml.safe_load(registry.files[path]) for path in (PIPELINE, LOCK))
+    for stages, file in ((pipeline["stages"], "../../${trained_on}"), (lock["stages"], "../../datasets/pets")):
+        stages["train"]["cmd"] += " --shards"
+        stages["evaluate"] = {"cmd": "registry evaluate", "deps": stages["train"]["deps"][:1]}
+        del stages["train"]["deps"][0]
+        if isinstance(params := stages["train"]["params"], list):
+            params.append({f"{file}/dataset.yaml": ["version"]})
+        else:
+            params[f"{file}/dataset.yaml"] = {"version": "1.0.0"}
+    registry.files |= {PIPELINE: memory_registries.dump(pipeline), LOCK: memory_registries.dump(lock)}
+    return registry
+
+
+def test_a_training_on_shards_is_that_of_the_datasets_version() -> None:
+    registry = on_shards(changed())
+    assert check(registry) == []
+    registry.edit("datasets/pets/dataset.yaml", version="1.0.1")
+    found = [one.message for one in check(registry) if one.check == "training"]
+    assert found == ["changed since the training: the parameters"]
+
+
+def test_a_stage_on_shards_that_would_not_see_another_version() -> None:
+    registry = on_shards(changed())
+    pipeline = yaml.safe_load(registry.files[PIPELINE])
+    pipeline["stages"]["train"]["params"].pop()
+    registry.files[PIPELINE] = memory_registries.dump(pipeline)
+    finding = next(one for one in check(registry) if one.check == "pipeline")
+    assert finding.message == "the stage train reads shards and does not depend on the dataset's version"
+    assert finding.fix == "add `../../${trained_on}/dataset.yaml: [version]` to its params"
+
+
 ENTRY = {"path": "x", "hash": "md5", "md5": "0" * 32, "size": 1}
 
 

@@ -1,16 +1,21 @@
 """Runs the template's train.py of the current folder in one of several processes, on the CPU, as on GPUs.
 
 Batches are normalised over all processes: `nn.SyncBatchNorm`, which does it on GPUs, refuses the CPU. With `--die` the
-last process ends in the second epoch, without a word.
+last process ends in the second epoch, without a word. Where $READS is a folder, each process writes there which images
+it read from shards.
 """
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
+
+from registry.model.input_images import Encoded
+from registry.model.training_data import ShardedImages
 
 
 class BatchNormOfAll(nn.BatchNorm2d):
@@ -43,9 +48,24 @@ def end_in_the_second_epoch(batches):
     return until_then
 
 
+def log_reads(folder: Path) -> None:
+    """Write the paths of images that are read from shards to a file of this process."""
+    read = ShardedImages.read
+
+    def logged(images: ShardedImages, rows: Sequence[int]) -> Iterator[Sequence[Encoded]]:
+        for part in read(images, rows):
+            with (folder / os.environ["RANK"]).open("a") as file:
+                file.writelines(f"{image.path}\n" for image in part)
+            yield part
+
+    ShardedImages.read = logged
+
+
 def main() -> None:
     """Train."""
     nn.BatchNorm2d = BatchNormOfAll
+    if "READS" in os.environ:
+        log_reads(Path(os.environ["READS"]))
     sys.path.insert(0, str(Path.cwd()))
     train = __import__("train")
     if "--die" in sys.argv:

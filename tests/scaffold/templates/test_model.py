@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import yaml
 from dvc.cli import main
 from dvc.repo import Repo
 
-from support import repositories
+from registry.checks.rules import models
+from registry.core import declared_results, schema
+from registry.core.documents import Document
+from support import pages, repositories
 from support.model_template import COLOURS, TEMPLATE, dvc, set_params
 
 # --- What comes out ---------------------------------------------------------------------------------------------------
@@ -129,6 +133,18 @@ def test_a_change_of_the_dataset_or_of_its_choice_is_seen(trained: Path) -> None
     assert changed_stages(trained).keys() >= BOTH
     (trained / "models/pets/model.yaml").write_text("trained_on: datasets/others\n")
     assert "datasets/others/prepared" in changed_stages(trained)["train"]
+
+
+def test_the_stage_that_models_md_has_for_shards_is_that_of_the_template_but_for_the_folder() -> None:
+    [block] = re.findall(r"```yaml\n([^`]*--shards[^`]*)```", pages.read("docs/models.md"))
+    described = yaml.safe_load(block)["train"]
+    stage = yaml.safe_load((TEMPLATE / "dvc.yaml").read_text())["stages"]["train"]
+    assert described["deps"] == [path for path in stage["deps"] if not path.endswith("/prepared")]
+    assert described["cmd"].partition("train.py ")[2] == f"{stage['cmd'].partition('train.py ')[2]} --shards"
+    stages = {"train": {**stage, **described, "params": [*described["params"], *stage["params"]]}}
+    document = Document("dvc.yaml", {"vars": ["model.yaml:trained_on"], "stages": stages}, {})
+    assert list(schema.find_faults(document, "pipeline")) == []
+    assert models.VERSION in declared_results.stage_parameters(stages["train"])
 
 
 def test_a_clone_without_data_sees_that_the_dataset_changed_and_fetches_it(trained: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from registry.model import gates
 from registry.model.changes import GateState
 
 _VARIABLE = re.compile(r"\$\{\w+\}")
+VERSION = "../../${trained_on}/dataset.yaml:version"  # of the dataset that a stage reads the shards of
 REPRO = "dvc repro {}/dvc.yaml"
 PULL = "registry pull {}"
 EXPORT = "export the model as docs/models.md describes"
@@ -25,7 +26,7 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     """`dvc.yaml`, `dvc.lock` and `model.onnx.dvc` match their closed schemas; outputs stay in the model's folder,
     dependencies in the registry. A model that was trained elsewhere has a `model.onnx.dvc`; for any other model, the
     pipeline makes `model.onnx`. Where the weights are in `model.onnx.data` (with a pointer of its own), a stage that
-    depends on `model.onnx` depends on both.
+    depends on `model.onnx` depends on both. A stage that reads shards (`--shards`) depends on the dataset's version.
 
     Keys that make DVC download from elsewhere (URLs, `repo`, `remote`, `wdir`) are not allowed. What DVC would read
     otherwise than the checks is refused, in `params.yaml`, too.
@@ -41,6 +42,7 @@ def pipeline_is_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     if files.pipeline and files.pipeline.value:
         yield from _dependencies(files.id, files.pipeline, files.pipeline.value)
         yield from _depends_on_both(files, files.pipeline, files.pipeline.value)
+        yield from _depends_on_version(files.pipeline, files.pipeline.value)
     if isinstance(files.manifest.value, ModelManifest):
         yield from _one_source(files, files.manifest.value)
 
@@ -82,6 +84,16 @@ def _depends_on_both(files: ArtifactFiles, file: Parsed[Pipeline], pipeline: Pip
             message = f"the stage {name} depends on {sidecar}, which has no pointer and no stage that makes it"
             fix = f"remove it from deps; or, where the model has such a file, dvc add {files.id}/{sidecar}"
             yield wrong(message, file.path, line, fix)
+
+
+def _depends_on_version(file: Parsed[Pipeline], pipeline: Pipeline) -> Iterator[Diagnostic]:
+    """A stage that reads the shards of the dataset's release runs again for another release."""
+    for name, stage in pipeline.stages.items():
+        commands = [stage.command] if isinstance(stage.command, str) else stage.command
+        if any("--shards" in command.split() for command in commands) and VERSION not in stage.parameters:
+            message = f"the stage {name} reads shards and does not depend on the dataset's version"
+            fix = "add `../../${trained_on}/dataset.yaml: [version]` to its params"
+            yield wrong(message, file.path, file.line("stages", name, "cmd"), fix)
 
 
 def _dependencies(model: ArtifactId, file: Parsed[Pipeline], pipeline: Pipeline) -> Iterator[Diagnostic]:

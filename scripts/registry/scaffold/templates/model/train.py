@@ -7,7 +7,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from data import Batch, Split, decode_split, find_classes, load_split, training_batches, validation_batches
+from data import (
+    Batch,
+    Split,
+    decode_split,
+    find_classes,
+    load_split,
+    open_images,
+    training_batches,
+    validation_batches,
+)
 from devices import Place, connected, find_place, for_training, half_precision, move, one_line_if_memory_is_short
 from dvclive import Live
 from network import ARCHITECTURES, build, save
@@ -125,15 +134,18 @@ def main() -> None:
     """Read the command line and params.yaml, train, write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/<label>/, val/<label>/ and test/")
-    data = parser.parse_args().data
-    params, place, classes = read_params(Path("params.yaml")), find_place(), find_classes(data)
+    parser.add_argument("--shards", action="store_true", help="read the shards of its release, not the folder itself")
+    args = parser.parse_args()
+    params, place = read_params(Path("params.yaml")), find_place()
+    images = open_images(args.data, from_shards=args.shards)
+    classes = find_classes(args.data, images)
     torch.manual_seed(params.seed)
     with one_line_if_memory_is_short():
         network = build(params.architecture, len(classes), params.width)
-        shares = {name: decode_split(data / name, params.image_size, place) for name in ("train", "val")}
+        shares = {name: decode_split(name, images[name], params.image_size, place) for name in ("train", "val")}
         with connected(place):
             network = move(network, place)
-            train, val = (load_split(data / name, share, classes, place) for name, share in shares.items())
+            train, val = (load_split(name, images[name], share, classes, place) for name, share in shares.items())
             fit(network, train, val, params, place)
         if place.is_first:
             save(Path(), network, params.image_size, classes)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy
@@ -12,23 +13,19 @@ from tqdm import tqdm
 from registry.errors import RegistryError
 from registry.model import feature_memory
 from registry.model.features import Backbone, Features, extract, load
+from registry.model.training_data import Images, open_splits
 
 MEMORY = Path("../..") / feature_memory.PATH  # of all models of this checkout: what is known is not computed again
 
 
-def image_paths(split: Path) -> list[Path]:
-    """The images <label>/<uuid>.jpg of a split, sorted; empty if the split does not exist."""
-    return sorted(path for path in split.glob("*/*") if not path.name.startswith("."))
-
-
-def find_classes(data: Path) -> list[str]:
+def find_classes(data: Path, images: Mapping[str, Images]) -> list[str]:
     """The labels of the training split, sorted. Test images must exist, too: better seen before a long training."""
-    classes = sorted({path.parent.name for path in image_paths(data / "train")})
+    classes = sorted({path.parent.name for path in images["train"].paths})
     if not classes:
         raise SystemExit(f"{data / 'train'}: no images; run `dvc pull`, or build the dataset")
     if len(classes) == 1:
         raise SystemExit(f"{data / 'train'}: {classes[0]!r} is the only label, expected at least two")
-    if not image_paths(data / "test"):
+    if not images["test"].paths:
         fix = "run `dvc pull`; or give `test` a share of `split` in dataset.yaml, and run `registry build`"
         raise SystemExit(f"{data / 'test'}: no images to measure the model on; {fix}")
     return classes
@@ -42,11 +39,11 @@ def read_flip(path: Path) -> bool:
     return value
 
 
-def run(backbone: Backbone, paths: list[Path], split: str, *, flip: bool) -> Features:
+def run(backbone: Backbone, images: Images, split: str, *, flip: bool) -> Features:
     """The features of a split, with a bar for what takes longer than two seconds."""
-    total = len({*paths}) * (2 if flip else 1)
+    total = len(images.paths) * (2 if flip else 1)
     with tqdm(desc=f"features of {split}", total=total, unit=" images", delay=2, mininterval=1) as bar:
-        found = extract(backbone, paths, MEMORY, bar.update, mirror=flip)
+        found = extract(backbone, images, MEMORY, bar.update, mirror=flip)
     tqdm.write(f"{split}: {found.run:,} of {found.views:,} images run, {found.views - found.run:,} remembered")
     return found
 
@@ -56,17 +53,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train/<label>/ and val/<label>/")
     parser.add_argument("--backbone", type=Path, required=True, help="an ONNX file that gives features")
+    parser.add_argument("--shards", action="store_true", help="read the shards of its release, not the folder itself")
     args = parser.parse_args()
-    flip, classes = read_flip(Path("params.yaml")), find_classes(args.data)
-    places = {label: place for place, label in enumerate(classes)}
+    flip = read_flip(Path("params.yaml"))
     tables: dict[str, numpy.ndarray] = {}
     try:
+        images = open_splits(args.data, from_shards=args.shards)
+        classes = find_classes(args.data, images)
+        places = {label: place for place, label in enumerate(classes)}
         backbone = load(args.backbone)
         for split in ("train", "val"):
-            paths = image_paths(args.data / split)
-            found = run(backbone, paths, split, flip=flip and split == "train")
+            found = run(backbone, images[split], split, flip=flip and split == "train")
+            labels = [path.parent.name for path in images[split].paths]
             tables[split] = found.upright
-            tables[f"{split}/targets"] = numpy.array([places.get(path.parent.name, -1) for path in paths], numpy.int64)
+            tables[f"{split}/targets"] = numpy.array([places.get(label, -1) for label in labels], numpy.int64)
             if found.mirrored is not None:
                 tables[f"{split}/mirrored"] = found.mirrored
     except RegistryError as error:
