@@ -73,8 +73,9 @@ class Speeds:
         code = load(template)
         self.code, self.params = code, code.train.read_params(template / "params.yaml")
         self.place = code.devices.find_place()
-        share = code.data.decode_split(data / "train", self.params.image_size, self.place)
-        self.split = code.data.load_split(data / "train", share, list(CLASSES), self.place)
+        images = code.data.open_images(data, from_shards=False)["train"]
+        share = code.data.decode_split("train", images, self.params.image_size, self.place)
+        self.split = code.data.load_split("train", images, share, list(CLASSES), self.place)
         network = code.network.build(self.params.architecture, len(CLASSES), self.params.width)
         network = code.devices.move(network, self.place)
         self.network = code.devices.for_training(network, self.place, compiled=self.params.compile).train()
