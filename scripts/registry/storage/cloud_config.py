@@ -1,6 +1,7 @@
 """Opens buckets and web servers with a remote's options in DVC's configuration (dvc.config_schema)."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from obstore.store import HTTPStore, S3Store
 
 from registry.core.settings import Remote
 from registry.errors import StorageFailed
-from registry.storage import azure_config, azure_versions, gcs_config, gcs_versions, removal, s3_versions
+from registry.storage import azure_config, azure_versions, gcs_config, gcs_versions, removal
 from registry.storage.cloud import Bucket
 from registry.storage.cloud_errors import Asked, translate_errors
 from registry.storage.connection import READ_TIMEOUT, WRITE_TIMEOUT, find_connection
@@ -51,7 +52,7 @@ def open_bucket(remote: Remote) -> Bucket:
             reading = _open_s3(remote.url, location, READ_TIMEOUT)
             writing = [_open_s3(remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)]
             remove = removal.with_aws(url, location, remote.options)
-            of_s3 = partial(s3_versions.erase, url, location)
+            of_s3 = partial(_erase_from_s3, url, location)
             return bucket(reading, writing, can_list=True, location=location, removal=remove, eraser=of_s3)
         reading, writing = _open(remote, scheme, READ_TIMEOUT), [_open(remote, scheme, WRITE_TIMEOUT)]
         can_list = not scheme.startswith("http")
@@ -108,6 +109,12 @@ def _open_s3(url: str, location: S3Location, wait: float, *, checksum: bool = Fa
         retry_config=RETRIES,
         credential_provider=None if location.login.is_anonymous else CredentialProvider(location.login),
     )
+
+
+def _erase_from_s3(url: str, location: S3Location, keys: Sequence[str]) -> None:
+    from registry.storage import s3_versions  # only here: erasing is rare, and botocore takes 0.15 s to import
+
+    s3_versions.erase(url, location, keys)
 
 
 # --- the others -------------------------------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from botocore.credentials import Credentials
-
 from registry.core.settings import UNNAMED, Remote
 from registry.errors import NotFound
 from registry.storage import faults, retry
@@ -25,7 +23,7 @@ from registry.storage.connection import Channel, is_reachable_by_python
 from registry.storage.faults import Access, Details, Fault
 from registry.storage.once import once
 from registry.storage.remote_options import without_secrets
-from registry.storage.s3_credentials import current_keys
+from registry.storage.s3_credentials import Credentials
 from registry.storage.s3_signing import S3Location, sign_put
 
 TRANSIENT_STATUSES = {408, 409, 429, 500, 502, 503, 504}  # 409: another write to that key
@@ -158,7 +156,7 @@ class ServerSideCopier(Copier):
         if self._credentials is None:
             self._credentials = location.login.find_credentials()
         encrypted = {**headers, **location.encryption.headers, **self._source.encryption.source_headers}
-        signed = sign_put(current_keys(self._credentials), location, key, encrypted, datetime.now(UTC))
+        signed = sign_put(self._credentials(), location, key, encrypted, datetime.now(UTC))
         channel = getattr(self._local, "connection", None) or self._connect()
         response = channel.put(location.request_path(key), signed)
         return _parse(response.status, response.read(), response.headers.get("x-amz-bucket-region") or "")

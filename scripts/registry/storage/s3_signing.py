@@ -8,10 +8,8 @@ from datetime import datetime
 from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
-from botocore.credentials import ReadOnlyCredentials
-
 from registry.storage.connection import Connection
-from registry.storage.s3_credentials import Login
+from registry.storage.s3_credentials import Keys, Login
 from registry.storage.s3_encryption import Encryption
 
 EMPTY_BODY = hashlib.sha256().hexdigest()
@@ -54,9 +52,7 @@ class S3Location:
         return self.path(key).removeprefix(f"/{self.bucket}") if self.is_virtual else self.path(key)
 
 
-def sign_put(
-    keys: ReadOnlyCredentials, location: S3Location, key: str, headers: Mapping[str, str], now: datetime
-) -> dict[str, str]:
+def sign_put(keys: Keys, location: S3Location, key: str, headers: Mapping[str, str], now: datetime) -> dict[str, str]:
     """The headers (lower case) of a PUT without a body, with a signature over all of them.
 
     The result is that of botocore's S3SigV4Auth (a test compares them) in a fifth of its time. Source: AWS, "Create a

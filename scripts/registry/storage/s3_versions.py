@@ -12,7 +12,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from registry.errors import StorageFailed
-from registry.storage.s3_credentials import current_keys
 from registry.storage.s3_signing import S3Location
 
 _UNKNOWN = {"NotImplemented", "MethodNotAllowed"}  # of a server without versions
@@ -43,7 +42,7 @@ def erase(url: str, location: S3Location, keys: Iterable[str]) -> None:
 
 
 def _client(location: S3Location) -> Any:  # botocore makes its class when it is asked for
-    keys = current_keys(location.login.find_credentials())
+    keys = location.login.find_credentials()()
     connection = location.connection
     return Session().create_client(
         "s3",
