@@ -9,9 +9,13 @@ import numpy
 import pytest
 
 from conftest import copy
+from registry.core import tombstones
+from registry.core.erasures import digest_of_item
+from registry.core.tombstones import Reason, Tombstone
 from registry.dataset import shards
 from registry.errors import RegistryError
-from registry.model import features, training_data
+from registry.integrations.dvc import configure_guest
+from registry.model import features, reproduce, training_data
 from registry.model.training_data import ShardedImages
 from registry.storage.local import Folder
 from support import model_files, repositories, sharded_registry
@@ -89,6 +93,23 @@ def test_shards_are_read_where_no_folder_and_no_production_is(
     shutil.rmtree(data)
     monkeypatch.setenv("REGISTRY_SHARDS", str(tmp_path / "elsewhere"))
     assert read(training_data.open_shards(data)["train"], range(25)) == expected
+
+
+def test_a_reproduction_reads_the_shards_of_its_checkout(data: Path) -> None:
+    root = data.parents[2]
+    expected = read(training_data.open_folder(data / "train"), range(25))
+    with reproduce.worktree(root, TAG) as folder:
+        configure_guest(folder, root / ".dvc/cache")
+        found = read(training_data.open_shards(folder / DATA)["train"], range(25))
+    assert [(path.name, image) for path, image in found] == [(path.name, image) for path, image in expected]
+
+
+def test_what_lost_images_to_an_erasure_is_not_trained_on(data: Path) -> None:
+    items = frozenset({digest_of_item(training_data.open_folder(data / "val").paths[0].stem)})
+    tombstone = Tombstone("case-1", Reason.CONSENT, "2026-11-29", "@acme/data", items, frozenset())
+    repositories.write_bytes(data.parents[2] / tombstone.path, tombstones.write(tombstone))
+    with pytest.raises(RegistryError, match=f"{TAG} lost 1 image to an erasure"):
+        training_data.open_shards(data)
 
 
 # --- other bytes ------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from support.s3_registry import Scene, World, open_world, scenes
 from support.servers.fault_proxy import Fault, Wait
 from support.servers.http_wire import Request
 
-KILLED = ("build", "push", "pull", "publish", "fsck")
+KILLED = ("build", "push", "pull", "publish", "fsck", "export")
 JITTER = (
     0.04  # seconds after a request within which the kill happens; TAIL after the last request, where Git and DVC work
 )

@@ -26,10 +26,11 @@ from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Output, Tag
 from registry.core.wording import plural
 from registry.dataset import shard_index, shards
-from registry.dataset.shard_index import ShardFile
-from registry.errors import InvalidData, NotFound, Refused, StorageFailed
+from registry.dataset.shard_index import ShardFile, ShardIndex
+from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, StorageFailed
 from registry.integrations import git
 from registry.integrations.git_trees import WorkTree
+from registry.model import reproduce
 from registry.model.input_images import Encoded
 from registry.storage import dvc_config
 from registry.storage.base import Store, prefetch
@@ -146,14 +147,15 @@ def open_shards(data: Path) -> Mapping[str, ShardedImages]:
     root, dataset = folder.parents[2], names.parse_id("/".join(folder.parts[-3:-1]))
     tree = WorkTree(root)
     tag = Tag(dataset, artifact_files.read_manifest(artifact_files.list_files(tree), dataset).require().version)
-    erased = tombstones.read_valid(tree)
-    stores = Stores(root, settings.join(settings.read(tree), dvc_config.load(root)), _warn, erased)
+    home = _home(root)
+    erased = tombstones.read_valid(WorkTree(home))
+    stores = Stores(home, settings.join(settings.read(WorkTree(home)), dvc_config.load(home)), _warn, erased)
     listed = _list(tree, dataset, ObjectReader((*stores.caches, *stores.downloads), _warn))
     if gone := erased.find_items(listed["uuid"]):
         raise Refused(f"{tag} lost {plural(len(gone), 'image')} to an erasure", fix="train on a version without them")
     place, prefix = _place(stores, tag)
     try:
-        index = shard_index.parse(place.get(f"{prefix}{shard_index.NAME}"), f"{prefix}{shard_index.NAME}", tag)
+        index = _read_index(place, f"{prefix}{shard_index.NAME}", tag)
     except NotFound as error:
         if str(tag) not in git.tag_names(root):
             fix = "train on the folder, without --shards, or on a release"
@@ -170,12 +172,25 @@ def open_shards(data: Path) -> Mapping[str, ShardedImages]:
     return found
 
 
+def _read_index(place: Store, key: str, tag: Tag) -> ShardIndex:
+    try:
+        return shard_index.parse(place.get(key), key, tag)
+    except InvalidDocument:  # the fault may lie in the transmission
+        return shard_index.parse(place.get(key), key, tag)
+
+
 def _has(files: Sequence[ShardFile], uuids: Series) -> bool:
     """Whether shards are of these images, in their order; they are not where a version was built again."""
     ends = list(accumulate(file.images for file in files))
     return max(ends, default=0) == len(uuids) and all(
         shards.order(uuids[end - 1]) == file.last for file, end in zip(files, ends, strict=True)
     )
+
+
+def _home(root: Path) -> Path:
+    """The checkout that says where the stores are and what was erased: the one in which a training is reproduced."""
+    main = git.worktrees(root)[0]
+    return main if root.is_relative_to(main / reproduce.FOLDER) else root
 
 
 def _warn(message: str) -> None:
