@@ -1,5 +1,6 @@
 """The shards of a release in production: found, verified, and erased with an image that they hold."""
 
+import hashlib
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conftest import copy
-from registry.core import consuming, schema
+from registry.core import canonical_json, consuming, digests, schema
 from registry.core.documents import Document
 from registry.core.names import parse_tag
 from registry.dataset import shards
@@ -169,6 +170,25 @@ def test_the_program_of_the_consumers_page_shares_them_between_processes(exporte
     assert (len(first), len(second), first == again) == (10, 10, True)
     train = {path.rpartition("/")[2].partition(".")[0] for path in exported.files() if path.startswith("train/")}
     assert len({*first, *second} & train) == 20
+
+
+def test_an_index_is_not_believed(exported: Desk) -> None:
+    """Another label in a shard, and one shard less, each with an index that says the same."""
+    folder = exported.root / FOLDER
+    data = (folder / "train-000000.tar").read_bytes()
+    other = data.replace(b'"label_name":"cat"', b'"label_name":"dog"', 1)
+    index = json.loads((folder / "index.json").read_bytes())
+    shard = index["splits"]["train"][0]
+    shard |= {"md5": digests.md5(other), "sha256": hashlib.sha256(other).hexdigest()}
+    index["splits"]["val"] = []
+    for name, changed in (("train-000000.tar", other), ("index.json", f"{canonical_json.write(index)}\n".encode())):
+        (folder / name).chmod(0o644)
+        (folder / name).write_bytes(changed)
+    assert exported.run("fsck").code == 0
+    done = exported.run("fsck", "--deep")
+    assert done.code == 1
+    assert f"{TAG}: shard: {folder}/train-000000.tar: other bytes than expected at" in done.out
+    assert f"{TAG}: shard: {folder}/index.json: does not name all shards of the release" in done.out
 
 
 @pytest.mark.parametrize("deep", [False, True])

@@ -14,14 +14,17 @@ from registry.core import item_paths
 from registry.core.progress import Progress
 from registry.core.values import Kind, Tag
 from registry.core.wording import plural
-from registry.dataset import shard_index
+from registry.dataset import shard_index, shards
 from registry.dataset.shard_index import ShardFile
-from registry.errors import InvalidDocument
-from registry.release import stored_shards
+from registry.dataset.shards import Shard
+from registry.errors import InvalidDocument, NotFound, Refused
+from registry.release import shard_proof, stored_shards
 from registry.release.fsck_versions import Fault, FaultState, TaggedVersion
 from registry.release.stored_shards import StoredShards
 from registry.storage.base import Store
 from registry.storage.parallel import parallel_map
+from registry.storage.reader import ObjectReader
+from registry.sync import inventory
 
 READERS = 4  # shards that are read at once
 
@@ -37,8 +40,9 @@ def inspect(
 ) -> Mapping[Tag, tuple[Fault, ...]]:
     """The faults of the shards of these versions; `objects` are the rows of `inventory.expand` that they reach.
 
-    Sizes are compared, and with `deep` the SHA-256 of each shard. A shard with an image that was erased may be gone.
-    Raises StorageFailed.
+    Sizes are compared, and with `deep` every byte with what the release makes; of a release that lacks an object, which
+    may be erased, the SHA-256 of each shard with the index. A shard with an image that was erased may be gone. Raises
+    StorageFailed.
     """
     named = {one.tag: one for one in versions if one.tag.artifact.kind is Kind.DATASET and not one.fault}
     keys = {shard_index.key(tag): tag for tag in named}
@@ -54,8 +58,16 @@ def inspect(
         if said:
             found[version.tag] = (_fault(FaultState.CORRUPT, production, place, said),)
         else:
+            made = _lay_out(version, objects, production) if deep else {}
             gone = stored.index.find_all(_find_erased(version, objects))
-            found[version.tag] = tuple(_inspect(stored, gone, production, deep=deep, progress=progress))
+            shallow = {file.name: fault for file in stored.index.files if (fault := _compare(stored, file, production))}
+            faults = [fault for name, fault in shallow.items() if name not in gone or name in stored.sizes]
+            if made.keys() - {file.name for file in stored.index.files}:
+                faults.append(_fault(FaultState.CORRUPT, production, place, "does not name all shards of the release"))
+            if deep:
+                left = [file for file in stored.index.files if file.name not in shallow]
+                faults += _read_all(version.tag, left, made, production, progress)
+            found[version.tag] = tuple(faults)
     return {tag: faults for tag, faults in found.items() if faults}
 
 
@@ -78,32 +90,45 @@ def _find_erased(version: TaggedVersion, objects: DataFrame) -> Mapping[str, lis
     return found
 
 
-def _inspect(
-    stored: StoredShards, gone: frozenset[str], production: Store, *, deep: bool, progress: Progress
+def _compare(stored: StoredShards, file: ShardFile, production: Store) -> Fault | None:
+    """What a listing shows of a shard."""
+    key, size = shard_index.key(stored.index.tag, file.name), stored.sizes.get(file.name)
+    if size is None:
+        return _fault(FaultState.MISSING, production, key, "is missing")
+    said = f"has {plural(size, 'byte')}, expected {file.size:,}"
+    return None if size == file.size else _fault(FaultState.CORRUPT, production, key, said)
+
+
+def _lay_out(version: TaggedVersion, objects: DataFrame, production: Store) -> Mapping[str, Shard]:
+    """The shards that the release makes; none where production lacks an object of it."""
+    rows = objects.filter(~col("is_dir"), col("root").is_in([out.md5 for out in version.content.outputs]))
+    listed = rows.select("md5", "path").join(inventory.find_stored(production, rows["md5"]), on="md5")
+    if listed.height != rows.height:
+        return {}
+    try:
+        return shard_proof.lay_out(version.tag, listed, ObjectReader((production,)))
+    except (NotFound, Refused):
+        return {}
+
+
+def _read_all(
+    tag: Tag, files: Sequence[ShardFile], made: Mapping[str, Shard], production: Store, progress: Progress
 ) -> Iterator[Fault]:
-    tag, present = stored.index.tag, list[ShardFile]()
-    for file in stored.index.files:
-        key, size = shard_index.key(tag, file.name), stored.sizes.get(file.name)
-        if size is None:
-            if file.name not in gone:
-                yield _fault(FaultState.MISSING, production, key, "is missing")
-        elif size != file.size:
-            yield _fault(FaultState.CORRUPT, production, key, f"has {plural(size, 'byte')}, expected {file.size:,}")
-        else:
-            present.append(file)
-    if deep:
-        work = partial(_read, production, tag)
-        checked = parallel_map(work, present, concurrency=min(production.concurrency, READERS), progress=progress)
-        yield from (one.fault for one in checked if one.fault)
+    work = partial(_read, production, tag, made)
+    checked = parallel_map(work, files, concurrency=min(production.concurrency, READERS), progress=progress)
+    return (one.fault for one in checked if one.fault)
 
 
-def _read(production: Store, tag: Tag, file: ShardFile) -> _Checked:
-    key, digest = shard_index.key(tag, file.name), hashlib.sha256()
-    for chunk in production.read(key):
-        digest.update(chunk)
-    is_right = digest.hexdigest() == file.sha256
-    other = None if is_right else _fault(FaultState.CORRUPT, production, key, "SHA-256 is not that of the index")
-    return _Checked(other, file.size)
+def _read(production: Store, tag: Tag, made: Mapping[str, Shard], file: ShardFile) -> _Checked:
+    key, said = shard_index.key(tag, file.name), ""
+    data = production.get(key)
+    if hashlib.sha256(data).hexdigest() != file.sha256:
+        said = "SHA-256 is not that of the index"
+    elif shard := made.get(file.name):
+        said = shards.find_fault(shard.samples(), data)
+    elif made:
+        said = "the release has no such shard"
+    return _Checked(_fault(FaultState.CORRUPT, production, key, said) if said else None, file.size)
 
 
 def _fault(state: FaultState, production: Store, key: str, said: str) -> Fault:

@@ -1,6 +1,7 @@
 """Proves shards on this machine against a release: each byte of them follows from its list of files and its tables."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from registry.core.layout import SPLITS
 from registry.core.progress import Progress
 from registry.core.values import Tag
 from registry.dataset import shard_index, shards
+from registry.dataset.shards import Shard
 from registry.release import export
 
 _NAME = re.compile(rf"({'|'.join(SPLITS)})-[0-9]{{6,}}\.tar")
@@ -32,16 +34,24 @@ def find(path: Path) -> tuple[Path, ...]:
     return found if all(one in found or one.name == shard_index.NAME for one in there) else ()
 
 
+def lay_out(tag: Tag, listed: DataFrame, read: Reader) -> Mapping[str, Shard]:
+    """The shards of a release by name, from its files (`listed`: columns md5, path and size); `read` has the tables.
+
+    Raises NotFound, Refused.
+    """
+    start = f"{layout.product_path(tag.artifact)}/"
+    own = listed.filter(col("path").str.starts_with(start))
+    named = own.select("md5", "size", relpath=col("path").str.strip_prefix(start))
+    return {shard.name: shard for shard in export.lay_out(named, export.read_tables(named, read))}
+
+
 def verify(files: tuple[Path, ...], tag: Tag, listed: DataFrame, read: Reader, progress: Progress) -> Verified:
     """Compare shards with a release, whose manifest lists files (`listed`: columns md5, path and size).
 
     `read` has the tables by MD5. Of the splits that have a shard here, all shards have to be here, if there are several
     files. Raises NotFound, Refused.
     """
-    start = f"{layout.product_path(tag.artifact)}/"
-    own = listed.filter(col("path").str.starts_with(start))
-    named = own.select("md5", "size", relpath=col("path").str.strip_prefix(start))
-    made = {shard.name: shard for shard in export.lay_out(named, export.read_tables(named, read))}
+    made = lay_out(tag, listed, read)
     intact, images, problems = 0, 0, list[str]()
     for file in files:
         shard = made.get(file.name)
