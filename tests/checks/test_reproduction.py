@@ -90,7 +90,7 @@ FORGED = {
     "table": (with_another_table, "prepared lists 1 metadata table with other content than the selection gives: val/"),
     "tables": (
         with_swapped_tables,
-        "prepared lists 2 metadata tables with other content than the selection gives: val/",
+        "prepared lists 2 metadata tables with other content than the selection gives: test/",
     ),
 }
 

@@ -35,7 +35,7 @@ def test_a_dataset_s_files() -> None:
     files = read(registry)
     assert isinstance(files.manifest.require(), DatasetManifest)
     assert (files.pipeline, files.lock, files.metrics) == (None, None, None)
-    assert files.prepared.require().build.selection == files.raw.require().output.md5
+    assert files.prepared.require().build.selection == files.raw.require().md5
     assert files.content.objects == {
         name: yaml.safe_load(registry.files[f"{PETS}/{name}.dvc"])["outs"][0]["md5"] for name in ("prepared", "raw")
     }

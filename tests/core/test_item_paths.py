@@ -18,7 +18,8 @@ splits = st.sampled_from(SPLITS)
 labels = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,20}", fullmatch=True)
 uuids = st.uuids().map(str)
 extensions = st.sampled_from(("jpg", "jpeg", "png", "webp"))
-items = st.builds(ItemPath, splits, labels, uuids, extensions)
+prefixes = st.from_regex(r"[0-9a-f]{0,2}", fullmatch=True)
+items = st.builds(ItemPath, splits, labels, uuids, extensions, prefixes)
 folders = st.from_regex(r"(?:[A-Za-z0-9_-]{1,8}/){0,2}[A-Za-z0-9_.-]{0,8}", fullmatch=True)
 # In pieces, so that texts that are nearly paths are frequent.
 texts = st.lists(st.sampled_from([*SPLITS, "/", "cat", UUID, UUID.upper(), ".", "jpg", "JPG", "\n", ""])).map("".join)
@@ -41,9 +42,11 @@ def test_a_text_that_is_parsed_is_written_the_same(text: str) -> None:
 @given(items)
 def test_polars_writes_and_reads_the_same_paths(item: ItemPath) -> None:
     columns = pl.DataFrame({name: [getattr(item, name)] for name in FIELDS})
-    path = columns.select(path=pl.format(item_paths.ITEM_PATH_FORMAT, *FIELDS))
+    path = columns.select(path=pl.format(item_paths.ITEM_PATH_FORMAT, pl.lit(item.folder), *FIELDS[1:]))
     assert path.item() == str(item)
-    assert path.select(pl.col("path").str.extract_groups(item_paths.ITEM_PATH)).unnest("path").equals(columns)
+    read = path.select(pl.col("path").str.extract_groups(item_paths.ITEM_PATH)).unnest("path")
+    assert read.select(FIELDS).equals(columns)
+    assert read["prefix"].to_list() == [item.prefix or None]
     name = path.select(pl.col("path").str.extract_groups(item_paths.FILE_NAME)).unnest("path")
     assert name.equals(columns.drop("split"))
 
@@ -57,7 +60,8 @@ def test_polars_reads_no_other_paths(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "train", f"train/{UUID}.jpg", f"cat/{UUID}.jpg", f"training/cat/{UUID}.jpg", f"train/cat/x/{UUID}.jpg",
-     f"train//{UUID}.jpg", f"train/cat/{UUID.upper()}.jpg", f"train/cat/{UUID}", f"train/cat/{UUID}.",
+     f"train//{UUID}.jpg", f"train/abc/cat/{UUID}.jpg", f"train/0A/cat/{UUID}.jpg",
+     f"train/cat/{UUID.upper()}.jpg", f"train/cat/{UUID}", f"train/cat/{UUID}.",
      "train/cat/1.jpg", f"train/cat/{UUID}.JPG", f"train/cat/{UUID}.tar.gz", f"train/cat/{UUID}.jpg\n",
      f"/train/cat/{UUID}.jpg", "train/metadata.parquet"],
 )  # fmt: skip
@@ -66,11 +70,11 @@ def test_other_paths_are_no_images(text: str) -> None:
         item_paths.parse(text)
 
 
-@given(splits)
-def test_a_table_s_path_is_read_as_it_was_written(split: str) -> None:
-    match = re.fullmatch(item_paths.METADATA_PATH, item_paths.METADATA_FORMAT.format(split))
+@given(items)
+def test_a_table_s_path_is_read_as_it_was_written(item: ItemPath) -> None:
+    match = re.fullmatch(item_paths.METADATA_PATH, f"{item.folder}/{item_paths.METADATA}")
     assert match
-    assert match["split"] == split
+    assert (match["split"], match["prefix"] or "") == (item.split, item.prefix)
 
 
 def test_manifests_have_the_same_uuids() -> None:

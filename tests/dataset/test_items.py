@@ -1,9 +1,11 @@
 from collections import Counter
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.core import parts
 from registry.dataset import items
 from registry.dataset.items import Items
 from support.memory_registries import uuid
@@ -117,3 +119,14 @@ def test_an_empty_version() -> None:
     empty = items.parse(listing({}))
     assert items.compare(empty, empty).after == {}
     assert items.find_repeated(empty).is_empty()
+
+
+@pytest.mark.parametrize("digits", [1, 2])
+def test_an_image_in_the_part_of_another_one_is_an_unexpected_file(digits: int) -> None:
+    right = parts.prefix(uuid(1), digits)
+    wrong = next(other for other in map(f"{{:0{digits}x}}".format, range(16)) if other != right)
+    paths = [f"train/{prefix}/cat/{uuid(1)}.jpg" for prefix in (right, wrong)]
+    found = items.parse(listing({**dict.fromkeys(paths, "a" * 32), f"train/{right}/metadata.parquet": "b" * 32}))
+    assert found.frame.rows() == [(uuid(1), "train", "cat", "a" * 32)]
+    assert found.unexpected_files == (paths[1],)
+    assert found.tables == {f"train/{right}": "b" * 32}

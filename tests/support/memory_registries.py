@@ -143,9 +143,9 @@ def build(registry: Registry, name: str, pictures: Mapping[str, bytes]) -> None:
     labels = sorted({*manifest.classes, *(path.split("/")[1] for path in pictures)})
     tables = {f"{split}/metadata.parquet": repositories.table(below, labels) for split, below in paths.items()}
     if is_reproducible:
-        places = rows.select("uuid", "label", split="batch", key="path")
-        made = version_rows.metadata(manifest, rows.drop("path"), places)
-        tables = {f"{split}/metadata.parquet": data for split, data in made}
+        places = rows.sort("uuid").select("uuid", "label", folder="batch", key="path")
+        made = version_rows.tables(manifest, rows.drop("path"), places)
+        tables = {f"{folder.path}/metadata.parquet": data for folder, data in made}
     put_folder(registry, folder, "prepared", {**pictures, **tables}, {"build": meta})
 
 

@@ -114,9 +114,9 @@ def dataset(root: Path, name: str, images: Mapping[str, bytes], version: str, **
     selection = exports.write_selection(rows.select("uuid", "label", "batch"))
     raw = folder_out(root, folder / "raw", {"selection.parquet": selection})
     write(folder / "raw.dvc", {"outs": [raw], "meta": selection_facts(parsed, rows.select("uuid", "label", "batch"))})
-    places = rows.select("uuid", "label", split="batch", key="path")
-    made = version_rows.metadata(parsed, rows.drop("path"), places)
-    tables = {f"{split}/metadata.parquet": table for split, table in made}
+    places = rows.sort("uuid").select("uuid", "label", folder="batch", key="path")
+    made = version_rows.tables(parsed, rows.drop("path"), places)
+    tables = {f"{folder.path}/metadata.parquet": table for folder, table in made}
     files = {**images, **tables}
     for path, data in images.items():
         write_bytes(root / ".registry/lake" / path.rpartition("/")[2], data)

@@ -190,7 +190,7 @@ def test_a_folder_that_leads_elsewhere_is_never_followed(clone: Path, run_regist
     (clone / path).parent.mkdir(parents=True, exist_ok=True)
     (clone / path).symlink_to(aside)
     before = repositories.snapshot(aside)
-    placement = Placement(PREPARED, PREPARED, {CAT: repositories.md5(b"one cat")})
+    placement = Placement((PREPARED,), PREPARED, {CAT: repositories.md5(b"one cat")})
     with pytest.raises(Exception, match=r"symbolic link|would be lost"):
         checkout.place(clone, open_cache(clone), [placement])
     assert repositories.snapshot(aside) == before
@@ -224,7 +224,7 @@ def test_empty_files_are_no_links(tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_written_is_named(clone: Path, run_registry: Run) -> None:
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
     (clone / PREPARED).parent.mkdir(exist_ok=True)
-    placement = Placement(PREPARED, PREPARED, {f"{PREPARED}/{'n' * 300}.jpg": repositories.md5(b"one cat")})
+    placement = Placement((PREPARED,), PREPARED, {f"{PREPARED}/{'n' * 300}.jpg": repositories.md5(b"one cat")})
     with pytest.raises(StorageFailed, match="file name too long"):
         checkout.place(clone, open_cache(clone), [placement])
 
@@ -234,7 +234,7 @@ def test_nothing_is_linked_while_another_dvc_process_has_the_lock(
 ) -> None:
     monkeypatch.setattr("dvc.lock.DEFAULT_TIMEOUT", 0.1)  # seconds that DVC waits for another
     assert run_registry(clone, "pull", "--rev", "HEAD").code == 0
-    placement = Placement(PREPARED, PREPARED, {CAT: repositories.md5(b"one cat")})
+    placement = Placement((PREPARED,), PREPARED, {CAT: repositories.md5(b"one cat")})
     with Repo(str(clone)) as repo, repo.lock, pytest.raises(Refused, match="another DVC process holds the lock"):
         checkout.place(clone, open_cache(clone), [placement])
     assert not (clone / PREPARED).exists()

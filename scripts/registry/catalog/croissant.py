@@ -35,7 +35,7 @@ CONTEXT: Mapping[str, Any] = {
 
 def describe(release: Release, manifest: DatasetManifest, page: str, repository: str) -> dict[str, Any]:
     """The description of a release; `page` is the address of its page, or empty where that is not known."""
-    version = release.tag.version
+    version, folder = release.tag.version, "prepared/*/*" if manifest.folders else "prepared/*"
     return {
         "@context": dict(CONTEXT),
         "@type": "sc:Dataset",
@@ -53,10 +53,10 @@ def describe(release: Release, manifest: DatasetManifest, page: str, repository:
         "isAccessibleForFree": True,
         "keywords": list(manifest.classes[:50]),
         "distribution": [
-            _files("image-files", [f"prepared/*/*/*.{ending}" for ending in PICTURES], [*PICTURES.values()]),
-            _files("table-files", ["prepared/*/metadata.parquet"], ["application/x-parquet"]),
+            _files("image-files", [f"{folder}/*/*.{ending}" for ending in PICTURES], [*PICTURES.values()]),
+            _files("table-files", [f"{folder}/metadata.parquet"], ["application/x-parquet"]),
         ],
-        "recordSet": [_splits(), _images(), _rows(manifest)],
+        "recordSet": [_splits(), _images(folder), _rows(manifest)],
     }
 
 
@@ -80,9 +80,9 @@ def _splits() -> dict[str, Any]:
     }
 
 
-def _images() -> dict[str, Any]:
-    """Each image with what its path says."""
-    path = {"fileProperty": "fullpath"}
+def _images(folder: str) -> dict[str, Any]:
+    """Each image with what its path says; `folder` stands for those that have a table."""
+    path, above = {"fileProperty": "fullpath"}, folder.replace("*", "[^/]+")
     return {
         "@type": "cr:RecordSet",
         "@id": "images",
@@ -92,7 +92,7 @@ def _images() -> dict[str, Any]:
             _field("images/uuid", "sc:Text", "image-files", path, r".*/([^/]+)\.[a-z]+$"),
             _field("images/image", "sc:ImageObject", "image-files", {"fileProperty": "content"}),
             _field("images/split", "sc:Text", "image-files", path, r"prepared/([^/]+)/"),
-            _field("images/label", "sc:Text", "image-files", path, r"prepared/[^/]+/([^/]+)/"),
+            _field("images/label", "sc:Text", "image-files", path, rf"{above}/([^/]+)/"),
         ],
     }
 

@@ -12,14 +12,13 @@ from registry.catalog.options import Options
 from registry.catalog.sheets import CELLS, Drawn, Places, Sheet
 from registry.catalog.shown_items import ShownItems
 from registry.core import layout
+from registry.core.parts import Parts
 from registry.core.progress import counter
 from registry.core.values import ArtifactId, DatasetManifest, Tag
 from registry.dataset import diff, items
 from registry.dataset.items import Items
 from registry.errors import RegistryError
 from registry.release.history import Release
-from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 INDEX = "index.js"
 BATCH = 64  # sheets that are drawn before they are written
@@ -47,8 +46,8 @@ def prepare(folder: Folder, releases: Sequence[Release], options: Options) -> di
         manifest = release.version.content.manifest if release.version else None
         if release.version is None or not isinstance(manifest, DatasetManifest):
             continue
-        one = _Dataset(release.tag, manifest, release.version.products[0].md5)
-        key = shown_items.key(one.listing, manifest.columns, options.images, options.erased_key, place)
+        one = _Dataset(release.tag, manifest, release.version.parts)
+        key = shown_items.key(one.listed, manifest.columns, options.images, options.erased_key, place)
         wanted = f"{one.tag.artifact}/v{one.tag.version}/items/{key}"
         try:
             known = _find(folder, wanted, one.tag) or writer.write(wanted, one)
@@ -62,11 +61,11 @@ def prepare(folder: Folder, releases: Sequence[Release], options: Options) -> di
 
 @dataclass(frozen=True, slots=True)
 class _Dataset:
-    """A release of a dataset: its manifest, and the MD5 of its list of files."""
+    """A release of a dataset: its manifest, and its lists of files."""
 
     tag: Tag
     manifest: DatasetManifest
-    listing: str
+    listed: Parts
 
 
 def _find(folder: Folder, place: str, tag: Tag) -> ShownItems | None:
@@ -115,7 +114,7 @@ class _Writer:
         return shown
 
     def _read(self, one: _Dataset) -> Items:
-        return items.parse(dir_listing.read(require_object(self.options.read, one.listing), one.listing))
+        return items.read(one.listed, self.options.read)
 
     def _choose(self, found: Items) -> DataFrame:
         """The rows that are shown. An erased item stays as a row without anything of it, so that numbers agree."""

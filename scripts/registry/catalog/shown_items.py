@@ -15,6 +15,7 @@ from polars import DataFrame, col
 from registry.catalog.columns import Columns, Distribution
 from registry.core import digests
 from registry.core.layout import SPLITS
+from registry.core.parts import Parts
 from registry.core.settings import CatalogImages
 from registry.core.values import Column
 
@@ -51,12 +52,12 @@ class ShownItems:
         return sum(group.rows for group in self.groups)
 
 
-def key(listing: str, columns: Sequence[Column], images: CatalogImages, erased: str, before: str) -> str:
-    """The name of what is shown of a list of files (its MD5): the same name, the same files.
+def key(listed: Parts, columns: Sequence[Column], images: CatalogImages, erased: str, before: str) -> str:
+    """The name of what is shown of the files of a version: the same name, the same files.
 
     `erased` stands for what must not be shown, `before` for the releases whose images are on sheets already.
     """
-    parts = [listing, [[column.name, column.type] for column in columns], images.value, erased, before]
+    parts = [dict(listed), [[column.name, column.type] for column in columns], images.value, erased, before]
     return digests.md5(json.dumps(parts).encode())[:16]
 
 

@@ -29,6 +29,7 @@ from registry.core import (
     lineage,
     locked_state,
     names,
+    parts,
     settings,
     tombstones,
 )
@@ -318,8 +319,9 @@ def _with_objects(change: Change, subject: ArtifactSubject, read_object: Reader)
     if not isinstance(subject, DatasetSubject):
         return subject
     latest = subject.releases.latest
-    released = latest.content.objects if latest and latest.content else {}
-    new = {name for name, md5 in subject.content.objects.items() if released.get(name) != md5}
+    objects, released = subject.content.objects, latest.content.objects if latest and latest.content else {}
+    new = {"prepared"} if parts.of(objects) and parts.of(objects) != parts.of(released) else set()
+    new |= {"raw"} if objects.get("raw", "") not in {"", released.get("raw")} else set()
     if change.scope is Scope.STAGED:
         new = {name for name in new if f"{subject.id}/{name}.dvc" in change.paths or (name == "prepared" and released)}
     if not new:

@@ -7,12 +7,14 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts, Scope
+from registry.core import item_paths, parts
 from registry.core.artifact_files import Reader
+from registry.core.parts import Parts
 from registry.core.progress import Progress
-from registry.core.values import Content, DatasetManifest
-from registry.dataset import image_validation, validation_cache
-from registry.storage.reader import absence, describe_object, map_reading
-from registry.sync import dir_listing
+from registry.core.values import DatasetManifest
+from registry.dataset import image_validation, validation_cache, version_files
+from registry.errors import NotFound
+from registry.storage.reader import absence, map_reading
 
 THREADS = 8  # decoding releases the interpreter's lock, and a bucket answers several requests at once
 
@@ -54,12 +56,14 @@ def find_unvalidated(facts: Facts, read_object: Reader, known: DataFrame) -> Unv
         if not isinstance(subject, DatasetSubject):
             subjects.append(subject)
             continue
-        md5, lenient = _prepared(subject.content), subject.manifest.lenient
-        images = _read_images(subject.manifest, md5, read_object)
-        if images is not None:
+        listed, lenient = parts.of(subject.content.objects), subject.manifest.lenient
+        images = _read_images(subject.manifest, listed, read_object)
+        unread = subject.unread
+        if isinstance(images, str):
+            unread = images
+        else:
             new = validation_cache.find_new(images, known, lenient=lenient)
             frames.append(new.join(_read_released(facts, subject, read_object), on="md5", how="anti"))
-        unread = f"{describe_object(md5)}: {absence(read_object, md5)}" if md5 and images is None else subject.unread
         subjects.append(replace(subject, unread=unread))
     # With `lenient`: what passes for a dataset that is lenient may fail for one that is not.
     distinct = pl.concat(frames).unique(["md5", "lenient"], keep="first", maintain_order=True)
@@ -74,21 +78,17 @@ def _read_released(facts: Facts, subject: DatasetSubject, read_object: Reader) -
         return nothing
     if content.manifest.lenient and not subject.manifest.lenient:
         return nothing
-    images = _read_images(content.manifest, _prepared(content), read_object)
-    return nothing if images is None else images.select("md5")
+    images = _read_images(content.manifest, parts.of(content.objects), read_object)
+    return nothing if isinstance(images, str) else images.select("md5")
 
 
-def _prepared(content: Content | None) -> str | None:
-    return content.objects.get("prepared") if content else None
-
-
-def _read_images(manifest: DatasetManifest, md5: str | None, read_object: Reader) -> DataFrame | None:
-    """The images (columns of SCHEMA) in a list of files; None where there is no list, or no store has it."""
-    data = read_object(md5) if md5 else None
-    if md5 is None or data is None:
-        return None
-    listed = dir_listing.read(data, md5).filter(~col("relpath").str.ends_with("/metadata.parquet"))
-    return listed.select(
+def _read_images(manifest: DatasetManifest, listed: Parts, read_object: Reader) -> DataFrame | str:
+    """The images (columns of SCHEMA) in lists of files, or why one could not be read."""
+    try:
+        files = version_files.read(listed, read_object)
+    except NotFound as error:
+        return error.message
+    return files.filter(~col("relpath").str.ends_with(f"/{item_paths.METADATA}")).select(
         pl.lit(str(manifest.id)).alias("artifact"), path="relpath", md5="md5", lenient=pl.lit(manifest.lenient)
     )
 

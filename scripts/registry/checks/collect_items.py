@@ -7,7 +7,7 @@ from functools import partial
 import polars as pl
 
 from registry.checks.context import DatasetSubject, Listing, RepeatedImages
-from registry.core import erasures
+from registry.core import erasures, parts
 from registry.core.artifact_files import Reader
 from registry.core.erasures import Erased
 from registry.dataset import items, parquet_files, parquet_footer
@@ -41,24 +41,22 @@ def with_objects(
 
 def _with_listing(subject: DatasetSubject, read_object: Reader, *, erased: Erased) -> DatasetSubject:
     """The dataset with its list of files, and, where an item is listed once only, how the latest release differs."""
-    found = _read(subject.content.objects["prepared"], read_object)
+    found = items.read(parts.of(subject.content.objects), read_object)
     subject = replace(subject, listing=_listing(found))
     content = subject.releases.latest.content if subject.releases.latest else None
-    released = content.objects.get("prepared") if content else None
+    released = parts.of(content.objects) if content else {}
     if not released or (subject.listing and subject.listing.repeated):
         return subject
     try:
-        return replace(subject, diff=items.compare(_read(released, read_object), found, erased))
+        return replace(subject, diff=items.compare(items.read(released, read_object), found, erased))
     except (NotFound, Refused) as error:
         return replace(subject, unread=error.message)
 
 
-def _read(md5: str, read_object: Reader) -> Items:
-    return items.parse(dir_listing.read(require_object(read_object, md5), md5))
-
-
 def _listing(found: Items) -> Listing:
-    return Listing(items.count(found.frame), frozenset(found.tables), found.unexpected_files, _find_repeated(found))
+    return Listing(
+        items.count(found.frame), items.splits_with_tables(found), found.unexpected_files, _find_repeated(found)
+    )
 
 
 def _find_repeated(found: Items) -> RepeatedImages | None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from polars import DataFrame
 
 from registry.checks.context import DatasetSubject, Facts
+from registry.core import parts
 from registry.core.artifact_files import Reader
-from registry.dataset import items, lake_comparison
+from registry.core.parts import Parts
+from registry.dataset import items, lake_comparison, version_files
 from registry.dataset.differences import LakeDifferences
 from registry.errors import RegistryError
 from registry.storage.base import Store
-from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 
 def compare(facts: Facts, lake: Store, cache: Path, read_object: Reader, progress: Callable[[int, int], None]) -> Facts:
@@ -46,16 +46,16 @@ def _is_of_lake(subject: DatasetSubject) -> bool:
 
 def _new_images(subject: DatasetSubject, read: Reader) -> DataFrame:
     """uuid, md5 and relpath of the images that the latest release does not have with these bytes."""
-    images = _images(subject.content.objects["prepared"], f"{subject.id}/prepared", read)
+    images = _images(parts.of(subject.content.objects), f"{subject.id}/prepared", read)
     content = subject.releases.latest.content if subject.releases.latest else None
-    released = content.objects.get("prepared") if content else None
+    released = parts.of(content.objects) if content else {}
     if not released:
         return images
     return images.join(_images(released, f"{subject.id}/prepared", read), on=["uuid", "md5"], how="anti")
 
 
-def _images(md5: str, name: str, read: Reader) -> DataFrame:
-    files = dir_listing.read(require_object(read, md5, name), md5)
+def _images(listed: Parts, name: str, read: Reader) -> DataFrame:
+    files = version_files.read(listed, read, name)
     paths = files.join(items.parse(files).frame.select("md5").unique(), on="md5", how="semi")
     uuid = paths["relpath"].str.extract(r"([0-9a-f-]{36})\.[a-z]+$")
     return paths.with_columns(uuid=uuid).filter(uuid.is_not_null()).select("uuid", "md5", "relpath")

@@ -4,13 +4,12 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from registry.checks.context import ArtifactSubject, DatasetSubject, Facts
+from registry.core import parts
 from registry.core.artifact_files import Reader
 from registry.core.values import ArtifactId
-from registry.dataset import reproduction
+from registry.dataset import reproduction, version_files
 from registry.dataset.differences import Reproduction
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused
-from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 
 def recompute(
@@ -33,10 +32,11 @@ def _reproduce(subject: DatasetSubject, read: Reader) -> Reproduction:
     try:
         rows = reproduction.read_rows(manifest, objects["raw"], read, subject.selection)
         facts = reproduction.compare_facts(rows, subject.selection) if subject.selection else ()
-        data = require_object(read, objects["prepared"], f"{subject.id}/prepared")
-        files = dir_listing.read(data, objects["prepared"])
+        listed = parts.of(objects)
+        files = version_files.read(listed, read, f"{subject.id}/prepared")
         differences = reproduction.compare_version(manifest, rows, files, built)
-        return Reproduction((*facts, *differences))
+        whole = reproduction.compare_whole(listed, built, read)
+        return Reproduction((*facts, *differences, *whole))
     except NotFound as error:
         return Reproduction(unread=error.message)
     except (Refused, InvalidData, InvalidDocument) as error:

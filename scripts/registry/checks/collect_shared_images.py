@@ -7,14 +7,13 @@ import polars as pl
 from polars import DataFrame, col
 
 from registry.checks.context import DatasetSubject, Facts, SharedImages
-from registry.core import artifact_files, layout
+from registry.core import artifact_files, layout, parts
 from registry.core.artifact_files import Reader
+from registry.core.parts import Parts
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind
 from registry.dataset import items
 from registry.errors import NotFound, Refused
-from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 EXAMPLES = 3  # images of a pair of datasets that are named
 _LISTED = {"uuid": pl.String, "split": pl.String, "md5": pl.String, "dataset": pl.UInt32}
@@ -26,8 +25,8 @@ def find(facts: Facts, tree: Tree, read_object: Reader, progress: Callable[[int,
     Two images are the same if their UUIDs or their bytes are. Each list of files is read once.
     """
     listed: dict[ArtifactId, DataFrame | str] = {}
-    for dataset, md5 in find_prepared(facts, tree).items():
-        listed[dataset] = _read(dataset, md5, read_object)
+    for dataset, found in find_prepared(facts, tree).items():
+        listed[dataset] = _read(dataset, found, read_object)
         progress(1, 0)
     shared = _compare({subject.id for subject in facts.datasets}, listed)
     subjects = (
@@ -37,22 +36,22 @@ def find(facts: Facts, tree: Tree, read_object: Reader, progress: Callable[[int,
     return replace(facts, subjects=tuple(subjects))
 
 
-def find_prepared(facts: Facts, tree: Tree) -> Mapping[ArtifactId, str]:
-    """The MD5 of the list of files of every dataset that is built and whose pointer is valid."""
-    files, found = artifact_files.list_files(tree), dict[ArtifactId, str]()
+def find_prepared(facts: Facts, tree: Tree) -> Mapping[ArtifactId, Parts]:
+    """The lists of files of every dataset that is built and whose pointer is valid."""
+    files, found = artifact_files.list_files(tree), dict[ArtifactId, Parts]()
     for dataset in sorted(artifact for artifact in facts.artifacts if artifact.kind is Kind.DATASET):
         path = layout.prepared_pointer(dataset)
         pointer = artifact_files.read_pointer(files, path).value if path in files.entries else None
-        if pointer and pointer.output.is_dir:
-            found[dataset] = pointer.output.md5
+        if pointer:
+            found[dataset] = parts.of_outputs(pointer.outputs)
     return found
 
 
-def _read(dataset: ArtifactId, md5: str, read_object: Reader) -> DataFrame | str:
+def _read(dataset: ArtifactId, listed: Parts, read_object: Reader) -> DataFrame | str:
     """The items of a dataset (uuid, split, md5), or why they could not be read."""
     try:
-        data = require_object(read_object, md5, f"{dataset}/prepared")
-        return items.parse(dir_listing.read(data, md5)).frame.select("uuid", col("split").cast(pl.String), "md5")
+        found = items.read(listed, read_object, f"{dataset}/prepared")
+        return found.frame.select("uuid", col("split").cast(pl.String), "md5")
     except (NotFound, Refused) as error:
         return error.message
 

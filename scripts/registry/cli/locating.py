@@ -9,7 +9,7 @@ from registry.core.progress import bar
 from registry.integrations.git_trees import History
 from registry.release import history, where
 from registry.release.history import Release
-from registry.release.item_index import FOLDER, ItemIndex
+from registry.release.item_index import FOLDER, ItemIndex, Listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class Searched:
 
     releases: tuple[Release, ...]
     index: ItemIndex
-    known: frozenset[str]
-    absent: frozenset[str]
+    known: frozenset[Listed]
+    absent: frozenset[Listed]
     files: History
 
     def find(
@@ -45,7 +45,7 @@ def search(space: Workspace) -> Iterator[Searched]:
     """Read the lists of files that were not read before."""
     releases = history.read(space.root, space.tree)
     index = ItemIndex(space.root / FOLDER, space.read_object)
-    lists = sorted({md5 for release in releases for md5 in where.lists_of(release)})
+    lists = sorted(frozenset[Listed]().union(*where.lists_of(releases).values()))
     with bar("reading lists of files", len(lists)) as progress:
         absent = frozenset(index.add(lists, progress))
     with History(space.root) as files:

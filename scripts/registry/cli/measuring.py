@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from polars import DataFrame
+from polars import DataFrame, concat
 
 from registry.core.atomic_write import write_atomically
+from registry.core.item_paths import METADATA
 from registry.core.progress import counter
 from registry.dataset import metadata_tables
 from registry.errors import NotFound
@@ -33,18 +34,28 @@ def measure(
 
 def find_images(split: Path) -> DataFrame:
     """The images of a split, sorted: columns uuid, label, relpath (from the split)."""
-    paths = sorted(path for path in split.glob("*/*") if not path.name.startswith("."))
-    rows = [(path.stem, path.parent.name, f"{path.parent.name}/{path.name}") for path in paths]
+    found = (path for folder in _folders(split) for path in folder.glob("*/*"))
+    paths = sorted(path for path in found if not path.name.startswith("."))
+    rows = [(path.stem, path.parent.name, path.relative_to(split).as_posix()) for path in paths]
     return DataFrame(rows, schema=["uuid", "label", "relpath"], orient="row")
+
+
+def _folders(split: Path) -> list[Path]:
+    """The folders with a table and classes: the split, or the parts of one."""
+    return sorted(table.parent for table in split.glob(f"*/{METADATA}")) or [split]
 
 
 def _column(split: Path, name: str) -> DataFrame:
     """A column of the split's metadata: uuid and the column. Raises NotFound and Refused."""
-    path = split / "metadata.parquet"
-    values = metadata_tables.read_texts(path.read_bytes(), name) if path.is_file() else None
+    tables = [folder / METADATA for folder in _folders(split)]
+    return concat([_values(path, name) for path in tables]).rename({"value": name})
+
+
+def _values(table: Path, name: str) -> DataFrame:
+    values = metadata_tables.read_texts(table.read_bytes(), name) if table.is_file() else None
     if values is None:
-        raise NotFound(f"{path} has no column {name}, which the task needs", fix="add it to columns in dataset.yaml")
-    return values.rename({"value": name})
+        raise NotFound(f"{table} has no column {name}, which the task needs", fix="add it to columns in dataset.yaml")
+    return values
 
 
 def write(found: Judgement, metrics: Path, plots: Path) -> None:

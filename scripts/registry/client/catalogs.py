@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from registry.client.products import Known, Product
-from registry.core import documents, layout, names, tombstones
+from registry.core import documents, layout, names, parts, tombstones
 from registry.core.digests import MD5, object_key
 from registry.core.erasures import Erased
 from registry.core.references import Reference
@@ -97,12 +97,24 @@ def _releases(catalog: Mapping[str, Any], wanted: Reference) -> Mapping[Tag, Map
 def _outputs(rows: Sequence[Mapping[str, Any]], tag: Tag) -> tuple[Output, ...]:
     """The outputs of a release, in the order of the registry: a model's file, then its sidecar."""
     product = layout.product_path(tag.artifact)
+    if rows and parts.is_part(_text(rows[0]["path"])):
+        return _parts(rows, tag)
     allowed = [product, *([layout.sidecar_path(tag.artifact)] if tag.artifact.kind is Kind.MODEL else [])]
     found = tuple(_output(row) for row in rows)
     if [output.path for output in found] != allowed[: max(len(found), 1)]:
         raise names.InvalidName(f"the products of {tag} are not {product}")
     if any(output.is_dir != (tag.artifact.kind is Kind.DATASET) for output in found):
         raise names.InvalidName(f"the products of {tag} are not those of a {tag.artifact.kind}")
+    return found
+
+
+def _parts(rows: Sequence[Mapping[str, Any]], tag: Tag) -> tuple[Output, ...]:
+    """The folders of a version that is tracked in parts."""
+    found, start = tuple(map(_output, rows)), f"{layout.product_path(tag.artifact)}/"
+    if not all(one.path.startswith(start) and one.is_dir for one in found):
+        raise names.InvalidName(f"the products of {tag} are not folders below {start}")
+    if fault := parts.find_fault([one.path.removeprefix(start) for one in found]):
+        raise names.InvalidName(fault)
     return found
 
 

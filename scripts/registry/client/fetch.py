@@ -14,7 +14,7 @@ from pathlib import Path
 
 from registry.client import listing
 from registry.client.products import Product
-from registry.core import digests, tombstones, wording
+from registry.core import digests, parts, tombstones, wording
 from registry.core.progress import Progress
 from registry.core.values import Kind, Tag
 from registry.errors import SHOWN, InvalidData, NotFound, Refused, StorageFailed
@@ -107,8 +107,8 @@ def _released(product: Product, warn: Warn) -> tuple[Mapping[str, str], int]:
         if not output.is_dir:
             files[output.path.rpartition("/")[2]] = output.md5
             continue
-        data = _read_list(product, output.md5, warn)
-        files |= listing.parse(data, output.md5, f"{product.tag}: list of files {output.md5}")
+        data, part = _read_list(product, output.md5, warn), parts.name_of(output.path)
+        files |= listing.parse(data, output.md5, f"{product.tag}: list of files {output.md5}", part)
     return files, size
 
 

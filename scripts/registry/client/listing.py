@@ -14,8 +14,10 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _FIX = "ask the owners of the registry: `registry fsck --deep` there names what is wrong"
 
 
-def parse(data: bytes, md5: str, what: str) -> Mapping[str, str]:
-    """The MD5 of each file by its path, sorted; `md5` is the object's name, `what` names it in messages.
+def parse(data: bytes, md5: str, what: str, part: str = "") -> Mapping[str, str]:
+    """The MD5 of each file by its path in the version, sorted; `md5` is the object's name, `what` names it in messages.
+
+    The list is that of a `part` of the version.
 
     Raises InvalidData where the bytes have another MD5, are no list of files, or list a path that no dataset has.
     """
@@ -27,10 +29,11 @@ def parse(data: bytes, md5: str, what: str) -> Mapping[str, str]:
         raise InvalidData(error.message, (), fix=_FIX) from error
     if not isinstance(rows, list) or not all(map(_is_entry, rows)):
         raise InvalidData(f"{what}: not a list of files in the form that DVC writes", (), fix=_FIX)
-    paths = [row["relpath"] for row in rows]
-    if fault := item_paths.find_fault(paths):
+    start = f"{part}/" if part else ""
+    files = {f"{start}{row['relpath']}": row["md5"] for row in sorted(rows, key=lambda row: str(row["relpath"]))}
+    if fault := item_paths.find_fault([f"{start}{row['relpath']}" for row in rows]):
         raise InvalidData(f"{what}: {fault}", (), fix=_FIX)
-    return {row["relpath"]: row["md5"] for row in sorted(rows, key=lambda row: str(row["relpath"]))}
+    return files
 
 
 def _is_entry(row: object) -> bool:

@@ -91,20 +91,27 @@ class Opened:
         with extras.consumers():
             import polars as pl
         frames = [
-            pl.read_parquet(file).with_columns(
-                pl.lit(split).alias("split"), pl.concat_str(pl.lit(f"{split}/"), "file_name").alias("file_name")
+            pl.read_parquet(self.path / file).with_columns(
+                pl.lit(split).alias("split"), pl.concat_str(pl.lit(f"{folder}/"), "file_name").alias("file_name")
             )
-            for split in SPLITS
-            if (file := self.path / item_paths.METADATA_FORMAT.format(split)).is_file()
+            for split, folder, file in self._tables()
         ]
         found = pl.concat(frames)
         return found.select("split", *(name for name in found.columns if name != "split"))
+
+    def _tables(self) -> "Iterator[tuple[str, str, str]]":
+        """The split of each table, its folder and its path, from `path`."""
+        for split in SPLITS:
+            for file in sorted((self.path / split).glob(f"**/{item_paths.METADATA}")):
+                folder = file.parent.relative_to(self.path).as_posix()
+                yield split, folder, f"{folder}/{item_paths.METADATA}"
 
     def images(self, split: str = "") -> Iterator[Image]:
         """The images of a split, or of all, sorted by path."""
         self._require(Kind.DATASET, "images")
         for name in [split] if split else SPLITS:
-            for file in sorted(self.path.glob(f"{name}/*/*")):
+            files = (file for file in self.path.glob(f"{name}/**/*") if file.is_file())
+            for file in sorted(file for file in files if file.name != item_paths.METADATA):
                 parts = item_paths.parse(file.relative_to(self.path).as_posix())
                 yield Image(file, parts.label, parts.split, parts.uuid)
 

@@ -16,9 +16,9 @@ SHOWN = 10  # versions that a message lists
 class Product:
     """What a release gives: its outputs by name, and the stores that have their objects, the first one first.
 
-    `outputs` are a dataset's `prepared`, or a model's file and its sidecar, with paths from the root of the registry.
-    `withdrawn` is the reason why the version must not be used any more; empty where there is none. `erased` is what
-    each case erased in the registry, by its name, and `good` the highest version that is not withdrawn.
+    `outputs` are a dataset's `prepared` or its parts, or a model's file and its sidecar, with paths from the root of
+    the registry. `withdrawn` is the reason why the version must not be used any more; empty where there is none.
+    `erased` is what each case erased in the registry, by its name; `good` the highest version that is not withdrawn.
     """
 
     tag: Tag

@@ -133,7 +133,7 @@ def _outputs(tree: Tree, tag: Tag) -> tuple[Output, ...]:
     if tag.artifact.kind is Kind.MODEL:
         found = files.model_files
     else:
-        found = (files.prepared.require().output,) if files.prepared else ()
+        found = files.prepared.require().outputs if files.prepared else ()
     if not found:
         raise InvalidData(f"{tag}: its commit has no pointer to {layout.product_path(tag.artifact)}", (), fix=_ASK)
     return found

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from registry.core import declared_results, documents, layout, manifests, pointers, schema
+from registry.core import declared_results, documents, layout, manifests, parts, pointers, schema
 from registry.core.documents import Document
 from registry.core.schema import Fault
 from registry.core.tree import DictTree, Entry, Tree
@@ -45,10 +45,27 @@ class Parsed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A `.dvc` file; `build` is None where it does not record how its output was built."""
+    """A `.dvc` file: one output, or a dataset's parts; `build` is None where it does not record how they were built."""
 
-    output: Output
+    outputs: tuple[Output, ...]
     build: Build | None
+
+    @property
+    def md5(self) -> str:
+        """The md5 that DVC gives the file or folder of the pointer's name: a `dvc.lock` has it."""
+        if parts.is_part(self.outputs[0].path):
+            return self.build.whole if self.build else ""
+        return self.outputs[0].md5
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(output.size for output in self.outputs)
+
+    @property
+    def nfiles(self) -> int:
+        """The number of all files."""
+        return sum(output.nfiles or 0 for output in self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +128,14 @@ class ArtifactFiles:
     @property
     def content(self) -> Content | None:
         """What this version is, as far as its files can be parsed; None without a valid manifest."""
-        manifest = self.manifest.value
+        manifest, start = self.manifest.value, f"{self.id}/"
         if manifest is None:
             return None
         if self.id.kind is Kind.DATASET:
-            files = {"prepared": self.prepared, "raw": self.raw}
-            return Content(
-                manifest, {name: file.value.output.md5 for name, file in files.items() if file and file.value}
-            )
-        lock, start = self.lock.value if self.lock else None, f"{self.id}/"
+            files = (file.value for file in (self.prepared, self.raw) if file and file.value)
+            tracked = [output for file in files for output in file.outputs]
+            return Content(manifest, {output.path.removeprefix(start): output.md5 for output in tracked})
+        lock = self.lock.value if self.lock else None
         found = (*(lock.deps if lock else ()), *(lock.outs if lock else ()), *self.model_files)
         objects = {output.path.removeprefix(start): output.md5 for output in found}
         return Content(manifest, objects, lock.recipe if lock else "")
@@ -132,7 +148,7 @@ class ArtifactFiles:
         """
         manifest, product = self.manifest.value, layout.product_path(self.id)
         if isinstance(manifest, ModelManifest) and manifest.origin:
-            found = [file.value.output for file in (self.model, self.sidecar) if file and file.value]
+            found = [out for file in (self.model, self.sidecar) if file and file.value for out in file.value.outputs]
         else:
             found = [*self.lock.value.outs] if self.lock and self.lock.value else []
         outs = {out.path: out for out in found}
@@ -278,7 +294,7 @@ def read_pointer(files: Files, path: str) -> Parsed[Pointer]:
         files,
         path,
         "pointer",
-        lambda document: Pointer(pointers.parse_pointer(document), pointers.parse_build(document)),
+        lambda document: Pointer(pointers.parse_outputs(document), pointers.parse_build(document)),
     )
 
 

@@ -1,5 +1,7 @@
 """The grammar of an image's path in a version, `<split>/<label>/<uuid>.<extension>`, and of its key in the lake.
 
+A version in parts (`core.parts`) has the prefix of the part behind the split: `<split>/0a/<label>/<uuid>.<extension>`.
+
 A version may have a million images, so most readers and the writer are vectorised. They use the patterns and formats of
 this module, too: the patterns are in the syntax that Python's `re` and Rust's `regex` (Polars) share, the formats are
 for `str.format` and `polars.format` alike. `$` ends a pattern; in Python, use `re.fullmatch`, or a newline may follow.
@@ -9,17 +11,19 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from registry.core import parts
 from registry.core.layout import SPLITS
 from registry.core.names import InvalidName
 
+METADATA = "metadata.parquet"  # the name of the table of a split, or of a part
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 FILE_NAME = rf"(?P<label>[^/]+)/(?P<uuid>{UUID})\.(?P<extension>[a-z]+)$"  # at the end of a path
-ITEM_PATH = rf"^(?P<split>{'|'.join(SPLITS)})/{FILE_NAME}"
-METADATA_PATH = rf"^(?P<split>{'|'.join(SPLITS)})/metadata\.parquet$"
+_FOLDER = rf"(?P<split>{'|'.join(SPLITS)})(?:/(?P<prefix>{parts.FOLDER}))?"
+ITEM_PATH = rf"^{_FOLDER}/{FILE_NAME}"
+METADATA_PATH = rf"^{_FOLDER}/{METADATA.replace('.', '[.]')}$"
 
 FILE_NAME_FORMAT = "{}/{}.{}"  # label, uuid, extension: what `metadata.parquet` calls file_name
-ITEM_PATH_FORMAT = f"{{}}/{FILE_NAME_FORMAT}"  # split, label, uuid, extension
-METADATA_FORMAT = "{}/metadata.parquet"  # split
+ITEM_PATH_FORMAT = f"{{}}/{FILE_NAME_FORMAT}"  # split or part, label, uuid, extension
 
 MAX_LABEL = 64
 # A class as manifests may have it (`schemas/common.schema.json`): a folder on every system, Windows' devices excluded.
@@ -40,9 +44,15 @@ class ItemPath:
     label: str
     uuid: str
     extension: str
+    prefix: str = ""  # of a version in parts
+
+    @property
+    def folder(self) -> str:
+        """The folder whose `metadata.parquet` has the image: its split's, or its part's."""
+        return f"{self.split}/{self.prefix}" if self.prefix else self.split
 
     def __str__(self) -> str:
-        return ITEM_PATH_FORMAT.format(self.split, self.label, self.uuid, self.extension)
+        return ITEM_PATH_FORMAT.format(self.folder, self.label, self.uuid, self.extension)
 
 
 def parse(text: str) -> ItemPath:
@@ -50,7 +60,7 @@ def parse(text: str) -> ItemPath:
     match = re.fullmatch(ITEM_PATH, text)
     if not match:
         raise InvalidName(f"{text!r} is not an image's path", fix="write <split>/<label>/<uuid>.<extension>")
-    return ItemPath(**match.groupdict())
+    return ItemPath(**match.groupdict(default=""))
 
 
 def find_fault(paths: Collection[str]) -> str:

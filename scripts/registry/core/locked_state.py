@@ -45,7 +45,7 @@ def _current_md5(files: Files, path: str, lock_path: str) -> str | None:
         return digests.md5(files.tree.read(path))
     if f"{path}.dvc" in files.entries:
         pointer = read_pointer(files, f"{path}.dvc").value
-        return pointer.output.md5 if pointer else None
+        return (pointer.md5 or None) if pointer else None
     owner = layout.owner_of(path)  # of the file of another model that is trained here, which its lock has
     other = layout.lock_path(owner) if owner else ""
     lock = read_lock(files, other).value if other != lock_path and other in files.entries else None

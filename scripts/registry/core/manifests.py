@@ -102,6 +102,7 @@ def _dataset(document: Document, head: Mapping[str, Any]) -> DatasetManifest:
         expectations=_expectations(data.get("expectations", {})),
         exclude=data.get("exclude", {}),
         lenient=data.get("images", {}).get("lenient", False),
+        folders=data.get("layout", {}).get("folders"),
     )
 
 
@@ -245,5 +246,6 @@ def build_rule(manifest: DatasetManifest) -> str:
         "split": [split.salt, {name: str(ratio) for name, ratio in split.ratios.items()}, split.group_by]
         + ([split.given] if split.given else []),
         "exclude": sorted(manifest.exclude),
+        **({"folders": manifest.folders} if manifest.folders else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,11 +1,12 @@
 """What DVC's tools write: `.dvc` files and `dvc.lock`, read and written byte for byte as DVC does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from posixpath import basename, dirname, join, normpath
+from posixpath import basename, dirname, join, normpath, relpath
 from typing import Any
 
-from registry.core import bounds, documents, output_names, schema
+from registry.core import bounds, documents, output_names, parts, schema
+from registry.core.digests import MD5
 from registry.core.documents import Document
 from registry.core.values import Build, Output
 from registry.errors import InvalidDocument
@@ -17,32 +18,54 @@ FILES = ("model.onnx", "model.onnx.data")  # always files
 
 def read_pointer(data: bytes, path: str) -> Output:
     """The one output of a `.dvc` file, its path made relative to the root. Raises InvalidDocument."""
-    document = documents.read_yaml(data, path)
-    schema.require(document, "pointer")
-    return parse_pointer(document)
-
-
-def parse_pointer(document: Document) -> Output:
-    """The one output of a document that is valid by the schema of pointers: the file or folder of the pointer's name.
-
-    A checkout writes there before anybody has read the pointer. Raises InvalidDocument for any other one.
-    """
-    out, name = document.data["outs"][0], basename(document.path).removesuffix(".dvc")
-    if out["path"] != name:
-        raise _misplaced(document, f"points to {out['path']}, expected {name}", "path")
-    if fault := output_names.find_fault(name):
-        raise _misplaced(document, f"its output {name} {fault}", "path")
-    output = Output(join(dirname(document.path), name), out["md5"], out["size"], out.get("nfiles"))
-    if output.is_dir != (output.nfiles is not None):
-        raise _misplaced(document, "a folder has an MD5 that ends in .dir, and nfiles; a file has neither", "md5")
-    if (name in FOLDERS and not output.is_dir) or (name in FILES and output.is_dir):
-        expected = "file" if name in FILES else "folder"
-        raise _misplaced(document, f"does not point to the {expected} {output.path}", "md5")
+    output, *others = read_outputs(data, path)
+    if others:
+        raise InvalidDocument(path, f"has {len(others) + 1:,} outputs, expected 1", fix=RESTORE)
     return output
 
 
-def _misplaced(document: Document, fault: str, key: str) -> InvalidDocument:
-    return InvalidDocument(document.path, fault, line=document.line(("outs", 0, key)), fix=RESTORE)
+def read_outputs(data: bytes, path: str) -> tuple[Output, ...]:
+    """The outputs of a `.dvc` file, as `parse_outputs` gives them. Raises InvalidDocument."""
+    document = documents.read_yaml(data, path)
+    schema.require(document, "pointer")
+    return parse_outputs(document)
+
+
+def parse_outputs(document: Document) -> tuple[Output, ...]:
+    """The outputs of a document that is valid by the schema of pointers, their paths made relative to the root.
+
+    That is the file or folder of the pointer's name, or the folders of a version that is tracked in parts, sorted. A
+    checkout writes there before anybody has read the pointer. Raises InvalidDocument for any other output.
+    """
+    name = basename(document.path).removesuffix(".dvc")
+    if fault := output_names.find_fault(name):
+        raise _misplaced(document, 0, f"its output {name} {fault}", "path")
+    paths = [out["path"] for out in document.data["outs"]]
+    if paths != [name] and (fault := _find_misplaced(name, paths)):
+        raise _misplaced(document, 0, fault, "path")
+    outs = enumerate(document.data["outs"])
+    return tuple(_parse_output(document, number, name, out) for number, out in outs)
+
+
+def _find_misplaced(name: str, paths: Sequence[str]) -> str:
+    if name != parts.PREPARED or (len(paths) == 1 and not paths[0].startswith(f"{name}/")):
+        return f"points to {', '.join(paths[:3])}, expected {name}"
+    return parts.find_fault([path.removeprefix(f"{name}/") for path in paths])
+
+
+def _parse_output(document: Document, number: int, name: str, out: Mapping[str, Any]) -> Output:
+    output = Output(join(dirname(document.path), out["path"]), out["md5"], out["size"], out.get("nfiles"))
+    if output.is_dir != (output.nfiles is not None):
+        fault = "a folder has an MD5 that ends in .dir, and nfiles; a file has neither"
+        raise _misplaced(document, number, fault, "md5")
+    if (name in FOLDERS and not output.is_dir) or (name in FILES and output.is_dir):
+        expected = "file" if name in FILES else "folder"
+        raise _misplaced(document, number, f"does not point to the {expected} {output.path}", "md5")
+    return output
+
+
+def _misplaced(document: Document, number: int, fault: str, key: str) -> InvalidDocument:
+    return InvalidDocument(document.path, fault, line=document.line(("outs", number, key)), fix=RESTORE)
 
 
 def parse_build(document: Document) -> Build | None:
@@ -58,7 +81,10 @@ def parse_build(document: Document) -> Build | None:
             str(split): {str(label): bounds.count(number) for label, number in classes.items()}
             for split, classes in build["counts"].items()
         }
-        return Build(str(build["selection"]), str(build["rule"]), bounds.count(build["images"]), counts)
+        whole = str(build.get("whole", ""))
+        if whole and not MD5.fullmatch(whole):
+            raise ValueError("whole is not the MD5 of a folder")
+        return Build(str(build["selection"]), str(build["rule"]), bounds.count(build["images"]), counts, whole)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         line = document.line(("meta", "build"))
         fault = "meta.build is not in the form that `registry build` writes"
@@ -68,16 +94,19 @@ def parse_build(document: Document) -> Build | None:
 
 
 def write_pointer(output: Output, meta: Mapping[str, Any]) -> bytes:
-    """A `.dvc` file in DVC's own key order: md5, size, nfiles, hash, path."""
-    out = {"md5": output.md5, "size": output.size}
-    if output.nfiles is not None:
-        out["nfiles"] = output.nfiles
-    return documents.write_yaml(
-        {
-            "outs": [{**out, "hash": "md5", "path": output.path.rsplit("/", 1)[-1]}],
-            **({"meta": dict(meta)} if meta else {}),
-        }
-    )
+    """The `.dvc` file beside an output, in DVC's own key order: md5, size, nfiles, hash, path."""
+    return write_outputs(dirname(output.path), [output], meta)
+
+
+def write_outputs(folder: str, outputs: Sequence[Output], meta: Mapping[str, Any]) -> bytes:
+    """The same in `folder`, for all folders of a version."""
+    outs = [_write_output(output, relpath(output.path, folder or ".")) for output in outputs]
+    return documents.write_yaml({"outs": outs, **({"meta": dict(meta)} if meta else {})})
+
+
+def _write_output(output: Output, path: str) -> dict[str, object]:
+    nfiles = {} if output.nfiles is None else {"nfiles": output.nfiles}
+    return {"md5": output.md5, "size": output.size, **nfiles, "hash": "md5", "path": path}
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class Manifest:
 class DatasetManifest(Manifest):
     """`dataset.yaml`; `image` is a lake key with `{uuid}` in it (None: adopted), `exclude` has reasons by UUID.
 
-    `lenient` accepts images that a decoder warns of. It decides which images are accepted, not what is made of them.
+    `lenient` accepts images that a decoder warns of. Each split has `folders` that are tracked (None: `prepared` is).
     """
 
     source: Source
@@ -198,6 +198,7 @@ class DatasetManifest(Manifest):
     expectations: Expectations
     exclude: Mapping[str, str]
     lenient: bool = False
+    folders: int | None = None
 
     @property
     def is_adopted(self) -> bool:
@@ -282,8 +283,8 @@ class Selection:
     """The origin of a selection, kept under `meta.selection` in `raw.dvc`; never contains a secret.
 
     `rows_hash` is the SHA-256 of the rows as CSV, `source_hash` of the manifest's source and columns. Rows from Looker
-    have a `query`, as it was run, its `query_hash`, and the `sql_hash` of Looker's SQL; rows of a file have
-    `file_hash`, the SHA-256 of its bytes, and `delivery` where it was delivered. What could not be learnt is None.
+    have a `query`, as it was run, its `query_hash`, and the `sql_hash` of Looker's SQL; rows of a file the `file_hash`
+    of its bytes, and `delivery` where it was delivered. What could not be learnt is None.
     """
 
     rows: int
@@ -311,6 +312,7 @@ class Build:
     rule: str  # the `manifests.build_rule` of that time
     images: int
     counts: "Counts"
+    whole: str = ""  # of a version in parts: the md5 that DVC gives `prepared`
 
 
 # --- what changed -----------------------------------------------------------------------------------------------------
@@ -322,8 +324,8 @@ Counts = Mapping[str, Mapping[str, int]]  # split → class → number of items
 class Content:
     """The content of a version, as Git has it: its manifest, and the md5s of the objects that its pointers name.
 
-    A dataset's objects are `raw` and `prepared`, a model's are those of its `dvc.lock` by path; what does not exist yet
-    is absent. `recipe` is a digest of the parameters in the lock.
+    A dataset's objects are `raw` and `prepared` (or its `core.parts`), a model's those of its `dvc.lock`: those that
+    exist. `recipe` is a digest of the parameters in the lock.
     """
 
     manifest: Manifest
@@ -358,9 +360,6 @@ class RequiredBump:
     bump: Bump
     what: str
     why: str
-
-
-# --- checks -----------------------------------------------------------------------------------------------------------
 
 
 class Verdict(StrEnum):

@@ -1,13 +1,14 @@
 """Which version a change requires: semantic versioning of datasets and models, with reasons that a reader understands.
 
 Removed or relabelled items, removed classes or columns, and a new split rule invalidate earlier training and metrics:
-major. Added items, another query and a retrained model are minor; metadata-only changes are a patch. Owners and
-withdrawals require no new version.
+major. Added items, another query or layout and a retrained model are minor; metadata-only changes are a patch. Owners
+and withdrawals require no new version.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
+from registry.core import parts
 from registry.core.values import Bump, Content, Counts, DatasetManifest, Diff, Manifest, RequiredBump, Version
 
 
@@ -73,6 +74,8 @@ def _schema_bumps(old: DatasetManifest, new: DatasetManifest) -> Iterator[Requir
     common = fields_before.keys() & fields_after
     if old.source != new.source or any(fields_before[name] != fields_after[name] for name in common):
         yield RequiredBump(Bump.MINOR, "the query changed", "Another query is at least minor, whatever it returns")
+    if old.folders != new.folders:
+        yield RequiredBump(Bump.MINOR, "the layout changed", "Other folders are minor: the images are the same")
     yield from _name_bumps("class", "classes", set(old.classes), set(new.classes))
     if set(old.classes) <= set(new.classes) and new.classes[: len(old.classes)] != old.classes:
         yield RequiredBump(Bump.MAJOR, "classes were renumbered", "A new class that is not the last one is major")
@@ -99,9 +102,16 @@ def _enumerate(names: list[str]) -> str:
 def _pointer_bumps(old: Content, new: Content, diff: Diff | None) -> Iterator[RequiredBump]:
     if diff and (diff.erased or not diff.rows.is_empty()):
         return  # the items explain it
-    for name, what in (("raw", "the selection changed"), ("prepared", "the images or their metadata changed")):
-        if name in new.objects and old.objects.get(name) != new.objects[name]:
+    changed: dict[str, list[object]] = {"the selection changed": [one.objects.get("raw") for one in (old, new)]}
+    if _folders(old) == _folders(new):  # otherwise the layout explains it
+        changed["the images or their metadata changed"] = [parts.of(one.objects) for one in (old, new)]
+    for what, (before, after) in changed.items():
+        if after and before != after:
             yield RequiredBump(Bump.MINOR, what, "Changed content is at least minor")
+
+
+def _folders(content: Content) -> int | None:
+    return content.manifest.folders if isinstance(content.manifest, DatasetManifest) else None
 
 
 def _training_bumps(old: Content, new: Content) -> Iterator[RequiredBump]:
@@ -113,8 +123,8 @@ def _training_bumps(old: Content, new: Content) -> Iterator[RequiredBump]:
 
 
 def _metadata_bumps(old: Manifest, new: Manifest) -> Iterator[RequiredBump]:
-    # Owners and withdrawals belong to the artifact, not to one version; a source is no metadata.
-    left_out = {"version", "owners", "withdrawn", "source"}
+    # Owners and withdrawals belong to the artifact, not to one version; a source and the folders are no metadata.
+    left_out = {"version", "owners", "withdrawn", "source", "folders"}
     names = (field.name for field in fields(new) if field.name not in left_out)
     if changed := [name for name in names if getattr(old, name) != getattr(new, name)]:
         yield RequiredBump(Bump.PATCH, f"{_enumerate(changed)} changed", "A metadata-only change is a patch")

@@ -1,23 +1,21 @@
-"""How a selection becomes a version: validated and stored images, splits, tables, the `.dir` object, `prepared.dvc`.
+"""How a selection becomes a version: validated and stored images, splits, tables, `.dir` objects, `prepared.dvc`.
 
-Written atomically, in this order: images into staging, tables, `.dir` objects, and the pointer last. So a killed build
-leaves the previous version, and running it again finishes. The bytes depend on no time, host or order: the same
-manifest, selection and lake give the same pointer on any machine.
+Images are in staging before `version_writing` writes. So a killed build leaves the previous version, and running it
+again finishes. The bytes depend on no time, host or order: the same manifest, selection and lake give the same pointer
+on any machine.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import polars as pl
 from polars import col
 
-from registry.core import adoption, coverage, digests, item_paths, layout, manifests, pointers
+from registry.core import adoption, coverage, layout, parts
 from registry.core.adoption import Adopted
-from registry.core.atomic_write import clear_leftovers, write_atomically
 from registry.core.erasures import Erased
 from registry.core.progress import Progress
-from registry.core.values import Build, Counts, DatasetManifest, Output
+from registry.core.values import Build, Counts, DatasetManifest
 from registry.core.wording import abbreviate, plural, size, table
 from registry.dataset import (
     exclusions,
@@ -29,15 +27,16 @@ from registry.dataset import (
     loaded_selection,
     validation_cache,
     version_rows,
+    version_writing,
 )
-from registry.dataset.intake import Places, store_object, with_stored
+from registry.dataset.intake import Places, with_stored
 from registry.dataset.loaded_selection import LoadedSelection
-from registry.errors import InvalidData, NotFound
-from registry.sync import dir_listing
+from registry.errors import InvalidData, NotFound, Refused
 
 GONE = "its bytes were erased under another UUID"
 TOO_LARGE = "too large"  # stands for the reason, which names the size
 SHOWN = 10  # UUIDs that are named
+MOST_IN_ONE_FOLDER = 1_000_000  # images: the list of their files has 110 MB, and DVC takes six times that to read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +100,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A version: its pointer and facts, how many images were read for it and stored in staging, and their bytes.
+    """A version: its facts, how many images were read for it and stored in staging, and their bytes.
 
     `not_validated` counts the images that were not read on this machine: the stores copied them, or had them. `valid`
     are images that an earlier build excluded and that this one would have accepted.
     """
 
     manifest: DatasetManifest
-    output: Output
     build: Build
     read: int
     not_validated: int
@@ -134,7 +132,7 @@ class BuildResult:
         return "\n".join([*lines, _count_table(self.build.counts), *_warnings(self.manifest, self.build.counts)])
 
     def _describe_valid(self) -> str:
-        manifest, shown = f"{self.output.path.rpartition('/')[0]}/dataset.yaml", ", ".join(self.valid[:SHOWN])
+        manifest, shown = layout.manifest_path(self.manifest.id), ", ".join(self.valid[:SHOWN])
         more = f" and {len(self.valid) - SHOWN:,} more" if len(self.valid) > SHOWN else ""
         excluded = plural(len(self.valid), "excluded image is", "excluded images are")
         return f"{excluded} valid now: {shown}{more}; to use them, delete their lines below exclude: in {manifest}"
@@ -146,10 +144,15 @@ class BuildResult:
 def plan(manifest: DatasetManifest, places: Places) -> Plan:
     """Compares the selection with the lake, the stores and the validation cache; no image is read.
 
-    Raises as `loaded_selection.read`; NotFound when the lake has none of the images; StorageFailed.
+    Raises as `loaded_selection.read`; Refused for too many images for one folder; NotFound when the lake has none of
+    the images; StorageFailed.
     """
     selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
     rows = version_rows.items_of(manifest, selection.rows)
+    if len(rows) > MOST_IN_ONE_FOLDER and not manifest.folders:
+        fault = f"{len(rows):,} images are too many for one folder; the limit is {MOST_IN_ONE_FOLDER:,}"
+        fix = f"write layout: {{folders: {max(parts.DIGITS)}}} in {layout.manifest_path(manifest.id)}"
+        raise Refused(f"{manifest.id}: {fault}", fix=fix)
     if isinstance(manifest.source, Adopted):
         return Plan(manifest, selection, _find_adopted(manifest, manifest.source, selection.rows, rows, places))
     places.lake.require_readable()
@@ -193,11 +196,11 @@ def apply(plan: Plan, places: Places, progress: Progress | None = None, *, valid
     )
     if faults := _faults(rows, places.staging.erased):
         raise InvalidImages(plan.manifest, faults, len(rows))
-    output, build = write(plan, rows, places)
+    build = version_writing.write(plan.manifest, plan.selection, rows, places)
     new, read = results.filter("copied"), results.filter("inspected")
     not_validated = _find_unvalidated(plan, results, places)
     valid = exclusions.find_valid(plan.manifest, plan.selection.rows, places.lake, rows["md5"])
-    return BuildResult(plan.manifest, output, build, len(read), len(not_validated), len(new), _sum(new["size"]), valid)
+    return BuildResult(plan.manifest, build, len(read), len(not_validated), len(new), _sum(new["size"]), valid)
 
 
 def _sum(sizes: pl.Series) -> int:
@@ -249,32 +252,6 @@ def _duplicates(judged: pl.DataFrame) -> Iterator[ImageFault]:
                 yield ImageFault(uuid, key, f"identical to {firsts[other]}, whose label is {other} instead of {label}")
             elif uuid != firsts[label]:
                 yield ImageFault(uuid, key, f"identical to {firsts[label]}")
-
-
-# --- writing ----------------------------------------------------------------------------------------------------------
-
-
-def write(plan: Plan, rows: pl.DataFrame, places: Places) -> tuple[Output, Build]:
-    """Write the version of a plan whose `rows` have every md5 and size: tables, `.dir` objects, then the pointer."""
-    files = rows.select("md5", "size", relpath=version_rows.item_path())
-    for split, data in version_rows.metadata(plan.manifest, plan.selection.rows, rows):
-        table = (store_object(digests.md5(data), data, places), len(data), item_paths.METADATA_FORMAT.format(split))
-        files.extend(pl.DataFrame([table], files.schema, orient="row"))
-    for md5, data in plan.selection.objects.items():
-        store_object(md5, data, places)
-    listing = dir_listing.write(files)
-    md5 = store_object(dir_listing.md5_of(listing), listing, places)
-    output = Output(f"{plan.manifest.id}/prepared", md5, _sum(files["size"]), len(files))
-    build = Build(plan.selection.output.md5, manifests.build_rule(plan.manifest), len(rows), items.count(rows))
-    _write_pointer(places.root / layout.prepared_pointer(plan.manifest.id), output, build)
-    return output, build
-
-
-def _write_pointer(pointer: Path, output: Output, build: Build) -> None:
-    data = pointers.write_pointer(output, {"build": asdict(build)})
-    clear_leftovers(pointer)
-    if not pointer.is_file() or pointer.read_bytes() != data:
-        write_atomically(pointer, data)
 
 
 # --- summary ----------------------------------------------------------------------------------------------------------

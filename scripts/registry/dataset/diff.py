@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import artifact_files, erasures, layout, tombstones, versioning
+from registry.core import artifact_files, erasures, layout, parts, tombstones, versioning
 from registry.core.artifact_files import ArtifactFiles, Files, Parsed, Reader
 from registry.core.documents import Document
 from registry.core.erasures import Erased
 from registry.core.names import parse_version
+from registry.core.parts import Parts
 from registry.core.progress import bar
 from registry.core.tree import Tree
 from registry.core.values import (
@@ -44,10 +45,9 @@ from registry.dataset.items import Items
 from registry.dataset.near_duplicates import NearDuplicates
 from registry.errors import InvalidDocument, NotFound, RegistryError
 from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 # Keys of a manifest that say which data the dataset holds; a change of any other key is metadata-only.
-_DATA_KEYS = {"schema", "name", "version", "source", "image", "columns", "classes", "split", "exclude"}
+_DATA_KEYS = {"schema", "name", "version", "source", "image", "columns", "classes", "split", "exclude", "layout"}
 _KINDS = {  # kind of change → the version whose metadata describes those items, and which rows of a `Diff` they are
     "added": ("new", col("md5_old").is_null()),
     "removed": ("old", col("md5_new").is_null()),
@@ -86,9 +86,9 @@ class _Dataset:
     card: bytes
 
     @property
-    def prepared(self) -> str:
-        """The MD5 of the `.dir` object; empty before the first build."""
-        return self.content.objects.get("prepared", "")
+    def prepared(self) -> Parts:
+        """The lists of its files; none before the first build."""
+        return parts.of(self.content.objects)
 
     @property
     def source_hash(self) -> str:
@@ -163,7 +163,7 @@ def _read_side(files: Files, artifact: ArtifactId) -> _Side | None:
         return None
     found = artifact_files.read_artifact(files, artifact)
     manifest, prepared = found.manifest, found.prepared.value if found.prepared else None
-    size = prepared.output.size if prepared else 0
+    size = prepared.size if prepared else 0
     faulty = next((file for file in (manifest, found.raw, found.prepared) if file and file.faults), None)
     if faulty or manifest.value is None or manifest.document is None:
         title, version = manifest.value.title if manifest.value else "", _find_version(manifest.document)
@@ -264,7 +264,7 @@ def _with_items(
     change: DatasetChange, old: _Dataset | None, new: _Dataset | None, options: DiffOptions
 ) -> DatasetChange:
     """The change with what the `.dir` objects show; they are read only where they differ."""
-    if (old.prepared if old else "") == (new.prepared if new else ""):
+    if (old.prepared if old else {}) == (new.prepared if new else {}):
         return replace(change, required_bump=_required_bump(old, new, None))
     try:
         with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
@@ -294,10 +294,8 @@ def _join(*texts: str) -> str:
 
 
 def _read_items(dataset: _Dataset | None, read: Reader) -> Items:
-    if dataset is None or not dataset.prepared:
-        return items.parse(DataFrame(schema={"md5": pl.String, "relpath": pl.String}))
-    found = items.parse(dir_listing.read(require_object(read, dataset.prepared), dataset.prepared))
-    if repeated := items.find_repeated(found)["uuid"].n_unique():
+    found = items.read(dataset.prepared if dataset else {}, read)
+    if dataset and (repeated := items.find_repeated(found)["uuid"].n_unique()):
         manifest = dataset.manifest
         uuids = plural(repeated, "duplicate UUID")
         raise NotFound(f"{manifest.id} {manifest.version}: {uuids} in prepared; items cannot be compared")
@@ -344,8 +342,8 @@ def read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> Data
     """The items' uuid, split and label, and the other columns of `metadata.parquet` but UUIDs."""
     columns = [column for column in manifest.columns if column.type != distribution.UUID]
     tables = [
-        metadata_tables.read(require_object(read, md5), columns).with_columns(split=pl.lit(split))
-        for split, md5 in found.tables.items()
+        metadata_tables.read(require_object(read, md5), columns).with_columns(split=pl.lit(folder.partition("/")[0]))
+        for folder, md5 in found.tables.items()
     ]
     return pl.concat(tables, how="diagonal") if tables else found.frame.select("uuid", "label", "split")
 

@@ -16,6 +16,7 @@ class DifferenceKind(StrEnum):
     MISSING = "missing"
     TABLE = "table"
     COUNTS = "counts"
+    WHOLE = "whole"
     ROWS = "rows"
 
 

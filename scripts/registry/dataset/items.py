@@ -1,40 +1,69 @@
-"""The items of a dataset version, parsed from the paths in its `.dir` object, and how two versions differ."""
+"""The items of a dataset version, parsed from the paths in its `.dir` objects, and how two versions differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
-from polars import DataFrame, col
+from polars import DataFrame, Series, col
 
-from registry.core import erasures, item_paths
+from registry.core import erasures, item_paths, parts
+from registry.core.artifact_files import Reader
 from registry.core.erasures import Erased
 from registry.core.layout import SPLITS
+from registry.core.parts import Parts
 from registry.core.values import Counts, Diff
+from registry.dataset import version_files
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Items:
-    """A version's items: columns uuid, split, label, md5; `tables` has the md5 of each split's `metadata.parquet`.
+    """A version's items: columns uuid, split, label, md5; `tables` has the MD5s of `metadata.parquet` by its folder.
 
-    `unexpected_files` are the files that are neither.
+    That is a split, or a part of one (`train/0a`). `unexpected_files` are the files that are neither.
     """
 
     frame: DataFrame
     tables: Mapping[str, str]
     unexpected_files: tuple[str, ...]
 
+    @property
+    def layout(self) -> int | None:
+        """The digits of the prefixes of its parts, 0 for one folder; None without images."""
+        return max((len(folder.partition("/")[2]) for folder in self.tables), default=None)
+
+
+def read(found: Parts, read_object: Reader, name: str = "") -> Items:
+    """The items of a version in these parts; messages call it `name`. Raises as `version_files.read`."""
+    return parse(version_files.read(found, read_object, name))
+
 
 def parse(files: DataFrame) -> Items:
-    """The items of a `.dir` object's files (columns md5, relpath: what `dir_listing.read` gives)."""
-    parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
-    named = files.select("md5", "relpath", parts)
-    is_item = col("uuid").is_not_null()
+    """The items of a version's files (columns md5, relpath: what `version_files.read` gives).
+
+    An image in a part that its UUID does not belong to is an unexpected file.
+    """
+    groups = col("relpath").str.extract_groups(item_paths.ITEM_PATH)
+    named = files.select("md5", "relpath", groups.struct.field("uuid", "split", "label", "prefix"))
+    is_item = col("uuid").is_not_null() & _is_in_place(named)
     frame = named.filter(is_item).select("uuid", col("split").cast(pl.Enum(SPLITS)), "label", "md5")
-    split = col("relpath").str.extract(item_paths.METADATA_PATH).alias("split")
-    rest = named.filter(~is_item).select("md5", "relpath", split)
-    tables = rest.filter(col("split").is_not_null()).sort("split")
-    unexpected_files = rest.filter(col("split").is_null()).sort("relpath")
-    return Items(frame, dict(tables.select("split", "md5").iter_rows()), tuple(unexpected_files["relpath"]))
+    is_table = col("relpath").str.contains(item_paths.METADATA_PATH)
+    rest = named.filter(~is_item).select("md5", "relpath")
+    tables = rest.filter(is_table).sort("relpath").with_columns(folder=col("relpath").str.extract("^(.*)/"))
+    unexpected_files = rest.filter(~is_table).sort("relpath")
+    return Items(frame, dict(tables.select("folder", "md5").iter_rows()), tuple(unexpected_files["relpath"]))
+
+
+def _is_in_place(named: DataFrame) -> Series:
+    """Whether each image is in the part of its UUID, where the version has parts."""
+    right, places = Series([True]).new_from_index(0, len(named)), named["prefix"].is_not_null().arg_true()
+    pairs = named.select("uuid", "prefix")[places].iter_rows() if len(places) else ()
+    found = [parts.prefix(uuid, len(expected)) == expected for uuid, expected in pairs]
+    return right.scatter(places, found) if found else right
+
+
+def splits_with_tables(items: Items) -> frozenset[str]:
+    """The splits that have a table, or a part with one."""
+    return frozenset(folder.partition("/")[0] for folder in items.tables)
 
 
 def count(frame: DataFrame, split: str = "split", label: str = "label") -> Counts:
@@ -74,6 +103,6 @@ def compare(old: Items, new: Items, erased: Erased = erasures.NOTHING) -> Diff:
         moved=count(in_both.filter(differs["split"]), "split_new", "label_new"),
         changed=count(in_both.filter(differs["md5"]), "split_new", "label_new"),
         rows=rows,
-        tables=dict(old.tables) != dict(new.tables),
+        tables=old.layout in {None, new.layout} and dict(old.tables) != dict(new.tables),
         erased=len(gone),
     )

@@ -1,4 +1,4 @@
-"""What the selection and the rule of a manifest make of a dataset, compared with what its `.dir` object lists.
+"""What the selection and the rule of a manifest make of a dataset, compared with what its `.dir` objects list.
 
 No image is needed for it: an item's UUID, label and split, its file name and the metadata tables follow from the
 selection and the manifest alone.
@@ -11,9 +11,11 @@ from polars import DataFrame, col
 
 from registry.core import adoption, digests, item_paths, manifests
 from registry.core.artifact_files import Reader
+from registry.core.parts import Parts
 from registry.core.values import Build, Counts, DatasetManifest, Selection
-from registry.dataset import exports, items, loaded_selection, parquet_footer, version_rows
+from registry.dataset import exports, items, loaded_selection, parquet_footer, version_files, version_rows
 from registry.dataset.differences import Difference, DifferenceKind
+from registry.dataset.version_rows import Folder
 from registry.errors import Refused
 from registry.storage.reader import require_object
 from registry.sync import dir_listing
@@ -50,15 +52,23 @@ def compare_version(
 ) -> Iterator[Difference]:
     """How a version differs from what a build of the selection would write.
 
-    `files` are those of its `.dir` object (md5, relpath), `built` is `meta.build`. Counts are compared where
+    `files` are those that it lists (md5, relpath), `built` is `meta.build`. Counts are compared where
     the images are the same.
     """
     expected = _with_extensions(manifest, version_rows.items_of(manifest, selection), files)
+    expected = expected.with_columns(version_rows.folder_column(manifest, expected))
     different = tuple(_compare_items(manifest, selection, expected, files))
     yield from different
-    yield from _compare_tables(version_rows.metadata(manifest, selection, expected), items.parse(files).tables)
+    yield from _compare_tables(version_rows.tables(manifest, selection, expected), items.parse(files).tables)
     if not different and built and (wrong := tuple(_wrong_counts(built, items.count(expected)))):
         yield Difference(DifferenceKind.COUNTS, len(wrong), wrong)
+
+
+def compare_whole(parts: Parts, built: Build | None, read: Reader) -> Iterator[Difference]:
+    """How `meta.build` differs from the md5 that DVC gives the folder of several parts. Raises NotFound."""
+    is_one = "" in parts
+    if built and built.whole != ("" if is_one else version_files.md5(parts, read)):
+        yield Difference(DifferenceKind.WHOLE, 1, ("whole",))
 
 
 def _with_extensions(manifest: DatasetManifest, expected: DataFrame, files: DataFrame) -> DataFrame:
@@ -108,13 +118,13 @@ def _compare_items(
 # --- metadata tables, and counts --------------------------------------------------------------------------------------
 
 
-def _compare_tables(expected: Iterator[tuple[str, bytes]], found: Mapping[str, str]) -> Iterator[Difference]:
+def _compare_tables(expected: Iterator[tuple[Folder, bytes]], found: Mapping[str, str]) -> Iterator[Difference]:
     """Byte for byte: `metadata_tables` writes the same rows always the same, and readers believe the footer too."""
-    tables = {split: digests.md5(data) for split, data in expected}
-    wrong = [split for split, md5 in tables.items() if found.get(split) != md5]
+    tables = {folder.path: digests.md5(data) for folder, data in expected}
+    wrong = [folder for folder, md5 in tables.items() if found.get(folder) != md5]
     wrong += sorted(found.keys() - tables.keys())
     if wrong:
-        paths = tuple(item_paths.METADATA_FORMAT.format(split) for split in wrong)
+        paths = tuple(f"{folder}/{item_paths.METADATA}" for folder in wrong[:SHOWN])
         yield Difference(DifferenceKind.TABLE, len(wrong), paths)
 
 

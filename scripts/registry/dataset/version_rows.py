@@ -1,19 +1,22 @@
-"""What a version has of a selection: its images, in which split and under which path, and the table of each split."""
+"""What a version has of a selection: its images, in which folder and under which path, and the table of each folder."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
-from polars import col
+from polars import DataFrame, Series, col
 
-from registry.core import adoption, item_paths, layout, manifests
+from registry.core import adoption, item_paths, layout, manifests, parts
 from registry.core.values import DatasetManifest
 from registry.dataset import metadata_tables, splits
 from registry.errors import InvalidData
 
+_SLICE = 1_000_000  # UUIDs whose prefixes are Python's objects at a time
 
-def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame:
+
+def items_of(manifest: DatasetManifest, selection: DataFrame) -> DataFrame:
     """uuid, label, split and key of each image that is not excluded, sorted by uuid; an adopted one's is its file."""
-    rows = selection.filter(~col("uuid").is_in(list(manifest.exclude))).sort("uuid")
+    rows = included(manifest, selection)
     if rows.is_empty():
         path = layout.manifest_path(manifest.id)
         raise InvalidData(f"{path}: exclude: removes every image", [], fix="exclude fewer images, or select more")
@@ -21,9 +24,35 @@ def items_of(manifest: DatasetManifest, selection: pl.DataFrame) -> pl.DataFrame
     return rows.select("uuid", "label", splits.split_column(manifest.split, rows), key=key)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Folder:
+    """A folder of a version that has a table, by its path: a split, or a part of one. `rows` are numbers of rows."""
+
+    path: str
+    rows: Series
+
+
+def included(manifest: DatasetManifest, selection: DataFrame) -> DataFrame:
+    """The rows of a selection that are not excluded, sorted by uuid."""
+    rows = selection.filter(~col("uuid").is_in(list(manifest.exclude))) if manifest.exclude else selection
+    return rows if rows["uuid"].is_sorted() else rows.sort("uuid")
+
+
+def folder_column(manifest: DatasetManifest, rows: DataFrame) -> Series:
+    """The folder of each image, by uuid and split: the split, or the part of a version in parts. A column `folder`."""
+    split = rows["split"].cast(pl.String).alias("folder")
+    if not manifest.folders:
+        return split
+    digits = parts.DIGITS[manifest.folders]
+    slices = (rows["uuid"].slice(start, _SLICE) for start in range(0, len(rows), _SLICE))
+    prefixes = [Series("prefix", [parts.prefix(uuid, digits) for uuid in uuids]) for uuids in slices]
+    joined = pl.concat_str("folder", "prefix", separator="/").alias("folder")
+    return DataFrame([split, pl.concat(prefixes)]).select(joined).to_series()
+
+
 def item_path() -> pl.Expr:
-    """An image's path in a version, from the columns split, label, uuid and key (in the lake)."""
-    return pl.format(item_paths.ITEM_PATH_FORMAT, "split", "label", "uuid", _extension())
+    """An image's path in a version, from the columns folder, label, uuid and key (in the lake)."""
+    return pl.format(item_paths.ITEM_PATH_FORMAT, "folder", "label", "uuid", _extension())
 
 
 def _extension() -> pl.Expr:
@@ -31,14 +60,21 @@ def _extension() -> pl.Expr:
     return col("key").str.extract(item_paths.EXTENSION).str.to_lowercase().alias("_extension")
 
 
-def metadata(manifest: DatasetManifest, selection: pl.DataFrame, rows: pl.DataFrame) -> Iterator[tuple[str, bytes]]:
-    """Each split that has rows, and its `metadata.parquet`; `rows` has each image's uuid, split and key in the lake."""
-    for split in manifest.split.ratios:
-        part = selection.join(rows.filter(col("split") == split).select("uuid", _extension()), on="uuid")
-        if len(part):
-            file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
-            named = part.select(file_name.alias(metadata_tables.FILE_NAME), pl.exclude("_extension"))
-            yield split, metadata_tables.write(named, manifest.classes)
+def tables(manifest: DatasetManifest, selection: DataFrame, rows: DataFrame) -> Iterator[tuple[Folder, bytes]]:
+    """Each folder that has images, sorted by its path, and its `metadata.parquet`.
+
+    `rows` has each image of the selection, sorted by uuid: folder, and key in the lake.
+    """
+    chosen = included(manifest, selection)  # the same images in the same order
+    for folder in _folders(rows["folder"]):
+        part = chosen[folder.rows].with_columns(rows[folder.rows].select(_extension()).to_series())
+        file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
+        named = part.select(file_name.alias(metadata_tables.FILE_NAME), pl.exclude("_extension"))
+        yield folder, metadata_tables.write(named, manifest.classes)
 
 
-# --- summary ----------------------------------------------------------------------------------------------------------
+def _folders(paths: Series) -> Iterator[Folder]:
+    places = pl.int_range(pl.len(), dtype=pl.UInt32).alias("rows")
+    grouped = paths.to_frame().with_columns(places).group_by("folder").agg("rows").sort("folder")
+    for number, path in enumerate(grouped["folder"]):
+        yield Folder(path, grouped["rows"][number])

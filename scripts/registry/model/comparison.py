@@ -1,10 +1,10 @@
 """How two versions of a model differ: on the test images that are fair to both, and against the gates."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from polars import DataFrame, col
+from polars import DataFrame, col, concat
 
 from registry.core import artifact_files, layout, manifests
 from registry.core.artifact_files import Reader
@@ -175,12 +175,11 @@ def _with_old_labels(shared: TestSet, base: TestSet) -> DataFrame:
 def _columns(new: ModelVersion, read: Reader, found: Judgements) -> dict[str, DataFrame]:
     """The metadata columns of the new test set that slices and gates name: uuid, value."""
     wanted = dict.fromkeys([*new.manifest.slices, *(gate.slice[0] for gate in new.manifest.gates if gate.slice)])
-    table = new.test_set.table if new.test_set else None
-    data = read(table) if wanted and table else None
+    data = [read(table) for table in new.test_set.tables.values()] if wanted and new.test_set else []
     columns: dict[str, DataFrame] = {}
     for name in wanted:
         try:
-            values = metadata_tables.read_texts(data, name) if data else None
+            values = _values(data, name)
         except Refused as error:
             found.unknown.append(f"{error} (of the test set)")
             continue
@@ -189,6 +188,13 @@ def _columns(new: ModelVersion, read: Reader, found: Judgements) -> dict[str, Da
         else:
             columns[name] = values
     return columns
+
+
+def _values(tables: Sequence[bytes | None], name: str) -> DataFrame | None:
+    """A column of all tables; None where one of them has not got it, or no store has the table."""
+    found = [metadata_tables.read_texts(table, name) if table else None for table in tables]
+    values = [one for one in found if one is not None]
+    return concat(values) if values and len(values) == len(found) else None
 
 
 def _describe(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from registry.core import layout, settings, wording
+from registry.core import layout, parts, settings, wording
 from registry.core.artifact_files import Reader
 from registry.core.settings import Template
 from registry.core.tree import Tree
@@ -125,7 +125,9 @@ def _runs(pair: VersionPair) -> Iterator[PlannedRun]:
 def _planned(model: Evaluable, test: TestSet) -> PlannedRun:
     artifact = model.version.manifest.id
     needs = [(Reached(artifact, out), out.path) for out in model.files]
-    needs.append((Reached(artifact, test.output), f"{test.output.path}/test"))
+    needs += [
+        (Reached(artifact, out), out.path if parts.is_part(out.path) else f"{out.path}/test") for out in test.outputs
+    ]
     return PlannedRun(
         model.version.role, test, JudgeRun(artifact, model.version.manifest.task, model.files, test.frame), tuple(needs)
     )

@@ -82,7 +82,8 @@ class Files(Images):
 
 def open_folder(split: Path) -> Files:
     """The images in the folder of a split; none where there is no such folder."""
-    found = (path for path in split.glob("*/*") if not path.name.startswith("."))
+    folders = [table.parent for table in split.glob(f"*/{item_paths.METADATA}")] or [split]  # the parts of the split
+    found = (path for folder in folders for path in folder.glob("*/*") if not path.name.startswith("."))
     return Files(sorted(found, key=lambda path: (shards.order(path.stem), path)))
 
 

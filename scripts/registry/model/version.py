@@ -6,20 +6,20 @@ from typing import NamedTuple
 
 from polars import DataFrame, String, col, concat
 
-from registry.core import artifact_files, declared_results, item_paths, layout, lineage
+from registry.core import artifact_files, declared_results, item_paths, layout, lineage, parts
 from registry.core.artifact_files import Lock, Reader
 from registry.core.declared_results import Declared
 from registry.core.documents import Document
 from registry.core.lineage import Backbone
-from registry.core.tree import Tree
+from registry.core.tree import Tree, under
 from registry.core.values import ArtifactId, ModelManifest, Output
 from registry.core.wording import plural
-from registry.dataset import items, metadata_tables
+from registry.dataset import items, metadata_tables, version_files
 from registry.errors import NotFound, Refused, RegistryError
 from registry.model import tasks, training_images
 from registry.model.changes import Role
 from registry.storage.reader import require_object
-from registry.sync import dir_listing, inventory
+from registry.sync import inventory
 
 PREDICTIONS = "predictions.parquet"
 
@@ -28,13 +28,14 @@ PREDICTIONS = "predictions.parquet"
 class TestSet:
     """A version's test images: columns uuid, label, md5, relpath, and those that its task needs, sorted by uuid.
 
-    `table` is the md5 of their metadata.parquet. `seen` are images on which the version was trained, columns uuid and
-    md5: the others of the dataset, or of a model that was trained elsewhere those test images that its list names.
+    `outputs` have them, `tables` has the md5 of each metadata.parquet by its folder. `seen` are images on which the
+    version was trained, columns uuid and md5: the others of the dataset, or of a model that was trained elsewhere those
+    test images that its list names.
     """
 
-    output: Output
+    outputs: tuple[Output, ...]
     frame: DataFrame
-    table: str | None
+    tables: Mapping[str, str]
     seen: DataFrame
 
 
@@ -211,10 +212,10 @@ def _with_listed(version: ModelVersion, tested: DataFrame, read: Reader) -> Mode
 
 def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     path = f"{manifest.dataset}/prepared"
-    output = next((out for out in inventory.read_tracked(tree, manifest.id).inputs if out.path == path), None)
-    if output is None:
+    outputs = tuple(out for out in inventory.read_tracked(tree, manifest.id).inputs if under(out.path, path))
+    if not outputs:
         raise NotFound(f"dvc.lock has no dependency {path}")
-    listed = dir_listing.read(require_object(read, output.md5, path), output.md5)
+    listed = version_files.read(parts.of_outputs(outputs), read, path)
     found = items.parse(listed)
     if twice := items.find_repeated(found)["uuid"].to_list():
         raise Refused(f"{path} contains duplicate images, such as {twice[0]}", fix="registry check")
@@ -224,19 +225,26 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
     if frame.is_empty():
         raise NotFound(f"{path}/test contains no images")
     seen = NONE_SEEN if manifest.origin else found.frame.filter(~is_test).select("uuid", "md5")
-    table = found.tables.get("test")
+    tables = {folder: md5 for folder, md5 in found.tables.items() if under(folder, "test")}
     for name in tasks.of(manifest).TRUTH:
-        frame = frame.join(_truth(read, table, path, name), on="uuid", how="left", maintain_order="left")
-    return TestSet(output, frame, table, seen)
+        frame = frame.join(_truth(read, tables, path, name), on="uuid", how="left", maintain_order="left")
+    tested = tuple(out for out in outputs if out.path == path or under(out.path, f"{path}/test"))
+    return TestSet(tested, frame, tables, seen)
 
 
-def _truth(read: Reader, table: str | None, path: str, name: str) -> DataFrame:
+def _truth(read: Reader, tables: Mapping[str, str], path: str, name: str) -> DataFrame:
     """A column of the test set's metadata that a task needs: uuid and the column. Raises Refused and NotFound."""
-    what = f"{path}/test/metadata.parquet"
-    values = metadata_tables.read_texts(require_object(read, table, what), name) if table else None
+    values = [_values(read, md5, f"{path}/{folder}/metadata.parquet", name) for folder, md5 in tables.items()]
+    if not values:
+        raise Refused(f"{path}/test has no metadata.parquet, which the task needs", fix="registry build")
+    return concat(values).rename({"value": name})
+
+
+def _values(read: Reader, table: str, what: str, name: str) -> DataFrame:
+    values = metadata_tables.read_texts(require_object(read, table, what), name)
     if values is None:
         raise Refused(f"{what} has no column {name}, which the task needs", fix="add it to columns in dataset.yaml")
-    return values.rename({"value": name})
+    return values
 
 
 def read_recorded(version: ModelVersion, test_set: TestSet, read: Reader) -> DataFrame | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from registry.core import artifact_files, layout
 from registry.core.artifact_files import ArtifactFiles, Files
 from registry.core.names import find_tags
+from registry.core.parts import is_part
 from registry.core.tree import Tree
 from registry.core.values import ArtifactId, Kind, Manifest, ModelManifest, Tag, Version
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, RegistryError
@@ -326,13 +327,22 @@ def latest(context: PublishContext, artifact: ArtifactId, *, is_own: bool = Fals
     return max((tag for tag in found if not is_own or _has_facts(context, tag, facts_of(tag))), default=None)
 
 
+def _made_from(files: ArtifactFiles, content: Tracked) -> Iterator[str]:
+    """The MD5s of what a model was made from; a dataset in parts has the one in the lock, which is of all of them."""
+    yield from (one.md5 for one in content.inputs if not is_part(one.path))
+    folders = {one.path.rpartition("/")[0].rpartition("/")[0] for one in content.inputs if is_part(one.path)}
+    yield from (dep.md5 for dep in (files.lock.require().deps if files.lock else ()) if dep.path in folders)
+
+
 def _message(files: ArtifactFiles, manifest: Manifest, content: Tracked) -> str:
     """The message of a tag: facts as `key: value` lines below the title."""
     facts: dict[str, object] = {"artifact": manifest.id, "version": manifest.version, "title": manifest.title}
-    for out in content.outputs:
-        if out.path == layout.product_path(manifest.id):
-            facts |= {"md5": out.md5, "size": out.size} | ({"files": out.nfiles} if out.nfiles is not None else {})
-    facts |= {"data": " ".join(one.md5 for one in content.inputs)} if content.inputs else {}
+    if files.prepared:
+        folder = files.prepared.require()
+        facts |= {"md5": folder.md5, "size": folder.size, "files": folder.nfiles}
+    for file in files.model_files[:1]:
+        facts |= {"md5": file.md5, "size": file.size}
+    facts |= {"data": " ".join(_made_from(files, content))} if content.inputs else {}
     if files.prepared and (build := files.prepared.require().build):
         facts |= {"images": build.images}
         facts |= {split: sum(build.counts.get(split, {}).values()) for split in layout.SPLITS}

@@ -9,8 +9,6 @@ from registry.dataset import items
 from registry.errors import RegistryError
 from registry.release.history import Release
 from registry.release.overview import Overview
-from registry.storage.reader import require_object
-from registry.sync import dir_listing
 
 Cases = Mapping[str, Erased]
 Warn = Callable[[str], None]
@@ -31,9 +29,8 @@ def count(release: Release, cases: Cases, read: Reader, warn: Warn) -> dict[str,
     """The number of erased images of a release by case; none of a model, and where its list cannot be read."""
     if release.tag.artifact.kind is not Kind.DATASET or not release.version or not cases:
         return {}
-    md5 = release.version.products[0].md5  # a dataset's list of files
     try:
-        uuids = items.parse(dir_listing.read(require_object(read, md5), md5)).frame["uuid"]
+        uuids = items.read(release.version.parts, read).frame["uuid"]
     except RegistryError as error:
         warn(f"{release.tag}: how many of its images were erased is not known: {error.message}")
         return {}

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import digests
+from registry.core import digests, item_paths, layout
 from registry.core.artifact_files import Reader
 from registry.core.erasures import Erased
 from registry.core.layout import SPLITS
 from registry.core.progress import Progress
 from registry.core.values import DatasetManifest, Kind
 from registry.core.wording import abbreviate, plural
-from registry.dataset import items, parquet_files, shard_index, shards
+from registry.dataset import items, parquet_files, shard_index, shards, version_files
 from registry.dataset.shard_index import ShardFile, ShardIndex
 from registry.dataset.shards import Sample, Shard
 from registry.errors import NotFound, Refused, StorageFailed
@@ -28,7 +28,7 @@ from registry.release.history import Release
 from registry.storage.base import CHUNK, Store
 from registry.storage.parallel import parallel_map
 from registry.storage.reader import require_object
-from registry.sync import dir_listing, inventory
+from registry.sync import inventory
 
 _IS_IMAGE = ~col("relpath").str.ends_with("/metadata.parquet")
 
@@ -83,8 +83,7 @@ def plan(
         raise Refused(f"{release.tag}: its files do not match the current schemas", fix="export a later version")
     if release.fault:
         raise Refused(f"{release.tag} is no release: {release.fault}", fix="export a later version")
-    product = version.products[0]
-    files = dir_listing.read(require_object(read, product.md5, product.path), product.md5)
+    files = version_files.read(version.parts, read, layout.product_path(release.tag.artifact))
     found = items.parse(files)
     gone = erased.find_items(found.frame["uuid"])
     if gone or erased.find_objects(files["md5"]):
@@ -100,13 +99,17 @@ def plan(
 
 
 def read_tables(files: DataFrame, read: Reader) -> dict[str, DataFrame]:
-    """The `metadata.parquet` of each split of a list of files (columns md5 and relpath). Raises NotFound, Refused."""
-    return {split: _table(read, md5, split) for split, md5 in items.parse(files).tables.items()}
+    """The `metadata.parquet` of each split of a version's files (columns md5 and relpath). Raises NotFound, Refused."""
+    found: dict[str, list[DataFrame]] = {}
+    for folder, md5 in items.parse(files).tables.items():
+        found.setdefault(folder.partition("/")[0], []).append(_table(read, md5, folder))
+    return {split: pl.concat(tables) for split, tables in found.items()}
 
 
 def lay_out(files: DataFrame, tables: Mapping[str, DataFrame]) -> tuple[Shard, ...]:
     """The shards of a list of files (columns md5, relpath and size) with the tables of its splits. Raises Refused."""
-    images = files.filter(_IS_IMAGE).rename({"relpath": "path"})
+    without_prefix = col("relpath").str.replace(item_paths.ITEM_PATH, "${split}/${label}/${uuid}.${extension}")
+    images = files.filter(_IS_IMAGE).with_columns(path=without_prefix).drop("relpath")  # a table names its own folder's
     found = list[Shard]()
     for split in SPLITS:
         own = images.filter(col("path").str.starts_with(f"{split}/"))
@@ -135,8 +138,8 @@ def _with_sizes(files: DataFrame, stores: Sequence[Store]) -> DataFrame:
     return files.join(pl.concat(known), on="md5")
 
 
-def _table(read: Reader, md5: str, split: str) -> DataFrame:
-    name = f"{split}/metadata.parquet"
+def _table(read: Reader, md5: str, folder: str) -> DataFrame:
+    name = f"{folder}/{item_paths.METADATA}"
     try:
         return parquet_files.read_table(require_object(read, md5, name), name, fix="registry build")
     except pl.exceptions.PolarsError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from registry.core import digests, documents, erasures, layout
+from registry.core import artifact_files, digests, documents, erasures, layout, parts
 from registry.core.artifact_files import Reader
 from registry.core.erasures import Erased
 from registry.core.tree import Tree
@@ -73,7 +73,8 @@ class Comparison:
 def find_data(path: Path) -> Path:
     """Where the files are: a `.dvc` file, as `dvc import` makes it, stands for its output. Raises InvalidDocument."""
     if path.suffix == ".dvc" and path.is_file():
-        return path.parent / str(documents.read_yaml(path.read_bytes(), path.name).data["outs"][0]["path"])
+        first = str(documents.read_yaml(path.read_bytes(), path.name).data["outs"][0]["path"])
+        return path.parent / (parts.PREPARED if parts.is_part(f"/{first}") else first)
     return path
 
 
@@ -100,9 +101,7 @@ def read(path: Path) -> dict[str, str]:
 def find_version(found: Mapping[str, str], others: Iterable[tuple[Tag, Tree]]) -> Tag | None:
     """The one of other versions of which these files are a complete and unchanged output. Raises InvalidDocument."""
     whole = _md5_of(found)
-    return next(
-        (tag for tag, tree in others if whole in {out.md5 for out in inventory.outputs(tree, tag.artifact)}), None
-    )
+    return next((tag for tag, tree in others if whole in _wholes(tree, tag)), None)
 
 
 def compare(
@@ -114,10 +113,8 @@ def compare(
     a list that is needed is nowhere, and InvalidDocument. What was `erased` need not be there.
     """
     outputs = inventory.outputs(tree, tag.artifact)
-    whole = _md5_of(found)
-    for out in outputs:
-        if whole == out.md5:
-            return Comparison(out.path, len(found))
+    if path := _wholes(tree, tag).get(_md5_of(found)):
+        return Comparison(path, len(found))
     data = dict(_list_data(tag, outputs, read_object))
     tracked = {entry.path: digests.md5(tree.read(entry.path)) for entry in tree.list(str(tag.artifact))}
     released = tracked | data
@@ -131,6 +128,14 @@ def compare(
     gone = {path for path in data_here if expected[path] in objects}
     result = _compare(found, place, expected, data_here - gone)
     return replace(result, erased=len(gone - found.keys()))
+
+
+def _wholes(tree: Tree, tag: Tag) -> Mapping[str, str]:
+    """The path of each complete output by its md5; the folder of several outputs, too. Raises InvalidDocument."""
+    paths = {out.md5: out.path for out in reversed(inventory.outputs(tree, tag.artifact))}
+    files, pointer = artifact_files.list_files(tree), layout.prepared_pointer(tag.artifact)
+    prepared = artifact_files.read_pointer(files, pointer).value if pointer in files.entries else None
+    return paths | ({prepared.md5: layout.product_path(tag.artifact)} if prepared and prepared.md5 else {})
 
 
 def _md5_of(found: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from polars import DataFrame, Series
 from registry.core import layout
 from registry.core.digests import describe_mismatch, object_key
 from registry.core.progress import Progress
+from registry.core.tree import under
 from registry.core.values import Output, Tag
 from registry.core.wording import plural
 from registry.dataset import items
@@ -118,9 +119,10 @@ def _find_invalid(out: Output, objects: DataFrame) -> str:
             f"{out.path}: the list names {plural(objects.height - 1, 'file')}, expected {out.nfiles:,} by the pointer"
         )
     owner = layout.owner_of(out.path)
-    if not owner or out.path != layout.product_path(owner):
+    if not owner or not under(out.path, layout.product_path(owner)):
         return ""
-    files = objects.filter(~pl.col("is_dir")).select("md5", relpath=pl.col("path").str.strip_prefix(f"{out.path}/"))
+    start = f"{layout.product_path(owner)}/"
+    files = objects.filter(~pl.col("is_dir")).select("md5", relpath=pl.col("path").str.strip_prefix(start))
     strays = items.parse(files).unexpected_files
     return f"{out.path}: the list names {strays[0]!r}, neither an image nor metadata.parquet" if strays else ""
 

@@ -111,17 +111,17 @@ class ReleasedVersions:
         if not isinstance(manifest, ModelManifest):
             return Lineage()
         inputs = set(version.content.objects.values())
-        found = {one: tag for one in manifest.builds_on if (tag := self._release(one, "model.onnx", inputs))}
-        dataset = self._release(manifest.dataset, "prepared", inputs) if manifest.dataset else None
+        found = {one: tag for one in manifest.builds_on if (tag := self._release(one, inputs))}
+        dataset = self._release(manifest.dataset, inputs) if manifest.dataset else None
         return Lineage(dataset, found)
 
-    def _release(self, artifact: ArtifactId, product: str, inputs: Collection[str]) -> Tag | None:
+    def _release(self, artifact: ArtifactId, inputs: Collection[str]) -> Tag | None:
         """The latest release of an artifact whose product is among the inputs."""
-        return next((tag for tag in self.newest.get(artifact, ()) if self._has(tag, product, inputs)), None)
+        return next((tag for tag in self.newest.get(artifact, ()) if self._has(tag, inputs)), None)
 
-    def _has(self, tag: Tag, product: str, inputs: Collection[str]) -> bool:
+    def _has(self, tag: Tag, inputs: Collection[str]) -> bool:
         version = self.load(tag)
-        return version is not None and self._is_release(tag) and version.content.objects.get(product) in inputs
+        return version is not None and self._is_release(tag) and version.md5 in inputs
 
     def _is_release(self, tag: Tag) -> bool:
         """Whether a tag is of the version that it names, as far as today's schemas can read it."""

@@ -7,6 +7,7 @@ alone.
 from collections.abc import Callable, Collection, Iterable
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from polars import DataFrame, col
@@ -17,10 +18,21 @@ from registry.core.layout import SPLITS
 from registry.core.progress import Progress
 from registry.dataset import items
 from registry.storage.parquet_cache import Schema
-from registry.sync import dir_listing
 
 FOLDER = ".dvc/tmp/registry/items.1"
 SCHEMA: Schema = {"uuid": pl.String, "split": pl.Enum(SPLITS), "label": pl.String, "md5": pl.String}
+
+
+class Listed(NamedTuple):
+    """A list of files (the MD5 of a `.dir` object), and the part of a version that it is of."""
+
+    md5: str
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its table: two parts may have the same files."""
+        return f"{self.part.replace('/', '-')}-{self.md5}" if self.part else self.md5
 
 
 class ItemIndex:
@@ -29,46 +41,49 @@ class ItemIndex:
     def __init__(self, folder: Path, read: Reader) -> None:
         self._folder, self._read = folder, read
 
-    def add(self, lists: Iterable[str], advance: Progress = lambda _objects, _size: None) -> tuple[str, ...]:
-        """Write the tables of lists (MD5s of `.dir` objects) that have none; returns the lists that no store has.
+    def add(self, lists: Iterable[Listed], advance: Progress = lambda _objects, _size: None) -> tuple[Listed, ...]:
+        """Write the tables of lists that have none; returns the lists that no store has.
 
         Raises Refused for a list with names that no dataset has.
         """
-        absent: list[str] = []
-        for md5 in lists:
-            if not self._is_whole(md5):
-                if (data := self._read(md5)) is None:
-                    absent.append(md5)
+        absent: list[Listed] = []
+        for listed in lists:
+            if not self._is_whole(listed):
+                if self._read(listed.md5) is None:
+                    absent.append(listed)
                 else:
-                    self._write(md5, items.parse(dir_listing.read(data, md5)).frame.select(list(SCHEMA)))
+                    found = items.read({listed.part: listed.md5}, self._read)
+                    self._write(listed, found.frame.select(list(SCHEMA)))
             advance(1, 0)
         return tuple(absent)
 
-    def find(self, lists: Collection[str], uuids: Collection[str], md5s: Collection[str]) -> DataFrame:
-        """The items with one of these UUIDs or MD5s in lists that were added: the columns of SCHEMA, and `list`."""
+    def find(self, lists: Collection[Listed], uuids: Collection[str], md5s: Collection[str]) -> DataFrame:
+        """The items with one of these UUIDs or MD5s in lists that were added: columns of SCHEMA, and `list`, a name."""
         wanted = col("uuid").is_in(list(uuids)) | col("md5").is_in(list(md5s))
         return self._scan(lists, lambda frame: frame.filter(wanted))
 
-    def images(self, lists: Collection[str]) -> DataFrame:
+    def images(self, lists: Collection[Listed]) -> DataFrame:
         """Every item in lists that were added: the columns of SCHEMA, and `list`."""
         return self._scan(lists, lambda frame: frame)
 
-    def _scan(self, lists: Collection[str], select: Callable[[pl.LazyFrame], pl.LazyFrame]) -> DataFrame:
-        frames = [select(pl.scan_parquet(self._path(md5))).with_columns(list=pl.lit(md5)) for md5 in sorted(set(lists))]
+    def _scan(self, lists: Collection[Listed], select: Callable[[pl.LazyFrame], pl.LazyFrame]) -> DataFrame:
+        frames = [
+            select(pl.scan_parquet(self._path(one))).with_columns(list=pl.lit(one.name)) for one in sorted(set(lists))
+        ]
         empty = pl.LazyFrame(schema={**SCHEMA, "list": pl.String})
         return pl.concat([empty, *frames]).collect()
 
-    def _path(self, md5: str) -> Path:
-        return self._folder / f"{md5}.parquet"
+    def _path(self, listed: Listed) -> Path:
+        return self._folder / f"{listed.name}.parquet"
 
-    def _is_whole(self, md5: str) -> bool:
+    def _is_whole(self, listed: Listed) -> bool:
         try:
-            return dict(pl.read_parquet_schema(self._path(md5))) == SCHEMA
+            return dict(pl.read_parquet_schema(self._path(listed))) == SCHEMA
         except (OSError, pl.exceptions.PolarsError):
             return False
 
-    def _write(self, md5: str, frame: DataFrame) -> None:
+    def _write(self, listed: Listed, frame: DataFrame) -> None:
         out = BytesIO()
         frame.sort("uuid").write_parquet(out, compression="zstd", compression_level=1)
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path(md5), out.getvalue())
+        write_atomically(self._path(listed), out.getvalue())

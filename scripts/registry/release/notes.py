@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from registry.core import artifact_files, layout, version_tables, versioning
+from registry.core import artifact_files, layout, parts, version_tables, versioning
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.escaping import markdown
-from registry.core.values import ArtifactId, Build, Content, ModelManifest, Output, Tag
+from registry.core.parts import Parts
+from registry.core.values import ArtifactId, Build, Content, Kind, ModelManifest, Output, Tag
 from registry.core.wording import plural
 
 Read = Callable[[str], bytes | None]  # path → the bytes of a file in a revision; None where it does not exist
@@ -26,12 +27,23 @@ class ReleasedVersion:
     @property
     def size(self) -> int:
         """The bytes of what `dvc artifacts get` downloads."""
-        return self.products[0].size if self.products else 0
+        return sum(product.size for product in self.products) - self.sidecar
 
     @property
     def sidecar(self) -> int:
         """The bytes of a model's weights which lie beside its file; 0 where it has them inside."""
-        return sum(product.size for product in self.products[1:])
+        return 0 if self.build else sum(product.size for product in self.products[1:])
+
+    @property
+    def md5(self) -> str:
+        """The md5 that DVC gives the product: the lock of a model that was made from it has it."""
+        whole = self.build.whole if self.build else ""
+        return whole or (self.products[0].md5 if self.products else "")
+
+    @property
+    def parts(self) -> Parts:
+        """The lists of a dataset's files."""
+        return parts.of(self.content.objects) if self.tag.artifact.kind is Kind.DATASET else {}
 
 
 def load(tag: Tag, read: Read) -> ReleasedVersion | None:
@@ -45,7 +57,7 @@ def from_files(tag: Tag, files: ArtifactFiles | None) -> ReleasedVersion | None:
         return None
     prepared = files.prepared.value if files.prepared else None
     if prepared:
-        return ReleasedVersion(tag, files.content, build=prepared.build, products=(prepared.output,))
+        return ReleasedVersion(tag, files.content, build=prepared.build, products=prepared.outputs)
     metrics = (files.metrics.value if files.metrics else None) or {}
     return ReleasedVersion(tag, files.content, metrics=metrics, products=files.model_files)
 

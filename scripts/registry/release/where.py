@@ -1,17 +1,18 @@
 """Where an image is: the dataset releases that have it, and the models that saw it, for a complaint or an erasure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from registry.core.parts import PREPARED
 from registry.core.values import Kind, Tag
 from registry.errors import InvalidDocument
 from registry.model import training_images
 from registry.model.training_images import TrainingImages
 from registry.release.history import Release
-from registry.release.item_index import ItemIndex
+from registry.release.item_index import ItemIndex, Listed
 
 
 class Sight(StrEnum):
@@ -59,18 +60,27 @@ def _is_dataset(release: Release) -> bool:
     return release.tag.artifact.kind is Kind.DATASET
 
 
-def lists_of(release: Release) -> frozenset[str]:
-    """The lists of files (MD5s of `.dir` objects) with the images of a dataset release, or of what a model saw."""
-    objects = release.version.content.objects if release.version else {}
-    if "prepared" in objects:
-        return frozenset({objects["prepared"]})
-    return frozenset(md5 for path, md5 in objects.items() if path.endswith("/prepared"))
+def lists_of(releases: Iterable[Release]) -> Mapping[Tag, frozenset[Listed]]:
+    """The lists of files with the images of each dataset release, or of what a model saw."""
+    known = {release.tag: release for release in releases}
+    found = {tag: _own_lists(release) for tag, release in known.items()}
+    return {tag: found.get(known[tag].made_from.dataset or tag) or found[tag] for tag in known}
+
+
+def _own_lists(release: Release) -> frozenset[Listed]:
+    """Those that a version names itself: the lock of a model has the list of one folder, and none of several."""
+    if release.version is None:
+        return frozenset()
+    if _is_dataset(release):
+        return frozenset(Listed(md5, part) for part, md5 in release.version.parts.items())
+    objects = release.version.content.objects
+    return frozenset(Listed(md5) for path, md5 in objects.items() if path.endswith(f"/{PREPARED}"))
 
 
 def find(
     releases: Sequence[Release],
     index: ItemIndex,
-    absent: Collection[str],
+    absent: Collection[Listed],
     uuids: Collection[str],
     md5s: Collection[str],
     read: Callable[[Release, str], bytes | None],
@@ -81,8 +91,8 @@ def find(
     `absent` are the lists that `index` lacks; `read` has a file of a release's commit by its path,
     `sha256_of` the SHA-256 of an image by its MD5, which is asked for where a model lists images by that.
     """
-    known = {md5 for release in releases for md5 in lists_of(release)} - set(absent)
-    rows = index.find(known, uuids, md5s)
+    lists = lists_of(releases)
+    rows = index.find(frozenset().union(*lists.values()) - set(absent), uuids, md5s)
     by_list: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows.sort("uuid").iter_rows(named=True):
         by_list[row["list"]].append(row)
@@ -90,19 +100,20 @@ def find(
         Place(release, row["uuid"], row["md5"], row["split"], row["label"])
         for release in releases
         if _is_dataset(release)
-        for md5 in sorted(lists_of(release))
-        for row in by_list[md5]
+        for listed in sorted(lists[release.tag])
+        for row in by_list[listed.name]
     )
+    seen = {tag: [row for listed in own for row in by_list[listed.name]] for tag, own in lists.items()}
     return Found(
         places,
-        tuple(_uses(releases, by_list, {*uuids, *rows["uuid"]}, {*md5s, *rows["md5"]}, read, sha256_of)),
-        tuple(release.tag for release in releases if lists_of(release) & set(absent)),
+        tuple(_uses(releases, seen, {*uuids, *rows["uuid"]}, {*md5s, *rows["md5"]}, read, sha256_of)),
+        tuple(release.tag for release in releases if lists[release.tag] & set(absent)),
     )
 
 
 def _uses(
     releases: Sequence[Release],
-    by_list: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Mapping[Tag, Sequence[Mapping[str, Any]]],
     uuids: Collection[str],
     md5s: Collection[str],
     read: Callable[[Release, str], bytes | None],
@@ -112,7 +123,7 @@ def _uses(
     saw: set[Tag] = set()
     waiting = [release for release in releases if not _is_dataset(release)]
     for release in waiting:
-        if (sight := _sight(release, by_list, uuids, md5s, read, sha256_of)) is not None:
+        if (sight := _sight(release, rows, uuids, md5s, read, sha256_of)) is not None:
             saw.add(release.tag)
             yield Use(release, sight)
     found = True
@@ -127,7 +138,7 @@ def _uses(
 
 def _sight(
     release: Release,
-    by_list: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Mapping[Tag, Sequence[Mapping[str, Any]]],
     uuids: Collection[str],
     md5s: Collection[str],
     read: Callable[[Release, str], bytes | None],
@@ -138,7 +149,7 @@ def _sight(
         return Sight.LISTED
     if listed and listed.sha256s and not listed.sha256s.isdisjoint(map(sha256_of, md5s)):
         return Sight.LISTED
-    splits = {str(row["split"]) for md5 in lists_of(release) for row in by_list.get(md5, ())}
+    splits = {str(row["split"]) for row in rows[release.tag]}
     manifest = release.version.content.manifest if release.version else None
     if splits and getattr(manifest, "origin", None):
         return Sight.MEASURED if "test" in splits else None

@@ -203,7 +203,7 @@ def find_release(artifact: ArtifactId, md5: str, released: Released) -> Tag | No
 def product_md5(files: ArtifactFiles) -> str | None:
     """The md5 of what `dvc artifacts get` downloads."""
     if files.prepared:
-        return files.prepared.value.output.md5 if files.prepared.value else None
+        return files.prepared.value.md5 if files.prepared.value else None
     return files.model_files[0].md5 if files.model_files else None
 
 

@@ -40,12 +40,12 @@ PARTITION = 64  # files in one task
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """The files of an output, or of a part of it at `path`: the MD5 of each by its path from the root.
+    """The files of outputs, or of a part of one at `path`: the MD5 of each by its path from the root.
 
     `files` is None where the list of files is not known.
     """
 
-    output: str
+    outputs: tuple[str, ...]
     path: str
     files: Mapping[str, str] | None
 
@@ -262,7 +262,8 @@ class CheckoutUpdater:
                 if self._progress:
                     self._progress(count, 0)
         # Permits `dvc checkout` of a commit without this output to remove it. What is recorded after it is in place.
-        self._repo.state.save_link(f"{self._root}/{change.placement.output}", self._repo.fs)
+        for output in change.placement.outputs:
+            self._repo.state.save_link(f"{self._root}/{output}", self._repo.fs)
         self._record_created({path: files[path] for path in change.create}, intact)
 
     def _record_created(self, created: Mapping[str, str], intact: Mapping[str, os.stat_result]) -> None:

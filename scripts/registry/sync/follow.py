@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry.core import layout
+from registry.core import layout, parts
 from registry.core.progress import Progress
 from registry.core.values import Kind, Output
 from registry.errors import InvalidDocument, RegistryError
@@ -73,7 +73,7 @@ def plan(root: Path, cache: Cache, found: Pointers) -> Plan:
     seen = dict(found.seen)
     for path in found.now:
         try:
-            claimed.update(out.path for out in _read_all(tree, path))
+            claimed.update(parts.folder_of(out.path) for out in _read_all(tree, path))
             link += _place(path, inventory.read_outputs(tree, path), cache) if path in found.changed else ()
         except RegistryError as error:
             seen.pop(path, None)  # what it stood for before may be its output still
@@ -129,9 +129,13 @@ def _is_linked(root: Path, cache: Cache, wanted: Placement) -> bool:
 
 
 def _place(pointer: str, outputs: Iterable[Output], cache: Cache) -> Iterator[Placement]:
+    groups: dict[str, list[Output]] = {}
+    for out in outputs:
+        groups.setdefault(parts.folder_of(out.path), []).append(out)
     if owner := layout.owner_of(pointer):
-        for out in outputs:
-            yield inventory.placement(out, out.path, inventory.expand([Reached(owner, out)], [cache]))
+        for path, group in groups.items():
+            found = inventory.expand([Reached(owner, out) for out in group], [cache])
+            yield inventory.placement(group, path, found)
 
 
 def _versions(outputs: Sequence[Output], cache: Cache) -> tuple[Placement, ...]:
@@ -148,8 +152,9 @@ def _find_gone(root: Path, seen: Mapping[str, frozenset[str]], claimed: set[str]
     for path, blobs in seen.items():
         for blob in sorted(blobs):
             for out in _read_blob(root, path, blob):
-                if out.path not in claimed and (root / out.path).exists():
-                    gone.setdefault(out.path, []).append(out)
+                folder = parts.folder_of(out.path)
+                if folder not in claimed and (root / folder).exists():
+                    gone.setdefault(folder, []).append(out)
     tracked = git.tracked_paths(root, gone)
     return {path: outs for path, outs in sorted(gone.items()) if not _has_any(tracked, path)}
 
@@ -200,7 +205,7 @@ def apply(
 def _by_artifact(places: Iterable[Placement]) -> dict[str, list[Placement]]:
     groups: dict[str, list[Placement]] = {}
     for place in places:
-        groups.setdefault(str(layout.owner_of(place.output)), []).append(place)
+        groups.setdefault(str(layout.owner_of(place.outputs[0])), []).append(place)
     return groups
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import polars as pl
 from polars import DataFrame, Series, col
 
-from registry.core import digests, layout, pointers
+from registry.core import digests, layout, parts, pointers
 from registry.core.digests import object_key
 from registry.core.pointers import LockedFiles
-from registry.core.tree import Tree
+from registry.core.tree import Tree, under
 from registry.core.values import ArtifactId, Kind, Output
-from registry.errors import NotFound, Refused
+from registry.errors import InvalidDocument, NotFound, Refused
 from registry.storage.base import Store
 from registry.storage.states import ObjectState
 from registry.storage.verify import audit
@@ -56,7 +56,7 @@ def parse_outputs(data: bytes, path: str) -> LockedFiles:
     """What the bytes of a pointer say. Raises InvalidDocument."""
     if path.endswith("/dvc.lock"):
         return pointers.read_lock(data, path)
-    return LockedFiles((pointers.read_pointer(data, path),), ())
+    return LockedFiles(pointers.read_outputs(data, path), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +73,26 @@ class Tracked:
 def read_tracked(tree: Tree, artifact: ArtifactId) -> Tracked:
     """What an artifact's pointers name; each is parsed once. Raises InvalidDocument.
 
-    DVC keeps no object for a part of an output (`prepared/train`): a model that was trained on one needs all outputs of
-    that dataset in this tree.
+    DVC keeps no object for a part of an output (`prepared/train`), and none for a folder of several outputs: a model
+    that was trained on one needs all outputs of that dataset in this tree.
     """
     own = _read_pointers(tree, artifact)
     found = set[Output]()
     for dep in own.deps if artifact.kind is Kind.MODEL else ():
         owner = layout.owner_of(dep.path)
         if owner and owner != artifact and not tree.list(dep.path):
-            is_complete = dep.path.count("/") == 2
-            found.update([dep] if is_complete else _read_pointers(tree, owner).outs)
+            is_complete = dep.path.count("/") == 2 and not _is_in_parts(tree, dep.path)
+            outs = [dep] if is_complete else _read_pointers(tree, owner).outs
+            found.update([out for out in outs if under(out.path, dep.path)] or outs)
     return Tracked(own.outs, tuple(sorted(found, key=_path)))
+
+
+def _is_in_parts(tree: Tree, path: str) -> bool:
+    """Whether what a model was made from is several outputs here; an invalid pointer has a check of its own."""
+    try:
+        return any(parts.is_part(out.path) for out in read_outputs(tree, f"{path}.dvc"))
+    except (InvalidDocument, NotFound):
+        return False
 
 
 def _read_pointers(tree: Tree, artifact: ArtifactId) -> LockedFiles:
@@ -172,18 +181,23 @@ def _read_listing(one: Reached, stores: Sequence[Store]) -> bytes | None:
     return None
 
 
-def placement(output: Output, path: str, found: DataFrame) -> Placement:
-    """The files that belong at `path`, an output or a part of it, by rows of `expand`: none where one was erased."""
-    rows = found.filter(col("root") == output.md5)
-    if rows["erased"].any():
-        return Placement(output.path, path, None)
-    if not output.is_dir:
-        return Placement(output.path, path, {path: output.md5})
-    if not rows.filter("is_dir")["size"].count():
-        return Placement(output.path, path, None)
+def placement(outputs: Sequence[Output], path: str, found: DataFrame) -> Placement:
+    """The files that belong at `path` by rows of `expand`: none where one was erased.
+
+    That is an output, a part of it, or a folder of several outputs.
+    """
+    names = tuple(output.path for output in outputs)
+    if not outputs[0].is_dir:
+        rows = found.filter(col("root") == outputs[0].md5)
+        return Placement(names, path, None if rows["erased"].any() else {path: outputs[0].md5})
+    roots = {output.md5 for output in outputs}
+    rows = found.filter(col("root").is_in(list(roots)))
+    lists = rows.filter("is_dir", col("size").is_not_null())["root"]
+    if rows["erased"].any() or lists.n_unique() < len(roots):
+        return Placement(names, path, None)
     inside = (col("path") == path) | col("path").str.starts_with(f"{path}/")
     files = rows.filter(~col("is_dir") & inside)
-    return Placement(output.path, path, dict(zip(files["path"], files["md5"], strict=True)))
+    return Placement(names, path, dict(zip(files["path"], files["md5"], strict=True)))
 
 
 def find_stored(store: Store, md5s: Series) -> DataFrame:

@@ -6,6 +6,7 @@ before is believed only where it was read on this machine; a damaged object is s
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +14,11 @@ from typing import NamedTuple
 import polars as pl
 from polars import DataFrame, Expr, Series, col
 
-from registry.core import layout, manifests, names, wording
+from registry.core import layout, manifests, names, parts, wording
 from registry.core.digests import object_key
 from registry.core.progress import Progress
 from registry.core.tree import Tree, under
-from registry.core.values import ArtifactId, Kind
+from registry.core.values import ArtifactId, Kind, Output
 from registry.errors import SHOWN, InvalidData, NotFound
 from registry.storage import results
 from registry.storage.base import Store
@@ -29,15 +30,20 @@ from registry.sync import inventory
 from registry.sync.checkout import Placement
 from registry.sync.inventory import Reached
 
+READERS = 16  # lists of files that are read at the same time
 _LOCATED = pl.Schema({"md5": pl.String, "size": pl.Int64, "remote": pl.Int64})
 
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """An output to fetch: all of it (`path` is its own), or what lies at `path` inside it."""
+    """An output to fetch: all of it (`path` is its own), or what lies at `path` inside it.
+
+    `folder` is wanted whole: the output's path, or that of several outputs which are wanted together.
+    """
 
     reached: Reached
     path: str
+    folder: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -112,7 +118,7 @@ def wanted(tree: Tree, targets: Sequence[str]) -> Wanted:
             skipped.append(f"{artifact}: not {'built' if artifact.kind is Kind.DATASET else 'trained'} yet")
             continue
         matched = [
-            Want(Reached(artifact, out), max(out.path, target, key=len))
+            _want(Reached(artifact, out), target)
             for out in outputs
             if under(out.path, target) or (out.is_dir and under(target, out.path))
         ]
@@ -122,13 +128,19 @@ def wanted(tree: Tree, targets: Sequence[str]) -> Wanted:
     return Wanted(tuple(wants), tuple(skipped))
 
 
+def _want(reached: Reached, target: str) -> Want:
+    path, folder = reached.output.path, parts.folder_of(reached.output.path)
+    return Want(reached, max(path, target, key=len), max(folder, target, key=len))
+
+
 def _unknown(artifact: ArtifactId, target: str, known: Sequence[str]) -> NotFound:
     return NotFound(f"{target} is no data of {artifact}", fix=f"name {', '.join(known[:SHOWN])} or a part of it")
 
 
 def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     """What the cache lacks, and which remote has it. Raises NotFound for a part that its output does not have."""
-    frames = [_expand(want, [stores.cache, *stores.downloads]) for want in wants]
+    with ThreadPoolExecutor(READERS) as pool:
+        frames = [*pool.map(lambda want: _expand(want, [stores.cache, *stores.downloads]), wants)]
     found = pl.concat([DataFrame(schema=inventory.SCHEMA), *frames]).unique(["root", "path"], maintain_order=True)
     once = found.unique("md5", maintain_order=True)
     cached = inventory.find_stored(stores.cache, once["md5"])
@@ -238,8 +250,13 @@ def _require_sizes(plan: Plan, lost: DataFrame, fetched: DataFrame) -> None:
 def placements(plan: Plan) -> tuple[Placement, ...]:
     """What was wanted, for `checkout.place`. A part of an output that is wanted completely is not repeated."""
     complete = {want.path for want in plan.wants if want.is_complete}
-    wants = [want for want in plan.wants if want.is_complete or want.reached.output.path not in complete]
-    return tuple(inventory.placement(want.reached.output, want.path, plan.found) for want in wants)
+    groups: dict[str, dict[str, Output]] = {}
+    for want in plan.wants:
+        if want.is_complete or want.reached.output.path not in complete:
+            groups.setdefault(want.folder or want.path, {})[want.reached.output.path] = want.reached.output
+    inner = {path for path in groups for other in groups if path != other and under(path, other)}
+    wanted = ((path, [*outputs.values()]) for path, outputs in groups.items() if path not in inner)
+    return tuple(inventory.placement(outputs, path, plan.found) for path, outputs in wanted)
 
 
 def require_all(plan: Plan, fetched: Fetched) -> None:

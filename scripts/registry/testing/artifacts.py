@@ -8,13 +8,13 @@ from polars import DataFrame
 
 from registry.cli import measuring, transferring
 from registry.cli.workspace import Workspace
-from registry.core import artifact_files, layout, manifests, names, pointers
+from registry.core import artifact_files, layout, manifests, names, parts, pointers
 from registry.core.values import ArtifactId, DatasetManifest, Kind, ModelManifest
 from registry.dataset import items, loaded_selection
 from registry.errors import NotFound
 from registry.integrations import git_trees
 from registry.model.judge import Judgement
-from registry.sync import dir_listing, pull
+from registry.sync import pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ def read_released(space: Workspace, dataset: Dataset) -> DataFrame:
 
 
 def _read_list(space: Workspace, dataset: Dataset, pointer: bytes) -> DataFrame:
-    md5 = pointers.read_pointer(pointer, layout.prepared_pointer(dataset.id)).md5
-    listing = space.read_object(md5)
-    if listing is None:
+    outputs = pointers.read_outputs(pointer, layout.prepared_pointer(dataset.id))
+    try:
+        return items.read(parts.of_outputs(outputs), space.read_object).frame
+    except NotFound as error:
         fault = f"{dataset.id}: no copy of the list of its images in DVC's cache, staging or production"
-        raise NotFound(fault, fix=f"registry pull {dataset.id}")
-    return items.parse(dir_listing.read(listing, md5)).frame
+        raise NotFound(fault, fix=f"registry pull {dataset.id}") from error
 
 
 def measure(space: Workspace, model: Model, folder: Path | None = None) -> Judgement:

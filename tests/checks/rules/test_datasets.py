@@ -176,7 +176,7 @@ def test_a_build_from_another_selection() -> None:
 def test_a_build_by_another_rule(changes: dict[str, Any]) -> None:
     (finding,) = check(changed(**changes))
     assert (finding.check, finding.path, finding.line) == ("build", PREPARED, 10)
-    assert finding.message == "built before image, columns, classes, split or exclude changed in dataset.yaml"
+    assert finding.message == "built before image, columns, classes, split, exclude or layout changed in dataset.yaml"
 
 
 def test_a_new_dataset_passes_with_a_note_about_the_next_step() -> None:

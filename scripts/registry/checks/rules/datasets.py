@@ -9,6 +9,7 @@ from registry.core.adoption import Adopted
 from registry.core.artifact_files import ArtifactFiles
 from registry.core.layout import prepared_pointer
 from registry.core.manifests import build_rule
+from registry.core.parts import is_part
 from registry.core.values import Build, Counts, DatasetManifest, Export, LookerQuery, SplitExpectations, SplitRule
 from registry.core.versioning import total
 from registry.dataset import provenance
@@ -16,6 +17,8 @@ from registry.dataset import provenance
 
 def pointers_are_valid(files: ArtifactFiles) -> Iterator[Diagnostic]:
     """`raw.dvc` and `prepared.dvc` match their closed schema, and each has one output: the folder of its name.
+
+    With `layout`, `prepared.dvc` has the folders of each split instead (`prepared/train/0a`).
 
     Keys that make DVC download from elsewhere (`deps`, `repo`, `wdir`, `remote`) are not allowed.
 
@@ -72,8 +75,8 @@ def _is_query_of(subject: DatasetSubject, source: LookerQuery) -> bool:
 def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
     """`prepared.dvc` was built from the selection in `raw.dvc` by the rule that the manifest has now.
 
-    The rule is `image`, `columns`, `classes`, `split` and `exclude`. A dataset that is not selected or built yet
-    passes, unless it has a release.
+    The rule is `image`, `columns`, `classes`, `split`, `exclude` and `layout`. A dataset that is not selected or built
+    yet passes, unless it has a release.
 
     Why: a reviewer reads the manifest and the selection; the images must be exactly what these two produce.
 
@@ -85,11 +88,11 @@ def build_is_current(subject: DatasetSubject, _: Facts) -> Iterator[Diagnostic]:
         yield _not_built(subject)
     elif prepared.build is None:
         yield wrong("does not record what it was built from", path, fix=fix)
-    elif prepared.build.selection != raw.output.md5:
-        message = f"built from the selection {prepared.build.selection[:10]}, expected {raw.output.md5[:10]} (raw.dvc)"
+    elif prepared.build.selection != raw.md5:
+        message = f"built from the selection {prepared.build.selection[:10]}, expected {raw.md5[:10]} (raw.dvc)"
         yield wrong(message, path, _build_line(subject, "selection"), fix)
     elif prepared.build.rule != build_rule(subject.manifest):
-        message = "built before image, columns, classes, split or exclude changed in dataset.yaml"
+        message = "built before image, columns, classes, split, exclude or layout changed in dataset.yaml"
         yield wrong(message, path, _build_line(subject, "rule"), fix)
 
 
@@ -109,7 +112,8 @@ def _build_line(subject: DatasetSubject, key: str) -> int | None:
 def items_match_pointer(subject: DatasetSubject, facts: Facts) -> Iterator[Diagnostic]:
     """The `.dir` object lists `<split>/<label>/<uuid>.<ext>` and a `metadata.parquet` per split, as `meta` counts them.
 
-    The object is read from a cache, staging or production. Where none has it, an owner decides, except at a commit.
+    With `layout` there is one for each folder of a split, with a `metadata.parquet` of its own. The objects are read
+    from a cache, staging or production. Where none has one, an owner decides, except at a commit.
 
     Why: reports, release notes and expectations use the counts in `prepared.dvc`; they must be those of the images.
 
@@ -117,12 +121,12 @@ def items_match_pointer(subject: DatasetSubject, facts: Facts) -> Iterator[Diagn
     """
     if subject.prepared is None or subject.prepared.build is None:
         return
-    build, nfiles = subject.prepared.build, subject.prepared.output.nfiles
+    build, nfiles, folders = subject.prepared.build, subject.prepared.nfiles, subject.prepared.outputs
     path, fix = prepared_pointer(subject.id), f"registry build {subject.id}"
     splits = {split for split, classes in build.counts.items() if sum(classes.values())}
-    counted = total(build.counts)
-    if build.images != counted or nfiles != build.images + len(splits):
-        tables = wording.plural(len(splits), "table")
+    counted, number = total(build.counts), len(folders) if is_part(folders[0].path) else len(splits)
+    if build.images != counted or nfiles != build.images + number:
+        tables = wording.plural(number, "table")
         message = f"images ({build.images:,}), counts ({counted:,}) and nfiles ({nfiles:,} with {tables}) disagree"
         yield wrong(message, path, _build_line(subject, "images"), fix)
     if subject.listing is not None:

@@ -51,6 +51,8 @@ def _different(dataset: ArtifactId, difference: Difference) -> Diagnostic:
             return wrong(message, raw_pointer(dataset), fix=f"registry select {dataset}")
         case DifferenceKind.COUNTS:
             message = f"meta.build has other counts than the selection gives: {examples}"
+        case DifferenceKind.WHOLE:
+            message = "meta.build.whole is not the md5 that DVC gives prepared"
         case DifferenceKind.TABLE:
             tables = wording.plural(difference.count, "metadata table")
             message = f"prepared lists {tables} with other content than the selection gives: {examples}"

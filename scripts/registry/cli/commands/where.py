@@ -24,7 +24,7 @@ from registry.dataset import near_duplicates, perceptual_hash, thumbnails
 from registry.errors import NotFound, RegistryError
 from registry.release import stored_shards, where
 from registry.release.history import Release
-from registry.release.item_index import ItemIndex
+from registry.release.item_index import ItemIndex, Listed
 from registry.release.stored_shards import StoredShards
 
 Shards = Mapping[Tag, StoredShards]
@@ -129,7 +129,11 @@ class _Near:
 
 
 def _find_near(
-    space: Workspace, index: ItemIndex, lists: frozenset[str], queries: Sequence[_Query], found: Sequence[where.Found]
+    space: Workspace,
+    index: ItemIndex,
+    lists: frozenset[Listed],
+    queries: Sequence[_Query],
+    found: Sequence[where.Found],
 ) -> list[tuple[_Near, ...]]:
     images = index.images(lists).select("uuid", "md5").unique()
     cache = space.cache_dir / perceptual_hash.PATH
