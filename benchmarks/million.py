@@ -1,6 +1,7 @@
-"""A million rows: seconds, time per row and peak memory to select, to split and write, to check and to compare.
+"""A million rows, or more: seconds, time per row and peak memory to select, write, check, compare and plan a publish.
 
-No image is needed: MD5s are made up and fed to the build where it would have read the images.
+No image is needed: MD5s are made up and fed to the build where it would have read the images, and a staging says that
+it has all of them. Above a million rows the dataset is tracked in 256 folders a split.
 
 python benchmarks/million.py [--rows 1000000] [--against 100000]
 """
@@ -11,20 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import polars
+    from polars import DataFrame
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from build import BIN, CLASSES, ENV, make_registry
 
-ROWS = ("select", "split and write", "check", "compare")
-LISTS = ("old.dir", "new.dir")
+ROWS = ("select", "split and write", "check", "compare", "plan a publish")
 DATASET = "datasets/pets"
+SIZE = 10_000  # bytes of an image that does not exist
+ONE_FOLDER = 1_000_000
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def main() -> None:
     for stage in ROWS:
         (few, few_peak), (many, many_peak) = (measured[rows][stage] for rows in (args.against, args.rows))
         per_row = many / args.rows / (few / args.against)
-        print(f"| {stage} | {few:.2f} s | {few_peak:.0f} MB | {many:.2f} s | {many_peak:.0f} MB | {per_row:.2f} × |")
+        print(f"| {stage} | {few:.2f} s | {few_peak:,.0f} MB | {many:.2f} s | {many_peak:,.0f} MB | {per_row:.2f} × |")
 
 
 def measure(rows: int) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -51,15 +53,28 @@ def measure(rows: int) -> Iterator[tuple[str, tuple[float, float]]]:
     with tempfile.TemporaryDirectory(prefix="registry-benchmark-") as folder:
         root = Path(folder)
         make_registry(root, root / "lake", ["00000000-0000-4000-8000-000000000000"])
-        with (root / "export.csv").open("w") as file:
-            file.write("uuid,label,camera\n")
-            file.writelines(f"{uuid(number)},{CLASSES[number % 2]},camera-{number % 60}\n" for number in range(rows))
+        if rows > ONE_FOLDER:
+            with (root / DATASET / "dataset.yaml").open("a") as file:
+                file.write("layout: {folders: 256}\n")
+        write_export(root, rows)
         yield "select", clock(root, registry, "select", DATASET, "--from", "export.csv", "--complete")
         yield "split and write", clock(root, *itself, "split and write")
         subprocess.run([registry, "check", "--fix", "--all"], cwd=root, env=ENV, capture_output=True, check=False)
         yield "check", clock(root, registry, "check", "--all")
-        clock(root, *itself, "change")
-        yield "compare", clock(root, *itself, "compare")
+        (root / "export.csv").unlink()
+        for command in (("add", "--all"), ("commit", "--quiet", "--no-verify", "--message", "1.0.0")):
+            subprocess.run(["git", *command], cwd=root, env=ENV, check=True)
+        yield "plan a publish", clock(root, *itself, "plan a publish")
+        write_export(root, rows + rows // 100)
+        clock(root, registry, "select", DATASET, "--from", "export.csv", "--complete")
+        clock(root, *itself, "split and write")
+        yield "compare", clock(root, registry, "diff", DATASET)
+
+
+def write_export(root: Path, rows: int) -> None:
+    with (root / "export.csv").open("w") as file:
+        file.write("uuid,label,camera\n")
+        file.writelines(f"{uuid(number)},{CLASSES[number % 2]},camera-{number % 60}\n" for number in range(rows))
 
 
 def clock(root: Path, *command: str) -> tuple[float, float]:
@@ -68,10 +83,12 @@ def clock(root: Path, *command: str) -> tuple[float, float]:
     with (root / "output").open("w") as output:
         process = subprocess.Popen(command, cwd=root, env=ENV, stdout=output, stderr=output)
         _, status, used = os.wait4(process.pid, 0)
+    seconds, peak = time.perf_counter() - begun, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     if os.waitstatus_to_exitcode(status) > (command[1] == "check"):  # no owner is asked here, but a finding may stand
         raise SystemExit((root / "output").read_text())
-    print(f"{' '.join(command[1:])}: {time.perf_counter() - begun:.2f} s", file=sys.stderr)
-    return time.perf_counter() - begun, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    cpu = used.ru_utime + used.ru_stime
+    print(f"{' '.join(command[1:])}: {seconds:.2f} s, {cpu:.2f} s of processors, {peak:,.0f} MB", file=sys.stderr)
+    return seconds, peak
 
 
 def uuid(number: int) -> str:
@@ -83,55 +100,47 @@ def uuid(number: int) -> str:
 
 
 def split_and_write() -> None:
-    """The end of a build: splits, tables, the `.dir` object, the pointer."""
+    """The end of a build, of images that are known by their ETags: splits, tables, lists of files, the pointer."""
     import polars as pl
 
     from registry.cli.preparing import build_places
     from registry.cli.workspace import here
-    from registry.core import digests, manifests, names
-    from registry.dataset import build, version_rows
+    from registry.core import manifests, names
+    from registry.dataset import loaded_selection, version_rows, version_writing
 
     space = here()
     manifest, places = manifests.load_dataset(space.tree, names.parse_id(DATASET)), build_places(space)
-    selected = build.read_selection(manifest, places)
-    rows = version_rows.items_of(manifest, selected.rows)
+    selected = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
     md5 = pl.col("uuid").str.replace_all("-", "")
-    made = build.Plan(manifest, selected, rows)
-    output, _ = build.write(made, rows.with_columns(md5=md5, size=10_000), places)
-    Path(LISTS[0]).symlink_to(places.cache.path / digests.object_key(output.md5))
+    rows = version_rows.items_of(manifest, selected.rows).with_columns(md5=md5, size=SIZE)
+    version_writing.write(manifest, selected, rows, places)
 
 
-def change() -> None:
-    """Another version beside the first: without every hundredth item, every thousandth with another label."""
+def plan_publish() -> None:
+    """What `registry publish --dry-run` does, with a staging that says that it has every image."""
     import polars as pl
 
-    from registry.sync import dir_listing
+    from registry.cli.workspace import here
+    from registry.integrations import git_trees
+    from registry.release import due_versions, publish
+    from registry.storage.local import Folder
 
-    files = read_version(Path(LISTS[0]))
-    is_cat = pl.col("index") % 1000 == 1
-    relabelled = (
-        pl.when(is_cat).then(pl.col("relpath").str.replace("/cat/", "/dog/", literal=True)).otherwise("relpath")
-    )
-    other = files.with_row_index().filter(pl.col("index") % 100 != 0).with_columns(relpath=relabelled)
-    Path(LISTS[1]).write_bytes(dir_listing.write(other))
+    class Claiming(Folder):
+        def find_many(self, keys: Sequence[str]) -> "DataFrame":
+            found = super().find_many([key for key in keys if key.endswith(".dir")])
+            md5s = pl.Series("key", keys, pl.String).to_frame().filter(~pl.col("key").str.ends_with(".dir"))
+            etag = pl.col("key").str.strip_prefix("files/md5/").str.replace("/", "")
+            made_up = md5s.with_columns(pl.lit(SIZE, pl.Int64).alias("size"), etag.alias("etag"))
+            return pl.concat([found, made_up.with_columns(modified=pl.lit(None, found.schema["modified"]))])
 
-
-def compare() -> None:
-    """The difference of two versions, from their lists of files alone."""
-    from registry.dataset import items
-
-    old, new = (items.parse(read_version(Path(name))) for name in LISTS)
-    print(items.compare(old, new).rows)
-
-
-def read_version(path: Path) -> "polars.DataFrame":
-    from registry.sync import dir_listing
-
-    data = path.read_bytes()
-    return dir_listing.read(data, dir_listing.md5_of(data))
+    space = here()
+    context = due_versions.collect(space.root)
+    with git_trees.Revision(space.root, context.commit) as tree:
+        staging = Claiming(space.stores.staging.path)
+        print(publish.plan(context, tree, staging, space.stores.production))
 
 
-STAGES = {"split and write": split_and_write, "change": change, "compare": compare}
+STAGES = {"split and write": split_and_write, "plan a publish": plan_publish}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ from registry.core import (
     settings,
     tombstones,
 )
-from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Pointer, Reader, Release
+from registry.core.artifact_files import ArtifactFiles, Files, Lock, Parsed, Pipeline, Reader, Release
+from registry.core.pointers import Pointer
 from registry.core.schema import Fault
 from registry.core.tree import Entry, Tree
 from registry.core.values import ArtifactId, DatasetManifest, Kind, Manifest, ModelManifest, Selection, Tag

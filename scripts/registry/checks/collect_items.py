@@ -1,6 +1,6 @@
 """Reads the objects that a dataset's pointers name, for the facts that rules need of them. Loads Polars."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +10,7 @@ from registry.checks.context import DatasetSubject, Listing, RepeatedImages
 from registry.core import erasures, parts
 from registry.core.artifact_files import Reader
 from registry.core.erasures import Erased
+from registry.core.values import Diff
 from registry.dataset import items, parquet_files, parquet_footer
 from registry.dataset.items import Items
 from registry.errors import NotFound, Refused
@@ -40,22 +41,42 @@ def with_objects(
 
 
 def _with_listing(subject: DatasetSubject, read_object: Reader, *, erased: Erased) -> DatasetSubject:
-    """The dataset with its list of files, and, where an item is listed once only, how the latest release differs."""
-    found = items.read(parts.of(subject.content.objects), read_object)
-    subject = replace(subject, listing=_listing(found))
+    """The dataset with its lists of files, and, where an item is listed once only, how the latest release differs.
+
+    A version in parts is read prefix by prefix: memory never holds all of it.
+    """
     content = subject.releases.latest.content if subject.releases.latest else None
     released = parts.of(content.objects) if content else {}
-    if not released or (subject.listing and subject.listing.repeated):
-        return subject
-    try:
-        return replace(subject, diff=items.compare(items.read(released, read_object), found, erased))
-    except (NotFound, Refused) as error:
-        return replace(subject, unread=error.message)
+    listings, diffs, unread = list[Listing](), list[Diff](), ""
+    for old, new in parts.aligned(released, parts.of(subject.content.objects)):
+        found = items.read(new, read_object)
+        listings.append(_listing(found))
+        if released and not unread and not listings[-1].repeated:
+            try:
+                before = found if old == new else items.read(old, read_object)
+                diffs.append(items.compare(before, found, erased))
+            except (NotFound, Refused) as error:
+                unread = error.message
+    listing = _join(listings)
+    is_compared = released and not unread and not listing.repeated
+    return replace(
+        subject, listing=listing, diff=items.join(diffs) if is_compared else None, unread=unread or subject.unread
+    )
 
 
 def _listing(found: Items) -> Listing:
+    tables = frozenset(folder.partition("/")[0] for folder in found.tables)
+    return Listing(items.count(found.frame), tables, found.unexpected_files, _find_repeated(found))
+
+
+def _join(listings: Sequence[Listing]) -> Listing:
+    """What the lists of all parts say; an image that is listed twice is so in one part, by its UUID."""
+    repeated = [one.repeated for one in listings if one.repeated]
     return Listing(
-        items.count(found.frame), items.splits_with_tables(found), found.unexpected_files, _find_repeated(found)
+        items.add_counts(one.counts for one in listings),
+        frozenset[str]().union(*(one.tables for one in listings)),
+        tuple(file for one in listings for file in one.unexpected_files),
+        replace(repeated[0], count=sum(one.count for one in repeated)) if repeated else None,
     )
 
 

@@ -11,12 +11,12 @@ from registry.core.artifact_files import (
     Metrics,
     Parsed,
     Pipeline,
-    Pointer,
     Release,
 )
 from registry.core.lineage import Backbone
 from registry.core.locked_state import LockedState
 from registry.core.manifests import build_rule
+from registry.core.pointers import Pointer
 from registry.core.values import (
     ArtifactId,
     Content,

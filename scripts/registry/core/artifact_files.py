@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from registry.core import declared_results, documents, layout, manifests, parts, pointers, schema
+from registry.core import declared_results, documents, layout, manifests, pointers, schema
 from registry.core.documents import Document
+from registry.core.pointers import Pointer
 from registry.core.schema import Fault
 from registry.core.tree import DictTree, Entry, Tree
-from registry.core.values import ArtifactId, Build, Content, Kind, Manifest, ModelManifest, Output, Tag
+from registry.core.values import ArtifactId, Content, Kind, Manifest, ModelManifest, Output, Tag
 from registry.errors import InvalidDocument, NotFound
 
 T = TypeVar("T")
@@ -41,31 +42,6 @@ class Parsed(Generic[T]):
         if self.value is None:
             raise InvalidDocument(self.path, "could not be parsed")
         return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """A `.dvc` file: one output, or a dataset's parts; `build` is None where it does not record how they were built."""
-
-    outputs: tuple[Output, ...]
-    build: Build | None
-
-    @property
-    def md5(self) -> str:
-        """The md5 that DVC gives the file or folder of the pointer's name: a `dvc.lock` has it."""
-        if parts.is_part(self.outputs[0].path):
-            return self.build.whole if self.build else ""
-        return self.outputs[0].md5
-
-    @property
-    def size(self) -> int:
-        """The bytes of all files."""
-        return sum(output.size for output in self.outputs)
-
-    @property
-    def nfiles(self) -> int:
-        """The number of all files."""
-        return sum(output.nfiles or 0 for output in self.outputs)
 
 
 @dataclass(frozen=True, slots=True)

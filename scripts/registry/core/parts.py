@@ -6,7 +6,7 @@ good, and one that is added changes one list of files.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import md5
 
 from registry.core.layout import SPLITS
@@ -30,6 +30,24 @@ def of(objects: Mapping[str, str]) -> Parts:
 def of_outputs(outputs: Iterable[Output]) -> Parts:
     """The parts that the outputs of a dataset's `prepared.dvc` are."""
     return {name_of(output.path): output.md5 for output in outputs}
+
+
+def groups(parts: Parts) -> Mapping[str, Parts]:
+    """The parts of each prefix, of all splits: an image that moves to another split stays among them."""
+    found: dict[str, dict[str, str]] = {}
+    for part in parts:
+        found.setdefault(part.rpartition("/")[2], {})[part] = parts[part]
+    return dict(sorted(found.items()))
+
+
+def aligned(old: Parts, new: Parts) -> Iterator[tuple[Parts, Parts]]:
+    """Both versions prefix by prefix, so that no image of one is in another pair; all at once if layouts differ."""
+    before, after = groups(old), groups(new)
+    if len({len(prefix) for prefix in (*before, *after)}) > 1:
+        yield old, new
+        return
+    for prefix in sorted({*before, *after}):
+        yield before.get(prefix, {}), after.get(prefix, {})
 
 
 def path(dataset: ArtifactId, part: str) -> str:

@@ -16,6 +16,31 @@ FOLDERS = ("raw", "prepared")  # the outputs that are always folders
 FILES = ("model.onnx", "model.onnx.data")  # always files
 
 
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """A `.dvc` file: one output, or a dataset's parts; `build` is None where it does not record how they were built."""
+
+    outputs: tuple[Output, ...]
+    build: Build | None
+
+    @property
+    def md5(self) -> str:
+        """The md5 that DVC gives the file or folder of the pointer's name: a `dvc.lock` has it."""
+        if parts.is_part(self.outputs[0].path):
+            return self.build.whole if self.build else ""
+        return self.outputs[0].md5
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(output.size for output in self.outputs)
+
+    @property
+    def nfiles(self) -> int:
+        """The number of all files."""
+        return sum(output.nfiles or 0 for output in self.outputs)
+
+
 def read_pointer(data: bytes, path: str) -> Output:
     """The one output of a `.dvc` file, its path made relative to the root. Raises InvalidDocument."""
     output, *others = read_outputs(data, path)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -267,18 +268,33 @@ def _with_items(
     if (old.prepared if old else {}) == (new.prepared if new else {}):
         return replace(change, required_bump=_required_bump(old, new, None))
     try:
-        with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
-            before, after = pool.map(lambda side: _read_items(side, options.read), (old, new))
+        diff, before, after = _compare_items(old, new, options)
     except RegistryError as error:
         unknown = _join(change.unknown, error.message)
         return replace(change, required_bump=_required_bump(old, new, None), unknown=unknown)
-    diff = items.compare(before, after, options.erased)
     required = _required_bump(old, new, diff)
     change = replace(change, diff=diff, transitions=_count_transitions(diff), required_bump=required)
     if old and new:
-        sides = ((old.manifest, before), (new.manifest, after))
+        sides = ((old.manifest, before), (new.manifest, after.tables))
         change = _attempt(change, lambda: _with_distributions(change, diff, *sides, options.read))
     return _attempt(change, lambda: _with_images(change, diff, after, options))
+
+
+def _compare_items(
+    old: _Dataset | None, new: _Dataset | None, options: DiffOptions
+) -> tuple[Diff, Mapping[str, str], Items]:
+    """How the items differ, the tables of the old version, and the items of the new one.
+
+    Of a version in parts, the old items are in memory prefix by prefix. Raises NotFound and Refused.
+    """
+    diffs, tables, after = list[Diff](), dict[str, str](), list[Items]()
+    with ThreadPoolExecutor(2) as pool:  # a list of a million files takes seconds
+        for pair in parts.aligned(old.prepared if old else {}, new.prepared if new else {}):
+            before, found = pool.map(_read_items, (old, new), pair, repeat(options.read))
+            diffs.append(items.compare(before, found, options.erased))
+            tables |= before.tables
+            after.append(found)
+    return items.join(diffs), tables, items.concat(after)
 
 
 def _attempt(change: DatasetChange, step: Callable[[], DatasetChange]) -> DatasetChange:
@@ -293,8 +309,8 @@ def _join(*texts: str) -> str:
     return "; ".join(text for text in texts if text)
 
 
-def _read_items(dataset: _Dataset | None, read: Reader) -> Items:
-    found = items.read(dataset.prepared if dataset else {}, read)
+def _read_items(dataset: _Dataset | None, listed: Parts, read: Reader) -> Items:
+    found = items.read(listed, read)
     if dataset and (repeated := items.find_repeated(found)["uuid"].n_unique()):
         manifest = dataset.manifest
         uuids = plural(repeated, "duplicate UUID")
@@ -319,19 +335,23 @@ def _count_transitions(diff: Diff) -> DataFrame:
 def _with_distributions(
     change: DatasetChange,
     diff: Diff,
-    old: tuple[DatasetManifest, Items],
-    new: tuple[DatasetManifest, Items],
+    old: tuple[DatasetManifest, Mapping[str, str]],
+    new: tuple[DatasetManifest, Mapping[str, str]],
     read: Reader,
 ) -> DatasetChange:
     """The change with distribution shifts of metadata columns, and the values where changed items are concentrated."""
-    frames = (read_metadata(manifest, found, read) for manifest, found in (old, new))
+    # A number stands for a UUID: it only marks items as changed, and has a sixth of the bytes.
+    frames = (
+        pl.concat([table.with_columns(col("uuid").hash()) for table in _read_tables(*side, read)], how="diagonal")
+        for side in (old, new)
+    )
     before, after = distribution.as_values(*frames)
     sides = {"old": before, "new": after}
     concentrations = [
         concentration
         for kind, (side, is_changed) in _KINDS.items()
         for concentration in distribution.find_concentrations(
-            kind, sides[side].drop(_SHOWN_AS_TRANSITIONS.get(kind, ())), diff.rows.filter(is_changed)["uuid"]
+            kind, sides[side].drop(_SHOWN_AS_TRANSITIONS.get(kind, ())), diff.rows.filter(is_changed)["uuid"].hash()
         )
     ]
     found = distribution.find_shifts(*(frame.drop("label", "split") for frame in (before, after)))
@@ -340,12 +360,15 @@ def _with_distributions(
 
 def read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
     """The items' uuid, split and label, and the other columns of `metadata.parquet` but UUIDs."""
-    columns = [column for column in manifest.columns if column.type != distribution.UUID]
-    tables = [
-        metadata_tables.read(require_object(read, md5), columns).with_columns(split=pl.lit(folder.partition("/")[0]))
-        for folder, md5 in found.tables.items()
-    ]
+    tables = [*_read_tables(manifest, found.tables, read)]
     return pl.concat(tables, how="diagonal") if tables else found.frame.select("uuid", "label", "split")
+
+
+def _read_tables(manifest: DatasetManifest, tables: Mapping[str, str], read: Reader) -> Iterator[DataFrame]:
+    columns = [column for column in manifest.columns if column.type != distribution.UUID]
+    for folder, md5 in tables.items():
+        table = metadata_tables.read(require_object(read, md5), columns)
+        yield table.with_columns(split=pl.lit(folder.partition("/")[0]))
 
 
 def _with_images(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> DatasetChange:

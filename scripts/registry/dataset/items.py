@@ -1,6 +1,6 @@
 """The items of a dataset version, parsed from the paths in its `.dir` objects, and how two versions differ."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -37,6 +37,13 @@ def read(found: Parts, read_object: Reader, name: str = "") -> Items:
     return parse(version_files.read(found, read_object, name))
 
 
+def concat(parts: Sequence[Items]) -> Items:
+    """The items of all of these parts of a version."""
+    tables = {folder: md5 for part in parts for folder, md5 in part.tables.items()}
+    files = tuple(file for part in parts for file in part.unexpected_files)
+    return Items(pl.concat((part.frame for part in parts), rechunk=False), tables, files)
+
+
 def parse(files: DataFrame) -> Items:
     """The items of a version's files (columns md5, relpath: what `version_files.read` gives).
 
@@ -61,11 +68,6 @@ def _is_in_place(named: DataFrame) -> Series:
     return right.scatter(places, found) if found else right
 
 
-def splits_with_tables(items: Items) -> frozenset[str]:
-    """The splits that have a table, or a part with one."""
-    return frozenset(folder.partition("/")[0] for folder in items.tables)
-
-
 def count(frame: DataFrame, split: str = "split", label: str = "label") -> Counts:
     """How many rows a frame has per split (in the order train, val, test) and class (sorted)."""
     counted = frame.group_by(split, label).len().sort(split, label)
@@ -73,6 +75,17 @@ def count(frame: DataFrame, split: str = "split", label: str = "label") -> Count
     for split_name, label_name, number in counted.iter_rows():
         counts.setdefault(split_name, {})[label_name] = number
     return counts
+
+
+def add_counts(several: Iterable[Counts]) -> Counts:
+    """The sum of counts, in the order of `count`."""
+    found: dict[str, dict[str, int]] = {}
+    for counts in several:
+        for split, classes in counts.items():
+            known = found.setdefault(split, {})
+            for label, number in classes.items():
+                known[label] = known.get(label, 0) + number
+    return {split: dict(sorted(found[split].items())) for split in SPLITS if split in found}
 
 
 def find_repeated(items: Items) -> DataFrame:
@@ -105,4 +118,15 @@ def compare(old: Items, new: Items, erased: Erased = erasures.NOTHING) -> Diff:
         rows=rows,
         tables=old.layout in {None, new.layout} and dict(old.tables) != dict(new.tables),
         erased=len(gone),
+    )
+
+
+def join(diffs: Sequence[Diff]) -> Diff:
+    """How two versions differ whose parts differ like this (`parts.aligned`); there is at least one pair."""
+    counted = ("before", "after", "added", "removed", "relabelled", "moved", "changed")
+    return Diff(
+        **{name: add_counts(getattr(diff, name) for diff in diffs) for name in counted},
+        rows=pl.concat(diff.rows for diff in diffs).sort("uuid"),
+        tables=any(diff.tables for diff in diffs),
+        erased=sum(diff.erased for diff in diffs),
     )
