@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -29,7 +29,7 @@ def main() -> None:
         root = Path(folder)
         make(root, args.artifacts)
         print(f"{args.artifacts:,} artifacts\n\n| what | time | bare import | ratio |\n|---|---|---|---|")
-        cases = {
+        cases: Mapping[str, Callable[[], None]] = {
             "one dataset's description, `--staged`": lambda: edit(root, version="1.0.1", description="Changed."),
             "one model's description, `--staged`": lambda: edit(
                 root, "models", version="1.0.1", description="Changed."

@@ -31,7 +31,8 @@ from registry.dataset.image_validation import find_fault
 from registry.demo.seaweedfs import S3Server
 from registry.storage import cluster
 from registry.storage.base import Store
-from registry.storage.ingest import Ingest, ingest
+from registry.storage.ingest import ingest
+from registry.storage.lake_objects import Ingest
 from registry.storage.open import open_store
 from registry.storage.parallel import Cluster, parallel_map
 from registry.storage.transfer import transfer

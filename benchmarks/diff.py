@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import yaml
@@ -28,7 +30,7 @@ from build import BIN, ENV
 from registry.dataset import metadata_tables
 
 DATASET = "datasets/pets"
-MANIFEST = {
+MANIFEST: Mapping[str, Any] = {
     "schema": 1, "name": "pets", "title": "Pets at home", "description": "Cats and dogs.", "owners": ["@acme/vision"],
     "license": "CC-BY-4.0",
     "source": {"export": {"description": "by hand"}}, "image": "{uuid}.jpg", "classes": ["cat", "dog"],
@@ -84,12 +86,14 @@ def make(root: Path, items: int, *, files: bool) -> None:
         for name in ("staging", "production"):
             config.write(f"['remote \"{name}\"']\n    url = ../.registry/{name}\n")
     dice = random.Random(1)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (uuid(number), SPLITS[number % 10], "cat" if number % 2 else "dog", *fields(dice)) for number in range(items)
     ]
     commit(root, rows, "1.0.0", files=files)
     kept = [row for number, row in enumerate(rows) if number % 100]
-    labels = [(row[0], row[1], "dog" if number % 1000 == 1 else row[2], *row[3:]) for number, row in enumerate(kept)]
+    labels: list[tuple[str, ...]] = [
+        (row[0], row[1], "dog" if number % 1000 == 1 else row[2], *row[3:]) for number, row in enumerate(kept)
+    ]
     commit(root, labels, "2.0.0", files=files)
 
 

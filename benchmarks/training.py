@@ -110,7 +110,7 @@ class Speeds:
             with self.code.devices.half_precision(self.place):
                 loss = cross_entropy(self.network(images), targets)
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
 
     def _an_epoch(self) -> None:

@@ -102,7 +102,7 @@ def images(cats: int = 10, dogs: int = 10, start: int = 0) -> dict[str, bytes]:
 
 
 # Keys of a manifest by which a selection gives exactly the images that a test puts into splits.
-REPRODUCIBLE = {
+REPRODUCIBLE: Mapping[str, Any] = {
     "columns": {"uuid": {"type": "uuid"}, "label": {"type": "string"}, "batch": {"type": "string"}},
     "split": repositories.BY_BATCH,
 }
