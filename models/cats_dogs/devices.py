@@ -1,6 +1,10 @@
 """Where a training runs: on a GPU or the CPU, in one process or in several that torchrun started on one machine."""
 
+import errno
+import math
 import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,14 +40,32 @@ class Place:
         return rows[slice(*bounds)]
 
     def gather(self, share: Tensor, count: int) -> Tensor:
-        """All `count` rows, of which each process has its share."""
+        """All `count` rows of bytes, of which each process has its share; on the CPU, in memory of all processes."""
         if self.size == 1:
             return share
-        rows = torch.empty(count, *share.shape[1:], dtype=share.dtype, device=share.device)
+        shape = (count, *share.shape[1:])
+        if count and not share.is_cuda and sys.platform == "linux":
+            rows = self._shared(shape)
+            self.share(rows)[:] = share
+            distributed.barrier()
+            return rows
+        rows = torch.empty(shape, dtype=share.dtype, device=share.device)
         self.share(rows)[:] = share
         for rank in range(self.size):
             distributed.broadcast(Place(self.device, rank, self.size).share(rows), src=rank)
         return rows
+
+    def _shared(self, shape: tuple[int, ...]) -> Tensor:
+        """Bytes in a file without a name, which every process maps; it is gone with the last of them."""
+        size, names = math.prod(shape), [""]
+        with tempfile.TemporaryFile() as file:  # in $TMPDIR; /dev/shm has 64 MB in a container
+            if self.is_first:
+                os.posix_fallocate(file.fileno(), 0, size)  # or a full disk would end the process at its first write
+                names = [f"/proc/{os.getpid()}/fd/{file.fileno()}"]
+            distributed.broadcast_object_list(names)
+            rows = torch.from_file(names[0], shared=True, size=size, dtype=torch.uint8)
+            distributed.barrier()
+        return rows.view(shape)
 
     def total(self, numbers: Tensor) -> Tensor:
         """The sum of these numbers over all processes."""
@@ -109,6 +131,10 @@ def one_line_if_memory_is_short() -> Iterator[None]:
     """Say in one line that memory ran out, and what helps."""
     try:
         yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise SystemExit(f"{tempfile.gettempdir()} is full; set TMPDIR to one with space for the images") from error
     except (MemoryError, RuntimeError) as error:  # on the CPU, torch raises a plain RuntimeError
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise

@@ -1,5 +1,6 @@
 """The model template's code: other datasets, wrong parameters, and images of every kind."""
 
+import errno
 import runpy
 import shutil
 import sys
@@ -89,6 +90,8 @@ def test_memory_that_runs_out_is_one_line(code: SimpleNamespace) -> None:
     advice = r"^out of memory; lower batch_size, width or image_size in params\.yaml \(.*allocate.*\)$"
     with pytest.raises(SystemExit, match=advice), code.devices.one_line_if_memory_is_short():
         torch.empty(1 << 60, dtype=torch.uint8)
+    with pytest.raises(SystemExit, match=r" is full; set TMPDIR"), code.devices.one_line_if_memory_is_short():
+        raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(RuntimeError, match="size of tensor"), code.devices.one_line_if_memory_is_short():
         torch.ones(2) + torch.ones(3)
 

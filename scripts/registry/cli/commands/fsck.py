@@ -41,7 +41,7 @@ def command(
     was known. Production is create-only: for a corrupt object the steps for an administrator are printed. Release
     manifests are objects, too: each has to be the one that its tag names, and to say what the tag's commit and
     production say. One that is lost is made again, where that gives what was published. Shards (registry export) are
-    verified by their index.
+    compared with their index, and with --deep byte for byte with their release.
 
     With --cache, every object in DVC's caches is read and hashed. Damaged ones are named with the files that they are;
     with --repair FROM, they are moved to set-aside/ in the cache, and fetched from there.
