@@ -25,6 +25,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import chain
 
 import polars as pl
@@ -71,17 +72,18 @@ def write(frame: pl.DataFrame, key_values: Mapping[str, str] | None = None) -> b
     Raises TypeError for a column of another type than those above.
     """
     forms = {name: _form(name, dtype) for name, dtype in frame.schema.items()}
-    parts, groups, offset = [MAGIC], [], len(MAGIC)
+    out, groups = BytesIO(), []
+    out.write(MAGIC)
     for rows in frame.iter_slices(ROWS_PER_GROUP) if len(frame) else ():
         chunks = []
         for name, form in forms.items():
             page = _page(rows[name], form)
-            chunks.append(_Chunk(name, form, offset, len(rows), len(page)))
-            parts.append(page)
-            offset += len(page)
+            chunks.append(_Chunk(name, form, out.tell(), len(rows), len(page)))
+            out.write(page)
         groups.append(_row_group(chunks))
     footer = _footer(forms, len(frame), groups, {"pandas": _for_pandas(forms), **(key_values or {})})
-    return b"".join([*parts, footer, struct.pack("<I", len(footer)), MAGIC])
+    out.write(footer + struct.pack("<I", len(footer)) + MAGIC)
+    return out.getvalue()
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

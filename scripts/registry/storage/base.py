@@ -8,6 +8,7 @@ at every commit, imports this module and must start without Polars.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -176,7 +177,14 @@ class Store(ABC):
 
     def get(self, key: str) -> bytes:
         """An object's bytes. Raises NotFound."""
-        return b"".join(self.read(key))
+        chunks = self.read(key)
+        first, second = next(chunks, b""), next(chunks, None)
+        if second is None:
+            return first
+        out = BytesIO()  # a list of chunks and what they are joined to would be twice the object
+        out.writelines((first, second))
+        out.writelines(chunks)
+        return out.getvalue()
 
     def put(self, key: str, data: bytes) -> bool:
         """Store `data`; False when the key exists, which is unchanged."""
