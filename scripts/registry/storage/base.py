@@ -101,6 +101,11 @@ class Store(ABC):
         None  # whose workers reach it: where maps over its objects run, in place of threads here
     )
 
+    @property
+    def readers(self) -> int:
+        """The number of threads that read the store fully."""
+        return self.concurrency
+
     @abstractmethod
     def require_readable(self) -> None:
         """Raises StorageFailed when the store does not exist or cannot be read."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from http import HTTPStatus
 from itertools import chain, islice
+from math import inf
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Literal, NoReturn
 
@@ -37,6 +38,8 @@ Mode = Literal["create", "overwrite"]
 
 SINGLE_REQUEST = 64 << 20  # bytes up to which an object is sent in one request, and kept in memory until then
 RANGES = 8  # CHUNKs of a large object that are read at a time: one stream of S3 gives some 80 MB a second
+READERS_PER_SECOND = 3200  # threads for each second to a response: as many as at 20 ms use the client fully
+FEWEST_READERS = 8  # more of them take a tenth of the processor time by their changes (measured at 1 ms)
 # A large object takes up to 130 MB of memory on its way, so few are moved at a time. A writer may read meanwhile, and
 # never the other way round: no deadlock.
 _LARGE_WRITES, _LARGE_READS = BoundedSemaphore(8), BoundedSemaphore(4)
@@ -80,12 +83,18 @@ class Bucket(Store):
         self._is_known = False  # that there is such a bucket, and that it is one
         self._is_denied = False  # that this login may list, and not read every object
         self._can_list = can_list
+        self._latency: float | None = None  # seconds to the quickest response to a GET
         self._copiers: dict[S3Location, ServerSideCopier] = {}  # kept for what they know of the service
 
     def __reduce__(self) -> tuple[Callable[..., "Bucket"], tuple[Hashable, ...]]:
         if not self._reopen:
             raise TypeError(f"{self.url} cannot be pickled")
         return once, (_reopen, self._reopen, without_secrets(self.remote), self.remote.name, self.remote.is_lake)
+
+    @property
+    def readers(self) -> int:
+        """See `Store.readers`; fewer than `concurrency` where the server was found to be near."""
+        return count_readers(self._latency) if self._latency is not None else self.concurrency
 
     def require_readable(self) -> None:
         """See `Store.require_readable`."""
@@ -197,7 +206,9 @@ class Bucket(Store):
     def _open(self, key: str, put: Put) -> tuple[StoredObject, Generator[memoryview]]:
         """What one request says of an object, and its bytes in obstore's own memory, after `put` has had them."""
         with self._asking(Access.READ, key):
+            begun = time.perf_counter()
             result = obstore.get(self._reading, key)
+            self._latency = min(self._latency or inf, time.perf_counter() - begun)
         found = _as_object(result.meta)
         if self._can_list and not found.etag:
             self._require_store()
@@ -332,6 +343,11 @@ class Bucket(Store):
     def _raise_read_only(self, what: str) -> NoReturn:
         fix = "use the URL of the bucket itself (s3://, gs://, azure://)"
         raise StorageFailed(f"{self.url} cannot be {what}: plain HTTP is read-only", fix=fix)
+
+
+def count_readers(latency: float) -> int:
+    """The number of threads that read a bucket fully which responds within `latency` seconds."""
+    return min(Bucket.concurrency, max(FEWEST_READERS, round(READERS_PER_SECOND * latency)))
 
 
 def _drain(chunks: deque[bytes]) -> Iterator[bytes]:

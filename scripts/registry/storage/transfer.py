@@ -22,6 +22,7 @@ from registry.storage.states import ObjectResult, ObjectState
 from registry.storage.verified_reads import NotIntact, VerifiedChunks, read_verified, retry_corrupt, verify_by_etag
 from registry.storage.verify import raise_corrupt
 
+ALONE = 2  # objects that are copied one by one before many others
 FEW = 8  # objects of which the smallest one goes first to an empty store
 
 
@@ -61,11 +62,17 @@ def transfer(
 
     copier = find_copier(source, destination, seed) if absent else None
     files = [md5 for md5 in files if md5 not in {result.md5 for result in seeded}]
-    work = partial(_copy, source, destination, copier)
-    concurrency = max(source.concurrency, destination.concurrency)
-    cluster = cluster_of(source, destination)
-    run = partial(parallel_map, work, concurrency=concurrency, progress=progress, executor=cluster)
-    results += seeded + run(files)
+    work, cluster = partial(_copy, source, destination, copier), cluster_of(source, destination)
+
+    def run(md5s: Sequence[str]) -> list[ObjectResult]:
+        threads = max(source.readers, destination.concurrency)
+        return parallel_map(work, md5s, concurrency=threads, progress=progress, executor=cluster)
+
+    results += seeded
+    # Of many objects, one before the others, and another on its connection: the source learns how near it is.
+    alone = 0 if cluster or len(files) <= source.concurrency else ALONE
+    for part in (*([md5] for md5 in files[:alone]), files[alone:]):
+        results += run(part)
     complete = all(result.state.is_stored for result in results)
     results += run(dirs) if complete else [ObjectResult(md5, 0, ObjectState.SKIPPED) for md5 in dirs]
     return to_frame(results)
