@@ -9,9 +9,12 @@ from dvc.cli import main
 from dvc.repo import Repo
 
 import registry as api
+from registry.cli import measuring
 from registry.core import names
+from registry.core.layout import SPLITS
 from registry.dataset import build
 from registry.integrations.git_trees import WorkTree
+from registry.model import training_data
 from registry.sync import inventory
 from support import repositories
 from support.dataset_builds import PETS, POINTER, Desk, row, uuid
@@ -181,6 +184,14 @@ def test_a_consumer_gets_a_release_in_parts(released: Path, tmp_path: Path) -> N
     assert f"with {IMAGES} images intact" in proven
 
 
+def test_a_training_and_a_measurement_read_the_images_of_all_parts(released: Path) -> None:
+    for split in SPLITS:
+        folder = released / PETS / "prepared" / split
+        expected = sorted(path.stem for path in folder.rglob("*.jpg"))
+        assert sorted(path.stem for path in training_data.open_folder(folder).paths) == expected
+        assert measuring.find_images(folder).sort("uuid")["uuid"].to_list() == expected
+
+
 def test_more_images_than_one_list_takes_need_a_layout(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, before = registry / PETS / "dataset.yaml", (registry / POINTER).read_bytes()
     manifest.write_text(manifest.read_text().replace(LAYOUT, ""))
@@ -212,3 +223,12 @@ def test_a_pointer_in_another_form_is_wrong(registry: Path, old: str, new: str, 
     done = command(registry, "check", "--all")
     assert done.code == 1
     assert fault in done.out
+
+
+def test_the_md5_of_the_whole_is_recomputed(registry: Path) -> None:
+    pointer = registry / POINTER
+    whole = yaml.safe_load(pointer.read_text())["meta"]["build"]["whole"]
+    pointer.write_text(pointer.read_text().replace(whole, f"{'0' * 32}.dir"))
+    done = command(registry, "check", "--all")
+    assert done.code == 1
+    assert f"{POINTER}: wrong: meta.build.whole is not the md5 that DVC gives prepared" in done.out

@@ -51,6 +51,18 @@ def test_the_difference_is_what_counting_by_hand_gives(old: dict[int, Place], ne
     assert diff.tables is False
 
 
+@given(versions, versions)
+def test_parts_differ_as_the_whole_does(old: dict[int, Place], new: dict[int, Place]) -> None:
+    def part(version: dict[int, Place], prefix: str) -> Items:
+        return read({number: place for number, place in version.items() if parts.prefix(uuid(number), 1) == prefix})
+
+    whole = items.compare(read(old), read(new))
+    joined = items.join([items.compare(part(old, prefix), part(new, prefix)) for prefix in "0123456789abcdef"])
+    assert joined.rows.equals(whole.rows)
+    counted = ("before", "after", "added", "removed", "relabelled", "moved", "changed", "tables", "erased")
+    assert [getattr(joined, name) for name in counted] == [getattr(whole, name) for name in counted]
+
+
 @given(versions)
 def test_a_version_does_not_differ_from_itself(version: dict[int, Place]) -> None:
     diff = items.compare(read(version), read(version))

@@ -7,7 +7,7 @@ from registry.checks.context import ArtifactSubject, DatasetSubject, Facts
 from registry.core import parts
 from registry.core.artifact_files import Reader
 from registry.core.values import ArtifactId
-from registry.dataset import reproduction, version_files
+from registry.dataset import reproduction
 from registry.dataset.differences import Reproduction
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused
 
@@ -33,8 +33,7 @@ def _reproduce(subject: DatasetSubject, read: Reader) -> Reproduction:
         rows = reproduction.read_rows(manifest, objects["raw"], read, subject.selection)
         facts = reproduction.compare_facts(rows, subject.selection) if subject.selection else ()
         listed = parts.of(objects)
-        files = version_files.read(listed, read, f"{subject.id}/prepared")
-        differences = reproduction.compare_version(manifest, rows, files, built)
+        differences = tuple(reproduction.compare_version(manifest, rows, listed, read, built))
         whole = reproduction.compare_whole(listed, built, read)
         return Reproduction((*facts, *differences, *whole))
     except NotFound as error:

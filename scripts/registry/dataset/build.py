@@ -148,6 +148,7 @@ def plan(manifest: DatasetManifest, places: Places) -> Plan:
     the images; StorageFailed.
     """
     selection = loaded_selection.read(manifest, places.root, (places.cache, places.staging, places.production))
+    version_rows.require_images(manifest, selection.rows)
     rows = version_rows.items_of(manifest, selection.rows)
     if len(rows) > MOST_IN_ONE_FOLDER and not manifest.folders:
         fault = f"{len(rows):,} images are too many for one folder; the limit is {MOST_IN_ONE_FOLDER:,}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -274,10 +275,13 @@ def _with_items(
         return replace(change, required_bump=_required_bump(old, new, None), unknown=unknown)
     required = _required_bump(old, new, diff)
     change = replace(change, diff=diff, transitions=_count_transitions(diff), required_bump=required)
+    change = _attempt(change, partial(_with_images, change, diff, after, options))
+    tables = after.tables
+    del after  # of ten million images it has more than a gigabyte
     if old and new:
-        sides = ((old.manifest, before), (new.manifest, after.tables))
-        change = _attempt(change, lambda: _with_distributions(change, diff, *sides, options.read))
-    return _attempt(change, lambda: _with_images(change, diff, after, options))
+        sides = ((old.manifest, before), (new.manifest, tables))
+        change = _attempt(change, partial(_with_distributions, change, diff, *sides, options.read))
+    return change
 
 
 def _compare_items(

@@ -4,12 +4,12 @@ No image is needed for it: an item's UUID, label and split, its file name and th
 selection and the manifest alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 from polars import DataFrame, col
 
-from registry.core import adoption, digests, item_paths, manifests
+from registry.core import adoption, digests, item_paths, manifests, parts
 from registry.core.artifact_files import Reader
 from registry.core.parts import Parts
 from registry.core.values import Build, Counts, DatasetManifest, Selection
@@ -48,26 +48,52 @@ def compare_facts(rows: DataFrame, selection: Selection) -> Iterator[Difference]
 
 
 def compare_version(
-    manifest: DatasetManifest, selection: DataFrame, files: DataFrame, built: Build | None
+    manifest: DatasetManifest, selection: DataFrame, listed: Parts, read: Reader, built: Build | None
 ) -> Iterator[Difference]:
     """How a version differs from what a build of the selection would write.
 
-    `files` are those that it lists (md5, relpath), `built` is `meta.build`. Counts are compared where
-    the images are the same.
+    `listed` are its lists of files, which are read prefix by prefix; `built` is `meta.build`. Counts are compared where
+    the images are the same. Raises NotFound where no store has a list, Refused, InvalidData for no image at all.
     """
-    expected = _with_extensions(manifest, version_rows.items_of(manifest, selection), files)
-    expected = expected.with_columns(version_rows.folder_column(manifest, expected))
-    different = tuple(_compare_items(manifest, selection, expected, files))
-    yield from different
-    yield from _compare_tables(version_rows.tables(manifest, selection, expected), items.parse(files).tables)
-    if not different and built and (wrong := tuple(_wrong_counts(built, items.count(expected)))):
+    different, tables, counts = list[Difference](), list[Difference](), list[Counts]()
+    version_rows.require_images(manifest, selection)
+    for rows, group in _groups(manifest, selection, listed):
+        files = version_files.read(group, read, f"{manifest.id}/prepared")
+        expected = _with_extensions(manifest, version_rows.items_of(manifest, rows), files)
+        expected = expected.with_columns(version_rows.folder_column(manifest, expected))
+        different += _compare_items(manifest, rows, expected, files)
+        tables += _compare_tables(version_rows.tables(manifest, rows, expected), items.parse(files).tables)
+        counts.append(items.count(expected))
+    yield from _join(different)
+    yield from _join(tables)
+    if not different and built and (wrong := tuple(_wrong_counts(built, items.add_counts(counts)))):
         yield Difference(DifferenceKind.COUNTS, len(wrong), wrong)
 
 
-def compare_whole(parts: Parts, built: Build | None, read: Reader) -> Iterator[Difference]:
+def _groups(manifest: DatasetManifest, selection: DataFrame, listed: Parts) -> Iterator[tuple[DataFrame, Parts]]:
+    """The rows of each prefix, and the parts with it; all at once where the version has another layout."""
+    groups, digits = parts.groups(listed), parts.DIGITS.get(manifest.folders or 0, 0)
+    if not digits or any(len(prefix) != digits for prefix in groups):
+        yield selection, listed
+        return
+    rows = {one.path: one.rows for one in version_rows.group(version_rows.prefixes(selection["uuid"], digits))}
+    for prefix in sorted({*rows, *groups}):
+        yield selection[rows[prefix]] if prefix in rows else selection.clear(), groups.get(prefix, {})
+
+
+def _join(found: Iterable[Difference]) -> Iterator[Difference]:
+    """One difference of each kind."""
+    by_kind: dict[DifferenceKind, list[Difference]] = {}
+    for one in found:
+        by_kind.setdefault(one.kind, []).append(one)
+    for kind, those in by_kind.items():
+        examples = sorted(example for one in those for example in one.examples)
+        yield Difference(kind, sum(one.count for one in those), tuple(examples[:SHOWN]))
+
+
+def compare_whole(listed: Parts, built: Build | None, read: Reader) -> Iterator[Difference]:
     """How `meta.build` differs from the md5 that DVC gives the folder of several parts. Raises NotFound."""
-    is_one = "" in parts
-    if built and built.whole != ("" if is_one else version_files.md5(parts, read)):
+    if built and built.whole != ("" if "" in listed else version_files.md5(listed, read)):
         yield Difference(DifferenceKind.WHOLE, 1, ("whole",))
 
 

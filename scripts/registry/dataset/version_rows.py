@@ -17,11 +17,15 @@ _SLICE = 1_000_000  # UUIDs whose prefixes are Python's objects at a time
 def items_of(manifest: DatasetManifest, selection: DataFrame) -> DataFrame:
     """uuid, label, split and key of each image that is not excluded, sorted by uuid; an adopted one's is its file."""
     rows = included(manifest, selection)
-    if rows.is_empty():
-        path = layout.manifest_path(manifest.id)
-        raise InvalidData(f"{path}: exclude: removes every image", [], fix="exclude fewer images, or select more")
     key = col(adoption.FILE) if manifest.is_adopted else pl.format(manifests.lake_keys(manifest).format(), "uuid")
     return rows.select("uuid", "label", splits.split_column(manifest.split, rows), key=key)
+
+
+def require_images(manifest: DatasetManifest, selection: DataFrame) -> None:
+    """Raise InvalidData where every image of a selection is excluded."""
+    if included(manifest, selection).is_empty():
+        path = layout.manifest_path(manifest.id)
+        raise InvalidData(f"{path}: exclude: removes every image", [], fix="exclude fewer images, or select more")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +47,15 @@ def folder_column(manifest: DatasetManifest, rows: DataFrame) -> Series:
     split = rows["split"].cast(pl.String).alias("folder")
     if not manifest.folders:
         return split
-    digits = parts.DIGITS[manifest.folders]
-    slices = (rows["uuid"].slice(start, _SLICE) for start in range(0, len(rows), _SLICE))
-    prefixes = [Series("prefix", [parts.prefix(uuid, digits) for uuid in uuids]) for uuids in slices]
     joined = pl.concat_str("folder", "prefix", separator="/").alias("folder")
-    return DataFrame([split, pl.concat(prefixes)]).select(joined).to_series()
+    return DataFrame([split, prefixes(rows["uuid"], parts.DIGITS[manifest.folders])]).select(joined).to_series()
+
+
+def prefixes(uuids: Series, digits: int) -> Series:
+    """The prefix of each image's part. A column `prefix`."""
+    slices = (uuids.slice(start, _SLICE) for start in range(0, len(uuids), _SLICE))
+    found = [Series("prefix", [parts.prefix(uuid, digits) for uuid in some], pl.String) for some in slices]
+    return pl.concat([Series("prefix", [], pl.String), *found])
 
 
 def item_path() -> pl.Expr:
@@ -66,15 +74,16 @@ def tables(manifest: DatasetManifest, selection: DataFrame, rows: DataFrame) -> 
     `rows` has each image of the selection, sorted by uuid: folder, and key in the lake.
     """
     chosen = included(manifest, selection)  # the same images in the same order
-    for folder in _folders(rows["folder"]):
+    for folder in group(rows["folder"]):
         part = chosen[folder.rows].with_columns(rows[folder.rows].select(_extension()).to_series())
         file_name = pl.format(item_paths.FILE_NAME_FORMAT, "label", "uuid", "_extension")
         named = part.select(file_name.alias(metadata_tables.FILE_NAME), pl.exclude("_extension"))
         yield folder, metadata_tables.write(named, manifest.classes)
 
 
-def _folders(paths: Series) -> Iterator[Folder]:
+def group(folders: Series) -> Iterator[Folder]:
+    """The rows of each value, which are in their order; the values are sorted."""
     places = pl.int_range(pl.len(), dtype=pl.UInt32).alias("rows")
-    grouped = paths.to_frame().with_columns(places).group_by("folder").agg("rows").sort("folder")
+    grouped = folders.alias("folder").to_frame().with_columns(places).group_by("folder").agg("rows").sort("folder")
     for number, path in enumerate(grouped["folder"]):
         yield Folder(path, grouped["rows"][number])
