@@ -184,6 +184,18 @@ def test_a_consumer_gets_a_release_in_parts(released: Path, tmp_path: Path) -> N
     assert f"with {IMAGES} images intact" in proven
 
 
+def test_what_is_lost_of_all_parts_is_told_on_one_line(registry: Path) -> None:
+    for folder in (".dvc/cache", ".registry/staging", ".registry/production"):
+        shutil.rmtree(registry / folder, ignore_errors=True)
+        (registry / folder).mkdir()
+    done = command(registry, "pull")
+    lost = [line for line in done.err.splitlines() if line.startswith(f"  {PETS}: ")]
+    assert [line.split(", ")[0] for line in lost] == [
+        f"  {PETS}: {len(outputs(registry))} missing",
+        f"  {PETS}: 1 missing",
+    ]
+
+
 def test_a_training_and_a_measurement_read_the_images_of_all_parts(released: Path) -> None:
     for split in SPLITS:
         folder = released / PETS / "prepared" / split

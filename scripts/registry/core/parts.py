@@ -16,6 +16,7 @@ from registry.core.values import ArtifactId, Output
 PREPARED = "prepared"
 DIGITS = {16: 1, 256: 2}  # hexadecimal digits of a prefix, by the folders of a split
 FOLDER = r"[0-9a-f]{1,2}"
+FILE_OF_PART = rf"^(.*/{PREPARED})/(?:{'|'.join(SPLITS)})/{FOLDER}(?:/|$)"  # a path from the root; for Polars, too
 _PART = re.compile(rf"(?:{'|'.join(SPLITS)})/{FOLDER}")
 
 Parts = Mapping[str, str]  # part → the MD5 of its list of files (a `.dir` object)

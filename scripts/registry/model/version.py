@@ -234,17 +234,15 @@ def _test_set(tree: Tree, manifest: ModelManifest, read: Reader) -> TestSet:
 
 def _truth(read: Reader, tables: Mapping[str, str], path: str, name: str) -> DataFrame:
     """A column of the test set's metadata that a task needs: uuid and the column. Raises Refused and NotFound."""
-    values = [_values(read, md5, f"{path}/{folder}/metadata.parquet", name) for folder, md5 in tables.items()]
-    if not values:
-        raise Refused(f"{path}/test has no metadata.parquet, which the task needs", fix="registry build")
+    found = [
+        metadata_tables.read_texts(require_object(read, md5, f"{path}/{folder}/{item_paths.METADATA}"), name)
+        for folder, md5 in tables.items()
+    ]
+    values = [one for one in found if one is not None]
+    if not values or len(values) < len(found):
+        fault = f"{path}/test/{item_paths.METADATA} has no column {name}, which the task needs"
+        raise Refused(fault, fix="add it to columns in dataset.yaml")
     return concat(values).rename({"value": name})
-
-
-def _values(read: Reader, table: str, what: str, name: str) -> DataFrame:
-    values = metadata_tables.read_texts(require_object(read, table, what), name)
-    if values is None:
-        raise Refused(f"{what} has no column {name}, which the task needs", fix="add it to columns in dataset.yaml")
-    return values
 
 
 def read_recorded(version: ModelVersion, test_set: TestSet, read: Reader) -> DataFrame | None:
