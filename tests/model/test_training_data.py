@@ -19,6 +19,7 @@ from registry.model import features, reproduce, training_data
 from registry.model.training_data import ShardedImages
 from registry.storage.local import Folder
 from support import model_files, repositories, sharded_registry
+from support.dataset_builds import ROWS, Desk
 from support.repositories import Run
 from support.sharded_registry import COUNTS, DATA, FOLDER, TAG
 
@@ -68,6 +69,26 @@ def test_folder_and_shards_give_the_same_images_in_the_same_order(data: Path) ->
         assert [path.stem for path in folder[split].paths] == sorted(
             (path.stem for path in folder[split].paths), key=shards.order
         )
+
+
+def test_a_version_in_parts_is_read_as_one(registry_repo: Path, run_registry: Run) -> None:
+    desk = Desk(registry_repo, run_registry)
+    manifest = registry_repo / "datasets/pets/dataset.yaml"
+    manifest.write_text(f"{manifest.read_text()}layout: {{folders: 16}}\n")
+    for number in range(40):
+        desk.put(number)
+    desk.select(ROWS)
+    desk.built()
+    repositories.add_origin(registry_repo)
+    repositories.merge(registry_repo, "datasets/pets 1.0.0")
+    for command in (("pull",), ("publish",), ("export", TAG, "--shards")):
+        assert desk.run(*command).code == 0
+    folder, sharded = (training_data.open_splits(registry_repo / DATA, from_shards=choice) for choice in (False, True))
+    for split in COUNTS:
+        rows = range(len(folder[split].paths))
+        assert read(folder[split], rows) == read(sharded[split], rows)
+        assert folder[split].paths == sharded[split].paths
+    assert sum(len(images.paths) for images in folder.values()) == 40
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])

@@ -32,7 +32,6 @@ NOT_RUN = {
     Hint("release/fsck_output.py", "registry export"): "tests/release/test_stored_shards.py runs it",
     Hint("model/training_data.py", "registry export"): "tests/model/test_training_data.py runs it",
     Hint("model/training_data.py", "registry diff"): "tests/model/test_training_data.py runs it",
-    Hint("model/training_data.py", "registry build"): "the dataset has to be built, or its pull request merged",
     Hint("model/training_data.py", "registry fsck"): "finds what it names in the cases of fsck",
     Hint("release/export.py", "registry fsck"): "finds what it names in the cases of fsck",
     Hint("cli/commands/erase.py", "git switch"): ERASES,

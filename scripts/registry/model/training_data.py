@@ -19,13 +19,13 @@ import polars as pl
 from polars import DataFrame, Series, col
 
 from registry.console import say
-from registry.core import artifact_files, digests, item_paths, layout, names, settings, tombstones
+from registry.core import artifact_files, digests, item_paths, layout, names, parts, settings, tombstones
 from registry.core.layout import SPLITS
 from registry.core.settings import Remote
 from registry.core.tree import Tree
-from registry.core.values import ArtifactId, Output, Tag
+from registry.core.values import ArtifactId, Tag
 from registry.core.wording import plural
-from registry.dataset import shard_index, shards
+from registry.dataset import shard_index, shards, version_files
 from registry.dataset.shard_index import ShardFile, ShardIndex
 from registry.errors import InvalidData, InvalidDocument, NotFound, Refused, StorageFailed
 from registry.integrations import git
@@ -35,9 +35,9 @@ from registry.model.input_images import Encoded
 from registry.storage import dvc_config
 from registry.storage.base import Store, prefetch
 from registry.storage.open import open_store
-from registry.storage.reader import ObjectReader, require_object
+from registry.storage.reader import ObjectReader
 from registry.storage.stores import Stores
-from registry.sync import dir_listing, inventory
+from registry.sync import inventory
 
 PLACE = "REGISTRY_SHARDS"  # a folder or URL with the shards, in place of production
 
@@ -114,8 +114,8 @@ class ShardedImages(Images):
         """See `Images.read`: a shard at a time, while the next is fetched; one without such images is not."""
         ends = list(accumulate(file.images for file in self.files))
         cuts = [0, *(bisect_left(rows, end) for end in ends)]
-        parts = zip(self.files, pairwise(cuts), strict=True)
-        return prefetch(self._read(file.name, rows[start:end]) for file, (start, end) in parts if start < end)
+        wanted = zip(self.files, pairwise(cuts), strict=True)
+        return prefetch(self._read(file.name, rows[start:end]) for file, (start, end) in wanted if start < end)
 
     def _read(self, name: str, rows: Sequence[int]) -> Sequence[Encoded]:
         fault = ""
@@ -200,20 +200,12 @@ def _warn(message: str) -> None:
 
 def _list(tree: Tree, dataset: ArtifactId, read: ObjectReader) -> DataFrame:
     """The images of a dataset in the order of shards: relpath, md5, split, uuid. Raises NotFound, Refused."""
-    product = layout.product_path(dataset)
-    outputs = [out for out in inventory.outputs(tree, dataset) if f"{out.path}/".startswith(f"{product}/")]
-    if not outputs:
-        raise NotFound(f"{dataset} is not built", fix=f"registry build {dataset}")
-    files = pl.concat([_files(out, product, read) for out in outputs])
-    parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("split", "uuid")
-    images = files.select("relpath", "md5", parts).drop_nulls()
+    outputs = inventory.read_outputs(tree, layout.prepared_pointer(dataset))
+    files = version_files.read(parts.of_outputs(outputs), read, layout.product_path(dataset))
+    groups = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("split", "uuid")
+    images = files.select("relpath", "md5", groups).drop_nulls()
     order = pl.Series([*map(shards.order, images["uuid"])], dtype=pl.String)
     return images.with_columns(order=order).sort("order", "relpath")
-
-
-def _files(out: Output, product: str, read: ObjectReader) -> DataFrame:
-    files = dir_listing.read(require_object(read, out.md5, out.path), out.md5)
-    return files.with_columns(relpath=pl.lit(f"{out.path}/".removeprefix(f"{product}/")) + col("relpath"))
 
 
 def _place(stores: Stores, tag: Tag) -> tuple[Store, str]:
