@@ -92,6 +92,18 @@ def test_a_training_on_shards_is_that_of_the_datasets_version() -> None:
     assert found == ["changed since the training: the parameters"]
 
 
+def test_a_model_that_was_trained_after_it_was_measured() -> None:
+    """As `dvc repro --single-item` leaves it."""
+    registry = changed()
+    lock = yaml.safe_load(registry.files[LOCK])
+    lock["stages"]["evaluate"] = {"cmd": "registry evaluate", "deps": [{**ENTRY, "path": "model.onnx"}]}
+    pipeline = yaml.safe_load(registry.files[PIPELINE])
+    pipeline["stages"]["evaluate"] = {"cmd": "registry evaluate", "deps": ["model.onnx"]}
+    registry.files |= {PIPELINE: memory_registries.dump(pipeline), LOCK: memory_registries.dump(lock)}
+    found = [one.message for one in check(registry) if one.check == "training"]
+    assert found == ["changed since the training: model.onnx"]
+
+
 def test_a_stage_on_shards_that_would_not_see_another_version() -> None:
     registry = on_shards(changed())
     pipeline = yaml.safe_load(registry.files[PIPELINE])

@@ -126,7 +126,8 @@ def dataset_exists(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
 
 def training_is_current(subject: ModelSubject, facts: Facts) -> Iterator[Diagnostic]:
     """`dvc.lock` was written by a training with the code, the parameters and the dataset that the change has now, and
-    with the files of the models that it builds on. It records nothing that `dvc.yaml` does not declare.
+    with the files of the models that it builds on; each stage ran with what the others made. It records nothing that
+    `dvc.yaml` does not declare.
 
     A model that was trained elsewhere is only measured: `dvc.lock` has the model file and the dataset of that. Nothing
     is measured for a model whose task is `features`.
@@ -172,9 +173,9 @@ def _expected_inputs(manifest: ModelManifest, files: ArtifactFiles) -> Iterator[
 
 def _changed_inputs(model: ArtifactId, training: Training) -> Iterator[str]:
     lock, now, start = training.lock, training.now, f"{model}/"
-    made = {output.path for output in lock.outs}
-    for dep in dict.fromkeys(dep for dep in lock.deps if dep.path not in made):
-        md5 = now.md5s.get(dep.path)
+    made = {output.path: output.md5 for output in lock.outs}
+    for dep in dict.fromkeys(lock.deps):
+        md5 = made.get(dep.path) or now.md5s.get(dep.path)  # `dvc repro --single-item` runs one stage of several
         if md5 != dep.md5 and (md5 or dep.path.startswith(start)):
             yield dep.path.removeprefix(start)
     if json.loads(lock.recipe) != json.loads(now.recipe):  # for DVC, too, 1 and 1.0 are the same
