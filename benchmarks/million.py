@@ -136,7 +136,7 @@ def plan_publish() -> None:
     space = here()
     context = due_versions.collect(space.root)
     with git_trees.Revision(space.root, context.commit) as tree:
-        staging = Claiming(space.stores.staging.path)
+        staging = Claiming(Path(space.stores.staging.url))
         print(publish.plan(context, tree, staging, space.stores.production))
 
 

@@ -34,6 +34,7 @@ import polars as pl
 from tqdm import tqdm
 
 from registry.core import manifests, names
+from registry.core.values import Selection
 from registry.dataset import exports, provenance, version_rows
 from registry.demo.seaweedfs import S3Server
 from registry.integrations import git_trees
@@ -240,12 +241,8 @@ def report(size: Size, latency: float, rows: Mapping[tuple[str, str], Cost]) -> 
         own = rows.get((work, "registry"))
         ratio = f"{cost.wall / own.wall:.2f}" if own else ""
         print(f"| {work} | {tool} | {cost.wall:.2f} | {ratio} | {cost.cpu:.2f} | {cost.memory:,.0f} MB |")
-    compared = [
-        f"{work} {cost.wall / rows[work, 's5cmd'].wall:.2f} times"
-        for (work, tool), cost in rows.items()
-        if tool == "registry" and (work, "s5cmd") in rows
-    ]
-    if compared:
+    ours = {work: cost.wall for (work, tool), cost in rows.items() if tool == "registry" and (work, "s5cmd") in rows}
+    if compared := [f"{work} {seconds / rows[work, 's5cmd'].wall:.2f} times" for work, seconds in ours.items()]:
         print(f"\nOf s5cmd's seconds: {', '.join(compared)}.")
     sys.stdout.flush()
 
@@ -271,14 +268,15 @@ def make_objects(root: Path, size: Size) -> Path:
     manifest = manifests.load_dataset(git_trees.WorkTree(root), names.parse_id("datasets/pets"))
     rows = pl.DataFrame({"uuid": sorted(md5s), "label": "cat"})
     items, table = version_rows.items_of(manifest, rows), exports.write_selection(rows)
+    items = items.with_columns(version_rows.folder_column(manifest, items))
     at, facts = datetime(2026, 1, 1, tzinfo=UTC), (len(rows), exports.rows_hash(rows), provenance.source_hash(manifest))
-    meta = provenance.to_meta(provenance.Selection(*facts, "pets.csv", at))
+    meta = provenance.to_meta(Selection(*facts, "pets.csv", at))
     selection = {"md5": keep(root, [table]), "relpath": "selection.parquet"}
     raw = track(root, folder / "raw.dvc", [selection], len(table), f"meta: {json.dumps(meta)}")
     paths = items.select("uuid", path=version_rows.item_path()).iter_rows()
     entries, sizes = [{"md5": md5s[uuid], "relpath": path} for uuid, path in paths], size.files * size.each
-    for split, table in version_rows.metadata(manifest, rows, items):
-        entries.append({"md5": keep(root, [table]), "relpath": f"{split}/metadata.parquet"})
+    for place, table in version_rows.tables(manifest, rows, items):
+        entries.append({"md5": keep(root, [table]), "relpath": f"{place.path}/metadata.parquet"})
         sizes += len(table)
     counts = {split: {"cat": number} for split, number in items.group_by("split").len().sort("split").iter_rows()}
     built = {"selection": raw, "rule": manifests.build_rule(manifest), "images": size.files, "counts": counts}
@@ -373,7 +371,7 @@ def serve(host: str, port: int, delay: float, tell: Connection) -> None:
 
 async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
     """Bytes from one side to the other: late, but as many at once as come."""
-    loop, waiting = asyncio.get_running_loop(), asyncio.Queue(64)
+    loop, waiting = asyncio.get_running_loop(), asyncio.Queue[tuple[float, bytes]](64)
 
     async def hand_over() -> None:
         while True:

@@ -2,7 +2,7 @@
 
 uv is not on PATH, so its time holds that in which pip fetches it.
 
-python benchmarks/install.py [--with "hooks train s3 dev"] [--rounds 1]
+python benchmarks/installing.py [--with "hooks train s3 dev"] [--rounds 1]
 """
 
 import argparse
