@@ -17,7 +17,7 @@ If neither the requirements nor the tooling's pin have changed and all groups ar
 is a symbolic link belongs to another checkout and is left as it is.
 
 uv is the one in .venv or on PATH; otherwise pip installs it into .venv first. It downloads in parallel and is several
-times faster (benchmarks/installing.py). uv reads neither pip.conf nor PIP_ variables, so pip's configuration is passed on.
+times faster (benchmarks/installing.py). uv reads neither pip.conf nor PIP_ variables: pip's configuration is passed on.
 pip installs instead if it is configured with something that uv has no option for, if uv is not available or fails, and
 with INSTALLER=pip.
 """
