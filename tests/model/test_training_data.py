@@ -212,6 +212,19 @@ def test_what_was_built_since_the_release_has_no_shards(data: Path, run_registry
         training_data.open_shards(data)
 
 
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("datasets/none/prepared", "datasets/none does not exist"),
+        ("elsewhere", "is not an artifact id"),
+        ("/x", "is not an artifact id"),
+    ],
+)
+def test_what_is_no_dataset_is_told(data: Path, folder: str, message: str) -> None:
+    with pytest.raises(RegistryError, match=message):
+        training_data.open_shards(data.parents[2] / folder)
+
+
 # --- features ---------------------------------------------------------------------------------------------------------
 
 

@@ -145,9 +145,11 @@ def open_shards(data: Path) -> Mapping[str, ShardedImages]:
     $REGISTRY_SHARDS.
     """
     folder = Path(os.path.abspath(data))  # noqa: PTH100 - a link to elsewhere stays what the user named
-    root, dataset = folder.parents[2], names.parse_id("/".join(folder.parts[-3:-1]))
+    dataset, root = names.parse_id("/".join(folder.parts[-3:-1])), folder.parents[2]
     tree = WorkTree(root)
-    tag = Tag(dataset, artifact_files.read_manifest(artifact_files.list_files(tree), dataset).require().version)
+    tag = Tag(
+        dataset, artifact_files.read_artifact(artifact_files.list_files(tree), dataset).manifest.require().version
+    )
     home = _home(root)
     erased = tombstones.read_valid(WorkTree(home))
     stores = Stores(home, settings.join(settings.read(WorkTree(home)), dvc_config.load(home)), _warn, erased)
