@@ -17,7 +17,7 @@ pytestmark = pytest.mark.s3
 
 
 def test_the_farther_a_bucket_is_the_more_threads_read_it() -> None:
-    assert [cloud.count_readers(seconds) for seconds in (0, 0.001, 0.005, 0.01, 0.02, 1)] == [8, 8, 16, 32, 64, 64]
+    assert [cloud.count_readers(seconds) for seconds in (0, 0.001, 0.005, 0.01, 0.02, 1)] == [16, 16, 16, 32, 64, 64]
 
 
 def test_a_distant_bucket_is_read_by_all_threads(places: Places, client: BaseClient, proxy: FaultProxy) -> None:
@@ -42,4 +42,4 @@ def test_many_objects_are_read_when_it_is_known_how_near_they_are(
     monkeypatch.setattr(transfer, "parallel_map", watch)
     done = transfer.transfer(places.staging, Folder(tmp_path), names)
     assert done["state"].to_list() == ["copied"] * 70
-    assert seen == [(1, 64), (1, 8), (68, 8), (0, 8)]
+    assert seen == [(1, 64), (1, 16), (68, 16), (0, 16)]
