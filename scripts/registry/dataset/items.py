@@ -15,7 +15,7 @@ from registry.core.values import Counts, Diff
 from registry.dataset import version_files
 
 _ROWS = 65_536  # paths that are taken apart at once: a million at once take 80 MB more
-_SCHEMA = {"uuid": pl.String, "split": pl.Enum(SPLITS), "label": pl.String, "md5": pl.String}
+_SCHEMA = pl.Schema({"uuid": pl.String(), "split": pl.Enum(SPLITS), "label": pl.String(), "md5": pl.String()})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

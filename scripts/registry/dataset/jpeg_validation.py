@@ -55,7 +55,7 @@ def require_sound(data: bytes, *, lenient: bool) -> None:
     cameras append a second image (MPO) or a video.
     """
     frame = _read_frame(data)
-    if sum(1 for _ in _SCAN.finditer(data)) > MAX_SCANS:
+    if len(_SCAN.findall(data)) > MAX_SCANS:
         raise InvalidImage(f"JPEG of more than {MAX_SCANS} scans, which takes minutes to decode")
     _decode(data, frame, lenient=lenient)
     _require_complete(data, frame, lenient=lenient)
