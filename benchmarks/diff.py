@@ -1,4 +1,4 @@
-"""Time of `registry diff` for two large versions, and next to `dvc diff` for two small ones.
+"""Time of `registry diff` and `registry report` for two large versions, and next to `dvc diff` for two small ones.
 
 The larger pair has lists of files, metadata (a text, a number and a time for each item) and made-up MD5s: no image is
 read. The smaller pair has real files, because DVC wants them in the workspace; the two commands alternate.
@@ -58,6 +58,11 @@ def main() -> None:
         print((root / "output").read_text(), file=sys.stderr)
         print("| what | items | time | peak memory | of `dvc diff` |\n|---|---|---|---|---|")
         print(f"| `registry diff` | {args.items:,} | {seconds:.2f} s | {peak:,.0f} MB | |", flush=True)
+        seconds, peak = clock(root, ours, "report", "--base", "HEAD~1")
+        print(
+            f"| `registry report`, images in no store | {args.items:,} | {seconds:.2f} s | {peak:,.0f} MB | |",
+            flush=True,
+        )
         root = Path(folder) / "small"
         make(root, args.against, files=True)
         pairs = [
