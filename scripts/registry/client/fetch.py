@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from registry.client import listing
 from registry.client.products import Product
 from registry.core import digests, parts, tombstones, wording
 from registry.core.progress import Progress
-from registry.core.values import Kind, Tag
+from registry.core.values import Kind, Output, Tag
 from registry.errors import SHOWN, InvalidData, NotFound, Refused, StorageFailed
 from registry.storage.base import Store
 from registry.storage.local import Folder
@@ -101,15 +102,17 @@ def _require_none_erased(product: Product, wanted: Mapping[str, str], folder: Pa
 
 def _released(product: Product, warn: Warn) -> tuple[Mapping[str, str], int]:
     """The MD5 of each file by its path below the product's folder, and the bytes of all."""
-    files, size = dict[str, str](), 0
-    for output in product.outputs:
-        size += output.size
-        if not output.is_dir:
-            files[output.path.rpartition("/")[2]] = output.md5
-            continue
-        data, part = _read_list(product, output.md5, warn), parts.name_of(output.path)
-        files |= listing.parse(data, output.md5, f"{product.tag}: list of files {output.md5}", part)
-    return files, size
+    with ThreadPoolExecutor(Folder.concurrency) as pool:
+        found = pool.map(lambda output: _read_output(product, output, warn), product.outputs)
+        return dict(chain.from_iterable(files.items() for files in found)), sum(one.size for one in product.outputs)
+
+
+def _read_output(product: Product, output: Output, warn: Warn) -> Mapping[str, str]:
+    """The MD5 of each file of one output."""
+    if not output.is_dir:
+        return {output.path.rpartition("/")[2]: output.md5}
+    data, part = _read_list(product, output.md5, warn), parts.name_of(output.path)
+    return listing.parse(data, output.md5, f"{product.tag}: list of files {output.md5}", part)
 
 
 def _read_list(product: Product, md5: str, warn: Warn) -> bytes:

@@ -77,7 +77,9 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
     Raises StorageFailed.
     """
     once = {reached.output.md5: reached for version in versions for reached in version.reached}
-    listed = {md5: _list(reached, production, others) for md5, reached in once.items()}
+    needed = list(once.values())
+    lists = inventory.map_lists(lambda one: _list(one, production, others), needed, needed)
+    listed = dict(zip(once, lists, strict=True))
     objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(output.objects for output in listed.values())])
     held = inventory.find_stored_surely(production, objects["md5"])
     gone = objects.filter("erased").join(held, on="md5", how="anti").unique("md5")

@@ -37,8 +37,9 @@ class ReleasedVersion:
     @property
     def md5(self) -> str:
         """The md5 that DVC gives the product: the lock of a model that was made from it has it."""
-        whole = self.build.whole if self.build else ""
-        return whole or (self.products[0].md5 if self.products else "")
+        if not self.products or not parts.is_part(self.products[0].path):
+            return self.products[0].md5 if self.products else ""
+        return self.build.whole if self.build else ""
 
     @property
     def parts(self) -> Parts:

@@ -1,7 +1,10 @@
 """Which objects the pointers of an artifact reach, and which of them a store has."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeVar
 
 import polars as pl
 from polars import DataFrame, Series, col
@@ -18,6 +21,9 @@ from registry.storage.verify import audit
 from registry.sync import dir_listing
 from registry.sync.checkout import Placement
 
+T = TypeVar("T")
+Result = TypeVar("Result")
+
 # A row for each file that an output (`root`, its md5) reaches, and one for the output itself. `size` is the object's,
 # where DVC's formats have it; `total`, in the output's own row, is what its pointer has for all files; both in bytes.
 # `erased`: no store may have the object any more.
@@ -25,6 +31,8 @@ SCHEMA = pl.Schema(
     {"artifact": pl.String, "root": pl.String, "path": pl.String, "md5": pl.String, "is_dir": pl.Boolean}
     | {"size": pl.Int64, "total": pl.Int64, "erased": pl.Boolean}
 )
+READERS = 16  # lists of files that are read at the same time
+SHORT = 100_000  # files in a list that is read beside others
 BATCH = 1000  # keys up to which a bucket is asked one by one, and not by a listing (cloud_listing.ONE_BY_ONE)
 REPAIR = "run `registry push --deep` where the data is: it replaces corrupt objects in staging"
 POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may accept, as a Git pathspec
@@ -139,10 +147,24 @@ def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> DataFrame:
     once: dict[str, Reached] = {}
     for one in needed:
         once.setdefault(one.output.md5, one)
-    frames = (frame for one in once.values() for frame in _expand_one(one, stores))
-    found = pl.concat([DataFrame(schema=SCHEMA), *frames])
+    frames = map_lists(lambda one: [*_expand_one(one, stores)], list(once.values()), list(once.values()))
+    found = pl.concat([DataFrame(schema=SCHEMA), *chain.from_iterable(frames)])
     gone = {md5 for store in stores for md5 in store.erased.find_objects(found["md5"])}
     return found.with_columns(erased=col("md5").is_in(list(gone)))
+
+
+def map_lists(work: Callable[[T], Result], todo: Sequence[T], needed: Sequence[Reached]) -> Iterator[Result]:
+    """`work` of each of `todo`, in order, which reads the list of files of an output, `needed` at the same place.
+
+    Short lists, as the parts of a version have, are read side by side. Two of a million files would take a gigabyte.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        waiting = [
+            pool.submit(work, one) if (reached.output.nfiles or 0) <= SHORT else None
+            for one, reached in zip(todo, needed, strict=True)
+        ]
+        for one, done in zip(todo, waiting, strict=True):
+            yield done.result() if done else work(one)
 
 
 def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator[DataFrame]:

@@ -6,7 +6,6 @@ before is believed only where it was read on this machine; a damaged object is s
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +29,6 @@ from registry.sync import inventory
 from registry.sync.checkout import Placement
 from registry.sync.inventory import Reached
 
-READERS = 16  # lists of files that are read at the same time
 _LOCATED = pl.Schema({"md5": pl.String, "size": pl.Int64, "remote": pl.Int64})
 
 
@@ -139,8 +137,8 @@ def _unknown(artifact: ArtifactId, target: str, known: Sequence[str]) -> NotFoun
 
 def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     """What the cache lacks, and which remote has it. Raises NotFound for a part that its output does not have."""
-    with ThreadPoolExecutor(READERS) as pool:
-        frames = [*pool.map(lambda want: _expand(want, [stores.cache, *stores.downloads]), wants)]
+    places, needed = [stores.cache, *stores.downloads], [want.reached for want in wants]
+    frames = inventory.map_lists(lambda want: _expand(want, places), wants, needed)
     found = pl.concat([DataFrame(schema=inventory.SCHEMA), *frames]).unique(["root", "path"], maintain_order=True)
     once = found.unique("md5", maintain_order=True)
     cached = inventory.find_stored(stores.cache, once["md5"])
