@@ -29,7 +29,8 @@ def write(manifest: DatasetManifest, selection: LoadedSelection, rows: DataFrame
     outputs, whole = list[Output](), version_files.Whole()
     for part, files in _store_tables(manifest, selection.rows, rows, places):
         listing = dir_listing.write(files.select("md5", col("relpath").str.strip_prefix(f"{part}/")))
-        whole.add(part, listing)
+        if manifest.folders:
+            whole.add(part, listing)
         md5 = store_object(dir_listing.md5_of(listing), listing, places)
         outputs.append(Output(parts.path(manifest.id, part), md5, int(files["size"].sum()), len(files)))
     rule, counts = manifests.build_rule(manifest), items.count(rows)
