@@ -53,7 +53,7 @@ def parse(files: DataFrame) -> Items:
     An image in a part that its UUID does not belong to is an unexpected file.
     """
     groups = col("relpath").str.extract_groups(item_paths.ITEM_PATH)
-    frames, others = [DataFrame(schema=_SCHEMA)], [files.clear()]
+    frames, others = [DataFrame(schema=_SCHEMA)], [files.select("md5", "relpath").clear()]
     for some in files.iter_slices(_ROWS):
         named = some.select("md5", "relpath", groups.struct.field("uuid", "split", "label", "prefix"))
         is_item = col("uuid").is_not_null() & _is_in_place(named)
