@@ -60,10 +60,14 @@ def parse(files: DataFrame) -> Items:
         frames.append(named.filter(is_item).select("uuid", col("split").cast(pl.Enum(SPLITS)), "label", "md5"))
         others.append(named.filter(~is_item).select("md5", "relpath"))
     frame, rest = pl.concat(frames, rechunk=True), pl.concat(others)
-    is_table = col("relpath").str.contains(item_paths.METADATA_PATH)
-    tables = rest.filter(is_table).sort("relpath").with_columns(folder=col("relpath").str.extract("^(.*)/"))
-    unexpected_files = rest.filter(~is_table).sort("relpath")
-    return Items(frame, dict(tables.select("folder", "md5").iter_rows()), tuple(unexpected_files["relpath"]))
+    unexpected_files = rest.filter(~col("relpath").str.contains(item_paths.METADATA_PATH)).sort("relpath")
+    return Items(frame, tables(rest), tuple(unexpected_files["relpath"]))
+
+
+def tables(files: DataFrame) -> Mapping[str, str]:
+    """The MD5 of the `metadata.parquet` of each folder among a version's files (columns md5, relpath), sorted."""
+    found = files.filter(col("relpath").str.contains(item_paths.METADATA_PATH)).sort("relpath")
+    return dict(found.select(col("relpath").str.extract("^(.*)/"), "md5").iter_rows())
 
 
 def _is_in_place(named: DataFrame) -> Series:

@@ -57,12 +57,12 @@ def compare_version(
     """
     different, tables, counts = list[Difference](), list[Difference](), list[Counts]()
     version_rows.require_images(manifest, selection)
-    for rows, group in _groups(manifest, selection, listed):
+    for prefix, rows, group in _groups(manifest, selection, listed):
         files = version_files.read(group, read, f"{manifest.id}/prepared")
         expected = _with_extensions(manifest, version_rows.items_of(manifest, rows), files)
-        expected = expected.with_columns(version_rows.folder_column(manifest, expected))
+        expected = expected.with_columns(version_rows.folder_column(manifest, expected, prefix))
         different += _compare_items(manifest, rows, expected, files)
-        tables += _compare_tables(version_rows.tables(manifest, rows, expected), items.parse(files).tables)
+        tables += _compare_tables(version_rows.tables(manifest, rows, expected), items.tables(files))
         counts.append(items.count(expected))
     yield from _join(different)
     yield from _join(tables)
@@ -70,15 +70,15 @@ def compare_version(
         yield Difference(DifferenceKind.COUNTS, len(wrong), wrong)
 
 
-def _groups(manifest: DatasetManifest, selection: DataFrame, listed: Parts) -> Iterator[tuple[DataFrame, Parts]]:
-    """The rows of each prefix, and the parts with it; all at once where the version has another layout."""
+def _groups(manifest: DatasetManifest, selection: DataFrame, listed: Parts) -> Iterator[tuple[str, DataFrame, Parts]]:
+    """Each prefix, its rows, and the parts with it; all at once, with no prefix, for another layout."""
     groups, digits = parts.groups(listed), parts.DIGITS.get(manifest.folders or 0, 0)
     if not digits or any(len(prefix) != digits for prefix in groups):
-        yield selection, listed
+        yield "", selection, listed
         return
     rows = {one.path: one.rows for one in version_rows.group(version_rows.prefixes(selection["uuid"], digits))}
     for prefix in sorted({*rows, *groups}):
-        yield selection[rows[prefix]] if prefix in rows else selection.clear(), groups.get(prefix, {})
+        yield prefix, selection[rows[prefix]] if prefix in rows else selection.clear(), groups.get(prefix, {})
 
 
 def _join(found: Iterable[Difference]) -> Iterator[Difference]:

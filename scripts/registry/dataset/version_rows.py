@@ -42,13 +42,17 @@ def included(manifest: DatasetManifest, selection: DataFrame) -> DataFrame:
     return rows if rows["uuid"].is_sorted() else rows.sort("uuid")
 
 
-def folder_column(manifest: DatasetManifest, rows: DataFrame) -> Series:
-    """The folder of each image, by uuid and split: the split, or the part of a version in parts. A column `folder`."""
+def folder_column(manifest: DatasetManifest, rows: DataFrame, prefix: str = "") -> Series:
+    """The folder of each image, by uuid and split: the split, or the part of a version in parts. A column `folder`.
+
+    `prefix` is that of all rows, where it is known.
+    """
     split = rows["split"].cast(pl.String).alias("folder")
     if not manifest.folders:
         return split
-    joined = pl.concat_str("folder", "prefix", separator="/").alias("folder")
-    return DataFrame([split, prefixes(rows["uuid"], parts.DIGITS[manifest.folders])]).select(joined).to_series()
+    known = Series("prefix", [prefix]).new_from_index(0, len(rows)) if prefix else None
+    last = prefixes(rows["uuid"], parts.DIGITS[manifest.folders]) if known is None else known
+    return DataFrame([split, last]).select(pl.concat_str("folder", "prefix", separator="/")).to_series()
 
 
 def prefixes(uuids: Series, digits: int) -> Series:
