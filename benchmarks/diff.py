@@ -9,13 +9,11 @@ python benchmarks/diff.py [--items 1000000] [--against 20000] [--rounds 3]
 import argparse
 import hashlib
 import json
-import os
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parent))
 
 from build import BIN, ENV
+from launch import launch
 
 from registry.dataset import metadata_tables
 
@@ -153,13 +152,8 @@ def uuid(number: int) -> str:
 
 def clock(root: Path, *command: str) -> tuple[float, float]:
     """Seconds and peak megabytes of a command."""
-    begun = time.perf_counter()
-    with (root / "output").open("w") as output:
-        process = subprocess.Popen(command, cwd=root, env=ENV, stdout=output, stderr=output)
-        _, status, used = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit((root / "output").read_text())
-    return time.perf_counter() - begun, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    used = launch(command, root, ENV, root / "output")
+    return used.wall, used.memory
 
 
 if __name__ == "__main__":

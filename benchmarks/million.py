@@ -7,11 +7,9 @@ python benchmarks/million.py [--rows 1000000] [--against 100000]
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parent))
 
 from build import BIN, CLASSES, ENV, make_registry
+from launch import launch
 
 ROWS = ("select", "split and write", "check", "compare", "plan a publish")
 DATASET = "datasets/pets"
@@ -79,16 +78,10 @@ def write_export(root: Path, rows: int) -> None:
 
 def clock(root: Path, *command: str) -> tuple[float, float]:
     """Seconds of processors and peak megabytes of a command: other work on the machine has less influence on them."""
-    begun = time.perf_counter()
-    with (root / "output").open("w") as output:
-        process = subprocess.Popen(command, cwd=root, env=ENV, stdout=output, stderr=output)
-        _, status, used = os.wait4(process.pid, 0)
-    seconds, peak = time.perf_counter() - begun, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    if os.waitstatus_to_exitcode(status) > (command[1] == "check"):  # no owner is asked here, but a finding may stand
-        raise SystemExit((root / "output").read_text())
-    cpu = used.ru_utime + used.ru_stime
-    print(f"{' '.join(command[1:])}: {seconds:.2f} s, {cpu:.2f} s of processors, {peak:,.0f} MB", file=sys.stderr)
-    return cpu, peak
+    accept = (0, 1) if command[1] == "check" else (0,)  # no owner is asked here, but a finding may stand
+    used = launch(command, root, ENV, root / "output", accept)
+    print(f"{' '.join(command[1:])}: {used.wall:.2f} s, {used.cpu:.2f} CPU s, {used.memory:,.0f} MB", file=sys.stderr)
+    return used.cpu, used.memory
 
 
 def uuid(number: int) -> str:

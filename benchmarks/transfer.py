@@ -18,7 +18,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import polars as pl
+from launch import Used, launch
 from tqdm import tqdm
 
 from registry.core import manifests, names
@@ -58,14 +58,6 @@ classes: [cat]
 split: {salt: pets, ratios: {train: 0.8, val: 0.1, test: 0.1}}
 expectations: {splits: {train: {min_images: 0}, val: {min_images: 0}, test: {min_images: 0}}}
 """
-
-
-class Cost(NamedTuple):
-    """Wall-clock seconds, CPU seconds of all processes, and the peak memory of one process (MB)."""
-
-    wall: float
-    cpu: float
-    memory: float
 
 
 class Size(NamedTuple):
@@ -123,9 +115,9 @@ class Bench:
 
     def __init__(self, top: Path, home: Path, env: Mapping[str, str], url: str) -> None:
         self.top, self.home, self.env, self.url = top, home, env, url
-        self.costs: dict[tuple[str, str], list[Cost]] = {}
+        self.costs: dict[tuple[str, str], list[Used]] = {}
 
-    def rows(self, args: argparse.Namespace) -> dict[tuple[str, str], Cost]:
+    def rows(self, args: argparse.Namespace) -> dict[tuple[str, str], Used]:
         """The medians, by work and tool."""
         tools = [name for name in TOOLS if name in args.tools.split(",")]
         for number in range(args.rounds):
@@ -133,7 +125,7 @@ class Bench:
                 slow = tool.startswith("dvc") and args.slow_rounds is not None
                 if not (slow and number >= args.slow_rounds):
                     self.run(tool, args.work)
-        return {row: Cost(*map(statistics.median, zip(*costs, strict=True))) for row, costs in self.costs.items()}
+        return {row: Used(*map(statistics.median, zip(*costs, strict=True))) for row, costs in self.costs.items()}
 
     def run(self, tool: str, work: list[str]) -> None:
         """Push to a fresh prefix, pull from it, and ask whether all is there."""
@@ -216,23 +208,13 @@ def pull(tool: str, place: Place) -> list[str]:
     }[tool]
 
 
-def run(command: list[str], place: Place) -> Cost:
+def run(command: list[str], place: Place) -> Used:
     """What a command cost, its children included. It must succeed."""
-    begun = time.perf_counter()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, cwd=place.root, env=place.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            log.seek(0)
-            raise SystemExit(f"{' '.join(command)}\n{log.read().decode(errors='replace')[-3000:]}")
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    with tempfile.TemporaryDirectory() as folder:
+        return launch(command, place.root, place.env, Path(folder) / "output")
 
 
-def report(size: Size, latency: float, rows: Mapping[tuple[str, str], Cost]) -> None:
+def report(size: Size, latency: float, rows: Mapping[tuple[str, str], Used]) -> None:
     """A Markdown table: `ratio` is to the registry's own time, more than 1 where the other is slower."""
     print(f"\n### {size}, {latency:g} ms, {os.cpu_count()} cores\n")
     print("| work | tool | seconds | ratio | CPU seconds | peak memory |")
