@@ -189,6 +189,19 @@ def test_metadata_that_is_nowhere_or_broken_leaves_the_rest() -> None:
         assert (found.diff.removed["train"], found.required_bump.bump, found.shifts) == ({"dog": 3}, Bump.MAJOR, ())
 
 
+def test_a_version_without_metadata_is_compared_but_for_its_columns() -> None:
+    registry = Registry()
+    put(registry, items(20))
+    before = dict(registry.files)
+    put(registry, items(30), version="1.1.0")
+    listed = json.loads(registry.objects[yaml.safe_load(registry.files[PREPARED])["outs"][0]["md5"]])
+    images = {one["relpath"]: registry.objects[one["md5"]] for one in listed if one["relpath"].endswith(".jpg")}
+    memory_registries.put_folder(registry, PETS, "prepared", images, {})
+    (found,) = compare(registry, before)
+    assert found.unknown == f"{PETS} 1.1.0: no metadata.parquet in prepared; its columns cannot be compared"
+    assert (sum(found.diff.added["train"].values()), found.shifts) == (8, ())
+
+
 def test_an_unreadable_manifest_is_reported_with_its_line() -> None:
     registry = Registry()
     put(registry, items(20))

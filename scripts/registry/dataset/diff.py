@@ -169,8 +169,7 @@ def _read_side(files: Files, artifact: ArtifactId) -> _Side | None:
     if faulty or manifest.value is None or manifest.document is None:
         title, version = manifest.value.title if manifest.value else "", _find_version(manifest.document)
         return _Side(title, version, size, _describe_fault(faulty or manifest), None)
-    card = layout.card_path(artifact)
-    text = files.tree.read(card) if card in files.entries else b""
+    text = files.tree.read(card) if (card := layout.card_path(artifact)) in files.entries else b""
     dataset = _read_dataset(found, manifest.document, text)
     return _Side(manifest.value.title, manifest.value.version, size, "", dataset)
 
@@ -343,12 +342,7 @@ def _with_distributions(
     read: Reader,
 ) -> DatasetChange:
     """The change with distribution shifts of metadata columns, and the values where changed items are concentrated."""
-    # A number stands for a UUID: it only marks items as changed, and has a sixth of the bytes.
-    frames = (
-        pl.concat([table.with_columns(col("uuid").hash()) for table in _read_tables(*side, read)], how="diagonal")
-        for side in (old, new)
-    )
-    before, after = distribution.as_values(*frames)
+    before, after = distribution.as_values(*(_read_columns(*side, read) for side in (old, new)))
     sides = {"old": before, "new": after}
     concentrations = [
         concentration
@@ -359,6 +353,15 @@ def _with_distributions(
     ]
     found = distribution.find_shifts(*(frame.drop("label", "split") for frame in (before, after)))
     return replace(change, concentrations=tuple(concentrations), shifts=found.shifts, stable=found.stable)
+
+
+def _read_columns(manifest: DatasetManifest, tables: Mapping[str, str], read: Reader) -> DataFrame:
+    """All tables of a version. A number stands for a UUID: it only marks an item, and has a sixth of the bytes."""
+    if not tables:
+        about = f"{manifest.id} {manifest.version}"
+        raise NotFound(f"{about}: no metadata.parquet in prepared; its columns cannot be compared")
+    found = (table.with_columns(col("uuid").hash()) for table in _read_tables(manifest, tables, read))
+    return pl.concat(found, how="diagonal")
 
 
 def read_metadata(manifest: DatasetManifest, found: Items, read: Reader) -> DataFrame:
@@ -381,9 +384,8 @@ def _with_images(change: DatasetChange, diff: Diff, after: Items, options: DiffO
     ranked, more = near_duplicates.rank([*identical, *near.pairs])
     pairs = pair_thumbnails.render(ranked, options.read) if options.pictures else ()
     rest = f"{plural(more, 'further duplicate pair')}, which {'are' if more > 1 else 'is'} not listed" if more else ""
-    unknown = _join(change.unknown, near.unknown, rest)
-    change = replace(change, examples=examples, duplicates=ranked, pairs=pairs)
-    return replace(change, search_skipped=near.skipped, unknown=unknown)
+    shown = replace(change, examples=examples, duplicates=ranked, pairs=pairs)
+    return replace(shown, search_skipped=near.skipped, unknown=_join(change.unknown, near.unknown, rest))
 
 
 def _find_near_duplicates(change: DatasetChange, diff: Diff, after: Items, options: DiffOptions) -> NearDuplicates:

@@ -50,9 +50,8 @@ def folder_column(manifest: DatasetManifest, rows: DataFrame, prefix: str = "") 
     split = rows["split"].cast(pl.String).alias("folder")
     if not manifest.folders:
         return split
-    known = Series("prefix", [prefix]).new_from_index(0, len(rows)) if prefix else None
-    last = prefixes(rows["uuid"], parts.DIGITS[manifest.folders]) if known is None else known
-    return DataFrame([split, last]).select(pl.concat_str("folder", "prefix", separator="/")).to_series()
+    last = pl.lit(prefix) if prefix else prefixes(rows["uuid"], parts.DIGITS[manifest.folders])
+    return split.to_frame().select(pl.concat_str("folder", last, separator="/")).to_series()
 
 
 def prefixes(uuids: Series, digits: int) -> Series:

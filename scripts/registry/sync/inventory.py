@@ -144,10 +144,11 @@ def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> DataFrame:
     `.dir` objects are read from the first store with an intact copy; one that no store has gets its own row only.
     What was erased, as the stores know, is marked. Raises Refused for one of which all copies are corrupt.
     """
-    once: dict[str, Reached] = {}
+    by_md5: dict[str, Reached] = {}
     for one in needed:
-        once.setdefault(one.output.md5, one)
-    frames = map_lists(lambda one: [*_expand_one(one, stores)], list(once.values()), list(once.values()))
+        by_md5.setdefault(one.output.md5, one)
+    once = list(by_md5.values())
+    frames = map_lists(lambda one: [*_expand_one(one, stores)], once, once)
     found = pl.concat([DataFrame(schema=SCHEMA), *chain.from_iterable(frames)])
     gone = {md5 for store in stores for md5 in store.erased.find_objects(found["md5"])}
     return found.with_columns(erased=col("md5").is_in(list(gone)))
