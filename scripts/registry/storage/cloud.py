@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import cached_property
 from http import HTTPStatus
 from itertools import chain, islice
 from math import inf
@@ -52,7 +53,7 @@ Eraser = Callable[[Sequence[str]], None]
 class Bucket(Store):
     """A bucket, or a prefix in one; `remote` is what configures it.
 
-    `writing` are the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some
+    `writing` opens the same with the timeouts that uploads need: where a server refuses an upload's checksum, as some
     do, the next one is used, which sends none. AWS demands one where Object Lock has a default retention. `removal`
     is an administrator's command, `eraser` deletes keys with all of their versions. `reopen` opens the same in
     another process; without it, the bucket cannot be pickled.
@@ -64,7 +65,7 @@ class Bucket(Store):
         self,
         url: str,
         reading: "ObjectStore",
-        writing: "Sequence[ObjectStore]" = (),
+        writing: "Sequence[Callable[[], ObjectStore]]" = (),
         *,
         can_list: bool,
         location: S3Location | None = None,
@@ -79,7 +80,7 @@ class Bucket(Store):
         self._removal = removal or Removal(("delete",), f"{url}/")
         self.location = location
         self.remote = remote
-        self._reading, self._writing = reading, list(writing) or [reading]
+        self._reading, self._open_writing = reading, writing
         self._is_known = False  # that there is such a bucket, and that it is one
         self._is_denied = False  # that this login may list, and not read every object
         self._can_list = can_list
@@ -247,6 +248,11 @@ class Bucket(Store):
         return data
 
     # --- writing ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _writing(self) -> "list[ObjectStore]":
+        """The clients that upload; opened when the first object is, since each takes 0.01 s."""
+        return [open_client() for open_client in self._open_writing] or [self._reading]
 
     def write(self, key: str, chunks: Chunks) -> bool:
         """See `Store.write`. After a broken connection it tries again, though the first request may have succeeded."""

@@ -50,11 +50,13 @@ def open_bucket(remote: Remote) -> Bucket:
         if scheme == "s3":
             location = _locate(parts.hostname, parts.path, remote)
             reading = _open_s3(remote.url, location, READ_TIMEOUT)
-            writing = [_open_s3(remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)]
+            writing = [
+                partial(_open_s3, remote.url, location, WRITE_TIMEOUT, checksum=checksum) for checksum in (True, False)
+            ]
             remove = removal.with_aws(url, location, remote.options)
             of_s3 = partial(_erase_from_s3, url, location)
             return bucket(reading, writing, can_list=True, location=location, removal=remove, eraser=of_s3)
-        reading, writing = _open(remote, scheme, READ_TIMEOUT), [_open(remote, scheme, WRITE_TIMEOUT)]
+        reading, writing = _open(remote, scheme, READ_TIMEOUT), [partial(_open, remote, scheme, WRITE_TIMEOUT)]
         can_list = not scheme.startswith("http")
         erase = partial(_ERASERS[scheme], url, remote) if scheme in _ERASERS else None
         return bucket(reading, writing, can_list=can_list, removal=_removal(remote, scheme, url), eraser=erase)

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -45,7 +45,10 @@ class Connection:
     def require_valid(self) -> None:
         """Raises StorageFailed for a bundle that cannot be read, or that has no certificate."""
         if self.verify and self.bundle:
-            _ = self.tls, self.roots
+            try:
+                _parse(self.roots)
+            except ssl.SSLError as error:
+                raise self._unreadable("is not a certificate in PEM format") from error
 
     @cached_property
     def roots(self) -> bytes:
@@ -64,16 +67,13 @@ class Connection:
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
-        """The context for Python's client. Raises StorageFailed."""
+        """The context for Python's client; making one takes 0.06 s. Raises StorageFailed."""
         context = ssl.create_default_context()
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         elif self.roots:
-            try:
-                context.load_verify_locations(cadata=self.roots.decode("ascii", "ignore"))
-            except ssl.SSLError as error:
-                raise self._unreadable("is not a certificate in PEM format") from error
+            context.load_verify_locations(cadata=_as_text(self.roots))
         return context
 
     def client_options(self, address: str, read_timeout: float) -> "ClientConfig":
@@ -118,6 +118,16 @@ class Connection:
     def _unreadable(self, fault: str) -> StorageFailed:
         fix = "correct ssl_verify, or the variable that names the CA bundle (AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE)"
         return StorageFailed(f"CA bundle {self.bundle}: {fault}", fix=fix)
+
+
+@cache
+def _parse(roots: bytes) -> None:
+    """Raises SSLError for what is no certificate. Once for all stores: a system's own bundle takes 0.03 s."""
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_as_text(roots))
+
+
+def _as_text(roots: bytes) -> str:
+    return roots.decode("ascii", "ignore")
 
 
 def find_connection(options: Mapping[str, str], bundle: str = "") -> Connection:
