@@ -78,6 +78,30 @@ def test_nothing_to_link_asks_nothing_of_dvc(clone: Path, run_registry: Run) -> 
     assert (done.returncode, looks(clone)) == (0, before), done.stderr
 
 
+def test_what_dvc_imports_to_link_was_imported_while_objects_arrived(clone: Path) -> None:
+    program = """
+import sys, threading
+from registry.cli import main
+from registry.sync import checkout
+
+linking = checkout.place
+def place(*args, **options):
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    before = set(sys.modules)
+    result = linking(*args, **options)
+    packages = {name for name in {*sys.modules} - before if "." not in name} - sys.stdlib_module_names
+    print("late:", sorted(packages), file=sys.stderr)
+    return result
+checkout.place = place
+sys.exit(main.run(["pull"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=clone, capture_output=True, text=True)
+    assert (done.returncode, (clone / CAT).is_file()) == (0, True), done.stderr
+    assert "late: []" in done.stderr.splitlines(), "what `place` imports is in `checkout._DVC`"
+
+
 # --- as DVC does ------------------------------------------------------------------------------------------------------
 
 

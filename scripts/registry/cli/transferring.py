@@ -14,8 +14,13 @@ def plan_pull(space: Workspace, wants: Iterable[pull.Want]) -> pull.Plan:
     return pull.plan(list(wants), space.stores)
 
 
-def fetch(plan: pull.Plan) -> pull.Fetched:
-    """Fetch into DVC's cache what remotes have, and say where damaged objects of the cache are now."""
+def fetch(plan: pull.Plan, *, to_link: bool = False) -> pull.Fetched:
+    """Fetch into DVC's cache what remotes have, and say where damaged objects of the cache are now.
+
+    With `to_link`, `link` is prepared for.
+    """
+    if to_link and plan.fetch.height:
+        checkout.prepare()
     with bar("pulling", plan.fetch.height, int(plan.fetch["size"].sum())) as progress:
         fetched = pull.apply(plan, progress)
     if fetched.kept:

@@ -5,8 +5,8 @@ kind of link that failed once again for every file. What is linked was proven he
 stays as it is. A file whose content the cache does not hold is never touched.
 
 DVC is imported, and its lock taken, when there is something to link: the Git hooks run `registry checkout` after every
-move of HEAD, and that import takes half a second. Paths are strings and `os` is called directly, once for each of up to
-a million files: `pathlib` would take longer than the call.
+move of HEAD, and that import takes half a second; while objects arrive, `prepare` has it done. Paths are strings and
+`os` is called directly, once for each of up to a million files: `pathlib` would take longer than the call.
 """
 
 import os
@@ -17,8 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from registry.core import digests, layout, wording
@@ -63,6 +65,21 @@ class _Change:
     create: tuple[str, ...]
     unsaved: tuple[str, ...]
     released: Mapping[str, os.stat_result]
+
+
+# What `place` uses; the first imports most of it, the others come when a repository is opened.
+_DVC = ("dvc.repo", "dvc.lock", "dvc.rwlock", "dvc.cachemgr", "dvc.scm", "dvc.repo.plots", "dvc_objects.fs.system")
+
+
+def prepare() -> None:
+    """Begin to import DVC in a thread, for `place`: one processor is idle while another hashes what arrives."""
+    Thread(target=_import_dvc).start()
+
+
+def _import_dvc() -> None:
+    with suppress(ImportError):  # `place` raises it
+        for name in _DVC:
+            import_module(name)
 
 
 def place(

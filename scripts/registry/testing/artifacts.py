@@ -107,6 +107,6 @@ def measure(space: Workspace, model: Model, folder: Path | None = None) -> Judge
 def _pull(space: Workspace, *targets: str) -> None:
     wants, _ = pull.wanted(space.tree, targets)
     plan = transferring.plan_pull(space, wants)
-    fetched = transferring.fetch(plan)
+    fetched = transferring.fetch(plan, to_link=True)
     transferring.link(space, plan, set_aside=False)
     pull.require_all(plan, fetched)

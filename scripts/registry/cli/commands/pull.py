@@ -39,7 +39,7 @@ def command(targets: tuple[str, ...], *, rev: str | None, set_aside: bool, dry_r
     say(str(plan))
     if dry_run:
         return
-    fetched = transferring.fetch(plan)
+    fetched = transferring.fetch(plan, to_link=not rev)
     if not rev:
         transferring.link(space, plan, set_aside=set_aside)
     pull.require_all(plan, fetched)

@@ -57,6 +57,6 @@ def _plan(space: Workspace, base: str | None, wanted: Collection[ArtifactId]) ->
 def _pull(space: Workspace, targets: tuple[str, ...]) -> None:
     wants, _ = pull.wanted(space.tree, targets)
     plan = transferring.plan_pull(space, wants)
-    fetched = transferring.fetch(plan)
+    fetched = transferring.fetch(plan, to_link=True)
     transferring.link(space, plan)
     pull.require_all(plan, fetched)
