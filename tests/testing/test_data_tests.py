@@ -76,6 +76,13 @@ def make(root: Path, photos: Path, limit: int) -> None:
     threshold_models.put_model(root, limit)
 
 
+def put_tests(root: Path) -> None:
+    """What a copy of the template begins with."""
+    copied = ROOT / "scripts/registry/scaffold/templates/copy"
+    for name in ("pytest.ini", "tests/test_data.py"):
+        repositories.write_bytes(root / name, (copied / name).read_bytes())
+
+
 @pytest.fixture(scope="session")
 def sound(_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry with the tests of the page, in which all of them pass; `datasets/pets` 1.0.0 is released."""
@@ -83,9 +90,7 @@ def sound(_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = folder / "registry"
     shutil.copytree(_registry, root, symlinks=True)
     make(root, adoption.fill(folder / "photos", sources(CAMERAS)), 120)
-    copied = ROOT / "scripts/registry/scaffold/templates/copy"
-    for name in ("pytest.ini", "tests/test_data.py"):
-        repositories.write_bytes(root / name, (copied / name).read_bytes())
+    put_tests(root)
     blocks = BLOCK.findall((ROOT / "docs/data-tests.md").read_text())
     (root / "tests/test_page.py").write_text("\n\n".join(blocks))
     (root / "tests/test_own.py").write_text(OWN)
@@ -105,6 +110,13 @@ def run(root: Path) -> str:
 def test_the_tests_of_the_page_pass(sound: Path) -> None:
     said = run(sound)
     assert "11 passed" in said.splitlines()[-1], said
+
+
+def test_without_artifacts_there_is_nothing_to_test(registry_repo: Path) -> None:
+    put_tests(registry_repo)
+    said = run(registry_repo)
+    assert "the registry has no dataset yet" in said, said
+    assert "the registry has no model yet" in said, said
 
 
 def test_each_finds_its_fault_and_says_it_in_one_line(sound: Path, tmp_path: Path) -> None:
