@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import pytest
+
 from registry.core.model_values import Gate
-from registry.core.values import Finding, Outcome, Verdict, Version
+from registry.core.values import Bump, Finding, Outcome, RequiredBump, Verdict, Version
 from registry.dataset.changes import DatasetChange
 from registry.model.changes import GateResult, GateState, ModelChange
+from registry.report import dataset_section
 from registry.report.assemble import assemble
 from registry.report.summary import headline
 from registry.report.values import State, Tally
@@ -98,6 +101,14 @@ def test_the_headline_of_no_change_and_of_a_removed_model() -> None:
     assert headline([], []) == "no dataset or model changed"
     removed = ModelChange(report_parts.MODEL, "x", Version(1, 0, 0), None)
     assert headline([], [removed]) == "models/pets: removed"
+
+
+@pytest.mark.parametrize("what", ["the layout changed", "the query changed", "classes were renumbered"])
+def test_the_headline_of_a_change_that_touches_no_image_says_what_it_is(what: str) -> None:
+    words = next(one for one in report_situations.removed_and_metadata().datasets if one.metadata_changes)
+    change = replace(words, required_bump=RequiredBump(Bump.MINOR, what, "It is minor"))
+    assert headline([change], []) == f"datasets/cars: images unchanged, {what}; no model changed"
+    assert f"required version bump: minor ({what})" in str(dataset_section.section(change))
 
 
 def test_the_headline_of_a_difference_that_is_not_significant() -> None:

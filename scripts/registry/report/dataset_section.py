@@ -72,7 +72,8 @@ def _blocks(change: DatasetChange) -> Iterator[Block]:
 def _is_without_news(change: DatasetChange) -> bool:
     """Whether the headline says all: a metadata-only change under the query and rows of before."""
     is_same = change.query_change is QueryChange.UNCHANGED and change.bytes_before == change.bytes_after
-    return bool(change.metadata_changes) and is_same and not change.unknown and _items(change) is None
+    is_patch = change.required_bump is None or change.required_bump.bump <= Bump.PATCH
+    return bool(change.metadata_changes) and is_same and is_patch and not change.unknown and _items(change) is None
 
 
 def _items(change: DatasetChange) -> Diff | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from registry.core.values import Diff
+from registry.core.values import Bump, Diff
 from registry.core.versioning import total
 from registry.core.wording import join, plural
 from registry.dataset.changes import DatasetChange
@@ -37,6 +37,8 @@ def dataset(change: DatasetChange) -> str:
         return "images unchanged, metadata columns changed"
     if change.unknown:
         return "changed, but the images could not be compared"
+    if change.required_bump and change.required_bump.bump > Bump.PATCH:
+        return f"images unchanged, {change.required_bump.what}"
     return metadata_only(change) or "images unchanged"
 
 
