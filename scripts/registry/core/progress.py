@@ -37,7 +37,7 @@ def bar(what: str, total: int, size: int = 0) -> Iterator[Progress]:
         def advance(objects: int, more: int) -> None:
             nonlocal done, moved
             done, moved = done + objects, moved + more
-            beside = f"{done:,} of {total:,} objects" if size else f"{moved / 1e6:,.1f} MB"
+            beside = f"{done:,} of {total:,} objects" if size else f"{moved / 1e6:,.1f} MB" if moved else ""
             shown.set_postfix_str(beside, refresh=False)
             shown.update(more if size else objects)
 
@@ -97,7 +97,8 @@ class _Lines(StringIO):
 def _bar(what: str, unit: str, total: int) -> "tqdm[Never]":
     from tqdm import tqdm  # only here: most commands, and every hook, end without a bar
 
-    common = partial(tqdm, desc=what, total=total or None, unit=unit, unit_scale=True, delay=DELAY, leave=False)
+    of_bytes = unit == "B"
+    common = partial(tqdm, desc=what, total=total or None, unit=unit, unit_scale=of_bytes, delay=DELAY, leave=False)
     if os.environ.get("REGISTRY_PROGRESS") != "lines" or sys.stderr.isatty():
         return common(disable=None)
     return common(file=_Lines(), mininterval=MIN_INTERVAL, miniters=1, ncols=0)
