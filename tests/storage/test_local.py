@@ -14,7 +14,8 @@ from support.object_folders import content
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../a", "a/../../b", "a//b", "a/", "./a", "..", "a\0"])
 def test_no_key_leads_out_of_a_folder(tmp_path: Path, key: str) -> None:
     store = Folder(tmp_path / "store")
-    for ask in (store.get, store.has, lambda key: store.put(key, b""), lambda key: store.find_many([key])):
+    many = (lambda key: store.find_many([key]), lambda key: store.find_many(["a", key, "b"]))
+    for ask in (store.get, store.has, lambda key: store.put(key, b""), *many):
         with pytest.raises(StorageFailed, match="invalid object key"):
             ask(key)
     assert list(tmp_path.iterdir()) == []
@@ -42,6 +43,17 @@ def test_only_regular_files_are_objects(tmp_path: Path) -> None:
     assert store.find_many(["a.jpg", "b.jpg", "a.jpg/c"]).is_empty()
     with pytest.raises(NotFound):
         store.get("a.jpg")
+
+
+def test_a_link_to_itself_is_no_object_and_one_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "long").symlink_to("x" * 300)
+    store = Folder(tmp_path)
+    assert store.find("circle") is None
+    assert store.find_many(["circle"]).is_empty()
+    for ask in (store.find, lambda key: store.find_many([key])):
+        with pytest.raises(StorageFailed, match="long: file name too long"):
+            ask("long")
 
 
 def test_a_file_that_exists_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ SAMPLE = 16  # keys that are asked for first: where all exist, a listing would c
 ENTRIES_PER_KEY = 4  # as long as it has not many more entries than there are keys
 OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHashFileDB.CACHE_MODE)
 _UNSAFE = frozenset(("", ".", ".."))  # parts of a key
+_BETWEEN = "/\0/"  # joins keys to a text in which each part of each key is between slashes
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # raised where no file has that name
 
@@ -90,6 +91,7 @@ class Folder(Store):
 
     def find_many(self, keys: Sequence[str]) -> "DataFrame":
         """See `Store.find_many`."""
+        self._require_inside(keys)
         sample = keys[:: max(1, len(keys) // SAMPLE)]
         asked = iter(keys if all(self.find(key) for key in sample) else self._without_absent(keys))
         frames = [to_frame([])]
@@ -97,15 +99,30 @@ class Folder(Store):
             frames.append(self._find_part(part))
         return concat(frames)
 
+    def _require_inside(self, keys: Sequence[str]) -> None:
+        """Raises as `_file` for one of the keys; to look at all of them at once takes a twentieth of the time."""
+        text = _BETWEEN.join(["", *keys, ""])
+        if text.count("\0") != len(keys) + 1 or any(part in text for part in ("//", "/./", "/../")):
+            for key in keys:
+                self._file(key)
+
     def _find_part(self, keys: Iterable[str]) -> "DataFrame":
-        found, sizes, etags, modified = list[str](), list[int](), list[str](), list[int]()
+        """The files of keys that lead out of the folder nowhere."""
+        prefix, ask, is_regular = self._prefix, os.stat, stat.S_ISREG
+        found, sizes, inodes, changed, modified = list[str](), list[int](), list[int](), list[int](), list[int]()
         for key in keys:
-            if file := self._stat(key):
+            try:
+                file = ask(prefix + key)
+            except OSError as error:
+                _require_absence(prefix + key, error)
+                continue
+            if is_regular(file.st_mode):
                 found.append(key)
                 sizes.append(file.st_size)
-                etags.append(_etag(file))
-                modified.append(_modified(file))
-        return join_columns(found, sizes, etags, modified)
+                inodes.append(file.st_ino)
+                changed.append(file.st_ctime_ns)
+                modified.append(file.st_mtime_ns)
+        return join_columns(found, sizes, (inodes, changed), modified)
 
     def _without_absent(self, keys: Sequence[str]) -> Iterator[str]:
         """The keys without those that a folder's listing lacks: to list an entry costs a tenth of asking for a file."""
@@ -131,12 +148,9 @@ class Folder(Store):
         path = self._file(key)
         try:
             file = os.stat(path)  # noqa: PTH116 - see the module
-        except _NO_FILE:
-            return None
         except OSError as error:
-            if error.errno == errno.ELOOP:  # a symbolic link to itself is as good as one to nothing
-                return None
-            _raise_failed(path, error)
+            _require_absence(path, error)
+            return None
         return file if stat.S_ISREG(file.st_mode) else None
 
     def read(self, key: str) -> Iterator[bytes]:
@@ -212,6 +226,13 @@ def _list_names(folder: str, most: int) -> frozenset[str] | None:
     return names if len(names) <= most else None
 
 
+def _require_absence(path: str, error: OSError) -> None:
+    """Raises StorageFailed where that error of `path` does not say that no such file exists."""
+    is_circular = error.errno == errno.ELOOP  # a symbolic link to itself is as good as one to nothing
+    if not is_circular and not isinstance(error, _NO_FILE):
+        _raise_failed(path, error)
+
+
 def describe_file(key: str, file: os.stat_result) -> StoredObject:
     """An object that is this file."""
     return StoredObject(key, file.st_size, _etag(file), _modified(file))
@@ -219,7 +240,7 @@ def describe_file(key: str, file: os.stat_result) -> StoredObject:
 
 def _etag(file: os.stat_result) -> str:
     """The inode and the time of its last change: a file that is overwritten may keep its mtime, never its ctime."""
-    return f"{file.st_ino:x}-{file.st_ctime_ns:x}"
+    return f"{file.st_ino}-{file.st_ctime_ns}"
 
 
 def _modified(file: os.stat_result) -> int:
