@@ -8,13 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from registry.storage.local import INCOMING
+from registry.errors import StorageFailed
+from registry.storage.local import INCOMING, Folder
 from support import repositories
 from support.dataset_builds import PETS, POINTER, ROWS, Desk, picture, row
+from support.patience import PATIENCE
 from support.repositories import Run, md5, place, snapshot
 
 # --- plans, full disks, kills -----------------------------------------------------------------------------------------
@@ -32,6 +36,31 @@ def test_a_dry_run_says_what_there_is_to_do_and_does_nothing(desk: Desk) -> None
         "1 image missing from the lake\nclass"
     )
     assert snapshot(desk.root) == before
+
+
+def test_the_parts_of_a_version_are_stored_side_by_side_and_one_that_fails_leaves_the_earlier_version(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.built()
+    before, put = desk.pointer.read_bytes(), Folder.put
+    manifest = desk.root / PETS / "dataset.yaml"
+    manifest.write_text(manifest.read_text() + "layout: {folders: 16}\n")
+    selection = (desk.root / PETS / "raw/selection.parquet").read_bytes()
+    tables, meeting = count(), Barrier(3)
+
+    def meet(store: Folder, key: str, data: bytes) -> bool:
+        is_table = data.startswith(b"PAR1") and data != selection
+        if store.path == desk.staging and is_table and next(tables) < 3:
+            meeting.wait(PATIENCE)
+            raise StorageFailed(f"{key}: no space left on device", fix="free space")
+        return put(store, key, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "put", meet)
+        done = desk.build()
+    assert (done.code, "no space left on device" in done.err) == (1, True)
+    assert desk.pointer.read_bytes() == before
+    assert desk.built().startswith("40 images: 40 validated before, 0 validated now")
 
 
 def test_a_full_disk_leaves_the_earlier_version_and_the_next_run_finishes(
