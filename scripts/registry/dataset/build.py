@@ -219,8 +219,10 @@ def _take(plan: Plan, places: Places, progress: Progress | None, *, validate_all
 
 def _find_unvalidated(plan: Plan, results: pl.DataFrame, places: Places) -> pl.DataFrame:
     """The images that were not read on this machine."""
-    known = validation_cache.validated(places.validation_cache)
     unread = plan.rows if plan.manifest.is_adopted else results.filter(~col("inspected"))
+    if unread.is_empty():
+        return unread
+    known = validation_cache.validated(places.validation_cache)
     return validation_cache.find_new(unread.select("md5", path="key"), known, lenient=plan.manifest.lenient)
 
 

@@ -30,6 +30,7 @@ class _Part:
     """A part of a version that is stored: its path below `prepared`, its list of files, and their number and bytes."""
 
     path: str
+    md5: str  # of the list
     listing: bytes
     files: int
     size: int
@@ -44,8 +45,7 @@ def write(manifest: DatasetManifest, selection: LoadedSelection, rows: DataFrame
     for part in _store_parts(manifest, selection.rows, rows, places):
         if manifest.folders:
             whole.add(part.path, part.listing)
-        path = parts.path(manifest.id, part.path)
-        outputs.append(Output(path, dir_listing.md5_of(part.listing), part.size, part.files))
+        outputs.append(Output(parts.path(manifest.id, part.path), part.md5, part.size, part.files))
     rule, counts = manifests.build_rule(manifest), items.count(rows)
     build = Build(selection.output.md5, rule, len(rows), counts, whole.md5 if manifest.folders else "")
     _write_pointer(places.root, manifest, outputs, build)
@@ -81,8 +81,8 @@ def _store_table(rows: DataFrame, folder: Folder, table: bytes, places: Places) 
 def _store_list(path: str, files: DataFrame, places: Places) -> _Part:
     """The part that has these files, after storing the list of them."""
     listing = dir_listing.write(files.select("md5", col("relpath").str.strip_prefix(f"{path}/")))
-    store_object(dir_listing.md5_of(listing), listing, places)
-    return _Part(path, listing, len(files), int(files["size"].sum()))
+    md5 = store_object(dir_listing.md5_of(listing), listing, places)
+    return _Part(path, md5, listing, len(files), int(files["size"].sum()))
 
 
 def _write_pointer(root: Path, manifest: DatasetManifest, outputs: Sequence[Output], build: Build) -> None:

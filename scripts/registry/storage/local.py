@@ -100,9 +100,9 @@ class Folder(Store):
         return concat(frames)
 
     def _require_inside(self, keys: Sequence[str]) -> None:
-        """Raises as `_file` for one of the keys; to look at all of them at once takes a twentieth of the time."""
+        """Raises as `_file` for one of the keys; to look at all of them at once takes a quarter of the time."""
         text = _BETWEEN.join(["", *keys, ""])
-        if text.count("\0") != len(keys) + 1 or any(part in text for part in ("//", "/./", "/../")):
+        if text.count("\0") != len(keys) + 1 or "//" in text or "/." in text:
             for key in keys:
                 self._file(key)
 

@@ -118,10 +118,9 @@ def _find_unsafe(files: DataFrame) -> str:
 
 def _folders(files: DataFrame) -> list[str]:
     """Every folder that these files are in."""
-    parents = files["relpath"].str.extract("^(.*)/").drop_nulls().unique()
-    return list(
-        {str(folder) for parent in parents for folder in (PurePosixPath(parent), *PurePosixPath(parent).parents)}
-    )
+    parents = files["relpath"].str.replace("[^/]*$", "").unique()  # with a slash at the end; `extract` takes longer
+    paths = [PurePosixPath(parent) for parent in parents if parent]
+    return list({str(folder) for path in paths for folder in (path, *path.parents)})
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
