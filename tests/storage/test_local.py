@@ -63,7 +63,7 @@ def test_a_file_that_exists_is_asked_for_once(tmp_path: Path, monkeypatch: pytes
         store.put(key, key.encode())
     stat = os.stat
     with monkeypatch.context() as patched:
-        patched.setattr(os, "stat", lambda path: (asked.append(path), stat(path))[1])
+        patched.setattr(os, "stat", lambda path, **where: (asked.append(path), stat(path, **where))[1])
         found = store.find_many(keys)
     assert len(asked) <= len(keys) + 2 * SAMPLE
     assert found.sort("key").equals(store.list())
@@ -77,6 +77,13 @@ def test_an_overwritten_file_has_another_etag_even_with_its_old_size_and_time(tm
     after = Folder(tmp_path).head("a")
     assert (after.size, after.modified) == (before.size, before.modified)
     assert after.etag != before.etag
+
+
+def test_where_there_is_no_folder_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("nothing", "file", "circle"):
+        assert Folder(tmp_path / name).find_many(["a", "b/c"]).is_empty()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
