@@ -64,3 +64,15 @@ def test_many_objects_are_taken_by_processes_with_the_same_result(
     done = ingest(Ingest(lake, staging, Folder(tmp_path / "none"), fussy), lake.list())
     assert done.equals(expected)
     assert content(staging.path) == content(tmp_path / "other")
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1 << 20, 9), (40, 3), (1, 1)])
+def test_a_process_takes_fewer_objects_at_once_where_they_are_large(
+    lake: Folder, staging: Folder, production: Folder, monkeypatch: pytest.MonkeyPatch, most: int, expected: int
+) -> None:
+    monkeypatch.setattr("registry.storage.ingest.PROCESSES_FROM", 1)
+    monkeypatch.setattr("registry.storage.ingest.TASK_BYTES", most)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    taken = list[int]()
+    ingest(Ingest(lake, staging, production, sound), lake.list(), progress=lambda done, _: taken.append(done))
+    assert (sum(taken), max(taken)) == (150, expected)

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 
-PARTITION = 64  # items in one task of an executor, at most
-PROCESS_PARTITION = 256  # of worker processes, where a task costs 0.7 ms beside its work
+PARTITION = 64  # items in one task of an executor, at most, unless asked otherwise
 CLUSTER_PARTITION = 1000  # of a cluster, where a task costs 3 ms beside its work
 TASKS_PER_WORKER = 8  # at least: with few tasks most workers wait for the last one
 
@@ -54,19 +53,19 @@ def parallel_map(
     concurrency: int,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    most: int = PARTITION,
 ) -> list[Result]:
     """`work` of every item, in the items' order. The first exception ends it; tasks that have not begun are cancelled.
 
-    `concurrency` is the number of threads where no `executor` is given, and in each worker of a cluster; with one that
-    uses other processes, `work` and the items are pickled. Raises StorageFailed when a worker process dies.
+    `concurrency` is the number of threads where no `executor` is given, of workers where one is, and of threads in each
+    worker of a cluster; with one that uses other processes, `work` and the items are pickled. `most` is the number of
+    items in one task, at most, but for a cluster. Raises StorageFailed when a worker process dies.
     """
     if isinstance(executor, Cluster):
         task = partial(_map_in_threads, work, concurrency)
         size = _partition(len(items), executor.workers, CLUSTER_PARTITION)
-    elif isinstance(executor, ProcessPoolExecutor):
-        task, size = partial(_map, work), _partition(len(items), os.cpu_count() or 1, PROCESS_PARTITION)
     else:
-        task, size = partial(_map, work), _partition(len(items), concurrency, PARTITION)
+        task, size = partial(_map, work), _partition(len(items), concurrency, most)
     partitions = [items[start : start + size] for start in range(0, len(items), size)]
     done: dict[int, list[Result]] = {}
     with nullcontext(executor) if executor else ThreadPoolExecutor(concurrency) as pool:
