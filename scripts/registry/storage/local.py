@@ -47,7 +47,7 @@ OBJECT_MODE = 0o444  # DVC's own for objects (dvc_data.hashfile.db.local.LocalHa
 _UNSAFE = frozenset(("", ".", ".."))  # parts of a key
 _BETWEEN = "/\0/"  # joins keys to a text in which each part of each key is between slashes
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-_FOLDER = getattr(os, "O_PATH", os.O_RDONLY)  # where it can be had, to find files in it is all the right that it takes
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY)  # where there is O_PATH, a folder need not be readable
 _NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # raised where no file has that name
 
 
