@@ -58,8 +58,9 @@ def test_a_corrupt_copy_is_found_by_the_publish(world: World, played: Mapping[st
 
 def make(staging: Store, production: Store, *rows: tuple[str, bool, int | None]) -> batch_manifest.BatchManifest:
     listed = [{"md5": md5, "is_dir": is_dir, "size": size} for md5, is_dir, size in rows]
-    copy = inventory.DataFrame(listed, schema=inventory.SCHEMA)
-    return batch_manifest.make(SimpleNamespace(steps=[SimpleNamespace(copy=copy)]), staging, production)
+    found = inventory.DataFrame(listed, schema=inventory.SCHEMA)
+    step = SimpleNamespace(found=found, copy=found["md5"])
+    return batch_manifest.make(SimpleNamespace(steps=[step]), staging, production)
 
 
 def test_keys_are_encoded_and_large_objects_left_to_the_publish(tmp_path: Path) -> None:

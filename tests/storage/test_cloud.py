@@ -1,8 +1,10 @@
 """Buckets of a real S3 server, found as people find theirs: by the environment, or by `.dvc/config`."""
 
 import socket
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +12,8 @@ from registry.core.digests import object_key
 from registry.core.settings import Remote
 from registry.demo.seaweedfs import S3Server
 from registry.errors import NotFound, StorageFailed
-from registry.storage import cloud_config, cloud_listing
-from registry.storage.base import Store
+from registry.storage import cloud, cloud_config, cloud_listing
+from registry.storage.base import Store, StoredObject
 from registry.storage.open import open_store
 from registry.storage.transfer import transfer
 from support.repositories import md5
@@ -61,6 +63,28 @@ def test_many_objects_are_listed_as_far_as_that_is_cheaper(
     assert sorted(found["key"]) == sorted(asked)
     assert found["size"].to_list() == [len(key) for key in found["key"]]
     assert store.find_many(lost).is_empty()
+
+
+def test_a_listing_begins_at_the_first_folder_that_is_asked_for(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ONE_BY_ONE": 4, "FEW_IN_FOLDER": 0, "PAGE": 4, "PAGE_COST": 0}.items():
+        monkeypatch.setattr(cloud_listing, name, value)
+    store = bucket("lake", request)
+    there = [f"objects/{folder}/{number}" for folder in ("00", "0f", "10", "1a", "1b") for number in range(3)]
+    for key in there:
+        store.put(key, key.encode())
+    listed, pages = set[str](), cloud.Bucket._list_pages
+
+    def record(*args: Any, **more: Any) -> Iterator[list[StoredObject]]:
+        for page in pages(*args, **more):
+            listed.update(one.key for one in page)
+            yield page
+
+    monkeypatch.setattr(cloud.Bucket, "_list_pages", record)
+    assert sorted(store.find_many([*there[6:12], "objects/11/0"])["key"]) == there[6:12]
+    assert listed.isdisjoint(there[:6])
+    assert sorted(store.find_many(there[:9])["key"]) == there[:9]
 
 
 def test_a_missing_object_is_not_found_and_a_missing_bucket_is_a_failure(request: pytest.FixtureRequest) -> None:

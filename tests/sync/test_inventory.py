@@ -135,6 +135,7 @@ def test_every_way_of_listing_gives_the_same_result(tmp_path: Path, monkeypatch:
     )
     for name, value in {"ONE_BY_ONE": 10, "FEW_IN_FOLDER": 0, "PAGE": 7, "PAGE_COST": cost}.items():
         monkeypatch.setattr(cloud_listing, name, value)
+    monkeypatch.setattr(inventory, "SLICE", 50)
     with S3Server(tmp_path / "s3", buckets=("staging",)) as server:
         for name, value in server.env().items():
             monkeypatch.setenv(name, value)

@@ -7,11 +7,11 @@ proves what arrived. Lists of files (`.dir`) stay with the publish, which stores
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from polars import DataFrame, col
+from polars import Series, col
 
 from registry.core.digests import object_key
 from registry.errors import Refused
-from registry.release.publish import Plan
+from registry.release.publish import Plan, Step
 from registry.storage.base import Store
 from registry.storage.cloud import Bucket
 from registry.storage.s3_signing import S3Location
@@ -45,13 +45,14 @@ def make(plan: Plan, staging: Store, production: Store) -> BatchManifest:
     source, target = _locate(staging, "staging"), _locate(production, "production")
     prefix = _prefix(source, target)
     folder = f"{source.prefix}/" if source.prefix else ""
-    md5s = [md5 for step in plan.steps for md5 in _files(step.copy)["md5"]]
+    md5s = [md5 for step in plan.steps for md5 in _files(step)]
     lines = [f"{source.bucket},{quote(f'{folder}{object_key(md5)}')}\n" for md5 in md5s]
     return BatchManifest("".join(lines), len(lines), target.bucket, prefix)
 
 
-def _files(rows: DataFrame) -> DataFrame:
-    return rows.filter(~col("is_dir"), col("size").fill_null(0) <= MAX_BYTES)
+def _files(step: Step) -> Series:
+    files = step.found.filter(~col("is_dir"), col("size").fill_null(0) <= MAX_BYTES)
+    return step.copy.filter(step.copy.is_in(files["md5"].implode())).sort()
 
 
 def _locate(store: Store, name: str) -> S3Location:

@@ -13,18 +13,19 @@ from registry.release import manifest_files
 from registry.release.due_versions import PublishContext, Release
 from registry.release.manifest_files import Written
 from registry.scaffold import tooling
+from registry.storage.base import Store
+from registry.sync import inventory
+from registry.sync.inventory import Reached
 
 
-def write(context: PublishContext, release: Release, found: DataFrame, sha256: DataFrame, held: DataFrame) -> Written:
-    """The manifest of a version; `found` are rows of `inventory.expand` with all that it reaches.
+def write(context: PublishContext, release: Release, production: Store, sha256: DataFrame, held: DataFrame) -> Written:
+    """The manifest of a version of which production has everything.
 
-    `sha256` has the columns md5 and sha256, `held` has md5 and size (bytes). Raises InvalidDocument.
+    `sha256` has the columns md5 and sha256, `held` has md5 and size (bytes). Raises InvalidDocument, StorageFailed.
     """
-    files = (
-        list_files(release.content.outputs, found)
-        .join(held.select("md5", "size"), on="md5")
-        .join(sha256, on="md5", how="left")
-    )
+    outputs = release.content.outputs
+    found = inventory.expand((Reached(release.tag.artifact, out) for out in outputs), [production])
+    files = list_files(outputs, found).join(held.select("md5", "size"), on="md5").join(sha256, on="md5", how="left")
     with git_trees.Revision(context.root, release.commit) as tree:
         facts = read_facts(tree, release.tag)
     return manifest_files.write(release.tag, release.commit, release.content, facts, files)
@@ -32,13 +33,12 @@ def write(context: PublishContext, release: Release, found: DataFrame, sha256: D
 
 def list_files(outputs: Iterable[Output], found: DataFrame) -> DataFrame:
     """The files of a version's own outputs, by rows of `inventory.expand`: columns md5 and path."""
-    frames = [DataFrame(schema={"md5": pl.String, "path": pl.String})]
-    for out in outputs:
-        rows = found.filter(col("root") == out.md5)  # two outputs may be one object, which has rows of one path
-        start = len(rows["path"][0])
-        path = pl.concat_str(pl.lit(out.path), col("path").str.slice(start))
-        frames.append(rows.filter(~col("is_dir")).select("md5", path=path))
-    return pl.concat(frames)
+    rows = [(out.md5, out.path) for out in outputs]
+    named = DataFrame(rows, {"root": pl.Categorical(), "output": pl.String()}, orient="row")
+    # Two outputs may be one object, which has rows of one path.
+    expanded = found.group_by("root").agg(start=col("path").first().str.len_chars())
+    files = found.filter(~col("is_dir")).join(named.join(expanded, on="root"), on="root")
+    return files.select("md5", path=pl.concat_str("output", col("path").str.slice(col("start"))))
 
 
 def read_facts(tree: Tree, tag: Tag) -> Mapping[str, object]:

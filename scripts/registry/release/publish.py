@@ -7,10 +7,10 @@ are missing or corrupt is left out with those that need it; the others are publi
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
-from polars import DataFrame
+from polars import DataFrame, Series
 
 from registry.core import layout
 from registry.core.digests import CHECKSUM_MISMATCH, object_key
@@ -31,24 +31,30 @@ from registry.storage.verify import audit
 from registry.sync import inventory
 from registry.sync.inventory import Reached
 
+_NONE = Series("md5", [], pl.String)
 _FAULTS = {ObjectState.MISSING: "missing", ObjectState.CORRUPT: CHECKSUM_MISMATCH}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """A version with rows of `inventory.expand`: everything that it reaches, and what is to be copied for it.
+    """A version with everything that it reaches (rows of `inventory.expand`), and what is to be copied for it (MD5s).
 
-    There are none where production is known to have all of it.
+    There are none where production is known to have all of it. `stores` have its lists of files.
     """
 
     release: Release
+    stores: Sequence[Store]
     found: DataFrame
-    copy: DataFrame
+    copy: Series
+
+    def named(self) -> DataFrame:
+        """The rows of `found` with artifacts and paths: the lists are read again, as few publishes need them."""
+        return _expand_all(self.release, self.stores, named=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What a publish will do. `prove` are rows of objects to read in production.
+    """What a publish will do. `prove` are the MD5s of objects to read in production.
 
     These are in production already and belong to no published version, and DVC can write there too. `hashed` has the
     SHA-256 that earlier releases have (columns md5 and sha256), `unhashed` are the MD5s of files that none has.
@@ -58,24 +64,24 @@ class Plan:
     steps: tuple[Step, ...]
     skipped: tuple[Skipped, ...]
     failed: tuple[Failed, ...]
-    prove: DataFrame
+    prove: Series
     hashed: DataFrame
-    unhashed: pl.Series
+    unhashed: Series
 
     @property
-    def to_read(self) -> pl.Series:
+    def to_read(self) -> Series:
         """The MD5s of the objects to read in production."""
-        return pl.concat([self.prove["md5"], self.unhashed]).unique()
+        return pl.concat([self.prove, self.unhashed]).unique()
 
     @property
     def copied(self) -> int:
         """The number of objects to copy."""
-        return sum(step.copy.height for step in self.steps)
+        return sum(len(step.copy) for step in self.steps)
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is published that can be."""
-        return not any(_is_open(step.release) or step.copy.height for step in self.steps)
+        return not any(_is_open(step.release) or len(step.copy) for step in self.steps)
 
     def __str__(self) -> str:
         lines = [f"{one.artifact}: {one.reason}" for one in self.skipped]
@@ -84,7 +90,7 @@ class Plan:
         return "\n".join(lines or ["there is no artifact yet\n  hint: registry new dataset NAME"])
 
     def _describe(self, step: Step) -> str:
-        release, count = step.release, step.copy.height
+        release, count = step.release, len(step.copy)
         steps = [f"copy {plural(count, 'object')} to production"] if count else []
         steps += [f"tag {release.commit[:10]}"] if release.make else []
         steps += [f"push the tag to {self.context.remote}"] if release.push else []
@@ -138,7 +144,7 @@ def plan(
     steps, missing = _plan_copies(found, held, staging)
     prove = _unproven(context, steps, held, production)
     empty = DataFrame(schema=inventory.SCHEMA)
-    others = {release.tag: Step(release, empty, empty) for release in decided.releases if release not in waiting}
+    others = {release.tag: Step(release, (), empty, _NONE) for release in decided.releases if release not in waiting}
     by_tag = {**others, **{step.release.tag: step for step in steps}}
     ordered = [by_tag[one.tag] for one in decided.releases if one.tag in by_tag]
     hashed, unhashed = _plan_hashes(context, steps, production)
@@ -162,37 +168,38 @@ def _incomplete(releases: Sequence[Release], production: Store) -> list[Release]
 
 def _expand(release: Release, production: Store, staging: Store) -> Step | Failed:
     """The version with everything that it reaches, and nothing to copy yet."""
-    content = release.content
+    stores = (production, staging)
     try:
-        reached = (Reached(release.tag.artifact, out) for out in (*content.outputs, *content.inputs))
-        found = inventory.expand(reached, [production, staging])
+        step = Step(release, stores, _expand_all(release, stores), _NONE)
     except due_versions.OF_ONE as error:
         return Failed(release.tag, error)
-    if found["erased"].any():
+    if step.found["erased"].any():
         if not _is_open(release):
-            return Step(release, found.clear(), found.clear())  # what is left of it is in production
-        path = found.filter("erased")["path"][0]
+            return replace(step, found=step.found.clear())  # what is left of it is in production
+        path = step.named().filter("erased")["path"][0]
         fix = "build and train without it, in the next version"
         return Failed(release.tag, Refused(f"{release.tag} needs {path}, which was erased", fix=fix))
-    return Step(release, found, found.clear())
+    return step
 
 
-def _md5s(steps: Iterable[Step]) -> pl.Series:
-    return pl.concat([pl.Series("md5", [], pl.String), *(step.found["md5"] for step in steps)])
+def _expand_all(release: Release, stores: Sequence[Store], *, named: bool = False) -> DataFrame:
+    outputs = (*release.content.outputs, *release.content.inputs)
+    return inventory.expand((Reached(release.tag.artifact, out) for out in outputs), stores, named=named)
+
+
+def _md5s(steps: Iterable[Step]) -> Series:
+    return pl.concat([_NONE, *(step.found["md5"] for step in steps)])
 
 
 def _plan_copies(waiting: Sequence[Step], held: DataFrame, staging: Store) -> tuple[list[Step], list[Failed]]:
     """The versions of which everything is in production, or comes from staging with one of them; and the others."""
-    absent = pl.concat([held.clear().select("md5"), *(_own_md5s(step) for step in waiting)]).join(
-        held, on="md5", how="anti"
-    )
-    staged = inventory.find_stored_surely(staging, absent["md5"])
+    absent = _own_md5s(waiting).join(held, on="md5", how="anti")
+    staged = inventory.find_stored_surely(staging, absent["md5"]).select("md5")
     if absent.join(staged, on="md5", how="anti").height:
         staging.require_readable()
     steps, failed = list(waiting), list[Failed]()
     while True:  # what a version lacks, those lack that need it
-        own = pl.concat([staged.clear().select("md5"), *(_own_md5s(step) for step in steps)])
-        coming = pl.concat([held.select("md5"), own.join(staged, on="md5", how="semi")])
+        coming = pl.concat([held.select("md5"), staged.join(_own_md5s(steps), on="md5", how="semi")])
         faults = [(step, _lack(step, coming, staging)) for step in steps]
         failed += [Failed(step.release.tag, error) for step, error in faults if error]
         steps = [step for step, error in faults if not error]
@@ -200,19 +207,18 @@ def _plan_copies(waiting: Sequence[Step], held: DataFrame, staging: Store) -> tu
             return list(_share_out(steps, held)), failed
 
 
-def _own(step: Step) -> DataFrame:
-    return step.found.filter(pl.col("root").is_in(step.release.output_md5s))
-
-
-def _own_md5s(step: Step) -> DataFrame:
-    return _own(step).select("md5")
+def _own_md5s(steps: Iterable[Step]) -> DataFrame:
+    """The objects of these versions' own outputs: a column md5."""
+    found = (step.found.select("md5", own=pl.col("root").is_in(step.release.output_md5s)) for step in steps)
+    return pl.concat([_NONE.to_frame(), *(some.filter("own").select("md5") for some in found)])
 
 
 def _lack(step: Step, coming: DataFrame, staging: Store) -> RegistryError | None:
     """What a version reaches that will not be in production."""
-    absent = step.found.join(coming, on="md5", how="anti")
+    absent = step.found.select("md5").join(coming, on="md5", how="anti")
     if not absent.height:
         return None
+    absent = step.named().join(absent, on="md5", how="semi", maintain_order="left")
     own = absent.filter(pl.col("root").is_in(step.release.output_md5s))
     if own.height == absent.height:
         fault = f"{step.release.tag}: {plural(own.height, 'object')}, such as {own['path'][0]}"
@@ -236,28 +242,31 @@ def _share_out(steps: Iterable[Step], held: DataFrame) -> Iterator[Step]:
     """Each object is copied for the first version that has it."""
     seen = held.select("md5")
     for step in steps:
-        copy = _own(step).join(seen, on="md5", how="anti").unique("md5", maintain_order=True)
-        seen = pl.concat([seen, copy.select("md5")])
-        yield Step(step.release, step.found, copy)
+        copy = _own_md5s([step]).join(seen, on="md5", how="anti").unique()
+        seen = pl.concat([seen, copy])
+        yield replace(step, copy=copy["md5"])
 
 
-def _unproven(context: PublishContext, steps: Sequence[Step], held: DataFrame, production: Store) -> DataFrame:
-    """The objects in production whose content no published version and no ETag has proven."""
+def _unproven(context: PublishContext, steps: Sequence[Step], held: DataFrame, production: Store) -> Series:
+    """The objects in production whose content no published version and no ETag has proven: their MD5s."""
     unsure = held.filter(pl.col("etag") != pl.col("md5"))  # where they are equal, the store has hashed the bytes
-    found = pl.concat([DataFrame(schema=inventory.SCHEMA), *(step.found for step in steps)])
-    rows = found.join(unsure, on="md5", how="semi").unique("md5", maintain_order=True)
-    owners = {owner for path in rows["path"].unique() if (owner := layout.owner_of(path))}
+    rows = [step.found.select("md5", "root").join(unsure, on="md5", how="semi") for step in steps]
+    roots = {root for some in rows for root in some["root"].unique()}
+    outputs = (out for step in steps for out in (*step.release.content.outputs, *step.release.content.inputs))
+    owners = {owner for out in outputs if out.md5 in roots and (owner := layout.owner_of(out.path))}
     earlier = [tag for owner in sorted(owners) if (tag := due_versions.latest(context, owner, is_own=True))]
-    return rows.join(inventory.expand(_released(context, earlier), [production]), on="md5", how="anti")
+    released = inventory.expand(_released(context, earlier), [production], named=False)
+    left = (some.join(released, on="md5", how="anti")["md5"] for some in rows)
+    return pl.concat([_NONE, *left]).unique()
 
 
-def _plan_hashes(context: PublishContext, steps: Sequence[Step], production: Store) -> tuple[DataFrame, pl.Series]:
+def _plan_hashes(context: PublishContext, steps: Sequence[Step], production: Store) -> tuple[DataFrame, Series]:
     """The SHA-256 that the latest releases of these artifacts have, and the files of new versions that they lack."""
     new = [step for step in steps if step.release.make]
     earlier = [due_versions.latest(context, step.release.tag.artifact, is_own=True) for step in new]
     messages = [(tag, context.messages.get(str(tag), "")) for tag in dict.fromkeys(earlier) if tag]
     known = manifest_files.known_sha256(production, messages)
-    own = pl.concat([DataFrame(schema=inventory.SCHEMA), *map(_own, new)]).filter(~pl.col("is_dir"))
+    own = _own_md5s(new).filter(~pl.col("md5").str.ends_with(".dir"))
     return known, own.join(known, on="md5", how="anti")["md5"].unique()
 
 
@@ -277,9 +286,7 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
     """
     if any(step.release.make for step in plan.steps):
         git.require_identity(plan.context.root)
-    copied = [
-        transfer(staging, production, step.copy["md5"], known_absent=True, progress=progress) for step in plan.steps
-    ]
+    copied = [transfer(staging, production, step.copy, known_absent=True, progress=progress) for step in plan.steps]
     done = pl.concat(copied) if copied else DataFrame(schema={"md5": pl.String, "moved": pl.Int64, "state": pl.String})
     proven = hash_objects(production, plan.to_read, progress)
     sha256 = pl.concat([plan.hashed, proven.select("md5", "sha256").drop_nulls()]).unique("md5")
@@ -294,7 +301,7 @@ def apply(plan: Plan, staging: Store, production: Store, progress: Progress | No
             _require_intact(step, proven, production, "has objects in production that are corrupt", fix)
             _require_complete(step, held, production)
             if step.release.make:
-                made = manifest_facts.write(plan.context, step.release, step.found, sha256, held)
+                made = manifest_facts.write(plan.context, step.release, production, sha256, held)
                 manifests[step.release.tag] = made
             intact.append(step.release)
         except due_versions.OF_ONE as error:
@@ -322,17 +329,21 @@ def _replacement(step: Step, proven: DataFrame, staging: Store, production: Stor
 
 def _require_intact(step: Step, done: DataFrame, store: Store, fault: str, fix: str) -> None:
     bad = done.filter(pl.col("state").is_in(list(_FAULTS))).select("md5", "state").unique("md5")
-    if failed := step.found.select("path", "md5").join(bad, on="md5", maintain_order="left").rows():
+    if step.found.join(bad, on="md5", how="semi").height:
+        found = step.named().select("path", "md5")
+        failed = found.join(bad, on="md5", maintain_order="left").rows()
         problems = [f"{path}: {store.url}/{object_key(md5)}: {_FAULTS[state]}" for path, md5, state in failed]
         raise InvalidData(f"{step.release.tag} {fault}", problems, fix=fix)
 
 
 def _require_complete(step: Step, held: DataFrame, production: Store) -> None:
-    fault = f"production ({production.url}) is incomplete, so {step.release.tag} was not created"
-    if missing := step.found.join(held, on="md5", how="anti")["path"].to_list():
+    if not (step.found.join(held, on="md5", how="anti").height or inventory.find_mismatched(step.found, held).height):
+        return
+    fault, found = f"production ({production.url}) is incomplete, so {step.release.tag} was not created", step.named()
+    if missing := found.join(held, on="md5", how="anti")["path"].to_list():
         fix = "check who has delete access to production, then publish again"
         raise InvalidData(fault, [f"{path} is missing" for path in missing], fix=fix)
-    if wrong := tuple(inventory.find_size_mismatches(step.found, held, [production])):
+    if wrong := tuple(inventory.find_size_mismatches(found, held, [production])):
         raise InvalidData(fault, wrong, fix="restore the correct objects, then publish again")
 
 

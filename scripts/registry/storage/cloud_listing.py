@@ -3,6 +3,7 @@
 A listing costs one request for 1,000 objects, but lists everything below its prefix, wanted or not.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ ONE_BY_ONE = 1000  # keys up to which each is requested alone
 FEW_IN_FOLDER = 2  # keys of one folder up to which each is requested alone, however many keys there are in all
 PAGE_COST = 20  # requests for a key that cost what a page of a listing costs (measured: 1 ms and 20 ms)
 PAGES_PER_RANGE = 3  # pages that one thread lists
+
+_NUMBER = re.compile("[0-9a-f]+")
 
 Folders = Mapping[str, set[str]]  # the wanted keys of each folder
 Pages = Callable[[str, str], Iterator[list[StoredObject]]]  # the listing below a folder, in order, after a key
@@ -53,7 +56,8 @@ class KeyLookup:
         The first page tells how many pages there are: what 256 folders hold is often a few pages.
         """
         top, names = commonpath(folders), sorted(folders)
-        first = next(self.pages(top, ""), [])
+        start = _before(names[0])
+        first = next(self.pages(top, start), [])
         if len(first) < PAGE:
             return to_frame(_select(first, folders))
         in_page = sum(f"{name}0" <= first[-1].key for name in names)  # 0 is the character after /
@@ -61,7 +65,7 @@ class KeyLookup:
         if pages * PAGE_COST > sum(map(len, folders.values())):
             return None
         step = max(1, round(in_page * PAGES_PER_RANGE))
-        bounds = ["", *(f"{name}0" for name in names[step - 1 : -1 : step]), f"{names[-1]}0"]
+        bounds = [start, *(f"{name}0" for name in names[step - 1 : -1 : step]), f"{names[-1]}0"]
         with ThreadPoolExecutor(self.concurrency) as pool:
             ranges = list(pool.map(partial(self._list_range, top, folders), bounds[:-1], bounds[1:]))
         found = [one for one in ranges if one is not None]
@@ -96,6 +100,16 @@ class KeyLookup:
             if not left or (number * self.concurrency >= len(keys) and len(page) == PAGE):
                 return concat(frames), list(left)
         return concat(frames), []
+
+
+def _before(folder: str) -> str:
+    """A key behind those of the folder before this one, where folders are numbers, as those of objects are; or none.
+
+    So the listing of 10 of 256 folders does not begin with the others.
+    """
+    top, _, name = folder.rpartition("/")
+    number = int(name, 16) if _NUMBER.fullmatch(name) else 0
+    return f"{top}/{number - 1:0{len(name)}x}0" if number else ""
 
 
 def _group_by_folder(keys: Sequence[str]) -> Folders:

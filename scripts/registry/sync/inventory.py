@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeVar
 
 import polars as pl
@@ -26,13 +26,16 @@ Result = TypeVar("Result")
 
 # A row for each file that an output (`root`, its md5) reaches, and one for the output itself. `size` is the object's,
 # where DVC's formats have it; `total`, in the output's own row, is what its pointer has for all files; both in bytes.
-# `erased`: no store may have the object any more.
+# `erased`: no store may have the object any more. Ten million rows take 1.7 GB, and 0.7 GB without NAMES.
 SCHEMA = pl.Schema(
-    {"artifact": pl.String, "root": pl.String, "path": pl.String, "md5": pl.String, "is_dir": pl.Boolean}
-    | {"size": pl.Int64, "total": pl.Int64, "erased": pl.Boolean}
+    {"artifact": pl.Categorical(), "root": pl.Categorical(), "path": pl.String(), "md5": pl.String()}
+    | {"is_dir": pl.Boolean(), "size": pl.Int64(), "total": pl.Int64(), "erased": pl.Boolean()}
 )
+NAMES = ("artifact", "path")  # the columns for messages, and for those who place files
 READERS = 16  # lists of files that are read at the same time
 SHORT = 100_000  # files in a list that is read beside others
+SLICE = 500_000  # objects up to which a store is asked at once: Python's objects of that many keys take 100 MB
+FOLDERS = 256  # in which a store has its objects
 BATCH = 1000  # keys up to which a bucket is asked one by one, and not by a listing (cloud_listing.ONE_BY_ONE)
 REPAIR = "run `registry push --deep` where the data is: it replaces corrupt objects in staging"
 POINTERS = ("*.dvc", "*/dvc.lock")  # the files that `is_pointer` may accept, as a Git pathspec
@@ -138,8 +141,8 @@ def reached_by(tree: Tree, paths: Iterable[str]) -> tuple[Reached, ...]:
     return tuple(one for owner in owners for one in reached(tree, owner))
 
 
-def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> DataFrame:
-    """Every object of these outputs, a row for each file: the columns of SCHEMA.
+def expand(needed: Iterable[Reached], stores: Sequence[Store], *, named: bool = True) -> DataFrame:
+    """Every object of these outputs, a row for each file: the columns of SCHEMA, or without NAMES.
 
     `.dir` objects are read from the first store with an intact copy; one that no store has gets its own row only.
     What was erased, as the stores know, is marked. Raises Refused for one of which all copies are corrupt.
@@ -148,8 +151,9 @@ def expand(needed: Iterable[Reached], stores: Sequence[Store]) -> DataFrame:
     for one in needed:
         by_md5.setdefault(one.output.md5, one)
     once = list(by_md5.values())
-    frames = map_lists(lambda one: [*_expand_one(one, stores)], once, once)
-    found = pl.concat([DataFrame(schema=SCHEMA), *chain.from_iterable(frames)])
+    columns = [name for name in SCHEMA if named or name not in NAMES]
+    frames = map_lists(lambda one: [rows.select(columns) for rows in _expand_one(one, stores)], once, once)
+    found = pl.concat([DataFrame(schema=SCHEMA).select(columns), *chain.from_iterable(frames)])
     gone = {md5 for store in stores for md5 in store.erased.find_objects(found["md5"])}
     return found.with_columns(erased=col("md5").is_in(list(gone)))
 
@@ -226,10 +230,18 @@ def placement(outputs: Sequence[Output], path: str, found: DataFrame) -> Placeme
 def find_stored(store: Store, md5s: Series) -> DataFrame:
     """Those of `md5s` that a store has: columns md5, size (bytes) and etag."""
     folder, name = col("md5").str.slice(0, 2), col("md5").str.slice(2)
-    wanted = DataFrame({"md5": md5s.unique().sort()}).with_columns(  # sorted, one folder is asked after the other
-        key=pl.concat_str(pl.lit("files/md5/"), folder, pl.lit("/"), name)
-    )
-    return wanted.join(store.find_many(wanted["key"].to_list()), on="key").select("md5", "size", "etag")
+    key = pl.concat_str(pl.lit("files/md5/"), folder, pl.lit("/"), name).alias("key")
+    asked = (some.to_frame().with_columns(key) for some in _slices(md5s.alias("md5").unique().sort()))
+    found = (some.join(store.find_many(some["key"].to_list()), on="key") for some in asked)
+    return pl.concat([some.select("md5", "size", "etag") for some in found])
+
+
+def _slices(md5s: Series) -> Iterator[Series]:
+    """Sorted MD5s in parts that share no folder of a store, so that a bucket lists none of them twice; at least one."""
+    count = min(FOLDERS, 1 + len(md5s) // SLICE)
+    edges = [md5s.search_sorted(f"{FOLDERS * number // count:02x}") for number in range(1, count)]
+    for start, end in pairwise((0, *edges, len(md5s))):
+        yield md5s.slice(start, end - start)
 
 
 def find_stored_surely(store: Store, md5s: Series) -> DataFrame:
@@ -250,13 +262,16 @@ def find_size_mismatches(found: DataFrame, sizes: DataFrame, stores: Sequence[St
 
     `stores` are read to find which of them is corrupt.
     """
-    for root, path, total, stored in find_mismatched(found, sizes).iter_rows():
-        corrupt = list(_describe_corrupt(found.filter(col("root") == root), stores))
-        yield from corrupt or [f"{path}: its objects have {stored:,} bytes, expected {total:,} by its pointer"]
+    for root, total, stored in find_mismatched(found, sizes).iter_rows():
+        rows = found.filter(col("root") == root)
+        corrupt = list(_describe_corrupt(rows, stores))
+        yield from corrupt or [
+            f"{rows['path'][0]}: its objects have {stored:,} bytes, expected {total:,} by its pointer"
+        ]
 
 
 def find_mismatched(found: DataFrame, sizes: DataFrame) -> DataFrame:
-    """The outputs whose objects in `sizes` (md5, size) do not add up: columns root, path, total and stored (bytes).
+    """The outputs whose objects in `sizes` (md5, size) do not add up: columns root, total and stored (bytes).
 
     A folder's size in its pointer, `total`, is the sum over its files.
     """
@@ -264,7 +279,6 @@ def find_mismatched(found: DataFrame, sizes: DataFrame) -> DataFrame:
         found.join(sizes.select("md5", stored="size"), on="md5", maintain_order="left")
         .group_by("root", maintain_order=True)
         .agg(
-            col("path").first(),
             col("total").sum(),
             col("stored").filter(~col("is_dir")).sum(),
             differs=(col("size") != col("stored")).any(),
@@ -272,7 +286,7 @@ def find_mismatched(found: DataFrame, sizes: DataFrame) -> DataFrame:
     )
     wrong = sums.filter(col("differs") | (col("total") != col("stored")))
     wrong = wrong.join(found.filter("erased"), on="root", how="anti", maintain_order="left")
-    return wrong.select("root", "path", "total", "stored")
+    return wrong.select("root", "total", "stored")
 
 
 def _describe_corrupt(found: DataFrame, stores: Sequence[Store]) -> Iterator[str]:

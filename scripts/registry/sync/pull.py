@@ -262,7 +262,8 @@ def require_all(plan: Plan, fetched: Fetched) -> None:
     if not (count := fetched.lost.height):
         _require_none_erased(plan)
         return
-    output = pl.coalesce(col("path").str.extract(parts.FILE_OF_PART), "root").alias("output")  # one line for all parts
+    dataset, output = col("path").str.extract(parts.FILE_OF_PART), col("root").cast(pl.String)
+    output = pl.coalesce(dataset, output).alias("output")  # one line for all parts
     groups = fetched.lost.group_by(output, "state", maintain_order=True).agg("artifact", "path", "md5").iter_rows()
     problems = [
         f"{artifacts[0]}: {len(paths):,} {state}, such as {paths[0]} ({object_key(md5s[0])})"
