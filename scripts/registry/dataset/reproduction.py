@@ -117,21 +117,22 @@ def _with_extensions(manifest: DatasetManifest, expected: DataFrame, files: Data
 def _compare_items(
     manifest: DatasetManifest, selection: DataFrame, expected: DataFrame, files: DataFrame
 ) -> Iterator[Difference]:
-    parts = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
-    listed = files.select(parts, "relpath", "md5").filter(col("uuid").is_not_null())
-    selected = col("uuid").is_in(selection["uuid"].implode())
-    excluded = selected & col("uuid").is_in(list(manifest.exclude))
     wanted = expected.select("uuid", col("split").cast(pl.String), "label", relpath=version_rows.item_path())
+    # A path has the split, the label and the UUID: what is listed where it is expected needs no further look.
+    listed = _parse(files.join(wanted, on="relpath", how="anti"))
+    unlisted = wanted.join(files, on="relpath", how="anti")
+    selected = col("uuid").is_in(listed.join(selection, on="uuid", how="semi")["uuid"].implode())
+    excluded = selected & col("uuid").is_in(list(manifest.exclude))
     both = listed.join(wanted, on="uuid", suffix="_expected")
     other_bytes = listed.clear()
     if manifest.is_adopted:  # for others, the lake has the bytes
         known = selection.select("uuid", adopted=col(adoption.MD5))
-        other_bytes = listed.join(known, on="uuid").filter(col("md5") != col("adopted"))
+        other_bytes = _parse(files).join(known, on="uuid").filter(col("md5") != col("adopted"))
     differs = {name: col(name) != col(f"{name}_expected") for name in ("label", "split", "relpath")}
     for kind, rows in (
         (DifferenceKind.NOT_SELECTED, listed.filter(~selected)),
         (DifferenceKind.EXCLUDED, listed.filter(excluded)),
-        (DifferenceKind.MISSING, wanted.join(listed, on="uuid", how="anti")),
+        (DifferenceKind.MISSING, unlisted.join(listed, on="uuid", how="anti")),
         (DifferenceKind.LABEL, both.filter(differs["label"])),
         (DifferenceKind.SPLIT, both.filter(differs["split"])),
         (DifferenceKind.BYTES, other_bytes),
@@ -139,6 +140,12 @@ def _compare_items(
     ):
         if len(rows):
             yield Difference(kind, len(rows), tuple(rows["relpath"].sort().head(SHOWN)))
+
+
+def _parse(files: DataFrame) -> DataFrame:
+    """The images among files: columns uuid, split, label, relpath and md5."""
+    found = col("relpath").str.extract_groups(item_paths.ITEM_PATH).struct.field("uuid", "split", "label")
+    return files.select(found, "relpath", "md5").filter(col("uuid").is_not_null())
 
 
 # --- metadata tables, and counts --------------------------------------------------------------------------------------

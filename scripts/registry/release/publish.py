@@ -204,7 +204,7 @@ def _plan_copies(waiting: Sequence[Step], held: DataFrame, staging: Store) -> tu
         failed += [Failed(step.release.tag, error) for step, error in faults if error]
         steps = [step for step, error in faults if not error]
         if len(steps) == len(faults):
-            return list(_share_out(steps, held)), failed
+            return list(_share_out(steps, staged["md5"])), failed
 
 
 def _own_md5s(steps: Iterable[Step]) -> DataFrame:
@@ -238,13 +238,12 @@ def _not_published(step: Step, path: str) -> Refused:
     )
 
 
-def _share_out(steps: Iterable[Step], held: DataFrame) -> Iterator[Step]:
-    """Each object is copied for the first version that has it."""
-    seen = held.select("md5")
+def _share_out(steps: Iterable[Step], staged: Series) -> Iterator[Step]:
+    """Each object that comes from staging is copied for the first version that has it."""
     for step in steps:
-        copy = _own_md5s([step]).join(seen, on="md5", how="anti").unique()
-        seen = pl.concat([seen, copy])
-        yield replace(step, copy=copy["md5"])
+        is_own = staged.is_in(_own_md5s([step])["md5"].implode())
+        yield replace(step, copy=staged.filter(is_own))
+        staged = staged.filter(~is_own)
 
 
 def _unproven(context: PublishContext, steps: Sequence[Step], held: DataFrame, production: Store) -> Series:
