@@ -21,7 +21,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,9 +53,9 @@ class Command:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("only", nargs="*", help="run only the commands that contain one of these")
+    parser.add_argument("only", nargs="*", help="run only the commands that are, or else contain, one of these")
     only = parser.parse_args().only
-    chosen = [one for one in commands(PAGE.read_text()) if not only or any(part in one.text for part in only)]
+    chosen = choose([*commands(PAGE.read_text())], only)
     if not chosen:
         raise SystemExit(f"{PAGE.relative_to(ROOT)} has no command with {' or '.join(map(repr, only))}")
     commit, failed = describe_commit(), []
@@ -69,6 +69,13 @@ def main() -> None:
         PAGE.write_text(write(PAGE.read_text(), command, f"{where}, {time.monotonic() - begun:,.0f} s", done.stdout))
     if failed:
         raise SystemExit("failed, and not written: " + "; ".join(map(str, failed)))
+
+
+def choose(known: Sequence[Command], only: Sequence[str]) -> list[Command]:
+    """The commands that contain one of these words, or all; a word that is a whole command chooses that one alone."""
+    whole = {one.text for one in known}.intersection(only)
+    parts = [part for part in only if part not in whole]
+    return [one for one in known if not only or one.text in whole or any(part in one.text for part in parts)]
 
 
 def run(command: Command) -> subprocess.CompletedProcess[str]:

@@ -79,6 +79,14 @@ def test_what_a_program_prints_is_written_with_its_commit_and_machine(measure: P
     assert (again.returncode, measure.with_name("README.md").read_text().count("| a |")) == (0, 2)
 
 
+def test_a_whole_command_chooses_no_longer_one(measure: Path) -> None:
+    page = measure.with_name("README.md")
+    page.write_text(PAGE.replace("bad.py", "good.py"))
+    assert run(measure, "benchmarks/good.py").returncode == 0
+    assert page.read_text().count("| a |") == 1
+    assert "`python benchmarks/good.py`, commit" in page.read_text()
+
+
 def test_a_program_that_fails_leaves_its_block_and_the_others_are_written(measure: Path) -> None:
     done = run(measure)
     page = measure.with_name("README.md").read_text()
