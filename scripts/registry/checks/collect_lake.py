@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from polars import DataFrame
+from polars import DataFrame, col
 
 from registry.checks.context import DatasetSubject, Facts
-from registry.core import parts
+from registry.core import item_paths, parts
 from registry.core.artifact_files import Reader
 from registry.core.parts import Parts
-from registry.dataset import items, lake_comparison, version_files
+from registry.dataset import lake_comparison, version_files
 from registry.dataset.differences import LakeDifferences
 from registry.errors import RegistryError
 from registry.storage.base import Store
@@ -56,6 +56,5 @@ def _new_images(subject: DatasetSubject, read: Reader) -> DataFrame:
 
 def _images(listed: Parts, name: str, read: Reader) -> DataFrame:
     files = version_files.read(listed, read, name)
-    paths = files.join(items.parse(files).frame.select("md5").unique(), on="md5", how="semi")
-    uuid = paths["relpath"].str.extract(r"([0-9a-f-]{36})\.[a-z]+$")
-    return paths.with_columns(uuid=uuid).filter(uuid.is_not_null()).select("uuid", "md5", "relpath")
+    images = files.filter(col("relpath").str.contains(item_paths.ITEM_PATH))
+    return images.select(col("relpath").str.extract(rf"({item_paths.UUID})\.[a-z]+$").alias("uuid"), "md5", "relpath")

@@ -18,7 +18,7 @@ from registry.core.artifact_files import Parsed
 from registry.core.progress import Progress
 from registry.core.schema import Fault
 from registry.core.tree import Tree
-from registry.errors import InvalidDocument, Refused, RegistryError
+from registry.errors import SHOWN, InvalidDocument, Refused, RegistryError
 from registry.integrations import git, git_history, git_trees
 from registry.storage.base import Store
 from registry.sync import inventory
@@ -205,16 +205,18 @@ def _find_stored(md5s: Series, remotes: Sequence[Store]) -> DataFrame:
 
 def _compare(listed: _Listed, stored: DataFrame, remotes: Sequence[Store]) -> Absent | None:
     needed_rows = listed.rows.filter(~pl.col("erased"))
-    missing = needed_rows.join(stored, on="md5", how="anti", maintain_order="left")["path"].to_list()
+    missing = needed_rows.join(stored, on="md5", how="anti", maintain_order="left")["path"]
     faults: Iterable[str] = [listed.fault] if listed.fault else []
-    if not listed.fault and not missing:
+    if not listed.fault and missing.is_empty():
         faults = inventory.find_size_mismatches(listed.rows, stored, remotes)
     needed = listed.needed
-    absent = Absent(needed.path, needed.commit, listed.rows.height, tuple(missing), tuple(faults))
+    examples = tuple(missing.head(SHOWN))
+    absent = Absent(needed.path, needed.commit, listed.rows.height, len(missing), examples, tuple(faults))
     return absent if absent.missing or absent.faults else None
 
 
 def _merge(found: Sequence[Absent]) -> Absent:
-    missing = tuple(path for absent in found for path in absent.missing)
+    missing, total = (sum(counts) for counts in zip(*((one.missing, one.total) for one in found), strict=True))
+    examples = tuple(path for absent in found for path in absent.examples)[:SHOWN]
     faults = tuple(fault for absent in found for fault in absent.faults)
-    return Absent(found[0].path, found[0].commit, sum(absent.total for absent in found), missing, faults)
+    return Absent(found[0].path, found[0].commit, total, missing, examples, faults)

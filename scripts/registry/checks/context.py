@@ -286,14 +286,15 @@ class Stale:
 class Absent:
     """Objects of one artifact that neither staging nor production has intact.
 
-    `path` is a pointer that needs them, in `commit` (empty: in the working tree). `missing` are their files, out of
-    `total` objects; `faults` describe damaged objects.
+    `path` is a pointer that needs them, in `commit` (empty: in the working tree). `missing` of `total` objects are
+    not there, such as those of the files `examples`; `faults` describe damaged objects.
     """
 
     path: str
     commit: str
     total: int
-    missing: tuple[str, ...] = ()
+    missing: int = 0
+    examples: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
 

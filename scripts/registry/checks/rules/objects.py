@@ -31,9 +31,9 @@ def _absent(absent: Absent) -> Iterator[Diagnostic]:
     where = f"commit {commit}: " if commit else ""
     push = f"run `registry push{f' {commit}' if commit else ''}` on the machine that has the data"
     if absent.missing:
-        count = f"{len(absent.missing):,} of {wording.plural(absent.total, 'object')}"
-        verb = "is" if len(absent.missing) == 1 else "are"
-        paths = wording.abbreviate([path.removeprefix(folder) for path in absent.missing])
+        count = f"{absent.missing:,} of {wording.plural(absent.total, 'object')}"
+        verb = "is" if absent.missing == 1 else "are"
+        paths = wording.abbreviate([path.removeprefix(folder) for path in absent.examples], total=absent.missing)
         yield wrong(f"{where}{count} {verb} missing in staging and production: {paths}", absent.path, fix=push)
     if absent.faults:
         fix = f"delete the damaged objects, then {push}"
