@@ -4,8 +4,6 @@ Frames have the columns md5 and relpath, which is the path below `prepared`.
 """
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 from polars import DataFrame, col
@@ -15,7 +13,6 @@ from registry.core.parts import Parts
 from registry.storage.reader import require_object
 from registry.sync import dir_listing
 
-READERS = 16  # lists that are read at the same time
 _KEY = b'"relpath": "'  # in a list of files; inside of a path, its quotes would be escaped
 
 
@@ -24,21 +21,13 @@ def read(parts: Parts, read_object: Reader, name: str = "") -> DataFrame:
 
     Raises NotFound where no store has a list, Refused as `dir_listing.read`.
     """
-    frames = (frame for _, frame in read_parts(parts, read_object, name))
-    return pl.concat([DataFrame(schema=dir_listing.SCHEMA), *frames], rechunk=False)
 
-
-def read_parts(parts: Parts, read_object: Reader, name: str = "") -> Iterator[tuple[str, DataFrame]]:
-    """Each part and its files, in the order of their names. Raises as `read`."""
-
-    def read_part(part: str) -> tuple[str, DataFrame]:
+    def read_part(part: str) -> DataFrame:
         place = f"{name}/{part}" if name and part else name
-        return part, below(part, dir_listing.read(require_object(read_object, parts[part], place), parts[part]))
+        return below(part, dir_listing.read(require_object(read_object, parts[part], place), parts[part]))
 
-    names = sorted(parts)
-    with ThreadPoolExecutor(READERS) as pool:  # a bucket takes as long for sixteen lists as for one
-        for start in range(0, len(names), READERS):
-            yield from pool.map(read_part, names[start : start + READERS])
+    frames = dir_listing.map_lists(read_part, sorted(parts), is_short=bool)  # "", one folder for all, may be long
+    return pl.concat([DataFrame(schema=dir_listing.SCHEMA), *frames], rechunk=False)
 
 
 def md5(parts: Parts, read_object: Reader) -> str:

@@ -26,7 +26,7 @@ from registry.storage.sha256 import hash_objects
 from registry.storage.states import STORED, ObjectState
 from registry.storage.transfer import transfer
 from registry.storage.verify import audit
-from registry.sync import inventory
+from registry.sync import dir_listing, inventory
 from registry.sync.inventory import Reached
 
 
@@ -77,8 +77,7 @@ def inspect(versions: Iterable[TaggedVersion], production: Store, others: Sequen
     Raises StorageFailed.
     """
     once = {reached.output.md5: reached for version in versions for reached in version.reached}
-    needed = list(once.values())
-    lists = inventory.map_lists(lambda one: _list(one, production, others), needed, needed)
+    lists = dir_listing.map_lists(lambda one: _list(one, production, others), once.values(), inventory.is_short)
     listed = dict(zip(once, lists, strict=True))
     objects = pl.concat([pl.DataFrame(schema=inventory.SCHEMA), *(output.objects for output in listed.values())])
     held = inventory.find_stored_surely(production, objects["md5"])

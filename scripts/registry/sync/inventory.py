@@ -1,10 +1,8 @@
 """Which objects the pointers of an artifact reach, and which of them a store has."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import TypeVar
 
 import polars as pl
 from polars import DataFrame, Series, col
@@ -21,9 +19,6 @@ from registry.storage.verify import audit
 from registry.sync import dir_listing
 from registry.sync.checkout import Placement
 
-T = TypeVar("T")
-Result = TypeVar("Result")
-
 # A row for each file that an output (`root`, its md5) reaches, and one for the output itself. `size` is the object's,
 # where DVC's formats have it; `total`, in the output's own row, is what its pointer has for all files; both in bytes.
 # `erased`: no store may have the object any more. Ten million rows take 1.7 GB, and 0.7 GB without NAMES.
@@ -32,7 +27,6 @@ SCHEMA = pl.Schema(
     | {"is_dir": pl.Boolean(), "size": pl.Int64(), "total": pl.Int64(), "erased": pl.Boolean()}
 )
 NAMES = ("artifact", "path")  # the columns for messages, and for those who place files
-READERS = 16  # lists of files that are read at the same time
 SHORT = 100_000  # files in a list that is read beside others
 SLICE = 500_000  # objects up to which a store is asked at once: Python's objects of that many keys take 100 MB
 FOLDERS = 256  # in which a store has its objects
@@ -150,26 +144,18 @@ def expand(needed: Iterable[Reached], stores: Sequence[Store], *, named: bool = 
     by_md5: dict[str, Reached] = {}
     for one in needed:
         by_md5.setdefault(one.output.md5, one)
-    once = list(by_md5.values())
     columns = [name for name in SCHEMA if named or name not in NAMES]
-    frames = map_lists(lambda one: [rows.select(columns) for rows in _expand_one(one, stores)], once, once)
+    frames = dir_listing.map_lists(
+        lambda one: [rows.select(columns) for rows in _expand_one(one, stores)], by_md5.values(), is_short
+    )
     found = pl.concat([DataFrame(schema=SCHEMA).select(columns), *chain.from_iterable(frames)])
     gone = {md5 for store in stores for md5 in store.erased.find_objects(found["md5"])}
     return found.with_columns(erased=col("md5").is_in(list(gone)))
 
 
-def map_lists(work: Callable[[T], Result], todo: Sequence[T], needed: Sequence[Reached]) -> Iterator[Result]:
-    """`work` of each of `todo`, in order, which reads the list of files of an output, `needed` at the same place.
-
-    Short lists, as the parts of a version have, are read side by side. Two of a million files would take a gigabyte.
-    """
-    with ThreadPoolExecutor(READERS) as pool:
-        waiting = [
-            pool.submit(work, one) if (reached.output.nfiles or 0) <= SHORT else None
-            for one, reached in zip(todo, needed, strict=True)
-        ]
-        for one, done in zip(todo, waiting, strict=True):
-            yield done.result() if done else work(one)
+def is_short(one: Reached) -> bool:
+    """Whether the list of files of an output, if it has one, is read beside others (`dir_listing.map_lists`)."""
+    return (one.output.nfiles or 0) <= SHORT
 
 
 def _expand_one(one: Reached, stores: Sequence[Store]) -> Iterator[DataFrame]:

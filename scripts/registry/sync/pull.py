@@ -25,7 +25,7 @@ from registry.storage.cache import DamagedObject, heading
 from registry.storage.states import STORED, ObjectState
 from registry.storage.stores import Stores
 from registry.storage.transfer import transfer
-from registry.sync import inventory
+from registry.sync import dir_listing, inventory
 from registry.sync.checkout import Placement
 from registry.sync.inventory import Reached
 
@@ -137,8 +137,10 @@ def _unknown(artifact: ArtifactId, target: str, known: Sequence[str]) -> NotFoun
 
 def plan(wants: Sequence[Want], stores: Stores) -> Plan:
     """What the cache lacks, and which remote has it. Raises NotFound for a part that its output does not have."""
-    places, needed = [stores.cache, *stores.downloads], [want.reached for want in wants]
-    frames = inventory.map_lists(lambda want: _expand(want, places), wants, needed)
+    places = [stores.cache, *stores.downloads]
+    frames = dir_listing.map_lists(
+        lambda want: _expand(want, places), wants, lambda want: inventory.is_short(want.reached)
+    )
     found = pl.concat([DataFrame(schema=inventory.SCHEMA), *frames]).unique(["root", "path"], maintain_order=True)
     once = found.unique("md5", maintain_order=True)
     cached = inventory.find_stored(stores.cache, once["md5"])
