@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from dvc.cli import main as dvc_main
 
+from registry.core.digests import object_key
 from registry.storage import proofs
-from registry.storage.cache import SET_ASIDE
+from registry.storage.cache import SET_ASIDE, open_cache
 from support import repositories
 from support.damage import WAYS, Damage, in_place, left_writable, other, with_the_old_time
 from support.repositories import Run, production, staging
@@ -201,6 +202,17 @@ def test_checkout_links_nothing_damaged(clone: Path, run_registry: Run, damage: 
     assert "hint: registry pull datasets/pets/prepared" in done.out
     assert run_registry(clone, "pull", PREPARED).code == 0
     assert (clone / CAT).read_bytes() == BODY
+
+
+@ways
+def test_what_is_made_again_replaces_a_damaged_object_and_is_not_recorded(clone: Path, damage: Damage) -> None:
+    cache, record = open_cache(clone), clone / proofs.PATH
+    record.unlink(missing_ok=True)  # what was fetched less than a tick ago has none
+    assert not cache.put(object_key(MD5), BODY)
+    assert not record.exists()
+    damage(cached(clone))
+    cache.put(object_key(MD5), BODY)
+    assert cached(clone).read_bytes() == BODY
 
 
 @ways

@@ -75,8 +75,8 @@ def tables(files: DataFrame) -> Mapping[str, str]:
 def _is_in_place(named: DataFrame) -> Series:
     """Whether each image is in the part of its UUID, where the version has parts."""
     right, places = Series([True]).new_from_index(0, len(named)), named["prefix"].is_not_null().arg_true()
-    pairs = named.select("uuid", "prefix")[places].iter_rows() if len(places) else ()
-    found = [parts.prefix(uuid, len(expected)) == expected for uuid, expected in pairs]
+    uuids, prefixes = (named[name].gather(places).to_list() for name in ("uuid", "prefix"))
+    found = [parts.prefix(uuid, len(prefix)) == prefix for uuid, prefix in zip(uuids, prefixes, strict=True)]
     return right.scatter(places, found) if found else right
 
 

@@ -151,6 +151,14 @@ class Cache(Folder):
             raise NotFound(f"{self.url}/{key} does not exist, or is damaged")
         yield from super().read(key)
 
+    def put(self, key: str, data: bytes) -> bool:
+        """See `Store.put`. An object that is here is compared: to prove each would write the record each time."""
+        path = self._file(key)
+        file = _stat_object(path)
+        if file and file.st_size == len(data) and Path(path).read_bytes() == data:
+            return False
+        return super().put(key, data)
+
     def write(self, key: str, chunks: Chunks) -> bool:
         """See `Store.write`. A damaged object is set aside first."""
         if os.path.lexists(self._file(key)):
