@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from cattrs import BaseValidationError
+from cattrs import BaseValidationError, Converter
+from cattrs.cols import is_sequence, list_structure_factory
 from looker_sdk.error import SDKError
 from looker_sdk.rtl import auth_session, auth_token, serialize, transport
 from looker_sdk.sdk.api40.methods import Looker40SDK
@@ -59,8 +61,8 @@ def connect(ini: Path, folder: Path, subject: str) -> Iterator[Connection]:
     """
     settings = read_settings(ini)
     sender = Transport(settings, folder, subject)
-    session = auth_session.AuthSession(settings, sender, serialize.deserialize40, "4.0")
-    sdk = Looker40SDK(session, serialize.deserialize40, serialize.serialize40, sender, "4.0")
+    session = auth_session.AuthSession(settings, sender, _deserialize, "4.0")
+    sdk = Looker40SDK(session, _deserialize, serialize.serialize40, sender, "4.0")
 
     def forget_session() -> None:
         session.token = auth_token.AuthToken()
@@ -78,6 +80,24 @@ def connect(ini: Path, folder: Path, subject: str) -> Iterator[Connection]:
         with suppress(RegistryError, SDKError):
             session.logout(transport_options={"timeout": 5})
         sender.session.close()
+
+
+def _deserialize(data: str, structure: Any) -> Any:
+    """What the SDK's deserialize40 returns and raises, without its work for each response.
+
+    It registers the hook of `_converter` each time, so cattrs writes and compiles the code of each model again, and
+    asks one predicate more for each response before.
+    """
+    try:
+        return _converter().structure(json.loads(data), structure)
+    except (json.JSONDecodeError, TypeError, AttributeError) as error:
+        raise serialize.DeserializeError(str(error)) from error
+
+
+@cache
+def _converter() -> Converter:
+    serialize.converter40.register_structure_hook_factory(is_sequence, list_structure_factory)
+    return serialize.converter40
 
 
 @contextmanager
