@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
@@ -175,6 +176,7 @@ def _clean(frame: DataFrame, *names: str) -> DataFrame:
     return frame.with_columns(text.map_elements(one_line, return_dtype=pl.String) for text in texts)
 
 
+@lru_cache(maxsize=128)  # report.html has as SVG what report.md has as PNG
 def svg(chart: Chart, theme: str) -> bytes:
     """The chart as SVG for `light` or `dark`."""
     return vl_convert.vegalite_to_svg(json.loads(chart.spec), config=_config(theme)).encode()
@@ -182,7 +184,7 @@ def svg(chart: Chart, theme: str) -> bytes:
 
 def png(chart: Chart, theme: str) -> bytes:
     """The chart as PNG, SCALE pixels per CSS pixel; 64 colours are enough, and reduce it to a fifth of its size."""
-    drawn = vl_convert.vegalite_to_png(json.loads(chart.spec), scale=SCALE, config=_config(theme))
+    drawn = vl_convert.svg_to_png(svg(chart, theme).decode(), scale=SCALE)
     buffer = BytesIO()
     few = Image.open(BytesIO(drawn)).convert("RGB").quantize(64, dither=Image.Dither.NONE)
     few.save(buffer, "PNG", optimize=True)
