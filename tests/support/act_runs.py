@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from registry.demo.seaweedfs import REGION, S3Server
 from support import local_install, repositories, workflow_engine
 from support.cloudformation import PRODUCTION, REQUIRED, STAGING, Stack
@@ -146,7 +144,7 @@ class World:
     def told(self, ran: Ran) -> Ran:
         """GitHub knows of a run of `pull-request.yml`, whose jobs have names in the file that was run."""
         path = ".github/workflows/pull-request.yml"
-        jobs = yaml.safe_load((self.root / path).read_text())["jobs"]
+        jobs = workflow_engine.parsed((self.root / path).read_text())["jobs"]
         results = {content["name"]: ran.jobs.get(name, "skipped") for name, content in jobs.items()}
         add_run(self.github, ran.id, path, ran.conclusion, results)
         return ran

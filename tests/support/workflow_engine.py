@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +134,19 @@ class Start:
     again: Again
 
 
+@cache
+def parsed(text: str) -> Any:
+    """The content of a workflow or an action, to be read only: most runs are of the same few."""
+    return yaml.safe_load(text)
+
+
 class MachineLost(Exception):
     """The machine of a job is gone."""
 
 
 def run(start: Start) -> Ran:
     """Run a workflow's jobs in their order, one after the other."""
-    workflow = yaml.safe_load(start.file.read_text())
+    workflow = parsed(start.file.read_text())
     ran = Ran(id=start.run_id)
     for name, content in workflow["jobs"].items():
         if (before := start.again.run) and start.again.only and name not in start.again.only:
@@ -228,7 +235,7 @@ class _Job:
     def _do(self, step: Mapping[str, Any], names: Mapping[str, Any], outputs: dict[str, str]) -> bool:
         """Run a step, or each step of the composite action that it uses; whether all of it succeeded."""
         if uses := step.get("uses"):
-            action = yaml.safe_load((self._folder_of(uses) / "action.yml").read_text())
+            action = parsed((self._folder_of(uses) / "action.yml").read_text())
             given = {name: one.get("default", "") for name, one in action.get("inputs", {}).items()}
             given |= {name: fill(value, names) for name, value in step.get("with", {}).items()}
             inner = {**names, "inputs": Context(given)}
