@@ -132,8 +132,11 @@ def test_what_is_too_long_is_cut_so_that_the_report_is_valid() -> None:
     assert len(markdown.render(read.page, {})) <= markdown.LIMIT
 
 
+TRAINED = json.loads(json_output.render(report_situations.trained()))
+
+
 def forged(**changes: object) -> bytes:
-    return json.dumps({**json.loads(json_output.render(report_situations.trained())), **changes}).encode()
+    return json.dumps({**TRAINED, **changes}).encode()
 
 
 def nested(levels: int) -> Any:
