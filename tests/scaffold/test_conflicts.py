@@ -36,17 +36,25 @@ def dvc(root: Path, *args: str) -> str:
     return done.stdout
 
 
-@pytest.fixture
-def trained(registry_repo: Path, run_registry: Run) -> Path:
-    """A registry with a dataset and a model that is trained on it, and this project's hooks and attributes."""
-    (registry_repo / "scripts").mkdir()
+@pytest.fixture(scope="module")
+def _trained(_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained") / "registry"
+    shutil.copytree(_registry, root, symlinks=True)
+    (root / "scripts").mkdir()
     for path in (".gitattributes", ".pre-commit-config.yaml", "scripts/hook"):
-        shutil.copy(PROJECT / path, registry_repo / path)
-    (registry_repo / "README.md").write_text(f"# Ours\n\n{generated_files.BEGIN}{generated_files.END}\nMore.\n")
-    trainable_registry.found(registry_repo)
-    assert run_registry(registry_repo, "check", "--fix").code == 0
-    repositories.commit(registry_repo, "a dataset and a model")
-    return registry_repo
+        shutil.copy(PROJECT / path, root / path)
+    (root / "README.md").write_text(f"# Ours\n\n{generated_files.BEGIN}{generated_files.END}\nMore.\n")
+    trainable_registry.found(root)
+    done = repositories.registry(root, "check", "--fix")
+    assert done.returncode == 0, done.stderr
+    repositories.commit(root, "a dataset and a model")
+    return root
+
+
+@pytest.fixture
+def trained(_trained: Path, tmp_path: Path) -> Path:
+    """A registry with a dataset and a model that is trained on it, and this project's hooks and attributes."""
+    return Path(shutil.copytree(_trained, tmp_path / "registry", symlinks=True))
 
 
 def clone(root: Path, there: Path, *settings: str) -> Path:
