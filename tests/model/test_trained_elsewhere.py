@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from conftest import copy
 from registry.integrations import dvc
 from support import model_files, repositories, threshold_models
-from support.repositories import Outcome, Run
+from support.repositories import Run
 
 URL = "https://example.com/zoo/pets"
 FOLDER = "models/zoo"
@@ -60,10 +61,24 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def register(root: Path, file: Path, run: Run, *more: str) -> Outcome:
-    origin = () if "--origin" in more else ("--origin", URL)
-    data = () if "--measured-on" in more else ("--measured-on", "datasets/pets")
-    return run(root, "new", "model", "zoo", "--from", str(file), *origin, *data, *SAID, *more)
+@pytest.fixture(scope="module")
+def _measured(_pets: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_pets, tmp_path_factory.mktemp("measured"))
+    made = repositories.registry(root, *new(exported))
+    assert made.returncode == 0, made.stderr
+    dvc.repro(root, f"{FOLDER}/dvc.yaml")
+    return root
+
+
+@pytest.fixture
+def measured(_measured: Path, tmp_path: Path) -> Path:
+    """`pets` with that file as `models/zoo`, measured, not committed."""
+    return copy(_measured, tmp_path)
+
+
+def new(file: Path) -> tuple[str, ...]:
+    """The command that registers a file as `models/zoo`."""
+    return ("new", "model", "zoo", "--from", str(file), "--origin", URL, "--measured-on", "datasets/pets", *SAID)
 
 
 def merge(root: Path, run: Run) -> None:
@@ -88,7 +103,7 @@ def report(root: Path, run: Run, base: str = "HEAD~1") -> dict[str, Any]:
 def test_a_model_of_an_own_script_is_registered_checked_published_and_fetched(
     pets: Path, exported: Path, run_registry: Run, tmp_path: Path
 ) -> None:
-    made = register(pets, exported, run_registry)
+    made = run_registry(pets, *new(exported))
     assert (made.code, made.out.splitlines()[-1]) == (0, "hint: dvc repro models/zoo/dvc.yaml")
     dvc.repro(pets, f"{FOLDER}/dvc.yaml")
     assert json.loads((pets / FOLDER / "metrics.json").read_text())["accuracy"] == 1.0
@@ -123,7 +138,7 @@ def test_a_model_of_an_own_script_is_registered_checked_published_and_fetched(
 
 
 def test_the_pointer_is_what_dvc_writes_and_the_file_is_no_link(pets: Path, exported: Path, run_registry: Run) -> None:
-    register(pets, exported, run_registry)
+    run_registry(pets, *new(exported))
     pointer, file = pets / FOLDER / "model.onnx.dvc", pets / FOLDER / "model.onnx"
     ours = pointer.read_bytes()
     assert (file.is_symlink(), file.stat().st_nlink) == (False, 1)
@@ -138,43 +153,39 @@ def test_the_pointer_is_what_dvc_writes_and_the_file_is_no_link(pets: Path, expo
     assert file.read_bytes() == exported.read_bytes()
 
 
-def test_another_file_is_another_version(pets: Path, exported: Path, run_registry: Run, tmp_path: Path) -> None:
-    register(pets, exported, run_registry)
-    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
-    merge(pets, run_registry)
-    assert run_registry(pets, "publish").code == 0
+def test_another_file_is_another_version(measured: Path, run_registry: Run, tmp_path: Path) -> None:
+    merge(measured, run_registry)
+    assert run_registry(measured, "publish").code == 0
     other = tmp_path / "other.onnx"
     other.write_bytes(model_files.threshold(150))
-    again = register(pets, other, run_registry)
+    again = run_registry(measured, *new(other))
     assert again.refused("models/zoo exists already")
 
     # as docs/models.md says
     added = repositories.sh(
-        pets, sys.executable, "-m", "dvc", "add", str(other), "--out", f"{FOLDER}/model.onnx", "--force"
+        measured, sys.executable, "-m", "dvc", "add", str(other), "--out", f"{FOLDER}/model.onnx", "--force"
     )
     assert added.returncode == 0, added.stderr
-    found = run_registry(pets, "check", "--all")
+    found = run_registry(measured, "check", "--all")
     assert "changed since it was measured: model.onnx" in found.out
     assert "version is 1.0.0, expected at least 1.1.0: model.onnx" in found.out
-    assert run_registry(pets, "train").code == 0
-    assert json.loads((pets / FOLDER / "metrics.json").read_text())["accuracy"] == 0.75
-    manifest = pets / FOLDER / "model.yaml"
+    assert run_registry(measured, "train").code == 0
+    assert json.loads((measured / FOLDER / "metrics.json").read_text())["accuracy"] == 0.75
+    manifest = measured / FOLDER / "model.yaml"
     manifest.write_text(manifest.read_text().replace("version: 1.0.0", "version: 1.1.0").replace("0.8}", "0.7}"))
-    merge(pets, run_registry)
-    assert report(pets, run_registry)["headline"].startswith("models/zoo: accuracy 75.0%")
-    objects = list((pets / ".dvc/cache/files/md5").glob("*/*"))
+    merge(measured, run_registry)
+    assert report(measured, run_registry)["headline"].startswith("models/zoo: accuracy 75.0%")
+    objects = list((measured / ".dvc/cache/files/md5").glob("*/*"))
     assert all(
         repositories.md5(path.read_bytes()) == path.parent.name + path.name.removesuffix(".dir") for path in objects
     )
 
 
-def test_a_number_that_was_typed_is_wrong(pets: Path, exported: Path, run_registry: Run) -> None:
-    register(pets, exported, run_registry)
-    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
-    metrics = pets / FOLDER / "metrics.json"
+def test_a_number_that_was_typed_is_wrong(measured: Path, run_registry: Run) -> None:
+    metrics = measured / FOLDER / "metrics.json"
     metrics.write_text(metrics.read_text().replace('"accuracy": 1.0', '"accuracy": 0.95'))
-    dvc.dvc(pets, "commit", "--force", f"{FOLDER}/dvc.yaml")
-    found = run_registry(pets, "check", "--all")
+    dvc.dvc(measured, "commit", "--force", f"{FOLDER}/dvc.yaml")
+    found = run_registry(measured, "check", "--all")
     assert (found.code, "metrics.json has accuracy 0.95, expected 1.0" in found.out) == (1, True)
 
 
@@ -224,12 +235,10 @@ CAT, DOG = next(iter(threshold_models.CATS)), next(iter(threshold_models.DOGS))
     ids=["uuid", "upper-case", "no-dashes", "md5", "sha256"],
 )
 def test_a_test_image_that_it_was_trained_on_needs_an_owner(
-    line: str, encoding: str, pets: Path, exported: Path, run_registry: Run
+    line: str, encoding: str, measured: Path, run_registry: Run
 ) -> None:
-    register(pets, exported, run_registry)
-    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
-    listed(pets, ["# images of the first year", "", line, threshold_models.uuid(999)], encoding)
-    found = run_registry(pets, "check", "--all")
+    listed(measured, ["# images of the first year", "", line, threshold_models.uuid(999)], encoding)
+    found = run_registry(measured, "check", "--all")
     assert f"1 of 20 test images is among the model's training images: {threshold_models.uuid(1)}" in found.out
 
 
@@ -245,26 +254,22 @@ def test_a_test_image_that_it_was_trained_on_needs_an_owner(
     ],
 )
 def test_a_list_in_another_form_is_wrong_at_its_line(
-    lines: list[str], what: str, pets: Path, exported: Path, run_registry: Run
+    lines: list[str], what: str, measured: Path, run_registry: Run
 ) -> None:
-    register(pets, exported, run_registry)
-    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
-    listed(pets, lines)
-    assert f"models/zoo/seen.txt{what}" in run_registry(pets, "check", "--all").out
+    listed(measured, lines)
+    assert f"models/zoo/seen.txt{what}" in run_registry(measured, "check", "--all").out
 
 
 def test_a_comparison_leaves_out_what_either_model_was_trained_on(
-    pets: Path, exported: Path, run_registry: Run, tmp_path: Path
+    measured: Path, run_registry: Run, tmp_path: Path
 ) -> None:
-    register(pets, exported, run_registry)
-    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
-    listed(pets, [threshold_models.uuid(1)])
-    repositories.commit(pets, "the first one")
+    listed(measured, [threshold_models.uuid(1)])
+    repositories.commit(measured, "the first one")
     other = tmp_path / "other.onnx"
     other.write_bytes(model_files.threshold(150))
-    dvc.dvc(pets, "add", str(other), "--out", f"{FOLDER}/model.onnx", "--force")
-    listed(pets, [threshold_models.uuid(2), hashlib.sha256(threshold_models.DOGS[DOG]).hexdigest()])
-    dvc.repro(pets, f"{FOLDER}/dvc.yaml")
-    repositories.commit(pets, "the second one")
-    found = json.loads(run_registry(pets, "compare", "--base", "HEAD~1", "--format", "json").out)
+    dvc.dvc(measured, "add", str(other), "--out", f"{FOLDER}/model.onnx", "--force")
+    listed(measured, [threshold_models.uuid(2), hashlib.sha256(threshold_models.DOGS[DOG]).hexdigest()])
+    dvc.repro(measured, f"{FOLDER}/dvc.yaml")
+    repositories.commit(measured, "the second one")
+    found = json.loads(run_registry(measured, "compare", "--base", "HEAD~1", "--format", "json").out)
     assert found[0]["images"] == 17
