@@ -16,10 +16,21 @@ WORDS = ("--license", "CC-BY-4.0", "--description", "Cats and dogs.")
 DATASET = "datasets/pets"
 
 
+@pytest.fixture(scope="module")
+def _old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("old")
+    return dvc_repository(folder / "old", PETS, str(folder / "store"))
+
+
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
+def old(_old: Path, tmp_path: Path) -> Path:
     """A repository with `data/pets.dvc`, whose objects are in its cache and in the folder `store` beside it."""
-    return dvc_repository(tmp_path / "old", PETS, str(tmp_path / "store"))
+    shutil.copytree(_old.parent, tmp_path, symlinks=True, dirs_exist_ok=True)
+    root = tmp_path / _old.name
+    config = root / ".dvc/config"  # its remote is an absolute path, since clones have to find it too
+    config.write_text(config.read_text().replace(str(_old.parent), str(tmp_path)))
+    git_in(root, "commit", "--quiet", "--amend", "--all", "--no-edit")
+    return root
 
 
 def adopt(run: Run, root: Path, source: Path | str, *args: str) -> Outcome:
