@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -11,17 +12,38 @@ import pytest
 import yaml
 from PIL import Image
 
+from conftest import copy
 from registry.integrations import vega
 from registry.integrations.dvc import dvc
+from registry.model import judge_run
 from registry.model.changes import GateState, ReportedPlot
 from registry.report import blocks, charts, html, markdown
 from registry.report.assemble import assemble
 from support import repositories
 from support.report_parts import PASSED, RUN_INFO
-from support.threshold_models import FOLDER, compare, put_model
+from support.threshold_models import CATS, DOGS, FOLDER, compare, put_data, put_model
 
 TITLE = "Reported by the training, not measured by the registry"
 ROC = "far,tpr\n0,0\n0.2,0.7\n1,1\n"
+
+
+@pytest.fixture(scope="module")
+def _base(_registry: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = copy(_registry, tmp_path_factory.mktemp("base"))
+    put_data(root, {**CATS, **DOGS})
+    put_model(root, 105)
+    repositories.commit(root, "models/pets")
+    changed = copy(root, tmp_path_factory.mktemp("changed"))
+    put_model(changed, 75, version="1.1.0")
+    compare(changed)
+    shutil.copytree(changed / judge_run.RESULTS, root / judge_run.RESULTS)
+    return root
+
+
+@pytest.fixture
+def base(_base: Path, tmp_path: Path) -> Path:
+    """A committed model; it and the one of `shown` were measured before, which these tests are not about."""
+    return copy(_base, tmp_path)
 
 
 def put_results(root: Path, declared: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
