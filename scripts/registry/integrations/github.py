@@ -194,8 +194,11 @@ def _call(repository: Repository, method: str, path: str, *more: str, stdin: byt
 
 
 def _gh(*args: str, host: str, quiet: bool, stdin: bytes | None = None) -> bytes:
-    # `gh api` (2.102) takes no host from GH_REPO, and no port in `--hostname`.
-    settings = {"GH_HOST": host, "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "GH_DEBUG": ""}
+    # `gh api` (2.102) takes no host from GH_REPO, and no port in `--hostname`. It collects garbage four times before it
+    # begins, a tenth of what a request takes.
+    settings = {
+        "GH_HOST": host, "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "GH_DEBUG": "", "GOGC": "400",
+    }  # fmt: skip
     return run(["gh", *args], env={**settings, "PATH": tool_path()}, quiet=quiet, stdin=stdin, timeout=TIMEOUT)
 
 
