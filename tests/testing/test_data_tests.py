@@ -115,8 +115,8 @@ def test_the_tests_of_the_page_pass(sound: Path) -> None:
 def test_without_artifacts_there_is_nothing_to_test(registry_repo: Path) -> None:
     put_tests(registry_repo)
     said = run(registry_repo)
-    assert "the registry has no dataset yet" in said, said
-    assert "the registry has no model yet" in said, said
+    assert "there is no dataset here yet" in said, said
+    assert "there is no model here yet" in said, said
 
 
 def test_each_finds_its_fault_and_says_it_in_one_line(sound: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     for name in _FINDERS.keys() & set(metafunc.fixturenames):
         found = _FINDERS[name](metafunc.config.stash[_SPACE])
-        none = pytest.param(None, marks=pytest.mark.skip(f"the registry has no {name} yet"), id="none")
+        none = pytest.param(None, marks=pytest.mark.skip(f"there is no {name} here yet"), id="none")
         metafunc.parametrize(name, found or [none], ids=str, indirect=True, scope="session")
 
 
